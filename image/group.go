@@ -1,0 +1,272 @@
+package image
+
+import (
+	"encoding/json"
+
+	"crak.dev/crak/internal/abi"
+)
+
+// A Pid is a process or thread ID in the program's own PID namespace.
+type Pid int
+
+// A DescriptionID numbers the open file descriptions of a group, from 1.
+type DescriptionID int
+
+// A MemoryID numbers the shared memory objects of a group, from 1; 0 is none.
+type MemoryID int
+
+// Group is everything an image holds but page contents: the file group.json.
+type Group struct {
+	Root         Pid            `json:"root"`
+	Processes    []Process      `json:"processes"`
+	Descriptions []Description  `json:"descriptions"`
+	Memory       []MemoryObject `json:"memory,omitempty"`
+}
+
+// Process is one member on disk. Everything that the kernel keeps per thread is in Threads.
+type Process struct {
+	Pid          Pid    `json:"pid"`
+	Parent       Pid    `json:"parent"`
+	ProcessGroup Pid    `json:"process_group"`
+	Session      Pid    `json:"session"`
+	Executable   File   `json:"executable"`
+	Cwd          string `json:"cwd"`
+	RootDir      string `json:"root_dir"`
+	Umask        uint32 `json:"umask"`
+
+	Layout   Layout    `json:"layout"`
+	Auxv     []byte    `json:"auxv"` // as in /proc/PID/auxv
+	Mappings []Mapping `json:"mappings"`
+
+	Threads []Thread `json:"threads"` // the thread group leader first
+
+	Actions []SignalAction `json:"actions"` // of signals 1 to 64, in that order
+	Pending []SignalInfo   `json:"pending,omitempty"`
+
+	Intervals [3]IntervalTimer `json:"intervals"` // ITIMER_REAL, _VIRTUAL, _PROF
+	Timers    []PosixTimer     `json:"timers,omitempty"`
+
+	Limits      []Limit      `json:"limits"`
+	Attributes  Attributes   `json:"attributes"`
+	Descriptors []Descriptor `json:"descriptors"`
+}
+
+// Layout is struct prctl_mm_map without auxv and exe_fd (prctl(2), PR_SET_MM_MAP).
+type Layout struct {
+	StartCode  Address `json:"start_code"`
+	EndCode    Address `json:"end_code"`
+	StartData  Address `json:"start_data"`
+	EndData    Address `json:"end_data"`
+	StartBrk   Address `json:"start_brk"`
+	Brk        Address `json:"brk"`
+	StartStack Address `json:"start_stack"`
+	ArgStart   Address `json:"arg_start"`
+	ArgEnd     Address `json:"arg_end"`
+	EnvStart   Address `json:"env_start"`
+	EnvEnd     Address `json:"env_end"`
+}
+
+// File identifies a file that a restart finds again by its path.
+type File struct {
+	Path    string `json:"path"` // absolute, in the program's mount namespace
+	Device  uint64 `json:"device"`
+	Inode   uint64 `json:"inode"`
+	Mode    uint32 `json:"mode"` // st_mode
+	Size    int64  `json:"size"`
+	MtimeNs int64  `json:"mtime_ns"`
+	Deleted bool   `json:"deleted,omitempty"`
+}
+
+// MappingKind says what is behind a mapping.
+type MappingKind string
+
+const (
+	MappingAnonymous MappingKind = "anonymous" // private, zero-filled
+	MappingFile      MappingKind = "file"      // File, private or shared
+	MappingMemory    MappingKind = "memory"    // Memory: a shared memory object of the group
+	MappingKernel    MappingKind = "kernel"    // Name: [vdso], [vvar], [vvar_vclock]
+)
+
+// Mapping is one VMA. Its pages are in the space of its process where they are private
+// (and only those that differ from what is behind it), of its memory object where shared.
+type Mapping struct {
+	Start    Address     `json:"start"`
+	End      Address     `json:"end"`
+	Prot     uint32      `json:"prot"` // PROT_READ and its kin
+	Shared   bool        `json:"shared,omitempty"`
+	Kind     MappingKind `json:"kind"`
+	Name     string      `json:"name,omitempty"`   // as /proc/PID/maps shows it: [heap], [stack], [anon:x]
+	Offset   uint64      `json:"offset,omitempty"` // bytes, into File or Memory
+	File     *File       `json:"file,omitempty"`
+	Memory   MemoryID    `json:"memory,omitempty"`
+	Writable bool        `json:"writable,omitempty"` // shared: VM_MAYWRITE, the file was open for writing
+
+	// SelfContained: every page of this private file mapping that is within the file is in
+	// the image, and it is restored without the file where the file is missing or differs.
+	SelfContained bool `json:"self_contained,omitempty"`
+
+	HugePageSize uint64 `json:"huge_page_size,omitempty"` // bytes; MAP_HUGETLB
+	Locked       bool   `json:"locked,omitempty"`
+	GrowsDown    bool   `json:"grows_down,omitempty"`
+	NoReserve    bool   `json:"no_reserve,omitempty"`
+	DontFork     bool   `json:"dont_fork,omitempty"`
+	WipeOnFork   bool   `json:"wipe_on_fork,omitempty"`
+	DontDump     bool   `json:"dont_dump,omitempty"`
+	HugePage     bool   `json:"huge_page,omitempty"`
+	NoHugePage   bool   `json:"no_huge_page,omitempty"`
+	Mergeable    bool   `json:"mergeable,omitempty"`
+	Sequential   bool   `json:"sequential,omitempty"`
+	Random       bool   `json:"random,omitempty"`
+}
+
+// MemoryKind is how a shared memory object was made.
+type MemoryKind string
+
+const (
+	MemoryAnonymous MemoryKind = "anonymous" // MAP_SHARED|MAP_ANONYMOUS, or /dev/zero
+	MemoryMemfd     MemoryKind = "memfd"     // memfd_create
+	MemorySysV      MemoryKind = "sysv"      // shmget
+	MemoryFile      MemoryKind = "file"      // a deleted file mapped shared
+)
+
+// MemoryObject is memory that mappings, and descriptors, share. Its content is in the
+// space MemorySpace(ID), at offsets into the object.
+type MemoryObject struct {
+	ID           MemoryID   `json:"id"`
+	Kind         MemoryKind `json:"kind"`
+	Name         string     `json:"name,omitempty"` // of a memfd, or the deleted file's path
+	Size         uint64     `json:"size"`
+	Mode         uint32     `json:"mode,omitempty"`
+	Seals        uint32     `json:"seals,omitempty"` // F_GET_SEALS
+	HugePageSize uint64     `json:"huge_page_size,omitempty"`
+	SysV         *SysV      `json:"sysv,omitempty"`
+}
+
+// SysV is the part of struct shmid_ds that comes back (shmctl(2)).
+type SysV struct {
+	ID      int    `json:"id"`
+	Key     int32  `json:"key"`
+	Mode    uint32 `json:"mode"`
+	UID     uint32 `json:"uid"`
+	GID     uint32 `json:"gid"`
+	Removed bool   `json:"removed,omitempty"` // SHM_DEST: gone with its last attachment
+}
+
+// Thread is one thread on disk: what it noted itself as it parked, and what /proc and the kernel say of it.
+type Thread struct {
+	Parked      abi.Thread   `json:"parked"`
+	Comm        string       `json:"comm"`
+	Schedule    Schedule     `json:"schedule"`
+	Affinity    []uint64     `json:"affinity"`    // CPU mask, 64 CPUs a word
+	IOPriority  int          `json:"io_priority"` // ioprio_get(2)
+	Credentials Credentials  `json:"credentials"`
+	Pending     []SignalInfo `json:"pending,omitempty"`
+}
+
+// Schedule is struct sched_attr (sched_setattr(2)).
+type Schedule struct {
+	Policy   uint32 `json:"policy"`
+	Flags    uint64 `json:"flags,omitempty"`
+	Nice     int32  `json:"nice"`
+	Priority uint32 `json:"priority,omitempty"`
+	Runtime  uint64 `json:"runtime,omitempty"`
+	Deadline uint64 `json:"deadline,omitempty"`
+	Period   uint64 `json:"period,omitempty"`
+}
+
+// Credentials are a thread's IDs (real, effective, saved, file system) and capability sets.
+type Credentials struct {
+	UID         [4]uint32 `json:"uid"`
+	GID         [4]uint32 `json:"gid"`
+	Groups      []uint32  `json:"groups"`
+	Inheritable uint64    `json:"inheritable"`
+	Permitted   uint64    `json:"permitted"`
+	Effective   uint64    `json:"effective"`
+	Bounding    uint64    `json:"bounding"`
+	Ambient     uint64    `json:"ambient"`
+	SecureBits  uint32    `json:"secure_bits"`
+	NoNewPrivs  bool      `json:"no_new_privs"`
+}
+
+// SignalAction is the kernel's struct sigaction (rt_sigaction(2)).
+type SignalAction struct {
+	Handler  Address `json:"handler"` // 0: SIG_DFL, 1: SIG_IGN
+	Flags    uint64  `json:"flags,omitempty"`
+	Restorer Address `json:"restorer,omitempty"`
+	Mask     uint64  `json:"mask,omitempty"`
+}
+
+// SignalInfo is a pending signal's siginfo_t, 128 bytes as the kernel gives it.
+type SignalInfo []byte
+
+// IntervalTimer is struct itimerval (getitimer(2)), in microseconds.
+type IntervalTimer struct {
+	IntervalUs int64 `json:"interval_us"`
+	ValueUs    int64 `json:"value_us"`
+}
+
+// PosixTimer is a timer of timer_create(2).
+type PosixTimer struct {
+	ID         int32  `json:"id"`
+	Clock      int32  `json:"clock"`
+	Notify     int32  `json:"notify"` // SIGEV_SIGNAL, SIGEV_NONE, SIGEV_THREAD_ID
+	Signal     int32  `json:"signal"`
+	Value      uint64 `json:"value"`         // sigev_value
+	Tid        Pid    `json:"tid,omitempty"` // SIGEV_THREAD_ID
+	IntervalNs int64  `json:"interval_ns"`
+	ValueNs    int64  `json:"value_ns"` // until it expires next; 0: disarmed
+	Overrun    int32  `json:"overrun"`
+}
+
+// Limit is one resource limit (prlimit(2)).
+type Limit struct {
+	Resource int    `json:"resource"` // RLIMIT_*
+	Soft     uint64 `json:"soft"`
+	Hard     uint64 `json:"hard"`
+}
+
+// Attributes are the switches of prctl(2) and their kin that a whole process has.
+type Attributes struct {
+	Personality    uint32 `json:"personality"`
+	OOMScoreAdj    int    `json:"oom_score_adj"`
+	Dumpable       int    `json:"dumpable"`
+	ChildSubreaper bool   `json:"child_subreaper"`
+	THPDisable     bool   `json:"thp_disable"`
+	MDWE           uint32 `json:"mdwe"` // PR_GET_MDWE
+	KeepCaps       bool   `json:"keep_caps"`
+}
+
+// Descriptor is one entry of a process's descriptor table.
+type Descriptor struct {
+	Fd          int           `json:"fd"`
+	CloseOnExec bool          `json:"close_on_exec,omitempty"`
+	Description DescriptionID `json:"description"`
+}
+
+// Description is an open file description: what dup and fork share. Record belongs to the
+// kind's file in package fd.
+type Description struct {
+	ID     DescriptionID   `json:"id"`
+	Kind   string          `json:"kind"`
+	Flags  uint32          `json:"flags"` // F_GETFL
+	Offset int64           `json:"offset"`
+	Owner  *Owner          `json:"owner,omitempty"`
+	Locks  []Lock          `json:"locks,omitempty"`
+	Record json.RawMessage `json:"record,omitempty"`
+}
+
+// Owner is who gets the I/O signals of a description (F_GETOWN_EX, F_GETSIG).
+type Owner struct {
+	Type   int `json:"type"`
+	Pid    Pid `json:"pid"`
+	Signal int `json:"signal"`
+}
+
+// Lock is one file lock (a `lock:` line of /proc/PID/fdinfo). A POSIX lock belongs to Pid, the others to the description.
+type Lock struct {
+	Type  string `json:"type"` // "POSIX", "OFDLCK", "FLOCK", "LEASE"
+	Write bool   `json:"write"`
+	Pid   Pid    `json:"pid"`
+	Start int64  `json:"start"`
+	End   int64  `json:"end"` // inclusive; -1: to the end of the file, however it grows
+}

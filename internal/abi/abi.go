@@ -1,0 +1,151 @@
+package abi
+
+import (
+	"structs"
+	"unsafe"
+)
+
+// The values of abi.h. TestHeader compares the two files name by name.
+const (
+	Version      = 1
+	Magic        = 0x4b415243
+	FreezeSignal = 33
+
+	OrderFreeze = 0x43524601
+	OrderPark   = 0x43524602
+	OrderReap   = 0x43524603
+
+	SocketPrefix = "crak."
+
+	CallsMax = 512
+	DataMax  = 32768
+)
+
+// MessageType says what follows a Message.
+type MessageType uint32
+
+const (
+	Hello    MessageType = 1
+	Frozen   MessageType = 2
+	Failed   MessageType = 3
+	Calls    MessageType = 4
+	Results  MessageType = 5
+	Snapshot MessageType = 6
+	Resume   MessageType = 7
+)
+
+// FailureCode is why a resident gave up a freeze.
+type FailureCode int32
+
+const (
+	FailedPark   FailureCode = 1
+	FailedTasks  FailureCode = 2
+	FailedSignal FailureCode = 3
+	FailedHeld   FailureCode = 4
+)
+
+const (
+	ThreadLeader = 1 // ran the freeze; not always the thread group leader
+	ThreadDead   = 2 // an exited thread group leader: Tid alone is valid
+)
+
+// Message is struct abi_message.
+type Message struct {
+	_      structs.HostLayout
+	Type   MessageType
+	Count  uint32
+	Length uint64
+}
+
+// HelloBody is struct abi_hello.
+type HelloBody struct {
+	_        structs.HostLayout
+	Magic    uint32
+	Version  uint32
+	Pid      int32
+	Tid      int32
+	Dumpable int32
+	Writer   int32
+	Restarts uint64
+}
+
+// Failure is struct abi_failure.
+type Failure struct {
+	_      structs.HostLayout
+	Code   FailureCode
+	Tid    int32
+	Detail int32
+	Line   int32
+}
+
+// Thread is struct abi_thread: a parked thread.
+type Thread struct {
+	_             structs.HostLayout
+	Tid           int32
+	Flags         uint32
+	Context       uint64
+	Frame         uint64
+	FsBase        uint64
+	GsBase        uint64
+	TidAddress    uint64
+	RobustList    uint64
+	RobustLength  uint64
+	Rseq          uint64
+	RseqLength    uint32
+	RseqSignature uint32
+	Altstack      uint64
+	AltstackSize  uint64
+	AltstackFlags uint32
+	DeathSignal   int32
+	TimerSlack    uint64
+	Mask          uint64
+	IP            uint64
+	SP            uint64
+	Syscall       int64
+}
+
+// Call is struct abi_call: one system call for the leader to make.
+type Call struct {
+	_        structs.HostLayout
+	Number   uint32
+	Relative uint32
+	Args     [6]uint64
+}
+
+// Context is struct abi_context.
+type Context struct {
+	_                                      structs.HostLayout
+	Rbx, Rbp, R12, R13, R14, R15, Rsp, Rip uint64
+}
+
+// Restart is struct abi_restart.
+type Restart struct {
+	_          structs.HostLayout
+	Area       uint64
+	AreaLength uint64
+	Control    int32
+	Threads    int32
+	Leader     int32
+	_          int32
+}
+
+// Sizes that abi.h states too; a mismatch does not compile.
+const (
+	MessageSize = 16
+	HelloSize   = 32
+	FailureSize = 16
+	ThreadSize  = 144
+	CallSize    = 56
+	ContextSize = 64
+	RestartSize = 32
+)
+
+var (
+	_ [MessageSize]byte = [unsafe.Sizeof(Message{})]byte{}
+	_ [HelloSize]byte   = [unsafe.Sizeof(HelloBody{})]byte{}
+	_ [FailureSize]byte = [unsafe.Sizeof(Failure{})]byte{}
+	_ [ThreadSize]byte  = [unsafe.Sizeof(Thread{})]byte{}
+	_ [CallSize]byte    = [unsafe.Sizeof(Call{})]byte{}
+	_ [ContextSize]byte = [unsafe.Sizeof(Context{})]byte{}
+	_ [RestartSize]byte = [unsafe.Sizeof(Restart{})]byte{}
+)

@@ -1,0 +1,142 @@
+/*
+ * What C and Go share: the wire between a resident and the writer, the record
+ * of a parked thread, and the door by which a restored thread comes back.
+ * The Go mirror is abi.go; sizes are asserted on both sides.
+ *
+ * Wire. A stream socket (abstract AF_UNIX); every message is a struct
+ * abi_message and then `length` bytes. The resident speaks first (HELLO, then
+ * FROZEN or FAILED), afterwards it only answers. The end of the stream at any
+ * time means: resume as if nothing had been asked.
+ *
+ *	resident                    writer
+ *	HELLO   abi_hello     ->
+ *	FROZEN  abi_thread[n] ->             every thread is parked
+ *	FAILED  abi_failure   ->             nothing is frozen any more
+ *	                      <-    CALLS    abi_call[count], then data
+ *	RESULTS int64[count], data ->        data: the same bytes, as the calls left them
+ *	                      <-    SNAPSHOT
+ *	RESULTS int64[1]      ->             PID of the twin, or -errno
+ *	                      <-    RESUME   int32 outcome for the callbacks
+ */
+#ifndef CRAK_ABI_H
+#define CRAK_ABI_H
+
+#define ABI_VERSION 1
+#define ABI_MAGIC 0x4b415243 /* "CRAK" */
+
+/* The freeze signal: one of the two that glibc keeps out of every mask. */
+#define ABI_FREEZE_SIGNAL 33
+
+/* Kinds of order in siginfo.si_errno of a queued freeze signal. */
+#define ABI_ORDER_FREEZE 0x43524601 /* value: name of the writer's socket */
+#define ABI_ORDER_PARK 0x43524602   /* value: number of this freeze; from the leader only */
+#define ABI_ORDER_REAP 0x43524603   /* value: PID of the twin to reap; from the twin only */
+
+/* The abstract socket's name is "crak." and 16 lower-case hex digits. */
+#define ABI_SOCKET_PREFIX "crak."
+
+enum abi_message_type {
+	ABI_HELLO = 1,
+	ABI_FROZEN = 2,
+	ABI_FAILED = 3,
+	ABI_CALLS = 4,
+	ABI_RESULTS = 5,
+	ABI_SNAPSHOT = 6,
+	ABI_RESUME = 7,
+};
+
+struct abi_message {
+	unsigned int type;
+	unsigned int count; /* elements of the message's array */
+	unsigned long long length; /* bytes that follow */
+};
+#define ABI_MESSAGE_SIZE 16
+
+struct abi_hello {
+	unsigned int magic;
+	unsigned int version;
+	int pid; /* in the resident's own PID namespace */
+	int tid; /* the leader */
+	int dumpable; /* before the freeze; 1 while frozen, so that the writer may read */
+	int writer; /* PID of the writer this resident started and must reap, or 0 */
+	unsigned long long restarts; /* how often this process was restarted */
+};
+#define ABI_HELLO_SIZE 32
+
+enum abi_failure_code {
+	ABI_FAILED_PARK = 1, /* tid did not park within the bound */
+	ABI_FAILED_TASKS = 2, /* /proc/self/task cannot be read: detail is errno */
+	ABI_FAILED_SIGNAL = 3, /* tid cannot be signalled: detail is errno */
+	ABI_FAILED_HELD = 4, /* crak_hold is in force */
+};
+
+struct abi_failure {
+	int code;
+	int tid;
+	int detail;
+	int line;
+};
+#define ABI_FAILURE_SIZE 16
+
+#define ABI_THREAD_LEADER 1u /* ran the freeze; not always the thread group leader */
+#define ABI_THREAD_DEAD 2u   /* an exited thread group leader: a zombie, tid alone is valid */
+
+/* A parked thread. Addresses are the process's own. */
+struct abi_thread {
+	int tid;
+	unsigned int flags;
+	unsigned long long context; /* struct abi_context on its stack */
+	unsigned long long frame; /* struct ucontext of the freeze signal */
+	unsigned long long fs_base;
+	unsigned long long gs_base;
+	unsigned long long tid_address; /* clear_child_tid; 0: none */
+	unsigned long long robust_list;
+	unsigned long long robust_length;
+	unsigned long long rseq; /* 0: none */
+	unsigned int rseq_length;
+	unsigned int rseq_signature;
+	unsigned long long altstack;
+	unsigned long long altstack_size;
+	unsigned int altstack_flags;
+	int death_signal; /* PR_GET_PDEATHSIG */
+	unsigned long long timer_slack; /* ns */
+	unsigned long long mask; /* blocked signals while it ran */
+	unsigned long long ip; /* where it will go on */
+	unsigned long long sp;
+	long long syscall; /* the call that it will make again, or -1 */
+};
+#define ABI_THREAD_SIZE 144
+
+/* One system call for the leader to make. Arguments whose bit is set in
+ * `relative` are offsets into the message's data. */
+struct abi_call {
+	unsigned int number;
+	unsigned int relative;
+	unsigned long long args[6];
+};
+#define ABI_CALL_SIZE 56
+#define ABI_CALLS_MAX 512    /* calls in one message */
+#define ABI_DATA_MAX 32768   /* bytes of data in one message */
+
+/*
+ * The callee-saved registers of a parked thread, amd64. The interpreter makes
+ * the thread anew, loads these, puts the address of a struct abi_restart into
+ * rax and jumps to rip; crak_save_context then returns for the second time.
+ */
+struct abi_context {
+	unsigned long long rbx, rbp, r12, r13, r14, r15, rsp, rip;
+};
+#define ABI_CONTEXT_SIZE 64
+
+/* In the interpreter's area; read by the leader alone, before it unmaps the area. */
+struct abi_restart {
+	unsigned long long area; /* address of what is left of the interpreter */
+	unsigned long long area_length;
+	int control; /* descriptor: the leader writes one byte when all is done, and closes it */
+	int threads; /* that will come back, the leader included */
+	int leader; /* tid */
+	int pad;
+};
+#define ABI_RESTART_SIZE 32
+
+#endif
