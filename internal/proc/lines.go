@@ -1,0 +1,100 @@
+package proc
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// lines reads one file of /proc line by line and words the errors about it.
+type lines struct {
+	r    *bufio.Reader
+	file string // as errors call it: "maps"
+	n    int    // number of the current line, from 1
+	text string // the current line, without its newline
+	err  error  // of reading; io.EOF is none
+}
+
+func newLines(r io.Reader, file string) *lines {
+	return &lines{r: bufio.NewReader(r), file: file}
+}
+
+// next moves to the next line. It is false at the end and after an error.
+func (l *lines) next() bool {
+	if l.err != nil {
+		return false
+	}
+	text, err := l.r.ReadString('\n')
+	if err != nil && err != io.EOF {
+		l.err = fmt.Errorf("%s line %d: %w", l.file, l.n+1, err)
+		return false
+	}
+	if text == "" {
+		return false
+	}
+	l.n++
+	l.text = strings.TrimSuffix(text, "\n")
+	return true
+}
+
+// bad is the error that the current line is malformed.
+func (l *lines) bad(what string) error {
+	return fmt.Errorf("%s line %d %q: %s", l.file, l.n, l.text, what)
+}
+
+// fields parses values of the current line. The first fault is kept, so
+// that a parser can take many and ask once.
+type fields struct {
+	l   *lines
+	err error
+}
+
+func (f *fields) uint(name, s string, base int) uint64 {
+	v, err := strconv.ParseUint(s, base, 64)
+	if err != nil {
+		f.fail(name)
+	}
+	return v
+}
+
+func (f *fields) uint32(name, s string, base int) uint32 {
+	v, err := strconv.ParseUint(s, base, 32)
+	if err != nil {
+		f.fail(name)
+	}
+	return uint32(v)
+}
+
+func (f *fields) int(name, s string) int {
+	v, err := strconv.Atoi(s)
+	if err != nil {
+		f.fail(name)
+	}
+	return v
+}
+
+func (f *fields) int64(name, s string) int64 {
+	v, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		f.fail(name)
+	}
+	return v
+}
+
+func (f *fields) fail(name string) {
+	if f.err == nil {
+		f.err = f.l.bad("bad " + name)
+	}
+}
+
+// kilobytes parses "132 kB" into bytes.
+func (f *fields) kilobytes(name, s string) uint64 {
+	n, ok := strings.CutSuffix(s, " kB")
+	v, err := strconv.ParseUint(strings.TrimSpace(n), 10, 54)
+	if !ok || err != nil {
+		f.fail(name)
+	}
+	return v << 10
+}

@@ -1,0 +1,160 @@
+package proc
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Range is a run of pages, [Start, End) in bytes.
+type Range struct {
+	Start uint64
+	End   uint64
+}
+
+// Region is a run of pages of the same categories.
+type Region struct {
+	Range
+	Categories Category
+}
+
+// Category is a set of PAGE_IS_* (linux/fs.h, Linux 6.7).
+type Category uint64
+
+const (
+	WPAllowed Category = 1 << 0 // registered for asynchronous write protection
+	Written   Category = 1 << 1 // since it was last write-protected so
+	File      Category = 1 << 2 // of a file or of shared memory: not an anonymous page
+	Present   Category = 1 << 3
+	Swapped   Category = 1 << 4
+	PFNZero   Category = 1 << 5 // the zero page
+	Huge      Category = 1 << 6
+	SoftDirty Category = 1 << 7
+	Guard     Category = 1 << 8 // MADV_GUARD_INSTALL, Linux 6.15
+)
+
+// Query selects pages as PAGEMAP_SCAN does: those whose categories, after the bits of
+// Inverted are flipped, hold all of All, and any of Any if that is not empty.
+type Query struct {
+	Inverted Category
+	All      Category
+	Any      Category
+}
+
+func (q Query) match(c Category) bool {
+	c ^= q.Inverted
+	return c&q.All == q.All && (q.Any == 0 || c&q.Any != 0)
+}
+
+func (q Query) mask() Category { return q.Inverted | q.All | q.Any }
+
+// Saved says which pages of a private mapping hold what is not to be had from elsewhere.
+type Saved int
+
+const (
+	Anonymous   Saved = iota // present or swapped, and not the zero page
+	PrivateFile              // copies of the file's pages that were made by writing
+)
+
+func (s Saved) query() Query {
+	if s == PrivateFile {
+		return Query{Inverted: File, All: File, Any: Present | Swapped}
+	}
+	return Query{Inverted: PFNZero, All: PFNZero, Any: Present | Swapped}
+}
+
+// Pagemap is an open /proc/PID/pagemap. It is not for several goroutines at once.
+type Pagemap struct {
+	f       *os.File
+	words   bool     // no PAGEMAP_SCAN here: read the words of the file
+	known   Category // what this kernel's PAGEMAP_SCAN knows
+	regions []pageRegion
+	buf     []byte
+}
+
+// OpenPagemap opens the pagemap of a process that the caller may read (ptrace(2), "access
+// mode checking"); pid 0 is the caller itself.
+func OpenPagemap(pid int) (*Pagemap, error) {
+	f, err := os.Open(Path(pid, "pagemap"))
+	if err != nil {
+		return nil, err
+	}
+	p := &Pagemap{f: f, known: Guard<<1 - 1}
+	p.probe()
+	return p, nil
+}
+
+// Close closes the file.
+func (p *Pagemap) Close() error { return p.f.Close() }
+
+// Pages lists the pages of [start, end), part of one private mapping, whose content must be
+// saved. Without PAGEMAP_SCAN the zero page is not told from others and is listed too.
+func (p *Pagemap) Pages(start, end uint64, what Saved) ([]Range, error) {
+	q := what.query()
+	if p.known&Guard != 0 {
+		q.Inverted |= Guard // guard pages count as swapped, and cannot be read
+		q.All |= Guard
+	}
+	var all []Range
+	err := p.scan(start, end, q, 0, func(r Region) {
+		if n := len(all); n > 0 && all[n-1].End == r.Start {
+			all[n-1].End = r.End
+			return
+		}
+		all = append(all, r.Range)
+	})
+	return all, err
+}
+
+// Guards lists the guard pages (madvise(2), MADV_GUARD_INSTALL) of [start, end).
+func (p *Pagemap) Guards(start, end uint64) ([]Range, error) {
+	if p.known&Guard == 0 {
+		return nil, nil
+	}
+	var all []Range
+	err := p.scan(start, end, Query{All: Guard}, 0, func(r Region) { all = append(all, r.Range) })
+	return all, err
+}
+
+// Scan lists the pages of [start, end) that the query selects, with those of their
+// categories that are in want.
+func (p *Pagemap) Scan(start, end uint64, q Query, want Category) ([]Region, error) {
+	var all []Region
+	err := p.scan(start, end, q, want, func(r Region) {
+		if n := len(all); n > 0 && all[n-1].End == r.Start && all[n-1].Categories == r.Categories {
+			all[n-1].End = r.End
+			return
+		}
+		all = append(all, r)
+	})
+	return all, err
+}
+
+func (p *Pagemap) scan(start, end uint64, q Query, want Category, found func(Region)) error {
+	page := uint64(os.Getpagesize())
+	if start%page != 0 || end%page != 0 || end < start {
+		return fmt.Errorf("pagemap %x-%x: not a range of pages", start, end)
+	}
+	if p.words {
+		return p.scanWords(start, end, q, want, found)
+	}
+	return p.scanRegions(start, end, q, want, found)
+}
+
+// probe finds out what the kernel has: PAGEMAP_SCAN came with Linux 6.7, and refuses
+// categories that it does not know with EINVAL.
+func (p *Pagemap) probe() {
+	for {
+		_, _, err := p.ioctl(0, 0, Query{All: p.known}, 0)
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, unix.EINVAL) || p.known&Guard == 0 {
+			p.words, p.known = true, Guard<<1-1
+			return
+		}
+		p.known &^= Guard
+	}
+}

@@ -1,0 +1,63 @@
+package proc
+
+import (
+	"io"
+	"slices"
+	"strings"
+)
+
+// SmapsEntry is one VMA of /proc/PID/smaps: its line of maps, and what follows it.
+type SmapsEntry struct {
+	Mapping
+	Rss            uint64   // bytes
+	Swap           uint64   // bytes
+	KernelPageSize uint64   // bytes; of a hugetlb mapping its huge page size
+	VmFlags        []string // two letters each (proc_pid_smaps(5)): "gd", "dc", "ht"
+}
+
+// Has reports whether the kernel shows the flag, such as "gd", for the VMA.
+func (e SmapsEntry) Has(flag string) bool { return slices.Contains(e.VmFlags, flag) }
+
+// Smaps parses /proc/PID/smaps.
+func Smaps(r io.Reader) ([]SmapsEntry, error) {
+	var all []SmapsEntry
+	l := newLines(r, "smaps")
+	for l.next() {
+		key, value, attribute := smapsAttribute(l.text)
+		if !attribute {
+			m, err := parseMapping(l)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, SmapsEntry{Mapping: m})
+			continue
+		}
+		if len(all) == 0 {
+			return nil, l.bad("no mapping before it")
+		}
+		e := &all[len(all)-1]
+		f := fields{l: l}
+		switch key {
+		case "Rss":
+			e.Rss = f.kilobytes("size", value)
+		case "Swap":
+			e.Swap = f.kilobytes("size", value)
+		case "KernelPageSize":
+			e.KernelPageSize = f.kilobytes("size", value)
+		case "VmFlags":
+			e.VmFlags = strings.Fields(value)
+		}
+		if f.err != nil {
+			return nil, f.err
+		}
+	}
+	return all, l.err
+}
+
+// smapsAttribute splits "Rss:    4 kB". The first word of a mapping's own line is a range
+// and has no colon at its end.
+func smapsAttribute(line string) (key, value string, ok bool) {
+	word, rest, _ := strings.Cut(line, " ")
+	key, ok = strings.CutSuffix(word, ":")
+	return key, strings.TrimSpace(rest), ok
+}

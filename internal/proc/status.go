@@ -1,0 +1,186 @@
+package proc
+
+import (
+	"errors"
+	"io"
+	"strings"
+)
+
+// StatusInfo is /proc/PID/status, or of one thread /proc/PID/task/TID/status.
+type StatusInfo struct {
+	Name      string // comm
+	State     byte   // 'R', 'S', 'D', 'T', 't', 'Z', 'X', 'I'
+	Umask     uint32
+	Tgid      int
+	Pid       int // of a thread: its TID
+	PPid      int
+	TracerPid int
+	NSpid     []int     // in each PID namespace, from the reader's to its own; nil before Linux 4.1
+	Uid       [4]uint32 // real, effective, saved, file system
+	Gid       [4]uint32
+	Groups    []uint32
+
+	VmLck  uint64 // bytes
+	VmPin  uint64 // bytes
+	VmRSS  uint64 // bytes
+	VmSwap uint64 // bytes
+
+	Threads  int
+	SigQ     uint64 // signals queued for the real user
+	SigLimit uint64 // RLIMIT_SIGPENDING
+	SigPnd   uint64 // pending for the thread
+	ShdPnd   uint64 // pending for the process
+	SigBlk   uint64
+	SigIgn   uint64
+	SigCgt   uint64
+
+	CapInh     uint64
+	CapPrm     uint64
+	CapEff     uint64
+	CapBnd     uint64
+	CapAmb     uint64
+	NoNewPrivs bool
+	Seccomp    int // 0: off, 1: strict, 2: filter
+
+	VoluntarySwitches   uint64
+	InvoluntarySwitches uint64
+}
+
+// Status parses /proc/PID/status. Name, State, Tgid and Pid must be there.
+func Status(r io.Reader) (StatusInfo, error) {
+	var s StatusInfo
+	l := newLines(r, "status")
+	for l.next() {
+		key, value, ok := strings.Cut(l.text, ":")
+		if !ok {
+			return s, l.bad("no colon")
+		}
+		f := fields{l: l}
+		s.set(&f, key, strings.TrimPrefix(value, "\t"))
+		if f.err != nil {
+			return s, f.err
+		}
+	}
+	if l.err != nil {
+		return s, l.err
+	}
+	if s.State == 0 || s.Tgid == 0 || s.Pid == 0 {
+		return s, errors.New("status: State, Tgid or Pid is missing")
+	}
+	return s, nil
+}
+
+func (s *StatusInfo) set(f *fields, key, value string) {
+	switch key {
+	case "Name":
+		s.Name = unescapeComm(value)
+	case "State":
+		if value == "" {
+			f.fail("state")
+			return
+		}
+		s.State = value[0]
+	case "Umask":
+		s.Umask = f.uint32("umask", value, 8)
+	case "Tgid":
+		s.Tgid = f.int("pid", value)
+	case "Pid":
+		s.Pid = f.int("pid", value)
+	case "PPid":
+		s.PPid = f.int("pid", value)
+	case "TracerPid":
+		s.TracerPid = f.int("pid", value)
+	case "NSpid":
+		for _, w := range strings.Fields(value) {
+			s.NSpid = append(s.NSpid, f.int("pid", w))
+		}
+	case "Uid":
+		s.Uid = parseIDs(f, value)
+	case "Gid":
+		s.Gid = parseIDs(f, value)
+	case "Groups":
+		for _, w := range strings.Fields(value) {
+			s.Groups = append(s.Groups, f.uint32("group", w, 10))
+		}
+	case "Threads":
+		s.Threads = f.int("count", value)
+	case "SigQ":
+		used, limit, _ := strings.Cut(value, "/")
+		s.SigQ = f.uint("count", used, 10)
+		s.SigLimit = f.uint("limit", limit, 10)
+	case "NoNewPrivs":
+		s.NoNewPrivs = f.uint("flag", value, 10) != 0
+	case "Seccomp":
+		s.Seccomp = f.int("mode", value)
+	case "voluntary_ctxt_switches":
+		s.VoluntarySwitches = f.uint("count", value, 10)
+	case "nonvoluntary_ctxt_switches":
+		s.InvoluntarySwitches = f.uint("count", value, 10)
+	default:
+		if p := s.size(key); p != nil {
+			*p = f.kilobytes("size", value)
+		} else if p := s.mask(key); p != nil {
+			*p = f.uint("mask", value, 16)
+		}
+	}
+}
+
+// size is where a line in kB goes; nil if it is none of ours.
+func (s *StatusInfo) size(key string) *uint64 {
+	switch key {
+	case "VmLck":
+		return &s.VmLck
+	case "VmPin":
+		return &s.VmPin
+	case "VmRSS":
+		return &s.VmRSS
+	case "VmSwap":
+		return &s.VmSwap
+	}
+	return nil
+}
+
+// mask is where a line of 16 hex digits goes; nil if it is none of ours.
+func (s *StatusInfo) mask(key string) *uint64 {
+	switch key {
+	case "SigPnd":
+		return &s.SigPnd
+	case "ShdPnd":
+		return &s.ShdPnd
+	case "SigBlk":
+		return &s.SigBlk
+	case "SigIgn":
+		return &s.SigIgn
+	case "SigCgt":
+		return &s.SigCgt
+	case "CapInh":
+		return &s.CapInh
+	case "CapPrm":
+		return &s.CapPrm
+	case "CapEff":
+		return &s.CapEff
+	case "CapBnd":
+		return &s.CapBnd
+	case "CapAmb":
+		return &s.CapAmb
+	}
+	return nil
+}
+
+func parseIDs(f *fields, value string) (ids [4]uint32) {
+	words := strings.Fields(value)
+	if len(words) != len(ids) {
+		f.fail("ids")
+		return ids
+	}
+	for i, w := range words {
+		ids[i] = f.uint32("ids", w, 10)
+	}
+	return ids
+}
+
+// unescapeComm undoes the kernel's writing of newline and backslash as \n and \\ in the
+// Name line (proc_task_name, fs/proc/array.c). The comm file and stat have them as they are.
+func unescapeComm(s string) string {
+	return strings.NewReplacer(`\n`, "\n", `\\`, `\`).Replace(s)
+}
