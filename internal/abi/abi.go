@@ -11,9 +11,9 @@ const (
 	Magic        = 0x4b415243
 	FreezeSignal = 33
 
+	OrderQuery  = 0x43524600
 	OrderFreeze = 0x43524601
 	OrderPark   = 0x43524602
-	OrderReap   = 0x43524603
 
 	SocketPrefix = "crak."
 
@@ -41,7 +41,6 @@ const (
 	FailedPark   FailureCode = 1
 	FailedTasks  FailureCode = 2
 	FailedSignal FailureCode = 3
-	FailedHeld   FailureCode = 4
 )
 
 const (
@@ -65,7 +64,7 @@ type HelloBody struct {
 	Pid      int32
 	Tid      int32
 	Dumpable int32
-	Writer   int32
+	Holds    int32
 	Restarts uint64
 }
 

@@ -4,19 +4,19 @@
  * The Go mirror is abi.go; sizes are asserted on both sides.
  *
  * Wire. A stream socket (abstract AF_UNIX); every message is a struct
- * abi_message and then `length` bytes. The resident speaks first (HELLO, then
- * FROZEN or FAILED), afterwards it only answers. The end of the stream at any
- * time means: resume as if nothing had been asked.
+ * abi_message and then `length` bytes. The resident speaks first (HELLO; after an
+ * order to freeze FROZEN or FAILED too), afterwards it only answers. The end of
+ * the stream at any time means: resume as if nothing had been asked.
  *
  *	resident                    writer
- *	HELLO   abi_hello     ->
+ *	HELLO   abi_hello     ->             then settings: "NAME=value\0" each
  *	FROZEN  abi_thread[n] ->             every thread is parked
  *	FAILED  abi_failure   ->             nothing is frozen any more
  *	                      <-    CALLS    abi_call[count], then data
  *	RESULTS int64[count], data ->        data: the same bytes, as the calls left them
  *	                      <-    SNAPSHOT
  *	RESULTS int64[1]      ->             PID of the twin, or -errno
- *	                      <-    RESUME   int32 outcome for the callbacks
+ *	                      <-    RESUME
  */
 #ifndef CRAK_ABI_H
 #define CRAK_ABI_H
@@ -28,9 +28,11 @@
 #define ABI_FREEZE_SIGNAL 33
 
 /* Kinds of order in siginfo.si_errno of a queued freeze signal. */
+#define ABI_ORDER_QUERY 0x43524600  /* value: name of the writer's socket; say HELLO and go on */
 #define ABI_ORDER_FREEZE 0x43524601 /* value: name of the writer's socket */
 #define ABI_ORDER_PARK 0x43524602   /* value: number of this freeze; from the leader only */
-#define ABI_ORDER_REAP 0x43524603   /* value: PID of the twin to reap; from the twin only */
+/* With each order, si_pid is the system call that the thread was seen asleep in, or -1,
+ * and si_uid the low half of its instruction pointer then. */
 
 /* The abstract socket's name is "crak." and 16 lower-case hex digits. */
 #define ABI_SOCKET_PREFIX "crak."
@@ -58,7 +60,7 @@ struct abi_hello {
 	int pid; /* in the resident's own PID namespace */
 	int tid; /* the leader */
 	int dumpable; /* before the freeze; 1 while frozen, so that the writer may read */
-	int writer; /* PID of the writer this resident started and must reap, or 0 */
+	int holds; /* depth of crak_hold: a freeze waits for crak_release */
 	unsigned long long restarts; /* how often this process was restarted */
 };
 #define ABI_HELLO_SIZE 32
@@ -67,7 +69,6 @@ enum abi_failure_code {
 	ABI_FAILED_PARK = 1, /* tid did not park within the bound */
 	ABI_FAILED_TASKS = 2, /* /proc/self/task cannot be read: detail is errno */
 	ABI_FAILED_SIGNAL = 3, /* tid cannot be signalled: detail is errno */
-	ABI_FAILED_HELD = 4, /* crak_hold is in force */
 };
 
 struct abi_failure {

@@ -1,0 +1,83 @@
+/* Saving a thread's callee-saved registers, starting the writer, and the entry of the file run as a program. */
+
+	.text
+
+/* void *crak_save_context(struct abi_context *): 0 at once; after a restart, what the
+ * interpreter left in rax, the address of its struct abi_restart. */
+	.globl	crak_save_context
+	.hidden	crak_save_context
+	.type	crak_save_context, @function
+crak_save_context:
+	mov	%rbx, (%rdi)
+	mov	%rbp, 8(%rdi)
+	mov	%r12, 16(%rdi)
+	mov	%r13, 24(%rdi)
+	mov	%r14, 32(%rdi)
+	mov	%r15, 40(%rdi)
+	lea	8(%rsp), %rax		/* the caller's stack pointer after the return */
+	mov	%rax, 48(%rdi)
+	mov	(%rsp), %rax
+	mov	%rax, 56(%rdi)
+	xor	%eax, %eax
+	ret
+	.size	crak_save_context, . - crak_save_context
+
+/* long crak_clone_vm(long flags, void *stack, int (*child)(void *), void *argument):
+ * clone(2) of a child that shares the memory, runs child(argument) on its own stack and exits. */
+	.globl	crak_clone_vm
+	.hidden	crak_clone_vm
+	.type	crak_clone_vm, @function
+crak_clone_vm:
+	mov	%rdx, %r9
+	mov	%rcx, %r8		/* kept by the kernel: clone's tls, unused without CLONE_SETTLS */
+	and	$-16, %rsi
+	xor	%edx, %edx
+	xor	%r10d, %r10d
+	mov	$56, %eax		/* clone */
+	syscall
+	test	%rax, %rax
+	jz	1f
+	ret
+1:	xor	%ebp, %ebp
+	mov	%r8, %rdi
+	call	*%r9
+	mov	%eax, %edi
+	mov	$60, %eax		/* exit */
+	syscall
+	hlt
+	.size	crak_clone_vm, . - crak_clone_vm
+
+/* The entry of libcrak.so run as a program. The loader has relocated everything, but the
+ * constructors are the C library's to run: it treats this file as the main program. */
+	.globl	crakentry
+	.hidden	crakentry
+	.type	crakentry, @function
+crakentry:
+	xor	%ebp, %ebp
+	mov	%rsp, %rbx
+	mov	%rdx, %r12		/* the loader's own fini */
+	and	$-16, %rsp
+	call	crak_program_begins
+	mov	%r12, %r9
+	xor	%r8d, %r8d
+	xor	%ecx, %ecx
+	lea	8(%rbx), %rdx
+	mov	(%rbx), %rsi
+	lea	crak_program_main(%rip), %rdi
+	push	%rax
+	push	%rbx
+	call	*__libc_start_main@GOTPCREL(%rip)
+	hlt
+	.size	crakentry, . - crakentry
+
+/* Where a signal handler returns to: rt_sigreturn(2). */
+	.globl	crak_restore_rt
+	.hidden	crak_restore_rt
+	.type	crak_restore_rt, @function
+	nop				/* unwinders look one byte before a return address */
+crak_restore_rt:
+	mov	$15, %rax		/* these two instructions are how gdb knows a signal frame */
+	syscall
+	.size	crak_restore_rt, . - crak_restore_rt
+
+	.section .note.GNU-stack, "", @progbits

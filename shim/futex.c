@@ -1,0 +1,19 @@
+/* Waiting for a word to change (futex(2)); the words are the resident's own, hence private. */
+
+#include <linux/futex.h>
+#include <time.h>
+
+#include "resident.h"
+
+/* nanoseconds: 0 waits for ever. May return early; callers look at the word again. */
+void futex_wait(unsigned *word, unsigned value, long nanoseconds)
+{
+	struct timespec timeout = { nanoseconds / 1000000000, nanoseconds % 1000000000 };
+
+	SYSCALL_4(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, nanoseconds ? &timeout : NULL);
+}
+
+void futex_wake_all(unsigned *word)
+{
+	SYSCALL_3(SYS_futex, word, FUTEX_WAKE_PRIVATE, 0x7fffffff);
+}

@@ -1,0 +1,121 @@
+/* What happens once, as the program starts, or as this file starts as a program. */
+
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "resident.h"
+
+extern int crakWriter(int argc, char **argv);
+
+struct resident resident;
+
+/* The entry calls this before any constructor. */
+void crak_program_begins(void)
+{
+	unsigned long none = 0;
+
+	resident.is_program = 1;
+	SYSCALL_4(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
+}
+
+int crak_program_main(int argc, char **argv)
+{
+	return crakWriter(argc, argv);
+}
+
+static void remember(const char *name, const char *value)
+{
+	size_t n = strlen(name), v = strlen(value);
+	char *p = resident.settings + resident.settings_length;
+
+	if (resident.settings_length + n + v + 2 > sizeof(resident.settings))
+		return;
+	memcpy(p, name, n);
+	p[n] = '=';
+	memcpy(p + n + 1, value, v + 1);
+	resident.settings_length += n + v + 2;
+}
+
+static void remember_settings(const char *directory)
+{
+	static const char *const names[] = { "CRAK_DIR", "CRAK_LOG", "CRAK_COMPRESS", "CRAK_SELF_CONTAINED" };
+
+	remember("CRAK_START_DIR", directory);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const char *value = getenv(names[i]);
+
+		if (value)
+			remember(names[i], value);
+	}
+}
+
+/* The path the library was loaded from, made absolute. */
+static void find_library(const char *directory)
+{
+	Dl_info info;
+	size_t length = 0;
+
+	if (!dladdr(&resident, &info) || !info.dli_fname)
+		return;
+	if (info.dli_fname[0] != '/') {
+		length = strlen(directory);
+		if (length + 1 >= sizeof(resident.library))
+			return;
+		memcpy(resident.library, directory, length);
+		resident.library[length++] = '/';
+	}
+	if (length + strlen(info.dli_fname) >= sizeof(resident.library)) {
+		resident.library[0] = 0;
+		return;
+	}
+	strcpy(resident.library + length, info.dli_fname);
+}
+
+/* CRAK_SIGNAL: a number, or a name with or without SIG; "none" leaves kill(1) no way. */
+static int trigger_signal(void)
+{
+	static const struct {
+		const char *name;
+		int number;
+	} signals[] = {
+		{ "USR1", SIGUSR1 }, { "USR2", SIGUSR2 }, { "HUP", SIGHUP },	 { "QUIT", SIGQUIT },
+		{ "ALRM", SIGALRM }, { "TERM", SIGTERM }, { "URG", SIGURG },	 { "IO", SIGIO },
+		{ "PWR", SIGPWR },   { "XCPU", SIGXCPU }, { "WINCH", SIGWINCH }, { "VTALRM", SIGVTALRM },
+	};
+	const char *name = getenv("CRAK_SIGNAL");
+	int number;
+
+	if (!name || !*name)
+		return SIGUSR2;
+	number = atoi(name);
+	if (number > 0 && number <= 64)
+		return number == ABI_FREEZE_SIGNAL || number == SIGKILL || number == SIGSTOP ? 0 : number;
+	if (strncmp(name, "SIG", 3) == 0)
+		name += 3;
+	if (strncmp(name, "RTMIN+", 6) == 0)
+		return SIGRTMIN + atoi(name + 6);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		if (strcmp(name, signals[i].name) == 0)
+			return signals[i].number;
+	return 0;
+}
+
+static void __attribute__((constructor)) become_resident(void)
+{
+	char directory[4096];
+	int trigger;
+
+	if (resident.is_program)
+		return;
+	put_back_actions();
+	if (!getcwd(directory, sizeof(directory)))
+		strcpy(directory, "/");
+	find_library(directory);
+	remember_settings(directory);
+	install_freeze_handler();
+	trigger = trigger_signal();
+	if (trigger)
+		install_trigger(trigger);
+}

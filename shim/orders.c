@@ -1,0 +1,58 @@
+/* The leader's loop while the process is frozen: it does what the writer says until it says RESUME or is gone. */
+
+#include "resident.h"
+
+static struct abi_call calls[ABI_CALLS_MAX];
+static char data[ABI_DATA_MAX] __attribute__((aligned(16)));
+static int64_t results[ABI_CALLS_MAX];
+
+static void make(const struct abi_call *call, int64_t *result)
+{
+	uint64_t args[6];
+
+	for (int i = 0; i < 6; i++)
+		args[i] = call->args[i] + (call->relative >> i & 1 ? (uint64_t)data : 0);
+	*result = syscall6(call->number, args[0], args[1], args[2], args[3], args[4], args[5]);
+}
+
+/* CALLS: abi_call[count] and data in; int64[count] and the data out. */
+static int make_calls(int socket, const struct abi_message *order)
+{
+	size_t length = order->count * sizeof(calls[0]);
+	struct abi_message answer = { ABI_RESULTS, order->count, 0 };
+
+	if (order->count > ABI_CALLS_MAX || order->length < length || order->length - length > sizeof(data))
+		return -1;
+	if (wire_read(socket, calls, length) || wire_read(socket, data, order->length - length))
+		return -1;
+	for (unsigned i = 0; i < order->count; i++)
+		make(&calls[i], &results[i]);
+	answer.length = order->count * sizeof(results[0]) + order->length - length;
+	if (wire_write(socket, &answer, sizeof(answer)) ||
+	    wire_write(socket, results, order->count * sizeof(results[0])) ||
+	    wire_write(socket, data, order->length - length))
+		return -1;
+	return 0;
+}
+
+void serve(int socket)
+{
+	struct abi_message order;
+	int64_t result;
+
+	while (wire_read(socket, &order, sizeof(order)) == 0) {
+		switch (order.type) {
+		case ABI_CALLS:
+			if (make_calls(socket, &order))
+				return;
+			break;
+		case ABI_SNAPSHOT:
+			result = snapshot(socket);
+			if (wire_send(socket, ABI_RESULTS, 1, &result, sizeof(result)))
+				return;
+			break;
+		default: /* RESUME, and what we do not know */
+			return;
+		}
+	}
+}

@@ -1,0 +1,132 @@
+/*
+ * What the parts of the resident share.
+ *
+ * Rules: no malloc, no stdio, no lock, no errno, no library call but in
+ * init.c and pthread.c, which run outside of signal handlers.
+ */
+#ifndef CRAK_RESIDENT_H
+#define CRAK_RESIDENT_H
+
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+
+#include "abi.h"
+#include "crak.h"
+#ifdef __x86_64__
+#include "syscall_amd64.h"
+#endif
+
+#define EXPORT __attribute__((visibility("default")))
+
+#define SYSCALL_0(n) syscall6(n, 0, 0, 0, 0, 0, 0)
+#define SYSCALL_1(n, a) syscall6(n, (long)(a), 0, 0, 0, 0, 0)
+#define SYSCALL_2(n, a, b) syscall6(n, (long)(a), (long)(b), 0, 0, 0, 0)
+#define SYSCALL_3(n, a, b, c) syscall6(n, (long)(a), (long)(b), (long)(c), 0, 0, 0)
+#define SYSCALL_4(n, a, b, c, d) syscall6(n, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
+#define SYSCALL_5(n, a, b, c, d, e) \
+	syscall6(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
+
+#define load(p) __atomic_load_n(p, __ATOMIC_SEQ_CST)
+#define store(p, v) __atomic_store_n(p, v, __ATOMIC_SEQ_CST)
+#define add(p, v) __atomic_add_fetch(p, v, __ATOMIC_SEQ_CST)
+
+/* The kernel's struct sigaction, on amd64 and arm64. */
+struct kernel_sigaction {
+	void *handler;
+	unsigned long flags;
+	void *restorer;
+	unsigned long mask;
+};
+
+/* Everything the resident remembers between checkpoints. */
+struct resident {
+	char library[4096];  /* path of libcrak.so; empty: unknown */
+	char settings[8192]; /* "NAME=value\0"…: CRAK_* of the environment, and CRAK_START_DIR */
+	unsigned settings_length;
+
+	struct kernel_sigaction passed_on; /* of whom the freeze signal also belongs to: glibc's setxid */
+
+	unsigned freezing; /* 1 from a leader's first step to its last */
+	unsigned freeze;   /* futex: number of the freeze; parked threads wait until it changes */
+	unsigned back;     /* futex: threads that came back after a restart */
+	unsigned restarts;
+
+	int twin;   /* PID of the living twin, or 0 */
+	int writer; /* PID of the living writer that we started, or 0 */
+	int writer_status; /* of the last writer, as wait4 gave it */
+	unsigned writers; /* futex: how many writers have been reaped */
+
+	int holds;
+	uint64_t held_order; /* socket name of a freeze that waits for crak_release, or 0 */
+	int is_program; /* the file was executed: it is the writer, nobody is resident */
+};
+extern struct resident resident;
+
+/* One parked thread, on its own stack. */
+struct parked {
+	struct abi_thread thread;
+	struct abi_context context;
+	struct parked *next;
+};
+
+/* context_amd64.S */
+void *crak_save_context(struct abi_context *) __attribute__((returns_twice));
+long crak_clone_vm(long flags, void *stack, int (*child)(void *), void *argument);
+
+/* frame_amd64.c */
+void frame_note(struct abi_thread *, const ucontext_t *);
+void frame_repeat_syscall(ucontext_t *, const siginfo_t *, struct abi_thread *);
+
+/* thread.c */
+void thread_note(struct parked *, ucontext_t *, const siginfo_t *);
+
+/* park.c */
+void park(ucontext_t *, const siginfo_t *);
+int park_siblings(struct abi_failure *);
+struct parked *park_list(void);
+void park_forget(void);
+void park_add(struct parked *);
+void park_release(void);
+
+/* lead.c */
+void lead(ucontext_t *, const siginfo_t *);
+
+/* wire.c */
+int wire_connect(uint64_t name);
+int wire_hello(int socket, int dumpable);
+int wire_send(int socket, unsigned type, unsigned count, const void *body, size_t length);
+int wire_write(int socket, const void *data, size_t length);
+int wire_read(int socket, void *data, size_t length);
+int wire_peer(int socket);
+
+/* orders.c */
+void serve(int socket);
+
+/* snapshot.c */
+long snapshot(int socket);
+
+/* spawn.c */
+int spawn_writer(void);
+void spawn_reap(int pid);
+
+/* api.c */
+enum callback { CALLBACK_BEFORE, CALLBACK_AFTER, CALLBACK_RESTART };
+void callbacks_run(enum callback);
+
+/* signals.c */
+void install_freeze_handler(void);
+void install_trigger(int signal);
+int queue_freeze_signal(int tid, int order, uint64_t value, int number, uint32_t ip);
+
+/* gosleep.c */
+void put_back_actions(void);
+
+/* futex.c */
+void futex_wait(unsigned *, unsigned value, long nanoseconds);
+void futex_wake_all(unsigned *);
+
+#endif

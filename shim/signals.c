@@ -1,0 +1,99 @@
+/* The two signal handlers: the trigger, which starts a writer, and the freeze signal, by which it speaks to us. */
+
+#include <errno.h>
+#include <linux/futex.h>
+
+#include "resident.h"
+
+#ifndef SA_RESTORER
+#define SA_RESTORER 0x04000000
+#endif
+
+extern void crak_restore_rt(void) __attribute__((visibility("hidden")));
+
+static long change_action(int signal, const struct kernel_sigaction *new, struct kernel_sigaction *old)
+{
+	return SYSCALL_4(SYS_rt_sigaction, signal, new, old, sizeof(old->mask));
+}
+
+static struct kernel_sigaction action_of(void (*handler)(int, siginfo_t *, void *))
+{
+	return (struct kernel_sigaction){
+		.handler = (void *)handler,
+		.flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_RESTORER,
+		.restorer = (void *)crak_restore_rt,
+		.mask = ~0ul,
+	};
+}
+
+static void pass_on(int signal, siginfo_t *info, void *context)
+{
+	void *handler = resident.passed_on.handler;
+
+	if (handler == (void *)SIG_DFL || handler == (void *)SIG_IGN)
+		return;
+	if (resident.passed_on.flags & SA_SIGINFO)
+		((void (*)(int, siginfo_t *, void *))handler)(signal, info, context);
+	else
+		((void (*)(int))handler)(signal);
+}
+
+static void on_freeze_signal(int signal, siginfo_t *info, void *context)
+{
+	if (info->si_code > 0 && info->si_code <= CLD_DUMPED) {
+		spawn_reap(info->si_pid);
+		frame_repeat_syscall(context, NULL, NULL);
+	} else if (info->si_code == SI_QUEUE && info->si_errno == ABI_ORDER_PARK) {
+		park(context, info);
+	} else if (info->si_code == SI_QUEUE &&
+		   (info->si_errno == ABI_ORDER_FREEZE || info->si_errno == ABI_ORDER_QUERY)) {
+		lead(context, info);
+	} else {
+		pass_on(signal, info, context);
+	}
+}
+
+static void on_trigger(int signal, siginfo_t *info, void *context)
+{
+	(void)signal;
+	(void)info;
+	spawn_writer();
+	frame_repeat_syscall(context, NULL, NULL);
+}
+
+/* Again after whoever else wants the signal (glibc, for setuid in threads) has taken it. */
+void install_freeze_handler(void)
+{
+	struct kernel_sigaction ours = action_of(on_freeze_signal);
+	struct kernel_sigaction now;
+
+	if (change_action(ABI_FREEZE_SIGNAL, NULL, &now) || now.handler == ours.handler)
+		return;
+	resident.passed_on = now;
+	change_action(ABI_FREEZE_SIGNAL, &ours, NULL);
+}
+
+/* Only where nobody else has a use for the signal. */
+void install_trigger(int signal)
+{
+	struct kernel_sigaction ours = action_of(on_trigger);
+	struct kernel_sigaction now;
+
+	if (change_action(signal, NULL, &now) || now.handler != (void *)SIG_DFL)
+		return;
+	change_action(signal, &ours, NULL);
+}
+
+int queue_freeze_signal(int tid, int order, uint64_t value, int number, uint32_t ip)
+{
+	siginfo_t info;
+
+	__builtin_memset(&info, 0, sizeof(info));
+	info.si_signo = ABI_FREEZE_SIGNAL;
+	info.si_errno = order;
+	info.si_code = SI_QUEUE;
+	info.si_pid = number;
+	info.si_uid = ip;
+	info.si_value.sival_ptr = (void *)value;
+	return SYSCALL_4(SYS_rt_tgsigqueueinfo, SYSCALL_0(SYS_getpid), tid, ABI_FREEZE_SIGNAL, &info);
+}

@@ -1,0 +1,44 @@
+/*
+ * The twin: a fork of the frozen process that owns a copy-on-write picture of
+ * its private memory until the writer has read it. Its exit signal is the
+ * freeze signal: no SIGCHLD, nothing for the program's waitpid(-1) to see, and
+ * the handler reaps it the moment it is dead, however it died.
+ */
+
+#include <linux/prctl.h>
+#include <poll.h>
+
+#include "resident.h"
+
+#ifndef PR_SET_PTRACER
+#define PR_SET_PTRACER 0x59616d61
+#endif
+
+/* Holds the picture until the other end of the socket is closed: the writer is done or dead. */
+static void __attribute__((noreturn)) hold_picture(int socket)
+{
+	struct pollfd end = { .fd = 0, .events = POLLRDHUP };
+
+	SYSCALL_2(SYS_prctl, PR_SET_PTRACER, wire_peer(socket)); /* Yama: the writer is no ancestor */
+	SYSCALL_3(SYS_dup3, socket, 0, 0);
+	SYSCALL_3(SYS_close_range, 1, ~0u, 0);
+	while (!(end.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)))
+		SYSCALL_4(SYS_ppoll, &end, 1, NULL, NULL);
+	for (;;)
+		SYSCALL_1(SYS_exit_group, 0);
+}
+
+/* PID of the twin or -errno. */
+long snapshot(int socket)
+{
+	long pid = syscall6(SYS_clone, ABI_FREEZE_SIGNAL, 0, 0, 0, 0, 0);
+
+	if (pid == 0) {
+		if (socket == 0)
+			socket = SYSCALL_1(SYS_dup, socket);
+		hold_picture(socket);
+	}
+	if (pid > 0)
+		store(&resident.twin, pid);
+	return pid;
+}

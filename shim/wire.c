@@ -1,0 +1,116 @@
+/* The resident's end of the wire (abi.h): a stream socket to the writer that asked. */
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+
+#include "resident.h"
+
+static int peer_is_trusted(int socket)
+{
+	struct ucred peer;
+	socklen_t length = sizeof(peer);
+
+	if (SYSCALL_5(SYS_getsockopt, socket, SOL_SOCKET, SO_PEERCRED, &peer, &length))
+		return 0;
+	return peer.uid == 0 || peer.uid == (uid_t)SYSCALL_0(SYS_geteuid) ||
+	       peer.uid == (uid_t)SYSCALL_0(SYS_getuid);
+}
+
+/* PID of the writer in our PID namespace, 0 if it is outside of it. */
+int wire_peer(int socket)
+{
+	struct ucred peer;
+	socklen_t length = sizeof(peer);
+
+	if (SYSCALL_5(SYS_getsockopt, socket, SOL_SOCKET, SO_PEERCRED, &peer, &length))
+		return 0;
+	return peer.pid;
+}
+
+/* Connects to the writer's socket; a descriptor or -errno. */
+int wire_connect(uint64_t name)
+{
+	static const char prefix[] = ABI_SOCKET_PREFIX;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	char *p = address.sun_path + 1;
+	int fd, error;
+
+	for (size_t i = 0; i < sizeof(prefix) - 1; i++)
+		*p++ = prefix[i];
+	for (int shift = 60; shift >= 0; shift -= 4)
+		*p++ = "0123456789abcdef"[name >> shift & 15];
+	fd = SYSCALL_3(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return fd;
+	error = SYSCALL_3(SYS_connect, fd, &address, p - (char *)&address);
+	if (!error && !peer_is_trusted(fd))
+		error = -EPERM;
+	if (error) {
+		SYSCALL_1(SYS_close, fd);
+		return error;
+	}
+	return fd;
+}
+
+/* All of it or -errno; a writer that died gives -EPIPE and no signal. */
+int wire_write(int socket, const void *data, size_t length)
+{
+	while (length > 0) {
+		long n = syscall6(SYS_sendto, socket, (long)data, length, MSG_NOSIGNAL, 0, 0);
+
+		if (n == -EINTR)
+			continue;
+		if (n < 0)
+			return n;
+		data = (const char *)data + n;
+		length -= n;
+	}
+	return 0;
+}
+
+/* All of it; -EPIPE at the end of the stream. */
+int wire_read(int socket, void *data, size_t length)
+{
+	while (length > 0) {
+		long n = SYSCALL_3(SYS_read, socket, data, length);
+
+		if (n == -EINTR)
+			continue;
+		if (n <= 0)
+			return n ? n : -EPIPE;
+		data = (char *)data + n;
+		length -= n;
+	}
+	return 0;
+}
+
+int wire_send(int socket, unsigned type, unsigned count, const void *body, size_t length)
+{
+	struct abi_message message = { type, count, length };
+	int error = wire_write(socket, &message, sizeof(message));
+
+	return error ? error : wire_write(socket, body, length);
+}
+
+int wire_hello(int socket, int dumpable)
+{
+	struct abi_hello hello = {
+		.magic = ABI_MAGIC,
+		.version = ABI_VERSION,
+		.pid = SYSCALL_0(SYS_getpid),
+		.tid = SYSCALL_0(SYS_gettid),
+		.dumpable = dumpable,
+		.holds = load(&resident.holds),
+		.restarts = resident.restarts,
+	};
+	struct abi_message message = { ABI_HELLO, 1, sizeof(hello) + resident.settings_length };
+	int error = wire_write(socket, &message, sizeof(message));
+
+	if (!error)
+		error = wire_write(socket, &hello, sizeof(hello));
+	if (!error)
+		error = wire_write(socket, resident.settings, resident.settings_length);
+	return error;
+}
