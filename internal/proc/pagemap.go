@@ -48,8 +48,6 @@ func (q Query) match(c Category) bool {
 	return c&q.All == q.All && (q.Any == 0 || c&q.Any != 0)
 }
 
-func (q Query) mask() Category { return q.Inverted | q.All | q.Any }
-
 // Saved says which pages of a private mapping hold what is not to be had from elsewhere.
 type Saved int
 

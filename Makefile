@@ -1,0 +1,97 @@
+# Everything is built into build/, but for two files that Go embeds from where it wants
+# them: cmd/crak/embed/libcrak.so and restore/interp/interp.bin. Nothing binary is tracked.
+
+GO ?= go
+CC = gcc
+PREFIX ?= /usr/local
+DESTDIR ?=
+FUZZTIME ?= 10s
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# The checkout may belong to somebody else than the builder, which git and so go refuse to look at.
+GOFLAGS_BUILD = -trimpath -buildvcs=false
+WARNINGS = -std=gnu11 -Wall -Wextra -Werror
+STAMP = -X main.version=$(VERSION)
+
+INTERP_C = $(wildcard restore/interp/*.[cS] restore/interp/*/*.[cS])
+INTERP_LD = $(firstword $(wildcard restore/interp/*.ld restore/interp/*/*.ld))
+INTERP_FLAGS = $(WARNINGS) -O2 -Iinternal/abi -ffreestanding -fno-builtin -fpie -fvisibility=hidden \
+	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -mgeneral-regs-only
+INTERP_LINK = -nostdlib -static -no-pie -Wl,-T,$(INTERP_LD) -Wl,--build-id=none -Wl,-z,noexecstack
+
+SHELL_FILES = $(wildcard scripts/setup scripts/test scripts/demo scripts/bench scripts/*.sh .ci/run)
+C_FILES = $(wildcard shim/*.c scripts/bench/*.c testdata/programs/*.c)
+
+.PHONY: all test lint bench fuzz demo install clean force
+.DELETE_ON_ERROR:
+
+all: build/crak build/libcrak.so
+
+# Go knows best what is out of date; it does nothing where nothing is.
+build/libcrak.so: shim/crak.map force | build
+	CGO_ENABLED=1 CC=$(CC) $(GO) build $(GOFLAGS_BUILD) -buildmode=c-shared -o build/libcrak.so.new \
+		-ldflags "$(STAMP) '-extldflags=-Wl,--version-script=$(CURDIR)/$<'" ./shim
+	@rm -f build/libcrak.so.h build/libcrak.h build/libcrak.so.new.h
+	@mv build/libcrak.so.new $@
+
+build/interp: $(INTERP_C) $(INTERP_LD) $(wildcard restore/interp/*.h restore/interp/*/*.h) internal/abi/abi.h Makefile | build
+	$(CC) $(INTERP_FLAGS) -o $@ $(INTERP_C) $(INTERP_LINK)
+
+restore/interp/interp.bin: build/interp
+	cp $< $@
+
+cmd/crak/embed/libcrak.so: build/libcrak.so
+	@mkdir -p $(@D)
+	@cmp -s $< $@ || cp $< $@
+
+build/crak: cmd/crak/embed/libcrak.so restore/interp/interp.bin force | build
+	CGO_ENABLED=0 $(GO) build $(GOFLAGS_BUILD) -ldflags "$(STAMP)" -o $@ ./cmd/crak
+
+build:
+	@mkdir -p $@
+
+demo: all
+	scripts/demo
+
+test: all
+	$(GO) test ./...
+
+lint: all
+	@unformatted=$$(gofmt -l cmd coord dump fd image internal lab restore scripts shim); \
+		test -z "$$unformatted" || { echo "not gofmt'ed: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	@for f in $(C_FILES); do $(CC) $(WARNINGS) -D_GNU_SOURCE -O2 -Iinternal/abi -Ishim -fsyntax-only "$$f" || exit 1; done
+	shellcheck -x $(SHELL_FILES)
+
+bench: all
+	$(GO) run ./scripts/bench
+
+# Every fuzz target for FUZZTIME each.
+fuzz: all
+	@set -e; for package in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' "$$package" | grep '^Fuzz' || true); do \
+			echo "$$package $$target"; \
+			$(GO) test "$$package" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME); \
+		done; \
+	done
+
+MAN = $(DESTDIR)$(PREFIX)/share/man/man1
+BASH = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+ZSH = $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+FISH = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include $(MAN) $(BASH) $(ZSH) $(FISH)
+	install -m 755 build/crak $(DESTDIR)$(PREFIX)/bin/crak
+	install -m 755 build/libcrak.so $(DESTDIR)$(PREFIX)/lib/libcrak.so
+	install -m 644 shim/crak.h $(DESTDIR)$(PREFIX)/include/crak.h
+	build/crak man $(MAN)
+	build/crak completion bash >$(BASH)/crak
+	build/crak completion zsh >$(ZSH)/_crak
+	build/crak completion fish >$(FISH)/crak.fish
+	@test -n "$(DESTDIR)" || ldconfig 2>/dev/null || true
+
+clean:
+	rm -rf build cmd/crak/embed restore/interp/interp.bin
