@@ -1,0 +1,207 @@
+package resident
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/abi"
+)
+
+// A Conn is the connection to one resident.
+type Conn struct {
+	Pid      int // in the writer's PID namespace
+	Hello    abi.HelloBody
+	Settings map[string]string // CRAK_DIR and its kin as the program was started with, CRAK_START_DIR
+
+	fd int
+}
+
+// A FreezeError is why a resident gave up a freeze: every thread of the program runs on.
+type FreezeError struct {
+	Pid int
+	abi.Failure
+}
+
+func (e *FreezeError) Error() string {
+	switch e.Code {
+	case abi.FailedPark:
+		return fmt.Sprintf("pid %d thread %d: does not stop for a checkpoint", e.Pid, e.Tid)
+	case abi.FailedTasks:
+		return fmt.Sprintf("pid %d: its threads cannot be listed: /proc/self/task: %v", e.Pid, unix.Errno(e.Detail))
+	case abi.FailedSignal:
+		return fmt.Sprintf("pid %d thread %d: signal: %v", e.Pid, e.Tid, unix.Errno(e.Detail))
+	}
+	return fmt.Sprintf("pid %d: freeze failed: code %d at line %d", e.Pid, e.Code, e.Line)
+}
+
+// Close lets the program go on, if it was frozen, and lets its twin go, if there is one.
+func (c *Conn) Close() {
+	if c.fd >= 0 {
+		unix.Close(c.fd)
+		c.fd = -1
+	}
+}
+
+func (c *Conn) greet() error {
+	message, err := c.message()
+	if err != nil {
+		return err
+	}
+	if message.Type != abi.Hello || message.Length < abi.HelloSize || message.Length > 1<<16 {
+		return fmt.Errorf("greeting of type %d, %d bytes", message.Type, message.Length)
+	}
+	body := make([]byte, message.Length)
+	if err := c.read(body); err != nil {
+		return err
+	}
+	c.Hello = *(*abi.HelloBody)(unsafe.Pointer(&body[0]))
+	if c.Hello.Magic != abi.Magic || c.Hello.Version != abi.Version {
+		return fmt.Errorf("its libcrak.so speaks version %d, this crak version %d", c.Hello.Version, abi.Version)
+	}
+	c.Settings = make(map[string]string)
+	for _, entry := range strings.Split(string(body[abi.HelloSize:]), "\x00") {
+		if name, value, ok := strings.Cut(entry, "="); ok {
+			c.Settings[name] = value
+		}
+	}
+	return nil
+}
+
+// Frozen waits until every thread of the program is parked. A *FreezeError says why not.
+func (c *Conn) Frozen(patience time.Duration) ([]abi.Thread, error) {
+	limit := unix.NsecToTimeval(patience.Nanoseconds())
+	if err := unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err != nil {
+		return nil, err
+	}
+	message, err := c.message()
+	if errors.Is(err, unix.EAGAIN) {
+		return nil, fmt.Errorf("pid %d: %w", c.Pid, ErrSilent)
+	}
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case message.Type == abi.Failed && message.Length == abi.FailureSize:
+		e := &FreezeError{Pid: c.Pid}
+		if err := c.read(bytesOf(&e.Failure)); err != nil {
+			return nil, err
+		}
+		return nil, e
+	case message.Type == abi.Frozen && message.Count > 0 && message.Length == uint64(message.Count)*abi.ThreadSize:
+		threads := make([]abi.Thread, message.Count)
+		return threads, c.read(bytesOfSlice(threads))
+	}
+	return nil, fmt.Errorf("pid %d: answer of type %d, %d bytes, to a freeze", c.Pid, message.Type, message.Length)
+}
+
+// Calls has the leader make system calls inside the frozen program, in order. Arguments marked
+// in Relative are offsets into data, which comes back as the calls left it. A result is -errno
+// where the call failed. At most abi.CallsMax calls and abi.DataMax bytes.
+func (c *Conn) Calls(calls []abi.Call, data []byte) ([]int64, error) {
+	if len(calls) == 0 {
+		return nil, nil
+	}
+	if len(calls) > abi.CallsMax || len(data) > abi.DataMax {
+		return nil, fmt.Errorf("pid %d: %d calls with %d bytes of data are too many", c.Pid, len(calls), len(data))
+	}
+	order := abi.Message{Type: abi.Calls, Count: uint32(len(calls)), Length: uint64(len(calls)*abi.CallSize + len(data))}
+	if err := c.write(bytesOf(&order), bytesOfSlice(calls), data); err != nil {
+		return nil, err
+	}
+	results := make([]int64, len(calls))
+	if err := c.results(uint64(len(results)*8+len(data)), uint32(len(results))); err != nil {
+		return nil, err
+	}
+	if err := c.read(bytesOfSlice(results)); err != nil {
+		return nil, err
+	}
+	return results, c.read(data)
+}
+
+// Snapshot has the frozen program fork its twin, whose PID it returns: as the program's own PID
+// namespace knows it. The twin lives until Close.
+func (c *Conn) Snapshot() (int, error) {
+	order := abi.Message{Type: abi.Snapshot}
+	if err := c.write(bytesOf(&order)); err != nil {
+		return 0, err
+	}
+	var result [1]int64
+	if err := c.results(8, 1); err != nil {
+		return 0, err
+	}
+	if err := c.read(bytesOfSlice(result[:])); err != nil {
+		return 0, err
+	}
+	if result[0] < 0 {
+		return 0, fmt.Errorf("pid %d: fork: %w", c.Pid, unix.Errno(-result[0]))
+	}
+	return int(result[0]), nil
+}
+
+// Resume lets the program go on. The connection is kept for the twin's sake.
+func (c *Conn) Resume() error {
+	order := abi.Message{Type: abi.Resume}
+	return c.write(bytesOf(&order))
+}
+
+func (c *Conn) results(length uint64, count uint32) error {
+	message, err := c.message()
+	if err != nil {
+		return err
+	}
+	if message.Type != abi.Results || message.Count != count || message.Length != length {
+		return fmt.Errorf("pid %d: answer of type %d, %d bytes: %d expected", c.Pid, message.Type, message.Length, length)
+	}
+	return nil
+}
+
+func (c *Conn) message() (m abi.Message, err error) {
+	err = c.read(bytesOf(&m))
+	return m, err
+}
+
+func (c *Conn) read(b []byte) error {
+	for len(b) > 0 {
+		n, err := unix.Read(c.fd, b)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return fmt.Errorf("pid %d: read from its resident: %w", c.Pid, err)
+		case n == 0:
+			return fmt.Errorf("pid %d: read from its resident: %w", c.Pid, io.ErrUnexpectedEOF)
+		}
+		b = b[max(n, 0):]
+	}
+	return nil
+}
+
+func (c *Conn) write(parts ...[]byte) error {
+	for _, b := range parts {
+		for len(b) > 0 {
+			n, err := unix.SendmsgN(c.fd, b, nil, nil, unix.MSG_NOSIGNAL)
+			if err != nil && err != unix.EINTR {
+				return fmt.Errorf("pid %d: write to its resident: %w", c.Pid, err)
+			}
+			b = b[max(n, 0):]
+		}
+	}
+	return nil
+}
+
+func bytesOf[T any](p *T) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(p)), unsafe.Sizeof(*p))
+}
+
+func bytesOfSlice[T any](s []T) []byte {
+	if len(s) == 0 {
+		return nil
+	}
+	var zero T
+	return unsafe.Slice((*byte)(unsafe.Pointer(&s[0])), len(s)*int(unsafe.Sizeof(zero)))
+}

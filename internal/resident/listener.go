@@ -1,0 +1,126 @@
+package resident
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/proc"
+)
+
+// ErrSilent means that the program did not take up an order in time.
+var ErrSilent = errors.New("the program does not answer")
+
+// A Listener is where residents connect to.
+type Listener struct {
+	fd   int
+	name uint64
+}
+
+// Listen opens a socket with a random name.
+func Listen() (*Listener, error) {
+	var random [8]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		return nil, err
+	}
+	name := binary.LittleEndian.Uint64(random[:])
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("socket: %w", err)
+	}
+	address := &unix.SockaddrUnix{Name: fmt.Sprintf("@%s%016x", abi.SocketPrefix, name)}
+	if err := unix.Bind(fd, address); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("socket %s: bind: %w", address.Name, err)
+	}
+	if err := unix.Listen(fd, 64); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("socket %s: listen: %w", address.Name, err)
+	}
+	return &Listener{fd, name}, nil
+}
+
+// Close ends the socket; connections stay.
+func (l *Listener) Close() { unix.Close(l.fd) }
+
+// queuedSignal is the kernel's siginfo_t of a signal sent with a value (SI_QUEUE).
+type queuedSignal struct {
+	signo, errno, code int32
+	_                  int32
+	pid                int32
+	uid                uint32
+	value              uint64
+	_                  [96]byte
+}
+
+// Order sends the freeze signal with an order to one live thread of pid. Which system call the
+// thread is asleep in goes along: once it is interrupted nobody can tell any more.
+func (l *Listener) Order(pid, tid int, order int32) error {
+	info := queuedSignal{signo: abi.FreezeSignal, errno: order, code: -1 /* SI_QUEUE */, pid: -1, value: l.name}
+	if s, err := proc.Read(pid, fmt.Sprintf("task/%d/syscall", tid), proc.Syscall); err == nil && !s.Running {
+		info.pid = int32(s.Number)
+		info.uid = uint32(s.PC)
+	}
+	_, _, errno := unix.RawSyscall6(unix.SYS_RT_TGSIGQUEUEINFO, uintptr(pid), uintptr(tid), abi.FreezeSignal,
+		uintptr(unsafe.Pointer(&info)), 0, 0)
+	if errno != 0 {
+		return fmt.Errorf("pid %d thread %d: signal: %w", pid, tid, errno)
+	}
+	return nil
+}
+
+// Accept waits for the resident of pid and reads its greeting. ErrSilent when it does not come in time.
+// Connections of other processes are turned away.
+func (l *Listener) Accept(pid int, patience time.Duration) (*Conn, error) {
+	deadline := time.Now().Add(patience)
+	for {
+		if err := l.readable(deadline); err != nil {
+			return nil, fmt.Errorf("pid %d: %w", pid, err)
+		}
+		fd, _, err := unix.Accept4(l.fd, unix.SOCK_CLOEXEC)
+		if err != nil {
+			return nil, fmt.Errorf("pid %d: accept: %w", pid, err)
+		}
+		if !isProcess(fd, pid) {
+			unix.Close(fd)
+			continue
+		}
+		c := &Conn{fd: fd, Pid: pid}
+		if err := c.greet(); err != nil {
+			c.Close()
+			return nil, fmt.Errorf("pid %d: %w", pid, err)
+		}
+		return c, nil
+	}
+}
+
+func (l *Listener) readable(deadline time.Time) error {
+	for {
+		left := time.Until(deadline)
+		if left <= 0 {
+			return ErrSilent
+		}
+		fds := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, int(left.Milliseconds())+1)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return fmt.Errorf("poll: %w", err)
+		case n > 0:
+			return nil
+		}
+	}
+}
+
+// isProcess: only the process that was asked, and only if its user is ours or we are root.
+func isProcess(fd, pid int) bool {
+	peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	return err == nil && int(peer.Pid) == pid && (os.Geteuid() == 0 || int(peer.Uid) == os.Geteuid())
+}
