@@ -1,0 +1,174 @@
+package image
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Commit finishes the image and gives it its name; path is where it is. Before the rename there is
+// no image, after it there is a whole one. m says what the caller knows of the program, host and
+// options. On error the caller calls Abort.
+func (w *Writer) Commit(m Manifest, g *Group) (path string, err error) {
+	w.stop()
+	if err := w.failed.get(); err != nil {
+		return "", err
+	}
+	if err := w.finish(m, g); err != nil {
+		return "", fmt.Errorf("image %q: %w", w.Path(), err)
+	}
+	path = w.Path()
+	w.pages.Close()
+	w.idx.Close()
+	w.place.close()
+	w.pages, w.idx, w.place = nil, nil, &place{path: path}
+	return path, nil
+}
+
+func (w *Writer) finish(m Manifest, g *Group) error {
+	if err := g.Check(); err != nil {
+		return fmt.Errorf("%s: %w", groupFile, err)
+	}
+	if err := w.index.end(); err != nil {
+		return fmt.Errorf("%s: %w", indexFile, plainError(err))
+	}
+	text, err := encodeJSON(g)
+	if err != nil {
+		return fmt.Errorf("%s: %w", groupFile, err)
+	}
+	group, err := w.place.write(groupFile, text)
+	if err != nil {
+		return err
+	}
+	index, err := w.checkIndex(g)
+	if err != nil {
+		return err
+	}
+
+	m.Format, m.Crak, m.Sequence = Format, Version, w.place.sequence
+	if m.Created.IsZero() {
+		m.Created = time.Now().UTC().Truncate(time.Second)
+	}
+	m.Options.Compress = w.options.Compress
+	t := w.index.totals
+	m.Statistics.RawBytes, m.Statistics.StoredBytes, m.Statistics.Frames = t.Raw, t.Stored, t.Frames
+	m.Files = []FileSum{group, index, {Name: pagesFile, Size: w.size}}
+	if text, err = m.encode(); err != nil {
+		return fmt.Errorf("%s: %w", manifestFile, err)
+	}
+	if _, err := w.place.write(manifestFile, text); err != nil {
+		return err
+	}
+	for _, f := range []*os.File{w.pages, w.idx, w.place.dir} {
+		if err := f.Sync(); err != nil {
+			return err
+		}
+	}
+	return w.place.publish()
+}
+
+// checkIndex reads pages.idx again, as Open does, so that no image is committed that will not be
+// opened, and returns its sum.
+func (w *Writer) checkIndex(g *Group) (FileSum, error) {
+	sum := sha256.New()
+	end, err := w.idx.Seek(0, io.SeekCurrent)
+	if err == nil {
+		_, err = scanIndex(io.TeeReader(io.NewSectionReader(w.idx, 0, end), sum), w.size, g)
+	}
+	if err != nil {
+		return FileSum{}, fmt.Errorf("%s: %w", indexFile, err)
+	}
+	return FileSum{indexFile, end, hex.EncodeToString(sum.Sum(nil))}, nil
+}
+
+// write makes a small file of the image, and syncs it.
+func (p *place) write(name string, text []byte) (FileSum, error) {
+	f, err := p.create(name)
+	if err != nil {
+		return FileSum{}, fmt.Errorf("%s: %w", name, err)
+	}
+	_, err = f.Write(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return FileSum{}, fmt.Errorf("%s: %w", name, plainError(err))
+	}
+	sum := sha256.Sum256(text)
+	return FileSum{name, int64(len(text)), hex.EncodeToString(sum[:])}, nil
+}
+
+// publish renames the image into place and points latest to it. It undoes the first where
+// the second fails.
+func (p *place) publish() error {
+	at := int(p.parent.Fd())
+	if err := renameNew(at, p.hidden, p.name); err != nil {
+		return &fs.PathError{Op: "rename", Path: p.final(), Err: err}
+	}
+	err := p.pointLatest()
+	if err == nil {
+		err = p.parent.Sync()
+	}
+	if err == nil && p.made != "" {
+		err = syncParent(p.parent)
+	}
+	if err != nil {
+		unix.Renameat(at, p.name, at, p.hidden)
+	}
+	return err
+}
+
+// pointLatest replaces the symlink in one step.
+func (p *place) pointLatest() error {
+	if p.sequence == 0 {
+		return nil
+	}
+	at := int(p.parent.Fd())
+	temporary := "." + latestLink + "." + p.name
+	unix.Unlinkat(at, temporary, 0)
+	err := unix.Symlinkat(p.name, at, temporary)
+	if err == nil {
+		if err = unix.Renameat(at, temporary, at, latestLink); err != nil {
+			unix.Unlinkat(at, temporary, 0)
+		}
+	}
+	if err != nil {
+		return &fs.PathError{Op: "symlink", Path: latestLink, Err: err}
+	}
+	return nil
+}
+
+// close lets go of the directories, and with them of the lock.
+func (p *place) close() {
+	p.dir.Close()
+	p.parent.Close()
+}
+
+// renameNew renames where there is nothing of the new name.
+func renameNew(at int, from, to string) error {
+	err := unix.Renameat2(at, from, at, to, unix.RENAME_NOREPLACE)
+	if err == unix.EINVAL || err == unix.ENOSYS {
+		// The file system cannot; a directory does not replace one that is not empty.
+		err = unix.Renameat(at, from, at, to)
+	}
+	return err
+}
+
+// syncParent syncs the directory that dir is in.
+func syncParent(dir *os.File) error {
+	up, err := openDir(int(dir.Fd()), "..", 0)
+	if err != nil {
+		return err
+	}
+	defer up.Close()
+	return up.Sync()
+}

@@ -1,0 +1,96 @@
+package image
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// Content reads one space at any address, for inspection and tests. It keeps a list of the
+// space's runs.
+type Content struct {
+	image *Image
+	parts []part // sorted by start
+
+	mu     sync.Mutex
+	unpack unpacker
+	held   *Frame // whose content is in data
+	data   []byte
+}
+
+// part is one run of a frame.
+type part struct {
+	Run
+	skip  uint64 // bytes into the frame's content
+	frame *Frame
+}
+
+// Content finds what there is of a space.
+func (i *Image) Content(s Space) (*Content, error) {
+	c := &Content{image: i, unpack: unpacker{pages: i.pages}}
+	for f, err := range i.Frames(s) {
+		if err != nil {
+			return nil, err
+		}
+		own := *f
+		own.Runs = nil
+		skip := uint64(0)
+		for _, r := range f.Runs {
+			c.parts = append(c.parts, part{r, skip, &own})
+			skip += r.Length
+		}
+	}
+	slices.SortFunc(c.parts, func(a, b part) int { return cmp.Compare(a.Start, b.Start) })
+	return c, nil
+}
+
+// ReadAt is an io.ReaderAt whose offsets are addresses of the space. What is not in the image
+// reads as zeroes; there is no end.
+func (c *Content) ReadAt(p []byte, address int64) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(p)
+	start, end := uint64(address), uint64(address)+uint64(len(p))
+	n, _ := slices.BinarySearchFunc(c.parts, start, func(t part, a uint64) int {
+		if t.End() <= a {
+			return -1
+		}
+		return 1
+	})
+	for _, t := range c.parts[n:] {
+		if t.Start >= end {
+			break
+		}
+		if err := c.hold(t.frame); err != nil {
+			return 0, err
+		}
+		content := c.data[t.skip:][:t.Length]
+		if t.Start < start {
+			copy(p, content[start-t.Start:])
+		} else {
+			copy(p[t.Start-start:], content)
+		}
+	}
+	return len(p), nil
+}
+
+// Runs are what there is of the space in the image, sorted and joined.
+func (c *Content) Runs() (runs []Run) {
+	for _, t := range c.parts {
+		runs = appendRun(runs, t.Run)
+	}
+	return runs
+}
+
+func (c *Content) hold(f *Frame) (err error) {
+	if c.held == f {
+		return nil
+	}
+	c.held = nil
+	if c.data, err = c.unpack.content(f); err != nil {
+		return &Error{c.image.Path, pagesFile, fmt.Errorf("frame at offset %d: %w", f.Offset, err)}
+	}
+	c.held = f
+	return nil
+}

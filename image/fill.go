@@ -1,0 +1,173 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"runtime"
+	"sync"
+)
+
+// Frames are the frames of a space in the order of the index, all of them if s is
+// empty. Runs are only valid until the next one.
+func (i *Image) Frames(s Space) iter.Seq2[*Frame, error] {
+	return func(yield func(*Frame, error) bool) {
+		c, err := i.cursor(s)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		var f Frame
+		for {
+			_, err := c.next(&f)
+			if err == io.EOF {
+				return
+			}
+			if !yield(&f, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Fill reads the content of a space. fn gets the content of one frame at a time, checked, and
+// the runs it is for, one after the other in data; both are valid until it returns. It is called by
+// several goroutines at once (workers; 0: one a processor), in no order. Zero pages that were not
+// kept are not in it. The first error ends it: fn's own as it is, all others are an *Error.
+func (i *Image) Fill(ctx context.Context, s Space, workers int, fn func(runs []Run, data []byte) error) error {
+	return i.each(ctx, s, workers, func(f *Frame, data []byte) error { return fn(f.Runs, data) })
+}
+
+func (i *Image) each(ctx context.Context, s Space, workers int, fn func(f *Frame, data []byte) error) error {
+	if _, ok := i.extent[s]; !ok && s != "" {
+		return nil
+	}
+	c, err := i.cursor(s)
+	if err != nil {
+		return err
+	}
+	if workers <= 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	var failed failure
+	var all sync.WaitGroup
+	for range min(workers, maxWorkers) {
+		all.Go(func() {
+			u := unpacker{pages: i.pages}
+			for failed.get() == nil {
+				if err := ctx.Err(); err != nil {
+					failed.set(err)
+					return
+				}
+				err := c.unpack(&u, fn)
+				if err == io.EOF {
+					return
+				}
+				if err != nil {
+					failed.set(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	return failed.get()
+}
+
+// cursor goes through the frames of a space; several goroutines may share it.
+type cursor struct {
+	path  string
+	space Space
+	mu    sync.Mutex
+	index *indexReader
+	n     uint64 // of the next frame
+	end   uint64 // number after the last one
+}
+
+func (i *Image) cursor(s Space) (*cursor, error) {
+	size := i.Manifest.file(indexFile).Size
+	r, err := newIndexReader(io.NewSectionReader(i.idx, 0, size), i.Manifest.file(pagesFile).Size)
+	if err != nil {
+		return nil, &Error{i.Path, indexFile, err}
+	}
+	end := i.totals.Frames
+	if s != "" {
+		end = i.extent[s].end
+	}
+	return &cursor{path: i.Path, space: s, index: r, end: end}, nil
+}
+
+// next reads the next frame of the space into f, and says its number.
+func (c *cursor) next(f *Frame) (uint64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		n := c.n
+		if n >= c.end {
+			return 0, io.EOF
+		}
+		if err := c.index.next(f); err != nil {
+			if err != io.EOF {
+				err = &Error{c.path, indexFile, err}
+			}
+			return 0, err
+		}
+		c.n++
+		if c.space == "" || f.Space == c.space {
+			return n, nil
+		}
+	}
+}
+
+// unpack takes the next frame, and hands its content to fn.
+func (c *cursor) unpack(u *unpacker, fn func(f *Frame, data []byte) error) error {
+	n, err := c.next(&u.frame)
+	if err != nil {
+		return err
+	}
+	data, err := u.content(&u.frame)
+	if err != nil {
+		return &Error{c.path, pagesFile, fmt.Errorf("frame %d: %w", n, err)}
+	}
+	return fn(&u.frame, data)
+}
+
+// unpacker reads frames, one at a time.
+type unpacker struct {
+	pages *os.File
+	frame Frame
+	buf   []byte
+	zstd  *decompressor
+}
+
+// content reads a frame's content and checks it. It is valid until the next call.
+func (u *unpacker) content(f *Frame) ([]byte, error) {
+	if f.Codec == CodecZero {
+		return zeroes[:f.Raw], nil
+	}
+	if cap(u.buf) < int(f.Stored) {
+		u.buf = make([]byte, max(int(f.Stored), frameBytes))
+	}
+	data := u.buf[:f.Stored]
+	if _, err := u.pages.ReadAt(data, f.Offset); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = errTruncated
+		}
+		return nil, plainError(err)
+	}
+	if f.Codec == CodecZstd {
+		if u.zstd == nil {
+			u.zstd = newDecompressor()
+		}
+		var err error
+		if data, err = u.zstd.decompress(data, int(f.Raw)); err != nil {
+			return nil, err
+		}
+	}
+	if got := checksum(data); got != f.CRC {
+		return nil, fmt.Errorf("damaged: CRC-32C is %08x, must be %08x", got, f.CRC)
+	}
+	return data, nil
+}

@@ -1,0 +1,20 @@
+package image
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// flushStep is how much of pages.bin is handed to the disk at a time, in bytes.
+const flushStep = 16 << 20
+
+// flushEarly starts writing out what lies before the step that [offset, offset+n) reaches into, so
+// that the disk works along and the final fsync is short. It is only a hint: errors come
+// up in the fsync.
+func flushEarly(f *os.File, offset, n int64) {
+	step := (offset + n) / flushStep
+	if step > offset/flushStep {
+		unix.SyncFileRange(int(f.Fd()), (step-1)*flushStep, flushStep, unix.SYNC_FILE_RANGE_WRITE)
+	}
+}

@@ -1,0 +1,254 @@
+package image
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// pages.idx is a stream of little-endian records, so that neither side holds it whole:
+//
+//	header  magic[8] "CRAKIDX\n"  format u32  zero u32
+//	space   tag u32 = 1  length u32  name[length], padded with zeroes to 8 bytes
+//	frame   tag u32 = 2  space u32  offset u64  stored u32  raw u32  crc u32
+//	        codec u8  zero[3]  runs u32  zero u32, then runs × { start u64  length u64 }
+//	end     tag u32 = 3  spaces u32  frames u64  stored u64  raw u64
+//
+// Spaces are numbered from 0 in the order of their records, each before its first frame.
+const (
+	indexMagic = "CRAKIDX\n"
+
+	tagSpace = 1
+	tagFrame = 2
+	tagEnd   = 3
+
+	headerSize = 16
+	frameSize  = 40
+	endSize    = 32
+	runSize    = 16
+
+	maxSpaces    = 1 << 20
+	maxSpaceName = 64
+)
+
+// Totals are sums over an index.
+type Totals struct {
+	Spaces uint32
+	Frames uint64
+	Stored uint64 // bytes
+	Raw    uint64 // bytes
+}
+
+func (t *Totals) add(f *Frame) {
+	t.Frames++
+	t.Stored += uint64(f.Stored)
+	t.Raw += uint64(f.Raw)
+}
+
+// indexWriter writes pages.idx.
+type indexWriter struct {
+	w      *bufio.Writer
+	spaces map[Space]uint32
+	totals Totals
+	buf    []byte
+}
+
+func newIndexWriter(w io.Writer) *indexWriter {
+	x := &indexWriter{w: bufio.NewWriterSize(w, 64<<10), spaces: make(map[Space]uint32)}
+	b := append(x.buf, indexMagic...)
+	b = binary.LittleEndian.AppendUint32(b, Format)
+	b = binary.LittleEndian.AppendUint32(b, 0)
+	x.w.Write(b) // an error stays in the bufio.Writer
+	return x
+}
+
+func (x *indexWriter) frame(f *Frame) error {
+	le := binary.LittleEndian
+	b := x.buf[:0]
+	n, ok := x.spaces[f.Space]
+	if !ok {
+		n = uint32(len(x.spaces))
+		x.spaces[f.Space] = n
+		x.totals.Spaces++
+		b = le.AppendUint32(b, tagSpace)
+		b = le.AppendUint32(b, uint32(len(f.Space)))
+		b = append(b, f.Space...)
+		b = append(b, make([]byte, -len(f.Space)&7)...)
+	}
+	b = le.AppendUint32(b, tagFrame)
+	b = le.AppendUint32(b, n)
+	b = le.AppendUint64(b, uint64(f.Offset))
+	b = le.AppendUint32(b, f.Stored)
+	b = le.AppendUint32(b, f.Raw)
+	b = le.AppendUint32(b, f.CRC)
+	b = append(b, byte(f.Codec), 0, 0, 0)
+	b = le.AppendUint32(b, uint32(len(f.Runs)))
+	b = le.AppendUint32(b, 0)
+	for _, r := range f.Runs {
+		b = le.AppendUint64(b, r.Start)
+		b = le.AppendUint64(b, r.Length)
+	}
+	x.buf = b
+	x.totals.add(f)
+	_, err := x.w.Write(b)
+	return err
+}
+
+func (x *indexWriter) end() error {
+	le := binary.LittleEndian
+	b := le.AppendUint32(x.buf[:0], tagEnd)
+	b = le.AppendUint32(b, x.totals.Spaces)
+	b = le.AppendUint64(b, x.totals.Frames)
+	b = le.AppendUint64(b, x.totals.Stored)
+	b = le.AppendUint64(b, x.totals.Raw)
+	x.w.Write(b)
+	return x.w.Flush()
+}
+
+// indexReader reads pages.idx frame by frame.
+type indexReader struct {
+	r      *bufio.Reader
+	size   int64 // of pages.bin
+	spaces []Space
+	known  map[Space]bool
+	totals Totals
+	buf    [frameSize]byte
+	run    [runSize]byte
+}
+
+var errTruncated = errors.New("ends in the middle")
+
+func newIndexReader(r io.Reader, size int64) (*indexReader, error) {
+	x := &indexReader{r: bufio.NewReaderSize(r, 64<<10), size: size, known: make(map[Space]bool)}
+	b := x.buf[:headerSize]
+	if err := x.read(b); err != nil {
+		return nil, err
+	}
+	if string(b[:8]) != indexMagic {
+		return nil, fmt.Errorf("begins with %q, not %q", b[:8], indexMagic)
+	}
+	if v := binary.LittleEndian.Uint32(b[8:]); v != Format {
+		return nil, fmt.Errorf("format %d: not %d", v, Format)
+	}
+	return x, nil
+}
+
+func (x *indexReader) read(b []byte) error {
+	if _, err := io.ReadFull(x.r, b); err != nil {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return errTruncated
+		}
+		return err
+	}
+	return nil
+}
+
+// next reads the next frame into f, whose Runs it reuses; io.EOF after the last one.
+func (x *indexReader) next(f *Frame) error {
+	err := x.record(f)
+	if err != nil && err != io.EOF {
+		return fmt.Errorf("frame %d: %w", x.totals.Frames, err)
+	}
+	return err
+}
+
+func (x *indexReader) record(f *Frame) error {
+	le := binary.LittleEndian
+	for {
+		b := x.buf[:8]
+		if err := x.read(b); err != nil {
+			return err
+		}
+		switch tag := le.Uint32(b); tag {
+		case tagSpace:
+			if err := x.space(le.Uint32(b[4:])); err != nil {
+				return err
+			}
+		case tagFrame:
+			return x.frame(f, le.Uint32(b[4:]))
+		case tagEnd:
+			return x.end(le.Uint32(b[4:]))
+		default:
+			return fmt.Errorf("unknown record %#x", tag)
+		}
+	}
+}
+
+func (x *indexReader) space(length uint32) error {
+	if length == 0 || length > maxSpaceName {
+		return fmt.Errorf("name of a space of %d bytes", length)
+	}
+	if len(x.spaces) == maxSpaces {
+		return fmt.Errorf("more than %d spaces", maxSpaces)
+	}
+	name := make([]byte, (length+7)&^7)
+	if err := x.read(name); err != nil {
+		return err
+	}
+	s := Space(name[:length])
+	if _, _, err := s.split(); err != nil {
+		return err
+	}
+	if x.known[s] {
+		return fmt.Errorf("space %q: named twice", string(s))
+	}
+	x.known[s] = true
+	x.spaces = append(x.spaces, s)
+	return nil
+}
+
+func (x *indexReader) frame(f *Frame, space uint32) error {
+	le := binary.LittleEndian
+	b := x.buf[8:frameSize]
+	if err := x.read(b); err != nil {
+		return err
+	}
+	if uint64(space) >= uint64(len(x.spaces)) {
+		return fmt.Errorf("space %d of %d", space, len(x.spaces))
+	}
+	f.Space = x.spaces[space]
+	f.Offset = int64(le.Uint64(b))
+	f.Stored = le.Uint32(b[8:])
+	f.Raw = le.Uint32(b[12:])
+	f.CRC = le.Uint32(b[16:])
+	f.Codec = Codec(b[20])
+	runs := le.Uint32(b[24:])
+	if runs == 0 || runs > MaxRuns {
+		return fmt.Errorf("%d runs: not 1 to %d", runs, MaxRuns)
+	}
+	f.Runs = f.Runs[:0]
+	for range runs {
+		if err := x.read(x.run[:]); err != nil {
+			return err
+		}
+		f.Runs = append(f.Runs, Run{Start: le.Uint64(x.run[:]), Length: le.Uint64(x.run[8:])})
+	}
+	if err := f.check(x.size); err != nil {
+		return err
+	}
+	x.totals.add(f)
+	return nil
+}
+
+// end compares the sums with those of the frames read.
+func (x *indexReader) end(spaces uint32) error {
+	le := binary.LittleEndian
+	b := x.buf[8:endSize]
+	if err := x.read(b); err != nil {
+		return err
+	}
+	x.totals.Spaces = uint32(len(x.spaces))
+	want := Totals{Spaces: spaces, Frames: le.Uint64(b), Stored: le.Uint64(b[8:]), Raw: le.Uint64(b[16:])}
+	if x.totals != want {
+		return fmt.Errorf("totals: is %+v, must be %+v", x.totals, want)
+	}
+	if want.Stored != uint64(x.size) {
+		return fmt.Errorf("totals: %d bytes stored, %s has %d", want.Stored, pagesFile, x.size)
+	}
+	if _, err := x.r.ReadByte(); err != io.EOF {
+		return errors.New("something follows the end")
+	}
+	return io.EOF
+}

@@ -1,0 +1,103 @@
+package image
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"crak.dev/crak/internal/abi"
+)
+
+// goodGroup is a small group in which every kind of reference is used.
+func goodGroup() *Group {
+	file := File{Path: "/usr/bin/app", Device: 8, Inode: 9, Mode: 0o100755, Size: 8192, MtimeNs: 1}
+	return &Group{
+		Root: 412,
+		Processes: []Process{{
+			Pid: 412, Parent: 1, ProcessGroup: 412, Session: 412,
+			Executable: file, Cwd: "/", RootDir: "/", Umask: 0o22,
+			Mappings: []Mapping{
+				{Start: 0x400000, End: 0x402000, Prot: 5, Kind: MappingFile, File: &file},
+				{Start: 0x500000, End: 0x700000, Prot: 3, Kind: MappingAnonymous, Name: "[heap]"},
+				{Start: 0x700000, End: 0x704000, Prot: 3, Kind: MappingMemory, Memory: 3, Shared: true},
+				{Start: 0x7ff0_0000_0000, End: 0x7ff0_0002_0000, Prot: 3, Kind: MappingAnonymous, Name: "[stack]", GrowsDown: true},
+				{Start: 0x7ff0_0010_0000, End: 0x7ff0_0010_2000, Prot: 5, Kind: MappingKernel, Name: "[vdso]"},
+			},
+			Threads: []Thread{{
+				Parked:   abi.Thread{Tid: 412, Context: 0x7ff0_0001_0000, Frame: 0x7ff0_0001_0100, Syscall: -1},
+				Comm:     "app",
+				Affinity: []uint64{3},
+				Pending:  []SignalInfo{make(SignalInfo, 128)},
+			}},
+			Actions:     make([]SignalAction, 64),
+			Timers:      []PosixTimer{{ID: 0, Signal: 14, ValueNs: 5}},
+			Limits:      []Limit{{Resource: 7, Soft: 1024, Hard: 4096}},
+			Descriptors: []Descriptor{{Fd: 0, Description: 7}, {Fd: 3, Description: 7}},
+		}},
+		Descriptions: []Description{{ID: 7, Kind: "regular", Offset: 5}},
+		Memory:       []MemoryObject{{ID: 3, Kind: MemoryMemfd, Name: "m", Size: 0x3800}},
+	}
+}
+
+// pattern fills runs with what can be told from their addresses: a third zero pages, a third that
+// compresses, a third that does not.
+func pattern(dst []byte, runs []Run) error {
+	for _, r := range runs {
+		for at := r.Start; at < r.End(); at += PageSize {
+			n := min(PageSize, r.End()-at)
+			page := dst[:n]
+			dst = dst[n:]
+			switch at / PageSize % 3 {
+			case 0:
+				clear(page)
+			case 1:
+				for i := range page {
+					page[i] = byte(at>>12) ^ byte(i>>6)
+				}
+			case 2:
+				fillRandom(page, at)
+			}
+		}
+	}
+	return nil
+}
+
+func fillRandom(page []byte, seed uint64) {
+	r := rand.New(rand.NewPCG(seed, 1))
+	for i := range page {
+		page[i] = byte(r.Uint32())
+	}
+}
+
+// goodImage writes a small image, whose content is pattern, and says where.
+func goodImage(t testing.TB, dir string, compress bool) string {
+	t.Helper()
+	w, err := Create(dir, Options{Program: "app", Pid: 412, Compress: compress})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Abort()
+	for _, p := range goodContent {
+		put := w.Put
+		if p.sync {
+			put = w.PutSync
+		}
+		if err := put(p.space, p.runs, pattern); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path, err := w.Commit(Manifest{Program: "app", Root: 412}, goodGroup())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+var goodContent = []struct {
+	space Space
+	runs  []Run
+	sync  bool
+}{
+	{ProcessSpace(412), []Run{{Start: 0x401000, Length: 0x1000, KeepZero: true}, {Start: 0x500000, Length: 0x200000}, {Start: 0x7ff0_0001_0000, Length: 0x10000, KeepZero: true}}, false},
+	{MemorySpace(3), []Run{{Start: 0, Length: 0x4000}}, true},
+	{DescriptionSpace(7), []Run{{Start: 0, Length: 10001}}, true},
+}

@@ -1,0 +1,284 @@
+package image
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// Bounds of what is read into memory, in bytes.
+const (
+	maxManifest = 1 << 20
+	maxGroup    = 256 << 20
+)
+
+// An Image is a committed image, open for reading. Its methods may be called by several
+// goroutines at once.
+type Image struct {
+	Path     string // of its directory, absolute, no latest in it
+	Manifest *Manifest
+	Group    *Group
+
+	dir    *os.File
+	idx    *os.File
+	pages  *os.File
+	extent map[Space]extent
+	totals Totals
+}
+
+// Error is a fault of an image: File of it, or all of it, is not as it must be.
+type Error struct {
+	Path string // of the image
+	File string // within it; may be empty
+	Err  error
+}
+
+func (e *Error) Error() string {
+	if e.File == "" {
+		return fmt.Sprintf("image %q: %v", e.Path, e.Err)
+	}
+	return fmt.Sprintf("image %q: %s: %v", e.Path, e.File, e.Err)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Open opens an image: its own directory, or the one it is in, where latest says which (or the
+// highest sequence number, if there is no latest). Everything is checked but the content of the
+// frames, which is checked as it is read. Every error is an *Error.
+func Open(path string) (*Image, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, &Error{path, "", err}
+	}
+	i := &Image{Path: abs}
+	file, err := i.open()
+	if err != nil {
+		i.Close()
+		return nil, &Error{i.Path, file, plainError(err)}
+	}
+	return i, nil
+}
+
+func (i *Image) open() (file string, err error) {
+	if err := i.openDir(); err != nil {
+		return "", err
+	}
+	if file, err = manifestFile, i.readManifest(); err == nil {
+		if file, err = groupFile, i.readGroup(); err == nil {
+			if file, err = pagesFile, i.openPages(); err == nil {
+				file, err = indexFile, i.readIndex()
+			}
+		}
+	}
+	return file, err
+}
+
+// openDir opens the image's directory, and goes down into it from the program's.
+func (i *Image) openDir() (err error) {
+	if i.dir, err = openDir(unix.AT_FDCWD, i.Path, 0); err != nil {
+		return err
+	}
+	if err = ownedByUs(i.dir, true); err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if unix.Fstatat(int(i.dir.Fd()), manifestFile, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+		return nil
+	}
+	name, err := newest(i.dir)
+	if err != nil {
+		return err
+	}
+	if name == "" {
+		return errors.New("neither an image nor a directory with images")
+	}
+	i.Path = filepath.Join(i.Path, name)
+	inner, err := openDir(int(i.dir.Fd()), name, unix.O_NOFOLLOW)
+	if err != nil {
+		return err
+	}
+	i.dir.Close()
+	i.dir = inner
+	return ownedByUs(i.dir, true)
+}
+
+// newest is the name of the newest image in a program directory, or nothing.
+func newest(dir *os.File) (string, error) {
+	if target, err := readlinkat(dir, latestLink); err == nil {
+		if _, ok := sequenceOf(target); !ok {
+			return "", fmt.Errorf("%s: points to %q, which is no sequence number", latestLink, target)
+		}
+		return target, nil
+	}
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return "", err
+	}
+	highest := 0
+	for _, name := range names {
+		if n, ok := sequenceOf(name); ok {
+			highest = max(highest, n)
+		}
+	}
+	if highest == 0 {
+		return "", nil
+	}
+	return strconv.Itoa(highest), nil
+}
+
+// openFile opens a file of the image, which must be a regular one of ours.
+func (i *Image) openFile(name string) (*os.File, int64, error) {
+	fd, err := unix.Openat(int(i.dir.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err == unix.ELOOP {
+		return nil, 0, errors.New("is a symlink")
+	}
+	if err == unix.ENOENT {
+		return nil, 0, fmt.Errorf("missing: %w", fs.ErrNotExist)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	f := os.NewFile(uintptr(fd), name)
+	var st unix.Stat_t
+	err = unix.Fstat(fd, &st)
+	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+		err = errors.New("not a regular file")
+	}
+	if err == nil {
+		err = ownedByUs(f, true)
+	}
+	if err != nil {
+		f.Close()
+		return nil, 0, err
+	}
+	return f, st.Size, nil
+}
+
+// readSmall reads a whole file of at most limit bytes.
+func (i *Image) readSmall(name string, limit int64) ([]byte, error) {
+	f, size, err := i.openFile(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if size > limit {
+		return nil, fmt.Errorf("%d bytes: more than %d", size, limit)
+	}
+	return io.ReadAll(io.LimitReader(f, limit))
+}
+
+func (i *Image) readManifest() error {
+	text, err := i.readSmall(manifestFile, maxManifest)
+	if err == nil {
+		i.Manifest, err = decodeManifest(text)
+	}
+	return err
+}
+
+func (i *Image) readGroup() error {
+	text, err := i.readSmall(groupFile, maxGroup)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(text)
+	if err := i.Manifest.file(groupFile).match(int64(len(text)), sum[:]); err != nil {
+		return err
+	}
+	i.Group, err = decodeGroup(text)
+	if err == nil && i.Group.Root != i.Manifest.Root {
+		err = fmt.Errorf("root: %d, and %d in %s", i.Group.Root, i.Manifest.Root, manifestFile)
+	}
+	return err
+}
+
+func (i *Image) openPages() (err error) {
+	var size int64
+	if i.pages, size, err = i.openFile(pagesFile); err != nil {
+		return err
+	}
+	return i.Manifest.file(pagesFile).matchSize(size)
+}
+
+func (i *Image) readIndex() error {
+	f, size, err := i.openFile(indexFile)
+	if err != nil {
+		return err
+	}
+	i.idx = f
+	want := i.Manifest.file(indexFile)
+	if err := want.matchSize(size); err != nil {
+		return err
+	}
+	sum := sha256.New()
+	if _, err := io.Copy(sum, io.NewSectionReader(f, 0, size)); err != nil {
+		return err
+	}
+	if err := want.match(size, sum.Sum(nil)); err != nil {
+		return err
+	}
+	s, err := scanIndex(io.NewSectionReader(f, 0, size), i.Manifest.file(pagesFile).Size, i.Group)
+	if err != nil {
+		return err
+	}
+	i.extent, i.totals = s.extent, s.totals
+	return nil
+}
+
+// match compares a file with what the manifest says of it.
+func (f FileSum) match(size int64, sum []byte) error {
+	if err := f.matchSize(size); err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(sum); got != f.SHA256 {
+		return fmt.Errorf("damaged: SHA-256 is %s, must be %.64s", got, f.SHA256)
+	}
+	return nil
+}
+
+func (f FileSum) matchSize(size int64) error {
+	switch {
+	case size < f.Size:
+		return fmt.Errorf("truncated: %d bytes of %d", size, f.Size)
+	case size > f.Size:
+		return fmt.Errorf("%d bytes: %d too many", size, size-f.Size)
+	}
+	return nil
+}
+
+// Close lets go of the files.
+func (i *Image) Close() error {
+	for _, f := range []*os.File{i.dir, i.idx, i.pages} {
+		if f != nil {
+			f.Close()
+		}
+	}
+	i.dir, i.idx, i.pages = nil, nil, nil
+	return nil
+}
+
+// Spaces are the spaces that have content, sorted.
+func (i *Image) Spaces() []Space {
+	var all []Space
+	for s := range i.extent {
+		all = append(all, s)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// Totals are the sums over one space, or over all if s is empty.
+func (i *Image) Totals(s Space) Totals {
+	if s == "" {
+		return i.totals
+	}
+	return i.extent[s].totals
+}

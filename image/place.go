@@ -1,0 +1,248 @@
+package image
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	latestLink    = "latest"
+	partialSuffix = ".partial"
+)
+
+// DirName is the name of a program's directory under CRAK_DIR: "<comm>.<pid>", where
+// comm has "_" for what is awkward in a file name.
+func DirName(comm string, pid Pid) string {
+	name := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r > 0x7f && r != '\ufffd':
+			return r
+		case strings.ContainsRune("-_.+,=@:", r):
+			return r
+		}
+		return '_'
+	}, comm)
+	if name == "" || name[0] == '.' || name[0] == '-' {
+		name = "_" + name
+	}
+	return fmt.Sprintf("%s.%d", name, pid)
+}
+
+// place is where an image is being made: the open directory it will be in, its name
+// there, and the hidden directory that gets this name in the end. All is done
+// relative to open directories, so that nobody can put a symlink in the way.
+type place struct {
+	path     string // of parent
+	parent   *os.File
+	name     string
+	hidden   string
+	dir      *os.File // hidden, open and locked
+	sequence int      // 0: the user chose the name
+	made     string   // the program directory's path, if it was made for this image
+}
+
+// final is the path of the image once it is committed.
+func (p *place) final() string { return filepath.Join(p.path, p.name) }
+
+// newPlace makes <dir>/<program>/.<sequence>.partial.
+func newPlace(dir, program string) (*place, error) {
+	base, err := openDir(unix.AT_FDCWD, dir, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer base.Close()
+	p := &place{path: filepath.Join(dir, program)}
+	err = unix.Mkdirat(int(base.Fd()), program, 0o700)
+	switch {
+	case err == nil:
+		p.made = p.path
+	case err != unix.EEXIST:
+		return nil, &fs.PathError{Op: "mkdir", Path: p.path, Err: err}
+	}
+	p.parent, err = openDir(int(base.Fd()), program, unix.O_NOFOLLOW)
+	if err == nil {
+		err = ownedByUs(p.parent, true)
+	}
+	if err == nil {
+		err = p.takeSequence()
+	}
+	if err != nil {
+		p.remove()
+		return nil, err
+	}
+	return p, nil
+}
+
+// newPlaceAt makes a hidden sibling of output.
+func newPlaceAt(output string) (*place, error) {
+	p := &place{path: filepath.Dir(output), name: filepath.Base(output)}
+	p.hidden = "." + p.name + partialSuffix
+	var err error
+	if p.parent, err = openDir(unix.AT_FDCWD, p.path, 0); err != nil {
+		return nil, err
+	}
+	var st unix.Stat_t
+	err = unix.Fstatat(int(p.parent.Fd()), p.name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	switch err {
+	case unix.ENOENT:
+		sweep(p.parent, p.hidden)
+		err = p.makeHidden()
+	case nil:
+		err = unix.EEXIST
+	}
+	if err != nil {
+		p.remove()
+		return nil, &fs.PathError{Op: "create", Path: output, Err: err}
+	}
+	return p, nil
+}
+
+// takeSequence takes the number after the highest there is, or that latest points to.
+// What other writers left half made, having been killed, is removed.
+func (p *place) takeSequence() error {
+	names, err := p.parent.Readdirnames(-1)
+	if err != nil {
+		return err
+	}
+	highest := 0
+	for _, name := range names {
+		if name == latestLink {
+			target, err := readlinkat(p.parent, name)
+			if err != nil {
+				return fmt.Errorf("%s: in the way of the symlink of this name: %w", filepath.Join(p.path, name), err)
+			}
+			name = target
+		}
+		if n, ok := sequenceOf(name); ok {
+			highest = max(highest, n)
+		}
+		if inner, ok := strings.CutSuffix(strings.TrimPrefix(name, "."), partialSuffix); ok && name[0] == '.' {
+			if _, ok := sequenceOf(inner); ok {
+				sweep(p.parent, name)
+			}
+		}
+	}
+	for n := highest + 1; ; n++ {
+		p.sequence, p.name = n, strconv.Itoa(n)
+		p.hidden = "." + p.name + partialSuffix
+		if err = p.makeHidden(); err != unix.EEXIST {
+			break
+		}
+	}
+	if err != nil {
+		return &fs.PathError{Op: "mkdir", Path: filepath.Join(p.path, p.hidden), Err: err}
+	}
+	return nil
+}
+
+// sequenceOf reads a sequence number: digits without a leading zero.
+func sequenceOf(name string) (int, bool) {
+	n, err := strconv.Atoi(name)
+	return n, err == nil && n > 0 && n < 1<<31 && strconv.Itoa(n) == name
+}
+
+// makeHidden makes, opens and locks the hidden directory.
+func (p *place) makeHidden() error {
+	at := int(p.parent.Fd())
+	if err := unix.Mkdirat(at, p.hidden, 0o700); err != nil {
+		return err
+	}
+	dir, err := openDir(at, p.hidden, unix.O_NOFOLLOW)
+	if err == nil {
+		err = ownedByUs(dir, false)
+	}
+	if err == nil {
+		err = unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
+	if err != nil {
+		unix.Unlinkat(at, p.hidden, unix.AT_REMOVEDIR)
+		if dir != nil {
+			dir.Close()
+		}
+		return err
+	}
+	p.dir = dir
+	return nil
+}
+
+// create makes a file of the image.
+func (p *place) create(name string) (*os.File, error) {
+	fd, err := unix.Openat(int(p.dir.Fd()), name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// remove undoes everything. The program directory stays if another image is in it.
+func (p *place) remove() {
+	if p.dir != nil {
+		removeTree(p.parent, p.hidden, p.dir)
+		p.dir.Close()
+	}
+	if p.made != "" {
+		unix.Rmdir(p.made)
+	}
+	if p.parent != nil {
+		p.parent.Close()
+	}
+	*p = place{}
+}
+
+// sweep removes a hidden directory whose writer is gone: nobody holds its lock.
+func sweep(parent *os.File, name string) {
+	dir, err := openDir(int(parent.Fd()), name, unix.O_NOFOLLOW)
+	if err != nil {
+		return
+	}
+	defer dir.Close()
+	if ownedByUs(dir, false) == nil && unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+		removeTree(parent, name, dir)
+	}
+}
+
+// removeTree removes a directory that holds files only.
+func removeTree(parent *os.File, name string, dir *os.File) {
+	for _, file := range []string{manifestFile, groupFile, indexFile, pagesFile} {
+		unix.Unlinkat(int(dir.Fd()), file, 0)
+	}
+	unix.Unlinkat(int(parent.Fd()), name, unix.AT_REMOVEDIR)
+}
+
+func openDir(at int, path string, flags int) (*os.File, error) {
+	fd, err := unix.Openat(at, path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC|flags, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open directory", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+func readlinkat(dir *os.File, name string) (string, error) {
+	var buf [256]byte
+	n, err := unix.Readlinkat(int(dir.Fd()), name, buf[:])
+	if err == unix.EINVAL {
+		return "", errors.New("not a symlink")
+	}
+	return string(buf[:max(n, 0)]), err
+}
+
+// ownedByUs refuses what belongs to another user, who could change it at any time. Root
+// may have to use what belongs to the user of the program.
+func ownedByUs(f *os.File, rootMayShare bool) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return err
+	}
+	uid := os.Geteuid()
+	if int(st.Uid) == uid || uid == 0 && rootMayShare {
+		return nil
+	}
+	return fmt.Errorf("%s: belongs to user %d, not to user %d", f.Name(), st.Uid, uid)
+}

@@ -1,0 +1,50 @@
+package image
+
+import (
+	"fmt"
+	"io"
+)
+
+// extent is where in pages.idx the frames of a space are.
+type extent struct {
+	end    uint64 // number after that of the last one
+	totals Totals
+}
+
+// scan is what one pass over pages.idx finds.
+type scan struct {
+	extent map[Space]extent
+	totals Totals
+}
+
+// scanIndex reads a whole pages.idx and checks it against the group: each run must be inside of what
+// its space is the content of.
+func scanIndex(r io.Reader, size int64, g *Group) (*scan, error) {
+	x, err := newIndexReader(r, size)
+	if err != nil {
+		return nil, err
+	}
+	s := &scan{extent: make(map[Space]extent)}
+	bounds := newBounds(g)
+	var f Frame
+	for n := uint64(0); ; n++ {
+		err := x.next(&f)
+		if err == io.EOF {
+			s.totals = x.totals
+			return s, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := bounds.check(&f); err != nil {
+			return nil, fmt.Errorf("frame %d: %w", n, err)
+		}
+		e, ok := s.extent[f.Space]
+		if !ok {
+			e.totals.Spaces = 1
+		}
+		e.end = n + 1
+		e.totals.add(&f)
+		s.extent[f.Space] = e
+	}
+}

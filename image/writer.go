@@ -1,0 +1,207 @@
+package image
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// Options say where an image goes and how it is stored.
+type Options struct {
+	Program string // comm of the root: the image is put into <Program>.<Pid>/<sequence>
+	Pid     Pid    // of the root
+	Output  string // if not empty, the path of the image instead of the above
+
+	Compress bool // with zstd, what gets smaller by it
+	Workers  int  // 0: one a processor
+}
+
+// maxWorkers bounds the memory of a Writer and of a Fill: about 3 MiB a worker.
+const maxWorkers = 16
+
+// A Writer makes an image. Put and PutSync may be called by several goroutines at once; the
+// other methods by one, when no Put is under way.
+type Writer struct {
+	options Options
+	place   *place
+	pages   *os.File
+	idx     *os.File
+
+	jobs    chan job
+	workers sync.WaitGroup
+	stopped bool // jobs is closed
+	done    atomic.Uint64
+
+	mu     sync.Mutex
+	index  *indexWriter
+	size   int64 // of pages.bin, as reserved so far
+	failed failure
+}
+
+// failure is the first error of many goroutines.
+type failure struct {
+	mu  sync.Mutex
+	err error
+}
+
+func (f *failure) set(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil {
+		f.err = err
+	}
+}
+
+func (f *failure) get() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}
+
+// Create begins an image under the directory dir, or at o.Output. Nothing is
+// to be seen of it, but for a hidden directory, until Commit. Whoever calls Create calls
+// Commit or Abort.
+func Create(dir string, o Options) (*Writer, error) {
+	var err error
+	w := &Writer{options: o}
+	if o.Output != "" {
+		if o.Output, err = filepath.Abs(o.Output); err != nil {
+			return nil, err
+		}
+		w.place, err = newPlaceAt(o.Output)
+	} else {
+		if dir, err = filepath.Abs(dir); err != nil {
+			return nil, err
+		}
+		w.place, err = newPlace(dir, DirName(o.Program, o.Pid))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("new image: %w", err)
+	}
+	if w.pages, err = w.place.create(pagesFile); err == nil {
+		w.idx, err = w.place.create(indexFile)
+	}
+	if err != nil {
+		w.Abort()
+		return nil, fmt.Errorf("new image in %q: %w", w.place.path, err)
+	}
+	w.index = newIndexWriter(w.idx)
+	w.start()
+	return w, nil
+}
+
+func (w *Writer) start() {
+	n := w.options.Workers
+	if n <= 0 {
+		n = runtime.GOMAXPROCS(0)
+	}
+	n = min(n, maxWorkers)
+	w.jobs = make(chan job, n)
+	for range n {
+		w.workers.Go(func() {
+			k := newPacker(w)
+			for j := range w.jobs {
+				k.run(j)
+			}
+		})
+	}
+}
+
+// Sequence is the number the image will have; 0 with Options.Output.
+func (w *Writer) Sequence() int { return w.place.sequence }
+
+// Path is where the image will be.
+func (w *Writer) Path() string { return w.place.final() }
+
+// Progress is how many bytes of content have been dealt with, zeroes included.
+func (w *Writer) Progress() (done uint64) { return w.done.Load() }
+
+// Put has the content of runs read and saved. It returns when all of it is being worked on or
+// in the queue. fill puts the content of the runs it is given, which are parts of those of Put,
+// one after the other into dst; it is called by several goroutines at once and until Commit.
+// Zero pages are left out, but in runs with KeepZero.
+//
+// The error is the first of the whole image so far: from then on nothing more is saved.
+func (w *Writer) Put(space Space, runs []Run, fill func(dst []byte, runs []Run) error) error {
+	return w.put(job{space: space, fill: fill, compress: w.options.Compress}, runs)
+}
+
+// PutSync is Put for what only holds still while the program is frozen: when it returns, all of
+// the content has been read and written to the page cache. To be fast it does
+// not compress.
+func (w *Writer) PutSync(space Space, runs []Run, fill func(dst []byte, runs []Run) error) error {
+	var pending sync.WaitGroup
+	err := w.put(job{space: space, fill: fill, pending: &pending}, runs)
+	pending.Wait()
+	if err != nil {
+		return err
+	}
+	return w.failed.get()
+}
+
+func (w *Writer) put(j job, runs []Run) error {
+	if _, _, err := j.space.split(); err != nil {
+		w.failed.set(err)
+	}
+	return cut(runs, func(part []Run) error {
+		if err := w.failed.get(); err != nil {
+			return err
+		}
+		j.runs = part
+		if j.pending != nil {
+			j.pending.Add(1)
+		}
+		w.jobs <- j
+		return nil
+	})
+}
+
+// append stores a frame: it takes a place at the end of pages.bin and notes it in the
+// index, and writes the data to it.
+func (w *Writer) append(f *Frame, data []byte) error {
+	f.Stored = uint32(len(data))
+	w.mu.Lock()
+	if len(data) > 0 {
+		f.Offset = w.size
+		w.size += int64(len(data))
+	}
+	err := w.index.frame(f)
+	w.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("%s: %w", indexFile, err)
+	}
+	if len(data) == 0 {
+		return nil
+	}
+	if _, err := w.pages.WriteAt(data, f.Offset); err != nil {
+		return fmt.Errorf("%s: %w", pagesFile, plainError(err))
+	}
+	flushEarly(w.pages, f.Offset, int64(len(data)))
+	return nil
+}
+
+// stop waits for the workers to finish what is queued.
+func (w *Writer) stop() {
+	if !w.stopped && w.jobs != nil {
+		close(w.jobs)
+		w.workers.Wait()
+	}
+	w.stopped = true
+}
+
+// Abort gives up and removes all that was written. After a Commit that succeeded it
+// does nothing.
+func (w *Writer) Abort() {
+	w.failed.set(fmt.Errorf("image %q: given up", w.Path()))
+	w.stop()
+	for _, f := range []*os.File{w.pages, w.idx} {
+		if f != nil {
+			f.Close()
+		}
+	}
+	w.pages, w.idx = nil, nil
+	w.place.remove()
+}
