@@ -1,0 +1,79 @@
+package fd
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/obstacle"
+)
+
+// Device is the record of a character device that has no state: /dev/null, zero, full, random and urandom.
+type Device struct {
+	Path  string `json:"path"`
+	Minor uint32 `json:"minor"` // of major 1 (Linux's Documentation/admin-guide/devices.txt)
+}
+
+const memoryMajor = 1
+
+// statelessDevices are the minors of major 1 that any process may share, by their usual paths.
+var statelessDevices = map[uint32]string{
+	3: "/dev/null",
+	5: "/dev/zero",
+	7: "/dev/full",
+	8: "/dev/random",
+	9: "/dev/urandom",
+}
+
+var device = kind{
+	name: "device",
+	is: func(o *open) bool {
+		major, minor := o.rdev()
+		return o.format() == unix.S_IFCHR && major == memoryMajor && statelessDevices[minor] != ""
+	},
+	capture: func(c *capture, g shared) (any, error) {
+		o := g.first()
+		_, minor := o.rdev()
+		path, _ := o.where(c.Member)
+		return &Device{Path: path, Minor: minor}, nil
+	},
+	describe: func(d image.Description) string {
+		r, _ := record[Device](d)
+		return r.Path
+	},
+	check: func(d image.Description, env *Env) obstacle.List {
+		r, err := record[Device](d)
+		if err != nil {
+			return broken(err)
+		}
+		if _, err := r.find(); err != nil {
+			return obstacle.List{{What: r.Path, Why: err.Error(), Do: "restart where /dev has this device"}}
+		}
+		return nil
+	},
+	create: func(d image.Description, env *Env) (*os.File, error) {
+		r, err := record[Device](d)
+		if err != nil {
+			return nil, err
+		}
+		path, err := r.find()
+		if err != nil {
+			return nil, err
+		}
+		return openPath(path, d.Flags, 0)
+	},
+}
+
+// find gives the path of the device: the recorded one, or the usual one where the program had its own /dev.
+func (r Device) find() (string, error) {
+	want := unix.Mkdev(memoryMajor, r.Minor)
+	for _, path := range []string{r.Path, statelessDevices[r.Minor]} {
+		var st unix.Stat_t
+		if unix.Lstat(path, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == want {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("no character device %d:%d there", memoryMajor, r.Minor)
+}

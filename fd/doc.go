@@ -1,0 +1,36 @@
+// Package fd knows every kind of open file description: its record on disk, how it is
+// captured from a frozen process, how it is made again, and what is refused.
+//
+// In a nutshell:
+//
+//	table := &fd.Table{}
+//	descriptors, err := fd.Capture(&fd.Member{Pid: 412, Proc: "/proc/412", Calls: leader.Calls}, table)
+//	// table.Descriptions and table.Memory go into the image, table.Contents() into its pages,
+//	// table.Obstacles stop the checkpoint.
+//
+//	env := &fd.Env{Files: fd.Keep, Memory: objects.File, Notice: warn}
+//	obstacles := fd.CheckAll(group.Descriptions, env) // makes nothing
+//	file, err := fd.Make(group.Descriptions[0], env)  // one new open file description
+//	err = env.Commit()                                // cuts files back where that was asked for
+//
+// A kind is one file that holds its record type and a value of type kind; kinds.go lists them:
+//
+//	regular.go    files with a path, and files deleted while open (unlinked.go)
+//	directory.go  directories, with the position of getdents
+//	pathonly.go   descriptors of O_PATH
+//	device.go     /dev/null and its kin
+//	terminal.go   the terminal that the program is used from
+//	pipe.go       stdin, stdout and stderr that are pipes to the outside
+//	memfd.go      memfd_create
+//	unsupported.go  the rest, refused by name
+//
+// The content of a file that has no name any more (deleted, O_TMPFILE, memfd) is a memory object
+// of the group, so that descriptors and mappings of one file come back as one file.
+//
+// What a restored process has to do itself, because it is said of "the caller": POSIX locks
+// (Lock.Type "POSIX"), the owner of I/O signals (Description.Owner), and O_ASYNC after it. Make does the rest,
+// locks of the description (flock, OFD locks, leases) included.
+//
+// It does not decide which descriptor numbers a process gets, and never creates, truncates or
+// removes a file that it did not make, but for Env.Commit with Rewind.
+package fd

@@ -1,0 +1,86 @@
+package fd
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/obstacle"
+)
+
+// locks are those of a description and, of its inode, those of the process. /proc shows the latter with
+// the description by which they were taken.
+func (c *capture) locks(g shared) ([]image.Lock, error) {
+	var all []image.Lock
+	for _, l := range g.first().locks {
+		if l.Blocked {
+			continue
+		}
+		switch l.Type {
+		case "POSIX", "OFDLCK", "FLOCK", "LEASE":
+		default:
+			return nil, obstacle.Obstacle{
+				What: l.Type + " lock on " + g.first().link,
+				Why:  "locks of this type are not supported",
+				Do:   "release it before the checkpoint",
+			}
+		}
+		lock := image.Lock{Type: l.Type, Write: l.Access == "WRITE", Start: l.Start, End: l.End}
+		if l.Type == "POSIX" {
+			lock.Pid = image.Pid(c.Pid)
+		}
+		all = append(all, lock)
+	}
+	return all, nil
+}
+
+// lock takes the locks that belong to a description. POSIX locks are the process's own to take.
+func lock(f *os.File, locks []image.Lock) error {
+	for _, l := range locks {
+		if err := lockOne(int(f.Fd()), l); err != nil {
+			return fmt.Errorf("%s lock on %s: %w", l.Type, f.Name(), err)
+		}
+	}
+	return nil
+}
+
+func lockOne(fd int, l image.Lock) error {
+	read, write := unix.LOCK_SH, unix.LOCK_EX
+	switch l.Type {
+	case "POSIX":
+		return nil
+	case "FLOCK":
+		return unix.Flock(fd, choose(l.Write, write, read)|unix.LOCK_NB)
+	case "OFDLCK":
+		spec := Flock(l)
+		return unix.FcntlFlock(uintptr(fd), unix.F_OFD_SETLK, &spec)
+	case "LEASE":
+		_, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, choose(l.Write, unix.F_WRLCK, unix.F_RDLCK))
+		return err
+	}
+	return fmt.Errorf("not known")
+}
+
+// Flock is the lock as fcntl(2) takes it: with F_SETLK for POSIX locks, by the process that owns them, with F_OFD_SETLK
+// for those of a description.
+func Flock(l image.Lock) unix.Flock_t {
+	spec := unix.Flock_t{
+		Type:   int16(choose(l.Write, unix.F_WRLCK, unix.F_RDLCK)),
+		Whence: io.SeekStart,
+		Start:  l.Start,
+	}
+	if l.End >= 0 {
+		spec.Len = l.End - l.Start + 1
+	}
+	return spec
+}
+
+func choose[T any](yes bool, a, b T) T {
+	if yes {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,146 @@
+package fd
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/proc"
+)
+
+// open is what /proc shows of one descriptor.
+type open struct {
+	fd    int
+	proc  string // "/proc/412/fd/7"
+	link  string // what proc links to: "/tmp/x", "/tmp/x (deleted)", "pipe:[12]"
+	stat  unix.Stat_t
+	flags uint32 // F_GETFL
+	cloex bool
+	pos   int64
+	locks []proc.FileLock
+}
+
+func (o *open) format() uint32 { return o.stat.Mode & unix.S_IFMT }
+func (o *open) inode() Inode   { return Inode{o.stat.Dev, o.stat.Ino} }
+func (o *open) writable() bool { return o.flags&unix.O_ACCMODE != unix.O_RDONLY }
+func (o *open) hasPath() bool  { return strings.HasPrefix(o.link, "/") }
+func (o *open) rdev() (major, minor uint32) {
+	return unix.Major(o.stat.Rdev), unix.Minor(o.stat.Rdev)
+}
+
+// look reads every descriptor of a process, in ascending order. One that is closed meanwhile
+// (only a process that is not frozen does that) is left out.
+func look(m *Member) ([]*open, error) {
+	dir, err := os.Open(m.Proc + "/fd")
+	if err != nil {
+		return nil, fmt.Errorf("descriptors: %w", err)
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, fmt.Errorf("descriptors: %w", err)
+	}
+	numbers := make([]int, 0, len(names))
+	for _, name := range names {
+		if n, err := strconv.Atoi(name); err == nil {
+			numbers = append(numbers, n)
+		}
+	}
+	slices.Sort(numbers)
+	all := make([]*open, 0, len(numbers))
+	for _, n := range numbers {
+		if m.Proc == "/proc/self" && n == int(dir.Fd()) {
+			continue
+		}
+		o, err := lookAt(m, n)
+		if os.IsNotExist(err) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("fd %d: %w", n, err)
+		}
+		all = append(all, o)
+	}
+	return all, nil
+}
+
+func lookAt(m *Member, n int) (*open, error) {
+	o := &open{fd: n, proc: m.Proc + "/fd/" + strconv.Itoa(n)}
+	var err error
+	if o.link, err = os.Readlink(o.proc); err != nil {
+		return nil, err
+	}
+	if err := unix.Stat(o.proc, &o.stat); err != nil {
+		return nil, &os.PathError{Op: "stat", Path: o.proc, Err: err}
+	}
+	f, err := os.Open(m.Proc + "/fdinfo/" + strconv.Itoa(n))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := proc.Fdinfo(f)
+	if err != nil {
+		return nil, err
+	}
+	o.pos, o.locks = info.Pos, info.Locks
+	o.flags = info.Flags &^ unix.O_CLOEXEC
+	o.cloex = info.Flags&unix.O_CLOEXEC != 0
+	return o, nil
+}
+
+// file is the identity by which a restart finds the file again.
+func (o *open) file(path string) image.File {
+	return image.File{
+		Path:    path,
+		Device:  o.stat.Dev,
+		Inode:   o.stat.Ino,
+		Mode:    o.stat.Mode,
+		Size:    o.stat.Size,
+		MtimeNs: o.stat.Mtim.Nano(),
+	}
+}
+
+// deletedMark is what the kernel puts behind the path of a file that has been unlinked.
+const deletedMark = " (deleted)"
+
+// whereabouts is how a file with a path relates to what is at that path now.
+type whereabouts int
+
+const (
+	there   whereabouts = iota // the very file that is open
+	deleted                    // unlinked: the path's last name is gone
+	hidden                     // another file is there, or none: mounted over, moved out of sight
+)
+
+// where tells the path of an open file, without the kernel's mark, and how it is found. A name may end in
+// " (deleted)" of its own, so the path is tried as it is first.
+func (o *open) where(m *Member) (string, whereabouts) {
+	if o.isAt(m, o.link) {
+		return o.link, there
+	}
+	if path, marked := strings.CutSuffix(o.link, deletedMark); marked {
+		return path, deleted
+	}
+	return o.link, hidden
+}
+
+// isAt looks at a path with the process's own mounts and root directory.
+func (o *open) isAt(m *Member, path string) bool {
+	var st unix.Stat_t
+	return unix.Lstat(m.Proc+"/root"+path, &st) == nil && st.Ino == o.stat.Ino && st.Dev == o.stat.Dev
+}
+
+// hiddenObstacle refuses a file that its path does not lead to.
+func (o *open) hiddenObstacle() obstacle.Obstacle {
+	return obstacle.Obstacle{
+		What: o.link,
+		Why:  "another file, or none, is at this path",
+		Do:   "undo the mount that hides it, or close the file before the checkpoint",
+	}
+}

@@ -1,0 +1,112 @@
+package fd
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/obstacle"
+)
+
+// setFlags are those that F_SETFL can change (fcntl(2)), but for O_ASYNC: it comes after the owner, by the
+// restored process itself.
+const setFlags = unix.O_APPEND | unix.O_NONBLOCK | unix.O_DIRECT | unix.O_NOATIME
+
+// Make makes a new open file description like the one recorded: same file, access mode, flags, offset and locks.
+// Its descriptor is close-on-exec.
+func Make(d image.Description, env *Env) (*os.File, error) {
+	k, err := kindNamed(d.Kind)
+	if err != nil {
+		return nil, fmt.Errorf("description %d: %w", d.ID, err)
+	}
+	f, err := k.create(d, env)
+	if err != nil {
+		return nil, fmt.Errorf("description %d: %w", d.ID, err)
+	}
+	if err := finish(f, k, d); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("description %d: %w", d.ID, err)
+	}
+	return f, nil
+}
+
+func finish(f *os.File, k *kind, d image.Description) error {
+	if d.Flags&unix.O_PATH != 0 {
+		return nil
+	}
+	if k.seeks && d.Offset != 0 {
+		if _, err := f.Seek(d.Offset, io.SeekStart); err != nil {
+			return err
+		}
+	}
+	if err := setStatus(f, k, d.Flags); err != nil {
+		return &os.PathError{Op: "F_SETFL", Path: f.Name(), Err: err}
+	}
+	return lock(f, d.Locks)
+}
+
+// setStatus sets the flags that F_SETFL can change.
+func setStatus(f *os.File, k *kind, flags uint32) error {
+	change := uint32(setFlags)
+	if k.outer {
+		change = unix.O_NONBLOCK
+	}
+	now, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0)
+	if err != nil || uint32(now)&change == flags&change {
+		return err
+	}
+	_, err = unix.FcntlInt(f.Fd(), unix.F_SETFL, int(uint32(now)&^change|flags&change))
+	return err
+}
+
+// Check finds everything that would keep Make from working, and makes nothing.
+func Check(d image.Description, env *Env) obstacle.List {
+	k, err := kindNamed(d.Kind)
+	if err != nil {
+		return broken(fmt.Errorf("description %d: %w", d.ID, err))
+	}
+	if k.check == nil {
+		return nil
+	}
+	return k.check(d, env)
+}
+
+// CheckGroup checks every description of a group and says which process and descriptor each obstacle is about.
+func CheckGroup(g *image.Group, env *Env) obstacle.List {
+	var all obstacle.List
+	for _, d := range g.Descriptions {
+		pid, where := holder(g, d.ID)
+		for _, o := range Check(d, env) {
+			o.Pid, o.Where = pid, where
+			all = append(all, o)
+		}
+	}
+	return all
+}
+
+// holder is the first process and descriptor that have a description.
+func holder(g *image.Group, id image.DescriptionID) (pid int, where string) {
+	for _, p := range g.Processes {
+		for _, d := range p.Descriptors {
+			if d.Description == id {
+				return int(p.Pid), fmt.Sprintf("fd %d", d.Fd)
+			}
+		}
+	}
+	return 0, fmt.Sprintf("description %d", id)
+}
+
+// Describe names what a description is open on, for people: "/tmp/x", "pipe", "terminal /dev/pts/3".
+func Describe(d image.Description) string {
+	k, err := kindNamed(d.Kind)
+	if err != nil {
+		return d.Kind
+	}
+	if k.describe == nil {
+		return k.name
+	}
+	return k.describe(d)
+}

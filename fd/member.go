@@ -1,0 +1,126 @@
+package fd
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/obstacle"
+)
+
+// Member is a process whose descriptors are read. Frozen, its leader makes system calls for us.
+type Member struct {
+	Pid  int    // in the program's own PID namespace
+	Proc string // "/proc/412"
+
+	// Calls has the leader make system calls, in order: their results (-errno where they fail),
+	// with data updated in place. Nil where the process is not frozen: what needs it is left out, and
+	// the result is good for its obstacles alone.
+	Calls func(calls []abi.Call, data []byte) ([]int64, error)
+}
+
+// Capture reads a member's descriptors. Descriptions, memory objects and obstacles are added to the
+// table; the error is for a process that cannot be read at all. The socket by which the leader
+// talks to the writer is not the program's, and left out.
+func Capture(m *Member, table *Table) ([]image.Descriptor, error) {
+	all, err := look(m)
+	if err != nil {
+		return nil, fmt.Errorf("pid %d: %w", m.Pid, err)
+	}
+	groups, err := share(m, all)
+	if err != nil {
+		return nil, fmt.Errorf("pid %d: %w", m.Pid, err)
+	}
+	c := &capture{Member: m, table: table, all: all}
+	descriptors := make([]image.Descriptor, 0, len(all))
+	taken := make([]*taken, 0, len(groups))
+	for _, g := range groups {
+		t, err := c.take(g)
+		if err != nil {
+			if err := c.refuse(g.first(), err); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		t.description.ID = image.DescriptionID(len(table.Descriptions) + 1)
+		table.Descriptions = append(table.Descriptions, t.description)
+		taken = append(taken, t)
+		for _, o := range g {
+			descriptors = append(descriptors, image.Descriptor{Fd: o.fd, CloseOnExec: o.cloex, Description: t.description.ID})
+		}
+	}
+	if err := c.questions.put(m); err != nil {
+		return nil, fmt.Errorf("pid %d: descriptors: %w", m.Pid, err)
+	}
+	for _, t := range taken {
+		if err := t.finish(table); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(descriptors, func(a, b image.Descriptor) int { return cmp.Compare(a.Fd, b.Fd) })
+	return descriptors, nil
+}
+
+// capture is one run of Capture.
+type capture struct {
+	*Member
+	table     *Table
+	all       []*open
+	questions questions
+	tty       *controlling
+}
+
+// refuse notes an obstacle of a description; another error is given back.
+func (c *capture) refuse(o *open, err error) error {
+	var why obstacle.Obstacle
+	if !errors.As(err, &why) {
+		return fmt.Errorf("pid %d fd %d: %w", c.Pid, o.fd, err)
+	}
+	why.Pid = c.Pid
+	why.Where = "fd " + strconv.Itoa(o.fd)
+	c.table.Obstacles = append(c.table.Obstacles, why)
+	return nil
+}
+
+// taken is a description whose record waits for answers of the leader.
+type taken struct {
+	description image.Description
+	record      any
+	owner       *owner
+}
+
+// take finds the kind of a description and captures it.
+func (c *capture) take(g shared) (*taken, error) {
+	o := g.first()
+	k := kindOf(o)
+	record, err := k.capture(c, g)
+	if err != nil {
+		return nil, err
+	}
+	t := &taken{record: record}
+	t.description = image.Description{Kind: k.name, Flags: o.flags, Offset: o.pos}
+	if t.description.Locks, err = c.locks(g); err != nil {
+		return nil, err
+	}
+	t.owner = c.askOwner(o)
+	return t, nil
+}
+
+func (t *taken) finish(table *Table) error {
+	d := &table.Descriptions[t.description.ID-1]
+	d.Owner = t.owner.record()
+	if t.record == nil {
+		return nil
+	}
+	text, err := json.Marshal(t.record)
+	if err != nil {
+		return fmt.Errorf("record of description %d: %w", d.ID, err)
+	}
+	d.Record = text
+	return nil
+}

@@ -1,0 +1,82 @@
+package fd
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+)
+
+// Memfd is the record of a descriptor of memfd_create(2). Name, size, seals and content are the memory object's.
+type Memfd struct {
+	Memory image.MemoryID `json:"memory"`
+}
+
+const memfdPrefix = "/memfd:"
+
+var memfd = kind{
+	name:    "memfd",
+	seeks:   true,
+	is:      isMemfd,
+	capture: captureMemfd,
+	create: func(d image.Description, env *Env) (*os.File, error) {
+		r, err := record[Memfd](d)
+		if err != nil {
+			return nil, err
+		}
+		return openObject(r.Memory, d.Flags, env)
+	},
+}
+
+// isMemfd knows a memfd by its name, which no file outside the root directory can have, and
+// by being in the kernel's own instance of a memory file system.
+func isMemfd(o *open) bool {
+	if o.format() != unix.S_IFREG || o.stat.Nlink != 0 || !strings.HasPrefix(o.link, memfdPrefix) {
+		return false
+	}
+	fs := filesystem(o)
+	return fs == unix.TMPFS_MAGIC || fs == unix.HUGETLBFS_MAGIC
+}
+
+func captureMemfd(c *capture, g shared) (any, error) {
+	o := g.first()
+	object := image.MemoryObject{
+		Kind: image.MemoryMemfd,
+		Name: MemfdName(o.link),
+		Size: uint64(o.stat.Size),
+		Mode: o.stat.Mode & 0o7777,
+	}
+	if filesystem(o) == unix.HUGETLBFS_MAGIC {
+		object.HugePageSize = uint64(o.stat.Blksize)
+	}
+	id := c.table.Object(o.inode(), object, o.proc)
+	if c.Calls == nil {
+		return &Memfd{Memory: id}, nil
+	}
+	c.questions.fcntl(o.fd, unix.F_GET_SEALS, 0, func(result int64) {
+		if result >= 0 {
+			c.table.Memory[id-1].Seals = uint32(result)
+		}
+	})
+	return &Memfd{Memory: id}, nil
+}
+
+// MemfdName is the name given to memfd_create, from what /proc shows of it: "/memfd:name (deleted)".
+func MemfdName(link string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(link, memfdPrefix), deletedMark)
+}
+
+// openObject makes a description of a shared memory object.
+func openObject(id image.MemoryID, flags uint32, env *Env) (*os.File, error) {
+	if env.Memory == nil {
+		return nil, fmt.Errorf("memory object %d: none was made", id)
+	}
+	f, err := env.Memory(id)
+	if err != nil {
+		return nil, fmt.Errorf("memory object %d: %w", id, err)
+	}
+	return reopen(f, flags)
+}

@@ -1,0 +1,45 @@
+package fd
+
+import (
+	"encoding/binary"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/abi"
+)
+
+const (
+	fGetOwnEx = 16 // F_GETOWN_EX of linux/fcntl.h
+	fGetSig   = 11 // F_GETSIG
+)
+
+// owner waits for the answers about who gets the I/O signals of a description.
+type owner struct {
+	kind, pid int32
+	signal    int64
+}
+
+func (c *capture) askOwner(o *open) *owner {
+	w := &owner{}
+	if o.flags&unix.O_PATH != 0 {
+		return w
+	}
+	call := abi.Call{Number: unix.SYS_FCNTL, Relative: 1 << 2, Args: [6]uint64{uint64(o.fd), fGetOwnEx}}
+	c.questions.ask(call, make([]byte, 8), func(result int64, data []byte) {
+		if result == 0 {
+			w.kind = int32(binary.NativeEndian.Uint32(data))
+			w.pid = int32(binary.NativeEndian.Uint32(data[4:]))
+		}
+	})
+	c.questions.fcntl(o.fd, fGetSig, 0, func(result int64) { w.signal = max(result, 0) })
+	return w
+}
+
+// record is nil where nobody was ever named.
+func (w *owner) record() *image.Owner {
+	if w.pid == 0 && w.signal == 0 {
+		return nil
+	}
+	return &image.Owner{Type: int(w.kind), Pid: image.Pid(w.pid), Signal: int(w.signal)}
+}

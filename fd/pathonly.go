@@ -1,0 +1,65 @@
+package fd
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/obstacle"
+)
+
+// PathOnly is the record of a descriptor of O_PATH, on a file of any type.
+type PathOnly struct {
+	File image.File `json:"file"`
+}
+
+var pathOnly = kind{
+	name: "path",
+	is:   func(o *open) bool { return o.flags&unix.O_PATH != 0 && o.hasPath() },
+	capture: func(c *capture, g shared) (any, error) {
+		o := g.first()
+		path, where := o.where(c.Member)
+		if where != there {
+			return nil, o.hiddenObstacle()
+		}
+		return &PathOnly{File: o.file(path)}, nil
+	},
+	describe: func(d image.Description) string {
+		r, _ := record[PathOnly](d)
+		return r.File.Path + " (path only)"
+	},
+	check: func(d image.Description, env *Env) obstacle.List {
+		r, err := record[PathOnly](d)
+		if err != nil {
+			return broken(err)
+		}
+		return env.judgePath(r.File)
+	},
+	create: func(d image.Description, env *Env) (*os.File, error) {
+		r, err := record[PathOnly](d)
+		if err != nil {
+			return nil, err
+		}
+		if list := env.judgePath(r.File); len(list) > 0 {
+			return nil, list
+		}
+		return openPath(r.File.Path, d.Flags, 0)
+	},
+}
+
+// judgePath wants the same inode; what is in the file does not matter.
+func (e *Env) judgePath(want image.File) obstacle.List {
+	c := CompareFile(want)
+	if c.Change != Gone && (c.Have.Inode == want.Inode || e.Force) {
+		return nil
+	}
+	if c.Change != Gone {
+		c.Change = Replaced
+	}
+	return obstacle.List{{
+		What: want.Path,
+		Why:  c.String(),
+		Do:   choose(c.Change == Gone, "put it back", "restart with --force to take what is there"),
+	}}
+}

@@ -1,0 +1,100 @@
+package fd
+
+import (
+	"os"
+	"regexp"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/obstacle"
+)
+
+// Special is the record of a file, or directory, that the kernel makes up as it is read: /proc/meminfo, /sys/….
+// It is opened by its path again; size and time mean nothing there.
+type Special struct {
+	File image.File `json:"file"`
+}
+
+// specialFilesystems are those whose files are not data, with what they are called.
+var specialFilesystems = map[int64]string{
+	unix.PROC_SUPER_MAGIC:    "proc",
+	unix.SYSFS_MAGIC:         "sysfs",
+	unix.DEBUGFS_MAGIC:       "debugfs",
+	unix.TRACEFS_MAGIC:       "tracefs",
+	unix.SECURITYFS_MAGIC:    "securityfs",
+	unix.CGROUP_SUPER_MAGIC:  "cgroup",
+	unix.CGROUP2_SUPER_MAGIC: "cgroup2",
+	unix.BPF_FS_MAGIC:        "bpf",
+	unix.EFIVARFS_MAGIC:      "efivarfs",
+	unix.SELINUX_MAGIC:       "selinuxfs",
+	unix.NSFS_MAGIC:          "nsfs",
+	0x62656570:               "configfs",
+	0x19800202:               "mqueue",
+}
+
+// rereadable are those of them where opening for reading has no effect and gives the same file.
+var rereadable = map[int64]bool{unix.PROC_SUPER_MAGIC: true, unix.SYSFS_MAGIC: true, unix.CGROUP2_SUPER_MAGIC: true}
+
+// ofProcess matches paths of procfs about one process.
+var ofProcess = regexp.MustCompile(`^/proc/[0-9]+(/|$)`)
+
+var special = kind{
+	name:  "special",
+	seeks: true,
+	is: func(o *open) bool {
+		format := o.format()
+		return (format == unix.S_IFREG || format == unix.S_IFDIR) && o.hasPath() && specialFilesystems[filesystem(o)] != ""
+	},
+	capture: captureSpecial,
+	describe: func(d image.Description) string {
+		r, _ := record[Special](d)
+		return r.File.Path
+	},
+	check: func(d image.Description, env *Env) obstacle.List {
+		r, err := record[Special](d)
+		if err != nil {
+			return broken(err)
+		}
+		if c := CompareFile(r.File); c.Change == Gone {
+			return obstacle.List{{What: r.File.Path, Why: c.String(), Do: "restart on a kernel that has it"}}
+		}
+		return nil
+	},
+	create: func(d image.Description, env *Env) (*os.File, error) {
+		r, err := record[Special](d)
+		if err != nil {
+			return nil, err
+		}
+		return openAt(r.File, d.Flags, env)
+	},
+}
+
+func captureSpecial(c *capture, g shared) (any, error) {
+	o := g.first()
+	fs := filesystem(o)
+	path, where := o.where(c.Member)
+	refusal := obstacle.Obstacle{What: o.link, Do: "close it before the checkpoint"}
+	switch {
+	case where != there:
+		refusal.Why = "it cannot be opened by this path again"
+	case !rereadable[fs]:
+		refusal.Why = "files of " + specialFilesystems[fs] + " are not supported"
+	case o.writable():
+		refusal.Why = "a file of " + specialFilesystems[fs] + " open for writing is not supported"
+	case fs == unix.PROC_SUPER_MAGIC && ofProcess.MatchString(path):
+		refusal.Why = "a file of /proc about a process cannot be opened before there is that process"
+	default:
+		return &Special{File: o.file(path)}, nil
+	}
+	return nil, refusal
+}
+
+// filesystem is the type of the file system of an open file (statfs(2)), 0 where it cannot be told.
+func filesystem(o *open) int64 {
+	var st unix.Statfs_t
+	if unix.Statfs(o.proc, &st) != nil {
+		return 0
+	}
+	return int64(st.Type)
+}

@@ -1,0 +1,97 @@
+package fd
+
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/obstacle"
+)
+
+// unsupported takes what no other kind did, and refuses it by name.
+var unsupported = kind{
+	name: "unsupported",
+	is:   func(*open) bool { return true },
+	capture: func(c *capture, g shared) (any, error) {
+		return nil, refusal(g.first())
+	},
+}
+
+// anonymous are files without a path, by what /proc links to, with what a user can do.
+var anonymous = []struct{ prefix, what, do string }{
+	{"anon_inode:[eventpoll]", "epoll instance", ""},
+	{"anon_inode:[eventfd]", "eventfd", ""},
+	{"anon_inode:[timerfd]", "timerfd", ""},
+	{"anon_inode:[signalfd]", "signalfd", ""},
+	{"anon_inode:inotify", "inotify instance", ""},
+	{"anon_inode:[fanotify]", "fanotify group", ""},
+	{"anon_inode:[io_uring]", "io_uring instance", "start the program with its io_uring support off (UV_USE_IO_URING=0 for libuv)"},
+	{"anon_inode:[userfaultfd]", "userfaultfd", ""},
+	{"anon_inode:[perf_event]", "perf event", "stop profiling before the checkpoint"},
+	{"anon_inode:bpf", "BPF object", ""},
+	{"anon_inode:btf", "BPF object", ""},
+	{"anon_inode:[pidfd]", "pidfd", ""},
+	{"pidfd:", "pidfd", ""},
+	{"anon_inode:kvm", "KVM object", ""},
+	{"anon_inode:[landlock", "Landlock ruleset", ""},
+	{"anon_inode:seccomp", "seccomp listener", ""},
+	{"anon_inode:dma-buf", "DMA buffer", "checkpoint the program while it does not use the GPU"},
+	{"/dmabuf:", "DMA buffer", "checkpoint the program while it does not use the GPU"},
+	{"anon_inode:sync_file", "GPU fence", "checkpoint the program while it does not use the GPU"},
+	{"mnt:[", "mount namespace", ""},
+	{"net:[", "network namespace", ""},
+	{"user:[", "user namespace", ""},
+	{"pid:[", "PID namespace", ""},
+	{"/dev/nvidia", "NVIDIA device", "checkpoint the program while it does not use the GPU"},
+	{"/dev/dri/", "GPU", "checkpoint the program while it does not use the GPU"},
+}
+
+func refusal(o *open) obstacle.Obstacle {
+	why := obstacle.Obstacle{
+		What: o.link,
+		Why:  "not supported",
+		Do:   "close it before the checkpoint, or start the program without it",
+	}
+	for _, a := range anonymous {
+		if !strings.HasPrefix(o.link, a.prefix) {
+			continue
+		}
+		why.What = a.what
+		if o.hasPath() {
+			why.What += " " + o.link
+		}
+		if a.do != "" {
+			why.Do = a.do
+		}
+		return why
+	}
+	switch o.format() {
+	case unix.S_IFSOCK:
+		why.What = socketName(o)
+	case unix.S_IFIFO:
+		why.What = "FIFO " + o.link
+	case unix.S_IFCHR:
+		major, minor := o.rdev()
+		if major == auxMajor && minor == 2 {
+			why.What = "master of a pseudo-terminal (" + o.link + ")"
+			break
+		}
+		why.What = fmt.Sprintf("character device %s (%d:%d)", o.link, major, minor)
+	case unix.S_IFBLK:
+		major, minor := o.rdev()
+		why.What = fmt.Sprintf("block device %s (%d:%d)", o.link, major, minor)
+	}
+	return why
+}
+
+// socketName tells the protocol of a socket: "UNIX-STREAM socket", "TCP socket". The kernel gives it as an extended
+// attribute of any socket (net/socket.c, sockfs_xattr_get).
+func socketName(o *open) string {
+	var name [32]byte
+	n, err := unix.Getxattr(o.proc, "system.sockprotoname", name[:])
+	if err != nil || n < 2 {
+		return "socket (" + o.link + ")"
+	}
+	return string(name[:n-1]) + " socket (" + o.link + ")"
+}
