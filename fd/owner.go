@@ -26,7 +26,7 @@ func (c *capture) askOwner(o *open) *owner {
 		return w
 	}
 	call := abi.Call{Number: unix.SYS_FCNTL, Relative: 1 << 2, Args: [6]uint64{uint64(o.fd), fGetOwnEx}}
-	c.questions.ask(call, make([]byte, 8), func(result int64, data []byte) {
+	c.questions.Ask(call, make([]byte, 8), func(result int64, data []byte) {
 		if result == 0 {
 			w.kind = int32(binary.NativeEndian.Uint32(data))
 			w.pid = int32(binary.NativeEndian.Uint32(data[4:]))

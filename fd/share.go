@@ -116,7 +116,7 @@ func (p *partition) ask(m *Member, q *questions) {
 		pid, a, b := uint64(m.Pid), uint64(o.fd), uint64(pivot.fd)
 		var order int64
 		kcmp := abi.Call{Number: unix.SYS_KCMP, Args: [6]uint64{pid, pid, kcmpFile, a, b}}
-		q.ask(kcmp, nil, func(result int64, _ []byte) { order = result })
+		q.Ask(kcmp, nil, func(result int64, _ []byte) { order = result })
 		q.fcntl(o.fd, fdupFdQuery, b, func(result int64) { p.place(o, order, result) })
 	}
 }
@@ -147,7 +147,7 @@ func askPeer(q *questions, o *open, own map[*open]bool) {
 		Relative: 1<<1 | 1<<2,
 		Args:     [6]uint64{uint64(o.fd), lengthSize, 0},
 	}
-	q.ask(call, buffer, func(result int64, data []byte) {
+	q.Ask(call, buffer, func(result int64, data []byte) {
 		name := data[lengthSize+2:]
 		own[o] = result == 0 && name[0] == 0 && bytes.HasPrefix(name[1:], []byte(abi.SocketPrefix))
 	})

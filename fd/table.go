@@ -27,8 +27,8 @@ type Inode struct {
 
 // Object gives the number of the memory object behind an inode. An inode that is new gets the
 // next one and is described by o, whose ID is ignored. Source is a path that opens the object's content
-// for reading as long as the member lives ("/proc/412/fd/7", "/proc/412/map_files/…"), or empty: then only its
-// mappings can be read.
+// for reading as long as the member lives ("/proc/412/fd/7"), or empty: then only its mappings can be read,
+// and o's size is what is known of them; a source tells name, size and mode for certain.
 func (t *Table) Object(inode Inode, o image.MemoryObject, source string) image.MemoryID {
 	id, known := t.objects[inode]
 	if !known {
@@ -43,6 +43,8 @@ func (t *Table) Object(inode Inode, o image.MemoryObject, source string) image.M
 	}
 	if source != "" && t.sources[id] == "" {
 		t.sources[id] = source
+		m := &t.Memory[id-1]
+		m.Name, m.Size, m.Mode = o.Name, o.Size, o.Mode
 	}
 	return id
 }
