@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"crak.dev/crak/lab"
+)
+
+func newLab() *cobra.Command {
+	var p lab.Params
+	cmd := &cobra.Command{
+		Use:   "lab DIR",
+		Short: "run a directory of restart-fidelity scripts",
+		Long: `Run every *.txtar script in DIR: programs are started, checkpointed, crashed and restarted,
+and must not notice. Run by root, each script runs as root and as an ordinary user.
+The manual of the scripts is the documentation of the package lab.
+
+Exit status: 0 all scripts passed or were skipped; 1 some failed, or there were none; 2 usage.`,
+		Example: "  crak lab testdata\n  crak lab --library build/libcrak.so --parallel 4 testdata",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p.Dir = args[0]
+			result, err := lab.RunScripts(cmd.Context(), cmd.OutOrStdout(), p)
+			if err != nil {
+				return err
+			}
+			if result.Failed > 0 {
+				return fmt.Errorf("%s: %d scripts failed, %d passed, %d were skipped",
+					filepath.Clean(p.Dir), result.Failed, result.Passed, result.Skipped)
+			}
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&p.Crak, "crak", "", "the crak under test (default: $CRAK, or build/crak here or above)")
+	flags.StringVar(&p.Library, "library", "", "the libcrak.so under test (default: $CRAK_LIBRARY, or build/libcrak.so here or above)")
+	flags.StringVar(&p.Programs, "programs", "", "directory of the C programs that scripts name (default: DIR/programs)")
+	flags.StringVar(&p.Include, "include", "", "directory of crak.h")
+	flags.StringVar(&p.Cache, "cache", "", "directory that keeps compiled programs (default: none)")
+	flags.IntVar(&p.Parallel, "parallel", 2, "scripts at a time")
+	flags.DurationVar(&p.Bound, "bound", 30*time.Second, "longest wait for anything in a script")
+	flags.BoolVar(&p.Plain, "plain", false, "run the programs without checkpoints: tells a broken program from a broken restart")
+	flags.BoolVar(&p.Keep, "keep", false, "leave the scripts' work directories behind")
+	return cmd
+}

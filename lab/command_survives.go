@@ -1,0 +1,153 @@
+package lab
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"golang.org/x/sys/unix"
+)
+
+// survives is the standard examination of a program that prints READY, waits to be told to
+// proceed, checks itself and prints PASS. It is checkpointed, crashed and restarted; nothing
+// of it may then look different in /proc; it is checkpointed once more, and must pass.
+func cmdSurvives(s *session, c *call) error {
+	path, err := s.lookup(c.args[0])
+	if err != nil {
+		return err
+	}
+	p := &subject{
+		session: s, name: filepath.Base(c.args[0]), argv: append([]string{path}, c.args[1:]...),
+		stdin: "/dev/null", bare: s.lab.params.Plain, pidfd: -1,
+	}
+	if n := len(s.subjects); n > 0 {
+		p.name = fmt.Sprintf("%s.%d", p.name, n)
+	}
+	if env := c.text("env"); env != "" {
+		p.env = []string{env}
+	}
+	p.dir = filepath.Join(s.work, p.name)
+	p.captures()
+	s.subjects[p.name] = p
+	if err := p.start(); err != nil {
+		return err
+	}
+	if err := p.ready(); err != nil {
+		return err
+	}
+	if s.lab.params.Plain {
+		return p.passes("uninterrupted")
+	}
+	before, err := p.picture()
+	if err != nil {
+		return err
+	}
+	take := func() error { return p.checkpoint(c) }
+	if c.on("trigger") {
+		take = func() error { return p.trigger(c, unix.SIGUSR2) }
+	}
+	if err := take(); err != nil {
+		return err
+	}
+	if err := p.crash(); err != nil {
+		return err
+	}
+	if err := p.restart(c, p.image); err != nil {
+		return err
+	}
+	after, err := p.picture()
+	if err != nil {
+		return err
+	}
+	if diff := compare(before, after, volatile); diff != "" {
+		return fmt.Errorf("%s: restarted, it differs (-before +after):\n%s", p.name, diff)
+	}
+	// What was restarted can be checkpointed too, and goes on after it.
+	if err := take(); err != nil {
+		return fmt.Errorf("second generation: %w", err)
+	}
+	return p.passes("after its restart")
+}
+
+var (
+	readyLine = regexp.MustCompile(`(?m)^READY$`)
+	passLine  = regexp.MustCompile(`(?m)^PASS$`)
+)
+
+func (p *subject) ready() error {
+	_, err := p.output.await(readyLine, p.ended, p.session.lab.params.Bound)
+	if err != nil {
+		return fmt.Errorf("%s: %w%s", p.name, err, p.complaints())
+	}
+	return nil
+}
+
+// passes lets the program go on, and wants PASS as its last line, and nothing on stderr.
+func (p *subject) passes(when string) error {
+	err := p.proceed()
+	if err == nil {
+		err = p.finish(0)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", when, err)
+	}
+	if !passLine.Match(bytes.TrimRight(p.output.rest(), "\x00")) {
+		return fmt.Errorf("%s: %s: no PASS; output: %s", p.name, when, p.output.rest())
+	}
+	if said := p.complaints(); said != "" {
+		return fmt.Errorf("%s: %s: %w%s", p.name, when, errStderr, said)
+	}
+	return nil
+}
+
+var errStderr = errors.New("something on its standard error")
+
+// cmdUninterrupted compares what the program has written, and the named files of its
+// directory, with those of a run that nothing has interrupted.
+func cmdUninterrupted(s *session, c *call) error {
+	p, err := s.subject(c.args[0])
+	if err != nil {
+		return err
+	}
+	q, err := p.plain()
+	if err != nil {
+		return err
+	}
+	if p.status != q.status {
+		return fmt.Errorf("%s: exit status %d, uninterrupted %d", p.name, p.status, q.status)
+	}
+	pairs := [][2]string{{p.output.path, q.output.path}, {p.errors, q.errors}}
+	for _, name := range c.args[1:] {
+		pairs = append(pairs, [2]string{filepath.Join(p.dir, name), filepath.Join(q.dir, name)})
+	}
+	for _, pair := range pairs {
+		if err := sameFile(pair[0], pair[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sameFile reports how two files differ, if they do.
+func sameFile(have, want string) error {
+	a, err := os.ReadFile(have)
+	if err != nil {
+		return err
+	}
+	b, err := os.ReadFile(want)
+	if err != nil {
+		return err
+	}
+	if bytes.Equal(a, b) {
+		return nil
+	}
+	n := 0
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	return fmt.Errorf("%s and %s: %d and %d bytes, differ from byte %d on: %.200q and %.200q",
+		have, want, len(a), len(b), n, a[n:], b[n:])
+}

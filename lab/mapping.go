@@ -1,0 +1,80 @@
+package lab
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// mappings parses /proc/PID/smaps: for each mapping what it is, and its flags (VmFlags), but
+// not how many of its pages are there. Neighbours that differ in nothing are one mapping:
+// whether the kernel has merged them is history, not state. Kernel mappings move.
+func mappings(dir string) (map[string]any, error) {
+	data, err := os.ReadFile(filepath.Join(dir, "smaps"))
+	if err != nil {
+		return nil, err
+	}
+	var all []mapping
+	for _, line := range strings.Split(string(data), "\n") {
+		fields := strings.Fields(line)
+		switch {
+		case len(fields) >= 5 && strings.Contains(fields[0], "-"):
+			start, end, _ := strings.Cut(fields[0], "-")
+			all = append(all, mapping{
+				start: start, end: end, perms: fields[1], offset: fields[2], path: strings.Join(fields[5:], " "),
+			})
+		case len(fields) > 0 && fields[0] == "VmFlags:":
+			all[len(all)-1].flags = vmFlags(fields[1:])
+		case len(fields) > 1 && fields[0] == "KernelPageSize:":
+			all[len(all)-1].page = fields[1]
+		}
+	}
+	return tree(merged(all)), nil
+}
+
+type mapping struct {
+	start, end, perms, offset, path, flags, page string
+}
+
+// vmFlags leaves out soft-dirty, which says what was written since somebody last asked, and
+// accountability, which depends on the order of mprotect and the first write.
+func vmFlags(flags []string) string {
+	var kept []string
+	for _, flag := range flags {
+		if flag != "sd" && flag != "ac" {
+			kept = append(kept, flag)
+		}
+	}
+	return strings.Join(kept, " ")
+}
+
+func merged(all []mapping) []mapping {
+	var out []mapping
+	for _, m := range all {
+		if n := len(out); n > 0 && m.path == "" && m.follows(out[n-1]) {
+			out[n-1].end = m.end
+			continue
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+// follows reports whether anonymous memory m goes on where before ends.
+func (m mapping) follows(before mapping) bool {
+	return m.start == before.end && m.path == before.path && m.perms == before.perms &&
+		m.flags == before.flags && m.page == before.page
+}
+
+func tree(all []mapping) map[string]any {
+	named := map[string]any{}
+	for _, m := range all {
+		if m.path == "[vsyscall]" {
+			continue
+		}
+		named[m.start+"-"+m.end] = map[string]any{
+			"perms": m.perms, "offset": m.offset, "path": m.path, "flags": m.flags, "page": m.page,
+		}
+	}
+	return named
+}

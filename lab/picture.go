@@ -1,0 +1,151 @@
+package lab
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// Picture is all that /proc shows of a process, as a tree of names: its leaves are strings.
+// A field is named by its path with dots, such as status.Uid or threads.412.comm.
+//
+//	pid exe cwd root cmdline environ auxv comm personality oom_score_adj timers …
+//	status.*  stat.*  limits.*  namespaces.*
+//	mappings.START-END.{perms,offset,path,flags}
+//	descriptors.FD.{target,pos,flags,…}
+//	threads.TID.{comm,policy,affinity,syscall,wchan,timer_slack,status.*,stat.*}
+type Picture map[string]any
+
+// volatile is what may differ between two pictures of the same process: what passes with
+// time, who looks after it, and what the kernel numbers anew. A field ending in .* stands
+// for all below it; a * in the middle for any one name.
+var volatile = []string{
+	// Time that passes, and work that is counted.
+	"stat.minflt", "stat.majflt", "stat.cminflt", "stat.cmajflt", "stat.utime", "stat.stime",
+	"stat.cutime", "stat.cstime", "stat.starttime", "stat.blkio", "stat.guest_time", "stat.cguest_time",
+	"stat.processor", "stat.state", "stat.kstkesp", "stat.kstkeip", "stat.wchan",
+	"threads.*.stat.*", "status.voluntary_ctxt_switches", "status.nonvoluntary_ctxt_switches",
+	"threads.*.status.voluntary_ctxt_switches", "threads.*.status.nonvoluntary_ctxt_switches",
+	"threads.*.wchan", "threads.*.syscall", "threads.*.state", "timers.*.expires",
+	"status.State", "threads.*.status.State",
+	// Memory in use: pages come back when they are needed.
+	"stat.rss", "status.VmRSS", "status.RssAnon", "status.RssFile", "status.RssShmem", "status.VmHWM",
+	"status.VmPTE", "status.VmPeak", "status.VmSwap", "status.HugetlbPages",
+	"threads.*.status.Vm*", "threads.*.status.Rss*", "threads.*.status.HugetlbPages",
+	// The parent, its terminal and its job: crak restart's.
+	"stat.ppid", "stat.pgrp", "stat.session", "stat.tty_nr", "stat.tpgid", "stat.exit_signal", "stat.flags",
+	"status.PPid", "status.NSpgid", "status.NSsid", "threads.*.status.PPid", "threads.*.status.NSpgid",
+	"threads.*.status.NSsid", "cgroup", "sessionid", "loginuid", "autogroup",
+	// A new user and PID namespace, where the old PIDs are not to be had.
+	"status.NSpid", "status.NStgid", "status.Tgid", "status.Pid", "status.Ngid",
+	"threads.*.status.NSpid", "threads.*.status.NStgid", "threads.*.status.Tgid", "threads.*.status.Pid",
+	"threads.*.status.Ngid", "stat.pid", "namespaces.*", "descriptors.*.mnt_id", "descriptors.*.ino",
+	// What the CPUs happen to offer.
+	"status.Cpus_allowed", "status.Mems_allowed", "status.Mems_allowed_list",
+	"threads.*.status.Mems_allowed", "threads.*.status.Mems_allowed_list",
+	"threads.*.status.x86_Thread_features", "status.x86_Thread_features",
+}
+
+// compare is the difference between two pictures but for the fields named, empty if none.
+func compare(before, after Picture, except []string) string {
+	return cmp.Diff(leaves(before, except), leaves(after, except))
+}
+
+// leaves are a picture's fields by their whole names, but for the exceptions.
+func leaves(p Picture, except []string) map[string]string {
+	all := map[string]string{}
+	flatten("", map[string]any(p), all)
+	maps.DeleteFunc(all, func(name, _ string) bool {
+		return slices.ContainsFunc(except, func(pattern string) bool { return matches(pattern, name) })
+	})
+	return all
+}
+
+func flatten(prefix string, tree map[string]any, all map[string]string) {
+	for name, v := range tree {
+		switch v := v.(type) {
+		case map[string]any:
+			flatten(prefix+name+".", v, all)
+		default:
+			all[prefix+name] = fmt.Sprint(v)
+		}
+	}
+}
+
+// matches reports whether a field's name is one that a pattern means.
+func matches(pattern, name string) bool {
+	for pattern != "" {
+		part, rest, _ := strings.Cut(pattern, ".")
+		if part == "*" && rest == "" {
+			return name != ""
+		}
+		var field string
+		field, name, _ = strings.Cut(name, ".")
+		start, star := strings.CutSuffix(part, "*")
+		if field != part && !(star && strings.HasPrefix(field, start)) {
+			return false
+		}
+		pattern = rest
+	}
+	return name == ""
+}
+
+// write and readPicture keep a picture in a JSON file.
+func (p Picture) write(path string) error {
+	data, err := json.MarshalIndent(p, "", "\t")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(data, '\n'), 0o644)
+}
+
+func readPicture(path string) (Picture, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var p Picture
+	if err := json.Unmarshal(data, &p); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return p, nil
+}
+
+func cmdObserve(s *session, c *call) error {
+	p, err := s.subject(c.args[0])
+	if err != nil {
+		return err
+	}
+	picture, err := p.picture()
+	if err != nil {
+		return err
+	}
+	return picture.write(c.ts.MkAbs(c.args[1]))
+}
+
+func cmdSame(_ *session, c *call) error {
+	before, err := readPicture(c.ts.MkAbs(c.args[0]))
+	if err != nil {
+		return err
+	}
+	after, err := readPicture(c.ts.MkAbs(c.args[1]))
+	if err != nil {
+		return err
+	}
+	var except []string
+	if !c.on("strict") {
+		except = slices.Clone(volatile)
+	}
+	if more := c.text("except"); more != "" {
+		except = append(except, strings.Split(more, ",")...)
+	}
+	if diff := compare(before, after, except); diff != "" {
+		return fmt.Errorf("%s and %s differ (-first +second):\n%s", c.args[0], c.args[1], diff)
+	}
+	return nil
+}

@@ -1,0 +1,231 @@
+package lab
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// The lab reads /proc with parsers of its own: the judge must not share its mistakes with
+// what it judges.
+
+// picture is the program's picture as of now.
+func (p *subject) picture() (Picture, error) {
+	if p.pidfd < 0 {
+		return nil, fmt.Errorf("%s: not running", p.name)
+	}
+	return Take(p.pid)
+}
+
+// Take makes a picture of a process. What the caller may not read is left out.
+func Take(pid int) (Picture, error) {
+	dir := filepath.Join("/proc", strconv.Itoa(pid))
+	status, err := os.ReadFile(filepath.Join(dir, "status"))
+	if err != nil {
+		return nil, err
+	}
+	p := Picture{"status": keyed(status)}
+	for _, link := range []string{"exe", "cwd", "root"} {
+		p.put(link)(os.Readlink(filepath.Join(dir, link)))
+	}
+	for _, file := range []string{
+		"comm", "personality", "oom_score_adj", "coredump_filter", "cgroup", "loginuid", "sessionid", "autogroup",
+	} {
+		p.put(file)(text(dir, file))
+	}
+	p.put("cmdline")(text(dir, "cmdline"))
+	p.put("environ")(digest(dir, "environ"))
+	p.put("auxv")(digest(dir, "auxv"))
+	p.tree("stat")(stat(dir))
+	p.tree("limits")(limits(dir))
+	p.tree("timers")(timers(dir))
+	p.tree("namespaces")(links(filepath.Join(dir, "ns")))
+	p.tree("mappings")(mappings(dir))
+	p.tree("descriptors")(descriptors(dir))
+	threads, err := threads(dir, pid)
+	if err != nil {
+		return nil, err
+	}
+	p["threads"] = threads
+	return p, nil
+}
+
+// put and tree add a field unless it cannot be read.
+func (p Picture) put(name string) func(string, error) {
+	return func(text string, err error) {
+		if err == nil {
+			p[name] = text
+		}
+	}
+}
+
+func (p Picture) tree(name string) func(map[string]any, error) {
+	return func(tree map[string]any, err error) {
+		if err == nil {
+			p[name] = tree
+		}
+	}
+}
+
+func text(dir, name string) (string, error) {
+	data, err := os.ReadFile(filepath.Join(dir, name))
+	return strings.TrimRight(strings.ReplaceAll(string(data), "\x00", " "), "\n "), err
+}
+
+// digest stands for content that is secret or long.
+func digest(dir, name string) (string, error) {
+	data, err := os.ReadFile(filepath.Join(dir, name))
+	return fmt.Sprintf("%d bytes %x", len(data), sha256.Sum256(data)), err
+}
+
+// keyed parses lines of `Name: value`.
+func keyed(data []byte) map[string]any {
+	fields := map[string]any{}
+	for line := range bytes.Lines(data) {
+		if name, value, ok := strings.Cut(string(line), ":"); ok {
+			fields[name] = strings.Join(strings.Fields(value), " ")
+		}
+	}
+	return fields
+}
+
+// statNames are the fields of proc_pid_stat(5) from the third on.
+var statNames = strings.Fields(`state ppid pgrp session tty_nr tpgid flags minflt cminflt majflt cmajflt utime stime
+	cutime cstime priority nice num_threads itrealvalue starttime vsize rss rsslim startcode endcode startstack
+	kstkesp kstkeip signal blocked sigignore sigcatch wchan nswap cnswap exit_signal processor rt_priority policy
+	blkio guest_time cguest_time start_data end_data start_brk arg_start arg_end env_start env_end exit_code`)
+
+func stat(dir string) (map[string]any, error) {
+	line, err := text(dir, "stat")
+	if err != nil {
+		return nil, err
+	}
+	fields := map[string]any{}
+	values := strings.Fields(line[strings.LastIndexByte(line, ')')+1:])
+	for i, name := range statNames[:min(len(statNames), len(values))] {
+		fields[name] = values[i]
+	}
+	return fields, nil
+}
+
+func limits(dir string) (map[string]any, error) {
+	table, err := text(dir, "limits")
+	if err != nil {
+		return nil, err
+	}
+	fields := map[string]any{}
+	for i, line := range strings.Split(table, "\n") {
+		if i > 0 && len(line) > 26 {
+			fields[strings.TrimSpace(line[:26])] = strings.Join(strings.Fields(line[26:]), " ")
+		}
+	}
+	return fields, nil
+}
+
+// timers parses /proc/PID/timers: blocks that begin with `ID: n`.
+func timers(dir string) (map[string]any, error) {
+	all, err := text(dir, "timers")
+	if err != nil {
+		return nil, err
+	}
+	blocks := map[string]any{}
+	for _, block := range strings.Split("\n"+all, "\nID: ")[1:] {
+		id, rest, _ := strings.Cut(block, "\n")
+		blocks[id] = keyed([]byte(rest))
+	}
+	return blocks, nil
+}
+
+func links(dir string) (map[string]any, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	targets := map[string]any{}
+	for _, entry := range entries {
+		if target, err := os.Readlink(filepath.Join(dir, entry.Name())); err == nil {
+			targets[entry.Name()] = target
+		}
+	}
+	return targets, nil
+}
+
+func descriptors(dir string) (map[string]any, error) {
+	targets, err := links(filepath.Join(dir, "fd"))
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]any{}
+	for fd, target := range targets {
+		data, err := os.ReadFile(filepath.Join(dir, "fdinfo", fd))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // closed since
+		}
+		if err != nil {
+			return nil, err
+		}
+		info := keyed(data)
+		info["target"] = target
+		all[fd] = info
+	}
+	return all, nil
+}
+
+func threads(dir string, pid int) (map[string]any, error) {
+	tasks, err := os.ReadDir(filepath.Join(dir, "task"))
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]any{}
+	for _, task := range tasks {
+		taskDir := filepath.Join(dir, "task", task.Name())
+		status, err := os.ReadFile(filepath.Join(taskDir, "status"))
+		if errors.Is(err, unix.ESRCH) || errors.Is(err, fs.ErrNotExist) {
+			continue // ended since
+		}
+		if err != nil {
+			return nil, err
+		}
+		thread := Picture{"status": keyed(status)}
+		for _, file := range []string{"comm", "wchan", "syscall"} {
+			thread.put(file)(text(taskDir, file))
+		}
+		thread.put("timer_slack")(text(filepath.Join("/proc", task.Name()), "timerslack_ns"))
+		thread.tree("stat")(stat(taskDir))
+		schedule(thread, task.Name())
+		all[innermost(status, task.Name())] = map[string]any(thread)
+	}
+	return all, nil
+}
+
+// innermost is a thread's ID as the program itself knows it.
+func innermost(status []byte, name string) string {
+	ids, _ := keyed(status)["NSpid"].(string)
+	if fields := strings.Fields(ids); len(fields) > 0 {
+		return fields[len(fields)-1]
+	}
+	return name
+}
+
+// schedule adds what only system calls tell: policy, priority and affinity.
+func schedule(thread Picture, name string) {
+	tid, err := strconv.Atoi(name)
+	if err != nil {
+		return
+	}
+	if attr, err := unix.SchedGetAttr(tid, 0); err == nil {
+		thread["policy"] = fmt.Sprintf("policy %d nice %d priority %d flags %#x", attr.Policy, attr.Nice, attr.Priority, attr.Flags)
+	}
+	var set unix.CPUSet
+	if unix.SchedGetaffinity(tid, &set) == nil {
+		thread["affinity"] = fmt.Sprintf("%x", set)
+	}
+}

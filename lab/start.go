@@ -1,0 +1,127 @@
+package lab
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+)
+
+// start makes the subject's first process.
+func (p *subject) start() error {
+	if err := p.prepare(); err != nil {
+		return err
+	}
+	cmd := p.session.command(p.dir, p.environment(), p.argv[0], p.argv[1:]...)
+	cmd.Args[0] = filepath.Base(p.argv[0])
+	if err := p.connect(cmd, p.errors); err != nil {
+		return err
+	}
+	defer closeFiles(cmd)
+	if err := p.launch(cmd); err != nil {
+		return err
+	}
+	return p.adopt(cmd.Process.Pid)
+}
+
+// prepare makes the directory of the subject, and a copy of it for a later plain run.
+func (p *subject) prepare() error {
+	if err := p.session.makeDir(p.dir); err != nil {
+		return err
+	}
+	p.origin = filepath.Join(p.session.work, ".origin", p.name)
+	if filepath.Clean(p.dir) == filepath.Clean(p.session.work) {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(p.origin), 0o755); err != nil {
+		return err
+	}
+	return exec.Command("cp", "-a", p.dir, p.origin).Run()
+}
+
+// connect gives cmd its standard input, output and error: a terminal, or files.
+func (p *subject) connect(cmd *exec.Cmd, stderr string) error {
+	if p.term != nil {
+		return p.term.connect(cmd)
+	}
+	in, err := os.Open(p.stdin)
+	if err != nil {
+		return err
+	}
+	cmd.Stdin = in
+	out, err := p.open(p.output.path)
+	if err != nil {
+		return err
+	}
+	cmd.Stdout = out
+	cmd.Stderr, err = p.open(stderr)
+	return err
+}
+
+// open opens a file for a program's output: not for appending, so that a program that is
+// restarted writes over what it wrote after its checkpoint.
+func (p *subject) open(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.session.identity.own(path); err != nil {
+		return nil, err
+	}
+	_, err = f.Seek(0, 2)
+	return f, err
+}
+
+// closeFiles closes the lab's copies of a program's descriptors.
+func closeFiles(cmd *exec.Cmd) {
+	for _, f := range append(slices.Clone(cmd.ExtraFiles), file(cmd.Stdin), file(cmd.Stdout), file(cmd.Stderr)) {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+func file(v any) *os.File {
+	f, _ := v.(*os.File)
+	return f
+}
+
+// plain runs the subject's program once more, without the library and without a pause, in a
+// copy of the directory that it was started in, and returns that directory.
+func (p *subject) plain() (*subject, error) {
+	q := &subject{
+		session: p.session, name: p.name + ".plain", argv: p.argv, env: p.env, stdin: p.stdin,
+		bare: true, pidfd: -1, dir: filepath.Join(p.session.work, p.name+".plain"),
+	}
+	if p.term != nil {
+		return nil, fmt.Errorf("%s: a program on a terminal has no plain run", p.name)
+	}
+	if err := exec.Command("cp", "-aT", p.origin, q.dir).Run(); err != nil {
+		return nil, fmt.Errorf("%s: copy of %s: %w", p.name, p.dir, err)
+	}
+	q.captures()
+	if err := q.proceed(); err != nil {
+		return nil, err
+	}
+	if err := q.start(); err != nil {
+		return nil, err
+	}
+	p.session.subjects[q.name] = q
+	return q, q.gone(p.session.lab.params.Bound * 4)
+}
+
+// captures says where the subject's output goes.
+func (p *subject) captures() {
+	p.output = &capture{path: filepath.Join(p.session.work, p.name+".out")}
+	p.errors = filepath.Join(p.session.work, p.name+".err")
+}
+
+// proceed lets the program go on: it waits for a file named go in its working directory.
+func (p *subject) proceed() error {
+	path := filepath.Join(p.dir, "go")
+	if err := os.WriteFile(path, nil, 0o644); err != nil {
+		return err
+	}
+	return p.session.identity.own(path)
+}

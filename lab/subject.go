@@ -1,0 +1,161 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// subject is a program under test, by whatever process it lives in at the moment: the one
+// that start made, and after a restart the one that crak made.
+//
+//	        start                 crash              restart
+//	(new) ────────▶ alive ──────────────▶ ended ──────────────▶ alive
+//	                  │   finish, signal    ▲
+//	                  └─────────────────────┘
+type subject struct {
+	session *session
+	name    string
+	argv    []string
+	env     []string
+	dir     string // its working directory
+	origin  string // a copy of dir from before it was started
+	stdin   string
+	bare    bool // without the library
+
+	output *capture
+	errors string // path of its stderr, and of what crak restart says
+	term   *terminal
+
+	pid    int // in the lab's PID namespace
+	pidfd  int // of the program; -1: ended and reaped
+	runner *exec.Cmd
+	ended  chan struct{} // closed when runner was reaped
+	status int           // of runner, once ended: exit status, or 128 and the signal
+	image  string        // path of its newest image
+}
+
+// launch starts cmd as the subject's runner and has it reaped.
+func (p *subject) launch(cmd *exec.Cmd) error {
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	p.runner = cmd
+	p.ended = make(chan struct{})
+	go func(ended chan struct{}) {
+		// The error says what ProcessState says, or that output could not be copied.
+		_ = cmd.Wait()
+		p.status = status(cmd.ProcessState)
+		close(ended)
+	}(p.ended)
+	return nil
+}
+
+// adopt takes the process pid as the one that the subject lives in.
+func (p *subject) adopt(pid int) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return fmt.Errorf("%s: pid %d: %w", p.name, pid, err)
+	}
+	p.release()
+	p.pid, p.pidfd = pid, fd
+	return nil
+}
+
+func (p *subject) release() {
+	if p.pidfd >= 0 {
+		unix.Close(p.pidfd)
+	}
+	p.pidfd = -1
+}
+
+func status(state *os.ProcessState) int {
+	ws, ok := state.Sys().(syscall.WaitStatus)
+	if ok && ws.Signaled() {
+		return 128 + int(ws.Signal())
+	}
+	return state.ExitCode()
+}
+
+// signal sends a signal to the program itself, not to what runs it.
+func (p *subject) signal(sig unix.Signal) error {
+	if p.pidfd < 0 {
+		return fmt.Errorf("%s: not running", p.name)
+	}
+	if err := unix.PidfdSendSignal(p.pidfd, sig, nil, 0); err != nil {
+		return fmt.Errorf("%s: pid %d: signal %d: %w", p.name, p.pid, int(sig), err)
+	}
+	return nil
+}
+
+// gone waits until the program, and what runs it, have ended.
+func (p *subject) gone(bound time.Duration) error {
+	deadline := time.Now().Add(bound)
+	if p.pidfd >= 0 {
+		if err := awaitExit(p.pidfd, bound); err != nil {
+			return fmt.Errorf("%s: pid %d: %w", p.name, p.pid, err)
+		}
+		p.release()
+	}
+	select {
+	case <-p.ended:
+		return nil
+	case <-time.After(time.Until(deadline)):
+		return fmt.Errorf("%s: %s (pid %d) still runs %v after the program has ended",
+			p.name, filepath.Base(p.runner.Path), p.runner.Process.Pid, bound)
+	}
+}
+
+// awaitExit waits until the process of a pidfd has ended.
+func awaitExit(pidfd int, bound time.Duration) error {
+	deadline := time.Now().Add(bound)
+	for {
+		left := max(time.Until(deadline), 0)
+		fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, int(left.Milliseconds()))
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return err
+		case n > 0:
+			return nil
+		default:
+			return fmt.Errorf("still running after %v", bound)
+		}
+	}
+}
+
+// end kills the program, its process group, and what runs it.
+func (p *subject) end() error {
+	if p.pidfd >= 0 {
+		_ = p.signal(unix.SIGKILL) // it may have ended by itself
+	}
+	var err error
+	if p.runner != nil {
+		if err = p.gone(5 * time.Second); err != nil {
+			_ = unix.Kill(-p.runner.Process.Pid, unix.SIGKILL)
+			<-p.ended
+		}
+	}
+	p.release()
+	if p.term != nil {
+		err = errors.Join(err, p.term.close())
+		p.term = nil
+	}
+	return err
+}
+
+// environment is the subject's own part of its environment.
+func (p *subject) environment() []string {
+	if p.bare {
+		return p.env
+	}
+	return append([]string{"LD_PRELOAD=" + p.session.lab.library}, slices.Clone(p.env)...)
+}

@@ -1,0 +1,138 @@
+package lab
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// found are the live processes that descend from this script: they have its token in their
+// environment, as everything has that start, crak or run began and whatever that made.
+func (s *session) found() ([]int, error) {
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for _, dir := range dirs {
+		pid, err := strconv.Atoi(filepath.Base(dir))
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		environ, err := os.ReadFile(filepath.Join(dir, "environ"))
+		if err == nil && hasEntry(environ, s.token) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
+func hasEntry(environ []byte, entry string) bool {
+	for _, e := range bytes.Split(environ, []byte{0}) {
+		if string(e) == entry {
+			return true
+		}
+	}
+	return false
+}
+
+// strays are the processes found that no running subject accounts for: neither a program,
+// nor what runs it, nor a child of these.
+func (s *session) strays() ([]int, error) {
+	all, err := s.found()
+	if err != nil {
+		return nil, err
+	}
+	known := map[int]bool{}
+	for _, p := range s.subjects {
+		if p.pidfd >= 0 {
+			known[p.pid] = true
+			known[p.runner.Process.Pid] = true
+		}
+	}
+	var strays []int
+	for _, pid := range all {
+		if !descends(pid, known) {
+			strays = append(strays, pid)
+		}
+	}
+	return strays, nil
+}
+
+// descends reports whether pid or one of its ancestors is known.
+func descends(pid int, known map[int]bool) bool {
+	for range 100 {
+		if known[pid] {
+			return true
+		}
+		fields, err := stat(filepath.Join("/proc", strconv.Itoa(pid)))
+		if err != nil {
+			return true // it has ended
+		}
+		parent, err := strconv.Atoi(fmt.Sprint(fields["ppid"]))
+		if err != nil || parent <= 1 {
+			return false
+		}
+		pid = parent
+	}
+	return false
+}
+
+// sweep gives what is left of the script a moment to end, and kills and reports the rest.
+func (s *session) sweep() error {
+	strays, err := s.settled(3 * time.Second)
+	if err != nil || len(strays) == 0 {
+		return err
+	}
+	said := describe(strays)
+	for _, pid := range strays {
+		_ = unix.Kill(pid, unix.SIGKILL) // it may just have ended
+	}
+	return fmt.Errorf("left behind by the script, and killed: %s", said)
+}
+
+// settled waits for strays to end, and returns those that do not.
+func (s *session) settled(bound time.Duration) ([]int, error) {
+	deadline := time.Now().Add(bound)
+	for {
+		strays, err := s.strays()
+		if err != nil || len(strays) == 0 {
+			return nil, err
+		}
+		fd, err := unix.PidfdOpen(strays[0], 0)
+		if err != nil {
+			continue // it has ended
+		}
+		err = awaitExit(fd, time.Until(deadline))
+		unix.Close(fd)
+		if err != nil {
+			return s.strays()
+		}
+	}
+}
+
+// describe says which processes these are.
+func describe(pids []int) string {
+	var lines []string
+	for _, pid := range pids {
+		dir := filepath.Join("/proc", strconv.Itoa(pid))
+		line, _ := text(dir, "cmdline") // it may just have ended
+		lines = append(lines, fmt.Sprintf("pid %d: %q", pid, line))
+	}
+	return strings.Join(lines, ", ")
+}
+
+// cmdStrays fails where something is left that belongs to no running program.
+func cmdStrays(s *session, _ *call) error {
+	strays, err := s.settled(2 * time.Second)
+	if err == nil && len(strays) > 0 {
+		err = fmt.Errorf("strays: %s", describe(strays))
+	}
+	return err
+}

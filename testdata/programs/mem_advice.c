@@ -1,0 +1,89 @@
+/* madvise and mlock: the flags that /proc shows, and what they do in a child. */
+#include "check.h"
+
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#define SIZE (2UL << 20)
+
+static struct advice {
+	int advice;
+	const char *flag; /* in VmFlags of smaps */
+	char *memory;
+} all[] = {
+	{MADV_DONTFORK, "dc", 0},   {MADV_WIPEONFORK, "wf", 0}, {MADV_DONTDUMP, "dd", 0},
+	{MADV_HUGEPAGE, "hg", 0},   {MADV_NOHUGEPAGE, "nh", 0}, {MADV_MERGEABLE, "mg", 0},
+	{MADV_SEQUENTIAL, "sr", 0}, {MADV_RANDOM, "rr", 0},
+};
+#define COUNT (sizeof all / sizeof all[0])
+
+/* has_flag reads the VmFlags line of the mapping that holds p. */
+static int has_flag(const char *p, const char *flag)
+{
+	FILE *smaps = fopen("/proc/self/smaps", "re");
+	char line[1024], word[8];
+	unsigned long start, end;
+	int inside = 0, found = -1;
+
+	CHECK(smaps);
+	snprintf(word, sizeof word, " %s ", flag);
+	while (found < 0 && fgets(line, sizeof line, smaps)) {
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			inside = (unsigned long)p >= start && (unsigned long)p < end;
+		else if (inside && !strncmp(line, "VmFlags:", 8))
+			found = strstr(line, word) != 0;
+	}
+	CHECK(fclose(smaps) == 0);
+	return found;
+}
+
+/* A child sees the same, but for what it must not see. */
+static void check_child(void)
+{
+	pid_t child = fork();
+	int status;
+
+	CHECK(child >= 0);
+	if (child == 0) {
+		check_zero(all[1].memory, SIZE);
+		for (size_t i = 2; i < COUNT; i++)
+			check_filled(all[i].memory, SIZE, i);
+		EQUAL(msync(all[0].memory, SIZE, MS_ASYNC), -1);
+		_exit(0);
+	}
+	CHECK(waitpid(child, &status, 0) == child);
+	EQUAL(status, 0);
+}
+
+int main(void)
+{
+	char *on_fault;
+
+	for (size_t i = 0; i < COUNT; i++) {
+		/* A gap of PROT_NONE keeps neighbours apart. */
+		char *p = mmap(0, SIZE + 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		CHECK(p != MAP_FAILED && mprotect(p + 4096, SIZE, PROT_READ | PROT_WRITE) == 0);
+		all[i].memory = p + 4096;
+		if (madvise(all[i].memory, SIZE, all[i].advice))
+			CHECK(errno == EINVAL && all[i].advice == MADV_MERGEABLE); /* a kernel without KSM */
+		fill(all[i].memory, SIZE, i);
+		if (all[i].advice == MADV_MERGEABLE && !has_flag(all[i].memory, "mg"))
+			all[i].flag = "rd";
+	}
+	on_fault = mmap(0, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(on_fault != MAP_FAILED && mlock2(on_fault, 16384, MLOCK_ONFAULT) == 0);
+	check_child();
+
+	ready();
+	await_go();
+
+	for (size_t i = 0; i < COUNT; i++) {
+		if (has_flag(all[i].memory, all[i].flag) != 1)
+			fail("advice %d: no %s in VmFlags", all[i].advice, all[i].flag);
+		check_filled(all[i].memory, SIZE, i);
+	}
+	CHECK(has_flag(on_fault, "lo") == 1);
+	CHECK(has_flag(on_fault + 32768, "lo") == 0);
+	check_child();
+	pass();
+}
