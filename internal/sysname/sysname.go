@@ -1,0 +1,12 @@
+// Package sysname names system calls: 35 is "nanosleep" on amd64.
+package sysname
+
+import "strconv"
+
+// Of is the name of a system call, or "call 9999" for a number that has none.
+func Of(number int64) string {
+	if name, ok := names[number]; ok {
+		return name
+	}
+	return "call " + strconv.FormatInt(number, 10)
+}
