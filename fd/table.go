@@ -49,6 +49,9 @@ func (t *Table) Object(inode Inode, o image.MemoryObject, source string) image.M
 	return id
 }
 
+// HasSource tells whether a descriptor leads to the whole content of an object.
+func (t *Table) HasSource(id image.MemoryID) bool { return t.sources[id] != "" }
+
 // Content is what has to be saved of a memory object that a descriptor refers to.
 type Content struct {
 	Memory image.MemoryID

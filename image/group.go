@@ -105,6 +105,8 @@ type Mapping struct {
 	// the image, and it is restored without the file where the file is missing or differs.
 	SelfContained bool `json:"self_contained,omitempty"`
 
+	Guards []Range `json:"guards,omitempty"` // MADV_GUARD_INSTALL
+
 	HugePageSize uint64 `json:"huge_page_size,omitempty"` // bytes; MAP_HUGETLB
 	Locked       bool   `json:"locked,omitempty"`
 	GrowsDown    bool   `json:"grows_down,omitempty"`
@@ -117,6 +119,12 @@ type Mapping struct {
 	Mergeable    bool   `json:"mergeable,omitempty"`
 	Sequential   bool   `json:"sequential,omitempty"`
 	Random       bool   `json:"random,omitempty"`
+}
+
+// Range is [Start, End) of an address space.
+type Range struct {
+	Start Address `json:"start"`
+	End   Address `json:"end"`
 }
 
 // MemoryKind is how a shared memory object was made.

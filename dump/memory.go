@@ -1,0 +1,191 @@
+package dump
+
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/fd"
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/proc"
+)
+
+// mappings records every VMA and plans what is to be saved of it.
+func (m *Member) mappings() error {
+	entries, err := proc.Read(m.Pid, "smaps", proc.Smaps)
+	if err != nil {
+		return err
+	}
+	pagemap, err := proc.OpenPagemap(m.Pid)
+	if err != nil {
+		return err
+	}
+	defer pagemap.Close()
+	m.plan.files = make(map[string]image.File)
+	for _, e := range entries {
+		if e.Path == "[vsyscall]" {
+			continue // the kernel's, the same in every process
+		}
+		mapping, err := m.mapping(e)
+		if err != nil {
+			return err
+		}
+		if mapping.Guards, err = guards(pagemap, e); err != nil {
+			return err
+		}
+		m.process.Mappings = append(m.process.Mappings, mapping)
+		m.plan.add(mapping, e)
+	}
+	return nil
+}
+
+// mapping is what an entry of smaps is on disk.
+func (m *Member) mapping(e proc.SmapsEntry) (image.Mapping, error) {
+	v := image.Mapping{
+		Start:      image.Address(e.Start),
+		End:        image.Address(e.End),
+		Prot:       e.Prot,
+		Shared:     e.Shared,
+		Offset:     e.Offset,
+		Name:       e.Path,
+		Writable:   e.Has("mw"),
+		Locked:     e.Has("lo"),
+		GrowsDown:  e.Has("gd"),
+		NoReserve:  e.Has("nr"),
+		DontFork:   e.Has("dc"),
+		WipeOnFork: e.Has("wf"),
+		DontDump:   e.Has("dd"),
+		HugePage:   e.Has("hg"),
+		NoHugePage: e.Has("nh"),
+		Mergeable:  e.Has("mg"),
+		Sequential: e.Has("sr"),
+		Random:     e.Has("rr"),
+	}
+	if e.Has("ht") {
+		v.HugePageSize = e.KernelPageSize
+	}
+	where := fmt.Sprintf("mapping %x-%x", e.Start, e.End)
+	switch {
+	case e.Path == "[vdso]" || strings.HasPrefix(e.Path, "[vvar"):
+		v.Kind = image.MappingKernel
+	case e.Has("io") || e.Has("pf"):
+		m.refuse(where, fmt.Sprintf("memory of a device, %q", e.Path), "its content is not ours to save", "close the device before the checkpoint")
+	case e.Has("um") || e.Has("uw"):
+		m.refuse(where, "registered with userfaultfd", "not supported", "")
+	case strings.HasPrefix(e.Path, "anon_inode:") || e.Path == "/[aio]":
+		m.refuse(where, fmt.Sprintf("mapping of %q", e.Path), "not supported", "")
+	case e.Inode == 0:
+		v.Kind, v.Offset = image.MappingAnonymous, 0
+	case isMemory(e):
+		m.memory(&v, e)
+	case e.Path == "/dev/zero" && !e.Shared:
+		v.Kind, v.Name, v.Offset = image.MappingAnonymous, "", 0
+	default:
+		return v, m.fileMapping(&v, e, where)
+	}
+	return v, nil
+}
+
+// isMemory: shared memory without a file system that a user sees. All of it has an inode of a
+// hidden tmpfs or hugetlbfs, and the name of how it was made.
+func isMemory(e proc.SmapsEntry) bool {
+	if !e.Deleted {
+		return false
+	}
+	return e.Path == "/dev/zero" || e.Path == "/anon_hugepage" || strings.HasPrefix(e.Path, "/memfd:") ||
+		strings.HasPrefix(e.Path, "/SYSV")
+}
+
+// memory records a mapping of a memory object of the group.
+func (m *Member) memory(v *image.Mapping, e proc.SmapsEntry) {
+	if e.Path == "/anon_hugepage" && !e.Shared {
+		v.Kind, v.Name, v.Offset = image.MappingAnonymous, "", 0
+		return
+	}
+	o := image.MemoryObject{Kind: image.MemoryAnonymous, HugePageSize: v.HugePageSize}
+	switch {
+	case strings.HasPrefix(e.Path, "/memfd:"):
+		o.Kind, o.Name = image.MemoryMemfd, strings.TrimPrefix(e.Path, "/memfd:")
+	case strings.HasPrefix(e.Path, "/SYSV"):
+		o.Kind, o.SysV = image.MemorySysV, &image.SysV{ID: int(e.Inode)}
+	}
+	v.Kind, v.Name = image.MappingMemory, ""
+	v.Memory = m.Table.Object(fd.Inode{Device: e.Device(), Number: e.Inode}, o, "")
+	m.mapped(v, e)
+}
+
+// mapped notes that an object is to be seen at v: where no descriptor of it is left, its content is read
+// there, and what is mapped is all of it that matters.
+func (m *Member) mapped(v *image.Mapping, e proc.SmapsEntry) {
+	if m.Table.HasSource(v.Memory) {
+		return
+	}
+	object := &m.Table.Memory[v.Memory-1]
+	object.Size = max(object.Size, v.Offset+e.Size())
+	m.plan.parts = append(m.plan.parts, part{object: v.Memory, offset: v.Offset, entry: e})
+}
+
+// fileMapping records a mapping of a file.
+func (m *Member) fileMapping(v *image.Mapping, e proc.SmapsEntry, where string) error {
+	v.Kind, v.Name = image.MappingFile, ""
+	f, known := m.plan.files[e.Path]
+	if !known {
+		f = m.mappedFile(e)
+		m.plan.files[e.Path] = f
+	}
+	v.File = &f
+	if f.Mode&unix.S_IFMT != unix.S_IFREG {
+		m.refuse(where, fmt.Sprintf("mapping of %q", e.Path), "not a regular file", "")
+		return nil
+	}
+	if f.Deleted && e.Shared {
+		m.deletedShared(v, e)
+		return nil
+	}
+	v.SelfContained = m.SelfContained || f.Deleted
+	return nil
+}
+
+// deletedShared records a shared mapping of a file that has lost its name: memory of the group from now on.
+func (m *Member) deletedShared(v *image.Mapping, e proc.SmapsEntry) {
+	o := image.MemoryObject{Kind: image.MemoryFile, Name: e.Path, Size: uint64(v.File.Size)}
+	v.Kind, v.File = image.MappingMemory, nil
+	v.Memory = m.Table.Object(fd.Inode{Device: e.Device(), Number: e.Inode}, o, "")
+	m.mapped(v, e)
+}
+
+// mappedFile identifies the file behind a mapping. The path may lead to another file by now: then
+// the one that is mapped has no name any more.
+func (m *Member) mappedFile(e proc.SmapsEntry) image.File {
+	f := image.File{Path: e.Path, Device: e.Device(), Inode: e.Inode, Mode: unix.S_IFREG, Deleted: true}
+	if e.Deleted {
+		return f
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(e.Path, &st); err != nil || st.Ino != e.Inode || !sameDevice(st.Dev, e) {
+		return f
+	}
+	return image.File{Path: e.Path, Device: st.Dev, Inode: st.Ino, Mode: st.Mode, Size: st.Size, MtimeNs: st.Mtim.Nano()}
+}
+
+// sameDevice: overlayfs and btrfs show another device in /proc/PID/maps than in st_dev; both of them
+// are anonymous ones, with major number 0.
+func sameDevice(dev uint64, e proc.SmapsEntry) bool {
+	return dev == e.Device() || unix.Major(dev) == 0 && e.Major == 0
+}
+
+func guards(p *proc.Pagemap, e proc.SmapsEntry) ([]image.Range, error) {
+	if !e.Has("gu") {
+		return nil, nil
+	}
+	found, err := p.Guards(e.Start, e.End)
+	if err != nil {
+		return nil, err
+	}
+	var all []image.Range
+	for _, r := range found {
+		all = append(all, image.Range{Start: image.Address(r.Start), End: image.Address(r.End)})
+	}
+	return all, nil
+}

@@ -1,0 +1,114 @@
+package dump
+
+import (
+	"encoding/binary"
+	"fmt"
+	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/proc"
+)
+
+const signalInfoSize = 128 // siginfo_t
+
+// pending records the signals that wait, with their siginfo and in their order. Only a tracer can
+// look at them without taking them, so each thread that has some is traced for an instant; while it is
+// parked that is not to be seen.
+func (m *Member) pending() error {
+	for i := range m.process.Threads {
+		t := &m.process.Threads[i]
+		if t.Parked.Flags&abi.ThreadDead != 0 {
+			continue
+		}
+		tid := m.outside(int(t.Parked.Tid))
+		s, err := proc.Read(m.Pid, fmt.Sprintf("task/%d/status", tid), proc.Status)
+		if err != nil {
+			return err
+		}
+		shared := s.ShdPnd != 0 && m.process.Pending == nil
+		if s.SigPnd == 0 && !shared {
+			continue
+		}
+		if err := m.peek(tid, t, shared); err != nil {
+			return fmt.Errorf("thread %d: pending signals: %w", tid, err)
+		}
+	}
+	return nil
+}
+
+func (m *Member) peek(tid int, t *image.Thread, shared bool) error {
+	runtime.LockOSThread() // a tracer is a thread
+	defer runtime.UnlockOSThread()
+	if err := ptrace(unix.PTRACE_SEIZE, tid, 0, 0); err != nil {
+		return fmt.Errorf("ptrace seize: %w", err)
+	}
+	defer unix.PtraceDetach(tid)
+	if err := ptrace(unix.PTRACE_INTERRUPT, tid, 0, 0); err != nil {
+		return fmt.Errorf("ptrace interrupt: %w", err)
+	}
+	var status unix.WaitStatus
+	if _, err := unix.Wait4(tid, &status, unix.WALL, nil); err != nil {
+		return fmt.Errorf("wait: %w", err)
+	}
+	var err error
+	if t.Pending, err = m.queue(tid, 0); err != nil {
+		return err
+	}
+	if shared {
+		m.process.Pending, err = m.queue(tid, 1 /* PTRACE_PEEKSIGINFO_SHARED */)
+	}
+	return err
+}
+
+// queue reads one queue of a stopped thread (ptrace(2), PTRACE_PEEKSIGINFO).
+func (m *Member) queue(tid int, flags uint32) ([]image.SignalInfo, error) {
+	all := []image.SignalInfo{}
+	var infos [32][signalInfoSize]byte
+	for offset := uint64(0); ; {
+		args := struct {
+			offset uint64
+			flags  uint32
+			count  int32
+		}{offset, flags, int32(len(infos))}
+		n, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_PEEKSIGINFO, uintptr(tid),
+			uintptr(unsafe.Pointer(&args)), uintptr(unsafe.Pointer(&infos)), 0, 0)
+		if errno != 0 {
+			return nil, fmt.Errorf("ptrace peeksiginfo: %w", errno)
+		}
+		if n == 0 {
+			return all, nil
+		}
+		for _, info := range infos[:n] {
+			if !m.isOurs(info[:]) {
+				all = append(all, image.SignalInfo(append([]byte(nil), info[:]...)))
+			}
+		}
+		offset += uint64(n)
+	}
+}
+
+// isOurs: a signal that asks for a checkpoint is no state of the program.
+func (m *Member) isOurs(info []byte) bool {
+	signal := binary.NativeEndian.Uint32(info)
+	if signal == abi.FreezeSignal {
+		return true
+	}
+	if signal < 1 || int(signal) > len(m.process.Actions) {
+		return false
+	}
+	freeze := m.process.Actions[abi.FreezeSignal-1]
+	action := m.process.Actions[signal-1]
+	return action.Restorer == freeze.Restorer && action.Handler > 1
+}
+
+func ptrace(request, tid int, address, data uintptr) error {
+	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, uintptr(request), uintptr(tid), address, data, 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}

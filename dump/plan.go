@@ -1,0 +1,61 @@
+package dump
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/proc"
+)
+
+// plan is what is to be saved of a member's memory, and when.
+type plan struct {
+	files  map[string]image.File // mapped, by the path that maps shows
+	twin   []area                // private memory that a fork copies: read once the program runs again
+	frozen []area                // private memory that a fork does not copy: read while it is frozen
+	parts  []part                // shared objects that can be read through their mappings alone
+}
+
+// area is private memory of one mapping.
+type area struct {
+	start, end uint64
+	saved      proc.Saved
+	whole      bool // save the file's pages too, to the end of the file
+	unreadable bool // not PROT_READ: process_vm_readv refuses it
+}
+
+// part is where an object is mapped.
+type part struct {
+	object image.MemoryID
+	offset uint64
+	entry  proc.SmapsEntry
+}
+
+// add plans a mapping.
+func (p *plan) add(v image.Mapping, e proc.SmapsEntry) {
+	if v.Shared || v.Kind == image.MappingKernel || v.Kind == "" {
+		return
+	}
+	a := area{start: e.Start, end: e.End, saved: proc.Anonymous, unreadable: e.Prot&unix.PROT_READ == 0}
+	if v.Kind != image.MappingAnonymous {
+		a.saved = proc.PrivateFile
+	}
+	if v.SelfContained {
+		a.whole = true
+		if !v.File.Deleted {
+			a.end = min(a.end, a.start+pages(uint64(max(v.File.Size-int64(v.Offset), 0))))
+		}
+	}
+	if v.DontFork || v.WipeOnFork || v.HugePageSize > 0 {
+		p.frozen = append(p.frozen, a)
+	} else {
+		p.twin = append(p.twin, a)
+	}
+}
+
+// pages rounds up to whole pages.
+func pages(n uint64) uint64 {
+	size := uint64(os.Getpagesize())
+	return (n + size - 1) / size * size
+}

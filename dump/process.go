@@ -1,0 +1,113 @@
+package dump
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/fd"
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/internal/resident"
+)
+
+// A Member is a frozen process.
+type Member struct {
+	Pid     int
+	Conn    *resident.Conn
+	Threads []abi.Thread
+	Table   *fd.Table // descriptions and memory objects of the whole group
+
+	SelfContained bool // save the pages of private file mappings too
+
+	status  proc.StatusInfo
+	stat    proc.StatInfo
+	process image.Process
+	plan    plan // which pages are to be saved, and when
+}
+
+// Capture records a frozen process. Obstacles are added to the group's table; the error is for
+// a process that cannot be read.
+func (m *Member) Capture() (*image.Process, error) {
+	var err error
+	if m.status, err = proc.Read(m.Pid, "status", proc.Status); err != nil {
+		return nil, m.fail(err)
+	}
+	if m.stat, err = proc.Read(m.Pid, "stat", proc.Stat); err != nil {
+		return nil, m.fail(err)
+	}
+	m.process = image.Process{
+		Pid:          image.Pid(m.Conn.Hello.Pid),
+		Parent:       image.Pid(m.stat.PPid),
+		ProcessGroup: image.Pid(m.stat.Pgrp),
+		Session:      image.Pid(m.stat.Session),
+		Umask:        m.status.Umask,
+	}
+	for _, step := range []func() error{m.paths, m.descriptors, m.mappings, m.state, m.threads, m.pending} {
+		if err := step(); err != nil {
+			return nil, m.fail(err)
+		}
+	}
+	return &m.process, nil
+}
+
+func (m *Member) fail(err error) error { return fmt.Errorf("pid %d: %w", m.Pid, err) }
+
+// refuse notes an obstacle of this process.
+func (m *Member) refuse(where, what, why, do string) {
+	m.Table.Obstacles = append(m.Table.Obstacles, obstacle.Obstacle{Pid: m.Pid, Where: where, What: what, Why: why, Do: do})
+}
+
+func (m *Member) path(name string) string { return proc.Path(m.Pid, name) }
+
+// paths records what has a path: the executable, the working and the root directory.
+func (m *Member) paths() error {
+	var err error
+	if m.process.Cwd, err = os.Readlink(m.path("cwd")); err != nil {
+		return err
+	}
+	if m.process.RootDir, err = os.Readlink(m.path("root")); err != nil {
+		return err
+	}
+	exe, err := os.Readlink(m.path("exe"))
+	if err != nil {
+		return err
+	}
+	m.process.Executable, err = m.file(exe, m.path("exe"))
+	if err != nil {
+		return err
+	}
+	m.process.Auxv, err = os.ReadFile(m.path("auxv"))
+	return err
+}
+
+// file identifies the file that `at` leads to and that is called path.
+func (m *Member) file(path, at string) (image.File, error) {
+	var st, named unix.Stat_t
+	if err := unix.Stat(at, &st); err != nil {
+		return image.File{}, fmt.Errorf("stat %s: %w", at, err)
+	}
+	f := image.File{
+		Path:    path,
+		Device:  st.Dev,
+		Inode:   st.Ino,
+		Mode:    st.Mode,
+		Size:    st.Size,
+		MtimeNs: st.Mtim.Nano(),
+	}
+	if err := unix.Stat(path, &named); err != nil || named.Dev != st.Dev || named.Ino != st.Ino {
+		f.Deleted = true
+	}
+	return f, nil
+}
+
+func (m *Member) descriptors() error {
+	member := &fd.Member{Pid: int(m.Conn.Hello.Pid), Proc: "/proc/" + strconv.Itoa(m.Pid), Calls: m.Conn.Calls}
+	var err error
+	m.process.Descriptors, err = fd.Capture(member, m.Table)
+	return err
+}

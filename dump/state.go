@@ -1,0 +1,151 @@
+package dump
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/internal/resident"
+)
+
+const limits = 16 // RLIM_NLIMITS
+
+// state records what belongs to the whole process: layout, attributes, limits, dispositions and
+// timers. Most of it only the process itself can ask for.
+func (m *Member) state() error {
+	var ask resident.Questions
+	m.askLayout(&ask)
+	m.askAttributes(&ask)
+	m.askLimits(&ask)
+	m.askActions(&ask)
+	if err := m.askTimers(&ask); err != nil {
+		return err
+	}
+	if err := ask.Put(m.Conn.Calls); err != nil {
+		return err
+	}
+	score, err := os.ReadFile(m.path("oom_score_adj"))
+	if err != nil {
+		return err
+	}
+	m.process.Attributes.OOMScoreAdj, err = strconv.Atoi(strings.TrimSpace(string(score)))
+	return err
+}
+
+func (m *Member) askLayout(ask *resident.Questions) {
+	s, l := &m.stat, &m.process.Layout
+	*l = image.Layout{
+		StartCode:  image.Address(s.StartCode),
+		EndCode:    image.Address(s.EndCode),
+		StartData:  image.Address(s.StartData),
+		EndData:    image.Address(s.EndData),
+		StartBrk:   image.Address(s.StartBrk),
+		StartStack: image.Address(s.StartStack),
+		ArgStart:   image.Address(s.ArgStart),
+		ArgEnd:     image.Address(s.ArgEnd),
+		EnvStart:   image.Address(s.EnvStart),
+		EnvEnd:     image.Address(s.EnvEnd),
+	}
+	ask.Value(unix.SYS_BRK, [6]uint64{}, func(r int64) { l.Brk = image.Address(r) })
+}
+
+func (m *Member) askAttributes(ask *resident.Questions) {
+	a := &m.process.Attributes
+	a.Dumpable = int(m.Conn.Hello.Dumpable)
+	ask.Value(unix.SYS_PERSONALITY, [6]uint64{0xffffffff}, func(r int64) { a.Personality = uint32(r) })
+	prctl := func(option uint64, got func(int64)) {
+		ask.Value(unix.SYS_PRCTL, [6]uint64{option}, got)
+	}
+	prctl(unix.PR_GET_THP_DISABLE, func(r int64) { a.THPDisable = r == 1 })
+	prctl(unix.PR_GET_KEEPCAPS, func(r int64) { a.KeepCaps = r == 1 })
+	prctl(unix.PR_GET_MDWE, func(r int64) { a.MDWE = uint32(max(r, 0)) })
+	subreaper := abi.Call{Number: unix.SYS_PRCTL, Relative: 1 << 1, Args: [6]uint64{unix.PR_GET_CHILD_SUBREAPER}}
+	ask.Ask(subreaper, make([]byte, 4), func(_ int64, data []byte) { a.ChildSubreaper = data[0] == 1 })
+}
+
+func (m *Member) askLimits(ask *resident.Questions) {
+	m.process.Limits = make([]image.Limit, limits)
+	for resource := range limits {
+		call := abi.Call{Number: unix.SYS_PRLIMIT64, Relative: 1 << 3, Args: [6]uint64{0, uint64(resource), 0, 0}}
+		ask.Ask(call, make([]byte, 16), func(_ int64, data []byte) {
+			m.process.Limits[resource] = image.Limit{
+				Resource: resource,
+				Soft:     binary.NativeEndian.Uint64(data),
+				Hard:     binary.NativeEndian.Uint64(data[8:]),
+			}
+		})
+	}
+}
+
+func (m *Member) askActions(ask *resident.Questions) {
+	m.process.Actions = make([]image.SignalAction, 64)
+	for i := range m.process.Actions {
+		call := abi.Call{Number: unix.SYS_RT_SIGACTION, Relative: 1 << 2, Args: [6]uint64{uint64(i + 1), 0, 0, 8}}
+		ask.Ask(call, make([]byte, 32), func(_ int64, data []byte) {
+			m.process.Actions[i] = image.SignalAction{
+				Handler:  image.Address(binary.NativeEndian.Uint64(data)),
+				Flags:    binary.NativeEndian.Uint64(data[8:]),
+				Restorer: image.Address(binary.NativeEndian.Uint64(data[16:])),
+				Mask:     binary.NativeEndian.Uint64(data[24:]),
+			}
+		})
+	}
+}
+
+func (m *Member) askTimers(ask *resident.Questions) error {
+	for which := range m.process.Intervals {
+		call := abi.Call{Number: unix.SYS_GETITIMER, Relative: 1 << 1, Args: [6]uint64{uint64(which)}}
+		ask.Ask(call, make([]byte, 32), func(_ int64, data []byte) {
+			m.process.Intervals[which] = image.IntervalTimer{
+				IntervalUs: duration(data, 1e6),
+				ValueUs:    duration(data[16:], 1e6),
+			}
+		})
+	}
+	timers, err := proc.Read(m.Pid, "timers", proc.Timers)
+	if err != nil {
+		return fmt.Errorf("POSIX timers: %w", err)
+	}
+	m.process.Timers = make([]image.PosixTimer, len(timers))
+	for i, t := range timers {
+		m.process.Timers[i] = posixTimer(t)
+		call := abi.Call{Number: unix.SYS_TIMER_GETTIME, Relative: 1 << 1, Args: [6]uint64{uint64(t.ID)}}
+		ask.Ask(call, make([]byte, 32), func(_ int64, data []byte) {
+			m.process.Timers[i].IntervalNs = duration(data, 1e9)
+			m.process.Timers[i].ValueNs = duration(data[16:], 1e9)
+		})
+		ask.Value(unix.SYS_TIMER_GETOVERRUN, [6]uint64{uint64(t.ID)}, func(r int64) {
+			m.process.Timers[i].Overrun = int32(r)
+		})
+	}
+	return nil
+}
+
+func posixTimer(t proc.Timer) image.PosixTimer {
+	p := image.PosixTimer{
+		ID:     int32(t.ID),
+		Clock:  int32(t.Clock),
+		Notify: int32(t.Notify),
+		Signal: int32(t.Signal),
+		Value:  t.Value,
+	}
+	if t.ThreadID {
+		p.Notify |= sigevThreadID
+		p.Tid = image.Pid(t.Target)
+	}
+	return p
+}
+
+const sigevThreadID = 4 // SIGEV_THREAD_ID (sigevent(7))
+
+// duration reads a struct timeval (units 1e6) or timespec (1e9).
+func duration(data []byte, units int64) int64 {
+	return int64(binary.NativeEndian.Uint64(data))*units + int64(binary.NativeEndian.Uint64(data[8:]))
+}

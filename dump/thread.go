@@ -1,0 +1,121 @@
+package dump
+
+import (
+	"fmt"
+	"slices"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/proc"
+)
+
+// threads records every thread, the thread group leader first.
+func (m *Member) threads() error {
+	main := m.Conn.Hello.Pid
+	slices.SortFunc(m.Threads, func(a, b abi.Thread) int {
+		if a.Tid == main || b.Tid == main {
+			return order(a.Tid == main) - order(b.Tid == main)
+		}
+		return int(a.Tid - b.Tid)
+	})
+	if m.Threads[0].Tid != main {
+		dead := abi.Thread{Tid: main, Flags: abi.ThreadDead, Syscall: -1}
+		m.Threads = slices.Insert(m.Threads, 0, dead)
+	}
+	secure, err := m.Conn.Calls([]abi.Call{{Number: unix.SYS_PRCTL, Args: [6]uint64{unix.PR_GET_SECUREBITS}}}, nil)
+	if err != nil {
+		return err
+	}
+	m.process.Threads = make([]image.Thread, len(m.Threads))
+	for i, parked := range m.Threads {
+		t := &m.process.Threads[i]
+		t.Parked = parked
+		if err := m.thread(t); err != nil {
+			return fmt.Errorf("thread %d: %w", parked.Tid, err)
+		}
+		t.Credentials.SecureBits = uint32(max(secure[0], 0))
+	}
+	return nil
+}
+
+func order(first bool) int {
+	if first {
+		return 0
+	}
+	return 1
+}
+
+// thread records what /proc and the kernel say of a parked thread.
+func (m *Member) thread(t *image.Thread) error {
+	tid := m.outside(int(t.Parked.Tid))
+	s, err := proc.Read(m.Pid, fmt.Sprintf("task/%d/status", tid), proc.Status)
+	if err != nil {
+		return err
+	}
+	t.Comm = s.Name
+	t.Credentials = image.Credentials{
+		UID:         s.Uid,
+		GID:         s.Gid,
+		Groups:      s.Groups,
+		Inheritable: s.CapInh,
+		Permitted:   s.CapPrm,
+		Effective:   s.CapEff,
+		Bounding:    s.CapBnd,
+		Ambient:     s.CapAmb,
+		NoNewPrivs:  s.NoNewPrivs,
+	}
+	if s.Seccomp != 0 {
+		m.refuse(fmt.Sprintf("thread %d", tid), "seccomp filter", "not supported", "start the program without its sandbox")
+	}
+	if t.Parked.Flags&abi.ThreadDead != 0 {
+		return nil
+	}
+	return schedule(tid, t)
+}
+
+// outside is a TID as the writer's PID namespace knows it.
+func (m *Member) outside(tid int) int {
+	if m.Pid == int(m.Conn.Hello.Pid) {
+		return tid
+	}
+	tasks, _ := proc.Tasks(m.Pid)
+	for _, task := range tasks {
+		s, err := proc.Read(m.Pid, fmt.Sprintf("task/%d/status", task), proc.Status)
+		if err == nil && len(s.NSpid) > 0 && s.NSpid[len(s.NSpid)-1] == tid {
+			return task
+		}
+	}
+	return tid
+}
+
+// schedule records scheduling policy, CPU affinity and I/O priority.
+func schedule(tid int, t *image.Thread) error {
+	a, err := unix.SchedGetAttr(tid, 0)
+	if err != nil {
+		return fmt.Errorf("sched_getattr: %w", err)
+	}
+	t.Schedule = image.Schedule{
+		Policy:   a.Policy,
+		Flags:    a.Flags,
+		Nice:     a.Nice,
+		Priority: a.Priority,
+		Runtime:  a.Runtime,
+		Deadline: a.Deadline,
+		Period:   a.Period,
+	}
+	var cpus [128]uint64 // 8192 CPUs, the most of a kernel
+	n, _, errno := unix.RawSyscall(unix.SYS_SCHED_GETAFFINITY, uintptr(tid), unsafe.Sizeof(cpus), uintptr(unsafe.Pointer(&cpus)))
+	if errno != 0 {
+		return fmt.Errorf("sched_getaffinity: %w", errno)
+	}
+	t.Affinity = slices.Clone(cpus[:(n+7)/8])
+	const whoProcess = 1 // IOPRIO_WHO_PROCESS
+	priority, _, errno := unix.RawSyscall(unix.SYS_IOPRIO_GET, whoProcess, uintptr(tid), 0)
+	if errno == 0 {
+		t.IOPriority = int(priority)
+	}
+	return nil
+}

@@ -1,0 +1,76 @@
+package resident
+
+import (
+	"crak.dev/crak/internal/abi"
+)
+
+// Questions are system calls that a leader is to make, put together so that there is one
+// exchange for all of them. The zero value is ready.
+type Questions struct {
+	calls []abi.Call
+	spans [][2]int // of each call's own bytes in data
+	got   []func(result int64, data []byte)
+	data  []byte
+}
+
+// Ask adds a call. Arguments whose bit is set in call.Relative are offsets into buffer, whose
+// content is copied; got receives the result, -errno on failure, and the buffer as the call left it.
+func (q *Questions) Ask(call abi.Call, buffer []byte, got func(result int64, data []byte)) {
+	start := len(q.data)
+	for i := range call.Args {
+		if call.Relative&(1<<i) != 0 {
+			call.Args[i] += uint64(start)
+		}
+	}
+	q.data = append(q.data, buffer...)
+	q.spans = append(q.spans, [2]int{start, len(q.data)})
+	for len(q.data)%8 != 0 {
+		q.data = append(q.data, 0)
+	}
+	q.calls = append(q.calls, call)
+	q.got = append(q.got, got)
+}
+
+// Value asks for a call without pointers.
+func (q *Questions) Value(number uint32, args [6]uint64, got func(result int64)) {
+	q.Ask(abi.Call{Number: number, Args: args}, nil, func(result int64, _ []byte) { got(result) })
+}
+
+// Put makes all calls, as many at once as a message takes, and hands out the answers in order.
+func (q *Questions) Put(calls func([]abi.Call, []byte) ([]int64, error)) error {
+	asked := *q
+	*q = Questions{}
+	for start := 0; start < len(asked.calls); {
+		end, from := start, asked.spans[start][0]
+		for end < len(asked.calls) && end-start < abi.CallsMax && asked.spans[end][1]-from <= abi.DataMax {
+			end++
+		}
+		if err := asked.exchange(calls, start, end); err != nil {
+			return err
+		}
+		start = end
+	}
+	return nil
+}
+
+// exchange puts the calls [start, end) in one message.
+func (q *Questions) exchange(do func([]abi.Call, []byte) ([]int64, error), start, end int) error {
+	from, to := q.spans[start][0], q.spans[end-1][1]
+	calls := q.calls[start:end]
+	for i := range calls {
+		for a := range calls[i].Args {
+			if calls[i].Relative&(1<<a) != 0 {
+				calls[i].Args[a] -= uint64(from)
+			}
+		}
+	}
+	results, err := do(calls, q.data[from:to])
+	if err != nil {
+		return err
+	}
+	for i, result := range results {
+		s := q.spans[start+i]
+		q.got[start+i](result, q.data[s[0]:s[1]])
+	}
+	return nil
+}
