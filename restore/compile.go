@@ -1,0 +1,126 @@
+package restore
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/restore/program"
+)
+
+// A site is what programs are compiled for: this machine, the descriptors that the
+// interpreter was started with, and what the user chose.
+type site struct {
+	group   *image.Group
+	process *image.Process
+
+	control      int                         // socket to the member
+	executable   int                         // descriptors, -1: none
+	files        map[int]int                 // by index of the mapping
+	memory       map[image.MemoryID]int      // of shared memory objects
+	descriptions map[image.DescriptionID]int // of open file descriptions
+
+	filled      map[int]bool      // mappings with content in the image, by index
+	kernel      []proc.Mapping    // the interpreter's vdso and its kin
+	credentials image.Credentials // the interpreter's
+	hard        map[int]uint64    // hard limits, by resource
+	timerIDs    bool              // PR_TIMER_CREATE_RESTORE_IDS is known
+	group0      groupChoice
+}
+
+// A groupChoice says what becomes of a member's process group and session.
+type groupChoice int
+
+const (
+	groupInherit groupChoice = iota // crak's
+	groupOwn                        // it leads one, in crak's session
+	groupSession                    // it leads a session, without a terminal
+)
+
+// stageMapped: the member's memory is there and can be filled; it waits for a byte.
+const stageMapped = 1
+
+// A compiler makes the programs of one member.
+type compiler struct {
+	*site
+	set     *program.Set
+	b       *program.Builder // the thread group leader's program
+	restart program.Arg      // struct abi_restart
+	arrived program.Arg      // counter: threads that are ready
+	gone    program.Arg      // 1 until a dead thread group leader has exited
+	err     error
+}
+
+// compile makes the programs of a group with one member: the interpreter's own, the
+// member's, and its threads'.
+func compile(s *site, root int) (*program.Set, error) {
+	set := &program.Set{}
+	first := set.Build("interpreter", root)
+	leader := set.Build(fmt.Sprintf("pid %d", s.process.Pid), s.control)
+	first.Process(leader.Number, int(s.process.Pid), unix.CLONE_PARENT).Note(s.process.Threads[0].Comm)
+	first.Call(unix.SYS_EXIT_GROUP, program.Const(0))
+
+	c := &compiler{site: s, set: set, b: leader}
+	if err := c.prepare(); err != nil {
+		return nil, err
+	}
+	c.session()
+	c.memoryMap()
+	c.handOver()
+	c.memoryFinish()
+	c.layout()
+	c.attributes()
+	c.table()
+	c.signals()
+	c.threads()
+	return set, c.err
+}
+
+// prepare lays out what the programs share.
+func (c *compiler) prepare() error {
+	live, lead := 0, 0
+	for i := range c.process.Threads {
+		t := &c.process.Threads[i].Parked
+		if t.Flags&abi.ThreadDead == 0 {
+			live++
+		}
+		if t.Flags&abi.ThreadLeader != 0 {
+			if lead != 0 {
+				return errors.New("threads: two that led the freeze")
+			}
+			lead = int(t.Tid)
+		}
+	}
+	if lead == 0 {
+		return errors.New("threads: none that led the freeze")
+	}
+	c.restart = c.set.Own(program.Raw(abi.Restart{Control: int32(c.control), Threads: int32(live), Leader: int32(lead)}))
+	c.set.Point(c.restart, program.Area)
+	c.set.Point(c.restart.At(8), program.AreaLength)
+	c.arrived = c.set.Own(make([]byte, 4))
+	c.gone = c.set.Own([]byte{1, 0, 0, 0})
+	return nil
+}
+
+// handOver waits for Go to fill the memory.
+func (c *compiler) handOver() {
+	stage := program.Report{Kind: program.Stage, Tid: int32(c.process.Pid), Program: uint32(c.b.Number), Result: stageMapped}
+	c.b.Call(unix.SYS_SENDTO, program.Const(c.control), c.set.Bytes(stage.Bytes()), program.Const(program.ReportSize),
+		program.Const(unix.MSG_NOSIGNAL)).Want(program.ReportSize).Note("memory is mapped")
+	c.b.Call(unix.SYS_READ, program.Const(c.control), c.set.Own(make([]byte, 1)), program.Const(1)).
+		Want(1).Note("memory is filled")
+}
+
+// session is early, so that the terminal can be handed over before the program runs.
+func (c *compiler) session() {
+	switch c.group0 {
+	case groupOwn:
+		c.b.Call(unix.SYS_SETPGID, program.Const(0), program.Const(0))
+	case groupSession:
+		c.b.Call(unix.SYS_SETSID).Want(uint64(c.process.Pid))
+	}
+}

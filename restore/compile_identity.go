@@ -1,0 +1,130 @@
+package restore
+
+import (
+	"math/bits"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/restore/program"
+)
+
+func prctl(b *program.Builder, args ...program.Arg) *program.Builder {
+	return b.Call(unix.SYS_PRCTL, args...)
+}
+
+// attributes are the switches that a whole process has. Threads inherit the personality.
+func (c *compiler) attributes() {
+	p, a := c.process, &c.process.Attributes
+	c.b.Call(unix.SYS_CHDIR, c.set.String(p.Cwd)).Note(p.Cwd)
+	c.b.Call(unix.SYS_UMASK, program.Const(p.Umask)).Any()
+	c.b.Call(unix.SYS_PERSONALITY, program.Const(a.Personality))
+	if a.ChildSubreaper {
+		prctl(c.b, program.Const(unix.PR_SET_CHILD_SUBREAPER), program.Const(1))
+	}
+	if a.THPDisable {
+		prctl(c.b, program.Const(unix.PR_SET_THP_DISABLE), program.Const(1), program.Const(0), program.Const(0), program.Const(0))
+	}
+	if a.MDWE != 0 {
+		prctl(c.b, program.Const(unix.PR_SET_MDWE), program.Const(a.MDWE), program.Const(0), program.Const(0), program.Const(0))
+	}
+}
+
+// limits come after everything that they might forbid. A hard limit above ours is tried,
+// after the best that needs no privilege.
+func (c *compiler) limits() {
+	for _, l := range c.process.Limits {
+		c.limit(l.Resource, min(l.Soft, c.hard[l.Resource]), min(l.Hard, c.hard[l.Resource]))
+		if l.Hard > c.hard[l.Resource] {
+			c.limit(l.Resource, l.Soft, l.Hard).MayFail()
+		}
+	}
+}
+
+func (c *compiler) limit(resource int, soft, hard uint64) *program.Builder {
+	return c.b.Call(unix.SYS_PRLIMIT64, program.Const(0), program.Const(resource),
+		c.set.Struct(unix.Rlimit{Cur: soft, Max: hard}), program.Const(0))
+}
+
+// capabilities of linux/capability.h, version 3: two words of each set.
+type capabilityHeader struct {
+	Version uint32
+	Pid     int32
+}
+
+type capabilityData [2]struct{ Effective, Permitted, Inheritable uint32 }
+
+const capabilityVersion3 = 0x20080522
+
+// become gives a thread its IDs and capabilities, as far as they differ from the interpreter's.
+//
+// The bounding set first, while CAP_SETPCAP is there; IDs with the permitted set kept
+// over the change; then all sets at once.
+func (c *compiler) become(b *program.Builder, want *image.Credentials) {
+	have := &c.credentials
+	for drop := have.Bounding &^ want.Bounding; drop != 0; drop &= drop - 1 {
+		prctl(b, program.Const(unix.PR_CAPBSET_DROP), program.Const(bits.TrailingZeros64(drop))).MayFail()
+	}
+	c.ids(b, want)
+	if want.SecureBits != have.SecureBits {
+		prctl(b, program.Const(unix.PR_SET_SECUREBITS), program.Const(want.SecureBits)).MayFail()
+	}
+	if c.process.Attributes.KeepCaps != c.changesIDs(want) {
+		prctl(b, program.Const(unix.PR_SET_KEEPCAPS), flag(c.process.Attributes.KeepCaps)).MayFail()
+	}
+	if c.changesIDs(want) || want.Permitted != have.Permitted || want.Effective != have.Effective || want.Inheritable != have.Inheritable {
+		c.capabilities(b, want.Effective, want.Permitted, want.Inheritable)
+	}
+	if want.Ambient != have.Ambient {
+		prctl(b, program.Const(unix.PR_CAP_AMBIENT), program.Const(unix.PR_CAP_AMBIENT_CLEAR_ALL), program.Const(0), program.Const(0), program.Const(0))
+		for raise := want.Ambient & have.Permitted; raise != 0; raise &= raise - 1 {
+			prctl(b, program.Const(unix.PR_CAP_AMBIENT), program.Const(unix.PR_CAP_AMBIENT_RAISE),
+				program.Const(bits.TrailingZeros64(raise)), program.Const(0), program.Const(0)).MayFail()
+		}
+	}
+	if want.NoNewPrivs && !have.NoNewPrivs {
+		prctl(b, program.Const(unix.PR_SET_NO_NEW_PRIVS), program.Const(1), program.Const(0), program.Const(0), program.Const(0))
+	}
+}
+
+func flag(on bool) program.Arg {
+	if on {
+		return program.Const(1)
+	}
+	return program.Const(0)
+}
+
+func (c *compiler) changesIDs(want *image.Credentials) bool {
+	return want.UID != c.credentials.UID || want.GID != c.credentials.GID || !slices.Equal(want.Groups, c.credentials.Groups)
+}
+
+// ids keeps the permitted set over the change, and all of it effective until the sets are set.
+func (c *compiler) ids(b *program.Builder, want *image.Credentials) {
+	if !c.changesIDs(want) {
+		return
+	}
+	have := &c.credentials
+	prctl(b, program.Const(unix.PR_SET_KEEPCAPS), program.Const(1))
+	if !slices.Equal(want.Groups, have.Groups) {
+		b.Call(unix.SYS_SETGROUPS, program.Const(len(want.Groups)), c.set.Struct(want.Groups))
+	}
+	g, u := want.GID, want.UID
+	b.Call(unix.SYS_SETRESGID, program.Const(g[0]), program.Const(g[1]), program.Const(g[2]))
+	b.Call(unix.SYS_SETFSGID, program.Const(g[3])).Any()
+	b.Call(unix.SYS_SETRESUID, program.Const(u[0]), program.Const(u[1]), program.Const(u[2]))
+	b.Call(unix.SYS_SETFSUID, program.Const(u[3])).Any()
+	c.capabilities(b, have.Permitted, have.Permitted, have.Inheritable)
+}
+
+// capabilities can only give what the interpreter has.
+func (c *compiler) capabilities(b *program.Builder, effective, permitted, inheritable uint64) {
+	permitted &= c.credentials.Permitted
+	effective &= permitted
+	inheritable &= c.credentials.Permitted | c.credentials.Inheritable
+	var d capabilityData
+	for i := range d {
+		d[i].Effective, d[i].Permitted, d[i].Inheritable = uint32(effective>>(32*i)), uint32(permitted>>(32*i)), uint32(inheritable>>(32*i))
+	}
+	b.Call(unix.SYS_CAPSET, c.set.Own(program.Raw(capabilityHeader{Version: capabilityVersion3})), c.set.Struct(d))
+}

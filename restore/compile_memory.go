@@ -1,0 +1,189 @@
+package restore
+
+import (
+	"fmt"
+	"math/bits"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/restore/program"
+)
+
+const (
+	userEnd = 1<<47 - image.PageSize // TASK_SIZE with four levels of page tables
+
+	readWrite = unix.PROT_READ | unix.PROT_WRITE
+)
+
+// memoryMap empties the address space, and maps everything. What has content in the image
+// is writable for now.
+func (c *compiler) memoryMap() {
+	park := uint64(0)
+	for _, k := range c.kernel {
+		c.b.Call(unix.SYS_MREMAP, program.Const(k.Start), program.Const(k.Size()), program.Const(k.Size()),
+			program.Const(unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED), program.Park.At(park)).Note(k.Path + ", out of the way")
+		park += k.Size()
+	}
+	c.b.Call(unix.SYS_MUNMAP, program.Const(0), program.Area).Note("everything below the interpreter")
+	c.b.Call(unix.SYS_MUNMAP, program.AreaEnd, program.Beyond(userEnd)).Note("everything above")
+	for i := range c.process.Mappings {
+		m := &c.process.Mappings[i]
+		if m.Kind == image.MappingKernel {
+			c.moveKernel(m)
+		} else {
+			c.mapOne(i, m)
+		}
+	}
+}
+
+// moveKernel takes the vdso, or its kin, from the park to where it was.
+func (c *compiler) moveKernel(m *image.Mapping) {
+	park := uint64(0)
+	for _, k := range c.kernel {
+		if k.Path == m.Name && k.Size() == uint64(m.End-m.Start) {
+			c.b.Call(unix.SYS_MREMAP, program.Park.At(park), program.Const(k.Size()), program.Const(k.Size()),
+				program.Const(unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED), program.Const(m.Start)).
+				Want(uint64(m.Start)).Note(m.Name)
+			return
+		}
+		park += k.Size()
+	}
+	if m.Name != "[uprobes]" {
+		c.fail(fmt.Errorf("%s: this kernel has none of %d bytes", m.Name, m.End-m.Start))
+	}
+}
+
+func (c *compiler) fail(err error) {
+	if c.err == nil {
+		c.err = fmt.Errorf("pid %d: %w", c.process.Pid, err)
+	}
+}
+
+func (c *compiler) mapOne(i int, m *image.Mapping) {
+	flags, fd, note := unix.MAP_FIXED_NOREPLACE, -1, m.Name
+	if m.Shared {
+		flags |= unix.MAP_SHARED
+	} else {
+		flags |= unix.MAP_PRIVATE
+	}
+	switch m.Kind {
+	case image.MappingFile:
+		note = fmt.Sprintf("%q", m.File.Path)
+		if n, ok := c.files[i]; ok {
+			fd = n
+		}
+	case image.MappingMemory:
+		note = fmt.Sprintf("memory object %d", m.Memory)
+		fd = c.memory[m.Memory]
+	}
+	offset := m.Offset
+	if fd < 0 {
+		flags, offset = flags|unix.MAP_ANONYMOUS, 0
+	}
+	if m.GrowsDown {
+		flags |= unix.MAP_GROWSDOWN | unix.MAP_STACK
+	}
+	if m.NoReserve {
+		flags |= unix.MAP_NORESERVE
+	}
+	if m.HugePageSize != 0 && fd < 0 {
+		flags |= unix.MAP_HUGETLB | bits.TrailingZeros64(m.HugePageSize)<<unix.MAP_HUGE_SHIFT
+	}
+	c.b.Call(unix.SYS_MMAP, program.Const(m.Start), program.Const(m.End-m.Start), program.Const(c.firstProt(i)),
+		program.Const(flags), program.Const(fd), program.Const(offset)).Want(uint64(m.Start)).Note(note)
+	// Before the pages are there, so that they are of the right kind.
+	c.advise(m, m.HugePage, unix.MADV_HUGEPAGE)
+	c.advise(m, m.NoHugePage, unix.MADV_NOHUGEPAGE)
+}
+
+// firstProt lets the image's content in.
+func (c *compiler) firstProt(i int) uint32 {
+	m := &c.process.Mappings[i]
+	if c.filled[i] && m.Prot&unix.PROT_WRITE == 0 {
+		return readWrite
+	}
+	return m.Prot
+}
+
+func (c *compiler) advise(m *image.Mapping, on bool, advice int) {
+	if on {
+		c.b.Call(unix.SYS_MADVISE, program.Const(m.Start), program.Const(m.End-m.Start), program.Const(advice)).
+			MayFail() // a kernel may be built without
+	}
+}
+
+const prSetVMA, prSetVMAAnonName = 0x53564d41, 0 // PR_SET_VMA, since Linux 5.17
+
+// memoryFinish gives the mappings what would have been in the way while they were filled.
+func (c *compiler) memoryFinish() {
+	for i := range c.process.Mappings {
+		m := &c.process.Mappings[i]
+		if m.Kind == image.MappingKernel {
+			continue
+		}
+		start, length := program.Const(m.Start), program.Const(m.End-m.Start)
+		if c.firstProt(i) != m.Prot {
+			c.b.Call(unix.SYS_MPROTECT, start, length, program.Const(m.Prot)).Note(m.Name)
+		}
+		c.advise(m, m.DontFork, unix.MADV_DONTFORK)
+		c.advise(m, m.WipeOnFork, unix.MADV_WIPEONFORK)
+		c.advise(m, m.DontDump, unix.MADV_DONTDUMP)
+		c.advise(m, m.Mergeable, unix.MADV_MERGEABLE)
+		c.advise(m, m.Sequential, unix.MADV_SEQUENTIAL)
+		c.advise(m, m.Random, unix.MADV_RANDOM)
+		if m.Locked {
+			c.b.Call(unix.SYS_MLOCK, start, length).MayFail()
+		}
+		if name, ok := anonymousName(m.Name); ok && m.Kind == image.MappingAnonymous {
+			c.b.Call(unix.SYS_PRCTL, program.Const(prSetVMA), program.Const(prSetVMAAnonName), start, length,
+				c.set.String(name)).Any() // the name is for people, and a kernel may be built without
+		}
+	}
+}
+
+// anonymousName takes the name out of "[anon:name]".
+func anonymousName(s string) (string, bool) {
+	const before, after = "[anon:", "]"
+	if len(s) <= len(before)+len(after) || s[:len(before)] != before || s[len(s)-1:] != after {
+		return "", false
+	}
+	return s[len(before) : len(s)-1], true
+}
+
+// memoryDescription is struct prctl_mm_map (prctl(2), PR_SET_MM_MAP).
+type memoryDescription struct {
+	Layout     [11]uint64
+	Auxv       uint64
+	AuxvSize   uint32
+	Executable int32
+}
+
+const (
+	memoryDescriptionSize = 104
+	auxvAt                = 88 // offset of Auxv
+)
+
+// layout says where the heap, the stack, arguments and environment are, and which file is run.
+// The file needs a capability, and is not given up with the rest where it is refused.
+func (c *compiler) layout() {
+	l := &c.process.Layout
+	d := memoryDescription{
+		Layout: [11]uint64{uint64(l.StartCode), uint64(l.EndCode), uint64(l.StartData), uint64(l.EndData),
+			uint64(l.StartBrk), uint64(l.Brk), uint64(l.StartStack),
+			uint64(l.ArgStart), uint64(l.ArgEnd), uint64(l.EnvStart), uint64(l.EnvEnd)},
+		AuxvSize: uint32(len(c.process.Auxv)), Executable: -1,
+	}
+	auxv := c.set.Bytes(c.process.Auxv)
+	set := func() *program.Builder {
+		at := c.set.Own(program.Raw(d))
+		c.set.Point(at.At(auxvAt), auxv)
+		return c.b.Call(unix.SYS_PRCTL, program.Const(unix.PR_SET_MM), program.Const(unix.PR_SET_MM_MAP),
+			at, program.Const(memoryDescriptionSize))
+	}
+	set().Note("heap, stack, arguments, environment, auxv")
+	if c.executable >= 0 {
+		d.Executable = int32(c.executable)
+		set().MayFail().Note(fmt.Sprintf("/proc/PID/exe: %q", c.process.Executable.Path))
+	}
+}

@@ -1,0 +1,114 @@
+package restore
+
+import (
+	"encoding/binary"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/restore/program"
+)
+
+const (
+	sigsetSize = 8
+	sigevNone  = 1 // SIGEV_NONE
+)
+
+// kernelAction is the kernel's struct sigaction.
+type kernelAction struct {
+	Handler, Flags, Restorer, Mask uint64
+}
+
+// signals sets all dispositions, and queues again what was pending. Everything is
+// blocked until the resident returns from its handler.
+func (c *compiler) signals() {
+	for i, a := range c.process.Actions {
+		sig := i + 1
+		if sig == int(unix.SIGKILL) || sig == int(unix.SIGSTOP) {
+			continue
+		}
+		c.b.Call(unix.SYS_RT_SIGACTION, program.Const(sig),
+			c.set.Struct(kernelAction{uint64(a.Handler), a.Flags, uint64(a.Restorer), a.Mask}),
+			program.Const(0), program.Const(sigsetSize))
+	}
+	for _, info := range c.process.Pending {
+		c.b.Call(unix.SYS_RT_SIGQUEUEINFO, program.Const(c.process.Pid), program.Const(signalOf(info)), c.set.Bytes(info)).
+			Note("pending")
+	}
+}
+
+// signalOf is si_signo.
+func signalOf(info image.SignalInfo) uint32 { return binary.NativeEndian.Uint32(info) }
+
+// sigevent is struct sigevent (sigevent(3type)).
+type sigevent struct {
+	Value  uint64
+	Signal int32
+	Notify int32
+	Tid    int32
+	_      [11]int32
+}
+
+type timeval struct{ Sec, Usec int64 }
+
+// timers come late: from here on time passes.
+func (c *compiler) timers() {
+	c.createTimers()
+	for _, t := range c.process.Timers {
+		if t.ValueNs != 0 {
+			spec := unix.ItimerSpec{Interval: unix.NsecToTimespec(t.IntervalNs), Value: unix.NsecToTimespec(t.ValueNs)}
+			c.b.Call(unix.SYS_TIMER_SETTIME, program.Const(t.ID), program.Const(0), c.set.Struct(spec), program.Const(0))
+		}
+	}
+	for which, t := range c.process.Intervals {
+		if t.ValueUs != 0 {
+			spec := [2]timeval{microseconds(t.IntervalUs), microseconds(t.ValueUs)}
+			c.b.Call(unix.SYS_SETITIMER, program.Const(which), c.set.Struct(spec), program.Const(0))
+		}
+	}
+}
+
+func microseconds(n int64) timeval { return timeval{n / 1e6, n % 1e6} }
+
+// createTimers gives each timer the ID it had: the kernel takes it from us since Linux 6.15; before,
+// it counts from 0, and what is in between is created and deleted.
+func (c *compiler) createTimers() {
+	if len(c.process.Timers) == 0 {
+		return
+	}
+	byID := make(map[int32]*image.PosixTimer)
+	last := int32(0)
+	for i := range c.process.Timers {
+		t := &c.process.Timers[i]
+		byID[t.ID] = t
+		last = max(last, t.ID)
+	}
+	if c.timerIDs {
+		c.restoreIDs(unix.PR_TIMER_CREATE_RESTORE_IDS_ON)
+		for i := range c.process.Timers {
+			c.createTimer(&c.process.Timers[i])
+		}
+		c.restoreIDs(unix.PR_TIMER_CREATE_RESTORE_IDS_OFF)
+		return
+	}
+	filler := image.PosixTimer{Notify: sigevNone}
+	for id := range last + 1 {
+		if t := byID[id]; t != nil {
+			c.createTimer(t)
+			continue
+		}
+		filler.ID = id
+		c.createTimer(&filler)
+		c.b.Call(unix.SYS_TIMER_DELETE, program.Const(id))
+	}
+}
+
+func (c *compiler) restoreIDs(on int) {
+	c.b.Call(unix.SYS_PRCTL, program.Const(unix.PR_TIMER_CREATE_RESTORE_IDS), program.Const(on), program.Const(0), program.Const(0), program.Const(0))
+}
+
+func (c *compiler) createTimer(t *image.PosixTimer) {
+	event := sigevent{Value: t.Value, Signal: t.Signal, Notify: t.Notify, Tid: int32(t.Tid)}
+	id := c.set.Own(program.Raw(t.ID))
+	c.b.Call(unix.SYS_TIMER_CREATE, program.Const(t.Clock), c.set.Struct(event), id)
+}

@@ -1,0 +1,103 @@
+package restore
+
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/restore/program"
+)
+
+// table puts the descriptors to their numbers, closes all others but the control socket, and
+// then sets what is said of descriptors by the process itself. POSIX locks come
+// last: they would be lost with the first descriptor of the file that is closed.
+func (c *compiler) table() {
+	// Numbers beyond the soft limit that crak was started with are not to be refused.
+	nofile := c.hard[unix.RLIMIT_NOFILE]
+	c.b.Call(unix.SYS_PRLIMIT64, program.Const(0), program.Const(unix.RLIMIT_NOFILE),
+		c.set.Struct(unix.Rlimit{Cur: nofile, Max: nofile}), program.Const(0))
+	keep := []int{c.control}
+	for _, d := range c.process.Descriptors {
+		flags := 0
+		if d.CloseOnExec {
+			flags = unix.O_CLOEXEC
+		}
+		c.b.Call(unix.SYS_DUP3, program.Const(c.descriptions[d.Description]), program.Const(d.Fd), program.Const(flags)).
+			Want(uint64(d.Fd))
+		keep = append(keep, d.Fd)
+	}
+	c.closeOthers(keep)
+	for i := range c.group.Descriptions {
+		c.owned(&c.group.Descriptions[i])
+	}
+}
+
+func (c *compiler) closeOthers(keep []int) {
+	slices.Sort(keep)
+	next := 0
+	for _, fd := range keep {
+		if fd > next {
+			c.b.Call(unix.SYS_CLOSE_RANGE, program.Const(next), program.Const(fd-1), program.Const(0))
+		}
+		next = fd + 1
+	}
+	c.b.Call(unix.SYS_CLOSE_RANGE, program.Const(next), program.Const(uint32(1<<32-1)), program.Const(0))
+}
+
+// ownerEx is struct f_owner_ex, and lockRange is struct flock (fcntl(2)).
+type ownerEx struct{ Type, Pid int32 }
+
+type lockRange struct {
+	Type, Whence int16
+	_            int32
+	Start, Len   int64
+	Pid          int32
+	_            int32
+}
+
+// owned does for a description what only a process that has it can do.
+func (c *compiler) owned(d *image.Description) {
+	fd := c.descriptorOf(d.ID)
+	if fd < 0 {
+		return
+	}
+	if o := d.Owner; o != nil {
+		if o.Pid != 0 {
+			c.b.Call(unix.SYS_FCNTL, program.Const(fd), program.Const(unix.F_SETOWN_EX), c.set.Struct(ownerEx{int32(o.Type), int32(o.Pid)})).
+				MayFail() // the owner may be outside the group, and gone
+		}
+		if o.Signal != 0 {
+			c.b.Call(unix.SYS_FCNTL, program.Const(fd), program.Const(unix.F_SETSIG), program.Const(o.Signal))
+		}
+	}
+	if d.Flags&unix.O_ASYNC != 0 {
+		c.b.Call(unix.SYS_FCNTL, program.Const(fd), program.Const(unix.F_SETFL), program.Const(d.Flags)).Note("O_ASYNC")
+	}
+	for _, l := range d.Locks {
+		if l.Type == "POSIX" && l.Pid == c.process.Pid {
+			c.b.Call(unix.SYS_FCNTL, program.Const(fd), program.Const(unix.F_SETLK), c.set.Struct(lockOf(l)))
+		}
+	}
+}
+
+func lockOf(l image.Lock) lockRange {
+	r := lockRange{Type: unix.F_RDLCK, Start: l.Start}
+	if l.Write {
+		r.Type = unix.F_WRLCK
+	}
+	if l.End >= 0 {
+		r.Len = l.End - l.Start + 1
+	}
+	return r
+}
+
+// descriptorOf is a number by which the process has the description, or -1.
+func (c *compiler) descriptorOf(id image.DescriptionID) int {
+	for _, d := range c.process.Descriptors {
+		if d.Description == id {
+			return d.Fd
+		}
+	}
+	return -1
+}

@@ -1,0 +1,121 @@
+package restore
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/restore/program"
+)
+
+const threadFlags = unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIGHAND | unix.CLONE_THREAD |
+	unix.CLONE_SYSVSEM | unix.CLONE_SETTLS
+
+// threads makes the other threads, which run their programs at once, and ends the leader's.
+//
+//	leader: make all → own state → await all → limits, timers → IDs → jump
+//	thread:            own state → arrive                     → IDs → jump
+//
+// IDs and capabilities are last, since making threads with their old IDs needs privilege.
+// A thread group leader that had exited does so again, before any thread goes on: the
+// interpreter it is in will be unmapped.
+func (c *compiler) threads() {
+	all := c.process.Threads
+	others := 0
+	leaderDead := all[0].Parked.Flags&abi.ThreadDead != 0
+	for i := range all[1:] {
+		t := &all[i+1]
+		if t.Parked.Flags&abi.ThreadDead != 0 {
+			c.fail(fmt.Errorf("thread %d: dead, and not the thread group leader", t.Parked.Tid))
+			return
+		}
+		others++
+	}
+	for i := range all[1:] {
+		t := &all[i+1]
+		b := c.set.Build(fmt.Sprintf("thread %d", t.Parked.Tid), c.control)
+		flags := uint64(threadFlags)
+		if t.Parked.TidAddress != 0 {
+			flags |= unix.CLONE_CHILD_CLEARTID
+		}
+		c.b.Thread(b.Number, int(t.Parked.Tid), flags, t.Parked.FsBase, t.Parked.TidAddress).Note(t.Comm)
+		c.threadState(b, t)
+		b.Arrive(c.arrived, others)
+		c.credentialsOf(b, t)
+		if leaderDead && t.Parked.Flags&abi.ThreadLeader != 0 {
+			b.Await(c.gone, 0).Note("the thread group leader has exited")
+		}
+		b.Jump(t.Parked.Context, c.restart)
+	}
+	c.leader(&all[0], others, leaderDead)
+}
+
+// leader ends the program of the thread group leader.
+func (c *compiler) leader(t *image.Thread, others int, dead bool) {
+	if !dead {
+		c.b.Call(unix.SYS_ARCH_PRCTL, program.Const(archSetFS), program.Const(t.Parked.FsBase))
+		c.b.Call(unix.SYS_SET_TID_ADDRESS, program.Const(t.Parked.TidAddress)).Want(uint64(t.Parked.Tid))
+		c.threadState(c.b, t)
+	}
+	c.b.Await(c.arrived, others).Note("every thread is ready")
+	c.limits()
+	c.timers()
+	if dead {
+		c.b.Call(unix.SYS_SET_TID_ADDRESS, c.gone).Want(uint64(t.Parked.Tid)).Note("cleared by the exit")
+		c.b.Call(unix.SYS_EXIT, program.Const(0))
+		return
+	}
+	c.credentialsOf(c.b, t)
+	c.b.Jump(t.Parked.Context, c.restart)
+}
+
+// scheduling is struct sched_attr, version 0 (sched_setattr(2)).
+type scheduling struct {
+	Size, Policy              uint32
+	Flags                     uint64
+	Nice                      int32
+	Priority                  uint32
+	Runtime, Deadline, Period uint64
+}
+
+const schedulingSize = 48
+
+// threadState is what each thread sets for itself. The altstack comes back by sigreturn.
+func (c *compiler) threadState(b *program.Builder, t *image.Thread) {
+	p := &t.Parked
+	self := program.Const(0)
+	if p.GsBase != 0 {
+		b.Call(unix.SYS_ARCH_PRCTL, program.Const(archSetGS), program.Const(p.GsBase))
+	}
+	if p.RobustList != 0 {
+		b.Call(unix.SYS_SET_ROBUST_LIST, program.Const(p.RobustList), program.Const(p.RobustLength))
+	}
+	if p.Rseq != 0 {
+		b.Call(unix.SYS_RSEQ, program.Const(p.Rseq), program.Const(p.RseqLength), program.Const(0), program.Const(p.RseqSignature))
+	}
+	b.Call(unix.SYS_PRCTL, program.Const(unix.PR_SET_NAME), c.set.String(t.Comm))
+	b.Call(unix.SYS_PRCTL, program.Const(unix.PR_SET_TIMERSLACK), program.Const(p.TimerSlack))
+	s := t.Schedule
+	b.Call(unix.SYS_SCHED_SETATTR, self, c.set.Struct(scheduling{schedulingSize, s.Policy, s.Flags, s.Nice, s.Priority,
+		s.Runtime, s.Deadline, s.Period}), program.Const(0)).MayFail()
+	if len(t.Affinity) > 0 {
+		b.Call(unix.SYS_SCHED_SETAFFINITY, self, program.Const(8*len(t.Affinity)), c.set.Struct(t.Affinity)).MayFail()
+	}
+	if t.IOPriority != 0 {
+		b.Call(unix.SYS_IOPRIO_SET, program.Const(1 /* IOPRIO_WHO_PROCESS */), self, program.Const(t.IOPriority)).MayFail()
+	}
+	for _, info := range t.Pending {
+		b.Call(unix.SYS_RT_TGSIGQUEUEINFO, program.Const(c.process.Pid), program.Const(p.Tid),
+			program.Const(signalOf(info)), c.set.Bytes(info)).Note("pending")
+	}
+}
+
+// credentialsOf ends a thread's privileges; the death signal does not survive a change of IDs.
+func (c *compiler) credentialsOf(b *program.Builder, t *image.Thread) {
+	c.become(b, &t.Credentials)
+	if t.Parked.DeathSignal != 0 {
+		b.Call(unix.SYS_PRCTL, program.Const(unix.PR_SET_PDEATHSIG), program.Const(t.Parked.DeathSignal))
+	}
+}

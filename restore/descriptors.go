@@ -1,0 +1,52 @@
+package restore
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// descriptors are what the interpreter inherits: each has a number that no member needs for
+// itself, so that moving one never overwrites another.
+type descriptors struct {
+	wanted map[int]bool
+	next   int
+	placed []int
+}
+
+func newDescriptors(wanted map[int]bool) *descriptors {
+	return &descriptors{wanted: wanted, next: 3}
+}
+
+// place gives a file another number, which survives exec. It stays open until close.
+func (d *descriptors) place(f *os.File) (int, error) {
+	for {
+		n, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD, d.next)
+		if err != nil {
+			return -1, fmt.Errorf("descriptor for %q: %w", f.Name(), err)
+		}
+		d.next = n + 1
+		if !d.wanted[n] {
+			d.placed = append(d.placed, n)
+			return n, nil
+		}
+		unix.Close(n)
+	}
+}
+
+func (d *descriptors) close() {
+	for _, n := range d.placed {
+		unix.Close(n)
+	}
+	d.placed = nil
+}
+
+// socketPair makes a control socket: our end, and the one to be inherited.
+func socketPair() (ours, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("control socket: %w", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "control socket"), os.NewFile(uintptr(fds[1]), "control socket"), nil
+}

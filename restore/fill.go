@@ -1,0 +1,73 @@
+package restore
+
+import (
+	"context"
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+)
+
+const iovMax = 1024 // UIO_MAXIOV
+
+// fillProcess writes a member's private memory.
+func fillProcess(ctx context.Context, img *image.Image, pid image.Pid) error {
+	return img.Fill(ctx, image.ProcessSpace(pid), 0, func(runs []image.Run, data []byte) error {
+		for len(runs) > 0 {
+			n := min(len(runs), iovMax)
+			length, err := writeRuns(int(pid), runs[:n], data)
+			if err != nil {
+				return fmt.Errorf("pid %d: memory at %v: %w", pid, runs[0], err)
+			}
+			runs, data = runs[n:], data[length:]
+		}
+		return nil
+	})
+}
+
+// writeRuns writes the first bytes of data to the runs, and says how many that were.
+func writeRuns(pid int, runs []image.Run, data []byte) (int, error) {
+	remote := make([]unix.RemoteIovec, len(runs))
+	length := 0
+	for i, r := range runs {
+		remote[i] = unix.RemoteIovec{Base: uintptr(r.Start), Len: int(r.Length)}
+		length += int(r.Length)
+	}
+	local := []unix.Iovec{{Base: unsafe.SliceData(data), Len: uint64(length)}}
+	n, err := unix.ProcessVMWritev(pid, local, remote, 0)
+	if err == nil && n != length {
+		err = fmt.Errorf("%d bytes of %d", n, length)
+	}
+	return length, err
+}
+
+// filledMappings finds the mappings of a member that the image has content for, by index.
+func filledMappings(img *image.Image, p *image.Process) (map[int]bool, error) {
+	filled := make(map[int]bool)
+	for f, err := range img.Frames(image.ProcessSpace(p.Pid)) {
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range f.Runs {
+			markFilled(filled, p.Mappings, r)
+		}
+	}
+	return filled, nil
+}
+
+func markFilled(filled map[int]bool, all []image.Mapping, r image.Run) {
+	lo, hi := 0, len(all)
+	for lo < hi {
+		mid := (lo + hi) / 2
+		if uint64(all[mid].End) <= r.Start {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	for ; lo < len(all) && uint64(all[lo].Start) < r.End(); lo++ {
+		filled[lo] = true
+	}
+}

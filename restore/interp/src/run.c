@@ -1,0 +1,99 @@
+/* The interpreter proper: one program, instruction by instruction. */
+#define _GNU_SOURCE
+#include <linux/futex.h>
+#include <linux/sched.h>
+#include <sys/syscall.h>
+
+#include "interp.h"
+
+/* A process or thread with the ID it had. Flags are the program's. */
+static long make(const struct interp_load *load, const struct interp_instruction *in,
+		 const unsigned long long *args)
+{
+	int id = (int)args[1];
+	struct clone_args clone;
+	for (unsigned i = 0; i < sizeof clone / 8; i++)
+		((volatile unsigned long long *)&clone)[i] = 0;
+	clone.flags = args[2];
+	if (id) {
+		clone.set_tid = address(&id);
+		clone.set_tid_size = 1;
+	}
+	if (in->op == INTERP_THREAD) {
+		clone.tls = args[3];
+		clone.child_tid = args[4];
+		/* The kernel adds the size to the lowest address; only the sum matters. */
+		clone.stack = args[5] - 16;
+		clone.stack_size = 16;
+	}
+	return interp_thread(&clone, sizeof clone, load, (unsigned)args[0]);
+}
+
+static long arrive(unsigned *counter, unsigned total)
+{
+	unsigned n = __atomic_add_fetch(counter, 1, __ATOMIC_ACQ_REL);
+	if (n == total)
+		sys(SYS_futex, address(counter), FUTEX_WAKE, 0x7fffffff, 0);
+	return n;
+}
+
+static long await(unsigned *counter, unsigned total)
+{
+	for (;;) {
+		unsigned n = __atomic_load_n(counter, __ATOMIC_ACQUIRE);
+		if (n == total)
+			return n;
+		sys(SYS_futex, address(counter), FUTEX_WAIT, n, 0);
+	}
+}
+
+static long execute(const struct interp_load *load, const struct interp_instruction *in,
+		    const unsigned long long *args)
+{
+	switch (in->op) {
+	case INTERP_CALL:
+		return interp_call(args, in->number);
+	case INTERP_THREAD:
+	case INTERP_PROCESS:
+		return make(load, in, args);
+	case INTERP_ARRIVE:
+		return arrive((unsigned *)args[0], (unsigned)args[1]);
+	case INTERP_AWAIT:
+		return await((unsigned *)args[0], (unsigned)args[1]);
+	case INTERP_JUMP:
+		interp_jump((const void *)args[0], (const void *)args[1]);
+	default:
+		return -38; /* ENOSYS */
+	}
+}
+
+static void step(const struct interp_load *load, const struct interp_program *program, unsigned number,
+		 unsigned index)
+{
+	const struct interp_instruction *in = (const struct interp_instruction *)program->instructions + index;
+	long long *results = (long long *)load->results;
+	unsigned long long args[6];
+	for (unsigned i = 0; i < 6; i++)
+		args[i] = in->from & (1u << i) ? (unsigned long long)results[in->args[i]] : in->args[i];
+
+	long result = execute(load, in, args);
+	if (in->slot >= 0)
+		results[in->slot] = result;
+	int good = in->expect == INTERP_EXPECT_VALUE ? result == in->want :
+		   in->expect == INTERP_EXPECT_ANY   ? 1 :
+						       !failed(result);
+	if (good)
+		return;
+	if (in->expect == INTERP_EXPECT_NOTICE)
+		interp_report(program->control, INTERP_NOTICE, number, index, result);
+	else
+		interp_fail(program->control, number, index, result);
+}
+
+__attribute__((visibility("hidden"))) _Noreturn void interp_run(const struct interp_load *load, unsigned number)
+{
+	const struct interp_program *program = (const struct interp_program *)load->programs + number;
+	for (unsigned i = 0; i < program->count; i++)
+		step(load, program, number, i);
+	interp_fail(program->control, number, program->count, 0);
+}

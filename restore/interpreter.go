@@ -1,0 +1,248 @@
+package restore
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/restore/interp"
+	"crak.dev/crak/restore/program"
+)
+
+// firstArea is where the search for room for the interpreter begins: above the heaps of programs
+// linked at fixed addresses, below everything that the kernel places.
+const firstArea = 0x10_0000_0000
+
+// An interpreter is the process that makes the members. It is waiting for its order, or running.
+type interpreter struct {
+	pid      int
+	control  *os.File // our end
+	load     *os.File // what it will read
+	loadFd   int      // its number there
+	mappings []proc.Mapping
+	status   proc.StatusInfo
+}
+
+// startInterpreter starts it, with all descriptors that were placed. p is a member whose address
+// space the new one shall be like.
+func startInterpreter(d *descriptors, p *image.Process) (*interpreter, error) {
+	ours, theirs, err := socketPair()
+	if err != nil {
+		return nil, err
+	}
+	defer theirs.Close()
+	in := &interpreter{control: ours}
+	if err := in.start(d, theirs, p); err != nil {
+		ours.Close()
+		if in.load != nil {
+			in.load.Close()
+		}
+		return nil, fmt.Errorf("interpreter: %w", err)
+	}
+	return in, nil
+}
+
+func (in *interpreter) start(d *descriptors, control *os.File, p *image.Process) error {
+	binary, err := memoryFile("crak-interpreter", interp.Binary)
+	if err != nil {
+		return err
+	}
+	defer binary.Close()
+	if in.load, err = memoryFile("crak-programs", nil); err != nil {
+		return err
+	}
+	if in.loadFd, err = d.place(in.load); err != nil {
+		return err
+	}
+	number, err := d.place(control)
+	if err != nil {
+		return err
+	}
+	path := fmt.Sprintf("/proc/self/fd/%d", binary.Fd())
+	err = likeAddressSpace(p, func() error {
+		in.pid, err = syscall.ForkExec(path, []string{"crak-interpreter", strconv.Itoa(number)}, &syscall.ProcAttr{Dir: "/"})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if in.mappings, err = readProc(in.pid, "maps", proc.Maps); err == nil {
+		in.status, err = readProc(in.pid, "status", proc.Status)
+	}
+	if err != nil {
+		in.kill()
+	}
+	return err
+}
+
+// memoryFile makes an unnamed file that can be executed.
+func memoryFile(name string, content []byte) (*os.File, error) {
+	const executable = 0x10 // MFD_EXEC, since Linux 6.3
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|executable)
+	if err == unix.EINVAL {
+		fd, err = unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("memfd_create: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), name)
+	if _, err := f.Write(content); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// likeAddressSpace has an exec in do choose the place below which new mappings go (mmap_base) as
+// it was for p, so that its stack has the room to grow that it had. Without randomization the
+// kernel takes it from the stack's limit (mmap_base in arch/x86/mm/mmap.c).
+func likeAddressSpace(p *image.Process, do func() error) error {
+	const (
+		guardGap    = 256 * image.PageSize
+		noRandomize = 0x40000 // ADDR_NO_RANDOMIZE of linux/personality.h
+	)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	old, err := personality(^uintptr(0))
+	if err != nil {
+		return err
+	}
+	if _, err := personality(old | noRandomize); err != nil {
+		return err
+	}
+	defer personality(old)
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_STACK, &limit); err != nil {
+		return err
+	}
+	room := uint64(userEnd) - mapBase(p) - guardGap
+	if room < userEnd && room <= limit.Max {
+		wide := syscall.Rlimit{Cur: room, Max: limit.Max}
+		if syscall.Setrlimit(syscall.RLIMIT_STACK, &wide) == nil {
+			defer syscall.Setrlimit(syscall.RLIMIT_STACK, &limit)
+		}
+	}
+	return do()
+}
+
+func personality(p uintptr) (uintptr, error) {
+	old, _, errno := unix.RawSyscall(unix.SYS_PERSONALITY, p, 0, 0)
+	if errno != 0 {
+		return 0, fmt.Errorf("personality: %w", errno)
+	}
+	return old, nil
+}
+
+// mapBase is the end of the highest mapping below the stack.
+func mapBase(p *image.Process) uint64 {
+	base := uint64(userEnd)
+	for _, m := range p.Mappings {
+		if m.End > p.Layout.StartStack {
+			break
+		}
+		if m.Kind != image.MappingKernel {
+			base = uint64(m.End)
+		}
+	}
+	return base
+}
+
+// kernelMappings are the vdso and its kin.
+func (in *interpreter) kernelMappings() (all []proc.Mapping) {
+	for _, m := range in.mappings {
+		if isKernelMapping(m.Path) {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+func isKernelMapping(name string) bool {
+	return name == "[vdso]" || name == "[vvar]" || name == "[vvar_vclock]"
+}
+
+// run sends the programs.
+func (in *interpreter) run(set *program.Set, g *image.Group) error {
+	park := uint64(0)
+	for _, m := range in.kernelMappings() {
+		park += m.Size()
+	}
+	layout := set.Measure(uint64(len(interp.Binary)), park)
+	area, err := in.findArea(layout.Length, g)
+	if err != nil {
+		return err
+	}
+	layout = layout.Move(area)
+	if err := set.Check(layout); err != nil {
+		return err
+	}
+	load := set.Encode(layout)
+	if _, err := in.load.WriteAt(load, 0); err != nil {
+		return fmt.Errorf("programs: %w", err)
+	}
+	order := program.Order{Area: area, AreaLength: layout.Length, Load: layout.Load, LoadLength: uint64(len(load)), File: int32(in.loadFd)}
+	if _, err := unix.Write(int(in.control.Fd()), order.Bytes()); err != nil {
+		return fmt.Errorf("interpreter: %w", err)
+	}
+	return nil
+}
+
+// findArea finds room that is free in the interpreter and in all members.
+func (in *interpreter) findArea(length uint64, g *image.Group) (uint64, error) {
+	area := uint64(firstArea)
+	taken := func() (end uint64) {
+		for _, m := range in.mappings {
+			if m.Start < area+length && area < m.End {
+				return m.End
+			}
+		}
+		for i := range g.Processes {
+			for _, m := range g.Processes[i].Mappings {
+				if uint64(m.Start) < area+length && area < uint64(m.End) {
+					return uint64(m.End)
+				}
+			}
+		}
+		return 0
+	}
+	for area+length < userEnd {
+		end := taken()
+		if end == 0 {
+			return area, nil
+		}
+		area = end
+	}
+	return 0, errors.New("interpreter: no room in the address space")
+}
+
+func (in *interpreter) kill() {
+	unix.Kill(in.pid, unix.SIGKILL)
+	in.wait()
+}
+
+func (in *interpreter) wait() (status unix.WaitStatus) {
+	for {
+		if _, err := unix.Wait4(in.pid, &status, 0, nil); err != unix.EINTR {
+			return status
+		}
+	}
+}
+
+// readProc parses a file of /proc/PID.
+func readProc[T any](pid int, name string, parse func(r io.Reader) (T, error)) (T, error) {
+	var none T
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, name))
+	if err != nil {
+		return none, err
+	}
+	return parse(bytes.NewReader(text))
+}

@@ -1,0 +1,107 @@
+package restore
+
+import (
+	"context"
+	"fmt"
+	"math/bits"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+)
+
+// objects are the shared memory objects of a group, made anew.
+type objects map[image.MemoryID]*os.File
+
+func (o objects) file(id image.MemoryID) (*os.File, error) {
+	if f := o[id]; f != nil {
+		return f, nil
+	}
+	return nil, fmt.Errorf("memory object %d: not there", id)
+}
+
+// make makes and fills all of them.
+func (o objects) make(ctx context.Context, img *image.Image) error {
+	for i := range img.Group.Memory {
+		m := &img.Group.Memory[i]
+		f, err := makeObject(m)
+		if err != nil {
+			return fmt.Errorf("memory object %d: %w", m.ID, err)
+		}
+		o[m.ID] = f
+		if err := fillObject(ctx, img, m, f); err != nil {
+			return fmt.Errorf("memory object %d: %w", m.ID, err)
+		}
+	}
+	return nil
+}
+
+func makeObject(m *image.MemoryObject) (*os.File, error) {
+	flags := unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+	if m.HugePageSize != 0 {
+		flags |= unix.MFD_HUGETLB | bits.TrailingZeros64(m.HugePageSize)<<unix.MFD_HUGE_SHIFT
+	}
+	fd, err := unix.MemfdCreate(m.Name, flags)
+	if err != nil {
+		return nil, fmt.Errorf("memfd_create: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), m.Name)
+	err = f.Truncate(int64(m.Size))
+	if err == nil && m.Mode != 0 {
+		err = unix.Fchmod(fd, m.Mode&0o7777)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// fillObject writes the content. Files of huge pages cannot be written to, but mapped.
+func fillObject(ctx context.Context, img *image.Image, m *image.MemoryObject, f *os.File) error {
+	space := image.MemorySpace(m.ID)
+	if m.HugePageSize == 0 {
+		return img.Fill(ctx, space, 0, func(runs []image.Run, data []byte) error {
+			for _, r := range runs {
+				n := min(r.Length, max(m.Size, r.Start)-r.Start) // the last page may be longer than the object
+				if _, err := f.WriteAt(data[:n], int64(r.Start)); err != nil {
+					return err
+				}
+				data = data[r.Length:]
+			}
+			return nil
+		})
+	}
+	memory, err := unix.Mmap(int(f.Fd()), 0, int(m.Size), readWrite, unix.MAP_SHARED)
+	if err != nil {
+		return fmt.Errorf("mmap: %w", err)
+	}
+	defer unix.Munmap(memory)
+	return img.Fill(ctx, space, 0, func(runs []image.Run, data []byte) error {
+		for _, r := range runs {
+			copy(memory[r.Start:], data[:r.Length])
+			data = data[r.Length:]
+		}
+		return nil
+	})
+}
+
+// seal is for when everything is mapped: a seal may forbid new mappings that old ones survive.
+func (o objects) seal(g *image.Group) error {
+	for _, m := range g.Memory {
+		if m.Kind != image.MemoryMemfd || m.Seals == 0 {
+			continue
+		}
+		if _, err := unix.FcntlInt(o[m.ID].Fd(), unix.F_ADD_SEALS, int(m.Seals)); err != nil {
+			return fmt.Errorf("memory object %d: seals %#x: %w", m.ID, m.Seals, err)
+		}
+	}
+	return nil
+}
+
+func (o objects) close() {
+	for _, f := range o {
+		f.Close()
+	}
+}

@@ -1,0 +1,144 @@
+package program
+
+import "encoding/binary"
+
+// A Builder appends to one program of a set.
+type Builder struct {
+	Set     *Set
+	Program *Program
+	Number  int
+}
+
+// Build starts a new program in the set.
+func (s *Set) Build(name string, control int) *Builder {
+	p := &Program{Name: name, Control: control}
+	return &Builder{Set: s, Program: p, Number: s.Add(p)}
+}
+
+// Bytes puts v into the data, aligned to 8, and returns its address. Equal data is kept
+// once: it is for reading only.
+func (s *Set) Bytes(v []byte) Arg {
+	if a, ok := s.known[string(v)]; ok {
+		return a
+	}
+	a := s.Own(v)
+	if s.known == nil {
+		s.known = make(map[string]Arg)
+	}
+	s.known[string(v)] = a
+	return a
+}
+
+// Own puts v into the data in a place of its own, which programs may write to.
+func (s *Set) Own(v []byte) Arg {
+	for len(s.Data)%8 != 0 {
+		s.Data = append(s.Data, 0)
+	}
+	at := len(s.Data)
+	s.Data = append(s.Data, v...)
+	return Arg{Kind: ArgData, Value: uint64(at)}
+}
+
+// Point has the eight bytes of data at an address hold another address. Preconditions: at is of Own.
+func (s *Set) Point(at, to Arg) {
+	s.Pointers = append(s.Pointers, Pointer{at.Value, to})
+}
+
+// String puts a C string into the data.
+func (s *Set) String(v string) Arg { return s.Bytes(append([]byte(v), 0)) }
+
+// Struct puts v, a fixed-size value as encoding/binary knows it, into the data.
+func (s *Set) Struct(v any) Arg { return s.Bytes(Raw(v)) }
+
+// Raw is a fixed-size value in the processor's byte order.
+func Raw(v any) []byte {
+	b, err := binary.Append(nil, binary.NativeEndian, v)
+	if err != nil {
+		panic("program: " + err.Error()) // not a fixed-size value: an error of ours
+	}
+	return b
+}
+
+// At is an address in the data, n bytes after a.
+func (a Arg) At(n uint64) Arg { return Arg{Kind: a.Kind, Value: a.Value + n} }
+
+// Do appends an instruction as it is.
+func (b *Builder) Do(in Instruction) *Builder {
+	b.Program.Instructions = append(b.Program.Instructions, in)
+	return b
+}
+
+// Call appends a system call that must not fail.
+func (b *Builder) Call(number int, args ...Arg) *Builder {
+	in := Instruction{Op: Call, Number: number, Slot: NoSlot}
+	copy(in.Args[:], args)
+	return b.Do(in)
+}
+
+func (b *Builder) last() *Instruction {
+	return &b.Program.Instructions[len(b.Program.Instructions)-1]
+}
+
+// Note says what the last instruction is for.
+func (b *Builder) Note(note string) *Builder {
+	b.last().Note = note
+	return b
+}
+
+// Want makes the last instruction expect one value.
+func (b *Builder) Want(v uint64) *Builder {
+	b.last().Expect, b.last().Want = ExpectValue, int64(v)
+	return b
+}
+
+// Any makes the last instruction's result not matter.
+func (b *Builder) Any() *Builder {
+	b.last().Expect = ExpectAny
+	return b
+}
+
+// MayFail makes an error of the last instruction a notice.
+func (b *Builder) MayFail() *Builder {
+	b.last().Expect = ExpectNotice
+	return b
+}
+
+// Keep keeps the last instruction's result.
+func (b *Builder) Keep() Slot {
+	if b.last().Slot == NoSlot {
+		b.last().Slot = Slot(b.Set.Slots)
+		b.Set.Slots++
+	}
+	return b.last().Slot
+}
+
+// Thread makes a thread that runs program k.
+func (b *Builder) Thread(k, tid int, flags, tls, tidAddress uint64) *Builder {
+	b.Set.Stacks++
+	return b.Do(Instruction{Op: Thread, Slot: NoSlot, Expect: ExpectValue, Want: int64(tid),
+		Args: [6]Arg{Const(k), Const(tid), Const(flags), Const(tls), Const(tidAddress), Const(b.Set.Stacks)}})
+}
+
+// Process makes a process that runs program k. A pid of 0 is any.
+func (b *Builder) Process(k, pid int, flags uint64) *Builder {
+	in := Instruction{Op: Process, Slot: NoSlot, Args: [6]Arg{Const(k), Const(pid), Const(flags)}}
+	if pid != 0 {
+		in.Expect, in.Want = ExpectValue, int64(pid)
+	}
+	return b.Do(in)
+}
+
+// Arrive adds one to the counter.
+func (b *Builder) Arrive(counter Arg, total int) *Builder {
+	return b.Do(Instruction{Op: Arrive, Slot: NoSlot, Args: [6]Arg{counter, Const(total)}})
+}
+
+// Await waits until the counter is just the total.
+func (b *Builder) Await(counter Arg, total int) *Builder {
+	return b.Do(Instruction{Op: Await, Slot: NoSlot, Args: [6]Arg{counter, Const(total)}})
+}
+
+// Jump leaves the interpreter.
+func (b *Builder) Jump(context uint64, restart Arg) *Builder {
+	return b.Do(Instruction{Op: Jump, Slot: NoSlot, Args: [6]Arg{Const(context), restart}})
+}

@@ -1,0 +1,138 @@
+package program
+
+import (
+	"encoding/binary"
+	"unsafe"
+)
+
+const (
+	pageSize = 4096
+	// MainStack and ThreadStack are the interpreter's own stacks, in bytes.
+	MainStack   = 16 << 10
+	ThreadStack = 1 << 10
+)
+
+// A Layout is where everything is in the interpreter's area; see interp.h.
+type Layout struct {
+	Area    uint64
+	Load    uint64
+	Data    uint64
+	Results uint64
+	Stacks  uint64 // thread stacks, then the main stack
+	Stack   uint64 // top of the main stack
+	Park    uint64
+	Length  uint64
+}
+
+func up(n, to uint64) uint64 { return (n + to - 1) / to * to }
+
+// Measure returns the layout of an area at address 0, which has room for code of a given size and a park.
+func (s *Set) Measure(code, park uint64) Layout {
+	var l Layout
+	l.Load = up(code, pageSize)
+	instructions := 0
+	for _, p := range s.Programs {
+		instructions += len(p.Instructions)
+	}
+	l.Data = l.Load + loadSize + programSize*uint64(len(s.Programs)) + instructionSize*uint64(instructions)
+	l.Results = up(l.Data+uint64(len(s.Data)), pageSize)
+	l.Stacks = up(l.Results+8*uint64(s.Slots), pageSize)
+	l.Stack = up(l.Stacks+ThreadStack*uint64(s.Stacks)+MainStack, pageSize)
+	l.Park = l.Stack
+	l.Length = l.Park + up(park, pageSize)
+	return l
+}
+
+// Move returns the layout of the area at another address.
+func (l Layout) Move(area uint64) Layout {
+	l.Area += area
+	l.Load += area
+	l.Data += area
+	l.Results += area
+	l.Stacks += area
+	l.Stack += area
+	l.Park += area
+	return l
+}
+
+// Encode returns the load: what the interpreter reads to l.Load.
+func (s *Set) Encode(l Layout) []byte {
+	out := make([]byte, 0, l.Results-l.Load)
+	programs := l.Load + loadSize
+	out = appendStruct(out, wireLoad{Magic: wireMagic, Version: wireVersion,
+		Programs: programs, Results: l.Results, Stack: l.Stack})
+	next := programs + programSize*uint64(len(s.Programs))
+	for _, p := range s.Programs {
+		out = appendStruct(out, wireProgram{Instructions: next, Count: uint32(len(p.Instructions)), Control: int32(p.Control)})
+		next += instructionSize * uint64(len(p.Instructions))
+	}
+	for _, p := range s.Programs {
+		for i := range p.Instructions {
+			out = appendStruct(out, p.Instructions[i].wire(l))
+		}
+	}
+	data := len(out)
+	out = append(out, s.Data...)
+	for _, p := range s.Pointers {
+		binary.NativeEndian.PutUint64(out[data+int(p.At):], l.value(p.To))
+	}
+	return out
+}
+
+// value is what an argument is in this layout, but for results.
+func (l Layout) value(a Arg) uint64 {
+	switch a.Kind {
+	case ArgData:
+		return l.Data + a.Value
+	case ArgArea:
+		return l.Area + a.Value
+	case ArgEnd:
+		return l.Area + l.Length + a.Value
+	case ArgLength:
+		return l.Length
+	case ArgBeyond:
+		return a.Value - (l.Area + l.Length)
+	case ArgPark:
+		return l.Park + a.Value
+	}
+	return a.Value
+}
+
+func (in *Instruction) wire(l Layout) wireInstruction {
+	w := wireInstruction{Number: uint32(in.Number), Op: uint16(in.Op), Expect: uint16(in.Expect),
+		Slot: int32(in.Slot), Want: in.Want}
+	for i, a := range in.Args {
+		w.Args[i] = l.value(a)
+		if a.Kind == ArgResult {
+			w.From |= 1 << i
+		}
+	}
+	if in.Op == Thread {
+		w.Args[5] = l.Stacks + ThreadStack*in.Args[5].Value
+	}
+	return w
+}
+
+func appendStruct[T wireLoad | wireProgram | wireInstruction](out []byte, v T) []byte {
+	return append(out, unsafe.Slice((*byte)(unsafe.Pointer(&v)), unsafe.Sizeof(v))...)
+}
+
+// DecodeReport reads a message from the control socket.
+func DecodeReport(b []byte) (Report, bool) {
+	if len(b) != ReportSize {
+		return Report{}, false
+	}
+	n := binary.NativeEndian
+	return Report{Kind: ReportKind(n.Uint32(b)), Tid: int32(n.Uint32(b[4:])), Program: n.Uint32(b[8:]),
+		Instruction: n.Uint32(b[12:]), Result: int64(n.Uint64(b[16:]))}, true
+}
+
+// Bytes is the message as it is sent.
+func (o Order) Bytes() []byte {
+	return append([]byte(nil), unsafe.Slice((*byte)(unsafe.Pointer(&o)), OrderSize)...)
+}
+
+// Bytes is the message as it is sent.
+func (r Report) Bytes() []byte {
+	return append([]byte(nil), unsafe.Slice((*byte)(unsafe.Pointer(&r)), ReportSize)...)
+}

@@ -1,0 +1,137 @@
+package program
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+
+	"crak.dev/crak/internal/sysname"
+)
+
+// Print writes the programs as text, for people.
+func (s *Set) Print(w io.Writer) error {
+	var b bytes.Buffer
+	for i, p := range s.Programs {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		fmt.Fprintf(&b, "program %d: %s (reports on %d)\n", i, p.Name, p.Control)
+		for n := range p.Instructions {
+			in := &p.Instructions[n]
+			fmt.Fprintf(&b, "%5d  %s", n, s.Text(in))
+			if in.Note != "" {
+				fmt.Fprintf(&b, "  # %s", in.Note)
+			}
+			b.WriteByte('\n')
+		}
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// Text is an instruction without its note: "dup3(12, 3, O_CLOEXEC) = 0x3".
+func (s *Set) Text(in *Instruction) string {
+	var b strings.Builder
+	if in.Slot != NoSlot {
+		fmt.Fprintf(&b, "r%d := ", in.Slot)
+	}
+	name, count, show := s.form(in)
+	b.WriteString(name + "(")
+	for i := range count {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		if i < len(show) && show[i] != nil && in.Args[i].Kind == ArgConst {
+			b.WriteString(show[i](in.Args[i].Value))
+		} else {
+			b.WriteString(s.arg(in.Args[i]))
+		}
+	}
+	b.WriteByte(')')
+	switch {
+	case in.Op != Call: // threads and processes have their number among the arguments
+	case in.Expect == ExpectValue:
+		b.WriteString(" = " + number(uint64(in.Want)))
+	case in.Expect == ExpectAny:
+		b.WriteString(" = any")
+	case in.Expect == ExpectNotice:
+		b.WriteString(" may fail")
+	}
+	return b.String()
+}
+
+// form says how an instruction is written: its name, how many arguments, and how to show each.
+func (s *Set) form(in *Instruction) (name string, count int, show []shower) {
+	switch in.Op {
+	case Thread:
+		return "thread", 5, []shower{number, number, cloneFlags}
+	case Process:
+		return "process", 3, []shower{number, number, cloneFlags}
+	case Arrive:
+		return "arrive", 2, nil
+	case Await:
+		return "await", 2, nil
+	case Jump:
+		return "jump", 2, nil
+	}
+	name = sysname.Of(int64(in.Number))
+	if f, ok := forms[in.Number]; ok {
+		return name, len(f), f
+	}
+	count = len(in.Args)
+	for count > 0 && in.Args[count-1] == (Arg{}) {
+		count--
+	}
+	return name, count, nil
+}
+
+func (s *Set) arg(a Arg) string {
+	switch a.Kind {
+	case ArgData:
+		return s.datum(a.Value)
+	case ArgResult:
+		return fmt.Sprintf("r%d", a.Value)
+	case ArgArea:
+		return "area" + plus(a.Value)
+	case ArgEnd:
+		return "area.end" + plus(a.Value)
+	case ArgLength:
+		return "area.length"
+	case ArgBeyond:
+		return fmt.Sprintf("%#x-area.end", a.Value)
+	case ArgPark:
+		return "park" + plus(a.Value)
+	}
+	return number(a.Value)
+}
+
+// datum shows data that is a printable string as one.
+func (s *Set) datum(at uint64) string {
+	const most = 60
+	if at < uint64(len(s.Data)) {
+		text, _, ok := bytes.Cut(s.Data[at:min(at+most, uint64(len(s.Data)))], []byte{0})
+		if ok && len(text) > 1 && bytes.IndexFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) < 0 {
+			return fmt.Sprintf("%q", text)
+		}
+	}
+	return fmt.Sprintf("data+%#x", at)
+}
+
+func plus(n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("+%#x", n)
+}
+
+// number writes small numbers, and small negative ones, in decimal.
+func number(v uint64) string {
+	if n := int64(v); n < 0 && n > -4096 {
+		return fmt.Sprint(n)
+	}
+	if v < 100000 {
+		return fmt.Sprint(v)
+	}
+	return fmt.Sprintf("%#x", v)
+}

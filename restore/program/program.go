@@ -1,0 +1,109 @@
+package program
+
+// An Op is what an Instruction does.
+type Op uint16
+
+const (
+	Call    Op = 0 // system call Number
+	Thread  Op = 1 // make a thread: program, tid, clone flags, TLS, tid address, (stack)
+	Process Op = 2 // make a process: program, pid, clone flags
+	Arrive  Op = 3 // add one to a counter and wake who awaits the total: address, total
+	Await   Op = 4 // wait until a counter is just the total: address, total
+	Jump    Op = 5 // leave the interpreter: struct abi_context, struct abi_restart
+)
+
+// An Expect is what an instruction's result must be.
+type Expect uint16
+
+const (
+	ExpectOK     Expect = 0 // no error
+	ExpectValue  Expect = 1 // Want
+	ExpectAny    Expect = 2
+	ExpectNotice Expect = 3 // an error is reported as a notice
+)
+
+// ArgKind says what an argument is.
+type ArgKind uint8
+
+const (
+	ArgConst  ArgKind = iota // Value itself
+	ArgData                  // address of the data at offset Value
+	ArgResult                // the result in slot Value
+	ArgArea                  // address of the interpreter's area, plus Value
+	ArgEnd                   // address after the area, plus Value
+	ArgLength                // length of the area
+	ArgBeyond                // Value less the address after the area: a length
+	ArgPark                  // address of the area's park, plus Value
+)
+
+// Arg is one argument of an instruction.
+type Arg struct {
+	Kind  ArgKind
+	Value uint64
+}
+
+// Const is a constant argument.
+func Const[T ~int | ~int32 | ~int64 | ~uint32 | ~uint64 | ~uintptr](v T) Arg {
+	return Arg{Kind: ArgConst, Value: uint64(v)}
+}
+
+// Addresses that are known only when there is an area.
+var (
+	Area       = Arg{Kind: ArgArea}
+	AreaEnd    = Arg{Kind: ArgEnd}
+	AreaLength = Arg{Kind: ArgLength}
+	Park       = Arg{Kind: ArgPark}
+)
+
+// Beyond is the distance from the end of the area to an address.
+func Beyond(address uint64) Arg { return Arg{Kind: ArgBeyond, Value: address} }
+
+// A Slot holds the result of one instruction.
+type Slot int
+
+// Arg is the result as an argument of a later instruction.
+func (s Slot) Arg() Arg { return Arg{Kind: ArgResult, Value: uint64(s)} }
+
+// NoSlot: the result is not kept.
+const NoSlot Slot = -1
+
+// An Instruction is one step of a program.
+type Instruction struct {
+	Op     Op
+	Number int // of the system call
+	Args   [6]Arg
+	Expect Expect
+	Want   int64
+	Slot   Slot
+	Note   string // what it is for, in words: `"/lib/x.so"`
+}
+
+// A Program is what one process or thread runs.
+type Program struct {
+	Name         string // "pid 412", "tid 413"
+	Control      int    // descriptor that reports are sent on
+	Instructions []Instruction
+}
+
+// A Set is the programs of one restart, and their data.
+type Set struct {
+	Programs []*Program
+	Data     []byte
+	Pointers []Pointer
+	Slots    int // results in all programs
+	Stacks   int // threads
+
+	known map[string]Arg // data that only is read, by its content
+}
+
+// A Pointer is an address, in the data at offset At, that is known only when the area is.
+type Pointer struct {
+	At uint64
+	To Arg
+}
+
+// Add appends an empty program and returns its number.
+func (s *Set) Add(p *Program) int {
+	s.Programs = append(s.Programs, p)
+	return len(s.Programs) - 1
+}
