@@ -28,7 +28,8 @@ var directory = kind{
 		if err != nil {
 			return broken(err)
 		}
-		_, list := env.judgeDirectory(r.File, d.Offset)
+		notice, list := env.judgeDirectory(r.File, d.Offset)
+		env.notice(notice)
 		return list
 	},
 	create: func(d image.Description, env *Env) (*os.File, error) {
@@ -40,9 +41,7 @@ var directory = kind{
 		if len(list) > 0 {
 			return nil, list
 		}
-		if notice != "" {
-			env.notice(notice)
-		}
+		env.notice(notice)
 		return openAt(r.File, d.Flags, env)
 	},
 }

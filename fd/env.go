@@ -10,15 +10,6 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// A Policy says what becomes of files that have been written to since the checkpoint.
-type Policy string
-
-const (
-	Keep   Policy = "keep"   // a file open for writing that has only grown is taken as it is
-	Rewind Policy = "rewind" // it is cut back to its size at the checkpoint
-	Strict Policy = "strict" // any change is refused
-)
-
 // Env is what descriptions are made from, at a restart.
 type Env struct {
 	Files Policy // "" is Keep
@@ -34,6 +25,7 @@ type Env struct {
 	Notice func(string)
 
 	late []func() error
+	told map[string]bool
 }
 
 // Judge compares a file with the one at its path and decides whether it may be taken. The notice, if any, is for the user of
@@ -93,10 +85,16 @@ func (e *Env) Commit() error {
 	return nil
 }
 
+// notice tells each thing once: a restart checks before it makes.
 func (e *Env) notice(text string) {
-	if e.Notice != nil {
-		e.Notice(text)
+	if text == "" || e.Notice == nil || e.told[text] {
+		return
 	}
+	if e.told == nil {
+		e.told = make(map[string]bool)
+	}
+	e.told[text] = true
+	e.Notice(text)
 }
 
 // broken is an image that cannot be understood, as an obstacle.

@@ -62,7 +62,8 @@ func checkRegular(d image.Description, env *Env) obstacle.List {
 	if r.File.Deleted {
 		return nil
 	}
-	_, list := env.Judge(r.File, writes(d))
+	notice, list := env.Judge(r.File, writes(d))
+	env.notice(notice)
 	return list
 }
 
@@ -78,9 +79,7 @@ func createRegular(d image.Description, env *Env) (*os.File, error) {
 	if len(list) > 0 {
 		return nil, list
 	}
-	if notice != "" {
-		env.notice(notice)
-	}
+	env.notice(notice)
 	f, err := openAt(r.File, d.Flags, env)
 	if os.IsNotExist(err) && env.Force {
 		return substitute(r.File, d.Flags)

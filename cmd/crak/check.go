@@ -1,0 +1,111 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"crak.dev/crak/fd"
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/proc"
+)
+
+func newCheck() *cobra.Command {
+	var asJSON bool
+	env := fd.Env{Files: fd.Keep}
+	cmd := &cobra.Command{
+		Use:   "check [--json] PID|IMAGE",
+		Short: "tell what would keep a checkpoint, or a restart, from working",
+		Long: `Tell whether a checkpoint of a process, or a restart of an image on this machine, would work:
+every obstacle on a line of its own, with what it is about, why, and what to do.
+
+A number is a PID; an image whose directory has a number as its name is ./NUMBER. The process is not
+stopped: what it does meanwhile may make another picture a moment later. Of an image, page contents are not
+read: crak verify does that.
+
+Exit status: 0 no obstacle; 1 obstacles, or neither a process nor an image; 2 usage.`,
+		Example: "  crak check 412\n  crak check --files=strict app.412",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			found, err := check(args[0], &env)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				err = printJSON(cmd.OutOrStdout(), found)
+			} else {
+				err = found.print(cmd.OutOrStdout())
+			}
+			if err == nil && !found.OK {
+				err = fmt.Errorf("%s: %d obstacles", found.Subject, len(found.Obstacles))
+			}
+			return err
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&asJSON, "json", false, "print one JSON object")
+	flags.Var(&env.Files, "files", "how a restart would take files written to since the checkpoint")
+	flags.BoolVar(&env.Force, "force", false, "allow for files that shrank, were replaced, or are gone")
+	return cmd
+}
+
+// checked is the object that crak check --json prints.
+type checked struct {
+	Subject   string        `json:"subject"` // "pid 412", or the image's path
+	OK        bool          `json:"ok"`
+	Obstacles obstacle.List `json:"obstacles"`
+	Notices   []string      `json:"notices,omitempty"`
+}
+
+func check(subject string, env *fd.Env) (*checked, error) {
+	found := &checked{Subject: subject, Obstacles: obstacle.List{}}
+	env.Notice = func(text string) { found.Notices = append(found.Notices, text) }
+	var list obstacle.List
+	var err error
+	if pid, notNumber := strconv.Atoi(subject); notNumber == nil && pid > 0 {
+		found.Subject = "pid " + subject
+		list, err = checkProcess(pid)
+	} else {
+		list, err = found.checkImage(env)
+	}
+	found.Obstacles = append(found.Obstacles, list...)
+	found.OK = len(list) == 0
+	return found, err
+}
+
+func checkProcess(pid int) (obstacle.List, error) {
+	var table fd.Table
+	_, err := fd.Capture(&fd.Member{Pid: pid, Proc: proc.Path(pid, "")}, &table)
+	return table.Obstacles, err
+}
+
+func (c *checked) checkImage(env *fd.Env) (obstacle.List, error) {
+	img, err := image.Open(c.Subject)
+	if err != nil {
+		return nil, err
+	}
+	defer img.Close()
+	c.Subject = img.Path
+	return fd.CheckGroup(img.Group, env), nil
+}
+
+func (c *checked) print(w io.Writer) error {
+	for _, o := range c.Obstacles {
+		if _, err := fmt.Fprintln(w, o.Error()); err != nil {
+			return err
+		}
+	}
+	for _, n := range c.Notices {
+		if _, err := fmt.Fprintf(w, "notice: %s\n", n); err != nil {
+			return err
+		}
+	}
+	if !c.OK {
+		return nil
+	}
+	_, err := fmt.Fprintf(w, "%s: no obstacles\n", c.Subject)
+	return err
+}

@@ -1,0 +1,143 @@
+package fd_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/fd"
+)
+
+// changes are what may become of a file of ten bytes after the checkpoint.
+var changes = map[string]func(t *testing.T, path string){
+	"same": func(*testing.T, string) {},
+	"grown": func(t *testing.T, path string) {
+		f := openedAt(t, path, unix.O_WRONLY|unix.O_APPEND)
+		must(t, second(f.WriteString("more")))
+	},
+	"shrunk":  func(t *testing.T, path string) { must(t, os.Truncate(path, 5)) },
+	"touched": func(t *testing.T, path string) { must(t, os.Chtimes(path, time.Time{}, time.Unix(1, 0))) },
+	"copied": func(t *testing.T, path string) {
+		st, err := os.Stat(path)
+		must(t, err)
+		content, err := os.ReadFile(path)
+		must(t, err)
+		must(t, os.WriteFile(path+".new", content, 0o600))
+		must(t, os.Chtimes(path+".new", time.Time{}, st.ModTime()))
+		must(t, os.Rename(path+".new", path))
+	},
+	"replaced": func(t *testing.T, path string) {
+		must(t, os.WriteFile(path+".new", []byte("another file"), 0o600))
+		must(t, os.Rename(path+".new", path))
+	},
+	"gone": func(t *testing.T, path string) { must(t, os.Remove(path)) },
+	"fifo": func(t *testing.T, path string) {
+		must(t, os.Remove(path))
+		must(t, unix.Mkfifo(path, 0o600))
+	},
+	"linked": func(t *testing.T, path string) {
+		must(t, os.Rename(path, path+".moved"))
+		must(t, os.Symlink(path+".moved", path))
+	},
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func second(_ int, err error) error { return err }
+
+// TestPolicies takes a file that has changed, by every policy: "ok" without a word, "notice", or the obstacle's reason.
+func TestPolicies(t *testing.T) {
+	for _, test := range []struct {
+		change, access             string
+		keep, rewind, strict, forc string
+	}{
+		{"same", "read", "ok", "ok", "ok", "ok"},
+		{"same", "write", "ok", "ok", "ok", "ok"},
+		{"grown", "read", "has grown", "has grown", "has grown", "notice"},
+		{"grown", "write", "notice", "notice", "has grown", "notice"},
+		{"shrunk", "read", "has shrunk", "has shrunk", "has shrunk", "notice"},
+		{"shrunk", "write", "has shrunk", "has shrunk", "has shrunk", "notice"},
+		{"touched", "read", "modified", "modified", "modified", "notice"},
+		{"touched", "write", "notice", "notice", "modified", "notice"},
+		{"copied", "read", "notice", "notice", "is a copy", "notice"},
+		{"copied", "write", "notice", "notice", "is a copy", "notice"},
+		{"replaced", "read", "replaced", "replaced", "replaced", "notice"},
+		{"replaced", "write", "replaced", "replaced", "replaced", "notice"},
+		{"gone", "read", "is gone", "is gone", "is gone", "notice"},
+		{"gone", "write", "is gone", "is gone", "is gone", "notice"},
+		{"fifo", "read", "replaced", "replaced", "replaced", "replaced"},
+		{"linked", "read", "replaced", "replaced", "replaced", "replaced"},
+	} {
+		t.Run(test.change+" "+test.access, func(t *testing.T) {
+			flags := choose(t, test.access == "read", unix.O_RDONLY, unix.O_RDWR)
+			for _, by := range []struct {
+				env  fd.Env
+				want string
+			}{
+				{fd.Env{Files: fd.Keep}, test.keep},
+				{fd.Env{Files: fd.Rewind}, test.rewind},
+				{fd.Env{Files: fd.Strict}, test.strict},
+				{fd.Env{Force: true}, test.forc},
+			} {
+				f := opened(t, flags)
+				d := captured(t, ourselves()).description(t, f)
+				changes[test.change](t, f.Name())
+				notices := 0
+				by.env.Notice = func(s string) {
+					notices++
+					if !strings.Contains(s, f.Name()) {
+						t.Errorf("notice %q does not name the file", s)
+					}
+				}
+				obstacles := fd.Check(d, &by.env)
+				got, err := fd.Make(d, &by.env)
+				if (err == nil) != (len(obstacles) == 0) {
+					t.Errorf("files %q: Check says %v, Make %v", by.env.Files, obstacles, err)
+				}
+				outcome := choose(t, notices > 0, "notice", "ok")
+				if err != nil {
+					outcome = err.Error()
+				} else {
+					got.Close()
+				}
+				if !strings.Contains(outcome, by.want) || notices > 1 {
+					t.Errorf("files %q: got %q, %d notices, want %q", by.env.Files, outcome, notices, by.want)
+				}
+			}
+		})
+	}
+}
+
+func TestRewindCutsBackAtCommitOnly(t *testing.T) {
+	f := opened(t, unix.O_WRONLY|unix.O_APPEND)
+	d := captured(t, ourselves()).description(t, f)
+	changes["grown"](t, f.Name())
+	env := &fd.Env{Files: fd.Rewind}
+	made(t, d, env)
+	if got, err := os.ReadFile(f.Name()); err != nil || string(got) != "0123456789more" {
+		t.Errorf("before Commit: %q, %v", got, err)
+	}
+	must(t, env.Commit())
+	if got, err := os.ReadFile(f.Name()); err != nil || string(got) != "0123456789" {
+		t.Errorf("after Commit: %q, %v", got, err)
+	}
+}
+
+func TestForceMakesWhatIsGone(t *testing.T) {
+	f := opened(t, unix.O_WRONLY)
+	d := captured(t, ourselves()).description(t, f)
+	must(t, os.Remove(f.Name()))
+	got := made(t, d, &fd.Env{Force: true})
+	must(t, second(got.WriteString("x")))
+	if content, err := os.ReadFile(f.Name()); err != nil || string(content) != "\x00\x00\x00\x00x" {
+		t.Errorf("reads %q, %v", content, err)
+	}
+}
