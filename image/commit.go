@@ -53,7 +53,7 @@ func (w *Writer) finish(m Manifest, g *Group) error {
 
 	m.Format, m.Crak, m.Sequence = Format, Version, w.place.sequence
 	if m.Created.IsZero() {
-		m.Created = time.Now().UTC().Truncate(time.Second)
+		m.Created = time.Now().UTC()
 	}
 	m.Options.Compress = w.options.Compress
 	t := w.index.totals

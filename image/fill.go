@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"runtime"
 	"sync"
 )
@@ -136,7 +135,7 @@ func (c *cursor) unpack(u *unpacker, fn func(f *Frame, data []byte) error) error
 
 // unpacker reads frames, one at a time.
 type unpacker struct {
-	pages *os.File
+	pages io.ReaderAt
 	frame Frame
 	buf   []byte
 	zstd  *decompressor
@@ -166,8 +165,8 @@ func (u *unpacker) content(f *Frame) ([]byte, error) {
 			return nil, err
 		}
 	}
-	if got := checksum(data); got != f.CRC {
-		return nil, fmt.Errorf("damaged: CRC-32C is %08x, must be %08x", got, f.CRC)
+	if checksum(data) != f.CRC {
+		return nil, fmt.Errorf("damaged: CRC-32C is not the one in %s", indexFile)
 	}
 	return data, nil
 }

@@ -13,7 +13,7 @@ import (
 func TestRoundTrip(t *testing.T) {
 	for _, compress := range []bool{false, true} {
 		dir := t.TempDir()
-		path := goodImage(t, dir, compress)
+		path := goodImage(t, dir, Options{Compress: compress, Workers: 4})
 		if want := filepath.Join(dir, "app.412", "1"); path != want {
 			t.Fatalf("path: %s, want %s", path, want)
 		}

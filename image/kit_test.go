@@ -3,6 +3,7 @@ package image
 import (
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"crak.dev/crak/internal/abi"
 )
@@ -69,9 +70,10 @@ func fillRandom(page []byte, seed uint64) {
 }
 
 // goodImage writes a small image, whose content is pattern, and says where.
-func goodImage(t testing.TB, dir string, compress bool) string {
+func goodImage(t testing.TB, dir string, o Options) string {
 	t.Helper()
-	w, err := Create(dir, Options{Program: "app", Pid: 412, Compress: compress})
+	o.Program, o.Pid = "app", 412
+	w, err := Create(dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +87,7 @@ func goodImage(t testing.TB, dir string, compress bool) string {
 			t.Fatal(err)
 		}
 	}
-	path, err := w.Commit(Manifest{Program: "app", Root: 412}, goodGroup())
+	path, err := w.Commit(Manifest{Program: "app", Root: 412, Created: time.Unix(1e9, 0).UTC()}, goodGroup())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -107,7 +107,7 @@ func decodeManifest(text []byte) (*Manifest, error) {
 		Crak   string `json:"crak"`
 	}
 	if err := json.Unmarshal(text, &head); err != nil {
-		return nil, err
+		return nil, wordJSON(err)
 	}
 	if head.Format > Format {
 		return nil, &NewerError{head.Format, head.Crak}
@@ -124,8 +124,8 @@ func decodeManifest(text []byte) (*Manifest, error) {
 		return nil, errors.New("checksum: not a SHA-256")
 	}
 	sum := sha256.Sum256(bytes.Replace(text, []byte(filled), []byte(emptyChecksum), 1))
-	if got := hex.EncodeToString(sum[:]); got != m.Checksum {
-		return nil, fmt.Errorf("checksum: is %s, must be %s", got, m.Checksum)
+	if hex.EncodeToString(sum[:]) != m.Checksum {
+		return nil, errors.New("damaged: SHA-256 is not its checksum")
 	}
 	return m, m.check()
 }

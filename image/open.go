@@ -82,6 +82,8 @@ func (i *Image) open() (file string, err error) {
 	return file, err
 }
 
+var errNoImage = errors.New("neither an image nor a directory with images")
+
 // openDir opens the image's directory, and goes down into it from the program's.
 func (i *Image) openDir() (err error) {
 	if i.dir, err = openDir(unix.AT_FDCWD, i.Path, 0); err != nil {
@@ -99,7 +101,7 @@ func (i *Image) openDir() (err error) {
 		return err
 	}
 	if name == "" {
-		return errors.New("neither an image nor a directory with images")
+		return errNoImage
 	}
 	i.Path = filepath.Join(i.Path, name)
 	inner, err := openDir(int(i.dir.Fd()), name, unix.O_NOFOLLOW)
@@ -238,8 +240,8 @@ func (f FileSum) match(size int64, sum []byte) error {
 	if err := f.matchSize(size); err != nil {
 		return err
 	}
-	if got := hex.EncodeToString(sum); got != f.SHA256 {
-		return fmt.Errorf("damaged: SHA-256 is %s, must be %.64s", got, f.SHA256)
+	if hex.EncodeToString(sum) != f.SHA256 {
+		return fmt.Errorf("damaged: SHA-256 is not the one in %s", manifestFile)
 	}
 	return nil
 }
@@ -249,7 +251,7 @@ func (f FileSum) matchSize(size int64) error {
 	case size < f.Size:
 		return fmt.Errorf("truncated: %d bytes of %d", size, f.Size)
 	case size > f.Size:
-		return fmt.Errorf("%d bytes: %d too many", size, size-f.Size)
+		return fmt.Errorf("%d bytes too many", size-f.Size)
 	}
 	return nil
 }

@@ -1,0 +1,147 @@
+package image
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+const benchBytes = 1 << 30
+
+// benchGroup is goodGroup with a heap of benchBytes.
+func benchGroup() (*Group, []Run) {
+	g := goodGroup()
+	m := &g.Processes[0].Mappings[3]
+	m.Start = 0x7fef_0000_0000
+	m.End = m.Start + benchBytes
+	g.Processes[0].Threads[0].Parked.Context = uint64(m.Start)
+	g.Processes[0].Threads[0].Parked.Frame = uint64(m.Start)
+	return g, []Run{{Start: uint64(m.Start), Length: benchBytes}}
+}
+
+func benchDir(b *testing.B) string {
+	b.Helper()
+	dir, err := os.MkdirTemp(os.Getenv("CRAK_BENCH_DIR"), "crak-bench")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// randomMemory stands for the memory of a program.
+func randomMemory() []byte {
+	m := make([]byte, benchBytes)
+	for at := 0; at < len(m); at += 8 {
+		putRandom(m[at:], uint64(at))
+	}
+	return m
+}
+
+// putRandom is splitmix64.
+func putRandom(b []byte, x uint64) {
+	x = (x + 0x9e3779b97f4a7c15) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	x ^= x >> 31
+	for i := range 8 {
+		b[i] = byte(x >> (8 * i))
+	}
+}
+
+func BenchmarkWrite(b *testing.B) {
+	memory := randomMemory()
+	for _, c := range []struct {
+		name     string
+		compress bool
+	}{{"none", false}, {"zstd", true}} {
+		b.Run(c.name, func(b *testing.B) {
+			b.SetBytes(benchBytes)
+			for b.Loop() {
+				b.StopTimer()
+				dir := benchDir(b)
+				b.StartTimer()
+				benchImage(b, dir, c.compress, memory)
+				b.StopTimer()
+				os.RemoveAll(dir)
+				b.StartTimer()
+			}
+		})
+	}
+}
+
+func benchImage(b *testing.B, dir string, compress bool, memory []byte) string {
+	b.Helper()
+	g, runs := benchGroup()
+	w, err := Create(dir, Options{Program: "app", Pid: 412, Compress: compress})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer w.Abort()
+	base := runs[0].Start
+	err = w.Put(ProcessSpace(412), runs, func(dst []byte, runs []Run) error {
+		for _, r := range runs {
+			dst = dst[copy(dst, memory[r.Start-base:][:r.Length]):]
+		}
+		return nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	path, err := w.Commit(Manifest{Root: 412}, g)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return path
+}
+
+// BenchmarkCopy is what BenchmarkWrite is to be compared with: the memory as one plain file.
+func BenchmarkCopy(b *testing.B) {
+	memory := randomMemory()
+	b.SetBytes(benchBytes)
+	for b.Loop() {
+		b.StopTimer()
+		dir := benchDir(b)
+		b.StartTimer()
+		f, err := os.Create(filepath.Join(dir, "copy"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		for at := 0; at < len(memory); at += frameBytes {
+			if _, err := f.Write(memory[at : at+frameBytes]); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := f.Sync(); err != nil {
+			b.Fatal(err)
+		}
+		f.Close()
+		b.StopTimer()
+		os.RemoveAll(dir)
+		b.StartTimer()
+	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	memory := randomMemory()
+	for _, c := range []struct {
+		name    string
+		workers int
+	}{{"one", 1}, {"all", 0}} {
+		b.Run(c.name, func(b *testing.B) {
+			path := benchImage(b, benchDir(b), false, memory)
+			b.SetBytes(benchBytes)
+			for b.Loop() {
+				i, err := Open(path)
+				if err != nil {
+					b.Fatal(err)
+				}
+				err = i.Fill(context.Background(), ProcessSpace(412), c.workers, func([]Run, []byte) error { return nil })
+				if err != nil {
+					b.Fatal(err)
+				}
+				i.Close()
+			}
+		})
+	}
+}

@@ -1,0 +1,322 @@
+package image
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+var brokenFiles = []vector{
+	{"no manifest", func(k *kit) { k.must(os.Remove(k.path(manifestFile))) },
+		`neither an image nor a directory with images`},
+	{"no group", func(k *kit) { k.must(os.Remove(k.path(groupFile))) },
+		`group.json: missing: file does not exist`},
+	{"no index", func(k *kit) { k.must(os.Remove(k.path(indexFile))) },
+		`pages.idx: missing: file does not exist`},
+	{"no pages", func(k *kit) { k.must(os.Remove(k.path(pagesFile))) },
+		`pages.bin: missing: file does not exist`},
+	{"truncated pages", func(k *kit) { k.must(os.Truncate(k.path(pagesFile), 1000)) },
+		`pages.bin: truncated: 1000 bytes of PAGES`},
+	{"pages too long", func(k *kit) { k.write(pagesFile, append(k.read(pagesFile), "more"...)) },
+		`pages.bin: 4 bytes too many`},
+	{"truncated group", func(k *kit) { k.must(os.Truncate(k.path(groupFile), 100)) },
+		`group.json: truncated: 100 bytes of GROUP`},
+	{"flipped byte in group", func(k *kit) { k.flip(groupFile, 300) },
+		`group.json: damaged: SHA-256 is not the one in manifest.json`},
+	{"flipped byte in index", func(k *kit) { k.flip(indexFile, 60) },
+		`pages.idx: damaged: SHA-256 is not the one in manifest.json`},
+	{"symlinked pages", func(k *kit) {
+		k.must(os.Rename(k.path(pagesFile), k.path("elsewhere")))
+		k.must(os.Symlink("elsewhere", k.path(pagesFile)))
+	}, `pages.bin: is a symlink`},
+	{"symlinked manifest", func(k *kit) {
+		k.must(os.Rename(k.path(manifestFile), k.path("elsewhere")))
+		k.must(os.Symlink("elsewhere", k.path(manifestFile)))
+	}, `manifest.json: is a symlink`},
+	{"group is a directory", func(k *kit) {
+		k.must(os.Remove(k.path(groupFile)))
+		k.must(os.Mkdir(k.path(groupFile), 0o700))
+	}, `group.json: not a regular file`},
+	{"pages are a pipe", func(k *kit) {
+		k.must(os.Remove(k.path(pagesFile)))
+		k.must(unix.Mkfifo(k.path(pagesFile), 0o600))
+	}, `pages.bin: not a regular file`},
+}
+
+var brokenManifests = []vector{
+	{"empty manifest", func(k *kit) { k.write(manifestFile, nil) },
+		`manifest.json: ends in the middle`},
+	{"manifest is not JSON", func(k *kit) { k.write(manifestFile, []byte("ELF\n")) },
+		`manifest.json: byte 1: invalid character 'E' looking for beginning of value`},
+	{"manifest is too long", func(k *kit) { k.write(manifestFile, bytes.Repeat([]byte(" "), maxManifest+1)) },
+		`manifest.json: 1048577 bytes: more than 1048576`},
+	{"flipped digit in manifest", func(k *kit) {
+		text := strings.Replace(string(k.read(manifestFile)), `"pause_ns": 0`, `"pause_ns": 1`, 1)
+		k.write(manifestFile, []byte(text))
+	},
+		`manifest.json: damaged: SHA-256 is not its checksum`},
+	{"newer format", func(k *kit) {
+		k.manifest.Format, k.manifest.Crak = 2, "7.1.0"
+		k.sealManifest()
+	},
+		`manifest.json: format 2, written by crak "7.1.0": this is crak 0.1.0, which reads formats up to 1`},
+	{"newer format with other fields", func(k *kit) {
+		k.write(manifestFile, []byte(`{"format": 3, "crak": "8.0.0", "files": "elsewhere"}`))
+	},
+		`manifest.json: format 3, written by crak "8.0.0": this is crak 0.1.0, which reads formats up to 1`},
+	{"format zero", func(k *kit) { k.manifest.Format = 0; k.sealManifest() },
+		`manifest.json: format: 0: not 1 or more`},
+	{"unknown field in manifest", func(k *kit) {
+		k.write(manifestFile, bytes.Replace(k.read(manifestFile), []byte("{"), []byte(`{"colour": 1, `), 1))
+	},
+		`manifest.json: unknown field "colour"`},
+	{"manifest followed by more", func(k *kit) { k.write(manifestFile, []byte(`{"format": 1} {}`)) },
+		`manifest.json: byte 15: invalid character '{' after top-level value`},
+	{"files missing in manifest", func(k *kit) { k.manifest.Files = k.manifest.Files[:2]; k.sealManifest() },
+		`manifest.json: files: 2, not 3`},
+	{"path in manifest", func(k *kit) { k.manifest.Files[0].Name = "../../group.json"; k.sealManifest() },
+		`manifest.json: files[0].name: "../../group.json": not "group.json"`},
+	{"negative size in manifest", func(k *kit) { k.manifest.Files[2].Size = -1; k.sealManifest() },
+		`manifest.json: files[2].size: -1`},
+	{"other root in manifest", func(k *kit) { k.manifest.Root = 5; k.sealManifest() },
+		`group.json: root: 412, and 5 in manifest.json`},
+}
+
+var brokenGroups = []vector{
+	{"group is not JSON", func(k *kit) { k.seal(groupFile, []byte(`{"root": 412, }`)) },
+		`group.json: byte 15: invalid character '}' looking for beginning of object key string`},
+	{"group ends early", func(k *kit) { k.seal(groupFile, []byte(`{"root": 412, "processes": [`)) },
+		`group.json: ends in the middle`},
+	{"wrong type in group", func(k *kit) { k.seal(groupFile, []byte(`{"root": "412"}`)) },
+		`group.json: root: byte 14: a string does not belong here`},
+	{"unknown field in group", func(k *kit) { k.seal(groupFile, []byte(`{"root": 412, "engines": 4}`)) },
+		`group.json: unknown field "engines"`},
+	{"many small objects", func(k *kit) {
+		k.seal(groupFile, []byte(`{"processes":[`+strings.Repeat("{},", 1<<16)+`{}]}`))
+	},
+		`group.json: 65538 objects in 196626 bytes`},
+	{"deep nesting", func(k *kit) {
+		k.seal(groupFile, []byte(`{"descriptions":[{"record":`+strings.Repeat("[", 1<<16)))
+	},
+		`group.json: byte 10025: invalid character '[' exceeded max depth`},
+	inGroup("root is no process", func(g *Group) { g.Root = 1 },
+		`root: 1: not one of the processes`),
+	inGroup("no processes", func(g *Group) { g.Processes = nil },
+		`root: 412: not one of the processes`),
+	inGroup("pid zero", func(g *Group) { g.Processes[0].Pid = 0 },
+		`processes[0].pid: 0: not 1 to 4194304`),
+	inGroup("huge pid", func(g *Group) { g.Processes[0].Pid = 1 << 30 },
+		`processes[0].pid: 1073741824: not 1 to 4194304`),
+	inGroup("process twice", func(g *Group) { g.Processes = append(g.Processes, g.Processes[0]) },
+		`processes[1].threads[0].parked.Tid: 412: not a new number from 1 to 4194304`),
+	inGroup("no threads", func(g *Group) { g.Processes[0].Threads = nil },
+		`processes[0].threads: none`),
+	inGroup("leader is not first", func(g *Group) { g.Processes[0].Threads[0].Parked.Tid = 413 },
+		`processes[0].threads[0].parked.Tid: 413: not the pid, 412`),
+	inGroup("thread twice", func(g *Group) {
+		g.Processes[0].Threads = append(g.Processes[0].Threads, g.Processes[0].Threads[0])
+	},
+		`processes[0].threads[1].parked.Tid: 412: not a new number from 1 to 4194304`),
+	inGroup("context outside memory", func(g *Group) { g.Processes[0].Threads[0].Parked.Context = 0x10 },
+		`processes[0].threads[0].parked.Context: 0x10: not in a mapping`),
+	inGroup("frame outside memory", func(g *Group) { g.Processes[0].Threads[0].Parked.Frame = 1 << 63 },
+		`processes[0].threads[0].parked.Frame: 0x8000000000000000: not in a mapping`),
+	inGroup("short siginfo", func(g *Group) { g.Processes[0].Threads[0].Pending[0] = make(SignalInfo, 4) },
+		`processes[0].threads[0].pending[0]: 4 bytes, not 128`),
+	inGroup("actions missing", func(g *Group) { g.Processes[0].Actions = g.Processes[0].Actions[:31] },
+		`processes[0].actions: 31, not 64`),
+	inGroup("negative interval", func(g *Group) { g.Processes[0].Intervals[2].ValueUs = -1 },
+		`processes[0].intervals[2]: interval 0 µs, value -1 µs: negative`),
+	inGroup("timer twice", func(g *Group) {
+		g.Processes[0].Timers = append(g.Processes[0].Timers, g.Processes[0].Timers[0])
+	},
+		`processes[0].timers[1].id: 0: not a new number`),
+	inGroup("negative timer", func(g *Group) { g.Processes[0].Timers[0].IntervalNs = -1 },
+		`processes[0].timers[0]: interval -1 ns, value 5 ns: negative`),
+	inGroup("soft limit above hard", func(g *Group) { g.Processes[0].Limits[0].Hard = 0 },
+		`processes[0].limits[0]: resource 7, soft 1024, hard 0: not a limit`),
+	inGroup("unknown limit", func(g *Group) { g.Processes[0].Limits[0].Resource = 99 },
+		`processes[0].limits[0]: resource 99, soft 1024, hard 4096: not a limit`),
+	inGroup("dangling description", func(g *Group) { g.Processes[0].Descriptors[1].Description = 8 },
+		`processes[0].descriptors[1].description: 8: not one of the descriptions`),
+	inGroup("descriptor twice", func(g *Group) { g.Processes[0].Descriptors[1].Fd = 0 },
+		`processes[0].descriptors[1].fd: 0: not a new number from 0 to 1073741823`),
+	inGroup("negative descriptor", func(g *Group) { g.Processes[0].Descriptors[0].Fd = -1 },
+		`processes[0].descriptors[0].fd: -1: not a new number from 0 to 1073741823`),
+	inGroup("description twice", func(g *Group) { g.Descriptions = append(g.Descriptions, g.Descriptions[0]) },
+		`descriptions[1].id: 7: not a new positive number`),
+	inGroup("description without a kind", func(g *Group) { g.Descriptions[0].Kind = "" },
+		`descriptions[0].kind: empty`),
+	inGroup("overlapping mappings", func(g *Group) { g.Processes[0].Mappings[1].End = 0x701000 },
+		`processes[0].mappings[2].start: 0x700000: before the end of the mapping before it, 0x701000`),
+	inGroup("mappings out of order", func(g *Group) {
+		m := g.Processes[0].Mappings
+		m[0], m[1] = m[1], m[0]
+	},
+		`processes[0].mappings[1].start: 0x400000: before the end of the mapping before it, 0x700000`),
+	inGroup("odd start", func(g *Group) { g.Processes[0].Mappings[0].Start++ },
+		`processes[0].mappings[0].start: 0x400001: not on a page boundary`),
+	inGroup("odd end", func(g *Group) { g.Processes[0].Mappings[0].End-- },
+		`processes[0].mappings[0].end: 0x401fff: not on a page boundary`),
+	inGroup("empty mapping", func(g *Group) { g.Processes[0].Mappings[0].End = 0x400000 },
+		`processes[0].mappings[0].end: 0x400000: not after the start, 0x400000`),
+	inGroup("mapping in the kernel", func(g *Group) { g.Processes[0].Mappings[4].End = 0xffff_ffff_ffff_f000 },
+		`processes[0].mappings[4].end: 0xfffffffffffff000: beyond the user's address space`),
+	inGroup("unknown protection", func(g *Group) { g.Processes[0].Mappings[0].Prot = 8 },
+		`processes[0].mappings[0].prot: 0x8: unknown bits`),
+	inGroup("odd huge page size", func(g *Group) { g.Processes[0].Mappings[1].HugePageSize = 3 },
+		`processes[0].mappings[1].huge_page_size: 3: not a power of two`),
+	inGroup("odd offset", func(g *Group) { g.Processes[0].Mappings[0].Offset = 1 },
+		`processes[0].mappings[0].offset: 0x1: not a page of a file`),
+	inGroup("unknown kind of mapping", func(g *Group) { g.Processes[0].Mappings[0].Kind = "gpu" },
+		`processes[0].mappings[0].kind: "gpu": unknown`),
+	inGroup("shared anonymous mapping", func(g *Group) { g.Processes[0].Mappings[1].Shared = true },
+		`processes[0].mappings[1].shared: an anonymous mapping is private`),
+	inGroup("file mapping without a file", func(g *Group) { g.Processes[0].Mappings[0].File = nil },
+		`processes[0].mappings[0].file: missing`),
+	inGroup("kernel mapping without a name", func(g *Group) { g.Processes[0].Mappings[4].Name = "" },
+		`processes[0].mappings[4].name: missing`),
+	inGroup("dangling memory object", func(g *Group) { g.Processes[0].Mappings[2].Memory = 4 },
+		`processes[0].mappings[2].memory: 4: not one of the memory objects`),
+	inGroup("memory object twice", func(g *Group) { g.Memory = append(g.Memory, g.Memory[0]) },
+		`memory[1].id: 3: not a new positive number`),
+	inGroup("huge memory object", func(g *Group) { g.Memory[0].Size = 1 << 63 },
+		`memory[0].size: 9223372036854775808: too much`),
+	inGroup("unknown kind of memory", func(g *Group) { g.Memory[0].Kind = "gpu" },
+		`memory[0].kind: "gpu": unknown`),
+	inGroup("sysv without its record", func(g *Group) { g.Memory[0].Kind = MemorySysV },
+		`memory[0].sysv: does not go with kind "sysv"`),
+	inGroup("odd huge pages of memory", func(g *Group) { g.Memory[0].HugePageSize = 5 },
+		`memory[0].huge_page_size: 5: not a power of two`),
+	{"malformed address", func(k *kit) {
+		k.seal(groupFile, bytes.Replace(k.read(groupFile), []byte(`"0x400000"`), []byte(`"4194304"`), 1))
+	},
+		`group.json: address "4194304": does not begin with 0x`},
+}
+
+var brokenIndexes = []vector{
+	{"empty index", func(k *kit) { k.seal(indexFile, nil) },
+		`pages.idx: ends in the middle`},
+	{"index of another kind", func(k *kit) { k.seal(indexFile, make([]byte, 64)) },
+		`pages.idx: begins with "\x00\x00\x00\x00\x00\x00\x00\x00", not "CRAKIDX\n"`},
+	{"index of another format", func(k *kit) { k.patchIndex(8, 2) },
+		`pages.idx: format 2: not 1`},
+	{"index ends early", func(k *kit) { k.seal(indexFile, k.read(indexFile)[:100]) },
+		`pages.idx: frame 0: ends in the middle`},
+	{"index goes on", func(k *kit) { k.seal(indexFile, append(k.read(indexFile), 0)) },
+		`pages.idx: frame 12: something follows the end`},
+	{"unknown record", func(k *kit) { k.patchIndex(16, 77) },
+		`pages.idx: frame 0: unknown record 0x4d`},
+	{"long name of a space", func(k *kit) { k.patchIndex(20, 1<<31) },
+		`pages.idx: frame 0: name of a space of 2147483648 bytes`},
+	{"space that is not named", func(k *kit) { k.patchIndex(44, 9) },
+		`pages.idx: frame 0: space 9 of 1`},
+	{"huge count of runs", func(k *kit) { k.patchIndex(72, 1<<30) },
+		`pages.idx: frame 0: 1073741824 runs: not 1 to 1024`},
+	{"wrong totals", func(k *kit) { k.patchIndex(-8, 5) },
+		`pages.idx: frame 12: totals: is {Spaces:3 Frames:12 Stored:PAGES Raw:1480465}, must be {Spaces:3 Frames:12 Stored:PAGES Raw:5}`},
+	inFrames("odd name of a space", func(k *kit) { k.rename("process:0412") },
+		`frame 0: space "process:0412": not process:N, memory:N or description:N`),
+	inFrames("space of no process", func(k *kit) { k.rename("process:413") },
+		`frame 0: space "process:413": not in group.json`),
+	inFrames("space of no memory object", func(k *kit) { k.rename("memory:9") },
+		`frame 0: space "memory:9": not in group.json`),
+	inFrames("space of no description", func(k *kit) { k.rename("description:9") },
+		`frame 0: space "description:9": not in group.json`),
+	inFrames("unknown codec", func(k *kit) { k.frames[0].Codec = 9 },
+		`frame 0: unknown codec 9`),
+	inFrames("huge content", func(k *kit) { k.frames[0].Raw = 1 << 31 },
+		`frame 0: 2147483648 bytes of content: not 1 to 1048576`),
+	inFrames("no content", func(k *kit) { k.frames[0].Raw = 0 },
+		`frame 0: 0 bytes of content: not 1 to 1048576`),
+	inFrames("stored size of plain content", func(k *kit) { k.frame(CodecNone).Stored-- },
+		`frame 10: 8191 bytes stored: not the 8192 of the content`),
+	inFrames("grown by compression", func(k *kit) { f := k.frame(CodecZstd); f.Stored = f.Raw + 1 },
+		`frame 0: 176129 bytes stored: not less than the 176128 of the content`),
+	inFrames("stored zeroes", func(k *kit) { k.frame(CodecZero).Stored = 5 },
+		`frame 8: zeroes that are stored`),
+	inFrames("offset beyond the pages", func(k *kit) { k.frame(CodecNone).Offset = 1 << 40 },
+		`frame 10: offset 1099511627776, 8192 bytes: beyond the PAGES bytes of pages.bin`),
+	inFrames("negative offset", func(k *kit) { k.frame(CodecNone).Offset = -1 << 63 },
+		`frame 10: offset -9223372036854775808, 8192 bytes: beyond the PAGES bytes of pages.bin`),
+	inFrames("no runs", func(k *kit) { k.frames[0].Runs = nil },
+		`frame 0: 0 runs: not 1 to 1024`),
+	inFrames("run too long", func(k *kit) { k.frames[0].Runs[0].Length += PageSize },
+		`frame 0: run 22: start 0x53e000, length 0x1000: out of range`),
+	inFrames("run too short", func(k *kit) { k.frames[0].Runs[0].Length -= 1 },
+		`frame 0: runs are 1 bytes short of the content`),
+	inFrames("run wraps around", func(k *kit) { k.frames[0].Runs[0].Start = 1<<64 - PageSize },
+		`frame 0: run 0: start 0xfffffffffffff000, length 0x1000: out of range`),
+	inFrames("run outside mappings", func(k *kit) { k.frames[0].Runs[0].Start = 0x10000 },
+		`frame 0: run 0: 0x10000-0x11000: not inside a private mapping of the process`),
+	inFrames("run in a shared mapping", func(k *kit) { k.frames[0].Runs[0].Start = 0x700000 },
+		`frame 0: run 0: 0x700000-0x701000: not inside a private mapping of the process`),
+	inFrames("run in the vdso", func(k *kit) { k.frames[0].Runs[0].Start = 0x7ff0_0010_0000 },
+		`frame 0: run 0: 0x7ff000100000-0x7ff000101000: not inside a private mapping of the process`),
+	inFrames("run off its page", func(k *kit) { k.frames[0].Runs[0].Start++ },
+		`frame 0: run 0: 0x401001-0x402001: not on page boundaries`),
+	inFrames("run beyond the memory object", func(k *kit) { k.frameOf(MemorySpace(3)).Runs[0].Start = 0x4000 },
+		`frame 10: run 0: 0x4000-0x6000: not inside the memory object`),
+}
+
+var brokenFrames = []vector{
+	{"flipped byte in plain frame", func(k *kit) { k.flip(pagesFile, k.frame(CodecNone).Offset+5) },
+		`pages.bin: frame 10: damaged: CRC-32C is not the one in pages.idx`},
+	{"flipped byte in zstd frame", func(k *kit) { k.flip(pagesFile, k.frame(CodecZstd).Offset+500) },
+		`pages.bin: frame 0: damaged: CRC-32C is not the one in pages.idx`},
+	{"zstd frame is not zstd", func(k *kit) { k.flip(pagesFile, k.frame(CodecZstd).Offset) },
+		`pages.bin: frame 0: zstd: invalid input: magic number mismatch`},
+	{"wrong checksum", func(k *kit) { k.frame(CodecNone).CRC = 1; k.sealFrames() },
+		`pages.bin: frame 10: damaged: CRC-32C is not the one in pages.idx`},
+	{"zstd of more than was said", func(k *kit) { k.shrink(k.frame(CodecZstd)); k.sealFrames() },
+		`pages.bin: frame 0: zstd: decompressed size exceeds configured limit`},
+}
+
+// flip flips a bit of a file, behind the manifest's back.
+func (k *kit) flip(name string, at int64) {
+	text := k.read(name)
+	text[at] ^= 4
+	k.write(name, text)
+}
+
+// patchIndex puts a word into pages.idx; counted from its end if at is negative.
+func (k *kit) patchIndex(at int, word uint32) {
+	text := k.read(indexFile)
+	if at < 0 {
+		at += len(text)
+	}
+	binary.LittleEndian.PutUint32(text[at:], word)
+	k.seal(indexFile, text)
+}
+
+// rename has the frames of the process belong to another space.
+func (k *kit) rename(s Space) {
+	for i := range k.frames {
+		if k.frames[i].Space == ProcessSpace(412) {
+			k.frames[i].Space = s
+		}
+	}
+}
+
+func (k *kit) frameOf(s Space) *Frame {
+	for i := range k.frames {
+		if k.frames[i].Space == s {
+			return &k.frames[i]
+		}
+	}
+	k.t.Fatalf("no frame of %s", s)
+	return nil
+}
+
+// shrink takes a page off what a frame says it holds.
+func (k *kit) shrink(f *Frame) {
+	f.Raw -= PageSize
+	last := &f.Runs[len(f.Runs)-1]
+	last.Length -= PageSize
+	if last.Length == 0 {
+		f.Runs = f.Runs[:len(f.Runs)-1]
+	}
+}
