@@ -30,10 +30,9 @@ all: build/crak build/libcrak.so
 
 # Go knows best what is out of date; it does nothing where nothing is.
 build/libcrak.so: shim/crak.map force | build
-	CGO_ENABLED=1 CC=$(CC) $(GO) build $(GOFLAGS_BUILD) -buildmode=c-shared -o build/libcrak.so.new \
+	CGO_ENABLED=1 CC=$(CC) $(GO) build $(GOFLAGS_BUILD) -buildmode=c-shared -o $@ \
 		-ldflags "$(STAMP) '-extldflags=-Wl,--version-script=$(CURDIR)/$<'" ./shim
-	@rm -f build/libcrak.so.h build/libcrak.h build/libcrak.so.new.h
-	@mv build/libcrak.so.new $@
+	@rm -f build/libcrak.h
 
 build/interp: $(INTERP_C) $(INTERP_LD) $(wildcard restore/interp/*.h restore/interp/*/*.h) internal/abi/abi.h Makefile | build
 	$(CC) $(INTERP_FLAGS) -o $@ $(INTERP_C) $(INTERP_LINK)

@@ -22,6 +22,7 @@ type StatusInfo struct {
 
 	VmLck  uint64 // bytes
 	VmPin  uint64 // bytes
+	VmHWM  uint64 // bytes: the most VmRSS ever was
 	VmRSS  uint64 // bytes
 	VmSwap uint64 // bytes
 
@@ -132,6 +133,8 @@ func (s *StatusInfo) size(key string) *uint64 {
 		return &s.VmLck
 	case "VmPin":
 		return &s.VmPin
+	case "VmHWM":
+		return &s.VmHWM
 	case "VmRSS":
 		return &s.VmRSS
 	case "VmSwap":

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// Bench is one run of the benchmark.
+type Bench struct {
+	Report
+	crak    string
+	library string
+	dir     string // for images and files; on the disk of the checkout
+	rounds  int
+	mib     int // size of the big program
+}
+
+func main() {
+	quick := flag.Bool("quick", false, "fewer rounds and a program of 128 MiB")
+	only := flag.String("only", "", "only measurements with this text in their name: overhead, start, pause, write, read, small, size, rivals")
+	flag.Parse()
+	b, err := newBench(*quick)
+	if err == nil {
+		err = b.run(*only)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func newBench(quick bool) (*Bench, error) {
+	root, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	b := &Bench{
+		crak:    filepath.Join(root, "build/crak"),
+		library: filepath.Join(root, "build/libcrak.so"),
+		dir:     filepath.Join(root, "build/bench"),
+		rounds:  7,
+		mib:     1024,
+	}
+	if quick {
+		b.rounds, b.mib = 3, 128
+	}
+	if _, err := os.Stat(b.crak); err != nil {
+		return nil, fmt.Errorf("run it by `make bench`: %w", err)
+	}
+	if err := os.MkdirAll(b.dir, 0o755); err != nil {
+		return nil, err
+	}
+	return b, b.compile()
+}
+
+// compile makes the workloads.
+func (b *Bench) compile() error {
+	sources, err := filepath.Glob("scripts/bench/workloads/*.c")
+	if err != nil {
+		return err
+	}
+	for _, source := range sources {
+		out := b.workload(strings.TrimSuffix(filepath.Base(source), ".c"))
+		cmd := exec.Command("gcc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O2", "-pthread", "-o", out, source)
+		if text, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w\n%s", source, err, text)
+		}
+	}
+	return nil
+}
+
+func (b *Bench) workload(name string) string { return filepath.Join(b.dir, name) }
+
+// run makes the measurements in order. One that cannot be made is a row that says why, and
+// the others go on.
+func (b *Bench) run(only string) error {
+	for _, m := range []struct {
+		name string
+		run  func() error
+	}{
+		{"overhead", b.overhead},
+		{"overhead idle", b.idle},
+		{"start", b.start},
+		{"pause", b.pauses},
+		{"write", b.write},
+		{"read", b.restartBig},
+		{"small", b.restartSmall},
+		{"size", b.sizes},
+		{"rivals", b.rivals},
+	} {
+		if !strings.Contains(m.name, only) {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "bench: %s\n", m.name)
+		if err := m.run(); err != nil {
+			b.fault(m.name, err)
+		}
+	}
+	b.print(os.Stdout)
+	return b.save(filepath.Join(filepath.Dir(b.dir), "bench.json"))
+}

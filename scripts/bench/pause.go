@@ -1,0 +1,87 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"time"
+)
+
+// pauses measures the largest gap that a checkpoint makes in a program that reads the clock.
+func (b *Bench) pauses() error {
+	if err := b.pause("one thread", 1, 0, 2); err != nil {
+		return err
+	}
+	if err := b.pause("16 threads", 16, 0, 4); err != nil {
+		return err
+	}
+	fork, err := b.forkTime()
+	if err != nil {
+		return err
+	}
+	gap, err := b.gap(1, b.mib)
+	if err != nil {
+		return err
+	}
+	b.add(Row{What: fmt.Sprintf("pause: %d MiB of random pages", b.mib), Unit: "ms", Ours: gap, Against: "fork of the same", Reference: fork, Target: "+10 ms"},
+		gap < fork+10)
+	return nil
+}
+
+func (b *Bench) pause(what string, threads, mib int, target float64) error {
+	gap, err := b.gap(threads, mib)
+	if err != nil {
+		return err
+	}
+	b.add(Row{What: "pause: " + what, Unit: "ms", Ours: gap, Target: fmt.Sprintf("%.0f ms", target)}, gap < target)
+	return nil
+}
+
+// gap is the median over several checkpoints of the largest gap in one, in ms.
+func (b *Bench) gap(threads, mib int) (float64, error) {
+	s, err := b.launch([]string{"CRAK_COMPRESS=none"}, b.workload("gap"), strconv.Itoa(threads), strconv.Itoa(mib), "random")
+	if err != nil {
+		return 0, err
+	}
+	defer s.end()
+	var all []float64
+	for range b.rounds {
+		time.Sleep(100 * time.Millisecond)
+		offset := s.written()
+		c, err := s.checkpoint()
+		if err != nil {
+			return 0, err
+		}
+		time.Sleep(50 * time.Millisecond)
+		_ = os.RemoveAll(c.image)
+		all = append(all, largest(s.gaps(offset)))
+	}
+	return median(all), nil
+}
+
+// largest is in ms; the workload prints no gap under 0.1 ms.
+func largest(gaps [][2]float64, err error) float64 {
+	most := 0.1 * ms
+	for _, g := range gaps {
+		most = max(most, g[1])
+	}
+	return most / ms
+}
+
+// forkTime is how long fork takes in a program of b.mib MiB, in ms.
+func (b *Bench) forkTime() (float64, error) {
+	out, err := exec.Command(b.workload("gap"), "1", strconv.Itoa(b.mib), "random", strconv.Itoa(b.rounds)).Output()
+	if err != nil {
+		return 0, fmt.Errorf("fork: %w", err)
+	}
+	var all []float64
+	for line := range bytes.Lines(out) {
+		var ns float64
+		if n, _ := fmt.Sscanf(string(line), "fork %g", &ns); n == 1 {
+			all = append(all, ns/ms)
+		}
+	}
+	return median(all), nil
+}

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"crak.dev/crak/internal/proc"
+)
+
+// write times the writing of a big image against cp, on the same disk and both down to it.
+func (b *Bench) write() error {
+	s, err := b.launch([]string{"CRAK_COMPRESS=none"}, b.workload("gap"), "1", strconv.Itoa(b.mib), "random")
+	if err != nil {
+		return err
+	}
+	defer s.end()
+	source, target := filepath.Join(b.dir, "source"), filepath.Join(b.dir, "target")
+	defer os.Remove(source)
+	fill := exec.Command("dd", "if=/dev/urandom", "of="+source, "bs=1M", "count="+strconv.Itoa(b.mib), "status=none")
+	if _, err := elapsed(fill); err != nil {
+		return err
+	}
+	memory := 0.0
+	ours := func() (float64, error) {
+		c, err := s.checkpoint()
+		memory = max(memory, c.rss)
+		if err == nil {
+			err = os.RemoveAll(c.image)
+		}
+		return c.took.Seconds(), err
+	}
+	unsynced := 0.0
+	cp := func() (float64, error) {
+		defer os.Remove(target)
+		took, err := elapsed(exec.Command("cp", source, target))
+		if err != nil {
+			return 0, err
+		}
+		unsynced = took.Seconds()
+		sync, err := elapsed(exec.Command("sync", target))
+		return (took + sync).Seconds(), err
+	}
+	took, copied, err := turns(max(3, b.rounds/2), ours, cp)
+	if err != nil {
+		return err
+	}
+	what := fmt.Sprintf("writing %d MiB of random pages", b.mib)
+	b.add(Row{What: what, Unit: "s", Ours: took, Against: "cp, and sync of the copy", Reference: copied, Target: "1.3 ×"}, took < 1.3*copied)
+	b.add(Row{What: what, Unit: "s", Ours: took, Against: "cp, not yet on the disk", Reference: unsynced}, true)
+	b.add(Row{What: "writer's own memory", Unit: "MiB", Ours: memory, Target: "100 MiB"}, memory < 100)
+	return nil
+}
+
+// restartBig times the restart of a big program against reading its image into new memory.
+func (b *Bench) restartBig() error {
+	s, err := b.launch([]string{"CRAK_COMPRESS=none"}, b.workload("gap"), "1", strconv.Itoa(b.mib), "random")
+	if err != nil {
+		return err
+	}
+	defer s.end()
+	c, err := s.checkpoint()
+	if err != nil {
+		return err
+	}
+	s.kill()
+	files, err := imageFiles(c.image)
+	if err != nil {
+		return err
+	}
+	memory := 0.0
+	ours := func() (float64, error) {
+		took, rss, err := s.restart(c.image)
+		memory = max(memory, rss)
+		return took, err
+	}
+	took, read, err := turns(max(3, b.rounds/2), ours, func() (float64, error) {
+		v, err := numbersOf(exec.Command(b.workload("load"), files...))
+		if err != nil {
+			return 0, err
+		}
+		return v[0] / ms, nil
+	})
+	if err != nil {
+		return err
+	}
+	b.add(Row{What: fmt.Sprintf("restart of %d MiB", b.mib), Unit: "ms", Ours: took, Against: "cat of the image into new memory", Reference: read, Target: "1.3 ×"}, took < 1.3*read)
+	b.add(Row{What: "crak restart's own memory", Unit: "MiB", Ours: memory, Target: "100 MiB"}, memory < 100)
+	return nil
+}
+
+// restartSmall times the restart of a small program until it makes progress.
+func (b *Bench) restartSmall() error {
+	s, err := b.launch(nil, b.workload("gap"), "1", "0", "random")
+	if err != nil {
+		return err
+	}
+	defer s.end()
+	c, err := s.checkpoint()
+	if err != nil {
+		return err
+	}
+	s.kill()
+	took, started, err := turns(2*b.rounds, func() (float64, error) {
+		took, _, err := s.restart(c.image)
+		return took, err
+	}, func() (float64, error) {
+		took, err := elapsed(exec.Command("/bin/true"))
+		return took.Seconds() * 1000, err
+	})
+	if err != nil {
+		return err
+	}
+	b.add(Row{What: "restart of a small program", Unit: "ms", Ours: took, Against: "fork and exec of /bin/true", Reference: started, Target: "10 ms"}, took < 10)
+	return nil
+}
+
+// restart restarts the image of a gap workload, waits until it reads the clock again, and
+// kills it: ms from the start of crak to the first reading, and the most memory of crak in MiB.
+func (s *Subject) restart(image string) (took, rss float64, err error) {
+	offset := s.written()
+	var text bytes.Buffer
+	cmd := exec.Command(s.b.crak, "restart", image)
+	cmd.Stdout, cmd.Stderr = &text, &text
+	start := float64(monotonic())
+	if err := cmd.Start(); err != nil {
+		return 0, 0, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	defer func() {
+		_ = s.stop(cmd.Process)
+		<-ended
+	}()
+	for range 3000 {
+		gaps, err := s.gaps(offset)
+		if err != nil {
+			return 0, 0, err
+		}
+		for _, g := range gaps {
+			if g[0] > start {
+				status, err := proc.Read(cmd.Process.Pid, "status", proc.Status)
+				return (g[0] - start) / ms, float64(status.VmHWM) / (1 << 20), err
+			}
+		}
+		select {
+		case err := <-ended:
+			ended <- err
+			return 0, 0, fmt.Errorf("crak restart: %v: %s", err, text.Bytes())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return 0, 0, errors.New("crak restart: waited half a minute for the program")
+}
+
+// stop ends a restarted program: crak passes the signal on and ends with it.
+func (s *Subject) stop(crak *os.Process) error { return crak.Signal(os.Interrupt) }
+
+// sizes looks at images with compression on.
+func (b *Bench) sizes() error {
+	half, err := b.imageSize(b.workload("gap"), "1", strconv.Itoa(b.mib), "half")
+	if err != nil {
+		return err
+	}
+	target := 0.51 * float64(b.mib)
+	b.add(Row{What: fmt.Sprintf("image of %d MiB, half of it zero", b.mib), Unit: "MiB", Ours: half, Against: "memory", Reference: float64(b.mib), Target: fmt.Sprintf("%.0f MiB", target)}, half < target)
+	python, err := b.imageSize("/usr/bin/python3", "-c", "import time; print('READY', flush=True); time.sleep(600)")
+	if err != nil {
+		return err
+	}
+	b.add(Row{What: "image of python3, idle", Unit: "MiB", Ours: python, Target: "4 MB"}, python < 4e6/(1<<20))
+	return nil
+}
+
+// imageSize is the size of an image of the program in MiB.
+func (b *Bench) imageSize(name string, args ...string) (float64, error) {
+	s, err := b.launch(nil, name, args...)
+	if err != nil {
+		return 0, err
+	}
+	defer s.end()
+	c, err := s.checkpoint()
+	if err != nil {
+		return 0, err
+	}
+	n, err := size(c.image)
+	return n / (1 << 20), err
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"crak.dev/crak/internal/proc"
+)
+
+// Subject is a program under the library whose output goes to a file.
+type Subject struct {
+	b      *Bench
+	cmd    *exec.Cmd
+	dir    string // of its images
+	output string
+}
+
+// launch starts the program and waits until it prints READY. env is added to its environment.
+func (b *Bench) launch(env []string, name string, args ...string) (*Subject, error) {
+	dir, err := os.MkdirTemp(b.dir, "subject-")
+	if err != nil {
+		return nil, err
+	}
+	s := &Subject{b: b, cmd: exec.Command(name, args...), dir: dir, output: filepath.Join(dir, "output")}
+	out, err := os.Create(s.output)
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close()
+	s.cmd.Stdout, s.cmd.Stderr = out, out
+	s.cmd.Env = b.environment(dir, env...)
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	if err := s.await(func(text []byte) bool { return bytes.Contains(text, []byte("READY\n")) }); err != nil {
+		s.end()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Subject) pid() int { return s.cmd.Process.Pid }
+
+// kill ends the program.
+func (s *Subject) kill() {
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+}
+
+// end ends the program and removes what it left.
+func (s *Subject) end() {
+	s.kill()
+	_ = os.RemoveAll(s.dir)
+}
+
+// await waits until the output is as wanted, a minute at most.
+func (s *Subject) await(done func([]byte) bool) error {
+	for range 6000 {
+		text, err := os.ReadFile(s.output)
+		if err != nil {
+			return err
+		}
+		if done(text) {
+			return nil
+		}
+		if status, err := proc.Read(s.pid(), "status", proc.Status); err != nil || status.State == 'Z' {
+			return fmt.Errorf("%s: ended: %s", s.cmd.Args[0], text)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return fmt.Errorf("%s: waited a minute for its output", s.cmd.Args[0])
+}
+
+// Checkpoint is what one `crak checkpoint` gave.
+type Checkpoint struct {
+	image string
+	took  time.Duration
+	rss   float64 // the most memory that crak had, MiB
+}
+
+func (s *Subject) checkpoint(args ...string) (c Checkpoint, err error) {
+	var stdout, stderr bytes.Buffer
+	cmd := exec.Command(s.b.crak, append(append([]string{"checkpoint"}, args...), strconv.Itoa(s.pid()))...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.Env = without(s.cmd.Env, "LD_PRELOAD=")
+	start := time.Now()
+	if err := cmd.Run(); err != nil {
+		return c, fmt.Errorf("crak checkpoint: %w: %s", err, stderr.Bytes())
+	}
+	c.took = time.Since(start)
+	c.image = strings.TrimSpace(stdout.String())
+	c.rss = float64(cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / 1024
+	return c, nil
+}
+
+// gaps are the lines "NOW GAP" of the gap workload from an offset of its output on.
+func (s *Subject) gaps(offset int64) (lines [][2]float64, err error) {
+	f, err := os.Open(s.output)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if _, err := f.Seek(offset, 0); err != nil {
+		return nil, err
+	}
+	for r := bufio.NewScanner(f); r.Scan(); {
+		var line [2]float64
+		if n, _ := fmt.Sscan(r.Text(), &line[0], &line[1]); n == 2 {
+			lines = append(lines, line)
+		}
+	}
+	return lines, nil
+}
+
+func (s *Subject) written() int64 {
+	info, err := os.Stat(s.output)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// size is how many bytes the files of an image have.
+func size(image string) (total float64, err error) {
+	files, err := imageFiles(image)
+	for _, file := range files {
+		info, err := os.Stat(file)
+		if err != nil {
+			return 0, err
+		}
+		total += float64(info.Size())
+	}
+	return total, err
+}
+
+// imageFiles lists the files of an image.
+func imageFiles(image string) (files []string, err error) {
+	image, err = filepath.EvalSymlinks(image)
+	if err != nil {
+		return nil, err
+	}
+	err = filepath.WalkDir(image, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			files = append(files, path)
+		}
+		return err
+	})
+	return files, err
+}
+
+func without(env []string, prefix string) []string {
+	var kept []string
+	for _, v := range env {
+		if !strings.HasPrefix(v, prefix) {
+			kept = append(kept, v)
+		}
+	}
+	return kept
+}
