@@ -11,14 +11,15 @@ import (
 )
 
 // SavePrivate streams the private memory that Capture planned. It is read from process pid: the
-// member's twin, or the member itself where it stays frozen.
-func (m *Member) SavePrivate(w *image.Writer, pid int) error {
-	return m.save(w.Put, m.plan.twin, pid)
+// member's twin, or the member itself where it stays frozen. put is a Writer's Put or PutSync.
+func (m *Member) SavePrivate(put Put, pid int) error {
+	return m.save(put, m.plan.twin, pid)
 }
 
-type put func(image.Space, []image.Run, func([]byte, []image.Run) error) error
+// Put is how a Writer takes pages.
+type Put func(image.Space, []image.Run, func([]byte, []image.Run) error) error
 
-func (m *Member) save(put put, areas []area, pid int) error {
+func (m *Member) save(put Put, areas []area, pid int) error {
 	if len(areas) == 0 {
 		return nil
 	}

@@ -57,10 +57,10 @@ EXPORT int crak_checkpoint(void)
 {
 	unsigned restarts = resident.restarts;
 	unsigned writers = load(&resident.writers);
-	int pid = spawn_writer();
+	int error = spawn_writer();
 
-	if (pid < 0)
-		return pid;
+	if (error)
+		return error;
 	while (load(&resident.writers) == writers)
 		futex_wait(&resident.writers, writers, 0);
 	if (resident.restarts != restarts)

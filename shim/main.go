@@ -1,3 +1,4 @@
+// Command shim is libcrak.so: preloaded into a program it is the resident, in C; executed, it is the writer.
 package main
 
 /*
@@ -9,11 +10,33 @@ import "C"
 import (
 	"fmt"
 	"os"
+	"strconv"
+
+	"crak.dev/crak/coord"
 )
 
+const usage = "usage: LD_PRELOAD=libcrak.so PROGRAM; kill -USR2 PID; crak restart IMAGE"
+
+// crakWriter is the main function of libcrak.so run as a program: `libcrak.so checkpoint PID`. The
+// resident runs it so, and reads its exit status; what happened is in the log.
+//
 //export crakWriter
 func crakWriter(argc C.int, argv **C.char) C.int {
-	fmt.Println("writer", os.Args)
+	if len(os.Args) != 3 || os.Args[1] != "checkpoint" {
+		fmt.Fprintln(os.Stderr, usage)
+		return 2
+	}
+	pid, err := strconv.Atoi(os.Args[2])
+	if err != nil || pid <= 0 {
+		fmt.Fprintln(os.Stderr, usage)
+		return 2
+	}
+	result, err := coord.Checkpoint(coord.Options{Pid: pid})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "crak:", err)
+		return 1
+	}
+	fmt.Println(result.Path)
 	return 0
 }
 

@@ -56,8 +56,8 @@ struct resident {
 	unsigned restarts;
 
 	int twin;   /* PID of the living twin, or 0 */
-	int writer; /* PID of the living writer that we started, or 0 */
-	int writer_status; /* of the last writer, as wait4 gave it */
+	int writer; /* PID of the living nurse of the writer that we started, or 0 */
+	int writer_status; /* of the last nurse, as wait4 gave it: 0 if its writer succeeded */
 	unsigned writers; /* futex: how many writers have been reaped */
 
 	int holds;

@@ -1,4 +1,14 @@
-/* Starting the writer: this very file, executed, as a child that the program cannot see. */
+/*
+ * Starting the writer: this very file, executed.
+ *
+ *	program --clone--> nurse --vfork, execve--> writer
+ *
+ * A child that executes a file gets SIGCHLD as its exit signal (de_thread in
+ * the kernel's fs/exec.c), whatever it was made with, and would show in the
+ * program's waitpid(-1). So the writer is the child of a nurse, which shares the
+ * program's memory, executes nothing, waits for the writer and dies with
+ * the freeze signal as its exit signal; the handler reaps it.
+ */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -7,26 +17,42 @@
 
 #include "resident.h"
 
-struct writer_arguments {
-	char pid[12];
-	char *argv[4];
-	char *envp[1];
-};
+/* One writer at a time: resident.writer guards these. */
+static char nurse_stack[4096] __attribute__((aligned(16)));
+static char writer_stack[2048] __attribute__((aligned(16)));
+static char pid_argument[12];
 
-/* In the child, which shares our memory until execve: nothing but system calls on its own
- * descriptor table. Signals stay blocked; the writer's entry unblocks them. */
-static int become_writer(void *arguments)
+/* Shares the program's memory until execve: nothing but system calls. Signals stay
+ * blocked; the writer's entry unblocks them. */
+static int become_writer(void *unused)
 {
-	struct writer_arguments *a = arguments;
-	int null;
+	char *argv[] = { "crak-writer", "checkpoint", pid_argument, NULL };
+	char *envp[] = { NULL };
 
+	(void)unused;
+	SYSCALL_0(SYS_setsid); /* the terminal's ^C is for the program, not for its image */
+	SYSCALL_3(SYS_execve, resident.library, argv, envp);
+	return 127;
+}
+
+/* Has a descriptor table of its own, from which the program's descriptors are gone. */
+static int nurse(void *unused)
+{
+	int null, status = 0;
+	long pid;
+
+	(void)unused;
 	SYSCALL_3(SYS_close_range, 0, ~0u, 0);
 	null = SYSCALL_4(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR, 0);
 	SYSCALL_1(SYS_dup, null);
 	SYSCALL_1(SYS_dup, null);
-	SYSCALL_0(SYS_setsid); /* the terminal's ^C is for the program, not for its image */
-	SYSCALL_3(SYS_execve, resident.library, a->argv, a->envp);
-	return 127;
+	pid = crak_clone_vm(CLONE_VM | CLONE_VFORK | SIGCHLD, writer_stack + sizeof(writer_stack), become_writer,
+			    NULL);
+	if (pid < 0)
+		return 126;
+	while (SYSCALL_4(SYS_wait4, pid, &status, __WALL, NULL) == -EINTR)
+		;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 125;
 }
 
 static void decimal(char *text, int number)
@@ -41,11 +67,9 @@ static void decimal(char *text, int number)
 	*text = 0;
 }
 
-/* PID of the writer, or -errno. -EBUSY while an earlier one is at work. */
+/* 0, or -errno: -EBUSY while an earlier writer is at work. */
 int spawn_writer(void)
 {
-	static char stack[4096] __attribute__((aligned(16)));
-	struct writer_arguments arguments;
 	int none = 0;
 	long pid;
 
@@ -53,23 +77,20 @@ int spawn_writer(void)
 		return -ENOENT;
 	if (!__atomic_compare_exchange_n(&resident.writer, &none, -1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 		return -EBUSY;
-	decimal(arguments.pid, SYSCALL_0(SYS_getpid));
-	arguments.argv[0] = "crak-writer";
-	arguments.argv[1] = "checkpoint";
-	arguments.argv[2] = arguments.pid;
-	arguments.argv[3] = NULL;
-	arguments.envp[0] = NULL;
-	pid = crak_clone_vm(CLONE_VM | CLONE_VFORK | ABI_FREEZE_SIGNAL, stack + sizeof(stack), become_writer,
-			    &arguments);
+	decimal(pid_argument, SYSCALL_0(SYS_getpid));
+	/* Its exit signal waits until the handler is done: it is blocked here. */
+	pid = crak_clone_vm(CLONE_VM | ABI_FREEZE_SIGNAL, nurse_stack + sizeof(nurse_stack), nurse, NULL);
 	store(&resident.writer, pid > 0 ? pid : 0);
-	return pid;
+	return pid > 0 ? 0 : pid;
 }
 
-/* A child died with the freeze signal as its exit signal: our twin, or our writer. */
+/* A child died with the freeze signal as its exit signal: our twin, or the nurse. */
 void spawn_reap(int pid)
 {
 	int status;
 
+	while (load(&resident.writer) == -1) /* another thread is between clone and store */
+		SYSCALL_0(SYS_sched_yield);
 	if (pid <= 0 || (pid != load(&resident.twin) && pid != load(&resident.writer)))
 		return;
 	if (SYSCALL_4(SYS_wait4, pid, &status, WNOHANG | __WALL, NULL) != pid)

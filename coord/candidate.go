@@ -1,0 +1,129 @@
+package coord
+
+import (
+	"debug/elf"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/proc"
+)
+
+// candidate finds what keeps a process from being frozen at all. The freeze signal kills a process that
+// does not expect it: whoever passes this is either resident or has glibc's handler, which ignores it.
+func candidate(pid int) (obstacle.List, error) {
+	status, err := proc.Read(pid, "status", proc.Status)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("pid %d: no such process", pid)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pid %d: %w", pid, err)
+	}
+	if status.Tgid != pid {
+		return nil, fmt.Errorf("pid %d: a thread of process %d", pid, status.Tgid)
+	}
+	var list obstacle.List
+	refuse := func(what, why, do string) {
+		list = append(list, obstacle.Obstacle{Pid: pid, What: what, Why: why, Do: do})
+	}
+	if err := unix.Kill(pid, 0); errors.Is(err, unix.EPERM) {
+		refuse(fmt.Sprintf("process of user %d", status.Uid[0]), "it may be checkpointed by that user and by root", "")
+		return list, nil
+	}
+	switch {
+	case status.State == 'Z' && !hasLiveThread(pid):
+		refuse("zombie", "it has ended already", "")
+	case status.TracerPid != 0:
+		refuse(fmt.Sprintf("traced by pid %d", status.TracerPid), "its stops are the tracer's", "detach the debugger or strace first")
+	case status.State == 'T':
+		refuse("stopped", "it cannot take part in its own checkpoint", "let it go on with kill -CONT")
+	case status.SigCgt&(1<<(abi.FreezeSignal-1)) == 0 || !hasLibrary(pid):
+		what, do := whyNotResident(pid)
+		refuse(what, "libcrak.so is not in it", do)
+	case outOfDescriptors(pid):
+		refuse("out of descriptors", "the checkpoint needs one", "raise the limit with prlimit --nofile, or ulimit -n")
+	}
+	return list, nil
+}
+
+// hasLibrary looks for libcrak.so among the mappings. A process that may not be dumped does not show them:
+// then the handler of the freeze signal has to do.
+func hasLibrary(pid int) bool {
+	mappings, err := proc.Read(pid, "maps", proc.Maps)
+	if err != nil {
+		return true
+	}
+	for _, m := range mappings {
+		if strings.Contains(m.Path[strings.LastIndexByte(m.Path, '/')+1:], "libcrak") {
+			return true
+		}
+	}
+	return false
+}
+
+func hasLiveThread(pid int) bool {
+	_, err := liveThread(pid)
+	return err == nil
+}
+
+// liveThread is a thread that can take a signal: the thread group leader, unless it has exited before the others.
+func liveThread(pid int) (int, error) {
+	tasks, err := proc.Tasks(pid)
+	if err != nil {
+		return 0, fmt.Errorf("pid %d: %w", pid, err)
+	}
+	for _, tid := range tasks {
+		s, err := proc.Read(pid, fmt.Sprintf("task/%d/stat", tid), proc.Stat)
+		if err == nil && s.State != 'Z' && s.State != 'X' {
+			return tid, nil
+		}
+	}
+	return 0, fmt.Errorf("pid %d: no live thread", pid)
+}
+
+func outOfDescriptors(pid int) bool {
+	var limit unix.Rlimit
+	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &limit); err != nil {
+		return false
+	}
+	fds, err := proc.Fds(pid)
+	return err == nil && uint64(len(fds)) >= limit.Cur
+}
+
+// whyNotResident explains what kind of program it is that the library is not in, and what to do.
+func whyNotResident(pid int) (what, do string) {
+	return Preloadable(proc.Path(pid, "exe"))
+}
+
+// Preloadable tells what keeps the loader from preloading libcrak.so into a program, and what to do; where
+// nothing does, that it must be started with the library.
+func Preloadable(path string) (what, do string) {
+	f, err := elf.Open(path)
+	if err != nil {
+		return "no resident", "start the program with crak run, or with LD_PRELOAD=libcrak.so"
+	}
+	defer f.Close()
+	switch {
+	case f.Class != elf.ELFCLASS64:
+		return "32-bit program", "use a 64-bit build of it"
+	case f.Machine != elf.EM_X86_64:
+		return fmt.Sprintf("program for another processor, %s", f.Machine), "use a build for this one"
+	case f.Section(".interp") == nil && !hasInterpreter(f):
+		return "statically linked program", "use a dynamically linked build of it"
+	}
+	return "no resident", "start the program with crak run, or with LD_PRELOAD=libcrak.so"
+}
+
+func hasInterpreter(f *elf.File) bool {
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			return true
+		}
+	}
+	return false
+}

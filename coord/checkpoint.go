@@ -1,0 +1,300 @@
+package coord
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/dump"
+	"crak.dev/crak/fd"
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/internal/resident"
+)
+
+// How long to wait for a program, at most.
+const (
+	patienceAnswer = 5 * time.Second  // to take up a signal
+	patienceHold   = 60 * time.Second // to leave a section between crak_hold and crak_release
+	patienceFreeze = 30 * time.Second // to park its threads; the resident gives up before
+)
+
+// Options of a checkpoint. What is not set is as the program was started: CRAK_DIR and its kin.
+type Options struct {
+	Pid           int
+	Output        string // path of the image; default: CRAK_DIR/<program>.<pid>/<sequence>
+	Kill          bool   // end the program; it does not run on after the instant of the image
+	SelfContained bool
+	Compress      string              // "zstd", "none" or ""
+	Progress      func(*image.Writer) // told of the writer as soon as there is one
+}
+
+// Result is a committed image.
+type Result struct {
+	Path  string
+	Pause time.Duration // how long the program stood still
+}
+
+// checkpoint is one run of Checkpoint.
+type checkpoint struct {
+	Options
+	settings map[string]string
+	listener *resident.Listener
+	conn     *resident.Conn
+	member   *dump.Member
+	table    fd.Table
+	writer   *image.Writer
+	begun    time.Time
+	frozen   time.Time
+	pause    time.Duration
+
+	xfeatures uint64 // of the signal frames
+	xsaveSize uint32
+}
+
+// Checkpoint writes an image of a running program and lets it go on, or ends it. On any failure the program
+// runs on as if nothing had been asked, and nothing is left of the image. Obstacles come as an obstacle.List.
+// The outcome is noted in the program's log.
+func Checkpoint(o Options) (*Result, error) {
+	list, err := candidate(o.Pid)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) > 0 {
+		return nil, list
+	}
+	release, err := lock(o.Pid)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	c := &checkpoint{Options: o, begun: time.Now()}
+	if err := c.query(); err != nil {
+		return nil, err
+	}
+	defer c.listener.Close()
+	result, err := c.run()
+	c.log(result, err)
+	return result, err
+}
+
+// query learns who is there and how it was started, without stopping it.
+func (c *checkpoint) query() error {
+	var err error
+	if c.listener, err = resident.Listen(); err != nil {
+		return err
+	}
+	conn, err := c.order(abi.OrderQuery, patienceAnswer)
+	if err != nil {
+		c.listener.Close()
+		return err
+	}
+	conn.Close()
+	c.settings = conn.Settings
+	return nil
+}
+
+func (c *checkpoint) order(order int32, patience time.Duration) (*resident.Conn, error) {
+	tid, err := liveThread(c.Pid)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.listener.Order(c.Pid, tid, order); err != nil {
+		return nil, err
+	}
+	return c.listener.Accept(c.Pid, patience)
+}
+
+func (c *checkpoint) run() (*Result, error) {
+	if err := c.create(); err != nil {
+		return nil, err
+	}
+	defer c.writer.Abort()
+	if err := c.freeze(); err != nil {
+		return nil, err
+	}
+	defer c.conn.Close() // everyone goes on, the twin goes away
+	process, err := c.member.Capture()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.table.Obstacles.Err(); err != nil {
+		return nil, err
+	}
+	c.xfeatures, c.xsaveSize = extendedState(c.Pid, process)
+	if err := c.save(); err != nil {
+		return nil, err
+	}
+	manifest, err := c.manifest(process)
+	if err != nil {
+		return nil, err
+	}
+	group := &image.Group{
+		Root:         process.Pid,
+		Processes:    []image.Process{*process},
+		Descriptions: c.table.Descriptions,
+		Memory:       c.table.Memory,
+	}
+	path, err := c.writer.Commit(*manifest, group)
+	if err != nil {
+		return nil, err
+	}
+	if c.Kill {
+		if err := c.kill(); err != nil {
+			return nil, err
+		}
+	}
+	return &Result{Path: path, Pause: c.pause}, nil
+}
+
+// create begins the image where the user wants it.
+func (c *checkpoint) create() error {
+	stat, err := proc.Read(c.Pid, "stat", proc.Stat)
+	if err != nil {
+		return fmt.Errorf("pid %d: %w", c.Pid, err)
+	}
+	status, err := proc.Read(c.Pid, "status", proc.Status)
+	if err != nil {
+		return fmt.Errorf("pid %d: %w", c.Pid, err)
+	}
+	pid := c.Pid
+	if n := len(status.NSpid); n > 0 {
+		pid = status.NSpid[n-1]
+	}
+	compress, err := c.compress()
+	if err != nil {
+		return err
+	}
+	c.writer, err = image.Create(c.directory(), image.Options{
+		Program:  stat.Comm,
+		Pid:      image.Pid(pid),
+		Output:   c.Output,
+		Compress: compress,
+	})
+	if err == nil && c.Progress != nil {
+		c.Progress(c.writer)
+	}
+	return err
+}
+
+func (c *checkpoint) compress() (bool, error) {
+	choice := c.Compress
+	if choice == "" {
+		choice = c.settings["CRAK_COMPRESS"]
+	}
+	switch choice {
+	case "", "zstd":
+		return true, nil
+	case "none":
+		return false, nil
+	}
+	return false, fmt.Errorf("compression %q: neither zstd nor none", choice)
+}
+
+// directory is CRAK_DIR, relative to where the program was started, which is also its default.
+func (c *checkpoint) directory() string {
+	return c.fromStart(c.settings["CRAK_DIR"])
+}
+
+func (c *checkpoint) fromStart(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(c.settings["CRAK_START_DIR"], path)
+}
+
+// freeze stops every thread of the program.
+func (c *checkpoint) freeze() error {
+	var err error
+	if c.conn, err = c.order(abi.OrderFreeze, patienceHold); err != nil {
+		return err
+	}
+	c.frozen = time.Now()
+	threads, err := c.conn.Frozen(patienceFreeze)
+	if err != nil {
+		c.conn.Close()
+		return explain(err)
+	}
+	c.member = &dump.Member{
+		Pid:           c.Pid,
+		Conn:          c.conn,
+		Threads:       threads,
+		Table:         &c.table,
+		SelfContained: c.SelfContained || c.settings["CRAK_SELF_CONTAINED"] == "1",
+	}
+	return c.allowReading()
+}
+
+// allowReading tells Yama, where it restricts ptrace to ancestors, that we may read the program.
+func (c *checkpoint) allowReading() error {
+	scope, err := os.ReadFile("/proc/sys/kernel/yama/ptrace_scope")
+	if err != nil || len(scope) == 0 || scope[0] == '0' {
+		return nil
+	}
+	_, err = c.conn.Calls([]abi.Call{{Number: unix.SYS_PRCTL, Args: [6]uint64{unix.PR_SET_PTRACER, uint64(os.Getpid())}}}, nil)
+	return err
+}
+
+// save writes the content: what a twin cannot hold still first, the rest from the twin, while the program
+// runs, or from the program itself where there is no twin.
+func (c *checkpoint) save() error {
+	if err := c.member.SaveFrozen(c.writer); err != nil {
+		return err
+	}
+	if err := dump.SaveContents(c.writer, &c.table); err != nil {
+		return err
+	}
+	if c.Kill {
+		return c.member.SavePrivate(c.writer.Put, c.Pid)
+	}
+	twin, err := c.conn.Snapshot()
+	if err != nil { // refused (EAGAIN, ENOMEM): the pause is longer, that is all
+		if err := c.member.SavePrivate(c.writer.PutSync, c.Pid); err != nil {
+			return err
+		}
+		return c.resume()
+	}
+	if err := c.resume(); err != nil {
+		return err
+	}
+	if twin, err = twinPid(c.Pid, int(c.conn.Hello.Pid), twin); err != nil {
+		return err
+	}
+	return c.member.SavePrivate(c.writer.Put, twin)
+}
+
+func (c *checkpoint) resume() error {
+	c.pause = time.Since(c.frozen)
+	return c.conn.Resume()
+}
+
+// kill ends the frozen program, whose image is committed.
+func (c *checkpoint) kill() error {
+	if err := unix.Kill(c.Pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("pid %d: kill: %w", c.Pid, err)
+	}
+	return nil
+}
+
+// twinPid is the PID of a twin in our own PID namespace, given that in the program's.
+func twinPid(pid, inside, twin int) (int, error) {
+	if pid == inside {
+		return twin, nil
+	}
+	pids, err := proc.Pids()
+	if err != nil {
+		return 0, err
+	}
+	for _, candidate := range pids {
+		s, err := proc.Read(candidate, "status", proc.Status)
+		if err == nil && s.PPid == pid && len(s.NSpid) > 0 && s.NSpid[len(s.NSpid)-1] == twin {
+			return candidate, nil
+		}
+	}
+	return 0, fmt.Errorf("pid %d: its twin, %d in its PID namespace, is not to be found", pid, twin)
+}

@@ -1,0 +1,46 @@
+package coord
+
+import (
+	"encoding/binary"
+	"os"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/proc"
+)
+
+// Where a signal frame of amd64 says what it holds (arch/x86/include/uapi/asm/sigcontext.h): uc_mcontext.fpstate,
+// and in the software-reserved bytes of that, struct _fpx_sw_bytes.
+const (
+	fpstatePointer = 224
+	swReserved     = 464
+	swMagic        = 0x46505853
+)
+
+// extendedState reads which FPU and vector states the signal frames of the image hold, and in how many bytes.
+// Preconditions: the process is frozen.
+func extendedState(pid int, process *image.Process) (features uint64, size uint32) {
+	mem, err := os.Open(proc.Path(pid, "mem"))
+	if err != nil {
+		return 0, 0
+	}
+	defer mem.Close()
+	for _, t := range process.Threads {
+		if t.Parked.Frame == 0 {
+			continue
+		}
+		var pointer [8]byte
+		var bytes [24]byte
+		if _, err := mem.ReadAt(pointer[:], int64(t.Parked.Frame)+fpstatePointer); err != nil {
+			return 0, 0
+		}
+		state := binary.LittleEndian.Uint64(pointer[:])
+		if _, err := mem.ReadAt(bytes[:], int64(state)+swReserved); err != nil {
+			return 0, 0
+		}
+		if binary.LittleEndian.Uint32(bytes[:]) != swMagic {
+			return 0, 0
+		}
+		return binary.LittleEndian.Uint64(bytes[8:]), binary.LittleEndian.Uint32(bytes[16:])
+	}
+	return 0, 0
+}

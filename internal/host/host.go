@@ -1,0 +1,91 @@
+// Package host says what machine this is, as far as a restart depends on it: the image records
+// it, a restart compares.
+package host
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/proc"
+)
+
+// Read describes this machine. XFeatures and XSaveSize stay 0: they are read from a signal frame.
+func Read() (image.Host, error) {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return image.Host{}, fmt.Errorf("uname: %w", err)
+	}
+	h := image.Host{
+		Kernel:   unix.ByteSliceToString(u.Release[:]),
+		Machine:  unix.ByteSliceToString(u.Machine[:]),
+		Hostname: unix.ByteSliceToString(u.Nodename[:]),
+	}
+	f, err := os.Open("/proc/cpuinfo")
+	if err != nil {
+		return image.Host{}, err
+	}
+	defer f.Close()
+	if h.CPUFeatures, err = cpuFeatures(f); err != nil {
+		return image.Host{}, fmt.Errorf("/proc/cpuinfo: %w", err)
+	}
+	h.VDSOSum, err = VDSOSum(os.Getpid())
+	return h, err
+}
+
+// cpuFeatures reads the flags of the first processor, sorted.
+func cpuFeatures(r io.Reader) ([]string, error) {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 1<<16)
+	for lines.Scan() {
+		name, value, _ := strings.Cut(lines.Text(), ":")
+		if name = strings.TrimSpace(name); name == "flags" || name == "Features" {
+			features := strings.Fields(value)
+			slices.Sort(features)
+			return features, nil
+		}
+	}
+	return nil, lines.Err()
+}
+
+// VDSOSum is the SHA-256 of the vDSO that the kernel maps into process pid; "" where it has none.
+func VDSOSum(pid int) (string, error) {
+	mappings, err := proc.Read(pid, "maps", proc.Maps)
+	if err != nil {
+		return "", err
+	}
+	i := slices.IndexFunc(mappings, func(m proc.Mapping) bool { return m.Path == "[vdso]" })
+	if i < 0 {
+		return "", nil
+	}
+	mem, err := os.Open(proc.Path(pid, "mem"))
+	if err != nil {
+		return "", err
+	}
+	defer mem.Close()
+	code := make([]byte, mappings[i].Size())
+	if _, err := mem.ReadAt(code, int64(mappings[i].Start)); err != nil {
+		return "", fmt.Errorf("vdso: %w", err)
+	}
+	sum := sha256.Sum256(code)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// Missing lists the features of want that have lacks, in order.
+func Missing(want, have image.Host) []string {
+	var missing []string
+	for _, feature := range want.CPUFeatures {
+		if !slices.Contains(have.CPUFeatures, feature) {
+			missing = append(missing, feature)
+		}
+	}
+	return missing
+}
