@@ -86,7 +86,7 @@ var errNoImage = errors.New("neither an image nor a directory with images")
 
 // openDir opens the image's directory, and goes down into it from the program's.
 func (i *Image) openDir() (err error) {
-	if i.dir, err = openDir(unix.AT_FDCWD, i.Path, 0); err != nil {
+	if i.dir, err = openDir(nil, i.Path, 0); err != nil {
 		return err
 	}
 	if err = ownedByUs(i.dir, true); err != nil {
@@ -104,7 +104,7 @@ func (i *Image) openDir() (err error) {
 		return errNoImage
 	}
 	i.Path = filepath.Join(i.Path, name)
-	inner, err := openDir(int(i.dir.Fd()), name, unix.O_NOFOLLOW)
+	inner, err := openDir(i.dir, name, unix.O_NOFOLLOW)
 	if err != nil {
 		return err
 	}

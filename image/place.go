@@ -53,7 +53,7 @@ func (p *place) final() string { return filepath.Join(p.path, p.name) }
 
 // newPlace makes <dir>/<program>/.<sequence>.partial.
 func newPlace(dir, program string) (*place, error) {
-	base, err := openDir(unix.AT_FDCWD, dir, 0)
+	base, err := openDir(nil, dir, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func newPlace(dir, program string) (*place, error) {
 	case err != unix.EEXIST:
 		return nil, &fs.PathError{Op: "mkdir", Path: p.path, Err: err}
 	}
-	p.parent, err = openDir(int(base.Fd()), program, unix.O_NOFOLLOW)
+	p.parent, err = openDir(base, program, unix.O_NOFOLLOW)
 	if err == nil {
 		err = ownedByUs(p.parent, true)
 	}
@@ -85,7 +85,7 @@ func newPlaceAt(output string) (*place, error) {
 	p := &place{path: filepath.Dir(output), name: filepath.Base(output)}
 	p.hidden = "." + p.name + partialSuffix
 	var err error
-	if p.parent, err = openDir(unix.AT_FDCWD, p.path, 0); err != nil {
+	if p.parent, err = openDir(nil, p.path, 0); err != nil {
 		return nil, err
 	}
 	var st unix.Stat_t
@@ -154,7 +154,7 @@ func (p *place) makeHidden() error {
 	if err := unix.Mkdirat(at, p.hidden, 0o700); err != nil {
 		return err
 	}
-	dir, err := openDir(at, p.hidden, unix.O_NOFOLLOW)
+	dir, err := openDir(p.parent, p.hidden, unix.O_NOFOLLOW)
 	if err == nil {
 		err = ownedByUs(dir, false)
 	}
@@ -198,7 +198,7 @@ func (p *place) remove() {
 
 // sweep removes a hidden directory whose writer is gone: nobody holds its lock.
 func sweep(parent *os.File, name string) {
-	dir, err := openDir(int(parent.Fd()), name, unix.O_NOFOLLOW)
+	dir, err := openDir(parent, name, unix.O_NOFOLLOW)
 	if err != nil {
 		return
 	}
@@ -216,8 +216,13 @@ func removeTree(parent *os.File, name string, dir *os.File) {
 	unix.Unlinkat(int(parent.Fd()), name, unix.AT_REMOVEDIR)
 }
 
-func openDir(at int, path string, flags int) (*os.File, error) {
-	fd, err := unix.Openat(at, path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC|flags, 0)
+// openDir opens a directory in another one, or at a path if that is nil.
+func openDir(in *os.File, name string, flags int) (*os.File, error) {
+	at, path := unix.AT_FDCWD, name
+	if in != nil {
+		at, path = int(in.Fd()), filepath.Join(in.Name(), name)
+	}
+	fd, err := unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC|flags, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open directory", Path: path, Err: err}
 	}

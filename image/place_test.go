@@ -1,0 +1,342 @@
+package image
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// list names all that is in a directory.
+func list(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func TestSequence(t *testing.T) {
+	dir := t.TempDir()
+	program := filepath.Join(dir, "app.412")
+	for range 3 {
+		goodImage(t, dir, Options{})
+	}
+	if got, want := list(t, program), []string{"1", "2", "3", "latest"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if target, _ := os.Readlink(filepath.Join(program, "latest")); target != "3" {
+		t.Errorf("latest -> %q, want 3", target)
+	}
+	// The number of the newest image is not used again when it is gone.
+	if err := os.RemoveAll(filepath.Join(program, "3")); err != nil {
+		t.Fatal(err)
+	}
+	if got := goodImage(t, dir, Options{}); filepath.Base(got) != "4" {
+		t.Errorf("%s, want 4", got)
+	}
+	// An open image is found without latest too.
+	if err := os.Remove(filepath.Join(program, "latest")); err != nil {
+		t.Fatal(err)
+	}
+	i, err := Open(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.Close()
+	if i.Manifest.Sequence != 4 || filepath.Base(i.Path) != "4" {
+		t.Errorf("sequence %d at %s, want 4", i.Manifest.Sequence, i.Path)
+	}
+}
+
+func TestPermissions(t *testing.T) {
+	path := goodImage(t, t.TempDir(), Options{})
+	for name, want := range map[string]fs.FileMode{
+		"..": 0o700, ".": 0o700, manifestFile: 0o600, groupFile: 0o600, indexFile: 0o600, pagesFile: 0o600,
+	} {
+		st, err := os.Lstat(filepath.Join(path, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st.Mode().Perm() != want {
+			t.Errorf("%s: mode %o, want %o", name, st.Mode().Perm(), want)
+		}
+	}
+}
+
+func TestOutput(t *testing.T) {
+	dir := t.TempDir()
+	output := filepath.Join(dir, "mine")
+	if got := goodImage(t, "", Options{Output: output}); got != output {
+		t.Errorf("path %s, want %s", got, output)
+	}
+	if got := list(t, dir); !slices.Equal(got, []string{"mine"}) {
+		t.Errorf("left: %v", got)
+	}
+	_, err := Create("", Options{Output: output})
+	if !errors.Is(err, fs.ErrExist) {
+		t.Errorf("second one: %v, want %v", err, fs.ErrExist)
+	}
+}
+
+// TestOutputTaken has the name taken while the image is being written.
+func TestOutputTaken(t *testing.T) {
+	dir := t.TempDir()
+	output := filepath.Join(dir, "mine")
+	w, err := Create("", Options{Output: output})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Abort()
+	if err := os.Mkdir(output, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Commit(Manifest{Root: 412}, goodGroup()); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("%v, want %v", err, fs.ErrExist)
+	}
+	w.Abort()
+	if got := list(t, dir); !slices.Equal(got, []string{"mine"}) {
+		t.Errorf("left: %v", got)
+	}
+}
+
+// TestSweep leaves what a living writer is at, and removes what a dead one left.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	dead := filepath.Join(dir, "app.412", ".1.partial")
+	if err := os.MkdirAll(dead, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dead, pagesFile), []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	alive, err := Create(dir, Options{Program: "app", Pid: 412})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer alive.Abort()
+	second, err := Create(dir, Options{Program: "app", Pid: 412})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Abort()
+	if alive.Sequence() != 1 || second.Sequence() != 2 {
+		t.Errorf("sequences %d and %d, want 1 and 2", alive.Sequence(), second.Sequence())
+	}
+	if _, err := alive.Commit(Manifest{Root: 412}, goodGroup()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCreateRefuses(t *testing.T) {
+	elsewhere := t.TempDir()
+	for _, v := range []struct {
+		name  string
+		setup func(dir string) error
+		want  string
+	}{
+		{"missing directory", os.Remove,
+			`new image: open directory DIR: no such file or directory`},
+		{"symlinked program directory", func(dir string) error { return os.Symlink(elsewhere, filepath.Join(dir, "app.412")) },
+			`new image: open directory DIR/app.412: not a directory`},
+		{"file for program directory", func(dir string) error { return os.WriteFile(filepath.Join(dir, "app.412"), nil, 0o600) },
+			`new image: open directory DIR/app.412: not a directory`},
+		{"latest is a directory", func(dir string) error { return os.MkdirAll(filepath.Join(dir, "app.412", "latest"), 0o700) },
+			`new image: DIR/app.412/latest: in the way of the symlink of this name: not a symlink`},
+	} {
+		t.Run(v.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := v.setup(dir); err != nil {
+				t.Fatal(err)
+			}
+			w, err := Create(dir, Options{Program: "app", Pid: 412})
+			if err == nil {
+				w.Abort()
+				t.Fatal("no error")
+			}
+			if got := strings.ReplaceAll(err.Error(), dir, "DIR"); got != v.want {
+				t.Errorf("error:\n got %s\nwant %s", got, v.want)
+			}
+		})
+	}
+	if got := list(t, elsewhere); len(got) != 0 {
+		t.Errorf("written behind a symlink: %v", got)
+	}
+}
+
+// TestForeign has root and another user come upon each other's directories.
+func TestForeign(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to make files of another user")
+	}
+	const other = 1234
+	dir, err := os.MkdirTemp("", "crak")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := goodImage(t, dir, Options{})
+	program := filepath.Dir(path)
+	open := func() error {
+		i, err := Open(path)
+		if err == nil {
+			i.Close()
+		}
+		return err
+	}
+	create := func() error {
+		w, err := Create(dir, Options{Program: "app", Pid: 412})
+		if err == nil {
+			w.Abort()
+		}
+		return err
+	}
+	each := func(fn func(name string) error) {
+		for _, name := range []string{dir, program, path} {
+			if err := fn(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+
+	each(func(name string) error { return os.Chmod(name, 0o777) })
+	want := "image \"" + path + "\": " + path + ": belongs to user 0, not to user 1234"
+	if err := asUser(other, open); err == nil || err.Error() != want {
+		t.Errorf("open as user:\n got %v\nwant %s", err, want)
+	}
+	want = "new image: " + program + ": belongs to user 0, not to user 1234"
+	if err := asUser(other, create); err == nil || err.Error() != want {
+		t.Errorf("create as user:\n got %v\nwant %s", err, want)
+	}
+
+	each(func(name string) error { return os.Chown(name, other, other) })
+	for _, err := range []error{open(), create()} {
+		if err != nil {
+			t.Errorf("as root: %v", err)
+		}
+	}
+}
+
+// asUser runs fn on a thread that has another effective user ID. The thread ends with it.
+func asUser(uid int, fn func() error) error {
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		if _, _, e := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), uintptr(uid), ^uintptr(0)); e != 0 {
+			result <- e
+			return
+		}
+		result <- fn()
+	}()
+	return <-result
+}
+
+func TestDirName(t *testing.T) {
+	for comm, want := range map[string]string{
+		"app": "app.5", "a b/c\n": "a_b_c_.5", "": "_.5", "..": "_...5", "-x": "_-x.5", "größe": "größe.5", "\xff": "_.5",
+	} {
+		if got := DirName(comm, 5); got != want {
+			t.Errorf("DirName(%q): %q, want %q", comm, got, want)
+		}
+	}
+}
+
+func TestNewest(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Newest(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("nothing: %v", err)
+	}
+	goodImage(t, dir, Options{})
+	want := goodImage(t, dir, Options{})
+	if err := os.MkdirAll(filepath.Join(dir, "other.7", ".1.partial"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Newest(dir)
+	if err != nil || got != want {
+		t.Errorf("%s, %v; want %s", got, err, want)
+	}
+	if err := os.Truncate(filepath.Join(want, manifestFile), 0); err != nil {
+		t.Fatal(err)
+	}
+	var damaged *Error
+	if _, err := Newest(dir); !errors.As(err, &damaged) {
+		t.Errorf("damaged one: %v", err)
+	}
+}
+
+// TestDiskFull writes to a file system of one megabyte.
+func TestDiskFull(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("none", dir, "tmpfs", 0, "size=1m,mode=700"); err != nil {
+		t.Skipf("needs to mount a tmpfs: %v", err)
+	}
+	defer unix.Unmount(dir, unix.MNT_DETACH)
+	w, err := Create(dir, Options{Program: "app", Pid: 412})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Abort()
+	for range 4 {
+		if err = w.PutSync(ProcessSpace(412), goodContent[0].runs, pattern); err != nil {
+			break
+		}
+	}
+	want := `image "` + filepath.Join(dir, "app.412", "1") + `": pages.bin: no space left on device`
+	if err == nil || err.Error() != want || !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("error:\n got %v\nwant %s", err, want)
+	}
+	if _, again := w.Commit(Manifest{}, goodGroup()); again == nil || again.Error() != want {
+		t.Errorf("commit: %v", again)
+	}
+	w.Abort()
+	if got := list(t, dir); len(got) != 0 {
+		t.Errorf("left: %v", got)
+	}
+}
+
+// TestPutAfterFailure has fill fail once; all that follows says so and reads nothing more.
+func TestPutAfterFailure(t *testing.T) {
+	w, err := Create(t.TempDir(), Options{Program: "app", Pid: 412})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Abort()
+	gone := errors.New("pid 412: gone")
+	err = w.PutSync(ProcessSpace(412), goodContent[0].runs, func([]byte, []Run) error { return gone })
+	if !errors.Is(err, gone) {
+		t.Errorf("first: %v, want %v", err, gone)
+	}
+	err = w.Put(ProcessSpace(412), goodContent[0].runs, func([]byte, []Run) error {
+		t.Error("called after a failure")
+		return nil
+	})
+	if !errors.Is(err, gone) {
+		t.Errorf("second: %v, want %v", err, gone)
+	}
+}
+
+// TestCommitChecks refuses an image that Open would refuse.
+func TestCommitChecks(t *testing.T) {
+	w, err := Create(t.TempDir(), Options{Program: "app", Pid: 412})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Abort()
+	if err := w.Put(ProcessSpace(412), []Run{{Start: 0x10000, Length: 0x2000}}, pattern); err != nil {
+		t.Fatal(err)
+	}
+	want := `image "` + w.Path() + `": pages.idx: frame 0: run 0: 0x10000-0x12000: not inside a private mapping of the process`
+	if _, err := w.Commit(Manifest{Root: 412}, goodGroup()); err == nil || err.Error() != want {
+		t.Errorf("error:\n got %v\nwant %s", err, want)
+	}
+}
