@@ -43,6 +43,9 @@ type Lab struct {
 // New makes a lab. Close removes what it made.
 func New(p Params) (*Lab, error) {
 	p.defaults()
+	if err := sealInherited(); err != nil {
+		return nil, err
+	}
 	l := &Lab{params: p, slots: make(chan struct{}, p.Parallel)}
 	tools, err := os.MkdirTemp("", "crak-lab")
 	if err != nil {

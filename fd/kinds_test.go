@@ -1,0 +1,301 @@
+package fd_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/fd"
+	"crak.dev/crak/image"
+)
+
+func TestDirectoryGoesOnWhereItWas(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 300 {
+		must(t, os.WriteFile(fmt.Sprintf("%s/entry-%03d", dir, i), nil, 0o600))
+	}
+	f := openedAt(t, dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	var buffer [4096]byte
+	if _, err := unix.Getdents(int(f.Fd()), buffer[:]); err != nil {
+		t.Fatal(err)
+	}
+	d := captured(t, ourselves()).description(t, f)
+	if d.Offset == 0 {
+		t.Fatal("no position after a first getdents")
+	}
+	got := made(t, d, &fd.Env{})
+	if diff := cmp.Diff(shown(t, f), shown(t, got)); diff != "" {
+		t.Errorf("before and after (-+):\n%s", diff)
+	}
+	want, err := f.Readdirnames(-1)
+	must(t, err)
+	rest, err := got.Readdirnames(-1)
+	must(t, err)
+	if !slices.Equal(want, rest) {
+		t.Errorf("went on with %d entries, want %d", len(rest), len(want))
+	}
+}
+
+func TestDirectoryThatChanged(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "dir")
+	must(t, os.Mkdir(dir, 0o700))
+	f := openedAt(t, dir, unix.O_RDONLY)
+	d := captured(t, ourselves()).description(t, f)
+	must(t, os.Remove(dir))
+	if got := fd.Check(d, &fd.Env{}); len(got) != 1 || !strings.Contains(got.Error(), "is gone") {
+		t.Errorf("gone: %v", got)
+	}
+	must(t, os.Mkdir(dir+"x", 0o700))
+	must(t, os.Rename(dir+"x", dir))
+	if got := fd.Check(d, &fd.Env{}); len(got) != 0 {
+		t.Errorf("made anew, position 0: %v", got)
+	}
+	d.Offset = 1
+	if got := fd.Check(d, &fd.Env{}); len(got) != 1 {
+		t.Errorf("made anew, position 1: %v", got)
+	}
+}
+
+func TestDevices(t *testing.T) {
+	for _, path := range []string{"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"} {
+		f := openedAt(t, path, unix.O_RDWR)
+		got := made(t, captured(t, ourselves()).description(t, f), &fd.Env{})
+		if diff := cmp.Diff(shown(t, f), shown(t, got)); diff != "" {
+			t.Errorf("%s before and after (-+):\n%s", path, diff)
+		}
+	}
+}
+
+func TestPathOnly(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.Symlink("nowhere", dir+"/link"))
+	must(t, unix.Mkfifo(dir+"/fifo", 0o600))
+	for _, path := range []string{dir, dir + "/link", dir + "/fifo"} {
+		f := openedAt(t, path, unix.O_PATH|unix.O_NOFOLLOW)
+		got := made(t, captured(t, ourselves()).description(t, f), &fd.Env{})
+		if diff := cmp.Diff(shown(t, f), shown(t, got)); diff != "" {
+			t.Errorf("before and after (-+):\n%s", diff)
+		}
+	}
+}
+
+func TestSpecialFiles(t *testing.T) {
+	f := at(t, openedAt(t, "/proc/meminfo", unix.O_RDONLY), 10)
+	got := made(t, captured(t, ourselves()).description(t, f), &fd.Env{})
+	if diff := cmp.Diff(shown(t, f), shown(t, got)); diff != "" {
+		t.Errorf("before and after (-+):\n%s", diff)
+	}
+	own := openedAt(t, "/proc/self/status", unix.O_RDONLY)
+	if got := captured(t, ourselves()).obstacleOf(own); !strings.Contains(got, "before there is that process") {
+		t.Errorf("/proc/self/status: obstacle %q", got)
+	}
+}
+
+func TestMemfd(t *testing.T) {
+	n, err := unix.MemfdCreate("a name (deleted)", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	must(t, err)
+	f := os.NewFile(uintptr(n), "memfd")
+	t.Cleanup(func() { f.Close() })
+	must(t, second(f.WriteString("content")))
+	must(t, second(unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK)))
+	p := captured(t, ourselves())
+	d := p.description(t, f)
+	want := []image.MemoryObject{{
+		ID: 1, Kind: image.MemoryMemfd, Name: "a name (deleted)", Size: 7, Mode: 0o777, Seals: unix.F_SEAL_SHRINK,
+	}}
+	if diff := cmp.Diff(want, p.Memory); diff != "" {
+		t.Errorf("memory objects (-want +got):\n%s", diff)
+	}
+	got := made(t, d, &fd.Env{Memory: func(image.MemoryID) (*os.File, error) { return f, nil }})
+	if diff := cmp.Diff(shown(t, f), shown(t, got)); diff != "" {
+		t.Errorf("before and after (-+):\n%s", diff)
+	}
+}
+
+// outside is a program of its own with those three descriptors, captured without its help.
+func outside(t *testing.T, attributes *syscall.SysProcAttr, files [3]*os.File) picture {
+	t.Helper()
+	cmd := exec.Command("sleep", "60")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = files[0], files[1], files[2]
+	cmd.SysProcAttr = attributes
+	must(t, cmd.Start())
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	return captured(t, &fd.Member{Pid: cmd.Process.Pid, Proc: fmt.Sprintf("/proc/%d", cmd.Process.Pid)})
+}
+
+func pipeOf(t *testing.T) (r, w *os.File) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	must(t, err)
+	t.Cleanup(func() { r.Close(); w.Close() })
+	return r, w
+}
+
+func TestPipesToTheOutsideAreTakenOver(t *testing.T) {
+	inRead, _ := pipeOf(t)
+	_, outWrite := pipeOf(t)
+	p := outside(t, nil, [3]*os.File{inRead, outWrite, outWrite})
+	newRead, newWrite := pipeOf(t)
+	env := &fd.Env{Stdio: [3]*os.File{nil, newWrite, newWrite}}
+	got := made(t, p.of[1], env)
+	must(t, second(got.WriteString("hello")))
+	var buffer [16]byte
+	if n, err := newRead.Read(buffer[:]); err != nil || string(buffer[:n]) != "hello" {
+		t.Errorf("read %q, %v", buffer[:n], err)
+	}
+	if got := made(t, p.of[0], env); got.Name() != os.DevNull {
+		t.Errorf("stdin without one of crak's is %s", got.Name())
+	}
+}
+
+func TestOtherPipesAreRefused(t *testing.T) {
+	r, _ := pipeOf(t)
+	if got := captured(t, ourselves()).obstacleOf(r); !strings.Contains(got, "both ends are in the program") {
+		t.Errorf("obstacle %q", got)
+	}
+}
+
+// pty opens a pseudo-terminal.
+func pty(t *testing.T) (master, slave *os.File) {
+	t.Helper()
+	master = openedAt(t, "/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY)
+	must(t, unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0))
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	must(t, err)
+	return master, openedAt(t, fmt.Sprintf("/dev/pts/%d", n), unix.O_RDWR|unix.O_NOCTTY)
+}
+
+func TestControllingTerminal(t *testing.T) {
+	_, slave := pty(t)
+	p := outside(t, &syscall.SysProcAttr{Setsid: true, Setctty: true}, [3]*os.File{slave, slave, slave})
+	var r fd.Terminal
+	must(t, json.Unmarshal(p.of[1].Record, &r))
+	want := fd.Terminal{Path: slave.Name(), Controlling: true, Standard: 0}
+	if diff := cmp.Diff(want, r); diff != "" {
+		t.Errorf("record (-want +got):\n%s", diff)
+	}
+	_, other := pty(t)
+	got := made(t, p.of[1], &fd.Env{Terminal: other})
+	if diff := cmp.Diff(shown(t, other), shown(t, got)); diff != "" {
+		t.Errorf("crak restart's terminal and what the program got (-+):\n%s", diff)
+	}
+	if got := made(t, p.of[1], &fd.Env{}); got.Name() != os.DevNull {
+		t.Errorf("without a terminal: %s", got.Name())
+	}
+}
+
+func TestTerminalModes(t *testing.T) {
+	master, slave := pty(t)
+	must(t, unix.IoctlSetWinsize(int(slave.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 31, Col: 97}))
+	p := captured(t, ourselves())
+	for name, f := range map[string]*os.File{"master of a pseudo-terminal": master, "terminal /dev/pts/": slave} {
+		if got := p.obstacleOf(f); !strings.Contains(got, name) {
+			t.Errorf("%s: obstacle %q", name, got)
+		}
+	}
+}
+
+func TestLocks(t *testing.T) {
+	f := opened(t, unix.O_RDWR)
+	must(t, unix.Flock(int(f.Fd()), unix.LOCK_SH))
+	ofd := unix.Flock_t{Type: unix.F_WRLCK, Start: 3, Len: 4}
+	must(t, unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &ofd))
+	posix := unix.Flock_t{Type: unix.F_RDLCK, Start: 8}
+	must(t, unix.FcntlFlock(f.Fd(), unix.F_SETLK, &posix))
+	d := captured(t, ourselves()).description(t, f)
+	want := []image.Lock{
+		{Type: "POSIX", Pid: image.Pid(os.Getpid()), Start: 8, End: -1},
+		{Type: "OFDLCK", Write: true, Start: 3, End: 6},
+		{Type: "FLOCK", Start: 0, End: -1},
+	}
+	slices.SortFunc(d.Locks, func(a, b image.Lock) int { return strings.Compare(b.Type, a.Type) })
+	if diff := cmp.Diff(want, d.Locks); diff != "" {
+		t.Fatalf("locks (-want +got):\n%s", diff)
+	}
+	before := shown(t, f)
+	if _, err := fd.Make(d, &fd.Env{}); err == nil || !strings.Contains(err.Error(), "lock on") {
+		t.Errorf("taken while they are held: %v", err)
+	}
+	must(t, f.Close())
+	got := made(t, d, &fd.Env{})
+	spec := fd.Flock(d.Locks[0])
+	must(t, unix.FcntlFlock(got.Fd(), unix.F_SETLK, &spec))
+	if diff := cmp.Diff(sorted(before), sorted(shown(t, got))); diff != "" {
+		t.Errorf("before and after (-+):\n%s", diff)
+	}
+}
+
+// sorted are the lines of a picture without the numbers of its locks.
+func sorted(picture string) []string {
+	lines := strings.Split(picture, "\n")
+	for i, line := range lines {
+		if before, lock, ok := strings.Cut(line, ": "); ok && strings.HasPrefix(before, "lock:") {
+			lines[i] = lock
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+func TestOwner(t *testing.T) {
+	f := opened(t, unix.O_RDONLY)
+	must(t, second(unix.FcntlInt(f.Fd(), unix.F_SETOWN, os.Getpid())))
+	must(t, second(unix.FcntlInt(f.Fd(), unix.F_SETSIG, int(unix.SIGUSR1))))
+	want := &image.Owner{Type: 1, Pid: image.Pid(os.Getpid()), Signal: int(unix.SIGUSR1)}
+	if diff := cmp.Diff(want, captured(t, ourselves()).description(t, f).Owner); diff != "" {
+		t.Errorf("owner (-want +got):\n%s", diff)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	number := func(n int, err error) *os.File {
+		t.Helper()
+		must(t, err)
+		f := os.NewFile(uintptr(n), "")
+		t.Cleanup(func() { f.Close() })
+		return f
+	}
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	must(t, unix.Mkfifo(fifo, 0o600))
+	for want, f := range map[string]*os.File{
+		"epoll instance":     number(unix.EpollCreate1(0)),
+		"eventfd":            number(unix.Eventfd(0, 0)),
+		"timerfd":            number(unix.TimerfdCreate(unix.CLOCK_MONOTONIC, 0)),
+		"signalfd":           number(unix.Signalfd(-1, &unix.Sigset_t{}, 0)),
+		"inotify instance":   number(unix.InotifyInit1(0)),
+		"pidfd":              number(unix.PidfdOpen(os.Getpid(), 0)),
+		"UDP socket":         number(unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)),
+		"UNIX-STREAM socket": number(unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)),
+		"FIFO ":              openedAt(t, fifo, unix.O_RDWR),
+		"network namespace":  openedAt(t, "/proc/self/ns/net", unix.O_RDONLY),
+	} {
+		if got := captured(t, ourselves()).obstacleOf(f); !strings.Contains(got, want) || !strings.Contains(got, "; ") {
+			t.Errorf("obstacle %q, want one about %q and what to do", got, want)
+		}
+	}
+}
+
+func TestDamagedRecordsAreErrors(t *testing.T) {
+	for _, kind := range []string{"regular", "directory", "path", "device", "terminal", "pipe", "special", "memfd", "unsupported", "x"} {
+		for _, text := range []string{"", "{", "null", `{"standard":-5}`, `{"file":{"path":""}}`, `{"file":{"path":5}}`, `{"file":{"deleted":true}}`} {
+			d := image.Description{ID: 1, Kind: kind, Record: json.RawMessage(text)}
+			if f, err := fd.Make(d, &fd.Env{}); err == nil && f.Name() != os.DevNull {
+				t.Errorf("%s with record %q: made %s", kind, text, f.Name())
+			}
+			fd.Check(d, &fd.Env{})
+			fd.Describe(d)
+		}
+	}
+}
