@@ -10,13 +10,14 @@ import (
 type bounds struct {
 	group  *Group
 	ranges map[Space][]Run // sorted, joined
+	seen   map[Space]*coverage
 }
 
 func newBounds(g *Group) *bounds {
-	return &bounds{group: g, ranges: make(map[Space][]Run)}
+	return &bounds{group: g, ranges: make(map[Space][]Run), seen: make(map[Space]*coverage)}
 }
 
-// check says whether all runs of the frame are inside its space.
+// check says whether all runs of the frame are inside its space, and in no frame before it.
 func (b *bounds) check(f *Frame) error {
 	ranges, ok := b.ranges[f.Space]
 	if !ok {
@@ -25,6 +26,7 @@ func (b *bounds) check(f *Frame) error {
 			return err
 		}
 		b.ranges[f.Space] = ranges
+		b.seen[f.Space] = new(coverage)
 	}
 	kind, _, _ := f.Space.split()
 	for i, r := range f.Runs {
@@ -34,6 +36,9 @@ func (b *bounds) check(f *Frame) error {
 		n := sort.Search(len(ranges), func(n int) bool { return ranges[n].End() > r.Start })
 		if n == len(ranges) || r.Start < ranges[n].Start || r.End() > ranges[n].End() {
 			return fmt.Errorf("run %d: %v: not inside %s", i, r, inside[kind])
+		}
+		if err := b.seen[f.Space].add(r); err != nil {
+			return fmt.Errorf("run %d: %w", i, err)
 		}
 	}
 	return nil

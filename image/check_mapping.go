@@ -42,6 +42,13 @@ func checkMapping(m *Mapping, memory map[MemoryID]bool) error {
 	case m.Offset%PageSize != 0 || m.Offset >= maxObject:
 		return fmt.Errorf("offset: %#x: not a page of a file", m.Offset)
 	}
+	end := m.Start
+	for i, g := range m.Guards {
+		if g.Start%PageSize != 0 || g.End%PageSize != 0 || g.Start < end || g.End <= g.Start || g.End > m.End {
+			return fmt.Errorf("guards[%d]: %v-%v: not the next pages of the mapping", i, g.Start, g.End)
+		}
+		end = g.End
+	}
 	return checkBehind(m, memory)
 }
 

@@ -171,6 +171,10 @@ var brokenGroups = []vector{
 		`processes[0].mappings[1].huge_page_size: 3: not a power of two`),
 	inGroup("odd offset", func(g *Group) { g.Processes[0].Mappings[0].Offset = 1 },
 		`processes[0].mappings[0].offset: 0x1: not a page of a file`),
+	inGroup("guard outside its mapping", func(g *Group) {
+		g.Processes[0].Mappings[3].Guards = []Range{{0x7ff0_0001_f000, 0x7ff0_0002_1000}}
+	},
+		`processes[0].mappings[3].guards[0]: 0x7ff00001f000-0x7ff000021000: not the next pages of the mapping`),
 	inGroup("unknown kind of mapping", func(g *Group) { g.Processes[0].Mappings[0].Kind = "gpu" },
 		`processes[0].mappings[0].kind: "gpu": unknown`),
 	inGroup("shared anonymous mapping", func(g *Group) { g.Processes[0].Mappings[1].Shared = true },
@@ -252,6 +256,10 @@ var brokenIndexes = []vector{
 		`frame 0: run 0: start 0xfffffffffffff000, length 0x1000: out of range`),
 	inFrames("run outside mappings", func(k *kit) { k.frames[0].Runs[0].Start = 0x10000 },
 		`frame 0: run 0: 0x10000-0x11000: not inside a private mapping of the process`),
+	inFrames("page in two frames", func(k *kit) { k.frames[1].Runs[0].Start = k.frames[0].Runs[1].Start },
+		`frame 1: run 0: 0x500000-0x501000: saved before`),
+	inFrames("page twice in a frame", func(k *kit) { k.frames[0].Runs[1].Start = k.frames[0].Runs[0].Start },
+		`frame 0: run 1: 0x401000-0x402000: saved before`),
 	inFrames("run in a shared mapping", func(k *kit) { k.frames[0].Runs[0].Start = 0x700000 },
 		`frame 0: run 0: 0x700000-0x701000: not inside a private mapping of the process`),
 	inFrames("run in the vdso", func(k *kit) { k.frames[0].Runs[0].Start = 0x7ff0_0010_0000 },
