@@ -97,26 +97,29 @@ func outOfDescriptors(pid int) bool {
 
 // whyNotResident explains what kind of program it is that the library is not in, and what to do.
 func whyNotResident(pid int) (what, do string) {
-	return Preloadable(proc.Path(pid, "exe"))
+	if what, do = Preloadable(proc.Path(pid, "exe")); what == "" {
+		what, do = "no resident", "start the program with crak run, or with LD_PRELOAD=libcrak.so"
+	}
+	return what, do
 }
 
-// Preloadable tells what keeps the loader from preloading libcrak.so into a program, and what to do; where
-// nothing does, that it must be started with the library.
+// Preloadable tells what kind of program it is that the loader cannot preload libcrak.so into, and what to do;
+// nothing of one that it can, or of a script, whose interpreter counts.
 func Preloadable(path string) (what, do string) {
 	f, err := elf.Open(path)
 	if err != nil {
-		return "no resident", "start the program with crak run, or with LD_PRELOAD=libcrak.so"
+		return "", ""
 	}
 	defer f.Close()
 	switch {
 	case f.Class != elf.ELFCLASS64:
 		return "32-bit program", "use a 64-bit build of it"
-	case f.Machine != elf.EM_X86_64:
+	case f.Machine != machine:
 		return fmt.Sprintf("program for another processor, %s", f.Machine), "use a build for this one"
-	case f.Section(".interp") == nil && !hasInterpreter(f):
+	case !hasInterpreter(f):
 		return "statically linked program", "use a dynamically linked build of it"
 	}
-	return "no resident", "start the program with crak run, or with LD_PRELOAD=libcrak.so"
+	return "", ""
 }
 
 func hasInterpreter(f *elf.File) bool {

@@ -47,7 +47,7 @@ func (m *Member) Capture() (*image.Process, error) {
 		Session:      image.Pid(m.stat.Session),
 		Umask:        m.status.Umask,
 	}
-	for _, step := range []func() error{m.paths, m.descriptors, m.mappings, m.state, m.threads, m.pending} {
+	for _, step := range []func() error{m.paths, m.descriptors, m.mappings, m.state, m.threads, m.pending, m.children} {
 		if err := step(); err != nil {
 			return nil, m.fail(err)
 		}

@@ -67,9 +67,7 @@ func (m *Member) thread(t *image.Thread) error {
 		Ambient:     s.CapAmb,
 		NoNewPrivs:  s.NoNewPrivs,
 	}
-	if s.Seccomp != 0 {
-		m.refuse(fmt.Sprintf("thread %d", tid), "seccomp filter", "not supported", "start the program without its sandbox")
-	}
+	m.refuseThread(tid, s)
 	if t.Parked.Flags&abi.ThreadDead != 0 {
 		return nil
 	}

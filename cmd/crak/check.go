@@ -7,10 +7,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"crak.dev/crak/coord"
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
-	"crak.dev/crak/internal/proc"
 )
 
 func newCheck() *cobra.Command {
@@ -67,19 +67,13 @@ func check(subject string, env *fd.Env) (*checked, error) {
 	var err error
 	if pid, notNumber := strconv.Atoi(subject); notNumber == nil && pid > 0 {
 		found.Subject = "pid " + subject
-		list, err = checkProcess(pid)
+		list, err = coord.Check(pid)
 	} else {
 		list, err = found.checkImage(env)
 	}
 	found.Obstacles = append(found.Obstacles, list...)
 	found.OK = len(list) == 0
 	return found, err
-}
-
-func checkProcess(pid int) (obstacle.List, error) {
-	var table fd.Table
-	_, err := fd.Capture(&fd.Member{Pid: pid, Proc: proc.Path(pid, "")}, &table)
-	return table.Obstacles, err
 }
 
 func (c *checked) checkImage(env *fd.Env) (obstacle.List, error) {

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"crak.dev/crak/coord"
+	"crak.dev/crak/image"
+)
+
+func newCheckpoint() *cobra.Command {
+	var o coord.Options
+	cmd := &cobra.Command{
+		Use:   "checkpoint [--kill] [--output IMAGE] PID",
+		Short: "write an image of a running program",
+		Long: `Write an image of a running program that was started with libcrak.so, and print the image's path.
+The program goes on, unless it is to be killed: then it does not run on after the instant of the image.
+Whatever goes wrong, the program runs on as if nothing had been asked and no image is left.
+
+Exit status: 0 the image is on disk; 1 there is none; 2 usage.`,
+		Example: "  crak checkpoint 412\n  crak checkpoint --kill --output /scratch/job 412",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var err error
+			if o.Pid, err = strconv.Atoi(args[0]); err != nil || o.Pid <= 0 {
+				return fmt.Errorf("%q: not a PID", args[0])
+			}
+			bar := newProgress("checkpoint")
+			o.Progress = func(w *image.Writer) { bar.follow(w.Progress, memoryOf(o.Pid)) }
+			result, err := coord.Checkpoint(o)
+			bar.end()
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), result.Path)
+			return err
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&o.Kill, "kill", false, "end the program")
+	flags.StringVarP(&o.Output, "output", "o", "", "path of the image, instead of the program's CRAK_DIR")
+	flags.BoolVar(&o.SelfContained, "self-contained", false, "save the pages of mapped files too: libraries and the executable")
+	flags.StringVar(&o.Compress, "compress", "", "zstd (the default) or none")
+	return cmd
+}

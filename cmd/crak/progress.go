@@ -1,0 +1,71 @@
+package main
+
+import (
+	"os"
+	"sync"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"crak.dev/crak/internal/proc"
+)
+
+// quiet is how long something may take before a bar is shown.
+const quiet = time.Second
+
+// progress shows bytes, rate and time left on stderr, if that is a terminal, of what takes more than a second.
+type progress struct {
+	title string
+	stop  chan struct{}
+	done  sync.WaitGroup
+}
+
+func newProgress(title string) *progress {
+	return &progress{title: title, stop: make(chan struct{})}
+}
+
+// follow asks for the bytes done, of a total that may be an estimate, until end.
+func (p *progress) follow(done func() uint64, total uint64) {
+	if !term.IsTerminal(int(os.Stderr.Fd())) {
+		return
+	}
+	p.done.Go(func() {
+		select {
+		case <-p.stop:
+			return
+		case <-time.After(quiet):
+		}
+		bar := progressbar.NewOptions64(int64(max(total, 1)),
+			progressbar.OptionSetDescription(p.title),
+			progressbar.OptionSetWriter(os.Stderr),
+			progressbar.OptionShowBytes(true),
+			progressbar.OptionShowTotalBytes(true),
+			progressbar.OptionSetPredictTime(true),
+			progressbar.OptionClearOnFinish(),
+		)
+		defer bar.Finish()
+		for {
+			select {
+			case <-p.stop:
+				return
+			case <-time.After(quiet / 10):
+				bar.Set64(int64(min(done(), total)))
+			}
+		}
+	})
+}
+
+func (p *progress) end() {
+	close(p.stop)
+	p.done.Wait()
+}
+
+// memoryOf is how many bytes of memory a process has, for an estimate.
+func memoryOf(pid int) uint64 {
+	status, err := proc.Read(pid, "status", proc.Status)
+	if err != nil {
+		return 0
+	}
+	return status.VmRSS
+}

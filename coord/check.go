@@ -1,0 +1,25 @@
+package coord
+
+import (
+	"crak.dev/crak/dump"
+	"crak.dev/crak/internal/obstacle"
+)
+
+// Check tells what would keep a checkpoint of a process from working, without stopping it. The error is for a
+// process that cannot be looked at.
+func Check(pid int) (obstacle.List, error) {
+	list, err := candidate(pid)
+	if err != nil || len(list) > 0 {
+		return list, err
+	}
+	c := &checkpoint{Options: Options{Pid: pid}}
+	if err := c.query(); err != nil {
+		return nil, err
+	}
+	c.listener.Close()
+	if _, err := c.compress(); err != nil {
+		return nil, err
+	}
+	err = dump.Survey(pid, &c.table)
+	return c.table.Obstacles, err
+}

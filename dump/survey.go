@@ -1,0 +1,68 @@
+package dump
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"crak.dev/crak/fd"
+	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/proc"
+)
+
+// Survey finds the obstacles in a process that is not frozen: it looks where Capture looks, but
+// asks the process nothing. They are added to the table.
+func Survey(pid int, table *fd.Table) error {
+	m := &Member{Pid: pid, Table: table}
+	member := &fd.Member{Pid: pid, Proc: "/proc/" + strconv.Itoa(pid)}
+	if _, err := fd.Capture(member, table); err != nil {
+		return m.fail(err)
+	}
+	if err := m.mappings(); err != nil {
+		return m.fail(err)
+	}
+	tids, err := proc.Tasks(pid)
+	if err != nil {
+		return m.fail(err)
+	}
+	for _, tid := range tids {
+		s, err := proc.Read(pid, fmt.Sprintf("task/%d/status", tid), proc.Status)
+		if err == nil {
+			m.refuseThread(tid, s)
+		}
+	}
+	return m.children()
+}
+
+// refuseThread finds what cannot be restored of a thread.
+func (m *Member) refuseThread(tid int, s proc.StatusInfo) {
+	if s.Seccomp != 0 {
+		m.refuse(fmt.Sprintf("thread %d", tid), "seccomp filter", "not supported", "start the program without its sandbox")
+	}
+}
+
+// children finds the process's children: a group has one member so far. The twin and the nurse of the writer,
+// known by their exit signal, are ours.
+func (m *Member) children() error {
+	tids, err := proc.Tasks(m.Pid)
+	if err != nil {
+		return err
+	}
+	for _, tid := range tids {
+		text, err := os.ReadFile(m.path(fmt.Sprintf("task/%d/children", tid)))
+		if err != nil {
+			continue // the thread has ended, or the kernel has no CONFIG_PROC_CHILDREN
+		}
+		for _, field := range strings.Fields(string(text)) {
+			child, _ := strconv.Atoi(field)
+			stat, err := proc.Read(child, "stat", proc.Stat)
+			if err != nil || stat.ExitSignal == abi.FreezeSignal {
+				continue
+			}
+			m.refuse("", fmt.Sprintf("child process %d (%s)", child, stat.Comm), "process trees are not supported yet",
+				"checkpoint it while it has no children")
+		}
+	}
+	return nil
+}
