@@ -182,7 +182,7 @@ func TestControllingTerminal(t *testing.T) {
 	p := outside(t, &syscall.SysProcAttr{Setsid: true, Setctty: true}, [3]*os.File{slave, slave, slave})
 	var r fd.Terminal
 	must(t, json.Unmarshal(p.of[1].Record, &r))
-	want := fd.Terminal{Path: slave.Name(), Controlling: true, Standard: 0}
+	want := fd.Terminal{Path: slave.Name(), Controlling: true, Standard: 0, Foreground: true}
 	if diff := cmp.Diff(want, r); diff != "" {
 		t.Errorf("record (-want +got):\n%s", diff)
 	}
@@ -199,6 +199,21 @@ func TestControllingTerminal(t *testing.T) {
 func TestTerminalModes(t *testing.T) {
 	master, slave := pty(t)
 	must(t, unix.IoctlSetWinsize(int(slave.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 31, Col: 97}))
+	saved, err := fd.ReadModes(slave)
+	must(t, err)
+	if saved.Rows != 31 || saved.Columns != 97 {
+		t.Errorf("%d rows, %d columns", saved.Rows, saved.Columns)
+	}
+	raw, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
+	must(t, err)
+	raw.Lflag &^= unix.ICANON | unix.ECHO
+	must(t, unix.IoctlSetTermios(int(slave.Fd()), unix.TCSETS, raw))
+	must(t, saved.Set(slave))
+	again, err := fd.ReadModes(slave)
+	must(t, err)
+	if diff := cmp.Diff(saved, again); diff != "" {
+		t.Errorf("modes before and after (-+):\n%s", diff)
+	}
 	p := captured(t, ourselves())
 	for name, f := range map[string]*os.File{"master of a pseudo-terminal": master, "terminal /dev/pts/": slave} {
 		if got := p.obstacleOf(f); !strings.Contains(got, name) {

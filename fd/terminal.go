@@ -1,6 +1,7 @@
 package fd
 
 import (
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -15,26 +16,17 @@ import (
 type Terminal struct {
 	Path        string `json:"path"` // "/dev/pts/3", "/dev/tty"
 	Controlling bool   `json:"controlling"`
-	Standard    int    `json:"standard"` // 0, 1, 2 where it is stdin, stdout or stderr; else -1
+	Standard    int    `json:"standard"`   // 0, 1, 2 where it is stdin, stdout or stderr; else -1
+	Foreground  bool   `json:"foreground"` // the process was in the terminal's foreground process group
 	Modes       *Modes `json:"modes,omitempty"`
 }
 
-// Modes is what the terminal's driver keeps (ioctl_tty(2)).
-type Modes struct {
-	Termios []byte `json:"termios"` // struct termios2 of TCGETS2
-	Rows    uint16 `json:"rows"`
-	Columns uint16 `json:"columns"`
-}
-
 const (
-	ttyMajor     = 4          // consoles and serial lines
-	auxMajor     = 5          // /dev/tty 5:0, /dev/console 5:1, /dev/ptmx 5:2
-	ptsMajor     = 136        // to 143: pseudo-terminals
-	ptsMajorLast = 143        //
-	tcgets2      = 0x802c542a // TCGETS2 of asm-generic/ioctls.h
-	tcsets2      = 0x402c542b // TCSETS2
-	termiosSize  = 44         // sizeof(struct termios2)
-	winsizeSize  = 8          // sizeof(struct winsize)
+	ttyMajor     = 4   // consoles and serial lines
+	auxMajor     = 5   // /dev/tty 5:0, /dev/console 5:1, /dev/ptmx 5:2
+	ptsMajor     = 136 // to 143: pseudo-terminals
+	ptsMajorLast = 143
+	devTTY       = "/dev/tty"
 )
 
 var terminal = kind{
@@ -56,7 +48,10 @@ func isTerminal(o *open) bool {
 }
 
 // controlling is the controlling terminal of a process, as its stat tells.
-type controlling struct{ device uint64 }
+type controlling struct {
+	device     uint64
+	foreground bool
+}
 
 // controllingTerminal reads it once, when the first terminal is seen.
 func (c *capture) controllingTerminal() (*controlling, error) {
@@ -73,7 +68,7 @@ func (c *capture) controllingTerminal() (*controlling, error) {
 		return nil, err
 	}
 	// The kernel's new_encode_dev is the same as dev_t of stat(2) for small numbers.
-	c.tty = &controlling{device: uint64(stat.TTY)}
+	c.tty = &controlling{device: uint64(stat.TTY), foreground: stat.Pgrp == stat.Tpgid}
 	return c.tty, nil
 }
 
@@ -85,13 +80,14 @@ func captureTerminal(c *capture, g shared) (any, error) {
 	}
 	path, _ := o.where(c.Member)
 	r := &Terminal{Path: path, Standard: -1}
-	r.Controlling = tty.device != 0 && (o.stat.Rdev == tty.device || path == "/dev/tty")
+	r.Controlling = tty.device != 0 && (o.stat.Rdev == tty.device || path == devTTY)
 	for _, other := range c.all {
 		if other.fd <= 2 && other.stat.Rdev == o.stat.Rdev && other.format() == unix.S_IFCHR {
 			r.Standard = other.fd
 			break
 		}
 	}
+	r.Foreground = r.Controlling && tty.foreground
 	if !r.Controlling && r.Standard < 0 {
 		return nil, obstacle.Obstacle{
 			What: "terminal " + o.link,
@@ -103,23 +99,6 @@ func captureTerminal(c *capture, g shared) (any, error) {
 	return r, nil
 }
 
-// askModes asks for termios and the window's size.
-func (c *capture) askModes(o *open, r *Terminal) {
-	modes := &Modes{}
-	c.questions.ioctl(o.fd, tcgets2, termiosSize, func(result int64, data []byte) {
-		if result == 0 {
-			modes.Termios = append([]byte(nil), data...)
-			r.Modes = modes
-		}
-	})
-	c.questions.ioctl(o.fd, unix.TIOCGWINSZ, winsizeSize, func(result int64, data []byte) {
-		if result == 0 {
-			modes.Rows = uint16(data[0]) | uint16(data[1])<<8
-			modes.Columns = uint16(data[2]) | uint16(data[3])<<8
-		}
-	})
-}
-
 // createTerminal opens the terminal of crak restart anew, so that flags set by the program do not show in the shell. Without a
 // terminal there is crak restart's own stdin, stdout or stderr, and at last /dev/null.
 func createTerminal(d image.Description, env *Env) (*os.File, error) {
@@ -129,9 +108,39 @@ func createTerminal(d image.Description, env *Env) (*os.File, error) {
 	}
 	switch {
 	case env.Terminal != nil:
-		return reopen(env.Terminal, d.Flags)
+		return openTerminal(env.Terminal, r.Path, d.Flags)
 	case r.Standard >= 0:
 		return takeOver(r.Standard, d.Flags, env)
 	}
 	return openPath(os.DevNull, d.Flags&unix.O_ACCMODE, 0)
+}
+
+// openTerminal opens a terminal under its own name where that may be, as /dev/tty where the program had it as that.
+func openTerminal(f *os.File, was string, flags uint32) (*os.File, error) {
+	if was != devTTY {
+		if own, err := terminalName(f); err == nil {
+			if named, err := openPath(own, flags, 0); err == nil {
+				return named, nil
+			}
+		}
+	}
+	return reopen(f, flags)
+}
+
+// terminalName is the path of the device that an open /dev/tty stands for.
+func terminalName(f *os.File) (string, error) {
+	device, err := unix.IoctlGetInt(int(f.Fd()), unix.TIOCGDEV)
+	if err != nil {
+		return "", err
+	}
+	major, minor := unix.Major(uint64(device)), unix.Minor(uint64(device))
+	if major < ptsMajor || major > ptsMajorLast {
+		return "", unix.ENOTTY
+	}
+	path := fmt.Sprintf("/dev/pts/%d", (major-ptsMajor)<<8+minor)
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil || st.Rdev != uint64(device) {
+		return "", unix.ENODEV
+	}
+	return path, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 )
 
@@ -38,18 +39,21 @@ func (o objects) make(ctx context.Context, img *image.Image) error {
 }
 
 func makeObject(m *image.MemoryObject) (*os.File, error) {
+	if m.Kind == image.MemoryFile {
+		return fd.MakeUnlinked(*m, nil)
+	}
 	flags := unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
 	if m.HugePageSize != 0 {
 		flags |= unix.MFD_HUGETLB | bits.TrailingZeros64(m.HugePageSize)<<unix.MFD_HUGE_SHIFT
 	}
-	fd, err := unix.MemfdCreate(m.Name, flags)
+	n, err := unix.MemfdCreate(m.Name, flags)
 	if err != nil {
 		return nil, fmt.Errorf("memfd_create: %w", err)
 	}
-	f := os.NewFile(uintptr(fd), m.Name)
+	f := os.NewFile(uintptr(n), m.Name)
 	err = f.Truncate(int64(m.Size))
 	if err == nil && m.Mode != 0 {
-		err = unix.Fchmod(fd, m.Mode&0o7777)
+		err = unix.Fchmod(n, m.Mode&0o7777)
 	}
 	if err != nil {
 		f.Close()

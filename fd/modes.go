@@ -1,0 +1,86 @@
+package fd
+
+import (
+	"fmt"
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+)
+
+// Modes is what the terminal's driver keeps (ioctl_tty(2)).
+type Modes struct {
+	Termios []byte `json:"termios"` // struct termios2 of TCGETS2
+	Rows    uint16 `json:"rows"`
+	Columns uint16 `json:"columns"`
+}
+
+const (
+	tcgets2     = 0x802c542a // TCGETS2 of asm-generic/ioctls.h
+	tcsets2     = 0x402c542b // TCSETS2
+	termiosSize = 44         // sizeof(struct termios2)
+	winsizeSize = 8          // sizeof(struct winsize)
+)
+
+// askModes asks for termios and the window's size.
+func (c *capture) askModes(o *open, r *Terminal) {
+	modes := &Modes{}
+	c.questions.ioctl(o.fd, tcgets2, termiosSize, func(result int64, data []byte) {
+		if result == 0 {
+			modes.Termios = append([]byte(nil), data...)
+			r.Modes = modes
+		}
+	})
+	c.questions.ioctl(o.fd, unix.TIOCGWINSZ, winsizeSize, func(result int64, data []byte) {
+		if result == 0 {
+			modes.Rows = uint16(data[0]) | uint16(data[1])<<8
+			modes.Columns = uint16(data[2]) | uint16(data[3])<<8
+		}
+	})
+}
+
+// TerminalOf is the terminal that a group was used from, the controlling one first; nil where it had none.
+func TerminalOf(g *image.Group) *Terminal {
+	var best *Terminal
+	for _, d := range g.Descriptions {
+		if d.Kind != terminal.name {
+			continue
+		}
+		r, err := record[Terminal](d)
+		if err == nil && (best == nil || r.Controlling && !best.Controlling) {
+			best = &r
+		}
+	}
+	return best
+}
+
+// ReadModes reads what a terminal's modes are now.
+func ReadModes(f *os.File) (*Modes, error) {
+	m := &Modes{Termios: make([]byte, termiosSize)}
+	if err := termios(f, tcgets2, m.Termios); err != nil {
+		return nil, err
+	}
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return nil, fmt.Errorf("terminal %s: window size: %w", f.Name(), err)
+	}
+	m.Rows, m.Columns = size.Row, size.Col
+	return m, nil
+}
+
+// Set gives a terminal the modes. Its size stays: it is that of the window that is there now.
+// A caller in the background is stopped by SIGTTOU unless it ignores or blocks that.
+func (m *Modes) Set(f *os.File) error { return termios(f, tcsets2, m.Termios) }
+
+func termios(f *os.File, request uintptr, data []byte) error {
+	if len(data) != termiosSize {
+		return fmt.Errorf("terminal %s: modes of %d bytes, not %d", f.Name(), len(data), termiosSize)
+	}
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), request, uintptr(unsafe.Pointer(&data[0])))
+	if errno != 0 {
+		return fmt.Errorf("terminal %s: modes: %w", f.Name(), errno)
+	}
+	return nil
+}
