@@ -12,7 +12,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # The checkout may belong to somebody else than the builder, which git and so go refuse to look at.
 GOFLAGS_BUILD = -trimpath -buildvcs=false
 WARNINGS = -std=gnu11 -Wall -Wextra -Werror
-STAMP = -X main.version=$(VERSION)
+STAMP = -s -w -X main.version=$(VERSION)
 
 INTERP_C = $(wildcard restore/interp/*.[cS] restore/interp/*/*.[cS])
 INTERP_LD = $(firstword $(wildcard restore/interp/*.ld restore/interp/*/*.ld))
