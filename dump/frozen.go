@@ -72,7 +72,8 @@ const mincoreStep = 16384
 // inCore lists the pages of a shared object that exist (mincore(2), made by the leader: others
 // may not ask). To read the others would make them. What is swapped out is not in core, so then all are read.
 func (m *Member) inCore(start, end uint64, p part) ([]image.Run, error) {
-	if p.entry.Swap > 0 || p.entry.Has("ht") {
+	onDisk := m.Table.Memory[p.object-1].Kind == image.MemoryFile // what is not in the page cache is in the file
+	if p.entry.Swap > 0 || p.entry.Has("ht") || onDisk {
 		return []image.Run{{Start: start, Length: end - start}}, nil
 	}
 	page := uint64(os.Getpagesize())
@@ -153,7 +154,14 @@ func data(f *os.File, size int64) ([]image.Run, error) {
 		if err != nil {
 			return nil, err
 		}
-		runs = append(runs, image.Run{Start: uint64(start), Length: pages(uint64(end)) - uint64(start)})
+		r := image.Run{Start: uint64(start) &^ (image.PageSize - 1)} // blocks may be smaller than pages
+		if last := len(runs) - 1; last >= 0 {
+			r.Start = max(r.Start, runs[last].End())
+		}
+		if r.Start < uint64(end) {
+			r.Length = pages(uint64(end)) - r.Start
+			runs = append(runs, r)
+		}
 		at = end
 	}
 	return runs, nil
