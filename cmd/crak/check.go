@@ -11,6 +11,7 @@ import (
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/restore"
 )
 
 func newCheck() *cobra.Command {
@@ -83,7 +84,7 @@ func (c *checked) checkImage(env *fd.Env) (obstacle.List, error) {
 	}
 	defer img.Close()
 	c.Subject = img.Path
-	return fd.CheckGroup(img.Group, env), nil
+	return restore.Check(img, env)
 }
 
 func (c *checked) print(w io.Writer) error {
