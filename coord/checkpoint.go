@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -111,10 +112,14 @@ func (c *checkpoint) order(order int32, patience time.Duration) (*resident.Conn,
 }
 
 func (c *checkpoint) run() (*Result, error) {
+	if err := c.survey(); err != nil {
+		return nil, err
+	}
 	if err := c.create(); err != nil {
 		return nil, err
 	}
 	defer c.writer.Abort()
+	debug.SetGCPercent(-1) // no collection while a program stands still
 	if err := c.freeze(); err != nil {
 		return nil, err
 	}
@@ -150,6 +155,16 @@ func (c *checkpoint) run() (*Result, error) {
 		}
 	}
 	return &Result{Path: path, Pause: c.pause}, nil
+}
+
+// survey finds the obstacles that are to be seen before anybody is stopped. It also has our code
+// in memory before it is needed in a hurry.
+func (c *checkpoint) survey() error {
+	var table fd.Table
+	if err := dump.Survey(c.Pid, &table); err != nil {
+		return err
+	}
+	return table.Obstacles.Err()
 }
 
 // create begins the image where the user wants it.
@@ -269,8 +284,10 @@ func (c *checkpoint) save() error {
 }
 
 func (c *checkpoint) resume() error {
+	err := c.conn.Resume()
 	c.pause = time.Since(c.frozen)
-	return c.conn.Resume()
+	debug.SetGCPercent(100)
+	return err
 }
 
 // kill ends the frozen program, whose image is committed.
