@@ -28,11 +28,12 @@ C_FILES = $(wildcard shim/*.c scripts/bench/*.c testdata/programs/*.c)
 
 all: build/crak build/libcrak.so
 
-# Go knows best what is out of date; it does nothing where nothing is.
+# Go knows best what is out of date. The library is a program too, the writer, and must be executable.
 build/libcrak.so: shim/crak.map force | build
 	CGO_ENABLED=1 CC=$(CC) $(GO) build $(GOFLAGS_BUILD) -buildmode=c-shared -o $@ \
 		-ldflags "$(STAMP) '-extldflags=-Wl,--version-script=$(CURDIR)/$<'" ./shim
 	@rm -f build/libcrak.h
+	@chmod 755 $@
 
 build/interp: $(INTERP_C) $(INTERP_LD) $(wildcard restore/interp/*.h restore/interp/*/*.h) internal/abi/abi.h Makefile | build
 	$(CC) $(INTERP_FLAGS) -o $@ $(INTERP_C) $(INTERP_LINK)
