@@ -33,6 +33,7 @@ build/libcrak.so: shim/crak.map force | build
 	CGO_ENABLED=1 CC=$(CC) $(GO) build $(GOFLAGS_BUILD) -buildmode=c-shared -o $@ \
 		-ldflags "$(STAMP) '-extldflags=-Wl,--version-script=$(CURDIR)/$<'" ./shim
 	@rm -f build/libcrak.h
+	@chmod 755 $@ # it is a program, too
 	@chmod 755 $@
 
 build/interp: $(INTERP_C) $(INTERP_LD) $(wildcard restore/interp/*.h restore/interp/*/*.h) internal/abi/abi.h Makefile | build
@@ -43,7 +44,7 @@ restore/interp/interp.bin: build/interp
 
 cmd/crak/embed/libcrak.so: build/libcrak.so
 	@mkdir -p $(@D)
-	@cmp -s $< $@ || cp $< $@
+	@cmp -s $< $@ || cp -p $< $@
 
 build/crak: cmd/crak/embed/libcrak.so restore/interp/interp.bin force | build
 	CGO_ENABLED=0 $(GO) build $(GOFLAGS_BUILD) -ldflags "$(STAMP)" -o $@ ./cmd/crak
