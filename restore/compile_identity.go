@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/restore/program"
 )
 
@@ -56,6 +57,13 @@ type capabilityHeader struct {
 type capabilityData [2]struct{ Effective, Permitted, Inheritable uint32 }
 
 const capabilityVersion3 = 0x20080522
+
+// credentialsFrom are those of a process with one thread.
+func credentialsFrom(s *proc.StatusInfo) image.Credentials {
+	bits, _ := unix.PrctlRetInt(unix.PR_GET_SECUREBITS, 0, 0, 0, 0)
+	return image.Credentials{UID: s.Uid, GID: s.Gid, Groups: s.Groups, Inheritable: s.CapInh, Permitted: s.CapPrm,
+		Effective: s.CapEff, Bounding: s.CapBnd, Ambient: s.CapAmb, SecureBits: uint32(bits), NoNewPrivs: s.NoNewPrivs}
+}
 
 // become gives a thread its IDs and capabilities, as far as they differ from the interpreter's.
 //

@@ -1,10 +1,8 @@
 package restore
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"runtime"
 	"strconv"
@@ -26,6 +24,7 @@ const firstArea = 0x10_0000_0000
 type interpreter struct {
 	pid      int
 	control  *os.File // our end
+	number   int      // of the other end
 	load     *os.File // what it will read
 	loadFd   int      // its number there
 	mappings []proc.Mapping
@@ -63,20 +62,19 @@ func (in *interpreter) start(d *descriptors, control *os.File, p *image.Process)
 	if in.loadFd, err = d.place(in.load); err != nil {
 		return err
 	}
-	number, err := d.place(control)
-	if err != nil {
+	if in.number, err = d.place(control); err != nil {
 		return err
 	}
 	path := fmt.Sprintf("/proc/self/fd/%d", binary.Fd())
 	err = likeAddressSpace(p, func() error {
-		in.pid, err = syscall.ForkExec(path, []string{"crak-interpreter", strconv.Itoa(number)}, &syscall.ProcAttr{Dir: "/"})
+		in.pid, err = syscall.ForkExec(path, []string{"crak-interpreter", strconv.Itoa(in.number)}, &syscall.ProcAttr{Dir: "/"})
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if in.mappings, err = readProc(in.pid, "maps", proc.Maps); err == nil {
-		in.status, err = readProc(in.pid, "status", proc.Status)
+	if in.mappings, err = proc.Read(in.pid, "maps", proc.Maps); err == nil {
+		in.status, err = proc.Read(in.pid, "status", proc.Status)
 	}
 	if err != nil {
 		in.kill()
@@ -157,8 +155,8 @@ func mapBase(p *image.Process) uint64 {
 }
 
 // kernelMappings are the vdso and its kin.
-func (in *interpreter) kernelMappings() (all []proc.Mapping) {
-	for _, m := range in.mappings {
+func kernelMappings(mappings []proc.Mapping) (all []proc.Mapping) {
+	for _, m := range mappings {
 		if isKernelMapping(m.Path) {
 			all = append(all, m)
 		}
@@ -173,7 +171,7 @@ func isKernelMapping(name string) bool {
 // run sends the programs.
 func (in *interpreter) run(set *program.Set, g *image.Group) error {
 	park := uint64(0)
-	for _, m := range in.kernelMappings() {
+	for _, m := range kernelMappings(in.mappings) {
 		park += m.Size()
 	}
 	layout := set.Measure(uint64(len(interp.Binary)), park)
@@ -229,20 +227,18 @@ func (in *interpreter) kill() {
 	in.wait()
 }
 
-func (in *interpreter) wait() (status unix.WaitStatus) {
-	for {
-		if _, err := unix.Wait4(in.pid, &status, 0, nil); err != unix.EINTR {
-			return status
-		}
-	}
+func (in *interpreter) wait() (unix.WaitStatus, error) { return wait(in.pid) }
+
+func (in *interpreter) close() {
+	in.control.Close()
+	in.load.Close()
 }
 
-// readProc parses a file of /proc/PID.
-func readProc[T any](pid int, name string, parse func(r io.Reader) (T, error)) (T, error) {
-	var none T
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, name))
-	if err != nil {
-		return none, err
+// wait waits for a child's end.
+func wait(pid int) (status unix.WaitStatus, err error) {
+	for {
+		if _, err = unix.Wait4(pid, &status, 0, nil); err != unix.EINTR {
+			return status, err
+		}
 	}
-	return parse(bytes.NewReader(text))
 }

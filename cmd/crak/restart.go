@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/fd"
+	"crak.dev/crak/restore"
+)
+
+func newRestart() *cobra.Command {
+	o := restore.Options{Pids: restore.PidsAuto, Files: fd.Keep, Notice: notice}
+	statusFd := -1
+	cmd := &cobra.Command{
+		Use:   "restart [--detach] [--pids=auto|keep|fresh] [--files=keep|rewind|strict] [--force] IMAGE",
+		Short: "bring a program back from an image",
+		Long: `Bring a program back from an image: same PIDs, same threads, same files, same place in every system call.
+IMAGE is an image's directory, or the directory of a program's images: then the latest is taken.
+
+In the foreground crak passes signals and the terminal on, and ends as the program ends: with its exit status, or by
+the signal that killed it. With --detach it prints the PID and ends as soon as the program runs; the program then has a
+session of its own, and /dev/null where it had a terminal or pipes.
+
+The old PIDs need CAP_CHECKPOINT_RESTORE, and must be free; otherwise --pids=auto restarts the program in a new
+PID namespace, which needs no privilege, and says so.
+
+Files that have only grown since the checkpoint are taken as they are (--files=keep), cut back to the size they had
+(rewind), or refused (strict). Files that are gone, replaced or shorter are refused, unless --force.
+
+Exit status: the program's own; 1 it cannot be restarted (the reason is on stderr, and nothing is left of it); 2 usage.`,
+		Example: "  crak restart app.412\n  crak restart --detach --files=rewind app.412/3",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Image = args[0]
+			o.Started = func(pid int) { started(pid, o.Detach, statusFd) }
+			return restart(cmd.Context(), o)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&o.Detach, "detach", false, "return when the program runs, and print its PID")
+	flags.Var(&o.Pids, "pids", "which PIDs it gets: the old ones here (keep), in a namespace of its own (fresh), or what works (auto)")
+	flags.Var(&o.Files, "files", "how to take files written to since the checkpoint")
+	flags.BoolVar(&o.Force, "force", false, "take files that shrank, were replaced, or are gone")
+	flags.IntVar(&statusFd, "status-fd", -1, "write the PID to this descriptor, and close it, when the program runs")
+	return cmd
+}
+
+// restartImage restarts in the foreground, as crak restart without options does.
+func restartImage(cmd *cobra.Command, path string) error {
+	return restart(cmd.Context(), restore.Options{Image: path, Pids: restore.PidsAuto, Files: fd.Keep,
+		Notice: notice, Started: func(int) {}})
+}
+
+// restart returns only on an error, or detached: otherwise it ends as the program has.
+func restart(ctx context.Context, o restore.Options) error {
+	status, err := restore.Run(ctx, o)
+	if err != nil || o.Detach {
+		return err
+	}
+	endAs(status)
+	return nil
+}
+
+// endAs ends as a program has: by its exit status, or by the signal that killed it, without a core of ours.
+func endAs(status unix.WaitStatus) {
+	if !status.Signaled() {
+		os.Exit(status.ExitStatus())
+	}
+	s := status.Signal()
+	unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
+	signal.Reset(s)
+	unix.Kill(os.Getpid(), s)
+	time.Sleep(100 * time.Millisecond) // for a signal that takes its time to arrive
+	os.Exit(128 + int(s))
+}
+
+// started tells whoever wants to know that the program runs.
+func started(pid int, detach bool, statusFd int) {
+	if statusFd >= 0 {
+		f := os.NewFile(uintptr(statusFd), "--status-fd")
+		if f != nil {
+			fmt.Fprintln(f, pid)
+			f.Close()
+		}
+	}
+	if detach {
+		fmt.Println(pid)
+	}
+}

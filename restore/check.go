@@ -1,0 +1,92 @@
+package restore
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"crak.dev/crak/fd"
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/host"
+	"crak.dev/crak/internal/obstacle"
+)
+
+// Check finds everything on this machine that keeps an image from being restarted, and makes nothing.
+func Check(img *image.Image, env *fd.Env) (obstacle.List, error) {
+	have, err := host.Read()
+	if err != nil {
+		return nil, err
+	}
+	all := checkHost(img.Manifest.Host, have)
+	for i := range img.Group.Processes {
+		p := &img.Group.Processes[i]
+		all = append(all, checkMapped(p, env)...)
+		all = append(all, checkPlaces(p)...)
+	}
+	if n := len(img.Group.Processes); n != 1 {
+		all = append(all, obstacle.Obstacle{What: "group", Why: fmt.Sprintf("has %d processes; this crak restarts one", n)})
+	}
+	for _, m := range img.Group.Memory {
+		if m.Kind == image.MemorySysV {
+			all = append(all, obstacle.Obstacle{Where: fmt.Sprintf("memory object %d", m.ID), What: "SysV shared memory", Why: "cannot be restored yet"})
+		}
+	}
+	return append(all, fd.CheckGroup(img.Group, env)...), nil
+}
+
+// userFeatures are the CPU features that a program can use by instructions of its own, by their names in
+// /proc/cpuinfo. What else is listed there is the kernel's business.
+const userFeatures = ` cmov cx8 cx16 mmx fxsr sse sse2 pni ssse3 sse4_1 sse4_2 sse4a popcnt abm bmi1 bmi2 avx avx2 fma
+fma4 xop tbm f16c movbe aes vaes pclmulqdq vpclmulqdq sha_ni sha512 sm3 sm4 rdrand rdseed adx gfni lahf_lm 3dnow 3dnowext
+xsave xsaveopt xsavec xgetbv1 avx_vnni avx_vnni_int8 avx_vnni_int16 avx_ifma avx_ne_convert amx_tile amx_int8 amx_bf16 amx_fp16
+amx_complex cmpccxadd fsgsbase rdtscp rdpid clflush clflushopt clwb cldemote clzero erms fsrm movdiri movdir64b serialize
+waitpkg rtm hle pku ospke prefetchwt1 3dnowprefetch user_shstk ptwrite tsxldtrk wbnoinvd lwp raoint `
+
+func usedByPrograms(feature string) bool {
+	return strings.HasPrefix(feature, "avx512") || strings.HasPrefix(feature, "avx10") ||
+		strings.Contains(strings.ReplaceAll(userFeatures, "\n", " "), " "+feature+" ")
+}
+
+func checkHost(want, have image.Host) (all obstacle.List) {
+	if want.Machine != have.Machine {
+		all = append(all, obstacle.Obstacle{What: "machine " + have.Machine, Why: "the image is of a " + want.Machine,
+			Do: "restart it on a " + want.Machine})
+	}
+	var missing []string
+	for _, feature := range host.Missing(want, have) {
+		if usedByPrograms(feature) {
+			missing = append(missing, feature)
+		}
+	}
+	if len(missing) > 0 {
+		all = append(all, obstacle.Obstacle{What: "processor", Why: "lacks " + strings.Join(missing, ", ") + ", which the program may be using",
+			Do: "restart it on a processor that has them, as " + want.Hostname + " does"})
+	}
+	if want.VDSOSum != have.VDSOSum {
+		all = append(all, obstacle.Obstacle{What: "kernel " + have.Kernel, Why: "has another vDSO than " + want.Kernel + ", on which the image was made",
+			Do: "restart it under the kernel it was made on"})
+	}
+	return all
+}
+
+// checkPlaces looks for the directories that a member is in.
+func checkPlaces(p *image.Process) (all obstacle.List) {
+	if st, err := os.Stat(p.Cwd); err != nil {
+		all = append(all, obstacle.Obstacle{Pid: int(p.Pid), Where: "working directory", What: p.Cwd, Why: plain(err), Do: "make it again"})
+	} else if !st.IsDir() {
+		all = append(all, obstacle.Obstacle{Pid: int(p.Pid), Where: "working directory", What: p.Cwd, Why: "not a directory any more"})
+	}
+	if p.RootDir != "/" && p.RootDir != "" {
+		all = append(all, obstacle.Obstacle{Pid: int(p.Pid), Where: "root directory", What: p.RootDir, Why: "cannot be restored yet",
+			Do: "run crak restart with chroot, and the program without"})
+	}
+	return all
+}
+
+// plain is an error without the call and path that os puts in front.
+func plain(err error) string {
+	if p, ok := err.(*os.PathError); ok {
+		return p.Err.Error()
+	}
+	return err.Error()
+}

@@ -1,0 +1,197 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/restore/program"
+)
+
+// A conductor leads one member and the interpreter through the restart, over their control sockets.
+//
+//	interpreter  ──makes──>  member  ── stage: mapped ──>  conductor
+//	                                <── a byte: filled ──
+//	                         resident ── a byte: runs  ──>
+//
+// Either may say instead that an instruction failed, or die.
+type conductor struct {
+	*group
+	pid      image.Pid
+	messages chan message
+	gone     bool // the interpreter has been waited for
+}
+
+type message struct {
+	report  program.Report
+	success bool  // the byte of the resident
+	err     error // the socket's end: whoever had it is gone
+	root    bool  // from the interpreter itself
+}
+
+func newConductor(g *group) *conductor {
+	c := &conductor{group: g, pid: g.site.process.Pid, messages: make(chan message)}
+	var listeners sync.WaitGroup
+	listeners.Go(func() { c.listen(g.interpreter.control, true) })
+	listeners.Go(func() { c.listen(g.control, false) })
+	go func() {
+		listeners.Wait()
+		close(c.messages)
+	}()
+	return c
+}
+
+// listen reads one socket until its end.
+func (c *conductor) listen(socket *os.File, root bool) {
+	buf := make([]byte, 64)
+	for {
+		n, err := socket.Read(buf)
+		m := message{root: root, success: n == 1}
+		if err != nil {
+			m.err = err
+		} else if n != 1 {
+			m.report, _ = program.DecodeReport(buf[:n])
+		}
+		if n == 0 && err == nil {
+			m.err = io.EOF
+		}
+		c.messages <- m
+		if m.err != nil {
+			return
+		}
+	}
+}
+
+// conduct returns when the member runs.
+func (c *conductor) conduct(ctx context.Context, handOver func() error) error {
+	if err := c.await(ctx, func(m message) bool { return m.report.Kind == program.Stage }); err != nil {
+		return err
+	}
+	if err := handOver(); err != nil {
+		return err
+	}
+	if err := fillProcess(ctx, c.img, c.pid); err != nil {
+		return err
+	}
+	if err := c.objects.seal(c.img.Group); err != nil {
+		return err
+	}
+	c.adjustOOMScore()
+	if err := c.env.Commit(); err != nil {
+		return err
+	}
+	if _, err := unix.Write(int(c.control.Fd()), []byte{1}); err != nil {
+		return fmt.Errorf("pid %d: control socket: %w", c.pid, err)
+	}
+	return c.await(ctx, func(m message) bool { return m.success })
+}
+
+// await reads messages until done says so.
+func (c *conductor) await(ctx context.Context, done func(message) bool) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case m, ok := <-c.messages:
+			switch {
+			case !ok:
+				return c.died()
+			case m.err != nil && m.root:
+				// The interpreter ends when it has made the members; if it failed it has said so.
+			case m.err != nil:
+				return c.died()
+			case m.report.Kind == program.Failed:
+				return errors.New(c.explain(m.report))
+			case m.report.Kind == program.Notice:
+				c.env.Notice(c.explain(m.report))
+			case done(m):
+				return nil
+			}
+		}
+	}
+}
+
+// explain says in words which instruction had an unexpected result.
+func (c *conductor) explain(r program.Report) string {
+	result := fmt.Sprintf("result %#x", r.Result)
+	if r.Result < 0 && r.Result > -4096 {
+		errno := unix.Errno(-r.Result)
+		result = fmt.Sprintf("%s (%v)", unix.ErrnoName(errno), errno)
+	}
+	if r.Program == program.BootProgram {
+		return fmt.Sprintf("interpreter: start, step %d: %s", r.Instruction, result)
+	}
+	if int(r.Program) >= len(c.set.Programs) || int(r.Instruction) >= len(c.set.Programs[r.Program].Instructions) {
+		return fmt.Sprintf("interpreter: program %d has no instruction %d", r.Program, r.Instruction)
+	}
+	p := c.set.Programs[r.Program]
+	in := &p.Instructions[r.Instruction]
+	text := c.set.Text(in)
+	if in.Note != "" {
+		text += " [" + in.Note + "]"
+	}
+	return fmt.Sprintf("%s: %s: %s", p.Name, text, result)
+}
+
+// died says how a member ended that said nothing.
+func (c *conductor) died() error {
+	if status, err := wait(int(c.pid)); err == nil {
+		if status.Signaled() {
+			return fmt.Errorf("pid %d: killed by %s while it was restored", c.pid, unix.SignalName(status.Signal()))
+		}
+		return fmt.Errorf("pid %d: exit status %d while it was restored", c.pid, status.ExitStatus())
+	}
+	status, _ := c.interpreter.wait()
+	c.gone = true
+	if status.Signaled() {
+		return fmt.Errorf("interpreter: killed by %s", unix.SignalName(status.Signal()))
+	}
+	return fmt.Errorf("interpreter: exit status %d", status.ExitStatus())
+}
+
+// adjustOOMScore does what only the file in /proc can do; lowering needs a capability.
+func (c *conductor) adjustOOMScore() {
+	want := []byte(fmt.Sprint(c.site.process.Attributes.OOMScoreAdj))
+	path := proc.Path(int(c.pid), "oom_score_adj")
+	if have, err := os.ReadFile(path); err == nil && string(have) == string(want)+"\n" {
+		return
+	}
+	if err := os.WriteFile(path, want, 0); err != nil {
+		c.env.Notice(fmt.Sprintf("pid %d: oom_score_adj %s: %v", c.pid, want, err))
+	}
+}
+
+// kill leaves nothing behind.
+func (c *conductor) kill() {
+	if !c.gone {
+		c.interpreter.kill()
+	}
+	// The member is our child, or was never made: then the number may be somebody else's.
+	pid := int(c.pid)
+	if unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == nil {
+		unix.Kill(pid, unix.SIGKILL)
+		wait(pid)
+	}
+	c.drain()
+}
+
+// release lets the member run on without us.
+func (c *conductor) release() {
+	if !c.gone {
+		c.interpreter.wait()
+	}
+	c.drain()
+}
+
+// drain waits for the listeners: nobody has the other ends any more.
+func (c *conductor) drain() {
+	for range c.messages {
+	}
+}

@@ -1,0 +1,171 @@
+package restore
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/fd"
+	"crak.dev/crak/image"
+	"crak.dev/crak/restore/program"
+)
+
+// A group is the members of an image on their way back: kernel objects, descriptors for
+// the interpreter, and the interpreter.
+type group struct {
+	img    *image.Image
+	env    *fd.Env
+	choice groupChoice
+
+	objects     objects
+	open        []*os.File // for as long as the interpreter has not been started
+	descriptors *descriptors
+	site        site
+	set         *program.Set
+	interpreter *interpreter
+	control     *os.File // our end of the member's socket
+}
+
+// start brings the members of an image back in this PID namespace, as children of the calling process. They
+// run when it returns; on an error nothing is left of them. Descriptors are made with env; handOver
+// is called when the members exist, and before they run.
+func start(ctx context.Context, img *image.Image, env *fd.Env, choice groupChoice, handOver func() error) error {
+	g := &group{img: img, env: env, choice: choice, objects: make(objects)}
+	defer g.close()
+	env.Memory = g.objects.file
+	if err := g.prepare(ctx); err != nil {
+		return err
+	}
+	c, err := g.launch()
+	if err != nil {
+		return err
+	}
+	if err := c.conduct(ctx, handOver); err != nil {
+		c.kill()
+		return err
+	}
+	c.release()
+	return nil
+}
+
+// prepare makes everything that is inherited.
+func (g *group) prepare(ctx context.Context) error {
+	p := &g.img.Group.Processes[0]
+	wanted := make(map[int]bool)
+	for _, d := range p.Descriptors {
+		wanted[d.Fd] = true
+	}
+	g.descriptors = newDescriptors(wanted)
+	g.site = site{group: g.img.Group, process: p, group0: g.choice, timerIDs: timerIDs(), hard: hardLimits()}
+	if err := g.objects.make(ctx, g.img); err != nil {
+		return err
+	}
+	if err := g.mappedFiles(p); err != nil {
+		return fmt.Errorf("pid %d: %w", p.Pid, err)
+	}
+	if err := g.descriptions(); err != nil {
+		return err
+	}
+	var err error
+	g.site.filled, err = filledMappings(g.img, p)
+	return err
+}
+
+// descriptions makes the open file descriptions.
+func (g *group) descriptions() error {
+	g.site.descriptions = make(map[image.DescriptionID]int)
+	g.site.memory = make(map[image.MemoryID]int)
+	for _, d := range g.img.Group.Descriptions {
+		f, err := fd.Make(d, g.env)
+		if err != nil {
+			return err
+		}
+		g.open = append(g.open, f)
+		if g.site.descriptions[d.ID], err = g.descriptors.place(f); err != nil {
+			return err
+		}
+	}
+	for id, f := range g.objects {
+		var err error
+		if g.site.memory[id], err = g.descriptors.place(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// launch starts the interpreter and gives it its programs.
+func (g *group) launch() (*conductor, error) {
+	ours, theirs, err := socketPair()
+	if err != nil {
+		return nil, err
+	}
+	g.control = ours
+	defer theirs.Close()
+	if g.site.control, err = g.descriptors.place(theirs); err != nil {
+		return nil, err
+	}
+	if g.interpreter, err = startInterpreter(g.descriptors, g.site.process); err != nil {
+		return nil, err
+	}
+	g.descriptors.close()
+	g.site.kernel = kernelMappings(g.interpreter.mappings)
+	g.site.credentials = credentialsFrom(&g.interpreter.status)
+	g.set, err = compile(&g.site, g.interpreter.number)
+	if err == nil {
+		err = g.interpreter.run(g.set, g.img.Group)
+	}
+	if err != nil {
+		g.interpreter.kill()
+		return nil, err
+	}
+	return newConductor(g), nil
+}
+
+func (g *group) close() {
+	for _, f := range g.open {
+		f.Close()
+	}
+	if g.descriptors != nil {
+		g.descriptors.close()
+	}
+	if g.interpreter != nil {
+		g.interpreter.close()
+	}
+	if g.control != nil {
+		g.control.Close()
+	}
+	g.objects.close()
+}
+
+// hardLimits are our own, by resource.
+func hardLimits() map[int]uint64 {
+	hard := make(map[int]uint64)
+	for resource := range unix.RLIMIT_RTTIME + 1 {
+		var l unix.Rlimit
+		if unix.Getrlimit(resource, &l) == nil {
+			hard[resource] = l.Max
+		}
+	}
+	return hard
+}
+
+// timerIDs probes for PR_TIMER_CREATE_RESTORE_IDS.
+func timerIDs() bool {
+	_, err := unix.PrctlRetInt(unix.PR_TIMER_CREATE_RESTORE_IDS, unix.PR_TIMER_CREATE_RESTORE_IDS_GET, 0, 0, 0)
+	return err == nil
+}
+
+// tids are the IDs that a group needs, sorted.
+func tids(g *image.Group) (all []int) {
+	for i := range g.Processes {
+		for _, t := range g.Processes[i].Threads {
+			all = append(all, int(t.Parked.Tid))
+		}
+	}
+	slices.Sort(all)
+	return all
+}

@@ -1,0 +1,58 @@
+package restore
+
+import (
+	"io"
+	"os"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/proc"
+)
+
+// Plan prints the programs that a restart of an image on this machine would run.
+func Plan(w io.Writer, img *image.Image) error {
+	p := &img.Group.Processes[0]
+	mappings, err := proc.Read(os.Getpid(), "maps", proc.Maps)
+	if err != nil {
+		return err
+	}
+	status, err := proc.Read(os.Getpid(), "status", proc.Status)
+	if err != nil {
+		return err
+	}
+	filled, err := filledMappings(img, p)
+	if err != nil {
+		return err
+	}
+	s := plannedSite(img.Group, p)
+	s.filled, s.kernel, s.credentials = filled, kernelMappings(mappings), credentialsFrom(&status)
+	s.hard, s.timerIDs = hardLimits(), timerIDs()
+	set, err := compile(s, 3)
+	if err != nil {
+		return err
+	}
+	return set.Print(w)
+}
+
+// plannedSite numbers the descriptors that a restart would have, from above those that the program uses.
+func plannedSite(g *image.Group, p *image.Process) *site {
+	s := &site{group: g, process: p, group0: groupOwn, files: make(map[int]int),
+		memory: make(map[image.MemoryID]int), descriptions: make(map[image.DescriptionID]int)}
+	next := 10
+	for _, d := range p.Descriptors {
+		next = max(next, d.Fd+1)
+	}
+	take := func() int { next++; return next - 1 }
+	s.control, s.executable = take(), take()
+	for i := range p.Mappings {
+		if p.Mappings[i].Kind == image.MappingFile {
+			s.files[i] = take()
+		}
+	}
+	for _, m := range g.Memory {
+		s.memory[m.ID] = take()
+	}
+	for _, d := range g.Descriptions {
+		s.descriptions[d.ID] = take()
+	}
+	return s
+}

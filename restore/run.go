@@ -1,0 +1,69 @@
+package restore
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/fd"
+	"crak.dev/crak/image"
+)
+
+// Run restarts an image. It returns when the program has ended, with what wait(2) says of it; with Detach, as soon as
+// it runs. On an error nothing of the program is left.
+func Run(ctx context.Context, o Options) (unix.WaitStatus, error) {
+	img, err := image.Open(o.Image)
+	if err != nil {
+		return 0, err
+	}
+	defer img.Close()
+	env := o.env()
+	obstacles, err := Check(img, env)
+	if err != nil {
+		return 0, err
+	}
+	fresh := o.Pids == PidsFresh
+	switch o.Pids {
+	case PidsKeep:
+		obstacles = append(obstacles, checkKeep(img.Group)...)
+	case PidsAuto:
+		if why := whyNotKeep(img.Group); why != "" {
+			fresh = true
+			o.Notice(why + ": restarting in a new PID namespace")
+		}
+	}
+	if err := obstacles.Err(); err != nil {
+		return 0, err
+	}
+	f := newForeground(env.Terminal, o.Detach)
+	defer f.end()
+	if fresh {
+		return inNamespace(ctx, img, &o, f)
+	}
+	return here(ctx, img, env, &o, f)
+}
+
+// here restarts an image in this PID namespace.
+func here(ctx context.Context, img *image.Image, env *fd.Env, o *Options, f *foreground) (unix.WaitStatus, error) {
+	p := &img.Group.Processes[0]
+	pid := int(p.Pid)
+	adopt := func() error {
+		pidfd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			return fmt.Errorf("pid %d: pidfd_open: %w", pid, err)
+		}
+		f.adopt(pid, pidfd)
+		return nil
+	}
+	if err := start(ctx, img, env, f.choice(p), adopt); err != nil {
+		return 0, err
+	}
+	f.running()
+	o.Started(pid)
+	if o.Detach {
+		return 0, nil
+	}
+	leaveStandard()
+	return f.follow(waitFor(pid))
+}
