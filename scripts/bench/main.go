@@ -7,6 +7,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/proc"
 )
 
 // Bench is one run of the benchmark.
@@ -54,7 +58,22 @@ func newBench(quick bool) (*Bench, error) {
 	if err := os.MkdirAll(b.dir, 0o755); err != nil {
 		return nil, err
 	}
+	if err := closeOnExec(); err != nil {
+		return nil, err
+	}
 	return b, b.compile()
+}
+
+// closeOnExec keeps descriptors that we were started with, and that may lead anywhere, from
+// the programs that are to be checkpointed.
+func closeOnExec() error {
+	fds, err := proc.Fds(0)
+	for _, fd := range fds {
+		if fd > 2 {
+			unix.CloseOnExec(fd)
+		}
+	}
+	return err
 }
 
 // compile makes the workloads.
