@@ -72,7 +72,7 @@ func ownFlags(text string) []string {
 
 // make compiles source to path, or copies what was compiled before from the same text.
 func (b *builder) make(path, source string, args []string) error {
-	args = append(args, "-o", path, source)
+	args = append([]string{"-o", path, source}, args...) // libraries come after what needs them
 	if b.cache == "" {
 		return gcc(args)
 	}

@@ -21,7 +21,7 @@ func cmdSurvives(s *session, c *call) error {
 	}
 	p := &subject{
 		session: s, name: filepath.Base(c.args[0]), argv: append([]string{path}, c.args[1:]...),
-		stdin: "/dev/null", bare: s.lab.params.Plain, pidfd: -1,
+		stdin: "/dev/null", pidfd: -1,
 	}
 	if n := len(s.subjects); n > 0 {
 		p.name = fmt.Sprintf("%s.%d", p.name, n)
@@ -32,14 +32,31 @@ func cmdSurvives(s *session, c *call) error {
 	p.dir = filepath.Join(s.work, p.name)
 	p.captures()
 	s.subjects[p.name] = p
+	if err := p.examine(c); err != nil {
+		return fmt.Errorf("%w\n%s", err, p.uninterrupted())
+	}
+	return nil
+}
+
+// uninterrupted says whether the program passes where nothing happens to it.
+func (p *subject) uninterrupted() string {
+	q, err := p.plain()
+	if err == nil {
+		err = q.passed()
+	}
+	if err != nil {
+		return fmt.Sprintf("uninterrupted, it fails too: %v", err)
+	}
+	return "uninterrupted, it passes"
+}
+
+// examine is what survives does with a program that is not started yet.
+func (p *subject) examine(c *call) error {
 	if err := p.start(); err != nil {
 		return err
 	}
 	if err := p.ready(); err != nil {
 		return err
-	}
-	if s.lab.params.Plain {
-		return p.passes("uninterrupted")
 	}
 	before, err := p.picture()
 	if err != nil {
@@ -69,7 +86,7 @@ func cmdSurvives(s *session, c *call) error {
 	if err := take(); err != nil {
 		return fmt.Errorf("second generation: %w", err)
 	}
-	return p.passes("after its restart")
+	return p.passes()
 }
 
 var (
@@ -85,20 +102,24 @@ func (p *subject) ready() error {
 	return nil
 }
 
-// passes lets the program go on, and wants PASS as its last line, and nothing on stderr.
-func (p *subject) passes(when string) error {
-	err := p.proceed()
-	if err == nil {
-		err = p.finish(0)
+// passes lets the program go on to its end.
+func (p *subject) passes() error {
+	if err := p.proceed(); err != nil {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", when, err)
+	if err := p.finish(0); err != nil {
+		return err
 	}
-	if !passLine.Match(bytes.TrimRight(p.output.rest(), "\x00")) {
-		return fmt.Errorf("%s: %s: no PASS; output: %s", p.name, when, p.output.rest())
+	return p.passed()
+}
+
+// passed wants PASS among the last lines of its output, and nothing on its standard error.
+func (p *subject) passed() error {
+	if !passLine.Match(p.output.rest()) {
+		return fmt.Errorf("%s: no PASS; output: %s", p.name, p.output.rest())
 	}
 	if said := p.complaints(); said != "" {
-		return fmt.Errorf("%s: %s: %w%s", p.name, when, errStderr, said)
+		return fmt.Errorf("%s: %w%s", p.name, errStderr, said)
 	}
 	return nil
 }

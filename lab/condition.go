@@ -17,8 +17,6 @@ func (l *Lab) condition(id Identity, cond string) (bool, error) {
 	switch kind {
 	case "root", "user":
 		return id.Name == kind, nil
-	case "plain":
-		return l.params.Plain, nil
 	case "userns":
 		return id.can("unshare", "--user", "--map-root-user", "--pid", "--fork", "true"), nil
 	case "keep":

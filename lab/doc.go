@@ -70,7 +70,8 @@ directory, checks itself, prints PASS and exits 0, or prints what is wrong and e
 	survives [-trigger] [-env K=V] PROGRAM [ARG...]
 	    The standard examination of a workload: it is started, observed, checkpointed,
 	    crashed, restarted, observed (nothing may differ), checkpointed again, and told to
-	    proceed; it must print PASS, and nothing on its standard error.
+	    proceed; it must print PASS, and nothing on its standard error. Where it fails, it
+	    is run uninterrupted too, which tells a broken workload from a broken restart.
 	uninterrupted NAME [FILE...]
 	    Run the same program once more, bare, in a copy of the directory that it was
 	    started in. Status, output and the named files must be the same.
@@ -100,7 +101,6 @@ belongs to none of its programs fails the script.
 	[cap:sys_admin]    a capability of the lab's own
 	[feature:NAME]     hugetlb, thp, ksm, avx, avx2, avx512, mdwe, timer-restore-ids,
 	                   m32, static, openmp
-	[plain]            checkpoints are switched off: see [Params].Plain
 
 # Layout
 

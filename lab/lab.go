@@ -25,7 +25,6 @@ type Params struct {
 	Identities []Identity    // who the scripts run as; see Identities
 	Parallel   int           // scripts at a time; 2 if 0
 	Bound      time.Duration // longest wait for anything; 30 s if 0
-	Plain      bool          // run workloads without checkpoints: tells a broken workload from a broken restart
 	Keep       bool          // leave the scripts' work directories behind
 }
 
@@ -113,9 +112,6 @@ func (l *Lab) install() error {
 	l.build = builder{source: l.params.Programs, include: l.params.Include, cache: l.params.Cache, bin: bin}
 	l.crak = filepath.Join(bin, "crak")
 	l.library = filepath.Join(l.tools, "libcrak.so")
-	if l.params.Plain {
-		return nil
-	}
 	if l.params.Crak == "" || l.params.Library == "" {
 		return errors.New("crak or libcrak.so: not found: run make, or set CRAK and CRAK_LIBRARY to their paths")
 	}

@@ -43,7 +43,6 @@ Exit status: 0 all scripts passed or were skipped; 1 some failed, or there were 
 	flags.StringVar(&p.Cache, "cache", "", "directory that keeps compiled programs (default: none)")
 	flags.IntVar(&p.Parallel, "parallel", 2, "scripts at a time")
 	flags.DurationVar(&p.Bound, "bound", 30*time.Second, "longest wait for anything in a script")
-	flags.BoolVar(&p.Plain, "plain", false, "run the programs without checkpoints: tells a broken program from a broken restart")
 	flags.BoolVar(&p.Keep, "keep", false, "leave the scripts' work directories behind")
 	return cmd
 }
