@@ -95,6 +95,7 @@ func (c *checkpoint) query() error {
 		c.listener.Close()
 		return err
 	}
+	conn.Left()
 	conn.Close()
 	c.settings = conn.Settings
 	return nil

@@ -73,6 +73,15 @@ func (c *Conn) greet() error {
 	return nil
 }
 
+// Left waits until the resident has hung up, as it does after a query: then the descriptor is gone
+// from the program.
+func (c *Conn) Left() {
+	var b [1]byte
+	for n, err := 1, error(nil); n > 0 || err == unix.EINTR; {
+		n, err = unix.Read(c.fd, b[:])
+	}
+}
+
 // Frozen waits until every thread of the program is parked. A *FreezeError says why not.
 func (c *Conn) Frozen(patience time.Duration) ([]abi.Thread, error) {
 	limit := unix.NsecToTimeval(patience.Nanoseconds())
