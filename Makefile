@@ -34,7 +34,6 @@ build/libcrak.so: shim/crak.map force | build
 		-ldflags "$(STAMP) '-extldflags=-Wl,--version-script=$(CURDIR)/$<'" ./shim
 	@rm -f build/libcrak.h
 	@chmod 755 $@ # it is a program, too
-	@chmod 755 $@
 
 build/interp: $(INTERP_C) $(INTERP_LD) $(wildcard restore/interp/*.h restore/interp/*/*.h) internal/abi/abi.h Makefile | build
 	$(CC) $(INTERP_FLAGS) -o $@ $(INTERP_C) $(INTERP_LINK)
