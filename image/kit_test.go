@@ -69,8 +69,28 @@ func fillRandom(page []byte, seed uint64) {
 	}
 }
 
-// goodImage writes a small image, whose content is pattern, and says where.
+// content is what is put into a space.
+type content struct {
+	space Space
+	runs  []Run
+	sync  bool
+}
+
+// goodContent has frames of every codec.
+var goodContent = []content{
+	{ProcessSpace(412), []Run{{Start: 0x401000, Length: 0x1000, KeepZero: true}, {Start: 0x500000, Length: 0x200000}, {Start: 0x7ff0_0001_0000, Length: 0x10000, KeepZero: true}}, false},
+	{MemorySpace(3), []Run{{Start: 0, Length: 0x4000}}, true},
+	{DescriptionSpace(7), []Run{{Start: 0, Length: 10001}}, true},
+}
+
+// goodImage writes goodGroup with goodContent, and says where.
 func goodImage(t testing.TB, dir string, o Options) string {
+	t.Helper()
+	return writeImage(t, dir, o, goodContent)
+}
+
+// writeImage writes goodGroup with content that is pattern.
+func writeImage(t testing.TB, dir string, o Options, all []content) string {
 	t.Helper()
 	o.Program, o.Pid = "app", 412
 	w, err := Create(dir, o)
@@ -78,12 +98,12 @@ func goodImage(t testing.TB, dir string, o Options) string {
 		t.Fatal(err)
 	}
 	defer w.Abort()
-	for _, p := range goodContent {
+	for _, c := range all {
 		put := w.Put
-		if p.sync {
+		if c.sync {
 			put = w.PutSync
 		}
-		if err := put(p.space, p.runs, pattern); err != nil {
+		if err := put(c.space, c.runs, pattern); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -92,14 +112,4 @@ func goodImage(t testing.TB, dir string, o Options) string {
 		t.Fatal(err)
 	}
 	return path
-}
-
-var goodContent = []struct {
-	space Space
-	runs  []Run
-	sync  bool
-}{
-	{ProcessSpace(412), []Run{{Start: 0x401000, Length: 0x1000, KeepZero: true}, {Start: 0x500000, Length: 0x200000}, {Start: 0x7ff0_0001_0000, Length: 0x10000, KeepZero: true}}, false},
-	{MemorySpace(3), []Run{{Start: 0, Length: 0x4000}}, true},
-	{DescriptionSpace(7), []Run{{Start: 0, Length: 10001}}, true},
 }
