@@ -82,7 +82,7 @@ func (c *compiler) mapOne(i int, m *image.Mapping) {
 		flags, offset = flags|unix.MAP_ANONYMOUS, 0
 	}
 	if m.GrowsDown {
-		flags |= unix.MAP_GROWSDOWN | unix.MAP_STACK
+		flags |= unix.MAP_GROWSDOWN // not MAP_STACK, which since Linux 6.7 rules out huge pages
 	}
 	if m.NoReserve {
 		flags |= unix.MAP_NORESERVE
