@@ -44,7 +44,7 @@ var commands = map[string]command{
 	"checkpoint":    {"checkpoint NAME [OPTION...]", 1, -1, true, cmdCheckpoint},
 	"trigger":       {"trigger NAME [SIGNAL]", 1, 2, true, cmdTrigger},
 	"restart":       {"restart NAME [OPTION...] [IMAGE]", 1, -1, true, cmdRestart},
-	"survives":      {"survives [-trigger] [-env K=V] PROGRAM [ARG...]", 1, -1, false, cmdSurvives},
+	"survives":      {"survives [-trigger] [-restless] [-env K=V] PROGRAM [ARG...]", 1, -1, false, cmdSurvives},
 	"uninterrupted": {"uninterrupted NAME [FILE...]", 1, -1, false, cmdUninterrupted},
 	"observe":       {"observe NAME PICTURE", 2, 2, false, cmdObserve},
 	"same":          {"same [-except FIELD,...] [-strict] PICTURE PICTURE", 2, 2, true, cmdSame},

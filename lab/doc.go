@@ -67,11 +67,12 @@ directory, checks itself, prints PASS and exits 0, or prints what is wrong and e
 	    has what crak said.
 	finish NAME [STATUS]
 	    Wait for its end; its exit status, or 128 and the signal, must be STATUS (0).
-	survives [-trigger] [-env K=V] PROGRAM [ARG...]
+	survives [-trigger] [-restless] [-env K=V] PROGRAM [ARG...]
 	    The standard examination of a workload: it is started, observed, checkpointed,
 	    crashed, restarted, observed (nothing may differ), checkpointed again, and told to
 	    proceed; it must print PASS, and nothing on its standard error. Where it fails, it
 	    is run uninterrupted too, which tells a broken workload from a broken restart.
+	    -restless: its threads, mappings or files change all the time, and so do pictures.
 	uninterrupted NAME [FILE...]
 	    Run the same program once more, bare, in a copy of the directory that it was
 	    started in. Status, output and the named files must be the same.

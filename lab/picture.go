@@ -32,7 +32,9 @@ var volatile = []string{
 	"threads.*.stat.*", "status.voluntary_ctxt_switches", "status.nonvoluntary_ctxt_switches",
 	"threads.*.status.voluntary_ctxt_switches", "threads.*.status.nonvoluntary_ctxt_switches",
 	"threads.*.wchan", "threads.*.syscall", "threads.*.state", "timers.*.expires",
-	"status.State", "threads.*.status.State",
+	"status.State", "threads.*.status.State", "status.SigQ", "threads.*.status.SigQ",
+	"threads.*.status.SigPnd", // of a timer that fires all the time
+	"status.FDSize", "threads.*.status.FDSize",
 	// Memory in use: pages come back when they are needed.
 	"stat.rss", "status.VmRSS", "status.RssAnon", "status.RssFile", "status.RssShmem", "status.VmHWM",
 	"status.VmPTE", "status.VmPeak", "status.VmSwap", "status.HugetlbPages",

@@ -90,6 +90,11 @@ func (p *subject) signal(sig unix.Signal) error {
 		return fmt.Errorf("%s: not running", p.name)
 	}
 	if err := unix.PidfdSendSignal(p.pidfd, sig, nil, 0); err != nil {
+		if errors.Is(err, unix.ESRCH) {
+			<-p.ended
+			return fmt.Errorf("%s: pid %d: has ended, with status %d; output: %s%s",
+				p.name, p.pid, p.status, p.output.rest(), p.complaints())
+		}
 		return fmt.Errorf("%s: pid %d: signal %d: %w", p.name, p.pid, int(sig), err)
 	}
 	return nil
