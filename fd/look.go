@@ -1,10 +1,6 @@
 package fd
 
 import (
-	"fmt"
-	"os"
-	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -24,6 +20,8 @@ type open struct {
 	cloex bool
 	pos   int64
 	locks []proc.FileLock
+
+	filesystem int64 // its type (statfs(2)), of files with a path; 0 where it cannot be told
 }
 
 func (o *open) format() uint32 { return o.stat.Mode & unix.S_IFMT }
@@ -32,66 +30,6 @@ func (o *open) writable() bool { return o.flags&unix.O_ACCMODE != unix.O_RDONLY 
 func (o *open) hasPath() bool  { return strings.HasPrefix(o.link, "/") }
 func (o *open) rdev() (major, minor uint32) {
 	return unix.Major(o.stat.Rdev), unix.Minor(o.stat.Rdev)
-}
-
-// look reads every descriptor of a process, in ascending order. One that is closed meanwhile
-// (only a process that is not frozen does that) is left out.
-func look(m *Member) ([]*open, error) {
-	dir, err := os.Open(m.Proc + "/fd")
-	if err != nil {
-		return nil, fmt.Errorf("descriptors: %w", err)
-	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return nil, fmt.Errorf("descriptors: %w", err)
-	}
-	numbers := make([]int, 0, len(names))
-	for _, name := range names {
-		if n, err := strconv.Atoi(name); err == nil {
-			numbers = append(numbers, n)
-		}
-	}
-	slices.Sort(numbers)
-	all := make([]*open, 0, len(numbers))
-	for _, n := range numbers {
-		if m.Proc == "/proc/self" && n == int(dir.Fd()) {
-			continue
-		}
-		o, err := lookAt(m, n)
-		if os.IsNotExist(err) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("fd %d: %w", n, err)
-		}
-		all = append(all, o)
-	}
-	return all, nil
-}
-
-func lookAt(m *Member, n int) (*open, error) {
-	o := &open{fd: n, proc: m.Proc + "/fd/" + strconv.Itoa(n)}
-	var err error
-	if o.link, err = os.Readlink(o.proc); err != nil {
-		return nil, err
-	}
-	if err := unix.Stat(o.proc, &o.stat); err != nil {
-		return nil, &os.PathError{Op: "stat", Path: o.proc, Err: err}
-	}
-	f, err := os.Open(m.Proc + "/fdinfo/" + strconv.Itoa(n))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := proc.Fdinfo(f)
-	if err != nil {
-		return nil, err
-	}
-	o.pos, o.locks = info.Pos, info.Locks
-	o.flags = info.Flags &^ unix.O_CLOEXEC
-	o.cloex = info.Flags&unix.O_CLOEXEC != 0
-	return o, nil
 }
 
 // file is the identity by which a restart finds the file again.

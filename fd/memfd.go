@@ -37,7 +37,7 @@ func isMemfd(o *open) bool {
 	if o.format() != unix.S_IFREG || o.stat.Nlink != 0 || !strings.HasPrefix(o.link, memfdPrefix) {
 		return false
 	}
-	fs := filesystem(o)
+	fs := o.filesystem
 	return fs == unix.TMPFS_MAGIC || fs == unix.HUGETLBFS_MAGIC
 }
 
@@ -49,7 +49,7 @@ func captureMemfd(c *capture, g shared) (any, error) {
 		Size: uint64(o.stat.Size),
 		Mode: o.stat.Mode & 0o7777,
 	}
-	if filesystem(o) == unix.HUGETLBFS_MAGIC {
+	if o.filesystem == unix.HUGETLBFS_MAGIC {
 		object.HugePageSize = uint64(o.stat.Blksize)
 	}
 	id := c.table.Object(o.inode(), object, o.proc)

@@ -44,7 +44,7 @@ var special = kind{
 	seeks: true,
 	is: func(o *open) bool {
 		format := o.format()
-		return (format == unix.S_IFREG || format == unix.S_IFDIR) && o.hasPath() && specialFilesystems[filesystem(o)] != ""
+		return (format == unix.S_IFREG || format == unix.S_IFDIR) && o.hasPath() && specialFilesystems[o.filesystem] != ""
 	},
 	capture: captureSpecial,
 	describe: func(d image.Description) string {
@@ -72,7 +72,7 @@ var special = kind{
 
 func captureSpecial(c *capture, g shared) (any, error) {
 	o := g.first()
-	fs := filesystem(o)
+	fs := o.filesystem
 	path, where := o.where(c.Member)
 	refusal := obstacle.Obstacle{What: o.link, Do: "close it before the checkpoint"}
 	switch {
@@ -88,13 +88,4 @@ func captureSpecial(c *capture, g shared) (any, error) {
 		return &Special{File: o.file(path)}, nil
 	}
 	return nil, refusal
-}
-
-// filesystem is the type of the file system of an open file (statfs(2)), 0 where it cannot be told.
-func filesystem(o *open) int64 {
-	var st unix.Statfs_t
-	if unix.Statfs(o.proc, &st) != nil {
-		return 0
-	}
-	return int64(st.Type)
 }

@@ -1,0 +1,30 @@
+package fd_test
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/fd"
+)
+
+// BenchmarkCapture is part of the pause that a program sees: ten files and what go test has open.
+func BenchmarkCapture(b *testing.B) {
+	dir := b.TempDir()
+	for i := range 10 {
+		n, err := unix.Open(dir+"/file", unix.O_CREAT|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { unix.Close(n) })
+		if _, err := unix.Seek(n, int64(i/2), 0); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		var table fd.Table
+		if _, err := fd.Capture(ourselves(), &table); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

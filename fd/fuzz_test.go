@@ -1,0 +1,34 @@
+package fd_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"crak.dev/crak/fd"
+	"crak.dev/crak/image"
+)
+
+// FuzzRecord looks at descriptions of a hostile image: no panic, and nothing is opened or made.
+func FuzzRecord(f *testing.F) {
+	for _, seed := range []struct{ kind, record string }{
+		{"regular", `{"file":{"path":"/etc/passwd","inode":1,"size":5,"mode":33188}}`},
+		{"regular", `{"file":{"path":"/tmp/x","deleted":true},"memory":1}`},
+		{"directory", `{"file":{"path":"/tmp"}}`},
+		{"path", `{"file":{"path":"/tmp"}}`},
+		{"special", `{"file":{"path":"/proc/meminfo"}}`},
+		{"device", `{"path":"/dev/null","minor":3}`},
+		{"terminal", `{"path":"/dev/pts/0","standard":1,"modes":{"termios":"AAAA"}}`},
+		{"pipe", `{"standard":9}`},
+		{"memfd", `{"memory":-1}`},
+	} {
+		f.Add(seed.kind, seed.record, uint32(0), int64(0))
+	}
+	f.Fuzz(func(t *testing.T, kind, text string, flags uint32, offset int64) {
+		d := image.Description{ID: 1, Kind: kind, Flags: flags, Offset: offset, Record: json.RawMessage(text)}
+		for _, env := range []*fd.Env{{}, {Force: true}, {Files: fd.Strict}} {
+			fd.Check(d, env)
+		}
+		fd.Describe(d)
+		fd.TerminalOf(&image.Group{Descriptions: []image.Description{d}})
+	})
+}
