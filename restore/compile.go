@@ -29,7 +29,7 @@ type site struct {
 	credentials image.Credentials // the interpreter's
 	hard        map[int]uint64    // hard limits, by resource
 	timerIDs    bool              // PR_TIMER_CREATE_RESTORE_IDS is known
-	group0      groupChoice
+	manner      manner
 }
 
 // A groupChoice says what becomes of a member's process group and session.
@@ -117,7 +117,7 @@ func (c *compiler) handOver() {
 
 // session is early, so that the terminal can be handed over before the program runs.
 func (c *compiler) session() {
-	switch c.group0 {
+	switch c.manner.group {
 	case groupOwn:
 		c.b.Call(unix.SYS_SETPGID, program.Const(0), program.Const(0))
 	case groupSession:

@@ -104,7 +104,12 @@ func flag(on bool) program.Arg {
 }
 
 func (c *compiler) changesIDs(want *image.Credentials) bool {
-	return want.UID != c.credentials.UID || want.GID != c.credentials.GID || !slices.Equal(want.Groups, c.credentials.Groups)
+	return want.UID != c.credentials.UID || want.GID != c.credentials.GID || c.changesGroups(want)
+}
+
+// changesGroups: in a user namespace of an ordinary user they cannot be set, and are what they are.
+func (c *compiler) changesGroups(want *image.Credentials) bool {
+	return !c.manner.userNamespace && !slices.Equal(want.Groups, c.credentials.Groups)
 }
 
 // ids keeps the permitted set over the change, and all of it effective until the sets are set.
@@ -114,7 +119,7 @@ func (c *compiler) ids(b *program.Builder, want *image.Credentials) {
 	}
 	have := &c.credentials
 	prctl(b, program.Const(unix.PR_SET_KEEPCAPS), program.Const(1))
-	if !slices.Equal(want.Groups, have.Groups) {
+	if c.changesGroups(want) {
 		b.Call(unix.SYS_SETGROUPS, program.Const(len(want.Groups)), c.set.Struct(want.Groups))
 	}
 	g, u := want.GID, want.UID

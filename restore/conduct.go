@@ -70,11 +70,11 @@ func (c *conductor) listen(socket *os.File, root bool) {
 }
 
 // conduct returns when the member runs.
-func (c *conductor) conduct(ctx context.Context, handOver func() error) error {
+func (c *conductor) conduct(ctx context.Context, adopt func() error) error {
 	if err := c.await(ctx, func(m message) bool { return m.report.Kind == program.Stage }); err != nil {
 		return err
 	}
-	if err := handOver(); err != nil {
+	if err := adopt(); err != nil {
 		return err
 	}
 	if err := fillProcess(ctx, c.img, c.pid); err != nil {

@@ -18,7 +18,7 @@ import (
 type group struct {
 	img    *image.Image
 	env    *fd.Env
-	choice groupChoice
+	manner manner
 
 	objects     objects
 	open        []*os.File // for as long as the interpreter has not been started
@@ -29,11 +29,17 @@ type group struct {
 	control     *os.File // our end of the member's socket
 }
 
+// A manner says how the members of an image come back.
+type manner struct {
+	group         groupChoice
+	userNamespace bool         // our own IDs are all that there are
+	adopt         func() error // called when the members exist, before they run
+}
+
 // start brings the members of an image back in this PID namespace, as children of the calling process. They
-// run when it returns; on an error nothing is left of them. Descriptors are made with env; handOver
-// is called when the members exist, and before they run.
-func start(ctx context.Context, img *image.Image, env *fd.Env, choice groupChoice, handOver func() error) error {
-	g := &group{img: img, env: env, choice: choice, objects: make(objects)}
+// run when it returns; on an error nothing is left of them. Descriptors are made with env.
+func start(ctx context.Context, img *image.Image, env *fd.Env, m manner) error {
+	g := &group{img: img, env: env, manner: m, objects: make(objects)}
 	defer g.close()
 	env.Memory = g.objects.file
 	if err := g.prepare(ctx); err != nil {
@@ -43,7 +49,7 @@ func start(ctx context.Context, img *image.Image, env *fd.Env, choice groupChoic
 	if err != nil {
 		return err
 	}
-	if err := c.conduct(ctx, handOver); err != nil {
+	if err := c.conduct(ctx, m.adopt); err != nil {
 		c.kill()
 		return err
 	}
@@ -59,7 +65,7 @@ func (g *group) prepare(ctx context.Context) error {
 		wanted[d.Fd] = true
 	}
 	g.descriptors = newDescriptors(wanted)
-	g.site = site{group: g.img.Group, process: p, group0: g.choice, timerIDs: timerIDs(), hard: hardLimits()}
+	g.site = site{group: g.img.Group, process: p, manner: g.manner, timerIDs: timerIDs(), hard: hardLimits()}
 	if err := g.objects.make(ctx, g.img); err != nil {
 		return err
 	}

@@ -3,12 +3,145 @@ package restore
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
-	"crak.dev/crak/image"
+	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/proc"
 )
 
-func inNamespace(ctx context.Context, img *image.Image, o *Options, f *foreground) (unix.WaitStatus, error) {
-	return 0, errors.New("not yet")
+// InnerCommand is the hidden subcommand by which crak runs itself as process 1 of a new PID
+// namespace. It is to call Inner.
+const InnerCommand = "inner"
+
+// innerFd is the socket between the two.
+const innerFd = 3
+
+// inNamespace has another crak, process 1 of a new PID namespace, restart the image there. We
+// keep the terminal and the signals.
+//
+//	we                          process 1
+//	request          ->
+//	                 <-  exists, with a pidfd      the program is made, and waits
+//	go               ->
+//	                 <-  runs
+//	                 <-  changed …                 stopped, ended
+func inNamespace(ctx context.Context, o *Options, f *foreground, choice groupChoice) (status unix.WaitStatus, err error) {
+	ours, theirs, err := socketPair()
+	if err != nil {
+		return 0, err
+	}
+	user := needsUserNamespace()
+	pid, err := startInner(theirs, user, o.Detach)
+	theirs.Close()
+	if err != nil {
+		ours.Close()
+		return 0, obstacle.Obstacle{What: "new PID namespace", Why: err.Error(),
+			Do: "allow user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns), or restart it as root"}
+	}
+	w := &wire{socket: ours}
+	defer w.close()
+	runs := false
+	defer func() {
+		if !runs {
+			unix.Kill(pid, unix.SIGKILL) // and with it everything in the namespace
+			wait(pid)
+		}
+	}()
+	stop := context.AfterFunc(ctx, func() { unix.Kill(pid, unix.SIGKILL) })
+	defer stop()
+	if err := w.send(innerMessage{Request: o.request(user, choice)}); err != nil {
+		return 0, err
+	}
+	if err := w.follow(o, f); err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return 0, err
+	}
+	runs = true
+	stop()
+	f.running()
+	o.Started(f.pid)
+	if o.Detach {
+		return 0, nil
+	}
+	leaveStandard()
+	return f.follow(w.changes())
+}
+
+// needsUserNamespace: only CAP_SYS_ADMIN makes other namespaces without one.
+func needsUserNamespace() bool {
+	status, err := proc.Read(0, "status", proc.Status)
+	return err != nil || status.CapEff&(1<<unix.CAP_SYS_ADMIN) == 0
+}
+
+// startInner runs crak again, in its new namespaces. In a user namespace it keeps its own IDs, and has all
+// capabilities there, also over the exec.
+func startInner(socket *os.File, user, session bool) (pid int, err error) {
+	attr := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS, Setsid: session}
+	if user {
+		attr.Cloneflags |= unix.CLONE_NEWUSER
+		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}
+		for c := range uintptr(unix.CAP_LAST_CAP + 1) {
+			attr.AmbientCaps = append(attr.AmbientCaps, c)
+		}
+	}
+	return syscall.ForkExec("/proc/self/exe", []string{"crak", InnerCommand}, &syscall.ProcAttr{
+		Env: os.Environ(), Files: []uintptr{0, 1, 2, socket.Fd()}, Sys: attr})
+}
+
+// follow listens to process 1 until the program runs.
+func (w *wire) follow(o *Options, f *foreground) error {
+	for {
+		m, pidfd, err := w.receive()
+		if err == io.EOF {
+			return errors.New("new PID namespace: its first process has ended")
+		}
+		if err != nil {
+			return err
+		}
+		switch {
+		case m.Obstacles != nil:
+			return m.Obstacles
+		case m.Failed != "":
+			return errors.New(m.Failed)
+		case m.Notice != "":
+			o.Notice(m.Notice)
+		case m.Exists:
+			pid, err := pidSeen(pidfd)
+			if err != nil {
+				return fmt.Errorf("new PID namespace: %w", err)
+			}
+			f.adopt(pid, pidfd)
+			if err := w.send(innerMessage{Go: true}); err != nil {
+				return err
+			}
+		case m.Runs:
+			return nil
+		}
+	}
+}
+
+// changes are news of the program, until its end.
+func (w *wire) changes() <-chan change {
+	changes := make(chan change)
+	go func() {
+		defer close(changes)
+		for {
+			m, _, err := w.receive()
+			if err != nil {
+				return
+			}
+			if m.Changed != nil {
+				changes <- change(*m.Changed)
+			}
+		}
+	}()
+	return changes
 }

@@ -3,6 +3,7 @@ package restore
 import (
 	"context"
 	"fmt"
+	"os/signal"
 
 	"golang.org/x/sys/unix"
 
@@ -36,10 +37,12 @@ func Run(ctx context.Context, o Options) (unix.WaitStatus, error) {
 	if err := obstacles.Err(); err != nil {
 		return 0, err
 	}
+	ctx, stop := signal.NotifyContext(ctx, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	defer stop()
 	f := newForeground(env.Terminal, o.Detach)
 	defer f.end()
 	if fresh {
-		return inNamespace(ctx, img, &o, f)
+		return inNamespace(ctx, &o, f, f.choice(&img.Group.Processes[0]))
 	}
 	return here(ctx, img, env, &o, f)
 }
@@ -56,7 +59,7 @@ func here(ctx context.Context, img *image.Image, env *fd.Env, o *Options, f *for
 		f.adopt(pid, pidfd)
 		return nil
 	}
-	if err := start(ctx, img, env, f.choice(p), adopt); err != nil {
+	if err := start(ctx, img, env, manner{group: f.choice(p), adopt: adopt}); err != nil {
 		return 0, err
 	}
 	f.running()

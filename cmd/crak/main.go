@@ -57,7 +57,7 @@ place in every system call. No root, no kernel module, no change to the program.
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newRun(), newCheckpoint(), newRestart(), newCheck(), newInspect(), newVerify(), newPlan(), newLab(),
-		newMan())
+		newMan(), newInner())
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(c.Args)
 	}

@@ -1,0 +1,19 @@
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"crak.dev/crak/restore"
+)
+
+// newInner is how crak restart runs itself in a new PID namespace.
+func newInner() *cobra.Command {
+	return &cobra.Command{
+		Use:    restore.InnerCommand,
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		Run:    func(*cobra.Command, []string) { os.Exit(restore.Inner()) },
+	}
+}

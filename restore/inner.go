@@ -1,0 +1,157 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/obstacle"
+)
+
+// Inner is process 1 of a new PID namespace: it restarts an image there, and then is the namespace's
+// init until nobody is left. Its result is an exit status.
+func Inner() int {
+	w := &wire{socket: os.NewFile(innerFd, "namespace socket")}
+	signal.Ignore(passedOn()...) // what they mean to the program, our parent tells it
+	if err := innerRestart(w); err != nil {
+		m := innerMessage{Failed: err.Error()}
+		var list obstacle.List
+		if errors.As(err, &list) {
+			m = innerMessage{Obstacles: list}
+		}
+		w.send(m)
+		return 1
+	}
+	return 0
+}
+
+func innerRestart(w *wire) error {
+	if os.Getpid() != 1 {
+		return errors.New("not process 1 of a PID namespace")
+	}
+	m, _, err := w.receiveBy(unix.MSG_PEEK)
+	if err != nil {
+		return err
+	}
+	if m.Request == nil {
+		return errors.New("namespace socket: no request")
+	}
+	if os.Getenv(settledVariable) == "" {
+		if err := mountProc(); err != nil {
+			return err
+		}
+	}
+	img, err := image.Open(m.Request.Image)
+	if err != nil {
+		return err
+	}
+	defer img.Close()
+	if err := settle(tids(img.Group)); err != nil {
+		return err
+	}
+	if _, _, err := w.receive(); err != nil { // the request, for good
+		return err
+	}
+	return innerRun(w, img, m.Request)
+}
+
+func innerRun(w *wire, img *image.Image, r *innerRequest) error {
+	o := Options{Image: img.Path, Detach: r.Detach, Files: r.Files, Force: r.Force,
+		Notice: func(text string) { w.send(innerMessage{Notice: text}) }}
+	p := &img.Group.Processes[0]
+	adopt := func() error {
+		pidfd, err := unix.PidfdOpen(int(p.Pid), 0)
+		if err != nil {
+			return fmt.Errorf("pid %d: pidfd_open: %w", p.Pid, err)
+		}
+		defer unix.Close(pidfd)
+		if err := w.sendWith(innerMessage{Exists: true}, unix.UnixRights(pidfd)); err != nil {
+			return err
+		}
+		m, _, err := w.receive()
+		if err == nil && !m.Go {
+			err = errors.New("namespace socket: not told to go on")
+		}
+		return err
+	}
+	env := o.env()
+	if err := start(context.Background(), img, env, manner{r.GroupChoice, r.UserNamespace, adopt}); err != nil {
+		return err
+	}
+	img.Close()
+	if env.Terminal != nil {
+		env.Terminal.Close()
+	}
+	if err := w.send(innerMessage{Runs: true}); err != nil {
+		return err
+	}
+	leaveStandard()
+	unix.Dup3(1, 2, 0)
+	return reap(w, int(p.Pid))
+}
+
+// reap waits for everyone, the program's orphans too, and reports what becomes of the program itself.
+func reap(w *wire, program int) error {
+	for {
+		var status unix.WaitStatus
+		pid, err := unix.Wait4(-1, &status, unix.WUNTRACED, nil)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return nil // ECHILD: nobody is left
+		case pid == program:
+			w.send(innerMessage{Changed: &status}) // whoever wanted to know may be gone
+		}
+	}
+}
+
+// mountProc gives the mount namespace the /proc of this PID namespace.
+func mountProc() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("mount /, private: %w", err)
+	}
+	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return obstacle.List{{What: "new PID namespace", Why: fmt.Sprintf("mount /proc: %v", err),
+			Do: "in a container whose /proc is masked, restart it as root, or let the container see all of /proc"}}
+	}
+	return nil
+}
+
+const (
+	lastPid         = "/proc/sys/kernel/ns_last_pid"
+	settledVariable = "CRAK_SETTLED"
+)
+
+// settle makes sure that we, and what we start, have none of the numbers that the program needs: numbers
+// are given out from above its own. Our own threads have theirs already; where one is in the
+// way, all but the first go by an exec.
+func settle(needed []int) error {
+	highest := needed[len(needed)-1]
+	if needed[0] == 1 {
+		return obstacle.List{{Pid: 1, What: "PID 1", Why: "is crak's own in the new PID namespace",
+			Do: "restart it where PID 1 is free, with --pids=keep"}}
+	}
+	if err := os.WriteFile(lastPid, []byte(strconv.Itoa(highest)), 0); err != nil && os.Getenv(settledVariable) == "" {
+		return fmt.Errorf("%s: %w", lastPid, err)
+	}
+	for _, tid := range needed {
+		if unix.Kill(tid, 0) == unix.ESRCH {
+			continue
+		}
+		if os.Getenv(settledVariable) != "" {
+			return fmt.Errorf("PID %d is taken in the new PID namespace", tid)
+		}
+		if _, err := unix.FcntlInt(innerFd, unix.F_SETFD, 0); err != nil {
+			return err
+		}
+		return syscall.Exec("/proc/self/exe", os.Args, append(os.Environ(), settledVariable+"=1"))
+	}
+	return nil
+}

@@ -1,0 +1,86 @@
+package restore
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/fd"
+	"crak.dev/crak/internal/obstacle"
+)
+
+// An innerMessage goes between crak and the crak that is process 1 of a new PID namespace. One field is set.
+type innerMessage struct {
+	Request   *innerRequest    `json:"request,omitempty"`
+	Go        bool             `json:"go,omitempty"`
+	Notice    string           `json:"notice,omitempty"`
+	Exists    bool             `json:"exists,omitempty"` // a pidfd comes with it
+	Runs      bool             `json:"runs,omitempty"`
+	Changed   *unix.WaitStatus `json:"changed,omitempty"`
+	Failed    string           `json:"failed,omitempty"`
+	Obstacles obstacle.List    `json:"obstacles,omitempty"`
+}
+
+type innerRequest struct {
+	Image         string      `json:"image"`
+	Detach        bool        `json:"detach"`
+	Files         fd.Policy   `json:"files"`
+	Force         bool        `json:"force"`
+	UserNamespace bool        `json:"user_namespace"`
+	GroupChoice   groupChoice `json:"group_choice"`
+}
+
+func (o *Options) request(user bool, choice groupChoice) *innerRequest {
+	return &innerRequest{Image: o.Image, Detach: o.Detach, Files: o.Files, Force: o.Force, UserNamespace: user, GroupChoice: choice}
+}
+
+// A wire carries innerMessages, one a packet.
+type wire struct{ socket *os.File }
+
+const wireMost = 1 << 16 // bytes in a packet
+
+func (w *wire) close() { w.socket.Close() }
+
+func (w *wire) send(m innerMessage) error { return w.sendWith(m, nil) }
+
+func (w *wire) sendWith(m innerMessage, rights []byte) error {
+	text, err := json.Marshal(m)
+	if err == nil {
+		err = unix.Sendmsg(int(w.socket.Fd()), text, rights, nil, unix.MSG_NOSIGNAL)
+	}
+	if err != nil {
+		return fmt.Errorf("namespace socket: %w", err)
+	}
+	return nil
+}
+
+func (w *wire) receive() (m innerMessage, pidfd int, err error) { return w.receiveBy(0) }
+
+// receiveBy is given flags of recvmsg(2). The error at the end is io.EOF.
+func (w *wire) receiveBy(flags int) (m innerMessage, pidfd int, err error) {
+	text := make([]byte, wireMost)
+	rights := make([]byte, unix.CmsgSpace(4))
+	var n, rightsLength int
+	for {
+		n, rightsLength, _, _, err = unix.Recvmsg(int(w.socket.Fd()), text, rights, flags|unix.MSG_CMSG_CLOEXEC)
+		if err != unix.EINTR {
+			break
+		}
+	}
+	if err != nil {
+		return m, -1, fmt.Errorf("namespace socket: %w", err)
+	}
+	if n == 0 {
+		return m, -1, io.EOF
+	}
+	pidfd = -1
+	if messages, err := unix.ParseSocketControlMessage(rights[:rightsLength]); err == nil && len(messages) == 1 {
+		if fds, err := unix.ParseUnixRights(&messages[0]); err == nil && len(fds) == 1 {
+			pidfd = fds[0]
+		}
+	}
+	return m, pidfd, json.Unmarshal(text[:n], &m)
+}
