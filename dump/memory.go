@@ -11,19 +11,16 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
+// readMappings reads the list of VMAs.
+func (m *Member) readMappings() (err error) {
+	m.entries, err = proc.Read(m.Pid, "smaps", proc.Smaps)
+	return err
+}
+
 // mappings records every VMA and plans what is to be saved of it.
 func (m *Member) mappings() error {
-	entries, err := proc.Read(m.Pid, "smaps", proc.Smaps)
-	if err != nil {
-		return err
-	}
-	pagemap, err := proc.OpenPagemap(m.Pid)
-	if err != nil {
-		return err
-	}
-	defer pagemap.Close()
 	m.plan.files = make(map[string]image.File)
-	for _, e := range entries {
+	for _, e := range m.entries {
 		if e.Path == "[vsyscall]" {
 			continue // the kernel's, the same in every process
 		}
@@ -31,7 +28,7 @@ func (m *Member) mappings() error {
 		if err != nil {
 			return err
 		}
-		if mapping.Guards, err = guards(pagemap, e); err != nil {
+		if mapping.Guards, err = m.guards(e); err != nil {
 			return err
 		}
 		m.process.Mappings = append(m.process.Mappings, mapping)
@@ -175,11 +172,17 @@ func sameDevice(dev uint64, e proc.SmapsEntry) bool {
 	return dev == e.Device() || unix.Major(dev) == 0 && e.Major == 0
 }
 
-func guards(p *proc.Pagemap, e proc.SmapsEntry) ([]image.Range, error) {
+// guards lists the guard pages of a mapping (madvise(2), MADV_GUARD_INSTALL, Linux 6.13).
+func (m *Member) guards(e proc.SmapsEntry) ([]image.Range, error) {
 	if !e.Has("gu") {
 		return nil, nil
 	}
-	found, err := p.Guards(e.Start, e.End)
+	pagemap, err := proc.OpenPagemap(m.Pid)
+	if err != nil {
+		return nil, err
+	}
+	defer pagemap.Close()
+	found, err := pagemap.Guards(e.Start, e.End)
 	if err != nil {
 		return nil, err
 	}

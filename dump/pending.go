@@ -10,31 +10,30 @@ import (
 
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/abi"
-	"crak.dev/crak/internal/proc"
 )
 
 const signalInfoSize = 128 // siginfo_t
+
+// waiting says which signals wait for a thread: its own, and those of the whole process.
+type waiting struct {
+	tid         int // in our PID namespace
+	own, shared bool
+}
 
 // pending records the signals that wait, with their siginfo and in their order. Only a tracer can
 // look at them without taking them, so each thread that has some is traced for an instant; while it is
 // parked that is not to be seen.
 func (m *Member) pending() error {
-	for i := range m.process.Threads {
+	done := false
+	for i, w := range m.waiting {
 		t := &m.process.Threads[i]
-		if t.Parked.Flags&abi.ThreadDead != 0 {
+		shared := w.shared && !done
+		if t.Parked.Flags&abi.ThreadDead != 0 || !w.own && !shared {
 			continue
 		}
-		tid := m.outside(int(t.Parked.Tid))
-		s, err := proc.Read(m.Pid, fmt.Sprintf("task/%d/status", tid), proc.Status)
-		if err != nil {
-			return err
-		}
-		shared := s.ShdPnd != 0 && m.process.Pending == nil
-		if s.SigPnd == 0 && !shared {
-			continue
-		}
-		if err := m.peek(tid, t, shared); err != nil {
-			return fmt.Errorf("thread %d: pending signals: %w", tid, err)
+		done = done || shared
+		if err := m.peek(w.tid, t, shared); err != nil {
+			return fmt.Errorf("thread %d: pending signals: %w", w.tid, err)
 		}
 	}
 	return nil

@@ -28,6 +28,10 @@ type Member struct {
 	stat    proc.StatInfo
 	process image.Process
 	plan    plan // which pages are to be saved, and when
+
+	entries  []proc.SmapsEntry
+	waiting  []waiting // for each thread
+	childish bool      // it may have children
 }
 
 // Capture records a frozen process. Obstacles are added to the group's table; the error is for
@@ -47,10 +51,20 @@ func (m *Member) Capture() (*image.Process, error) {
 		Session:      image.Pid(m.stat.Session),
 		Umask:        m.status.Umask,
 	}
-	for _, step := range []func() error{m.paths, m.descriptors, m.mappings, m.state, m.threads, m.pending, m.children} {
+	// What needs no word with the leader is read beside what does: there is a processor free, the program's.
+	smaps := make(chan error, 1)
+	go func() { smaps <- m.readMappings() }()
+	for _, step := range []func() error{m.paths, m.descriptors, m.state, m.threads, m.pending, m.children} {
 		if err := step(); err != nil {
+			<-smaps
 			return nil, m.fail(err)
 		}
+	}
+	if err := <-smaps; err != nil {
+		return nil, m.fail(err)
+	}
+	if err := m.mappings(); err != nil {
+		return nil, m.fail(err)
 	}
 	return &m.process, nil
 }

@@ -25,6 +25,7 @@ func (m *Member) state() error {
 	m.askAttributes(&ask)
 	m.askLimits(&ask)
 	m.askActions(&ask)
+	m.askChildren(&ask)
 	if err := m.askTimers(&ask); err != nil {
 		return err
 	}
@@ -97,6 +98,16 @@ func (m *Member) askActions(ask *resident.Questions) {
 			}
 		})
 	}
+}
+
+// askChildren: ECHILD is a quick answer for the many that have none.
+func (m *Member) askChildren(ask *resident.Questions) {
+	const all = 0 // P_ALL
+	options := uint64(unix.WEXITED | unix.WNOHANG | unix.WNOWAIT)
+	call := abi.Call{Number: unix.SYS_WAITID, Relative: 1 << 2, Args: [6]uint64{all, 0, 0, options}}
+	ask.Ask(call, make([]byte, signalInfoSize), func(r int64, _ []byte) {
+		m.childish = r != -int64(unix.ECHILD)
+	})
 }
 
 func (m *Member) askTimers(ask *resident.Questions) error {

@@ -19,9 +19,13 @@ func Survey(pid int, table *fd.Table) error {
 	if _, err := fd.Capture(member, table); err != nil {
 		return m.fail(err)
 	}
+	if err := m.readMappings(); err != nil {
+		return m.fail(err)
+	}
 	if err := m.mappings(); err != nil {
 		return m.fail(err)
 	}
+	m.childish = true
 	tids, err := proc.Tasks(pid)
 	if err != nil {
 		return m.fail(err)
@@ -45,6 +49,9 @@ func (m *Member) refuseThread(tid int, s proc.StatusInfo) {
 // children finds the process's children: a group has one member so far. The twin and the nurse of the writer,
 // known by their exit signal, are ours.
 func (m *Member) children() error {
+	if !m.childish {
+		return nil
+	}
 	tids, err := proc.Tasks(m.Pid)
 	if err != nil {
 		return err

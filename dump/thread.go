@@ -30,10 +30,11 @@ func (m *Member) threads() error {
 		return err
 	}
 	m.process.Threads = make([]image.Thread, len(m.Threads))
+	m.waiting = make([]waiting, len(m.Threads))
 	for i, parked := range m.Threads {
 		t := &m.process.Threads[i]
 		t.Parked = parked
-		if err := m.thread(t); err != nil {
+		if err := m.thread(t, &m.waiting[i]); err != nil {
 			return fmt.Errorf("thread %d: %w", parked.Tid, err)
 		}
 		t.Credentials.SecureBits = uint32(max(secure[0], 0))
@@ -49,7 +50,7 @@ func order(first bool) int {
 }
 
 // thread records what /proc and the kernel say of a parked thread.
-func (m *Member) thread(t *image.Thread) error {
+func (m *Member) thread(t *image.Thread, w *waiting) error {
 	tid := m.outside(int(t.Parked.Tid))
 	s, err := proc.Read(m.Pid, fmt.Sprintf("task/%d/status", tid), proc.Status)
 	if err != nil {
@@ -67,6 +68,7 @@ func (m *Member) thread(t *image.Thread) error {
 		Ambient:     s.CapAmb,
 		NoNewPrivs:  s.NoNewPrivs,
 	}
+	*w = waiting{tid: tid, own: s.SigPnd != 0, shared: s.ShdPnd != 0}
 	m.refuseThread(tid, s)
 	if t.Parked.Flags&abi.ThreadDead != 0 {
 		return nil

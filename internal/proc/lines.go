@@ -18,7 +18,7 @@ type lines struct {
 }
 
 func newLines(r io.Reader, file string) *lines {
-	return &lines{r: bufio.NewReader(r), file: file}
+	return &lines{r: bufio.NewReaderSize(r, 1<<14), file: file}
 }
 
 // next moves to the next line. It is false at the end and after an error.

@@ -23,6 +23,9 @@ func Smaps(r io.Reader) ([]SmapsEntry, error) {
 	var all []SmapsEntry
 	l := newLines(r, "smaps")
 	for l.next() {
+		if skipped(l.text) {
+			continue
+		}
 		key, value, attribute := smapsAttribute(l.text)
 		if !attribute {
 			m, err := parseMapping(l)
@@ -52,6 +55,22 @@ func Smaps(r io.Reader) ([]SmapsEntry, error) {
 		}
 	}
 	return all, l.err
+}
+
+// skipped tells the many lines nobody asks for, before they are split.
+func skipped(line string) bool {
+	if line == "" {
+		return false
+	}
+	switch line[0] {
+	case 'R': // Referenced
+		return strings.HasPrefix(line, "Re")
+	case 'S': // Size, Shared_Clean, Shared_Dirty, Shared_Hugetlb, ShmemPmdMapped, SwapPss
+		return !strings.HasPrefix(line, "Swap:")
+	case 'P', 'A', 'L', 'M', 'F', 'T': // Pss, Private_*, Anonymous, AnonHugePages, LazyFree, Locked, MMUPageSize, …
+		return true
+	}
+	return false
 }
 
 // smapsAttribute splits "Rss:    4 kB". The first word of a mapping's own line is a range

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+
+	"golang.org/x/sys/unix"
 )
 
 // Path is /proc/PID/name; pid 0 stands for the reader itself.
@@ -20,17 +22,51 @@ func Path(pid int, name string) string {
 
 // Read parses the file /proc/PID/name. The error of a parser gets the path in front.
 func Read[T any](pid int, name string, parse func(io.Reader) (T, error)) (T, error) {
-	f, err := os.Open(Path(pid, name))
+	path := Path(pid, name)
+	f, err := openRaw(path)
 	if err != nil {
 		var none T
 		return none, err
 	}
-	defer f.Close()
+	defer f.close()
 	v, err := parse(f)
 	if err != nil {
-		return v, fmt.Errorf("%s: %w", filepath.Dir(f.Name()), err)
+		return v, fmt.Errorf("%s: %w", filepath.Dir(path), err)
 	}
 	return v, nil
+}
+
+// rawFile is an open file without the care of os.File, which makes five more system calls for each
+// file. Programs stand still while these are read.
+type rawFile int
+
+func openRaw(path string) (rawFile, error) {
+	for {
+		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err == nil {
+			return rawFile(fd), nil
+		}
+		if err != unix.EINTR {
+			return -1, &os.PathError{Op: "open", Path: path, Err: err}
+		}
+	}
+}
+
+func (f rawFile) close() { unix.Close(int(f)) }
+
+func (f rawFile) Read(b []byte) (int, error) {
+	for {
+		n, err := unix.Read(int(f), b)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return 0, err
+		case n == 0 && len(b) > 0:
+			return 0, io.EOF
+		default:
+			return n, nil
+		}
+	}
 }
 
 // Tasks lists the TIDs of a process, in order. A thread that exits meanwhile may be in it.
