@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 const benchBytes = 1 << 30
@@ -122,6 +124,57 @@ func BenchmarkCopy(b *testing.B) {
 	}
 }
 
+// BenchmarkReadCold reads what is on disk only.
+func BenchmarkReadCold(b *testing.B) {
+	path := benchImage(b, benchDir(b), false, randomMemory())
+	forget := func(b *testing.B) {
+		f, err := os.Open(filepath.Join(path, pagesFile))
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer f.Close()
+		if err := unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED); err != nil {
+			b.Fatal(err)
+		}
+	}
+	cold := func(name string, read func(b *testing.B)) {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(benchBytes)
+			for b.Loop() {
+				b.StopTimer()
+				forget(b)
+				b.StartTimer()
+				read(b)
+			}
+		})
+	}
+	cold("fill", func(b *testing.B) { benchFill(b, path, 0) })
+	cold("plain", func(b *testing.B) {
+		f, err := os.Open(filepath.Join(path, pagesFile))
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer f.Close()
+		buf := make([]byte, frameBytes)
+		for n := 1; n > 0; {
+			n, _ = f.Read(buf)
+		}
+	})
+}
+
+func benchFill(b *testing.B, path string, workers int) {
+	b.Helper()
+	i, err := Open(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer i.Close()
+	err = i.Fill(context.Background(), ProcessSpace(412), workers, func([]Run, []byte) error { return nil })
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
 func BenchmarkRead(b *testing.B) {
 	memory := randomMemory()
 	for _, c := range []struct {
@@ -132,15 +185,7 @@ func BenchmarkRead(b *testing.B) {
 			path := benchImage(b, benchDir(b), false, memory)
 			b.SetBytes(benchBytes)
 			for b.Loop() {
-				i, err := Open(path)
-				if err != nil {
-					b.Fatal(err)
-				}
-				err = i.Fill(context.Background(), ProcessSpace(412), c.workers, func([]Run, []byte) error { return nil })
-				if err != nil {
-					b.Fatal(err)
-				}
-				i.Close()
+				benchFill(b, path, c.workers)
 			}
 		})
 	}

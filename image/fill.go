@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"os"
 	"runtime"
 	"sync"
 )
@@ -83,6 +84,7 @@ type cursor struct {
 	index *indexReader
 	n     uint64 // of the next frame
 	end   uint64 // number after the last one
+	pages *os.File
 }
 
 func (i *Image) cursor(s Space) (*cursor, error) {
@@ -95,7 +97,7 @@ func (i *Image) cursor(s Space) (*cursor, error) {
 	if s != "" {
 		end = i.extent[s].end
 	}
-	return &cursor{path: i.Path, space: s, index: r, end: end}, nil
+	return &cursor{path: i.Path, space: s, index: r, end: end, pages: i.pages}, nil
 }
 
 // next reads the next frame of the space into f, and says its number.
@@ -126,6 +128,7 @@ func (c *cursor) unpack(u *unpacker, fn func(f *Frame, data []byte) error) error
 	if err != nil {
 		return err
 	}
+	readAhead(c.pages, u.frame.Offset, int64(u.frame.Stored))
 	data, err := u.content(&u.frame)
 	if err != nil {
 		return &Error{c.path, pagesFile, fmt.Errorf("frame %d: %w", n, err)}

@@ -237,6 +237,7 @@ type Limit struct {
 type Attributes struct {
 	Personality    uint32 `json:"personality"`
 	OOMScoreAdj    int    `json:"oom_score_adj"`
+	CoredumpFilter uint32 `json:"coredump_filter"` // /proc/PID/coredump_filter
 	Dumpable       int    `json:"dumpable"`
 	ChildSubreaper bool   `json:"child_subreaper"`
 	THPDisable     bool   `json:"thp_disable"`

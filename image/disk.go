@@ -18,3 +18,15 @@ func flushEarly(f *os.File, offset, n int64) {
 		unix.SyncFileRange(int(f.Fd()), (step-1)*flushStep, flushStep, unix.SYNC_FILE_RANGE_WRITE)
 	}
 }
+
+// readStep is how far ahead of a Fill the disk is kept reading, in bytes.
+const readStep = 4 << 20
+
+// readAhead has the disk begin with the step of pages.bin after the one that [offset, offset+n) reaches into.
+// The kernel's own guess is small, and put off by workers that take turns.
+func readAhead(f *os.File, offset, n int64) {
+	step := (offset + n) / readStep
+	if offset == 0 || step > offset/readStep {
+		unix.Fadvise(int(f.Fd()), (step+1)*readStep, readStep, unix.FADV_WILLNEED)
+	}
+}
