@@ -1,6 +1,7 @@
 package dump
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/proc"
 )
 
 // SaveFrozen saves what has to be read while the member is frozen: memory that a fork leaves
@@ -20,15 +22,14 @@ func (m *Member) SaveFrozen(w *image.Writer) error {
 	if err := m.save(w.PutSync, m.plan.frozen, m.Pid); err != nil {
 		return err
 	}
-	seen := make(map[image.MemoryID]uint64) // up to where each object has been saved
-	slices.SortFunc(m.plan.parts, func(a, b part) int {
-		if a.object != b.object {
-			return int(a.object) - int(b.object)
-		}
-		return int(int64(a.offset) - int64(b.offset))
+	// A private mapping shows the object where it has no copies of its own; a shared one always does, so it goes first.
+	slices.SortStableFunc(m.plan.parts, func(a, b part) int {
+		return cmp.Or(cmp.Compare(a.object, b.object), cmp.Compare(order(a.entry.Shared), order(b.entry.Shared)),
+			cmp.Compare(a.offset, b.offset))
 	})
+	saved := make(map[image.MemoryID][]image.Run) // offsets of each object
 	for _, p := range m.plan.parts {
-		if err := m.savePart(w, p, seen); err != nil {
+		if err := m.savePart(w, p, saved); err != nil {
 			return m.fail(err)
 		}
 	}
@@ -36,29 +37,22 @@ func (m *Member) SaveFrozen(w *image.Writer) error {
 }
 
 // savePart saves what a mapping shows of a shared object and no earlier one did.
-func (m *Member) savePart(w *image.Writer, p part, seen map[image.MemoryID]uint64) error {
-	start, end := p.entry.Start, p.entry.End
-	if done := seen[p.object]; done > p.offset {
-		start += min(done-p.offset, end-start)
-	}
-	if start >= end {
-		return nil
-	}
-	seen[p.object] = p.offset + p.entry.Size()
-	shift := p.offset - p.entry.Start // from an address to an offset in the object
-	runs, err := m.inCore(start, end, p)
+func (m *Member) savePart(w *image.Writer, p part, saved map[image.MemoryID][]image.Run) error {
+	there, err := m.inCore(p)
 	if err != nil {
 		return err
 	}
-	for i := range runs {
-		runs[i].Start += shift
+	if !p.entry.Shared {
+		if there, err = m.withoutCopies(p, there); err != nil {
+			return err
+		}
 	}
+	shift := p.offset - p.entry.Start // from an address to an offset in the object
+	runs := subtract(moved(there, shift), saved[p.object])
+	saved[p.object] = append(saved[p.object], runs...)
 	memory := &reader{pid: m.Pid}
 	return w.PutSync(image.MemorySpace(p.object), runs, func(dst []byte, runs []image.Run) error {
-		there := slices.Clone(runs)
-		for i := range there {
-			there[i].Start -= shift
-		}
+		there := moved(runs, -shift)
 		if p.entry.Prot&unix.PROT_READ == 0 {
 			return memory.forced(dst, there)
 		}
@@ -66,12 +60,57 @@ func (m *Member) savePart(w *image.Writer, p part, seen map[image.MemoryID]uint6
 	})
 }
 
+// withoutCopies leaves out the pages that a private mapping has copies of.
+func (m *Member) withoutCopies(p part, runs []image.Run) ([]image.Run, error) {
+	pagemap, err := proc.OpenPagemap(m.Pid)
+	if err != nil {
+		return nil, err
+	}
+	defer pagemap.Close()
+	copies, err := area{start: p.entry.Start, end: p.entry.End, saved: proc.PrivateFile}.runs(pagemap)
+	if err != nil {
+		return nil, err
+	}
+	return subtract(runs, copies), nil
+}
+
+// moved is the runs at other addresses.
+func moved(runs []image.Run, by uint64) []image.Run {
+	all := slices.Clone(runs)
+	for i := range all {
+		all[i].Start += by
+	}
+	return all
+}
+
+// subtract is what is in the runs and in none of without.
+func subtract(runs, without []image.Run) []image.Run {
+	for _, w := range without {
+		var left []image.Run
+		for _, r := range runs {
+			if r.End() <= w.Start || w.End() <= r.Start {
+				left = append(left, r)
+				continue
+			}
+			if r.Start < w.Start {
+				left = append(left, image.Run{Start: r.Start, Length: w.Start - r.Start})
+			}
+			if w.End() < r.End() {
+				left = append(left, image.Run{Start: w.End(), Length: r.End() - w.End()})
+			}
+		}
+		runs = left
+	}
+	return runs
+}
+
 // mincoreStep is how many pages one mincore call is asked of: a byte of data each.
 const mincoreStep = 16384
 
 // inCore lists the pages of a shared object that exist (mincore(2), made by the leader: others
 // may not ask). To read the others would make them. What is swapped out is not in core, so then all are read.
-func (m *Member) inCore(start, end uint64, p part) ([]image.Run, error) {
+func (m *Member) inCore(p part) ([]image.Run, error) {
+	start, end := p.entry.Start, p.entry.End
 	onDisk := m.Table.Memory[p.object-1].Kind == image.MemoryFile // what is not in the page cache is in the file
 	if p.entry.Swap > 0 || p.entry.Has("ht") || onDisk {
 		return []image.Run{{Start: start, Length: end - start}}, nil

@@ -32,12 +32,27 @@ func (m *Member) state() error {
 	if err := ask.Put(m.Conn.Calls); err != nil {
 		return err
 	}
-	score, err := os.ReadFile(m.path("oom_score_adj"))
+	score, err := m.number("oom_score_adj", 10)
 	if err != nil {
 		return err
 	}
-	m.process.Attributes.OOMScoreAdj, err = strconv.Atoi(strings.TrimSpace(string(score)))
+	filter, err := m.number("coredump_filter", 16)
+	m.process.Attributes.OOMScoreAdj = int(score)
+	m.process.Attributes.CoredumpFilter = uint32(filter)
 	return err
+}
+
+// number reads a file of /proc that holds one.
+func (m *Member) number(name string, base int) (int64, error) {
+	text, err := os.ReadFile(m.path(name))
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(text)), base, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", name, err)
+	}
+	return n, nil
 }
 
 func (m *Member) askLayout(ask *resident.Questions) {

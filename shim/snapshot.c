@@ -20,6 +20,7 @@ static void __attribute__((noreturn)) hold_picture(int socket)
 	struct pollfd end = { .fd = 0, .events = POLLRDHUP };
 
 	SYSCALL_2(SYS_prctl, PR_SET_PTRACER, wire_peer(socket)); /* Yama: the writer is no ancestor */
+	SYSCALL_0(SYS_setsid); /* or the program's PID stays taken, as that of our process group */
 	SYSCALL_3(SYS_dup3, socket, 0, 0);
 	SYSCALL_3(SYS_close_range, 1, ~0u, 0);
 	while (!(end.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)))

@@ -30,7 +30,6 @@ static int become_writer(void *unused)
 	char *envp[] = { NULL };
 
 	(void)unused;
-	SYSCALL_0(SYS_setsid); /* the terminal's ^C is for the program, not for its image */
 	SYSCALL_3(SYS_execve, resident.library, argv, envp);
 	return 127;
 }
@@ -42,6 +41,7 @@ static int nurse(void *unused)
 	long pid;
 
 	(void)unused;
+	SYSCALL_0(SYS_setsid); /* the terminal's ^C is for the program, not for its image */
 	SYSCALL_3(SYS_close_range, 0, ~0u, 0);
 	null = SYSCALL_4(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR, 0);
 	SYSCALL_1(SYS_dup, null);
