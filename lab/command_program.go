@@ -136,7 +136,13 @@ func (p *subject) crash() error {
 	if err := p.signal(unix.SIGKILL); err != nil {
 		return err
 	}
-	return p.gone(p.session.lab.params.Bound)
+	if err := p.gone(p.session.lab.params.Bound); err != nil {
+		return err
+	}
+	// A snapshot or a writer of the last checkpoint may take a moment to notice, and until
+	// then keeps the number of the program's process group, which is its PID, in use.
+	_, err := p.session.settled(time.Second)
+	return err
 }
 
 func cmdFinish(s *session, c *call) error {

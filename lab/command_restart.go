@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,5 +84,33 @@ func (p *subject) resumed(c *call, cmd *exec.Cmd, r *os.File, said string) error
 		p.pid = pid
 	}
 	c.ts.Setenv(p.name+"_pid", strconv.Itoa(pid))
+	return p.unparked()
+}
+
+// unparked waits for the moment that is left between the last word of the restart and the
+// last thread's return to what it was doing. Until then the resident blocks all signals,
+// also the two that no program can block by way of libc.
+func (p *subject) unparked() error {
+	const private = 1 << (32 - 1) // signal 32
+	deadline := time.Now().Add(p.session.lab.params.Bound)
+	for parked := true; parked; time.Sleep(time.Millisecond) {
+		files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", p.pid))
+		if err != nil {
+			return err
+		}
+		parked = false
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				continue // the thread has ended
+			}
+			mask, _ := keyed(data)["SigBlk"].(string)
+			blocked, err := strconv.ParseUint(mask, 16, 64)
+			parked = parked || err == nil && blocked&private != 0
+		}
+		if parked && time.Now().After(deadline) {
+			return fmt.Errorf("%s: pid %d: threads are still parked after the restart", p.name, p.pid)
+		}
+	}
 	return nil
 }

@@ -21,7 +21,7 @@ func mappings(dir string) (map[string]any, error) {
 		case len(fields) >= 5 && strings.Contains(fields[0], "-"):
 			start, end, _ := strings.Cut(fields[0], "-")
 			all = append(all, mapping{
-				start: start, end: end, perms: fields[1], offset: fields[2], path: strings.Join(fields[5:], " "),
+				start: start, end: end, perms: fields[1], offset: fields[2], path: objectName(strings.Join(fields[5:], " ")),
 			})
 		case len(fields) > 0 && fields[0] == "VmFlags:":
 			all[len(all)-1].flags = vmFlags(fields[1:])
@@ -34,6 +34,15 @@ func mappings(dir string) (map[string]any, error) {
 
 type mapping struct {
 	start, end, perms, offset, path, flags, page string
+}
+
+// objectName is what is mapped. Shared anonymous memory and a memfd without a name are the
+// same thing by two doors.
+func objectName(path string) string {
+	if path == "/memfd: (deleted)" {
+		return "/dev/zero (deleted)"
+	}
+	return path
 }
 
 // vmFlags leaves out soft-dirty, which says what was written since somebody last asked, and

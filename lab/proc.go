@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -139,7 +140,12 @@ func timers(dir string) (map[string]any, error) {
 	blocks := map[string]any{}
 	for _, block := range strings.Split("\n"+all, "\nID: ")[1:] {
 		id, rest, _ := strings.Cut(block, "\n")
-		blocks[id] = keyed([]byte(rest))
+		timer := keyed([]byte(rest))
+		// Whom it tells is numbered as the reader sees it.
+		if notify, ok := timer["notify"].(string); ok {
+			timer["notify"], _, _ = strings.Cut(notify, ".")
+		}
+		blocks[id] = timer
 	}
 	return blocks, nil
 }
@@ -174,9 +180,25 @@ func descriptors(dir string) (map[string]any, error) {
 		}
 		info := keyed(data)
 		info["target"] = target
+		if locks := locks(data); locks != "" {
+			info["lock"] = locks
+		}
 		all[fd] = info
 	}
 	return all, nil
+}
+
+// locks are the `lock:` lines of a descriptor, each without its number and its owner's PID:
+// `1: POSIX  ADVISORY  WRITE 412 fe:00:135 0 9`.
+func locks(fdinfo []byte) string {
+	var all []string
+	for line := range bytes.Lines(fdinfo) {
+		if fields := strings.Fields(string(line)); len(fields) == 9 && fields[0] == "lock:" {
+			all = append(all, strings.Join(append(fields[2:5], fields[7:]...), " "))
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(all, ", ")
 }
 
 func threads(dir string, pid int) (map[string]any, error) {

@@ -13,7 +13,8 @@ import (
 )
 
 // found are the live processes that descend from this script: they have its token in their
-// environment, as everything has that start, crak or run began and whatever that made.
+// environment, as everything has that start, crak or run began, or they are somewhere in its
+// work directory, as the writer is that a program has started.
 func (s *session) found() ([]int, error) {
 	dirs, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
@@ -25,8 +26,9 @@ func (s *session) found() ([]int, error) {
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		environ, err := os.ReadFile(filepath.Join(dir, "environ"))
-		if err == nil && hasEntry(environ, s.token) {
+		environ, _ := os.ReadFile(filepath.Join(dir, "environ")) // what may not be read is not ours
+		cwd, _ := os.Readlink(filepath.Join(dir, "cwd"))
+		if hasEntry(environ, s.token) || strings.HasPrefix(cwd, s.work) {
 			pids = append(pids, pid)
 		}
 	}

@@ -76,7 +76,7 @@ static inline void pass(void)
 static inline void pause_ms(long ms)
 {
 	struct timespec t = {ms / 1000, ms % 1000 * 1000000};
-	if (syscall(SYS_nanosleep, &t, 0))
+	if (nanosleep(&t, 0))
 		fail("nanosleep");
 }
 

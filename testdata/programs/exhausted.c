@@ -1,0 +1,40 @@
+/* Runs out of what a checkpoint may want: `files` (descriptors), `processes`, `memory`, `filesize`. */
+#include "check.h"
+
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+static void set_limit(int resource, rlim_t value)
+{
+	struct rlimit limit;
+	CHECK(getrlimit(resource, &limit) == 0);
+	limit.rlim_cur = value;
+	CHECK(setrlimit(resource, &limit) == 0);
+}
+
+int main(int argc, char **argv)
+{
+	static char block[1 << 20];
+	const char *what = argc > 1 ? argv[1] : "";
+	int fd;
+
+	fill(block, sizeof block, 1);
+	if (!strcmp(what, "files")) {
+		set_limit(RLIMIT_NOFILE, 40);
+		while ((fd = open("/dev/null", O_RDONLY)) >= 0)
+			;
+		EQUAL(errno, EMFILE);
+	}
+	if (!strcmp(what, "processes"))
+		set_limit(RLIMIT_NPROC, 1);
+	if (!strcmp(what, "filesize"))
+		set_limit(RLIMIT_FSIZE, 4096);
+	if (!strcmp(what, "memory"))
+		set_limit(RLIMIT_AS, 64 << 20);
+	ready();
+	await_go();
+	check_filled(block, sizeof block, 1);
+	if (!strcmp(what, "files"))
+		EQUAL(open("/dev/null", O_RDONLY), -1);
+	pass();
+}

@@ -1,0 +1,16 @@
+/* Compiled with crak.h and run without the library: nothing is there, and nothing happens. */
+#include "check.h"
+
+#include "crak.h"
+
+int main(void)
+{
+	static const struct crak_callbacks none;
+
+	CHECK(!crak_checkpoint && !crak_on && !crak_hold && !crak_release);
+	EQUAL(CRAK_CHECKPOINT(), -ENOSYS);
+	EQUAL(CRAK_ON(&none), -ENOSYS);
+	CRAK_HOLD();
+	CRAK_RELEASE();
+	pass();
+}
