@@ -52,19 +52,20 @@ type compiler struct {
 	restart program.Arg      // struct abi_restart
 	arrived program.Arg      // counter: threads that are ready
 	gone    program.Arg      // 1 until a dead thread group leader has exited
+	shared  map[image.MemoryID]uint64 // where in the park shared anonymous memory is
 	err     error
 }
 
 // compile makes the programs of a group with one member: the interpreter's own, the
 // member's, and its threads'.
-func compile(s *site, root int) (*program.Set, error) {
+func compile(s *site, root int) (*compiler, error) {
 	set := &program.Set{}
 	first := set.Build("interpreter", root)
 	leader := set.Build(fmt.Sprintf("pid %d", s.process.Pid), s.control)
 	first.Process(leader.Number, int(s.process.Pid), unix.CLONE_PARENT).Note(s.process.Threads[0].Comm)
 	first.Call(unix.SYS_EXIT_GROUP, program.Const(0))
 
-	c := &compiler{site: s, set: set, b: leader}
+	c := &compiler{site: s, set: set, b: leader, shared: make(map[image.MemoryID]uint64)}
 	if err := c.prepare(); err != nil {
 		return nil, err
 	}
@@ -77,7 +78,7 @@ func compile(s *site, root int) (*program.Set, error) {
 	c.table()
 	c.signals()
 	c.threads()
-	return set, c.err
+	return c, c.err
 }
 
 // prepare lays out what the programs share.

@@ -19,21 +19,61 @@ const (
 // memoryMap empties the address space, and maps everything. What has content in the image
 // is writable for now.
 func (c *compiler) memoryMap() {
-	park := uint64(0)
 	for _, k := range c.kernel {
 		c.b.Call(unix.SYS_MREMAP, program.Const(k.Start), program.Const(k.Size()), program.Const(k.Size()),
-			program.Const(unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED), program.Park.At(park)).Note(k.Path + ", out of the way")
-		park += k.Size()
+			program.Const(unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED), program.Park.At(c.set.Park)).Note(k.Path + ", out of the way")
+		c.set.Park += k.Size()
 	}
 	c.b.Call(unix.SYS_MUNMAP, program.Const(0), program.Area).Note("everything below the interpreter")
 	c.b.Call(unix.SYS_MUNMAP, program.AreaEnd, program.Beyond(userEnd)).Note("everything above")
+	for i := range c.group.Memory {
+		c.parkShared(&c.group.Memory[i])
+	}
 	for i := range c.process.Mappings {
 		m := &c.process.Mappings[i]
-		if m.Kind == image.MappingKernel {
+		switch _, parked := c.shared[m.Memory]; {
+		case m.Kind == image.MappingKernel:
 			c.moveKernel(m)
-		} else {
+		case m.Kind == image.MappingMemory && parked:
+			c.mapShared(m)
+		default:
 			c.mapOne(i, m)
 		}
+	}
+}
+
+// anonymousShared tells whether an object is memory of mmap(MAP_SHARED|MAP_ANONYMOUS), which only mmap makes. Of
+// huge pages it comes back as a memfd.
+func anonymousShared(m *image.MemoryObject) bool {
+	return m.Kind == image.MemoryAnonymous && m.HugePageSize == 0
+}
+
+// parkShared makes such an object in the park, from where it is filled, and mapped wherever it is wanted. What is left in
+// the park goes with the interpreter.
+func (c *compiler) parkShared(m *image.MemoryObject) {
+	if !anonymousShared(m) {
+		return
+	}
+	size := (m.Size + image.PageSize - 1) &^ (image.PageSize - 1)
+	flags := unix.MAP_SHARED | unix.MAP_ANONYMOUS | unix.MAP_FIXED
+	for i := range c.process.Mappings {
+		if o := &c.process.Mappings[i]; o.Kind == image.MappingMemory && o.Memory == m.ID && o.NoReserve {
+			flags |= unix.MAP_NORESERVE
+		}
+	}
+	c.b.Call(unix.SYS_MMAP, program.Park.At(c.set.Park), program.Const(size), program.Const(readWrite), program.Const(flags),
+		program.Const(-1), program.Const(0)).Note(fmt.Sprintf("memory object %d", m.ID))
+	c.shared[m.ID] = c.set.Park
+	c.set.Park += size
+}
+
+// mapShared maps part of an object in the park once more: mremap(2) of a shared mapping with an old size of 0.
+func (c *compiler) mapShared(m *image.Mapping) {
+	c.b.Call(unix.SYS_MREMAP, program.Park.At(c.shared[m.Memory]+m.Offset), program.Const(0), program.Const(m.End-m.Start),
+		program.Const(unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED), program.Const(m.Start)).
+		Want(uint64(m.Start)).Note(fmt.Sprintf("memory object %d", m.Memory))
+	if m.Prot != readWrite {
+		c.b.Call(unix.SYS_MPROTECT, program.Const(m.Start), program.Const(m.End-m.Start), program.Const(m.Prot))
 	}
 }
 

@@ -75,10 +75,21 @@ func (c *compiler) owned(d *image.Description) {
 		c.b.Call(unix.SYS_FCNTL, program.Const(fd), program.Const(unix.F_SETFL), program.Const(d.Flags)).Note("O_ASYNC")
 	}
 	for _, l := range d.Locks {
-		if l.Type == "POSIX" && l.Pid == c.process.Pid {
+		switch {
+		case l.Type == "POSIX" && l.Pid == c.process.Pid:
 			c.b.Call(unix.SYS_FCNTL, program.Const(fd), program.Const(unix.F_SETLK), c.set.Struct(lockOf(l)))
+		case l.Type == "FLOCK": // the description's, but known by the PID of who took it
+			c.b.Call(unix.SYS_FLOCK, program.Const(fd), program.Const(flockOperation(l))).Note("flock")
 		}
 	}
+}
+
+// flockOperation is the second argument of flock(2).
+func flockOperation(l image.Lock) int {
+	if l.Write {
+		return unix.LOCK_EX | unix.LOCK_NB
+	}
+	return unix.LOCK_SH | unix.LOCK_NB
 }
 
 func lockOf(l image.Lock) lockRange {

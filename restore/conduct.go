@@ -80,6 +80,11 @@ func (c *conductor) conduct(ctx context.Context, adopt func() error) error {
 	if err := fillProcess(ctx, c.img, c.pid); err != nil {
 		return err
 	}
+	for id, offset := range c.programs.shared {
+		if err := fillShared(ctx, c.img, id, c.pid, c.interpreter.park+offset); err != nil {
+			return err
+		}
+	}
 	if err := c.objects.seal(c.img.Group); err != nil {
 		return err
 	}
@@ -108,7 +113,7 @@ func (c *conductor) await(ctx context.Context, done func(message) bool) error {
 			case m.err != nil:
 				return c.died()
 			case m.report.Kind == program.Failed:
-				return errors.New(c.explain(m.report))
+				return c.failure(m.report)
 			case m.report.Kind == program.Notice:
 				c.env.Notice(c.explain(m.report))
 			case done(m):
@@ -116,6 +121,23 @@ func (c *conductor) await(ctx context.Context, done func(message) bool) error {
 			}
 		}
 	}
+}
+
+// failure is a failed instruction as an error.
+func (c *conductor) failure(r program.Report) error {
+	err := errors.New(c.explain(r))
+	if in := c.instruction(r); in != nil && r.Result == -int64(unix.EEXIST) && (in.Op == program.Process || in.Op == program.Thread) {
+		return takenError{err}
+	}
+	return err
+}
+
+// instruction is what a report is about, or nil.
+func (c *conductor) instruction(r program.Report) *program.Instruction {
+	if r.Program >= uint32(len(c.programs.set.Programs)) || r.Instruction >= uint32(len(c.programs.set.Programs[r.Program].Instructions)) {
+		return nil
+	}
+	return &c.programs.set.Programs[r.Program].Instructions[r.Instruction]
 }
 
 // explain says in words which instruction had an unexpected result.
@@ -128,20 +150,24 @@ func (c *conductor) explain(r program.Report) string {
 	if r.Program == program.BootProgram {
 		return fmt.Sprintf("interpreter: start, step %d: %s", r.Instruction, result)
 	}
-	if int(r.Program) >= len(c.set.Programs) || int(r.Instruction) >= len(c.set.Programs[r.Program].Instructions) {
+	in := c.instruction(r)
+	if in == nil {
 		return fmt.Sprintf("interpreter: program %d has no instruction %d", r.Program, r.Instruction)
 	}
-	p := c.set.Programs[r.Program]
-	in := &p.Instructions[r.Instruction]
-	text := c.set.Text(in)
+	text := c.programs.set.Text(in)
 	if in.Note != "" {
 		text += " [" + in.Note + "]"
 	}
-	return fmt.Sprintf("%s: %s: %s", p.Name, text, result)
+	return fmt.Sprintf("%s: %s: %s", c.programs.set.Programs[r.Program].Name, text, result)
 }
 
-// died says how a member ended that said nothing.
+// died says how a member ended. Nobody has the sockets any more; the other may have brought the reason.
 func (c *conductor) died() error {
+	for m := range c.messages {
+		if m.report.Kind == program.Failed {
+			return c.failure(m.report)
+		}
+	}
 	if status, err := wait(int(c.pid)); err == nil {
 		if status.Signaled() {
 			return fmt.Errorf("pid %d: killed by %s while it was restored", c.pid, unix.SignalName(status.Signal()))

@@ -14,10 +14,20 @@ const iovMax = 1024 // UIO_MAXIOV
 
 // fillProcess writes a member's private memory.
 func fillProcess(ctx context.Context, img *image.Image, pid image.Pid) error {
-	return img.Fill(ctx, image.ProcessSpace(pid), 0, func(runs []image.Run, data []byte) error {
+	return fillSpace(ctx, img, image.ProcessSpace(pid), pid, 0)
+}
+
+// fillShared writes a shared memory object, which a member has mapped at base.
+func fillShared(ctx context.Context, img *image.Image, id image.MemoryID, pid image.Pid, base uint64) error {
+	return fillSpace(ctx, img, image.MemorySpace(id), pid, base)
+}
+
+// fillSpace writes a space whose address 0 is at base in a member.
+func fillSpace(ctx context.Context, img *image.Image, space image.Space, pid image.Pid, base uint64) error {
+	return img.Fill(ctx, space, 0, func(runs []image.Run, data []byte) error {
 		for len(runs) > 0 {
 			n := min(len(runs), iovMax)
-			length, err := writeRuns(int(pid), runs[:n], data)
+			length, err := writeRuns(int(pid), base, runs[:n], data)
 			if err != nil {
 				return fmt.Errorf("pid %d: memory at %v: %w", pid, runs[0], err)
 			}
@@ -28,11 +38,11 @@ func fillProcess(ctx context.Context, img *image.Image, pid image.Pid) error {
 }
 
 // writeRuns writes the first bytes of data to the runs, and says how many that were.
-func writeRuns(pid int, runs []image.Run, data []byte) (int, error) {
+func writeRuns(pid int, base uint64, runs []image.Run, data []byte) (int, error) {
 	remote := make([]unix.RemoteIovec, len(runs))
 	length := 0
 	for i, r := range runs {
-		remote[i] = unix.RemoteIovec{Base: uintptr(r.Start), Len: int(r.Length)}
+		remote[i] = unix.RemoteIovec{Base: uintptr(base + r.Start), Len: int(r.Length)}
 		length += int(r.Length)
 	}
 	local := []unix.Iovec{{Base: unsafe.SliceData(data), Len: uint64(length)}}

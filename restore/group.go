@@ -10,7 +10,6 @@ import (
 
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
-	"crak.dev/crak/restore/program"
 )
 
 // A group is the members of an image on their way back: kernel objects, descriptors for
@@ -24,7 +23,7 @@ type group struct {
 	open        []*os.File // for as long as the interpreter has not been started
 	descriptors *descriptors
 	site        site
-	set         *program.Set
+	programs    *compiler
 	interpreter *interpreter
 	control     *os.File // our end of the member's socket
 }
@@ -120,9 +119,9 @@ func (g *group) launch() (*conductor, error) {
 	g.descriptors.close()
 	g.site.kernel = kernelMappings(g.interpreter.mappings)
 	g.site.credentials = credentialsFrom(&g.interpreter.status)
-	g.set, err = compile(&g.site, g.interpreter.number)
+	g.programs, err = compile(&g.site, g.interpreter.number)
 	if err == nil {
-		err = g.interpreter.run(g.set, g.img.Group)
+		err = g.interpreter.run(g.programs.set, g.img.Group)
 	}
 	if err != nil {
 		g.interpreter.kill()

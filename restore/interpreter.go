@@ -29,6 +29,7 @@ type interpreter struct {
 	loadFd   int      // its number there
 	mappings []proc.Mapping
 	status   proc.StatusInfo
+	park     uint64 // address of the park, once it runs
 }
 
 // startInterpreter starts it, with all descriptors that were placed. p is a member whose address
@@ -170,16 +171,13 @@ func isKernelMapping(name string) bool {
 
 // run sends the programs.
 func (in *interpreter) run(set *program.Set, g *image.Group) error {
-	park := uint64(0)
-	for _, m := range kernelMappings(in.mappings) {
-		park += m.Size()
-	}
-	layout := set.Measure(uint64(len(interp.Binary)), park)
+	layout := set.Measure(uint64(len(interp.Binary)))
 	area, err := in.findArea(layout.Length, g)
 	if err != nil {
 		return err
 	}
 	layout = layout.Move(area)
+	in.park = layout.Park
 	if err := set.Check(layout); err != nil {
 		return err
 	}

@@ -22,10 +22,13 @@ func (o objects) file(id image.MemoryID) (*os.File, error) {
 	return nil, fmt.Errorf("memory object %d: not there", id)
 }
 
-// make makes and fills all of them.
+// make makes and fills all of them that are files; the others are mapped by the members.
 func (o objects) make(ctx context.Context, img *image.Image) error {
 	for i := range img.Group.Memory {
 		m := &img.Group.Memory[i]
+		if anonymousShared(m) {
+			continue
+		}
 		f, err := makeObject(m)
 		if err != nil {
 			return fmt.Errorf("memory object %d: %w", m.ID, err)

@@ -3,12 +3,14 @@ package restore
 import (
 	"fmt"
 	"os"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/proc"
 )
 
 // whyNotKeep says why the PIDs of a group cannot be had here, or nothing.
@@ -21,12 +23,35 @@ func whyNotKeep(g *image.Group) string {
 		return fmt.Sprintf("choosing PIDs: clone3: %v", err)
 	}
 	for _, tid := range tids(g) {
-		if unix.Kill(tid, 0) != unix.ESRCH {
+		if isTaken(tid) {
 			return fmt.Sprintf("PID %d is taken", tid)
 		}
 	}
 	return ""
 }
+
+// isTaken tells whether a process, a thread or a process group has the number. What is on its way out is waited for:
+// the program that was killed a moment ago, or the twin of its last checkpoint.
+func isTaken(tid int) bool {
+	const rounds, pause = 100, 5 * time.Millisecond
+	for range rounds {
+		process, group := unix.Kill(tid, 0) != unix.ESRCH, unix.Kill(-tid, 0) != unix.ESRCH
+		if !process && !group {
+			return false
+		}
+		if process {
+			stat, err := proc.Read(tid, "stat", proc.Stat)
+			if err == nil && stat.State != 'Z' && stat.State != 'X' {
+				return true
+			}
+		}
+		time.Sleep(pause)
+	}
+	return true
+}
+
+// takenError: a number was taken at the moment it was to be given.
+type takenError struct{ error }
 
 // cloneArgs is struct clone_args (clone3(2)).
 type cloneArgs struct {

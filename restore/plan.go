@@ -26,11 +26,11 @@ func Plan(w io.Writer, img *image.Image) error {
 	s := plannedSite(img.Group, p)
 	s.filled, s.kernel, s.credentials = filled, kernelMappings(mappings), credentialsFrom(&status)
 	s.hard, s.timerIDs = hardLimits(), timerIDs()
-	set, err := compile(s, 3)
+	c, err := compile(s, 3)
 	if err != nil {
 		return err
 	}
-	return set.Print(w)
+	return c.set.Print(w)
 }
 
 // plannedSite numbers the descriptors that a restart would have, from above those that the program uses.

@@ -2,6 +2,7 @@ package restore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/signal"
 
@@ -41,16 +42,21 @@ func Run(ctx context.Context, o Options) (unix.WaitStatus, error) {
 	defer stop()
 	f := newForeground(env.Terminal, o.Detach)
 	defer f.end()
-	if fresh {
-		return inNamespace(ctx, &o, f, f.choice(&img.Group.Processes[0]))
+	choice := f.choice(&img.Group.Processes[0])
+	if !fresh {
+		status, err := here(ctx, img, env, &o, f, choice)
+		var taken takenError
+		if o.Pids == PidsKeep || !errors.As(err, &taken) {
+			return status, err
+		}
+		o.Notice(taken.Error() + ": restarting in a new PID namespace")
 	}
-	return here(ctx, img, env, &o, f)
+	return inNamespace(ctx, &o, f, choice)
 }
 
 // here restarts an image in this PID namespace.
-func here(ctx context.Context, img *image.Image, env *fd.Env, o *Options, f *foreground) (unix.WaitStatus, error) {
-	p := &img.Group.Processes[0]
-	pid := int(p.Pid)
+func here(ctx context.Context, img *image.Image, env *fd.Env, o *Options, f *foreground, choice groupChoice) (unix.WaitStatus, error) {
+	pid := int(img.Group.Root)
 	adopt := func() error {
 		pidfd, err := unix.PidfdOpen(pid, 0)
 		if err != nil {
@@ -59,7 +65,7 @@ func here(ctx context.Context, img *image.Image, env *fd.Env, o *Options, f *for
 		f.adopt(pid, pidfd)
 		return nil
 	}
-	if err := start(ctx, img, env, manner{group: f.choice(p), adopt: adopt}); err != nil {
+	if err := start(ctx, img, env, manner{group: choice, adopt: adopt}); err != nil {
 		return 0, err
 	}
 	f.running()

@@ -26,8 +26,8 @@ type Layout struct {
 
 func up(n, to uint64) uint64 { return (n + to - 1) / to * to }
 
-// Measure returns the layout of an area at address 0, which has room for code of a given size and a park.
-func (s *Set) Measure(code, park uint64) Layout {
+// Measure returns the layout of an area at address 0, which has room for code of a given size.
+func (s *Set) Measure(code uint64) Layout {
 	var l Layout
 	l.Load = up(code, pageSize)
 	instructions := 0
@@ -39,7 +39,7 @@ func (s *Set) Measure(code, park uint64) Layout {
 	l.Stacks = up(l.Results+8*uint64(s.Slots), pageSize)
 	l.Stack = up(l.Stacks+ThreadStack*uint64(s.Stacks)+MainStack, pageSize)
 	l.Park = l.Stack
-	l.Length = l.Park + up(park, pageSize)
+	l.Length = l.Park + up(s.Park, pageSize)
 	return l
 }
 

@@ -90,8 +90,9 @@ type Set struct {
 	Programs []*Program
 	Data     []byte
 	Pointers []Pointer
-	Slots    int // results in all programs
-	Stacks   int // threads
+	Slots    int    // results in all programs
+	Stacks   int    // threads
+	Park     uint64 // bytes of the park
 
 	known map[string]Arg // data that only is read, by its content
 }
