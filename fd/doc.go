@@ -27,9 +27,9 @@
 // The content of a file that has no name any more (deleted, O_TMPFILE, memfd) is a memory object
 // of the group, so that descriptors and mappings of one file come back as one file.
 //
-// What a restored process has to do itself, because it is said of "the caller": POSIX locks
-// (Lock.Type "POSIX"), the owner of I/O signals (Description.Owner), and O_ASYNC after it. Make does the rest,
-// locks of the description (flock, OFD locks, leases) included.
+// What a restored process has to do itself, because it is said of "the caller": POSIX locks and flock
+// (Lock.Type "POSIX", "FLOCK"), the owner of I/O signals (Description.Owner), and O_ASYNC after it. Make does the
+// rest, OFD locks and leases included.
 //
 // It does not decide which descriptor numbers a process gets, and never creates, truncates or
 // removes a file that it did not make, but for Env.Commit with Rewind.

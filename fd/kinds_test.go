@@ -247,6 +247,7 @@ func TestLocks(t *testing.T) {
 	got := made(t, d, &fd.Env{})
 	spec := fd.Flock(d.Locks[0])
 	must(t, unix.FcntlFlock(got.Fd(), unix.F_SETLK, &spec))
+	must(t, unix.Flock(int(got.Fd()), unix.LOCK_SH))
 	if diff := cmp.Diff(sorted(before), sorted(shown(t, got))); diff != "" {
 		t.Errorf("before and after (-+):\n%s", diff)
 	}

@@ -37,7 +37,8 @@ func (c *capture) locks(g shared) ([]image.Lock, error) {
 	return all, nil
 }
 
-// lock takes the locks that belong to a description. POSIX locks are the process's own to take.
+// lock takes the locks that belong to a description and not to who took them. Of a flock it is
+// only tried whether it can be had.
 func lock(f *os.File, locks []image.Lock) error {
 	for _, l := range locks {
 		if err := lockOne(int(f.Fd()), l); err != nil {
@@ -53,7 +54,10 @@ func lockOne(fd int, l image.Lock) error {
 	case "POSIX":
 		return nil
 	case "FLOCK":
-		return unix.Flock(fd, choose(l.Write, write, read)|unix.LOCK_NB)
+		if err := unix.Flock(fd, choose(l.Write, write, read)|unix.LOCK_NB); err != nil {
+			return err
+		}
+		return unix.Flock(fd, unix.LOCK_UN)
 	case "OFDLCK":
 		spec := Flock(l)
 		return unix.FcntlFlock(uintptr(fd), unix.F_OFD_SETLK, &spec)

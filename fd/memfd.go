@@ -1,6 +1,7 @@
 package fd
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -22,6 +23,10 @@ var memfd = kind{
 	seeks:   true,
 	is:      isMemfd,
 	capture: captureMemfd,
+	describe: func(d image.Description) string {
+		r, _ := record[Memfd](d)
+		return fmt.Sprintf("memfd (memory %d)", r.Memory)
+	},
 	create: func(d image.Description, env *Env) (*os.File, error) {
 		r, err := record[Memfd](d)
 		if err != nil {
@@ -78,5 +83,29 @@ func openObject(id image.MemoryID, flags uint32, env *Env) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("memory object %d: %w", id, err)
 	}
-	return reopen(f, flags)
+	if flags&unix.O_TMPFILE == unix.O_TMPFILE && flags&unix.O_ACCMODE == unix.O_RDWR {
+		return duplicate(f) // the one description that made the file: no other can have the flag
+	}
+	again, err := reopen(f, flags)
+	if errors.Is(err, unix.EACCES) {
+		return reopenForced(f, flags)
+	}
+	return again, err
+}
+
+// reopenForced opens a file of ours whose mode, which the program chose, is against it.
+func reopenForced(f *os.File, flags uint32) (*os.File, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return nil, err
+	}
+	if err := unix.Fchmod(int(f.Fd()), st.Mode&0o7777|0o600); err != nil {
+		return nil, err
+	}
+	again, err := reopen(f, flags)
+	if restored := unix.Fchmod(int(f.Fd()), st.Mode&0o7777); err == nil && restored != nil {
+		again.Close()
+		return nil, restored
+	}
+	return again, err
 }

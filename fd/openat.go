@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/obstacle"
 )
 
 // openFlags are those of F_GETFL that open(2) takes again. What creates or truncates is never among them.
@@ -16,6 +17,9 @@ const openFlags = unix.O_ACCMODE | unix.O_APPEND | unix.O_DIRECT | unix.O_NOATIM
 	unix.O_PATH | unix.O_NOFOLLOW | unix.O_DIRECTORY | largeFile
 
 const largeFile = 0o100000 // O_LARGEFILE as the kernel has it on amd64, where x/sys has 0
+
+// createFlags are for files of our own making.
+const createFlags = unix.O_CREAT | unix.O_EXCL | unix.O_TMPFILE
 
 // openAt opens a file of an image by its path, which the kernel had resolved: a symbolic link
 // on it is a surprise. It is looked at by O_PATH first, which has no effect on whatever is there.
@@ -32,7 +36,7 @@ func openAt(want image.File, flags uint32, env *Env) (*os.File, error) {
 	if before.Mode&unix.S_IFMT != want.Mode&unix.S_IFMT {
 		return nil, fmt.Errorf("%s: is now another kind of file", want.Path)
 	}
-	f, err := openPath(want.Path, flags, 0)
+	f, err := openPath(want.Path, flags&openFlags, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -43,10 +47,24 @@ func openAt(want image.File, flags uint32, env *Env) (*os.File, error) {
 	return f, nil
 }
 
+// permitted looks whether we may open a file, without opening it.
+func permitted(want image.File, flags uint32) obstacle.List {
+	mode := [...]uint32{unix.R_OK, unix.W_OK, unix.R_OK | unix.W_OK, 0}[flags&unix.O_ACCMODE]
+	err := unix.Faccessat(unix.AT_FDCWD, want.Path, mode, unix.AT_EACCESS)
+	if err == nil {
+		return nil
+	}
+	return obstacle.List{{
+		What: want.Path,
+		Why:  fmt.Sprintf("cannot be opened: %v", err),
+		Do:   "restart as the user who ran the program, or give access to the file",
+	}}
+}
+
 // openPath opens without blocking, without following links and without getting a controlling terminal.
 func openPath(path string, flags uint32, mode uint32) (*os.File, error) {
 	how := unix.OpenHow{
-		Flags:   uint64(flags&(openFlags|unix.O_CREAT|unix.O_EXCL)) | unix.O_CLOEXEC,
+		Flags:   uint64(flags&(openFlags|createFlags)) | unix.O_CLOEXEC,
 		Mode:    uint64(mode),
 		Resolve: unix.RESOLVE_NO_SYMLINKS,
 	}
@@ -88,4 +106,13 @@ func blocking(fd int, name string) (*os.File, error) {
 		return nil, &os.PathError{Op: "fcntl", Path: name, Err: err}
 	}
 	return os.NewFile(uintptr(fd), name), nil
+}
+
+// duplicate is another descriptor of the same description.
+func duplicate(f *os.File) (*os.File, error) {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, &os.PathError{Op: "dup", Path: f.Name(), Err: err}
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
 }

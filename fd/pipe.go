@@ -73,9 +73,5 @@ func takeOver(standard int, flags uint32, env *Env) (*os.File, error) {
 	if own == nil {
 		return openPath(os.DevNull, flags&unix.O_ACCMODE, 0)
 	}
-	fd, err := unix.FcntlInt(own.Fd(), unix.F_DUPFD_CLOEXEC, 3)
-	if err != nil {
-		return nil, fmt.Errorf("descriptor %d of crak restart: %w", standard, err)
-	}
-	return os.NewFile(uintptr(fd), own.Name()), nil
+	return duplicate(own)
 }

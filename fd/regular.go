@@ -64,6 +64,9 @@ func checkRegular(d image.Description, env *Env) obstacle.List {
 	}
 	notice, list := env.Judge(r.File, writes(d))
 	env.notice(notice)
+	if len(list) == 0 && !env.Force {
+		list = permitted(r.File, d.Flags)
+	}
 	return list
 }
 
@@ -96,7 +99,7 @@ func substitute(want image.File, flags uint32) (*os.File, error) {
 	if flags&unix.O_ACCMODE == unix.O_RDONLY {
 		return os.Open(os.DevNull)
 	}
-	return openPath(want.Path, flags|unix.O_CREAT|unix.O_EXCL, want.Mode&0o777)
+	return openPath(want.Path, flags&openFlags|unix.O_CREAT|unix.O_EXCL, want.Mode&0o777)
 }
 
 func writes(d image.Description) bool {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -19,7 +20,8 @@ var tmpfileName = regexp.MustCompile(`^#[0-9]+$`)
 
 // MakeUnlinked makes the file of a memory object of kind image.MemoryFile: empty, open for reading and writing, without
 // a name, in the directory where it was, so that /proc shows it under its old name as "(deleted)". Its content is
-// the caller's to write. Where the old name is taken, or the directory is gone, it gets another; notice, which may be nil, is told.
+// the caller's to write. Where the old name is taken it gets another, and where there can be no such directory it comes into
+// that for temporary files; notice, which may be nil, is told.
 func MakeUnlinked(o image.MemoryObject, notice func(string)) (*os.File, error) {
 	f, err := makeUnlinked(o)
 	if err != nil {
@@ -33,7 +35,7 @@ func MakeUnlinked(o image.MemoryObject, notice func(string)) (*os.File, error) {
 		return nil, fmt.Errorf("memory object %d: deleted file: %w", o.ID, err)
 	}
 	if o.Mode != 0 {
-		err = unix.Fchmod(int(f.Fd()), o.Mode|0o600)
+		err = unix.Fchmod(int(f.Fd()), o.Mode)
 	}
 	if err == nil {
 		err = f.Truncate(int64(o.Size))
@@ -47,18 +49,40 @@ func MakeUnlinked(o image.MemoryObject, notice func(string)) (*os.File, error) {
 
 func makeUnlinked(o image.MemoryObject) (*os.File, error) {
 	dir, name := filepath.Split(o.Name)
+	made, err := makeDirs(filepath.Clean(dir))
+	defer removeDirs(made)
+	if err != nil {
+		return nil, err
+	}
 	if tmpfileName.MatchString(name) {
-		fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
-		if err != nil {
-			return nil, &os.PathError{Op: "open", Path: dir, Err: err}
-		}
-		return os.NewFile(uintptr(fd), o.Name), nil
+		return openPath(filepath.Clean(dir), unix.O_TMPFILE|unix.O_RDWR, 0o600)
 	}
 	f, err := createUnlinked(o.Name)
 	if errors.Is(err, fs.ErrExist) {
 		f, err = createUnlinked(filepath.Join(dir, ".crak."+rand.Text()))
 	}
 	return f, err
+}
+
+// makeDirs makes the directories of a path that are gone, outermost first, for the moment
+// that a file in them gets its name.
+func makeDirs(path string) (made []string, err error) {
+	if _, err := os.Lstat(path); err == nil || path == "/" || path == "." {
+		return nil, nil
+	}
+	if made, err = makeDirs(filepath.Dir(path)); err != nil {
+		return made, err
+	}
+	if err := os.Mkdir(path, 0o700); err != nil {
+		return made, err
+	}
+	return append(made, path), nil
+}
+
+func removeDirs(made []string) {
+	for _, path := range slices.Backward(made) {
+		os.Remove(path)
+	}
 }
 
 // createUnlinked makes a new file and removes its name at once.

@@ -1,0 +1,58 @@
+/* Holds a descriptor of a kind that a checkpoint refuses, named by its argument. */
+#include "check.h"
+
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+
+static void make(const char *kind)
+{
+	int pair[2];
+	sigset_t none;
+
+	sigemptyset(&none);
+	if (!strcmp(kind, "epoll"))
+		CHECK(epoll_create1(0) >= 0);
+	else if (!strcmp(kind, "eventfd"))
+		CHECK(eventfd(0, 0) >= 0);
+	else if (!strcmp(kind, "timerfd"))
+		CHECK(timerfd_create(CLOCK_MONOTONIC, 0) >= 0);
+	else if (!strcmp(kind, "signalfd"))
+		CHECK(signalfd(-1, &none, 0) >= 0);
+	else if (!strcmp(kind, "inotify"))
+		CHECK(inotify_init() >= 0);
+	else if (!strcmp(kind, "socket"))
+		CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+	else if (!strcmp(kind, "tcp"))
+		CHECK(socket(AF_INET, SOCK_STREAM, 0) >= 0);
+	else if (!strcmp(kind, "pipe"))
+		CHECK(pipe(pair) == 0);
+	else if (!strcmp(kind, "fifo"))
+		CHECK(mkfifo("fifo", 0600) == 0 && open("fifo", O_RDWR) >= 0);
+	else if (!strcmp(kind, "ptmx"))
+		CHECK(open("/dev/ptmx", O_RDWR | O_NOCTTY) >= 0);
+	else if (!strcmp(kind, "pidfd"))
+		CHECK(syscall(SYS_pidfd_open, getpid(), 0) >= 0);
+	else if (!strcmp(kind, "procfile"))
+		CHECK(open("/proc/self/status", O_RDONLY) >= 0);
+	else if (!strcmp(kind, "linked"))
+		CHECK(open("a", O_CREAT | O_RDWR, 0600) >= 0 && link("a", "b") == 0 && unlink("a") == 0);
+	else if (!strcmp(kind, "rmdir"))
+		CHECK(mkdir("d", 0700) == 0 && open("d", O_RDONLY) >= 0 && rmdir("d") == 0);
+	else
+		fail("kind %s", kind);
+}
+
+int main(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		make(argv[i]);
+	ready();
+	await_go();
+	pass();
+}
