@@ -35,20 +35,8 @@ func benchDir(b *testing.B) string {
 // randomMemory stands for the memory of a program.
 func randomMemory() []byte {
 	m := make([]byte, benchBytes)
-	for at := 0; at < len(m); at += 8 {
-		putRandom(m[at:], uint64(at))
-	}
+	fillRandom(m, 0)
 	return m
-}
-
-// putRandom is splitmix64.
-func putRandom(b []byte, x uint64) {
-	x = (x + 0x9e3779b97f4a7c15) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	x ^= x >> 31
-	for i := range 8 {
-		b[i] = byte(x >> (8 * i))
-	}
 }
 
 func BenchmarkWrite(b *testing.B) {

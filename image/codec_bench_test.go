@@ -11,19 +11,17 @@ var benchContents = []struct {
 	fill func(frame []byte)
 }{
 	{"random", func(b []byte) {
-		for at := 0; at < len(b); at += 8 {
-			putRandom(b[at:], uint64(at))
-		}
+		fillRandom(b, 0)
 	}},
 	{"pointers", func(b []byte) {
 		for at := 0; at < len(b); at += 8 {
-			putRandom(b[at:], uint64(at))
+			fillRandom(b[at:at+8], uint64(at))
 			copy(b[at+3:], []byte{0x7f, 0x55, 0x55, 0, 0})
 		}
 	}},
 	{"doubles", func(b []byte) {
 		for at := 0; at < len(b); at += 8 {
-			putRandom(b[at:], uint64(at))
+			fillRandom(b[at:at+8], uint64(at))
 			b[at+7] = 0x3f
 		}
 	}},

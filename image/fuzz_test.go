@@ -69,7 +69,7 @@ func FuzzIndex(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if most := uint64(len(text) / frameSize); s.totals.Frames > most {
+		if most := uint64(len(text) / frameRecord); s.totals.Frames > most {
 			t.Fatalf("%d frames in %d bytes", s.totals.Frames, len(text))
 		}
 	})

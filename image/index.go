@@ -24,10 +24,10 @@ const (
 	tagFrame = 2
 	tagEnd   = 3
 
-	headerSize = 16
-	frameSize  = 40
-	endSize    = 32
-	runSize    = 16
+	headerRecord = 16
+	frameRecord  = 40
+	endRecord    = 32
+	runRecord    = 16
 
 	maxSpaces    = 1 << 20
 	maxSpaceName = 64
@@ -114,15 +114,15 @@ type indexReader struct {
 	spaces []Space
 	known  map[Space]bool
 	totals Totals
-	buf    [frameSize]byte
-	run    [runSize]byte
+	buf    [frameRecord]byte
+	run    [runRecord]byte
 }
 
 var errTruncated = errors.New("ends in the middle")
 
 func newIndexReader(r io.Reader, size int64) (*indexReader, error) {
 	x := &indexReader{r: bufio.NewReaderSize(r, 64<<10), size: size, known: make(map[Space]bool)}
-	b := x.buf[:headerSize]
+	b := x.buf[:headerRecord]
 	if err := x.read(b); err != nil {
 		return nil, err
 	}
@@ -201,7 +201,7 @@ func (x *indexReader) space(length uint32) error {
 
 func (x *indexReader) frame(f *Frame, space uint32) error {
 	le := binary.LittleEndian
-	b := x.buf[8:frameSize]
+	b := x.buf[8:frameRecord]
 	if err := x.read(b); err != nil {
 		return err
 	}
@@ -235,7 +235,7 @@ func (x *indexReader) frame(f *Frame, space uint32) error {
 // end compares the sums with those of the frames read.
 func (x *indexReader) end(spaces uint32) error {
 	le := binary.LittleEndian
-	b := x.buf[8:endSize]
+	b := x.buf[8:endRecord]
 	if err := x.read(b); err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 
 // TestConstantMemory writes and reads far more than either may keep.
 func TestConstantMemory(t *testing.T) {
-	const content, most = 512 << 20, 60 << 20
+	const content, most = 256 << 20, 60 << 20
 	before := peak(t)
 	g := goodGroup()
 	m := &g.Processes[0].Mappings[1]
@@ -26,7 +26,7 @@ func TestConstantMemory(t *testing.T) {
 	runs := []Run{{Start: 0x1_0000_0000, Length: content}}
 	err = w.Put(ProcessSpace(412), runs, func(dst []byte, runs []Run) error {
 		for at := 0; at < len(dst); at += 8 {
-			putRandom(dst[at:], runs[0].Start+uint64(at)&^(1<<13-1)) // one of 1024 words is new
+			fillRandom(dst[at:at+8], runs[0].Start+uint64(at)&^(1<<13-1)) // one of 1024 words is new
 		}
 		return nil
 	})
