@@ -65,21 +65,25 @@ func (e *Env) Judge(want image.File, writable bool) (notice string, obstacles ob
 func (e *Env) rewindLater(f *os.File, size int64) {
 	e.late = append(e.late, func() error {
 		st, err := f.Stat()
-		if err != nil || st.Size() <= size {
-			return err
+		if err == nil && st.Size() > size {
+			err = f.Truncate(size)
 		}
-		return f.Truncate(size)
+		if err != nil {
+			return fmt.Errorf("cut back to %d bytes: %w", size, err)
+		}
+		return nil
 	})
 }
 
-// Commit does what must not be done before everything else has worked: it cuts files back.
+// Commit does what must not be done before everything else has worked: it cuts files back and sets the
+// terminal's modes.
 // Preconditions: the files that Make returned are still open.
 func (e *Env) Commit() error {
 	late := e.late
 	e.late = nil
 	for _, do := range late {
 		if err := do(); err != nil {
-			return fmt.Errorf("files: cutting back: %w", err)
+			return err
 		}
 	}
 	return nil

@@ -99,8 +99,8 @@ func captureTerminal(c *capture, g shared) (any, error) {
 	return r, nil
 }
 
-// createTerminal opens the terminal of crak restart anew, so that flags set by the program do not show in the shell. Without a
-// terminal there is crak restart's own stdin, stdout or stderr, and at last /dev/null.
+// createTerminal opens the terminal of crak restart anew, so that flags set by the program do not show in the shell. Its modes
+// are set by Commit. Without a terminal there is crak restart's own stdin, stdout or stderr, and at last /dev/null.
 func createTerminal(d image.Description, env *Env) (*os.File, error) {
 	r, err := record[Terminal](d)
 	if err != nil {
@@ -108,7 +108,11 @@ func createTerminal(d image.Description, env *Env) (*os.File, error) {
 	}
 	switch {
 	case env.Terminal != nil:
-		return openTerminal(env.Terminal, r.Path, d.Flags)
+		f, err := openTerminal(env.Terminal, r.Path, d.Flags)
+		if err == nil && r.Modes != nil && r.Foreground && inForeground(f) {
+			env.late = append(env.late, func() error { return r.Modes.Set(env.Terminal) })
+		}
+		return f, err
 	case r.Standard >= 0:
 		return takeOver(r.Standard, d.Flags, env)
 	}
@@ -125,6 +129,12 @@ func openTerminal(f *os.File, was string, flags uint32) (*os.File, error) {
 		}
 	}
 	return reopen(f, flags)
+}
+
+// inForeground tells whether our process group has the terminal, so that its modes are ours to set.
+func inForeground(f *os.File) bool {
+	group, err := unix.IoctlGetInt(int(f.Fd()), unix.TIOCGPGRP)
+	return err == nil && group == unix.Getpgrp()
 }
 
 // terminalName is the path of the device that an open /dev/tty stands for.

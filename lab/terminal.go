@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,11 +30,20 @@ func newTerminal(id Identity, record string) (*terminal, error) {
 		t.keys.Close()
 		return nil, err
 	}
-	go func() {
-		_, err := io.Copy(t.record, t.keys)
-		t.copied <- err
-	}()
+	go func() { t.copied <- t.copy() }()
 	return t, nil
+}
+
+// copy records what the terminal shows. A session's end hangs up the slave side, as the kernel's
+// tty_vhangup_session does when its leader is killed: the master says EIO until it is opened again.
+func (t *terminal) copy() error {
+	for {
+		_, err := io.Copy(t.record, t.keys)
+		if !errors.Is(err, unix.EIO) {
+			return err
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func (t *terminal) open(master int, id Identity, record string) error {
@@ -60,11 +70,10 @@ func (t *terminal) open(master int, id Identity, record string) error {
 
 // connect makes the terminal the controlling one of cmd, in a session of its own.
 func (t *terminal) connect(cmd *exec.Cmd) error {
-	fd, err := unix.FcntlInt(t.screen.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	screen, err := os.OpenFile(t.screen.Name(), os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		return err
 	}
-	screen := os.NewFile(uintptr(fd), t.screen.Name())
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = screen, screen, screen
 	cmd.SysProcAttr.Setpgid = false
 	cmd.SysProcAttr.Setsid = true
