@@ -45,6 +45,7 @@ var commands = map[string]command{
 	"trigger":       {"trigger NAME [SIGNAL]", 1, 2, true, cmdTrigger},
 	"restart":       {"restart NAME [OPTION...] [IMAGE]", 1, -1, true, cmdRestart},
 	"survives":      {"survives [-trigger] [-restless] [-env K=V] PROGRAM [ARG...]", 1, -1, false, cmdSurvives},
+	"generations":   {"generations [-every N] NAME COUNT", 2, 2, false, cmdGenerations},
 	"uninterrupted": {"uninterrupted NAME [FILE...]", 1, -1, false, cmdUninterrupted},
 	"observe":       {"observe NAME PICTURE", 2, 2, false, cmdObserve},
 	"same":          {"same [-except FIELD,...] [-strict] PICTURE PICTURE", 2, 2, true, cmdSame},

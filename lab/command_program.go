@@ -58,7 +58,7 @@ func cmdAwait(s *session, c *call) error {
 	if err != nil {
 		return err
 	}
-	found, err := p.output.await(re, p.ended, s.lab.params.Bound)
+	found, err := p.output.await(re, p.over, s.lab.params.Bound)
 	if err != nil {
 		return fmt.Errorf("%s: %w%s", p.name, err, p.complaints())
 	}

@@ -84,6 +84,7 @@ func (p *subject) resumed(c *call, cmd *exec.Cmd, r *os.File, said string) error
 		p.pid = pid
 	}
 	c.ts.Setenv(p.name+"_pid", strconv.Itoa(pid))
+	c.ts.Setenv(p.name+"_crak", strconv.Itoa(cmd.Process.Pid))
 	return p.unparked()
 }
 

@@ -95,7 +95,7 @@ var (
 )
 
 func (p *subject) ready() error {
-	_, err := p.output.await(readyLine, p.ended, p.session.lab.params.Bound)
+	_, err := p.output.await(readyLine, p.over, p.session.lab.params.Bound)
 	if err != nil {
 		return fmt.Errorf("%s: %w%s", p.name, err, p.complaints())
 	}

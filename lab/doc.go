@@ -64,7 +64,10 @@ directory, checks itself, prints PASS and exits 0, or prints what is wrong and e
 	[!] restart NAME [OPTION...] [IMAGE]
 	    crak restart, in the foreground of the lab, of NAME's newest image or another one.
 	    Returns when the program goes on. Output is captured where it was before; stderr
-	    has what crak said.
+	    has what crak said. $NAME_crak is crak's PID.
+	generations [-every N] NAME COUNT
+	    Checkpoint (by command and by signal in turn), crash and restart it COUNT times.
+	    After every Nth, make a file round-K and wait for the line ROUND K.
 	finish NAME [STATUS]
 	    Wait for its end; its exit status, or 128 and the signal, must be STATUS (0).
 	survives [-trigger] [-restless] [-env K=V] PROGRAM [ARG...]

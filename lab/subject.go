@@ -37,6 +37,7 @@ type subject struct {
 	pid    int // in the lab's PID namespace
 	pidfd  int // of the program; -1: ended and reaped
 	runner *exec.Cmd
+	over   chan struct{} // closed when the program has ended
 	ended  chan struct{} // closed when runner was reaped
 	status int           // of runner, once ended: exit status, or 128 and the signal
 	image  string        // path of its newest image
@@ -65,7 +66,17 @@ func (p *subject) adopt(pid int) error {
 		return fmt.Errorf("%s: pid %d: %w", p.name, pid, err)
 	}
 	p.release()
-	p.pid, p.pidfd = pid, fd
+	p.pid, p.pidfd, p.over = pid, fd, make(chan struct{})
+	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	go func(over chan struct{}) {
+		for awaitExit(own, time.Hour) != nil {
+		}
+		unix.Close(own)
+		close(over)
+	}(p.over)
 	return nil
 }
 

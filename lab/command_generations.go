@@ -1,0 +1,77 @@
+package lab
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// cmdGenerations lets a program live through many checkpoints, crashes and restarts.
+func cmdGenerations(s *session, c *call) error {
+	p, err := s.subject(c.args[0])
+	if err != nil {
+		return err
+	}
+	count, err := strconv.Atoi(c.args[1])
+	if err != nil {
+		return fmt.Errorf("count %q: %w", c.args[1], err)
+	}
+	every := 0
+	if text := c.text("every"); text != "" {
+		if every, err = strconv.Atoi(text); err != nil {
+			return fmt.Errorf("-every %q: %w", text, err)
+		}
+	}
+	for n := 1; n <= count; n++ {
+		if err := p.generation(c, n); err != nil {
+			return fmt.Errorf("generation %d: %w", n, err)
+		}
+		if every > 0 && n%every == 0 {
+			if err := p.round(n / every); err != nil {
+				return fmt.Errorf("generation %d: %w", n, err)
+			}
+		}
+	}
+	return nil
+}
+
+// generation is one checkpoint, crash and restart. Only the last two images are kept.
+func (p *subject) generation(c *call, n int) error {
+	last, err := p.image, error(nil)
+	if n%2 == 0 {
+		err = p.trigger(c, unix.SIGUSR2)
+	} else {
+		err = p.checkpoint(c)
+	}
+	if err != nil {
+		return err
+	}
+	if err := p.crash(); err != nil {
+		return err
+	}
+	if err := p.restart(c, p.image); err != nil {
+		return err
+	}
+	if last == "" {
+		return nil
+	}
+	return os.RemoveAll(last)
+}
+
+// round wants a sign of life: the line ROUND K for a file round-K.
+func (p *subject) round(k int) error {
+	file := filepath.Join(p.dir, fmt.Sprintf("round-%d", k))
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		return err
+	}
+	line, err := regexp.Compile(fmt.Sprintf(`(?m)^ROUND %d$`, k))
+	if err != nil {
+		return err
+	}
+	_, err = p.output.await(line, p.over, p.session.lab.params.Bound)
+	return err
+}
