@@ -1,6 +1,7 @@
 package fd
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -54,10 +55,13 @@ func kindNamed(name string) (*kind, error) {
 	return nil, fmt.Errorf("kind %q is not known", name)
 }
 
-// record decodes the record of a description.
+// record decodes the record of a description. A field that is not known is an error, as anywhere in an image: it is state
+// that would be lost.
 func record[T any](d image.Description) (T, error) {
 	var r T
-	if err := json.Unmarshal(d.Record, &r); err != nil {
+	decoder := json.NewDecoder(bytes.NewReader(d.Record))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&r); err != nil {
 		return r, fmt.Errorf("description %d: record of a %s: %w", d.ID, d.Kind, err)
 	}
 	return r, nil

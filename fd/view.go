@@ -25,16 +25,17 @@ type view struct {
 // look reads every descriptor of a process, in ascending order. One that is closed meanwhile
 // (only a process that is not frozen does that) is left out.
 func look(m *Member) ([]*open, error) {
-	dir, err := os.Open(m.Proc + "/fd")
+	v := &view{proc: m.Proc, filesystems: make(map[uint64]int64)}
+	var err error
+	// Not by os.Open, which would try to have the directory polled.
+	if v.fd, err = unix.Open(m.Proc+"/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		return nil, fmt.Errorf("descriptors: %w", err)
+	}
+	defer unix.Close(v.fd)
+	names, err := v.names()
 	if err != nil {
 		return nil, fmt.Errorf("descriptors: %w", err)
 	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return nil, fmt.Errorf("descriptors: %w", err)
-	}
-	v := &view{proc: m.Proc, fd: int(dir.Fd()), filesystems: make(map[uint64]int64)}
 	v.info, err = unix.Open(m.Proc+"/fdinfo", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("descriptors: fdinfo: %w", err)
@@ -55,6 +56,17 @@ func look(m *Member) ([]*open, error) {
 	}
 	slices.SortFunc(all, func(a, b *open) int { return a.fd - b.fd })
 	return all, nil
+}
+
+// names lists the directory.
+func (v *view) names() (names []string, err error) {
+	for {
+		n, err := unix.Getdents(v.fd, v.buffer[:])
+		if err != nil || n == 0 {
+			return names, err
+		}
+		_, _, names = unix.ParseDirent(v.buffer[:n], -1, names)
+	}
 }
 
 // at reads one descriptor.
