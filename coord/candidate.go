@@ -27,6 +27,10 @@ func candidate(pid int) (obstacle.List, error) {
 	if status.Tgid != pid {
 		return nil, fmt.Errorf("pid %d: a thread of process %d", pid, status.Tgid)
 	}
+	live, err := liveThread(pid)
+	if err != nil {
+		return obstacle.List{{Pid: pid, What: "zombie", Why: "it has ended already"}}, nil
+	}
 	var list obstacle.List
 	refuse := func(what, why, do string) {
 		list = append(list, obstacle.Obstacle{Pid: pid, What: what, Why: why, Do: do})
@@ -36,16 +40,14 @@ func candidate(pid int) (obstacle.List, error) {
 		return list, nil
 	}
 	switch {
-	case status.State == 'Z' && !hasLiveThread(pid):
-		refuse("zombie", "it has ended already", "")
 	case status.TracerPid != 0:
 		refuse(fmt.Sprintf("traced by pid %d", status.TracerPid), "its stops are the tracer's", "detach the debugger or strace first")
 	case status.State == 'T':
 		refuse("stopped", "it cannot take part in its own checkpoint", "let it go on with kill -CONT")
-	case status.SigCgt&(1<<(abi.FreezeSignal-1)) == 0 || !hasLibrary(pid):
-		what, do := whyNotResident(pid)
+	case status.SigCgt&(1<<(abi.FreezeSignal-1)) == 0 || !hasLibrary(live):
+		what, do := whyNotResident(live)
 		refuse(what, "libcrak.so is not in it", do)
-	case outOfDescriptors(pid):
+	case outOfDescriptors(live):
 		refuse("out of descriptors", "the checkpoint needs one", "raise the limit with prlimit --nofile, or ulimit -n")
 	}
 	return list, nil
@@ -64,11 +66,6 @@ func hasLibrary(pid int) bool {
 		}
 	}
 	return false
-}
-
-func hasLiveThread(pid int) bool {
-	_, err := liveThread(pid)
-	return err == nil
 }
 
 // liveThread is a thread that can take a signal: the thread group leader, unless it has exited before the others.

@@ -20,6 +20,6 @@ func Check(pid int) (obstacle.List, error) {
 	if _, err := c.compress(); err != nil {
 		return nil, err
 	}
-	err = dump.Survey(pid, &c.table)
+	err = dump.Survey(pid, c.live, &c.table)
 	return c.table.Obstacles, err
 }

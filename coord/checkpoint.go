@@ -44,9 +44,11 @@ type Result struct {
 // checkpoint is one run of Checkpoint.
 type checkpoint struct {
 	Options
+	live     int // a live thread of the program: its main thread may have exited
 	settings map[string]string
 	listener *resident.Listener
 	conn     *resident.Conn
+	twin     int // in our PID namespace, or 0
 	member   *dump.Member
 	table    fd.Table
 	writer   *image.Writer
@@ -87,6 +89,9 @@ func Checkpoint(o Options) (*Result, error) {
 // query learns who is there and how it was started, without stopping it.
 func (c *checkpoint) query() error {
 	var err error
+	if c.live, err = liveThread(c.Pid); err != nil {
+		return err
+	}
 	if c.listener, err = resident.Listen(); err != nil {
 		return err
 	}
@@ -102,11 +107,7 @@ func (c *checkpoint) query() error {
 }
 
 func (c *checkpoint) order(order int32, patience time.Duration) (*resident.Conn, error) {
-	tid, err := liveThread(c.Pid)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.listener.Order(c.Pid, tid, order); err != nil {
+	if err := c.listener.Order(c.Pid, c.live, order); err != nil {
 		return nil, err
 	}
 	return c.listener.Accept(c.Pid, patience)
@@ -124,7 +125,7 @@ func (c *checkpoint) run() (*Result, error) {
 	if err := c.freeze(); err != nil {
 		return nil, err
 	}
-	defer c.conn.Close() // everyone goes on, the twin goes away
+	defer c.dismiss() // everyone goes on, the twin goes away
 	process, err := c.member.Capture()
 	if err != nil {
 		return nil, err
@@ -132,7 +133,7 @@ func (c *checkpoint) run() (*Result, error) {
 	if err := c.table.Obstacles.Err(); err != nil {
 		return nil, err
 	}
-	c.xfeatures, c.xsaveSize = extendedState(c.Pid, process)
+	c.xfeatures, c.xsaveSize = extendedState(c.live, process)
 	if err := c.save(); err != nil {
 		return nil, err
 	}
@@ -162,7 +163,7 @@ func (c *checkpoint) run() (*Result, error) {
 // in memory before it is needed in a hurry.
 func (c *checkpoint) survey() error {
 	var table fd.Table
-	if err := dump.Survey(c.Pid, &table); err != nil {
+	if err := dump.Survey(c.Pid, c.live, &table); err != nil {
 		return err
 	}
 	return table.Obstacles.Err()
@@ -238,6 +239,7 @@ func (c *checkpoint) freeze() error {
 	}
 	c.member = &dump.Member{
 		Pid:           c.Pid,
+		Live:          c.live,
 		Conn:          c.conn,
 		Threads:       threads,
 		Table:         &c.table,
@@ -266,11 +268,11 @@ func (c *checkpoint) save() error {
 		return err
 	}
 	if c.Kill {
-		return c.member.SavePrivate(c.writer.Put, c.Pid)
+		return c.member.SavePrivate(c.writer.Put, c.live)
 	}
 	twin, err := c.conn.Snapshot()
 	if err != nil { // refused (EAGAIN, ENOMEM): the pause is longer, that is all
-		if err := c.member.SavePrivate(c.writer.PutSync, c.Pid); err != nil {
+		if err := c.member.SavePrivate(c.writer.PutSync, c.live); err != nil {
 			return err
 		}
 		return c.resume()
@@ -278,10 +280,10 @@ func (c *checkpoint) save() error {
 	if err := c.resume(); err != nil {
 		return err
 	}
-	if twin, err = twinPid(c.Pid, int(c.conn.Hello.Pid), twin); err != nil {
+	if c.twin, err = twinPid(c.Pid, int(c.conn.Hello.Pid), twin); err != nil {
 		return err
 	}
-	return c.member.SavePrivate(c.writer.Put, twin)
+	return c.member.SavePrivate(c.writer.Put, c.twin)
 }
 
 func (c *checkpoint) resume() error {
@@ -297,22 +299,4 @@ func (c *checkpoint) kill() error {
 		return fmt.Errorf("pid %d: kill: %w", c.Pid, err)
 	}
 	return nil
-}
-
-// twinPid is the PID of a twin in our own PID namespace, given that in the program's.
-func twinPid(pid, inside, twin int) (int, error) {
-	if pid == inside {
-		return twin, nil
-	}
-	pids, err := proc.Pids()
-	if err != nil {
-		return 0, err
-	}
-	for _, candidate := range pids {
-		s, err := proc.Read(candidate, "status", proc.Status)
-		if err == nil && s.PPid == pid && len(s.NSpid) > 0 && s.NSpid[len(s.NSpid)-1] == twin {
-			return candidate, nil
-		}
-	}
-	return 0, fmt.Errorf("pid %d: its twin, %d in its PID namespace, is not to be found", pid, twin)
 }

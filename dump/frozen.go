@@ -19,7 +19,7 @@ import (
 // SaveFrozen saves what has to be read while the member is frozen: memory that a fork leaves
 // out, and shared objects that only its mappings lead to.
 func (m *Member) SaveFrozen(w *image.Writer) error {
-	if err := m.save(w.PutSync, m.plan.frozen, m.Pid); err != nil {
+	if err := m.save(w.PutSync, m.plan.frozen, m.Live); err != nil {
 		return err
 	}
 	// A private mapping shows the object where it has no copies of its own; a shared one always does, so it goes first.
@@ -50,7 +50,7 @@ func (m *Member) savePart(w *image.Writer, p part, saved map[image.MemoryID][]im
 	shift := p.offset - p.entry.Start // from an address to an offset in the object
 	runs := subtract(moved(there, shift), saved[p.object])
 	saved[p.object] = append(saved[p.object], runs...)
-	memory := &reader{pid: m.Pid}
+	memory := &reader{pid: m.Live}
 	return w.PutSync(image.MemorySpace(p.object), runs, func(dst []byte, runs []image.Run) error {
 		there := moved(runs, -shift)
 		if p.entry.Prot&unix.PROT_READ == 0 {
@@ -62,7 +62,7 @@ func (m *Member) savePart(w *image.Writer, p part, saved map[image.MemoryID][]im
 
 // withoutCopies leaves out the pages that a private mapping has copies of.
 func (m *Member) withoutCopies(p part, runs []image.Run) ([]image.Run, error) {
-	pagemap, err := proc.OpenPagemap(m.Pid)
+	pagemap, err := proc.OpenPagemap(m.Live)
 	if err != nil {
 		return nil, err
 	}

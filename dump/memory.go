@@ -13,7 +13,7 @@ import (
 
 // readMappings reads the list of VMAs.
 func (m *Member) readMappings() (err error) {
-	m.entries, err = proc.Read(m.Pid, "smaps", proc.Smaps)
+	m.entries, err = proc.Read(m.Live, "smaps", proc.Smaps)
 	return err
 }
 
@@ -40,14 +40,17 @@ func (m *Member) mappings() error {
 // mapping is what an entry of smaps is on disk.
 func (m *Member) mapping(e proc.SmapsEntry) (image.Mapping, error) {
 	v := image.Mapping{
-		Start:      image.Address(e.Start),
-		End:        image.Address(e.End),
-		Prot:       e.Prot,
-		Shared:     e.Shared,
-		Offset:     e.Offset,
-		Name:       e.Path,
-		Writable:   e.Has("mw"),
-		Locked:     e.Has("lo"),
+		Start:    image.Address(e.Start),
+		End:      image.Address(e.End),
+		Prot:     e.Prot,
+		Shared:   e.Shared,
+		Offset:   e.Offset,
+		Name:     e.Path,
+		Writable: e.Has("mw"),
+		Locked:   e.Has("lo"),
+
+		LockOnFault: e.Has("lf"),
+
 		GrowsDown:  e.Has("gd"),
 		NoReserve:  e.Has("nr"),
 		DontFork:   e.Has("dc"),
@@ -177,7 +180,7 @@ func (m *Member) guards(e proc.SmapsEntry) ([]image.Range, error) {
 	if !e.Has("gu") {
 		return nil, nil
 	}
-	pagemap, err := proc.OpenPagemap(m.Pid)
+	pagemap, err := proc.OpenPagemap(m.Live)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 // A Member is a frozen process.
 type Member struct {
 	Pid     int
+	Live    int // a live thread: there is nothing to read under the PID of a thread group leader that has exited
 	Conn    *resident.Conn
 	Threads []abi.Thread
 	Table   *fd.Table // descriptions and memory objects of the whole group
@@ -38,10 +39,10 @@ type Member struct {
 // a process that cannot be read.
 func (m *Member) Capture() (*image.Process, error) {
 	var err error
-	if m.status, err = proc.Read(m.Pid, "status", proc.Status); err != nil {
+	if m.status, err = proc.Read(m.Live, "status", proc.Status); err != nil {
 		return nil, m.fail(err)
 	}
-	if m.stat, err = proc.Read(m.Pid, "stat", proc.Stat); err != nil {
+	if m.stat, err = proc.Read(m.Live, "stat", proc.Stat); err != nil {
 		return nil, m.fail(err)
 	}
 	m.process = image.Process{
@@ -66,6 +67,9 @@ func (m *Member) Capture() (*image.Process, error) {
 	if err := m.mappings(); err != nil {
 		return nil, m.fail(err)
 	}
+	if err := m.segments(); err != nil {
+		return nil, m.fail(err)
+	}
 	return &m.process, nil
 }
 
@@ -76,7 +80,7 @@ func (m *Member) refuse(where, what, why, do string) {
 	m.Table.Obstacles = append(m.Table.Obstacles, obstacle.Obstacle{Pid: m.Pid, Where: where, What: what, Why: why, Do: do})
 }
 
-func (m *Member) path(name string) string { return proc.Path(m.Pid, name) }
+func (m *Member) path(name string) string { return proc.Path(m.Live, name) }
 
 // paths records what has a path: the executable, the working and the root directory.
 func (m *Member) paths() error {
@@ -120,7 +124,7 @@ func (m *Member) file(path, at string) (image.File, error) {
 }
 
 func (m *Member) descriptors() error {
-	member := &fd.Member{Pid: int(m.Conn.Hello.Pid), Proc: "/proc/" + strconv.Itoa(m.Pid), Calls: m.Conn.Calls}
+	member := &fd.Member{Pid: int(m.Conn.Hello.Pid), Proc: "/proc/" + strconv.Itoa(m.Live), Calls: m.Conn.Calls}
 	var err error
 	m.process.Descriptors, err = fd.Capture(member, m.Table)
 	return err

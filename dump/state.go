@@ -135,7 +135,7 @@ func (m *Member) askTimers(ask *resident.Questions) error {
 			}
 		})
 	}
-	timers, err := proc.Read(m.Pid, "timers", proc.Timers)
+	timers, err := proc.Read(m.Live, "timers", proc.Timers)
 	if err != nil {
 		return fmt.Errorf("POSIX timers: %w", err)
 	}

@@ -12,10 +12,10 @@ import (
 )
 
 // Survey finds the obstacles in a process that is not frozen: it looks where Capture looks, but
-// asks the process nothing. They are added to the table.
-func Survey(pid int, table *fd.Table) error {
-	m := &Member{Pid: pid, Table: table}
-	member := &fd.Member{Pid: pid, Proc: "/proc/" + strconv.Itoa(pid)}
+// asks the process nothing. live is a live thread of the process. They are added to the table.
+func Survey(pid, live int, table *fd.Table) error {
+	m := &Member{Pid: pid, Live: live, Table: table}
+	member := &fd.Member{Pid: pid, Proc: "/proc/" + strconv.Itoa(live)}
 	if _, err := fd.Capture(member, table); err != nil {
 		return m.fail(err)
 	}

@@ -31,10 +31,18 @@ func (m *Member) threads() error {
 	}
 	m.process.Threads = make([]image.Thread, len(m.Threads))
 	m.waiting = make([]waiting, len(m.Threads))
+	outside, err := m.numbers()
+	if err != nil {
+		return err
+	}
 	for i, parked := range m.Threads {
 		t := &m.process.Threads[i]
 		t.Parked = parked
-		if err := m.thread(t, &m.waiting[i]); err != nil {
+		tid := int(parked.Tid)
+		if outside != nil {
+			tid = outside[tid]
+		}
+		if err := m.thread(t, tid, &m.waiting[i]); err != nil {
 			return fmt.Errorf("thread %d: %w", parked.Tid, err)
 		}
 		t.Credentials.SecureBits = uint32(max(secure[0], 0))
@@ -49,9 +57,8 @@ func order(first bool) int {
 	return 1
 }
 
-// thread records what /proc and the kernel say of a parked thread.
-func (m *Member) thread(t *image.Thread, w *waiting) error {
-	tid := m.outside(int(t.Parked.Tid))
+// thread records what /proc and the kernel say of a parked thread, tid in our PID namespace.
+func (m *Member) thread(t *image.Thread, tid int, w *waiting) error {
 	s, err := proc.Read(m.Pid, fmt.Sprintf("task/%d/status", tid), proc.Status)
 	if err != nil {
 		return err
@@ -76,19 +83,24 @@ func (m *Member) thread(t *image.Thread, w *waiting) error {
 	return schedule(tid, t)
 }
 
-// outside is a TID as the writer's PID namespace knows it.
-func (m *Member) outside(tid int) int {
+// numbers maps TIDs as the program knows them to those of the writer's PID namespace; nil where they are the same.
+func (m *Member) numbers() (map[int]int, error) {
 	if m.Pid == int(m.Conn.Hello.Pid) {
-		return tid
+		return nil, nil
 	}
-	tasks, _ := proc.Tasks(m.Pid)
+	tasks, err := proc.Tasks(m.Pid)
+	if err != nil {
+		return nil, err
+	}
+	outside := make(map[int]int, len(tasks))
 	for _, task := range tasks {
 		s, err := proc.Read(m.Pid, fmt.Sprintf("task/%d/status", task), proc.Status)
-		if err == nil && len(s.NSpid) > 0 && s.NSpid[len(s.NSpid)-1] == tid {
-			return task
+		if err != nil {
+			return nil, err
 		}
+		outside[s.NSpid[len(s.NSpid)-1]] = task
 	}
-	return tid
+	return outside, nil
 }
 
 // schedule records scheduling policy, CPU affinity and I/O priority.

@@ -1,13 +1,10 @@
-/* The signal frame of amd64: what a thread was doing, and the system call that it is to make again. */
+/* The signal frame of amd64: what a thread was doing. */
 
 #include <errno.h>
-#include <sys/uio.h>
 
 #include "resident.h"
 
 #define REGISTER(context, name) ((context)->uc_mcontext.gregs[REG_##name])
-
-static int syscall_number(uint64_t ip, const siginfo_t *);
 
 void frame_note(struct abi_thread *thread, const ucontext_t *context)
 {
@@ -36,7 +33,7 @@ void frame_repeat_syscall(ucontext_t *context, const siginfo_t *info, struct abi
 
 	if (REGISTER(context, RAX) != -EINTR)
 		return;
-	number = syscall_number(ip, info);
+	number = interrupted_syscall(context, info);
 	if (number < 0)
 		return;
 	REGISTER(context, RAX) = number;
@@ -45,26 +42,4 @@ void frame_repeat_syscall(ucontext_t *context, const siginfo_t *info, struct abi
 		thread->ip = ip - 2;
 		thread->syscall = number;
 	}
-}
-
-/* The number is in `mov $number,%eax` before the instruction, as in glibc's wrappers, or
- * was seen in /proc by whoever sent the signal. The code is read by a call that cannot fault. */
-static int syscall_number(uint64_t ip, const siginfo_t *info)
-{
-	unsigned char code[7];
-	struct iovec here = { code, sizeof(code) };
-	struct iovec there = { (void *)(ip - sizeof(code)), sizeof(code) };
-	int number;
-
-	if (syscall6(SYS_process_vm_readv, SYSCALL_0(SYS_getpid), (long)&here, 1, (long)&there, 1, 0) !=
-	    sizeof(code))
-		return -1;
-	if (code[5] != 0x0f || code[6] != 0x05)
-		return -1;
-	__builtin_memcpy(&number, code + 1, sizeof(number));
-	if (code[0] == 0xb8 && number >= 0 && number < 1024)
-		return number;
-	if (info && info->si_pid >= 0 && info->si_uid == (uint32_t)ip)
-		return info->si_pid;
-	return -1;
 }

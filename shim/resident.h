@@ -81,6 +81,9 @@ long crak_clone_vm(long flags, void *stack, int (*child)(void *), void *argument
 void frame_note(struct abi_thread *, const ucontext_t *);
 void frame_repeat_syscall(ucontext_t *, const siginfo_t *, struct abi_thread *);
 
+/* interrupted_amd64.c */
+int interrupted_syscall(const ucontext_t *, const siginfo_t *);
+
 /* thread.c */
 void thread_note(struct parked *, ucontext_t *, const siginfo_t *);
 

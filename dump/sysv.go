@@ -1,0 +1,37 @@
+package dump
+
+import (
+	"encoding/binary"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/resident"
+)
+
+const shmDest = 0o1000 // SHM_DEST: removed with its last attachment
+
+// segments asks for owner, key and size of SysV shared memory: the process itself, as we
+// may be in another IPC namespace.
+func (m *Member) segments() error {
+	var ask resident.Questions
+	for i := range m.Table.Memory {
+		o := &m.Table.Memory[i]
+		if o.Kind != image.MemorySysV {
+			continue
+		}
+		var d unix.SysvShmDesc
+		call := abi.Call{Number: unix.SYS_SHMCTL, Relative: 1 << 2, Args: [6]uint64{uint64(o.SysV.ID), unix.IPC_STAT, 0}}
+		ask.Ask(call, make([]byte, binary.Size(d)), func(result int64, data []byte) {
+			if _, err := binary.Decode(data, binary.NativeEndian, &d); err != nil || result < 0 {
+				m.refuse("", "SysV shared memory", "cannot be looked at", "")
+				return
+			}
+			o.Size = d.Segsz
+			o.SysV.Key, o.SysV.Mode, o.SysV.UID, o.SysV.GID = d.Perm.Key, d.Perm.Mode&0o777, d.Perm.Uid, d.Perm.Gid
+			o.SysV.Removed = d.Perm.Mode&shmDest != 0
+		})
+	}
+	return ask.Put(m.Conn.Calls)
+}
