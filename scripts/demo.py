@@ -1,11 +1,11 @@
-"""A program that knows nothing of checkpoints: three threads count, one file is written."""
+"""A program that knows nothing of checkpoints: three threads count, one file is written, until SIGTERM."""
 import os
-import sys
+import signal
 import threading
 import time
 
-steps = int(sys.argv[1])
 counts = [0, 0, 0]
+ended = False
 
 
 def work(i):
@@ -14,9 +14,17 @@ def work(i):
         time.sleep(0.001)
 
 
+def end(*_):
+    global ended
+    ended = True
+
+
+signal.signal(signal.SIGTERM, end)
 for i in range(3):
     threading.Thread(target=work, args=(i,), daemon=True).start()
-for step in range(1, steps + 1):
+step = 0
+while not ended:
     time.sleep(0.25)
+    step += 1
     print(f"pid {os.getpid()}  step {step}  threads have counted to {counts}", flush=True)
 print("done", flush=True)
