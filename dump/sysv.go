@@ -1,7 +1,7 @@
 package dump
 
 import (
-	"encoding/binary"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -21,13 +21,13 @@ func (m *Member) segments() error {
 		if o.Kind != image.MemorySysV {
 			continue
 		}
-		var d unix.SysvShmDesc
 		call := abi.Call{Number: unix.SYS_SHMCTL, Relative: 1 << 2, Args: [6]uint64{uint64(o.SysV.ID), unix.IPC_STAT, 0}}
-		ask.Ask(call, make([]byte, binary.Size(d)), func(result int64, data []byte) {
-			if _, err := binary.Decode(data, binary.NativeEndian, &d); err != nil || result < 0 {
+		ask.Ask(call, make([]byte, unsafe.Sizeof(unix.SysvShmDesc{})), func(result int64, data []byte) {
+			if result < 0 {
 				m.refuse("", "SysV shared memory", "cannot be looked at", "")
 				return
 			}
+			d := (*unix.SysvShmDesc)(unsafe.Pointer(unsafe.SliceData(data)))
 			o.Size = d.Segsz
 			o.SysV.Key, o.SysV.Mode, o.SysV.UID, o.SysV.GID = d.Perm.Key, d.Perm.Mode&0o777, d.Perm.Uid, d.Perm.Gid
 			o.SysV.Removed = d.Perm.Mode&shmDest != 0

@@ -109,6 +109,7 @@ type Mapping struct {
 
 	HugePageSize uint64 `json:"huge_page_size,omitempty"` // bytes; MAP_HUGETLB
 	Locked       bool   `json:"locked,omitempty"`
+	LockOnFault  bool   `json:"lock_on_fault,omitempty"` // mlock2(MLOCK_ONFAULT)
 	GrowsDown    bool   `json:"grows_down,omitempty"`
 	NoReserve    bool   `json:"no_reserve,omitempty"`
 	DontFork     bool   `json:"dont_fork,omitempty"`

@@ -26,11 +26,6 @@ func Check(img *image.Image, env *fd.Env) (obstacle.List, error) {
 	if n := len(img.Group.Processes); n != 1 {
 		all = append(all, obstacle.Obstacle{What: "group", Why: fmt.Sprintf("has %d processes; this crak restarts one", n)})
 	}
-	for _, m := range img.Group.Memory {
-		if m.Kind == image.MemorySysV {
-			all = append(all, obstacle.Obstacle{Where: fmt.Sprintf("memory object %d", m.ID), What: "SysV shared memory", Why: "cannot be restored yet"})
-		}
-	}
 	return append(all, fd.CheckGroup(img.Group, env)...), nil
 }
 

@@ -21,14 +21,16 @@ type site struct {
 	control      int                         // socket to the member
 	executable   int                         // descriptors, -1: none
 	files        map[int]int                 // by index of the mapping
-	memory       map[image.MemoryID]int      // of shared memory objects
+	memory       map[image.MemoryID]int      // of shared memory objects that are files
+	segments     map[image.MemoryID]int      // IDs of SysV shared memory
 	descriptions map[image.DescriptionID]int // of open file descriptions
 
 	filled      map[int]bool      // mappings with content in the image, by index
 	kernel      []proc.Mapping    // the interpreter's vdso and its kin
 	credentials image.Credentials // the interpreter's
 	hard        map[int]uint64    // hard limits, by resource
-	timerIDs    bool              // PR_TIMER_CREATE_RESTORE_IDS is known
+	now         func(clock int32) (ns int64, ok bool)
+	timerIDs    bool // PR_TIMER_CREATE_RESTORE_IDS is known
 	manner      manner
 }
 
@@ -48,11 +50,12 @@ const stageMapped = 1
 type compiler struct {
 	*site
 	set     *program.Set
-	b       *program.Builder // the thread group leader's program
-	restart program.Arg      // struct abi_restart
-	arrived program.Arg      // counter: threads that are ready
-	gone    program.Arg      // 1 until a dead thread group leader has exited
-	shared  map[image.MemoryID]uint64 // where in the park shared anonymous memory is
+	b       *program.Builder          // the thread group leader's program
+	restart program.Arg               // struct abi_restart
+	arrived program.Arg               // counter: threads that are ready
+	gone    program.Arg               // 1 until a dead thread group leader has exited
+	shared  map[image.MemoryID]uint64 // where in the park shared memory that is no file is
+	waits   map[int32]bool            // timers that send their pending signal again
 	err     error
 }
 
@@ -69,6 +72,7 @@ func compile(s *site, root int) (*compiler, error) {
 	if err := c.prepare(); err != nil {
 		return nil, err
 	}
+	c.waits = c.waitingTimers()
 	c.session()
 	c.memoryMap()
 	c.handOver()

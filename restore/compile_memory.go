@@ -31,49 +31,14 @@ func (c *compiler) memoryMap() {
 	}
 	for i := range c.process.Mappings {
 		m := &c.process.Mappings[i]
-		switch _, parked := c.shared[m.Memory]; {
+		switch object := c.parked(m); {
 		case m.Kind == image.MappingKernel:
 			c.moveKernel(m)
-		case m.Kind == image.MappingMemory && parked:
-			c.mapShared(m)
+		case object != nil:
+			c.mapShared(m, object)
 		default:
 			c.mapOne(i, m)
 		}
-	}
-}
-
-// anonymousShared tells whether an object is memory of mmap(MAP_SHARED|MAP_ANONYMOUS), which only mmap makes. Of
-// huge pages it comes back as a memfd.
-func anonymousShared(m *image.MemoryObject) bool {
-	return m.Kind == image.MemoryAnonymous && m.HugePageSize == 0
-}
-
-// parkShared makes such an object in the park, from where it is filled, and mapped wherever it is wanted. What is left in
-// the park goes with the interpreter.
-func (c *compiler) parkShared(m *image.MemoryObject) {
-	if !anonymousShared(m) {
-		return
-	}
-	size := (m.Size + image.PageSize - 1) &^ (image.PageSize - 1)
-	flags := unix.MAP_SHARED | unix.MAP_ANONYMOUS | unix.MAP_FIXED
-	for i := range c.process.Mappings {
-		if o := &c.process.Mappings[i]; o.Kind == image.MappingMemory && o.Memory == m.ID && o.NoReserve {
-			flags |= unix.MAP_NORESERVE
-		}
-	}
-	c.b.Call(unix.SYS_MMAP, program.Park.At(c.set.Park), program.Const(size), program.Const(readWrite), program.Const(flags),
-		program.Const(-1), program.Const(0)).Note(fmt.Sprintf("memory object %d", m.ID))
-	c.shared[m.ID] = c.set.Park
-	c.set.Park += size
-}
-
-// mapShared maps part of an object in the park once more: mremap(2) of a shared mapping with an old size of 0.
-func (c *compiler) mapShared(m *image.Mapping) {
-	c.b.Call(unix.SYS_MREMAP, program.Park.At(c.shared[m.Memory]+m.Offset), program.Const(0), program.Const(m.End-m.Start),
-		program.Const(unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED), program.Const(m.Start)).
-		Want(uint64(m.Start)).Note(fmt.Sprintf("memory object %d", m.Memory))
-	if m.Prot != readWrite {
-		c.b.Call(unix.SYS_MPROTECT, program.Const(m.Start), program.Const(m.End-m.Start), program.Const(m.Prot))
 	}
 }
 
@@ -153,7 +118,11 @@ func (c *compiler) advise(m *image.Mapping, on bool, advice int) {
 	}
 }
 
-const prSetVMA, prSetVMAAnonName = 0x53564d41, 0 // PR_SET_VMA, since Linux 5.17
+const (
+	prSetVMA         = 0x53564d41 // PR_SET_VMA, since Linux 5.17
+	prSetVMAAnonName = 0
+	madvGuardInstall = 102 // MADV_GUARD_INSTALL, since Linux 6.13
+)
 
 // memoryFinish gives the mappings what would have been in the way while they were filled.
 func (c *compiler) memoryFinish() {
@@ -172,8 +141,14 @@ func (c *compiler) memoryFinish() {
 		c.advise(m, m.Mergeable, unix.MADV_MERGEABLE)
 		c.advise(m, m.Sequential, unix.MADV_SEQUENTIAL)
 		c.advise(m, m.Random, unix.MADV_RANDOM)
-		if m.Locked {
+		switch {
+		case m.LockOnFault:
+			c.b.Call(unix.SYS_MLOCK2, start, length, program.Const(unix.MLOCK_ONFAULT)).MayFail()
+		case m.Locked:
 			c.b.Call(unix.SYS_MLOCK, start, length).MayFail()
+		}
+		for _, g := range m.Guards {
+			c.b.Call(unix.SYS_MADVISE, program.Const(g.Start), program.Const(g.End-g.Start), program.Const(madvGuardInstall))
 		}
 		if name, ok := anonymousName(m.Name); ok && m.Kind == image.MappingAnonymous {
 			c.b.Call(unix.SYS_PRCTL, program.Const(prSetVMA), program.Const(prSetVMAAnonName), start, length,
@@ -189,41 +164,4 @@ func anonymousName(s string) (string, bool) {
 		return "", false
 	}
 	return s[len(before) : len(s)-1], true
-}
-
-// memoryDescription is struct prctl_mm_map (prctl(2), PR_SET_MM_MAP).
-type memoryDescription struct {
-	Layout     [11]uint64
-	Auxv       uint64
-	AuxvSize   uint32
-	Executable int32
-}
-
-const (
-	memoryDescriptionSize = 104
-	auxvAt                = 88 // offset of Auxv
-)
-
-// layout says where the heap, the stack, arguments and environment are, and which file is run.
-// The file needs a capability, and is not given up with the rest where it is refused.
-func (c *compiler) layout() {
-	l := &c.process.Layout
-	d := memoryDescription{
-		Layout: [11]uint64{uint64(l.StartCode), uint64(l.EndCode), uint64(l.StartData), uint64(l.EndData),
-			uint64(l.StartBrk), uint64(l.Brk), uint64(l.StartStack),
-			uint64(l.ArgStart), uint64(l.ArgEnd), uint64(l.EnvStart), uint64(l.EnvEnd)},
-		AuxvSize: uint32(len(c.process.Auxv)), Executable: -1,
-	}
-	auxv := c.set.Bytes(c.process.Auxv)
-	set := func() *program.Builder {
-		at := c.set.Own(program.Raw(d))
-		c.set.Point(at.At(auxvAt), auxv)
-		return c.b.Call(unix.SYS_PRCTL, program.Const(unix.PR_SET_MM), program.Const(unix.PR_SET_MM_MAP),
-			at, program.Const(memoryDescriptionSize))
-	}
-	set().Note("heap, stack, arguments, environment, auxv")
-	if c.executable >= 0 {
-		d.Executable = int32(c.executable)
-		set().MayFail().Note(fmt.Sprintf("/proc/PID/exe: %q", c.process.Executable.Path))
-	}
 }

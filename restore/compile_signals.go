@@ -32,6 +32,9 @@ func (c *compiler) signals() {
 			program.Const(0), program.Const(sigsetSize))
 	}
 	for _, info := range c.process.Pending {
+		if !c.queued(info) {
+			continue
+		}
 		c.b.Call(unix.SYS_RT_SIGQUEUEINFO, program.Const(c.process.Pid), program.Const(signalOf(info)), c.set.Bytes(info)).
 			Note("pending")
 	}
@@ -54,10 +57,15 @@ type timeval struct{ Sec, Usec int64 }
 // timers come late: from here on time passes.
 func (c *compiler) timers() {
 	c.createTimers()
-	for _, t := range c.process.Timers {
-		if t.ValueNs != 0 {
-			spec := unix.ItimerSpec{Interval: unix.NsecToTimespec(t.IntervalNs), Value: unix.NsecToTimespec(t.ValueNs)}
-			c.b.Call(unix.SYS_TIMER_SETTIME, program.Const(t.ID), program.Const(0), c.set.Struct(spec), program.Const(0))
+	for i := range c.process.Timers {
+		t := &c.process.Timers[i]
+		spec := unix.ItimerSpec{Interval: unix.NsecToTimespec(t.IntervalNs), Value: unix.NsecToTimespec(t.ValueNs)}
+		flags := 0
+		if c.waits[t.ID] {
+			spec.Value, flags = c.expired(t)
+		}
+		if spec.Value != (unix.Timespec{}) {
+			c.b.Call(unix.SYS_TIMER_SETTIME, program.Const(t.ID), program.Const(flags), c.set.Struct(spec), program.Const(0))
 		}
 	}
 	for which, t := range c.process.Intervals {
@@ -66,6 +74,51 @@ func (c *compiler) timers() {
 			c.b.Call(unix.SYS_SETITIMER, program.Const(which), c.set.Struct(spec), program.Const(0))
 		}
 	}
+}
+
+// waitingTimers are the timers with an interval whose signal is pending, by ID. Their signal is not queued again but
+// sent by the timer itself: it counts overruns, from now on, only while its own signal waits.
+func (c *compiler) waitingTimers() map[int32]bool {
+	interval := make(map[int32]bool)
+	for _, t := range c.process.Timers {
+		interval[t.ID] = t.IntervalNs != 0
+	}
+	waits := make(map[int32]bool)
+	note := func(all []image.SignalInfo) {
+		for _, info := range all {
+			if id, ok := timerOf(info); ok && interval[id] {
+				waits[id] = true
+			}
+		}
+	}
+	note(c.process.Pending)
+	for i := range c.process.Threads {
+		note(c.process.Threads[i].Pending)
+	}
+	return waits
+}
+
+// timerOf is the ID of the POSIX timer that sent a signal.
+func timerOf(info image.SignalInfo) (id int32, ok bool) {
+	const codeAt, timerAt, siTimer = 8, 16, -2
+	n := binary.NativeEndian
+	return int32(n.Uint32(info[timerAt:])), int32(n.Uint32(info[codeAt:])) == siTimer
+}
+
+// queued tells whether a pending signal is to be queued by the process itself.
+func (c *compiler) queued(info image.SignalInfo) bool {
+	id, ok := timerOf(info)
+	return !ok || !c.waits[id]
+}
+
+// expired is when a timer expired last, so that it does so at once and keeps its phase. The clock of a
+// process's own CPU time is not there yet: for that it is the next nanosecond.
+func (c *compiler) expired(t *image.PosixTimer) (value unix.Timespec, flags int) {
+	now, ok := c.now(t.Clock)
+	if !ok || now <= t.IntervalNs {
+		return unix.NsecToTimespec(1), 0
+	}
+	return unix.NsecToTimespec(now + t.ValueNs - t.IntervalNs), unix.TIMER_ABSTIME
 }
 
 func microseconds(n int64) timeval { return timeval{n / 1e6, n % 1e6} }

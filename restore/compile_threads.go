@@ -107,6 +107,9 @@ func (c *compiler) threadState(b *program.Builder, t *image.Thread) {
 		b.Call(unix.SYS_IOPRIO_SET, program.Const(1 /* IOPRIO_WHO_PROCESS */), self, program.Const(t.IOPriority)).MayFail()
 	}
 	for _, info := range t.Pending {
+		if !c.queued(info) {
+			continue
+		}
 		b.Call(unix.SYS_RT_TGSIGQUEUEINFO, program.Const(c.process.Pid), program.Const(p.Tid),
 			program.Const(signalOf(info)), c.set.Bytes(info)).Note("pending")
 	}

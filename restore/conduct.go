@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -88,7 +89,10 @@ func (c *conductor) conduct(ctx context.Context, adopt func() error) error {
 	if err := c.objects.seal(c.img.Group); err != nil {
 		return err
 	}
-	c.adjustOOMScore()
+	if err := c.segments.settle(c.img.Group); err != nil {
+		return err
+	}
+	c.adjust()
 	if err := c.env.Commit(); err != nil {
 		return err
 	}
@@ -182,15 +186,23 @@ func (c *conductor) died() error {
 	return fmt.Errorf("interpreter: exit status %d", status.ExitStatus())
 }
 
-// adjustOOMScore does what only the file in /proc can do; lowering needs a capability.
-func (c *conductor) adjustOOMScore() {
-	want := []byte(fmt.Sprint(c.site.process.Attributes.OOMScoreAdj))
-	path := proc.Path(int(c.pid), "oom_score_adj")
-	if have, err := os.ReadFile(path); err == nil && string(have) == string(want)+"\n" {
+// adjust does what only files in /proc can do; lowering the score needs a capability.
+func (c *conductor) adjust() {
+	a := &c.site.process.Attributes
+	c.set("oom_score_adj", fmt.Sprint(a.OOMScoreAdj))
+	c.set("coredump_filter", fmt.Sprintf("%08x", a.CoredumpFilter))
+}
+
+func (c *conductor) set(name, want string) {
+	path := proc.Path(int(c.pid), name)
+	if have, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(have)) == want {
 		return
 	}
-	if err := os.WriteFile(path, want, 0); err != nil {
-		c.env.Notice(fmt.Sprintf("pid %d: oom_score_adj %s: %v", c.pid, want, err))
+	if name == "coredump_filter" {
+		want = "0x" + want
+	}
+	if err := os.WriteFile(path, []byte(want), 0); err != nil {
+		c.env.Notice(fmt.Sprintf("pid %d: %s %s: %v", c.pid, name, want, err))
 	}
 }
 

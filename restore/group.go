@@ -20,6 +20,7 @@ type group struct {
 	manner manner
 
 	objects     objects
+	segments    segments
 	open        []*os.File // for as long as the interpreter has not been started
 	descriptors *descriptors
 	site        site
@@ -41,6 +42,14 @@ func start(ctx context.Context, img *image.Image, env *fd.Env, m manner) error {
 	g := &group{img: img, env: env, manner: m, objects: make(objects)}
 	defer g.close()
 	env.Memory = g.objects.file
+	err := g.bring(ctx)
+	if err != nil {
+		g.segments.remove()
+	}
+	return err
+}
+
+func (g *group) bring(ctx context.Context) error {
 	if err := g.prepare(ctx); err != nil {
 		return err
 	}
@@ -48,7 +57,7 @@ func start(ctx context.Context, img *image.Image, env *fd.Env, m manner) error {
 	if err != nil {
 		return err
 	}
-	if err := c.conduct(ctx, m.adopt); err != nil {
+	if err := c.conduct(ctx, g.manner.adopt); err != nil {
 		c.kill()
 		return err
 	}
@@ -64,10 +73,14 @@ func (g *group) prepare(ctx context.Context) error {
 		wanted[d.Fd] = true
 	}
 	g.descriptors = newDescriptors(wanted)
-	g.site = site{group: g.img.Group, process: p, manner: g.manner, timerIDs: timerIDs(), hard: hardLimits()}
-	if err := g.objects.make(ctx, g.img); err != nil {
+	g.site = site{group: g.img.Group, process: p, manner: g.manner, timerIDs: timerIDs(), now: now, hard: hardLimits()}
+	if err := g.objects.make(ctx, g.img, g.env.Notice); err != nil {
 		return err
 	}
+	if err := g.segments.make(g.img.Group); err != nil {
+		return err
+	}
+	g.site.segments = g.segments.ids
 	if err := g.mappedFiles(p); err != nil {
 		return fmt.Errorf("pid %d: %w", p.Pid, err)
 	}
@@ -162,6 +175,17 @@ func hardLimits() map[int]uint64 {
 func timerIDs() bool {
 	_, err := unix.PrctlRetInt(unix.PR_TIMER_CREATE_RESTORE_IDS, unix.PR_TIMER_CREATE_RESTORE_IDS_GET, 0, 0, 0)
 	return err == nil
+}
+
+// now reads a clock that all processes share.
+func now(clock int32) (ns int64, ok bool) {
+	var t unix.Timespec
+	switch clock {
+	case unix.CLOCK_REALTIME, unix.CLOCK_MONOTONIC, unix.CLOCK_BOOTTIME, unix.CLOCK_TAI, unix.CLOCK_REALTIME_ALARM, unix.CLOCK_BOOTTIME_ALARM:
+		err := unix.ClockGettime(clock, &t)
+		return t.Nano(), err == nil
+	}
+	return 0, false
 }
 
 // tids are the IDs that a group needs, sorted.

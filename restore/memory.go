@@ -22,14 +22,14 @@ func (o objects) file(id image.MemoryID) (*os.File, error) {
 	return nil, fmt.Errorf("memory object %d: not there", id)
 }
 
-// make makes and fills all of them that are files; the others are mapped by the members.
-func (o objects) make(ctx context.Context, img *image.Image) error {
+// make makes and fills all of them that are files. The others are filled where members map them.
+func (o objects) make(ctx context.Context, img *image.Image, notice func(string)) error {
 	for i := range img.Group.Memory {
 		m := &img.Group.Memory[i]
-		if anonymousShared(m) {
+		if !isFile(m) {
 			continue
 		}
-		f, err := makeObject(m)
+		f, err := makeObject(m, notice)
 		if err != nil {
 			return fmt.Errorf("memory object %d: %w", m.ID, err)
 		}
@@ -41,9 +41,15 @@ func (o objects) make(ctx context.Context, img *image.Image) error {
 	return nil
 }
 
-func makeObject(m *image.MemoryObject) (*os.File, error) {
+// isFile: all but SysV segments, and what mmap(MAP_SHARED|MAP_ANONYMOUS) alone makes. The latter
+// comes back as a memfd where it is of huge pages.
+func isFile(m *image.MemoryObject) bool {
+	return m.Kind != image.MemorySysV && (m.Kind != image.MemoryAnonymous || m.HugePageSize != 0)
+}
+
+func makeObject(m *image.MemoryObject, notice func(string)) (*os.File, error) {
 	if m.Kind == image.MemoryFile {
-		return fd.MakeUnlinked(*m, nil)
+		return fd.MakeUnlinked(*m, notice)
 	}
 	flags := unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
 	if m.HugePageSize != 0 {

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
 )
@@ -30,13 +31,20 @@ const innerFd = 3
 //	go               ->
 //	                 <-  runs
 //	                 <-  changed …                 stopped, ended
-func inNamespace(ctx context.Context, o *Options, f *foreground, choice groupChoice) (status unix.WaitStatus, err error) {
+func inNamespace(ctx context.Context, g *image.Group, o *Options, f *foreground, choice groupChoice) (status unix.WaitStatus, err error) {
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return 0, err
 	}
 	user := needsUserNamespace()
-	pid, err := startInner(theirs, user, o.Detach)
+	kinds := uintptr(unix.CLONE_NEWPID | unix.CLONE_NEWNS)
+	if hasSegments(g) {
+		kinds |= unix.CLONE_NEWIPC // where their numbers are free, and ours to choose
+	}
+	if user {
+		kinds |= unix.CLONE_NEWUSER
+	}
+	pid, err := startInner(theirs, kinds, o.Detach)
 	theirs.Close()
 	if err != nil {
 		ours.Close()
@@ -82,10 +90,9 @@ func needsUserNamespace() bool {
 
 // startInner runs crak again, in its new namespaces. In a user namespace it keeps its own IDs, and has all
 // capabilities there, also over the exec.
-func startInner(socket *os.File, user, session bool) (pid int, err error) {
-	attr := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS, Setsid: session}
-	if user {
-		attr.Cloneflags |= unix.CLONE_NEWUSER
+func startInner(socket *os.File, kinds uintptr, session bool) (pid int, err error) {
+	attr := &syscall.SysProcAttr{Cloneflags: kinds, Setsid: session}
+	if kinds&unix.CLONE_NEWUSER != 0 {
 		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}
 		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}
 		for c := range uintptr(unix.CAP_LAST_CAP + 1) {

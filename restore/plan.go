@@ -25,7 +25,7 @@ func Plan(w io.Writer, img *image.Image) error {
 	}
 	s := plannedSite(img.Group, p)
 	s.filled, s.kernel, s.credentials = filled, kernelMappings(mappings), credentialsFrom(&status)
-	s.hard, s.timerIDs = hardLimits(), timerIDs()
+	s.hard, s.timerIDs, s.now = hardLimits(), timerIDs(), now
 	c, err := compile(s, 3)
 	if err != nil {
 		return err
@@ -36,7 +36,8 @@ func Plan(w io.Writer, img *image.Image) error {
 // plannedSite numbers the descriptors that a restart would have, from above those that the program uses.
 func plannedSite(g *image.Group, p *image.Process) *site {
 	s := &site{group: g, process: p, manner: manner{group: groupOwn}, files: make(map[int]int),
-		memory: make(map[image.MemoryID]int), descriptions: make(map[image.DescriptionID]int)}
+		memory: make(map[image.MemoryID]int), segments: make(map[image.MemoryID]int),
+		descriptions: make(map[image.DescriptionID]int)}
 	next := 10
 	for _, d := range p.Descriptors {
 		next = max(next, d.Fd+1)
@@ -49,7 +50,11 @@ func plannedSite(g *image.Group, p *image.Process) *site {
 		}
 	}
 	for _, m := range g.Memory {
-		s.memory[m.ID] = take()
+		if m.Kind == image.MemorySysV {
+			s.segments[m.ID] = m.SysV.ID
+		} else if isFile(&m) {
+			s.memory[m.ID] = take()
+		}
 	}
 	for _, d := range g.Descriptions {
 		s.descriptions[d.ID] = take()

@@ -35,6 +35,9 @@ func Run(ctx context.Context, o Options) (unix.WaitStatus, error) {
 			o.Notice(why + ": restarting in a new PID namespace")
 		}
 	}
+	if !fresh {
+		obstacles = append(obstacles, checkSegments(img.Group)...)
+	}
 	if err := obstacles.Err(); err != nil {
 		return 0, err
 	}
@@ -51,7 +54,7 @@ func Run(ctx context.Context, o Options) (unix.WaitStatus, error) {
 		}
 		o.Notice(taken.Error() + ": restarting in a new PID namespace")
 	}
-	return inNamespace(ctx, &o, f, choice)
+	return inNamespace(ctx, img.Group, &o, f, choice)
 }
 
 // here restarts an image in this PID namespace.

@@ -1,0 +1,70 @@
+package restore
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/restore/program"
+)
+
+const (
+	shmReadOnly = 0o10000 // SHM_RDONLY
+	shmRemap    = 0o40000 // SHM_REMAP
+)
+
+// parkShared makes an object that is no file in the park, from where it is filled, and mapped wherever it
+// is wanted. What is left in the park goes with the interpreter.
+func (c *compiler) parkShared(m *image.MemoryObject) {
+	if isFile(m) {
+		return
+	}
+	at, size := program.Park.At(c.set.Park), pages(m.Size)
+	note := fmt.Sprintf("memory object %d", m.ID)
+	if m.Kind == image.MemorySysV {
+		c.b.Call(unix.SYS_SHMAT, program.Const(c.segments[m.ID]), at, program.Const(shmRemap)).Note(note)
+	} else {
+		flags := unix.MAP_SHARED | unix.MAP_ANONYMOUS | unix.MAP_FIXED
+		for i := range c.process.Mappings {
+			if o := &c.process.Mappings[i]; o.Kind == image.MappingMemory && o.Memory == m.ID && o.NoReserve {
+				flags |= unix.MAP_NORESERVE
+			}
+		}
+		c.b.Call(unix.SYS_MMAP, at, program.Const(size), program.Const(readWrite), program.Const(flags),
+			program.Const(-1), program.Const(0)).Note(note)
+	}
+	c.shared[m.ID] = c.set.Park
+	c.set.Park += size
+}
+
+func pages(size uint64) uint64 { return (size + image.PageSize - 1) &^ (image.PageSize - 1) }
+
+// parked is the object in the park that a mapping is of, or nil.
+func (c *compiler) parked(m *image.Mapping) *image.MemoryObject {
+	if m.Kind != image.MappingMemory {
+		return nil
+	}
+	for i := range c.group.Memory {
+		if o := &c.group.Memory[i]; o.ID == m.Memory && !isFile(o) {
+			return o
+		}
+	}
+	return nil
+}
+
+// mapShared maps part of an object in the park once more: by mremap(2) of a shared mapping with an old size of
+// 0. A whole segment attached for reading only is attached again: it cannot be made writable.
+func (c *compiler) mapShared(m *image.Mapping, o *image.MemoryObject) {
+	start, length := program.Const(m.Start), uint64(m.End-m.Start)
+	note := fmt.Sprintf("memory object %d", o.ID)
+	if o.Kind == image.MemorySysV && !m.Writable && m.Offset == 0 && length == pages(o.Size) {
+		c.b.Call(unix.SYS_SHMAT, program.Const(c.segments[o.ID]), start, program.Const(shmReadOnly)).Want(uint64(m.Start)).Note(note)
+		return
+	}
+	c.b.Call(unix.SYS_MREMAP, program.Park.At(c.shared[o.ID]+m.Offset), program.Const(0), program.Const(length),
+		program.Const(unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED), start).Want(uint64(m.Start)).Note(note)
+	if m.Prot != readWrite {
+		c.b.Call(unix.SYS_MPROTECT, start, program.Const(length), program.Const(m.Prot))
+	}
+}
