@@ -29,7 +29,7 @@ var directory = kind{
 			return broken(err)
 		}
 		notice, list := env.judgeDirectory(r.File, d.Offset)
-		env.notice(notice)
+		env.Tell(notice)
 		return list
 	},
 	create: func(d image.Description, env *Env) (*os.File, error) {
@@ -41,7 +41,7 @@ var directory = kind{
 		if len(list) > 0 {
 			return nil, list
 		}
-		env.notice(notice)
+		env.Tell(notice)
 		return openAt(r.File, d.Flags, env)
 	},
 }

@@ -9,7 +9,7 @@
 //	// table.Obstacles stop the checkpoint.
 //
 //	env := &fd.Env{Files: fd.Keep, Memory: objects.File, Notice: warn}
-//	obstacles := fd.CheckAll(group.Descriptions, env) // makes nothing
+//	obstacles := fd.CheckGroup(group, env)            // makes nothing
 //	file, err := fd.Make(group.Descriptions[0], env)  // one new open file description
 //	err = env.Commit()                                // cuts files back where that was asked for
 //

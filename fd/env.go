@@ -24,13 +24,36 @@ type Env struct {
 	// Notice is told, in a line, what is not quite as it was. May be nil.
 	Notice func(string)
 
+	writers map[Inode]bool // files of the image that the program writes to
+
 	late []func() error
 	told map[string]bool
 }
 
+// Know tells which files the members of a group write to, by whatever descriptor or mapping: only then Check,
+// Make and Judge can tell their changes from those of a file that is only read.
+func (e *Env) Know(g *image.Group) {
+	e.writers = make(map[Inode]bool)
+	for _, d := range g.Descriptions {
+		if r, err := record[Regular](d); d.Kind == regular.name && err == nil && writes(d) {
+			e.writers[inodeOf(r.File)] = true
+		}
+	}
+	for _, p := range g.Processes {
+		for _, m := range p.Mappings {
+			if m.File != nil && m.Shared && m.Writable {
+				e.writers[inodeOf(*m.File)] = true
+			}
+		}
+	}
+}
+
+func inodeOf(f image.File) Inode { return Inode{f.Device, f.Inode} }
+
 // Judge compares a file with the one at its path and decides whether it may be taken. The notice, if any, is for the user of
 // a restart that goes on. It serves for mapped files as well: writable is for those mapped shared and writable.
 func (e *Env) Judge(want image.File, writable bool) (notice string, obstacles obstacle.List) {
+	writable = writable || e.writers[inodeOf(want)]
 	c := CompareFile(want)
 	message := want.Path + ": " + c.String()
 	switch {
@@ -89,8 +112,8 @@ func (e *Env) Commit() error {
 	return nil
 }
 
-// notice tells each thing once: a restart checks before it makes.
-func (e *Env) notice(text string) {
+// Tell gives Notice each text once, and no empty one: a restart checks before it makes.
+func (e *Env) Tell(text string) {
 	if text == "" || e.Notice == nil || e.told[text] {
 		return
 	}

@@ -37,8 +37,8 @@ func (c *capture) locks(g shared) ([]image.Lock, error) {
 	return all, nil
 }
 
-// lock takes the locks that belong to a description and not to who took them. Of a flock it is
-// only tried whether it can be had.
+// lock takes the locks that belong to a description and not to who took them. Of the others it only finds out
+// whether they can be had.
 func lock(f *os.File, locks []image.Lock) error {
 	for _, l := range locks {
 		if err := lockOne(int(f.Fd()), l); err != nil {
@@ -52,7 +52,11 @@ func lockOne(fd int, l image.Lock) error {
 	read, write := unix.LOCK_SH, unix.LOCK_EX
 	switch l.Type {
 	case "POSIX":
-		return nil
+		spec := Flock(l)
+		if err := unix.FcntlFlock(uintptr(fd), unix.F_GETLK, &spec); err != nil || spec.Type == unix.F_UNLCK {
+			return err
+		}
+		return fmt.Errorf("held by pid %d", spec.Pid)
 	case "FLOCK":
 		if err := unix.Flock(fd, choose(l.Write, write, read)|unix.LOCK_NB); err != nil {
 			return err

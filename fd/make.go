@@ -77,6 +77,7 @@ func Check(d image.Description, env *Env) obstacle.List {
 // CheckGroup checks every description of a group and says which process and descriptor each obstacle is about.
 func CheckGroup(g *image.Group, env *Env) obstacle.List {
 	var all obstacle.List
+	env.Know(g)
 	for _, d := range g.Descriptions {
 		pid, where := holder(g, d.ID)
 		for _, o := range Check(d, env) {

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/fd"
+	"crak.dev/crak/image"
 )
 
 // changes are what may become of a file of ten bytes after the checkpoint.
@@ -140,4 +141,20 @@ func TestForceMakesWhatIsGone(t *testing.T) {
 	if content, err := os.ReadFile(f.Name()); err != nil || string(content) != "\x00\x00\x00\x00x" {
 		t.Errorf("reads %q, %v", content, err)
 	}
+}
+
+func TestReaderOfAFileThatTheProgramWrites(t *testing.T) {
+	f := opened(t, unix.O_RDONLY)
+	openedAt(t, f.Name(), unix.O_WRONLY|unix.O_APPEND)
+	p := captured(t, ourselves())
+	changes["grown"](t, f.Name())
+	d := p.description(t, f)
+	if got := fd.Check(d, &fd.Env{}); len(got) != 1 {
+		t.Errorf("on its own: %v", got)
+	}
+	env := &fd.Env{}
+	if got := fd.CheckGroup(&image.Group{Descriptions: p.Descriptions}, env); len(got) != 0 {
+		t.Errorf("in its group: %v", got)
+	}
+	made(t, d, env)
 }

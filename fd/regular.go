@@ -63,7 +63,7 @@ func checkRegular(d image.Description, env *Env) obstacle.List {
 		return nil
 	}
 	notice, list := env.Judge(r.File, writes(d))
-	env.notice(notice)
+	env.Tell(notice)
 	if len(list) == 0 && !env.Force {
 		list = permitted(r.File, d.Flags)
 	}
@@ -82,7 +82,7 @@ func createRegular(d image.Description, env *Env) (*os.File, error) {
 	if len(list) > 0 {
 		return nil, list
 	}
-	env.notice(notice)
+	env.Tell(notice)
 	f, err := openAt(r.File, d.Flags, env)
 	if os.IsNotExist(err) && env.Force {
 		return substitute(r.File, d.Flags)

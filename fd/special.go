@@ -34,7 +34,12 @@ var specialFilesystems = map[int64]string{
 }
 
 // rereadable are those of them where opening for reading has no effect and gives the same file.
-var rereadable = map[int64]bool{unix.PROC_SUPER_MAGIC: true, unix.SYSFS_MAGIC: true, unix.CGROUP2_SUPER_MAGIC: true}
+var rereadable = map[int64]bool{
+	unix.PROC_SUPER_MAGIC:    true,
+	unix.SYSFS_MAGIC:         true,
+	unix.CGROUP_SUPER_MAGIC:  true,
+	unix.CGROUP2_SUPER_MAGIC: true,
+}
 
 // ofProcess matches paths of procfs about one process.
 var ofProcess = regexp.MustCompile(`^/proc/[0-9]+(/|$)`)

@@ -17,6 +17,7 @@ func Check(img *image.Image, env *fd.Env) (obstacle.List, error) {
 	if err != nil {
 		return nil, err
 	}
+	env.Know(img.Group)
 	all := checkHost(img.Manifest.Host, have)
 	for i := range img.Group.Processes {
 		p := &img.Group.Processes[i]

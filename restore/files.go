@@ -81,9 +81,7 @@ func checkMapped(p *image.Process, env *fd.Env) (all obstacle.List) {
 		}
 		seen[f] = true
 		notice, obstacles := env.Judge(*m.File, f.writable)
-		if notice != "" && env.Notice != nil {
-			env.Notice(notice)
-		}
+		env.Tell(notice)
 		for _, o := range obstacles {
 			o.Pid, o.Where = int(p.Pid), fmt.Sprintf("mapping %x-%x", uint64(m.Start), uint64(m.End))
 			all = append(all, o)

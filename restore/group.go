@@ -42,6 +42,7 @@ func start(ctx context.Context, img *image.Image, env *fd.Env, m manner) error {
 	g := &group{img: img, env: env, manner: m, objects: make(objects)}
 	defer g.close()
 	env.Memory = g.objects.file
+	env.Know(img.Group)
 	err := g.bring(ctx)
 	if err != nil {
 		g.segments.remove()
