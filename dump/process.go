@@ -55,7 +55,7 @@ func (m *Member) Capture() (*image.Process, error) {
 	// What needs no word with the leader is read beside what does: there is a processor free, the program's.
 	smaps := make(chan error, 1)
 	go func() { smaps <- m.readMappings() }()
-	for _, step := range []func() error{m.paths, m.descriptors, m.state, m.threads, m.pending, m.children} {
+	for _, step := range []func() error{m.paths, m.descriptors, m.state, m.threads, m.pending, m.overruns, m.children} {
 		if err := step(); err != nil {
 			<-smaps
 			return nil, m.fail(err)

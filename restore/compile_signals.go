@@ -61,11 +61,16 @@ func (c *compiler) timers() {
 		t := &c.process.Timers[i]
 		spec := unix.ItimerSpec{Interval: unix.NsecToTimespec(t.IntervalNs), Value: unix.NsecToTimespec(t.ValueNs)}
 		flags := 0
-		if c.waits[t.ID] {
+		again := t.Overrun > 0 && c.takes(t)
+		if c.waits[t.ID] || again {
 			spec.Value, flags = c.expired(t)
 		}
 		if spec.Value != (unix.Timespec{}) {
 			c.b.Call(unix.SYS_TIMER_SETTIME, program.Const(t.ID), program.Const(flags), c.set.Struct(spec), program.Const(0))
+		}
+		if again {
+			c.b.Call(unix.SYS_RT_SIGTIMEDWAIT, c.set.Struct(uint64(1)<<(t.Signal-1)), program.Const(0),
+				c.set.Struct(unix.Timespec{Sec: 1}), program.Const(sigsetSize)).Note("overruns").MayFail()
 		}
 	}
 	for which, t := range c.process.Intervals {
@@ -105,20 +110,38 @@ func timerOf(info image.SignalInfo) (id int32, ok bool) {
 	return int32(n.Uint32(info[timerAt:])), int32(n.Uint32(info[codeAt:])) == siTimer
 }
 
+// takes tells whether a timer's last overrun count (timer_getoverrun(2)) can come back: by taking a signal of
+// its own once more, which must not be another's.
+func (c *compiler) takes(t *image.PosixTimer) bool {
+	if c.waits[t.ID] || t.IntervalNs == 0 || t.ValueNs == 0 || t.Notify != 0 {
+		return false
+	}
+	if _, ok := c.now(t.Clock); !ok {
+		return false
+	}
+	for _, info := range c.process.Pending {
+		if signalOf(info) == uint32(t.Signal) {
+			return false
+		}
+	}
+	return true
+}
+
 // queued tells whether a pending signal is to be queued by the process itself.
 func (c *compiler) queued(info image.SignalInfo) bool {
 	id, ok := timerOf(info)
 	return !ok || !c.waits[id]
 }
 
-// expired is when a timer expired last, so that it does so at once and keeps its phase. The clock of a
+// expired is when a timer expired, so long ago that it does so at once, with the overruns it had, and keeps its phase. The clock of a
 // process's own CPU time is not there yet: for that it is the next nanosecond.
 func (c *compiler) expired(t *image.PosixTimer) (value unix.Timespec, flags int) {
 	now, ok := c.now(t.Clock)
-	if !ok || now <= t.IntervalNs {
+	first := now + t.ValueNs - (int64(t.Overrun)+1)*t.IntervalNs
+	if !ok || first <= 0 {
 		return unix.NsecToTimespec(1), 0
 	}
-	return unix.NsecToTimespec(now + t.ValueNs - t.IntervalNs), unix.TIMER_ABSTIME
+	return unix.NsecToTimespec(first), unix.TIMER_ABSTIME
 }
 
 func microseconds(n int64) timeval { return timeval{n / 1e6, n % 1e6} }

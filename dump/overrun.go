@@ -1,0 +1,100 @@
+package dump
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/resident"
+)
+
+// Offsets in the siginfo_t of a timer's signal (sigaction(2)).
+const (
+	infoSigno   = 0
+	infoCode    = 8
+	infoTimerID = 16
+	infoOverrun = 20
+)
+
+const codeTimer = -2 // SI_TIMER
+
+// overruns finds out how often interval timers have expired again since their signal, which is
+// still pending, was queued. The kernel counts that as the signal is taken, and tells nobody before. So the
+// leader takes the signal and then sets the timer to a time in the past, from which the very same number, and the very
+// same next expiry, follow: the timer has its signal queued again at once.
+func (m *Member) overruns() error {
+	for _, info := range m.process.Pending {
+		t := m.timerOf(info)
+		if t == nil || t.IntervalNs == 0 {
+			continue
+		}
+		if err := m.overrun(t, info); err != nil {
+			return fmt.Errorf("timer %d: %w", t.ID, err)
+		}
+	}
+	return nil
+}
+
+func (m *Member) timerOf(info image.SignalInfo) *image.PosixTimer {
+	if int32(binary.NativeEndian.Uint32(info[infoCode:])) != codeTimer {
+		return nil
+	}
+	id := int32(binary.NativeEndian.Uint32(info[infoTimerID:]))
+	for i := range m.process.Timers {
+		if t := &m.process.Timers[i]; t.ID == id && t.Tid == 0 {
+			return t
+		}
+	}
+	return nil
+}
+
+// overrun is for a timer whose signal is the only one of its number that is pending: of several the first would be taken.
+func (m *Member) overrun(t *image.PosixTimer, info image.SignalInfo) error {
+	signal := binary.NativeEndian.Uint32(info[infoSigno:])
+	for _, other := range m.process.Pending {
+		if &other[0] != &info[0] && binary.NativeEndian.Uint32(other[infoSigno:]) == signal {
+			return nil
+		}
+	}
+	var taken []byte
+	var remaining, now int64
+	var ask resident.Questions
+	buffer := make([]byte, 8+16+signalInfoSize) // the set, a timeout of 0, and room for the answer
+	binary.NativeEndian.PutUint64(buffer, 1<<(signal-1))
+	wait := abi.Call{Number: unix.SYS_RT_SIGTIMEDWAIT, Relative: 1<<0 | 1<<1 | 1<<2, Args: [6]uint64{0, 24, 8, 8}}
+	ask.Ask(wait, buffer, func(r int64, data []byte) {
+		if r == int64(signal) {
+			taken = append(taken, data[24:]...)
+		}
+	})
+	left := abi.Call{Number: unix.SYS_TIMER_GETTIME, Relative: 1 << 1, Args: [6]uint64{uint64(t.ID)}}
+	ask.Ask(left, make([]byte, 32), func(_ int64, data []byte) { remaining = duration(data[16:], 1e9) })
+	clock := abi.Call{Number: unix.SYS_CLOCK_GETTIME, Relative: 1 << 1, Args: [6]uint64{uint64(t.Clock)}}
+	ask.Ask(clock, make([]byte, 16), func(_ int64, data []byte) { now = duration(data, 1e9) })
+	if err := ask.Put(m.Conn.Calls); err != nil || taken == nil {
+		return err
+	}
+	t.Overrun = int32(binary.NativeEndian.Uint32(taken[infoOverrun:]))
+	t.ValueNs = remaining
+	first := max(now+remaining-(int64(t.Overrun)+1)*t.IntervalNs, 1)
+	return m.setTimer(t, first)
+}
+
+// setTimer arms a timer with its interval and a first expiry on its clock.
+func (m *Member) setTimer(t *image.PosixTimer, first int64) error {
+	const absolute = 1 // TIMER_ABSTIME
+	setting := make([]byte, 32)
+	for i, ns := range []int64{t.IntervalNs, first} {
+		binary.NativeEndian.PutUint64(setting[i*16:], uint64(ns/1e9))
+		binary.NativeEndian.PutUint64(setting[i*16+8:], uint64(ns%1e9))
+	}
+	call := abi.Call{Number: unix.SYS_TIMER_SETTIME, Relative: 1 << 2, Args: [6]uint64{uint64(t.ID), absolute, 0, 0}}
+	results, err := m.Conn.Calls([]abi.Call{call}, setting)
+	if err == nil && results[0] < 0 {
+		err = fmt.Errorf("timer_settime: %w", unix.Errno(-results[0]))
+	}
+	return err
+}
