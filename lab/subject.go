@@ -75,6 +75,9 @@ func (p *subject) adopt(pid int) error {
 		for awaitExit(own, time.Hour) != nil {
 		}
 		unix.Close(own)
+		if p.term != nil {
+			time.Sleep(terminalLag)
+		}
 		close(over)
 	}(p.over)
 	return nil

@@ -19,6 +19,9 @@ type terminal struct {
 	copied chan error
 }
 
+// terminalLag is more than what a program wrote last is on its way through the terminal to the record.
+const terminalLag = 200 * time.Millisecond
+
 // newTerminal opens a pseudo-terminal of 24 lines and 80 columns for the identity.
 func newTerminal(id Identity, record string) (*terminal, error) {
 	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
