@@ -21,7 +21,7 @@ INTERP_FLAGS = $(WARNINGS) -O2 -Iinternal/abi -ffreestanding -fno-builtin -fpie 
 INTERP_LINK = -nostdlib -static -no-pie -Wl,-T,$(INTERP_LD) -Wl,--build-id=none -Wl,-z,noexecstack
 
 SHELL_FILES = $(wildcard scripts/setup scripts/test scripts/demo scripts/bench scripts/*.sh .ci/run)
-C_FILES = $(wildcard shim/*.c scripts/bench/*.c testdata/programs/*.c)
+C_FILES = $(wildcard shim/*.c scripts/bench/workloads/*.c testdata/programs/*.c)
 
 .PHONY: all test lint bench fuzz demo install clean force
 .DELETE_ON_ERROR:
@@ -62,7 +62,7 @@ lint: all
 		test -z "$$unformatted" || { echo "not gofmt'ed: $$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
-	@for f in $(C_FILES); do $(CC) $(WARNINGS) -D_GNU_SOURCE -O2 -Iinternal/abi -Ishim -fsyntax-only "$$f" || exit 1; done
+	@for f in $(C_FILES); do $(CC) $(WARNINGS) -D_GNU_SOURCE -O2 -Iinternal/abi -Ishim -fopenmp -fsyntax-only "$$f" || exit 1; done
 	shellcheck -x $(SHELL_FILES)
 
 bench: all
