@@ -1,0 +1,27 @@
+package fd_test
+
+import (
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+
+	"crak.dev/crak/fd"
+)
+
+// TestFormatNamesRecords wants every field of every record in FORMAT.md, so that another program can read them.
+func TestFormatNamesRecords(t *testing.T) {
+	text, err := os.ReadFile("../FORMAT.md")
+	must(t, err)
+	for _, record := range []any{
+		fd.Regular{}, fd.Directory{}, fd.PathOnly{}, fd.Special{}, fd.Device{}, fd.Terminal{}, fd.Modes{}, fd.Pipe{}, fd.Memfd{},
+	} {
+		of := reflect.TypeOf(record)
+		for i := range of.NumField() {
+			name, _, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
+			if !strings.Contains(string(text), "`"+name+"`") {
+				t.Errorf("%v: field %q is not in FORMAT.md", of, name)
+			}
+		}
+	}
+}
