@@ -17,6 +17,8 @@ func (l *Lab) condition(id Identity, cond string) (bool, error) {
 	switch kind {
 	case "root", "user":
 		return id.Name == kind, nil
+	case "superuser":
+		return os.Geteuid() == 0, nil
 	case "userns":
 		return id.can("unshare", "--user", "--map-root-user", "--pid", "--fork", "true"), nil
 	case "keep":

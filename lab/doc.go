@@ -97,6 +97,7 @@ belongs to none of its programs fails the script.
 # Conditions
 
 	[root] [user]      who the script runs as
+	[superuser]        the lab itself is run by root: exec may do anything
 	[userns]           user and PID namespaces can be made
 	[keep]             PIDs can be chosen without a namespace of one's own
 	[mount]            a file system can be mounted
@@ -109,7 +110,7 @@ belongs to none of its programs fails the script.
 # Layout
 
 	lab.go run.go runner.go        engine: tools, go test's runner, crak lab's runner
-	session.go subject.go start.go capture.go terminal.go build.go sweep.go
+	session.go subject.go start.go capture.go terminal.go build.go sweep.go mounts.go inherited.go
 	command*.go condition.go       adapters: what scripts say
 	picture.go proc.go mapping.go  /proc as a tree of fields
 

@@ -91,5 +91,5 @@ func (s *session) close() error {
 	if err := s.sweep(); err != nil {
 		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.unmount())...)
 }

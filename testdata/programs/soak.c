@@ -27,7 +27,8 @@ static void *allocate(void *arg)
 		sizes[i] = 8 * (1 + (seed >> 32) % ((seed >> 20) % 100 ? 300 : 30000));
 		CHECK(slots[i] = malloc(sizes[i]));
 		fill(slots[i], sizes[i], i);
-		rounds[0]++;
+		if (++rounds[0] % 64 == 0)
+			pause_ms(1);
 	}
 	for (size_t i = 0; i < SLOTS; i++)
 		free(slots[i]);
