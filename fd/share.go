@@ -16,14 +16,6 @@ type shared []*open
 
 func (s shared) first() *open { return s[0] }
 
-// standard tells which of stdin, stdout and stderr (0, 1, 2) the description is, the lowest; -1 for none.
-func (s shared) standard() int {
-	if s[0].fd <= 2 {
-		return s[0].fd
-	}
-	return -1
-}
-
 // share finds out which descriptors are dups of each other, ordered by their lowest number,
 // and drops the resident's own socket. Without a leader every descriptor stands alone.
 //

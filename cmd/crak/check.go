@@ -41,7 +41,7 @@ Exit status: 0 no obstacle; 1 obstacles, or neither a process nor an image; 2 us
 				err = found.print(cmd.OutOrStdout())
 			}
 			if err == nil && !found.OK {
-				err = fmt.Errorf("%s: %d obstacles", found.Subject, len(found.Obstacles))
+				err = fmt.Errorf("%s: %s", found.Subject, count(len(found.Obstacles), "obstacle"))
 			}
 			return err
 		},
@@ -103,4 +103,12 @@ func (c *checked) print(w io.Writer) error {
 	}
 	_, err := fmt.Fprintf(w, "%s: no obstacles\n", c.Subject)
 	return err
+}
+
+// count is a number of things for people: "1 obstacle", "2 obstacles".
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
