@@ -84,7 +84,7 @@ func (b *Bench) compile() error {
 	}
 	for _, source := range sources {
 		out := b.workload(strings.TrimSuffix(filepath.Base(source), ".c"))
-		cmd := exec.Command("gcc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O2", "-pthread", "-o", out, source)
+		cmd := exec.Command("gcc", "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-O2", "-pthread", "-o", out, source)
 		if text, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w\n%s", source, err, text)
 		}

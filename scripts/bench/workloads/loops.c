@@ -2,7 +2,6 @@
  * loops KIND COUNT: runs one kind of loop and prints the nanoseconds it took.
  * All of it is on one CPU, or the context switches measure where threads were put.
  */
-#define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
