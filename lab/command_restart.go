@@ -105,7 +105,11 @@ func (p *subject) unparked() error {
 			if err != nil {
 				continue // the thread has ended
 			}
-			mask, _ := keyed(data)["SigBlk"].(string)
+			status := keyed(data)
+			if state, _ := status["State"].(string); strings.HasPrefix(state, "Z") {
+				continue // a main thread that had ended, and has again
+			}
+			mask, _ := status["SigBlk"].(string)
 			blocked, err := strconv.ParseUint(mask, 16, 64)
 			parked = parked || err == nil && blocked&private != 0
 		}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -94,11 +95,21 @@ func innerRun(w *wire, img *image.Image, r *innerRequest) error {
 	}
 	leaveStandard()
 	unix.Dup3(1, 2, 0)
-	return reap(w, int(p.Pid))
+	return reap(w, int(p.Pid), r.Detach)
 }
 
-// reap waits for everyone, the program's orphans too, and reports what becomes of the program itself.
-func reap(w *wire, program int) error {
+// reap waits for everyone, the program's orphans too, and reports what becomes of the program itself. In the
+// foreground the program does not outlive the crak that it was started from, unseen.
+func reap(w *wire, program int, detached bool) error {
+	var ended atomic.Bool
+	if !detached {
+		go func() {
+			w.receive() // nothing comes any more but the end
+			if !ended.Load() {
+				os.Exit(1) // and everyone in the namespace with us
+			}
+		}()
+	}
 	for {
 		var status unix.WaitStatus
 		pid, err := unix.Wait4(-1, &status, unix.WUNTRACED, nil)
@@ -107,6 +118,9 @@ func reap(w *wire, program int) error {
 		case err != nil:
 			return nil // ECHILD: nobody is left
 		case pid == program:
+			if status.Exited() || status.Signaled() {
+				ended.Store(true)
+			}
 			w.send(innerMessage{Changed: &status}) // whoever wanted to know may be gone
 		}
 	}
