@@ -1,7 +1,6 @@
 package coord
 
 import (
-	"debug/elf"
 	"errors"
 	"fmt"
 	"os"
@@ -98,32 +97,4 @@ func whyNotResident(pid int) (what, do string) {
 		what, do = "no resident", "start the program with crak run, or with LD_PRELOAD=libcrak.so"
 	}
 	return what, do
-}
-
-// Preloadable tells what kind of program it is that the loader cannot preload libcrak.so into, and what to do;
-// nothing of one that it can, or of a script, whose interpreter counts.
-func Preloadable(path string) (what, do string) {
-	f, err := elf.Open(path)
-	if err != nil {
-		return "", ""
-	}
-	defer f.Close()
-	switch {
-	case f.Class != elf.ELFCLASS64:
-		return "32-bit program", "use a 64-bit build of it"
-	case f.Machine != machine:
-		return fmt.Sprintf("program for another processor, %s", f.Machine), "use a build for this one"
-	case !hasInterpreter(f):
-		return "statically linked program", "use a dynamically linked build of it"
-	}
-	return "", ""
-}
-
-func hasInterpreter(f *elf.File) bool {
-	for _, p := range f.Progs {
-		if p.Type == elf.PT_INTERP {
-			return true
-		}
-	}
-	return false
 }

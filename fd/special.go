@@ -2,7 +2,8 @@ package fd
 
 import (
 	"os"
-	"regexp"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -42,7 +43,11 @@ var rereadable = map[int64]bool{
 }
 
 // ofProcess matches paths of procfs about one process.
-var ofProcess = regexp.MustCompile(`^/proc/[0-9]+(/|$)`)
+func ofProcess(path string) bool {
+	pid, _, _ := strings.Cut(strings.TrimPrefix(path, "/proc/"), "/")
+	_, err := strconv.ParseUint(pid, 10, 32)
+	return err == nil && strings.HasPrefix(path, "/proc/")
+}
 
 var special = kind{
 	name:  "special",
@@ -87,7 +92,7 @@ func captureSpecial(c *capture, g shared) (any, error) {
 		refusal.Why = "files of " + specialFilesystems[fs] + " are not supported"
 	case o.writable():
 		refusal.Why = "a file of " + specialFilesystems[fs] + " open for writing is not supported"
-	case fs == unix.PROC_SUPER_MAGIC && ofProcess.MatchString(path):
+	case fs == unix.PROC_SUPER_MAGIC && ofProcess(path):
 		refusal.Why = "a file of /proc about a process cannot be opened before there is that process"
 	default:
 		return &Special{File: o.file(path)}, nil

@@ -1,22 +1,27 @@
 package fd
 
 import (
-	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
 )
 
-// tmpfileName is how the kernel calls a file of O_TMPFILE: '#' and its inode number.
-var tmpfileName = regexp.MustCompile(`^#[0-9]+$`)
+// isTmpfileName knows how the kernel calls a file of O_TMPFILE: '#' and its inode number.
+func isTmpfileName(name string) bool {
+	digits, ok := strings.CutPrefix(name, "#")
+	_, err := strconv.ParseUint(digits, 10, 64)
+	return ok && err == nil
+}
 
 // MakeUnlinked makes the file of a memory object of kind image.MemoryFile: empty, open for reading and writing, without
 // a name, in the directory where it was, so that /proc shows it under its old name as "(deleted)". Its content is
@@ -25,7 +30,7 @@ var tmpfileName = regexp.MustCompile(`^#[0-9]+$`)
 func MakeUnlinked(o image.MemoryObject, notice func(string)) (*os.File, error) {
 	f, err := makeUnlinked(o)
 	if err != nil {
-		path := filepath.Join(os.TempDir(), "crak."+rand.Text())
+		path := filepath.Join(os.TempDir(), "crak."+random())
 		if notice != nil {
 			notice(fmt.Sprintf("%s: a deleted file, comes back in %s instead (%v)", o.Name, os.TempDir(), err))
 		}
@@ -54,12 +59,12 @@ func makeUnlinked(o image.MemoryObject) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if tmpfileName.MatchString(name) {
+	if isTmpfileName(name) {
 		return openPath(filepath.Clean(dir), unix.O_TMPFILE|unix.O_RDWR, 0o600)
 	}
 	f, err := createUnlinked(o.Name)
 	if errors.Is(err, fs.ErrExist) {
-		f, err = createUnlinked(filepath.Join(dir, ".crak."+rand.Text()))
+		f, err = createUnlinked(filepath.Join(dir, ".crak."+random()))
 	}
 	return f, err
 }
@@ -96,4 +101,13 @@ func createUnlinked(path string) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// random is a name that nobody has.
+func random() string {
+	var b [8]byte
+	if _, err := unix.Getrandom(b[:], 0); err != nil {
+		panic("getrandom: " + err.Error()) // never, since Linux 3.17
+	}
+	return hex.EncodeToString(b[:])
 }

@@ -1,7 +1,6 @@
 package resident
 
 import (
-	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -27,7 +26,7 @@ type Listener struct {
 // Listen opens a socket with a random name.
 func Listen() (*Listener, error) {
 	var random [8]byte
-	if _, err := rand.Read(random[:]); err != nil {
+	if _, err := unix.Getrandom(random[:], 0); err != nil {
 		return nil, err
 	}
 	name := binary.LittleEndian.Uint64(random[:])
