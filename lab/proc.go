@@ -56,7 +56,21 @@ func Take(pid int) (Picture, error) {
 		return nil, err
 	}
 	p["threads"] = threads
+	leaveOutMask(p)
 	return p, nil
+}
+
+// leaveOutMask drops the signal mask of a main thread that has ended: it means nothing any more, and what was
+// blocked at its end is not known to a checkpoint.
+func leaveOutMask(p Picture) {
+	status, _ := p["status"].(map[string]any)
+	if state, _ := status["State"].(string); !strings.HasPrefix(state, "Z") {
+		return
+	}
+	delete(status, "SigBlk")
+	if stat, ok := p["stat"].(map[string]any); ok {
+		delete(stat, "blocked")
+	}
 }
 
 // put and tree add a field unless it cannot be read.
@@ -223,6 +237,7 @@ func threads(dir string, pid int) (map[string]any, error) {
 		thread.put("timer_slack")(text(filepath.Join("/proc", task.Name()), "timerslack_ns"))
 		thread.tree("stat")(stat(taskDir))
 		schedule(thread, task.Name())
+		leaveOutMask(thread)
 		all[innermost(status, task.Name())] = map[string]any(thread)
 	}
 	return all, nil

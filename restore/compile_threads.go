@@ -63,6 +63,8 @@ func (c *compiler) leader(t *image.Thread, others int, dead bool) {
 	c.limits()
 	c.timers()
 	if dead {
+		prctl(c.b, program.Const(unix.PR_SET_NAME), c.set.String(t.Comm))
+		c.become(c.b, &t.Credentials)
 		c.b.Call(unix.SYS_SET_TID_ADDRESS, c.gone).Want(uint64(t.Parked.Tid)).Note("cleared by the exit")
 		c.b.Call(unix.SYS_EXIT, program.Const(0))
 		return
