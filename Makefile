@@ -20,7 +20,7 @@ INTERP_FLAGS = $(WARNINGS) -O2 -Iinternal/abi -ffreestanding -fno-builtin -fpie 
 	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -mgeneral-regs-only
 INTERP_LINK = -nostdlib -static -no-pie -Wl,-T,$(INTERP_LD) -Wl,--build-id=none -Wl,-z,noexecstack
 
-SHELL_FILES = $(wildcard scripts/setup scripts/test scripts/demo scripts/bench scripts/*.sh .ci/run)
+SHELL_FILES = $(wildcard scripts/setup scripts/test scripts/demo .ci/run)
 C_FILES = $(wildcard shim/*.c scripts/bench/workloads/*.c testdata/programs/*.c)
 
 .PHONY: all test lint bench fuzz demo install clean force
