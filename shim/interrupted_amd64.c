@@ -13,7 +13,6 @@
  * the kernel takes care.
  */
 
-#include <sys/uio.h>
 
 #include "resident.h"
 

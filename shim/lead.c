@@ -15,15 +15,22 @@
 static void send_frozen(int socket)
 {
 	struct abi_message message = { .type = ABI_FROZEN };
+	struct iovec parts[32];
+	int n = 0;
 
 	for (struct parked *p = park_list(); p; p = p->next)
 		message.count++;
 	message.length = message.count * sizeof(struct abi_thread);
-	if (wire_write(socket, &message, sizeof(message)))
-		return;
-	for (struct parked *p = park_list(); p; p = p->next)
-		if (wire_write(socket, &p->thread, sizeof(p->thread)))
-			return;
+	parts[n++] = (struct iovec){ &message, sizeof(message) };
+	for (struct parked *p = park_list(); p; p = p->next) {
+		if (n == sizeof(parts) / sizeof(parts[0])) {
+			if (wire_write(socket, parts, n))
+				return;
+			n = 0;
+		}
+		parts[n++] = (struct iovec){ &p->thread, sizeof(p->thread) };
+	}
+	wire_write(socket, parts, n);
 }
 
 static void resume(int dumpable)

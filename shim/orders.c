@@ -20,6 +20,7 @@ static int make_calls(int socket, const struct abi_message *order)
 {
 	size_t length = order->count * sizeof(calls[0]);
 	struct abi_message answer = { ABI_RESULTS, order->count, 0 };
+	struct iovec parts[] = { { &answer, sizeof(answer) }, { results, 0 }, { data, 0 } };
 
 	if (order->count > ABI_CALLS_MAX || order->length < length || order->length - length > sizeof(data))
 		return -1;
@@ -27,12 +28,10 @@ static int make_calls(int socket, const struct abi_message *order)
 		return -1;
 	for (unsigned i = 0; i < order->count; i++)
 		make(&calls[i], &results[i]);
-	answer.length = order->count * sizeof(results[0]) + order->length - length;
-	if (wire_write(socket, &answer, sizeof(answer)) ||
-	    wire_write(socket, results, order->count * sizeof(results[0])) ||
-	    wire_write(socket, data, order->length - length))
-		return -1;
-	return 0;
+	parts[1].iov_len = order->count * sizeof(results[0]);
+	parts[2].iov_len = order->length - length;
+	answer.length = parts[1].iov_len + parts[2].iov_len;
+	return wire_write(socket, parts, 3);
 }
 
 void serve(int socket)

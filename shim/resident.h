@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <ucontext.h>
 
 #include "abi.h"
@@ -102,7 +103,7 @@ void lead(ucontext_t *, const siginfo_t *);
 int wire_connect(uint64_t name);
 int wire_hello(int socket, int dumpable);
 int wire_send(int socket, unsigned type, unsigned count, const void *body, size_t length);
-int wire_write(int socket, const void *data, size_t length);
+int wire_write(int socket, struct iovec *parts, int count);
 int wire_read(int socket, void *data, size_t length);
 int wire_peer(int socket);
 

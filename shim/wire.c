@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <sys/un.h>
 
 #include "resident.h"
@@ -54,18 +53,24 @@ int wire_connect(uint64_t name)
 	return fd;
 }
 
-/* All of it or -errno; a writer that died gives -EPIPE and no signal. */
-int wire_write(int socket, const void *data, size_t length)
+/* All parts or -errno; a writer that died gives -EPIPE and no signal. In one go where that is
+ * possible: each piece would wake the writer. The parts are used up. */
+int wire_write(int socket, struct iovec *parts, int count)
 {
-	while (length > 0) {
-		long n = syscall6(SYS_sendto, socket, (long)data, length, MSG_NOSIGNAL, 0, 0);
+	while (count > 0) {
+		struct msghdr message = { .msg_iov = parts, .msg_iovlen = count };
+		long n = SYSCALL_3(SYS_sendmsg, socket, &message, MSG_NOSIGNAL);
 
 		if (n == -EINTR)
 			continue;
 		if (n < 0)
 			return n;
-		data = (const char *)data + n;
-		length -= n;
+		for (; count > 0 && (size_t)n >= parts->iov_len; count--)
+			n -= parts++->iov_len;
+		if (count > 0) {
+			parts->iov_base = (char *)parts->iov_base + n;
+			parts->iov_len -= n;
+		}
 	}
 	return 0;
 }
@@ -89,9 +94,9 @@ int wire_read(int socket, void *data, size_t length)
 int wire_send(int socket, unsigned type, unsigned count, const void *body, size_t length)
 {
 	struct abi_message message = { type, count, length };
-	int error = wire_write(socket, &message, sizeof(message));
+	struct iovec parts[] = { { &message, sizeof(message) }, { (void *)body, length } };
 
-	return error ? error : wire_write(socket, body, length);
+	return wire_write(socket, parts, 2);
 }
 
 int wire_hello(int socket, int dumpable)
@@ -106,11 +111,11 @@ int wire_hello(int socket, int dumpable)
 		.restarts = resident.restarts,
 	};
 	struct abi_message message = { ABI_HELLO, 1, sizeof(hello) + resident.settings_length };
-	int error = wire_write(socket, &message, sizeof(message));
+	struct iovec parts[] = {
+		{ &message, sizeof(message) },
+		{ &hello, sizeof(hello) },
+		{ resident.settings, resident.settings_length },
+	};
 
-	if (!error)
-		error = wire_write(socket, &hello, sizeof(hello));
-	if (!error)
-		error = wire_write(socket, resident.settings, resident.settings_length);
-	return error;
+	return wire_write(socket, parts, 3);
 }

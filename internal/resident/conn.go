@@ -190,14 +190,22 @@ func (c *Conn) read(b []byte) error {
 	return nil
 }
 
+// write sends all parts, in one go where that is possible: each piece would wake the leader.
 func (c *Conn) write(parts ...[]byte) error {
-	for _, b := range parts {
-		for len(b) > 0 {
-			n, err := unix.SendmsgN(c.fd, b, nil, nil, unix.MSG_NOSIGNAL)
-			if err != nil && err != unix.EINTR {
-				return fmt.Errorf("pid %d: write to its resident: %w", c.Pid, err)
-			}
-			b = b[max(n, 0):]
+	for len(parts) > 0 {
+		n, err := unix.SendmsgBuffers(c.fd, parts, nil, nil, unix.MSG_NOSIGNAL)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("pid %d: write to its resident: %w", c.Pid, err)
+		}
+		for len(parts) > 0 && n >= len(parts[0]) {
+			n -= len(parts[0])
+			parts = parts[1:]
+		}
+		if len(parts) > 0 {
+			parts[0] = parts[0][n:]
 		}
 	}
 	return nil
