@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/coord"
+	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
 )
 
@@ -32,12 +35,13 @@ Exit status: the program's; 1 it cannot be started so; 2 usage.`,
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if resume {
-				image, err := newestImage(dir)
-				if err != nil {
-					return err
+				path, err := image.Newest(cmp.Or(dir, os.Getenv("CRAK_DIR"), "."))
+				if err == nil {
+					return restartImage(cmd, path)
 				}
-				if image != "" {
-					return restartImage(cmd, image)
+				// One that cannot be read is an error: to start from the beginning would throw work away.
+				if !errors.Is(err, fs.ErrNotExist) {
+					return err
 				}
 			}
 			return run(args, dir, signal)
