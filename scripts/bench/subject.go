@@ -31,7 +31,8 @@ func (b *Bench) launch(env []string, name string, args ...string) (*Subject, err
 		return nil, err
 	}
 	s := &Subject{b: b, cmd: exec.Command(name, args...), dir: dir, output: filepath.Join(dir, "output")}
-	out, err := os.Create(s.output)
+	// Appended to: restarted, the program otherwise writes over what it wrote after the checkpoint.
+	out, err := os.OpenFile(s.output, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, err
 	}
