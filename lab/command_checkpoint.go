@@ -26,7 +26,7 @@ func (p *subject) checkpoint(c *call, options ...string) error {
 	cmd := s.command(s.work, nil, s.lab.crak, append(args, strconv.Itoa(p.pid))...)
 	stdout, err := s.capture(c, cmd)
 	if err != nil {
-		return err
+		return p.postmortem(err)
 	}
 	path, ok := strings.CutSuffix(stdout, "\n")
 	if !ok || strings.Contains(path, "\n") || !filepath.IsAbs(path) {
@@ -76,7 +76,7 @@ func (p *subject) trigger(c *call, sig unix.Signal) error {
 	})
 	c.output([]byte(log.rest()), nil)
 	if err != nil {
-		return fmt.Errorf("%s: no line in %s: %w", p.name, log.path, err)
+		return p.postmortem(fmt.Errorf("%s: no line in %s: %w", p.name, log.path, err))
 	}
 	for path := range s.latest() {
 		if !before[path] {
@@ -84,7 +84,7 @@ func (p *subject) trigger(c *call, sig unix.Signal) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%s: no image; %s says: %s", p.name, log.path, log.rest())
+	return p.postmortem(fmt.Errorf("%s: no image; %s says: %s", p.name, log.path, log.rest()))
 }
 
 // all is the whole file, empty where there is none yet.

@@ -81,6 +81,9 @@ func tree(all []mapping) map[string]any {
 		if m.path == "[vsyscall]" {
 			continue
 		}
+		if m.path == "[stack]" {
+			m.start = "stack" // it grows when a signal is handled
+		}
 		named[m.start+"-"+m.end] = map[string]any{
 			"perms": m.perms, "offset": m.offset, "path": m.path, "flags": m.flags, "page": m.page,
 		}

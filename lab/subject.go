@@ -105,13 +105,25 @@ func (p *subject) signal(sig unix.Signal) error {
 	}
 	if err := unix.PidfdSendSignal(p.pidfd, sig, nil, 0); err != nil {
 		if errors.Is(err, unix.ESRCH) {
-			<-p.ended
-			return fmt.Errorf("%s: pid %d: has ended, with status %d; output: %s%s",
-				p.name, p.pid, p.status, p.output.rest(), p.complaints())
+			return p.postmortem(fmt.Errorf("%s: pid %d: %w", p.name, p.pid, err))
 		}
 		return fmt.Errorf("%s: pid %d: signal %d: %w", p.name, p.pid, int(sig), err)
 	}
 	return nil
+}
+
+// postmortem adds to an error how the program has ended, if it has.
+func (p *subject) postmortem(err error) error {
+	select {
+	case <-p.over:
+	case <-time.After(50 * time.Millisecond):
+		return err
+	}
+	select {
+	case <-p.ended:
+	case <-time.After(p.session.lab.params.Bound):
+	}
+	return fmt.Errorf("%w; %s has ended, with status %d; output: %s%s", err, p.name, p.status, p.output.rest(), p.complaints())
 }
 
 // gone waits until the program, and what runs it, have ended.
