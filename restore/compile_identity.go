@@ -79,7 +79,7 @@ func (c *compiler) become(b *program.Builder, want *image.Credentials) {
 		prctl(b, program.Const(unix.PR_SET_SECUREBITS), program.Const(want.SecureBits)).MayFail()
 	}
 	if c.process.Attributes.KeepCaps != c.changesIDs(want) {
-		prctl(b, program.Const(unix.PR_SET_KEEPCAPS), flag(c.process.Attributes.KeepCaps)).MayFail()
+		prctl(b, program.Const(unix.PR_SET_KEEPCAPS), onOff(c.process.Attributes.KeepCaps)).MayFail()
 	}
 	if c.changesIDs(want) || want.Permitted != have.Permitted || want.Effective != have.Effective || want.Inheritable != have.Inheritable {
 		c.capabilities(b, want.Effective, want.Permitted, want.Inheritable)
@@ -96,7 +96,7 @@ func (c *compiler) become(b *program.Builder, want *image.Credentials) {
 	}
 }
 
-func flag(on bool) program.Arg {
+func onOff(on bool) program.Arg {
 	if on {
 		return program.Const(1)
 	}

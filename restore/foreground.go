@@ -151,9 +151,9 @@ func (f *foreground) end() {
 	}
 }
 
-// leaveStandard lets go of stdin and stdout: they are the program's, and whoever is at the other end of a pipe waits
-// for the last to close it.
-func leaveStandard() {
+// LeaveStandard lets go of stdin and stdout once the program runs: they are its own, and whoever is at the
+// other end of a pipe waits for the last to close it.
+func LeaveStandard() {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return

@@ -93,7 +93,7 @@ func innerRun(w *wire, img *image.Image, r *innerRequest) error {
 	if err := w.send(innerMessage{Runs: true}); err != nil {
 		return err
 	}
-	leaveStandard()
+	LeaveStandard()
 	unix.Dup3(1, 2, 0)
 	return reap(w, int(p.Pid), r.Detach)
 }

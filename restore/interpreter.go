@@ -74,13 +74,31 @@ func (in *interpreter) start(d *descriptors, control *os.File, p *image.Process)
 	if err != nil {
 		return err
 	}
-	if in.mappings, err = proc.Read(in.pid, "maps", proc.Maps); err == nil {
+	if in.mappings, err = in.readMappings(); err == nil {
 		in.status, err = proc.Read(in.pid, "status", proc.Status)
 	}
 	if err != nil {
 		in.kill()
 	}
 	return err
+}
+
+// readMappings reads the interpreter's mappings once they are all there: descriptors are closed on exec, which is
+// what ForkExec waits for, before the new program is mapped (begin_new_exec in fs/exec.c). The vdso comes last.
+func (in *interpreter) readMappings() ([]proc.Mapping, error) {
+	for range 1000 {
+		all, err := proc.Read(in.pid, "maps", proc.Maps)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range all {
+			if m.Path == "[vdso]" {
+				return all, nil
+			}
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return nil, errors.New("no vdso among its mappings")
 }
 
 // memoryFile makes an unnamed file that can be executed.

@@ -78,7 +78,6 @@ func inNamespace(ctx context.Context, g *image.Group, o *Options, f *foreground,
 	if o.Detach {
 		return 0, nil
 	}
-	leaveStandard()
 	return f.follow(w.changes())
 }
 

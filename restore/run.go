@@ -76,6 +76,5 @@ func here(ctx context.Context, img *image.Image, env *fd.Env, o *Options, f *for
 	if o.Detach {
 		return 0, nil
 	}
-	leaveStandard()
 	return f.follow(waitFor(pid))
 }

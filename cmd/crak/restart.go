@@ -54,7 +54,7 @@ Exit status: the program's own; 1 it cannot be restarted (the reason is on stder
 // restartImage restarts in the foreground, as crak restart without options does.
 func restartImage(cmd *cobra.Command, path string) error {
 	return restart(cmd.Context(), restore.Options{Image: path, Pids: restore.PidsAuto, Files: fd.Keep,
-		Notice: notice, Started: func(int) {}})
+		Notice: notice, Started: func(pid int) { started(pid, false, -1) }})
 }
 
 // restart returns only on an error, or detached: otherwise it ends as the program has.
@@ -92,4 +92,5 @@ func started(pid int, detach bool, statusFd int) {
 	if detach {
 		fmt.Println(pid)
 	}
+	restore.LeaveStandard()
 }

@@ -45,7 +45,14 @@ func (s *Set) Point(at, to Arg) {
 }
 
 // String puts a C string into the data.
-func (s *Set) String(v string) Arg { return s.Bytes(append([]byte(v), 0)) }
+func (s *Set) String(v string) Arg {
+	a := s.Bytes(append([]byte(v), 0))
+	if s.texts == nil {
+		s.texts = make(map[uint64]bool)
+	}
+	s.texts[a.Value] = true
+	return a
+}
 
 // Struct puts v, a fixed-size value as encoding/binary knows it, into the data.
 func (s *Set) Struct(v any) Arg { return s.Bytes(Raw(v)) }

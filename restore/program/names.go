@@ -21,7 +21,24 @@ var forms = map[int][]shower{
 	unix.SYS_DUP3:       {number, number, oneOf(map[uint64]string{0: "0", unix.O_CLOEXEC: "O_CLOEXEC"})},
 	unix.SYS_FCNTL:      {number, oneOf(fcntls), number},
 	unix.SYS_PRLIMIT64:  {number, oneOf(limits), number, number},
-	unix.SYS_ARCH_PRCTL: {oneOf(map[uint64]string{0x1001: "ARCH_SET_GS", 0x1002: "ARCH_SET_FS"}), hex},
+	unix.SYS_SETPGID:    {number, number},
+	unix.SYS_SETRESUID:  {number, number, number},
+	unix.SYS_SETRESGID:  {number, number, number},
+	unix.SYS_SETFSUID:   {number},
+	unix.SYS_SETFSGID:   {number},
+	unix.SYS_EXIT:       {number},
+	unix.SYS_EXIT_GROUP: {number},
+
+	unix.SYS_PERSONALITY:     {hex},
+	unix.SYS_UMASK:           {octal},
+	unix.SYS_SET_TID_ADDRESS: {hex},
+	unix.SYS_CLOSE_RANGE:     {number, number},
+	unix.SYS_RT_SIGACTION:    {number, hex, number, number},
+	unix.SYS_RT_SIGQUEUEINFO: {number, number, hex},
+	unix.SYS_RT_SIGTIMEDWAIT: {hex, number, hex, number},
+	unix.SYS_TIMER_SETTIME:   {number, oneOf(map[uint64]string{0: "0", unix.TIMER_ABSTIME: "ABSTIME"}), hex, number},
+	unix.SYS_SHMAT:           {number, hex, octal},
+	unix.SYS_ARCH_PRCTL:      {oneOf(map[uint64]string{0x1001: "ARCH_SET_GS", 0x1002: "ARCH_SET_FS"}), hex},
 }
 
 func init() {
@@ -61,6 +78,7 @@ func oneOf(names map[uint64]string) shower {
 	}
 }
 
+func octal(v uint64) string  { return fmt.Sprintf("%#o", v) }
 func hex(v uint64) string    { return fmt.Sprintf("%#x", v) }
 func signed(v uint64) string { return fmt.Sprint(int64(v)) }
 
@@ -96,7 +114,7 @@ func bits(v uint64, names []bit) string {
 
 func mapFlags(v uint64) string {
 	return bits(v, []bit{{unix.MAP_SHARED, "SHARED"}, {unix.MAP_PRIVATE, "PRIVATE"}, {unix.MAP_ANONYMOUS, "ANONYMOUS"},
-		{unix.MAP_FIXED_NOREPLACE, "FIXED_NOREPLACE"}, {unix.MAP_GROWSDOWN, "GROWSDOWN"}, {unix.MAP_STACK, "STACK"},
+		{unix.MAP_FIXED, "FIXED"}, {unix.MAP_FIXED_NOREPLACE, "FIXED_NOREPLACE"}, {unix.MAP_GROWSDOWN, "GROWSDOWN"}, {unix.MAP_STACK, "STACK"},
 		{unix.MAP_NORESERVE, "NORESERVE"}, {unix.MAP_HUGETLB, "HUGETLB"}})
 }
 

@@ -106,14 +106,11 @@ func (s *Set) arg(a Arg) string {
 	return number(a.Value)
 }
 
-// datum shows data that is a printable string as one.
+// datum shows data that is a string as one.
 func (s *Set) datum(at uint64) string {
-	const most = 60
-	if at < uint64(len(s.Data)) {
-		text, _, ok := bytes.Cut(s.Data[at:min(at+most, uint64(len(s.Data)))], []byte{0})
-		if ok && len(text) > 1 && bytes.IndexFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) < 0 {
-			return fmt.Sprintf("%q", text)
-		}
+	if s.texts[at] {
+		text, _, _ := bytes.Cut(s.Data[at:], []byte{0})
+		return fmt.Sprintf("%q", text)
 	}
 	return fmt.Sprintf("data+%#x", at)
 }

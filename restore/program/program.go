@@ -94,7 +94,8 @@ type Set struct {
 	Stacks   int    // threads
 	Park     uint64 // bytes of the park
 
-	known map[string]Arg // data that only is read, by its content
+	known map[string]Arg  // data that only is read, by its content
+	texts map[uint64]bool // data that is a C string
 }
 
 // A Pointer is an address, in the data at offset At, that is known only when the area is.

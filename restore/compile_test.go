@@ -1,0 +1,197 @@
+package restore
+
+import (
+	"bytes"
+	"encoding/binary"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/restore/program"
+)
+
+var update = flag.Bool("update", false, "write the golden programs anew")
+
+// fixedSite is a machine where nothing changes.
+func fixedSite(g *image.Group) *site {
+	s := plannedSite(g, &g.Processes[0])
+	s.kernel = []proc.Mapping{
+		{Start: 0x7ffff7ff9000, End: 0x7ffff7ffd000, Path: "[vvar]"},
+		{Start: 0x7ffff7ffd000, End: 0x7ffff7fff000, Path: "[vdso]"},
+	}
+	s.credentials = g.Processes[0].Threads[0].Credentials
+	s.filled = map[int]bool{0: true, 1: true}
+	s.hard = map[int]uint64{unix.RLIMIT_NOFILE: 20000, unix.RLIMIT_STACK: unix.RLIM_INFINITY}
+	s.now = func(clock int32) (int64, bool) { return 1e12, clock == unix.CLOCK_MONOTONIC }
+	s.timerIDs = true
+	s.manner.group = groupOwn
+	return s
+}
+
+func pendingInfo(signal int32, code int32, id int32) image.SignalInfo {
+	info := make([]byte, 128)
+	n := binary.NativeEndian
+	n.PutUint32(info, uint32(signal))
+	n.PutUint32(info[8:], uint32(code))
+	n.PutUint32(info[16:], uint32(id))
+	return info
+}
+
+// fixedGroup is the hand-made one with fixed IDs.
+func fixedGroup() *image.Group {
+	g := handMade(412)
+	g.Processes[0].Threads[0].Credentials = image.Credentials{Bounding: 7, Permitted: 7, Effective: 7}
+	return g
+}
+
+func withMemory(g *image.Group) {
+	lib := &image.File{Path: "/lib/x.so"}
+	g.Memory = []image.MemoryObject{
+		{ID: 1, Kind: image.MemoryAnonymous, Size: 0x5000},
+		{ID: 2, Kind: image.MemoryMemfd, Name: "m", Size: 0x1000},
+		{ID: 3, Kind: image.MemorySysV, Size: 0x2000, SysV: &image.SysV{ID: 7}},
+	}
+	p := &g.Processes[0]
+	at := image.Address(0x7f_1000_0000)
+	add := func(pages image.Address, m image.Mapping) {
+		m.Start, m.End = at, at+pages*image.PageSize
+		at = m.End + image.PageSize
+		p.Mappings = append(p.Mappings, m)
+	}
+	add(2, image.Mapping{Prot: 5, Kind: image.MappingFile, File: lib, Offset: 0x1000})
+	add(1, image.Mapping{Prot: 3, Kind: image.MappingFile, File: lib, Shared: true, Writable: true})
+	add(1, image.Mapping{Prot: 1, Kind: image.MappingFile, File: lib, SelfContained: true})
+	add(2, image.Mapping{Prot: 1, Kind: image.MappingMemory, Memory: 1, Shared: true, Offset: 0x1000})
+	add(1, image.Mapping{Prot: 3, Kind: image.MappingMemory, Memory: 2, Shared: true})
+	add(2, image.Mapping{Prot: 1, Kind: image.MappingMemory, Memory: 3, Shared: true})
+	add(1, image.Mapping{Prot: 3, Kind: image.MappingMemory, Memory: 3, Shared: true, Writable: true})
+	add(512, image.Mapping{Prot: 3, Kind: image.MappingAnonymous, HugePageSize: 2 << 20})
+	add(4, image.Mapping{Prot: 3, Kind: image.MappingAnonymous, NoReserve: true, HugePage: true, Locked: true, DontDump: true, Name: "[anon:arena]"})
+	add(4, image.Mapping{Kind: image.MappingAnonymous, DontFork: true, LockOnFault: true, Guards: []image.Range{{Start: at, End: at + image.PageSize}}})
+	add(33, image.Mapping{Prot: 3, Kind: image.MappingAnonymous, GrowsDown: true, Name: "[stack]"})
+	add(4, image.Mapping{Prot: 1, Kind: image.MappingKernel, Name: "[vvar]"})
+	add(2, image.Mapping{Prot: 5, Kind: image.MappingKernel, Name: "[vdso]"})
+}
+
+func withSignals(g *image.Group) {
+	p := &g.Processes[0]
+	p.Actions[unix.SIGUSR1-1] = image.SignalAction{Handler: codeAt, Flags: 4, Restorer: codeAt + 16, Mask: 1}
+	p.Pending = []image.SignalInfo{pendingInfo(10, -1, 0), pendingInfo(36, -2, 5), pendingInfo(37, -2, 0)}
+	p.Intervals[0] = image.IntervalTimer{IntervalUs: 1_500_000, ValueUs: 250_000}
+	p.Timers = []image.PosixTimer{
+		{ID: 0, Clock: unix.CLOCK_REALTIME, Signal: 37},
+		{ID: 5, Clock: unix.CLOCK_MONOTONIC, Signal: 36, IntervalNs: 1e9, ValueNs: 3e8},
+	}
+}
+
+func withThreads(g *image.Group) {
+	p := &g.Processes[0]
+	leader := &p.Threads[0]
+	leader.Parked.FsBase, leader.Parked.TidAddress = 0x7f_0000_1740, 0x7f_0000_1a10
+	leader.Parked.RobustList, leader.Parked.RobustLength = 0x7f_0000_1a20, 24
+	leader.Parked.Rseq, leader.Parked.RseqLength, leader.Parked.RseqSignature = 0x7f_0000_20a0, 32, 0x53053053
+	leader.Parked.TimerSlack = 50000
+	leader.Affinity = []uint64{3}
+	other := *leader
+	other.Parked.Tid, other.Parked.Flags, other.Comm = 413, 0, "worker"
+	other.Parked.GsBase, other.Parked.DeathSignal, other.IOPriority = 0x1000, 9, 0x4003
+	other.Schedule = image.Schedule{Policy: 1, Priority: 10}
+	other.Pending = []image.SignalInfo{pendingInfo(12, -6, 0)}
+	other.Credentials.UID = [4]uint32{1000, 1000, 1000, 1000}
+	other.Credentials.Groups = []uint32{27, 1000}
+	other.Credentials.Permitted, other.Credentials.Effective, other.Credentials.Ambient = 1, 1, 1
+	other.Credentials.NoNewPrivs = true
+	p.Threads = append(p.Threads, other)
+}
+
+func withDeadLeader(g *image.Group) {
+	withThreads(g)
+	p := &g.Processes[0]
+	p.Threads[0].Parked = abi.Thread{Tid: 412, Flags: abi.ThreadDead, Syscall: -1}
+	p.Threads[1].Parked.Flags = abi.ThreadLeader
+}
+
+func withDescriptors(g *image.Group) {
+	g.Descriptions = []image.Description{
+		{ID: 1, Kind: "device"},
+		{ID: 2, Kind: "file", Flags: unix.O_RDWR | unix.O_ASYNC, Owner: &image.Owner{Type: 1, Pid: 412, Signal: 40},
+			Locks: []image.Lock{{Type: "POSIX", Write: true, Pid: 412, Start: 10, End: 19}, {Type: "FLOCK", Pid: 412}}},
+	}
+	p := &g.Processes[0]
+	p.Descriptors = []image.Descriptor{{Fd: 0, Description: 1}, {Fd: 3, Description: 2, CloseOnExec: true}, {Fd: 7, Description: 2}}
+	p.Limits = []image.Limit{{Resource: unix.RLIMIT_NOFILE, Soft: 1024, Hard: 1 << 20}, {Resource: unix.RLIMIT_STACK, Soft: 8 << 20, Hard: unix.RLIM_INFINITY}}
+	p.Attributes = image.Attributes{Personality: 0x40000, ChildSubreaper: true, THPDisable: true, MDWE: 1}
+}
+
+// TestCompile compares programs with the ones in testdata.
+func TestCompile(t *testing.T) {
+	tests := map[string]func(g *image.Group){
+		"plain": func(*image.Group) {}, "memory": withMemory, "signals": withSignals,
+		"threads": withThreads, "dead_leader": withDeadLeader, "descriptors": withDescriptors,
+	}
+	for name, more := range tests {
+		t.Run(name, func(t *testing.T) {
+			g := fixedGroup()
+			more(g)
+			if err := g.Check(); err != nil {
+				t.Fatal(err)
+			}
+			c, err := compile(fixedSite(g), 3)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.set.Check(c.set.Measure(8000).Move(firstArea)); err != nil {
+				t.Error(err)
+			}
+			compareGolden(t, filepath.Join("testdata", name+".txt"), c.set)
+		})
+	}
+}
+
+func compareGolden(t *testing.T, path string, set *program.Set) {
+	t.Helper()
+	var got bytes.Buffer
+	if err := set.Print(&got); err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got.String()); diff != "" {
+		t.Errorf("%s: -want +got (go test -update writes it anew):\n%s", path, diff)
+	}
+}
+
+// TestFallbacks: an older kernel counts timer IDs itself; another has another vDSO.
+func TestFallbacks(t *testing.T) {
+	g := fixedGroup()
+	withSignals(g)
+	s := fixedSite(g)
+	s.timerIDs = false
+	c, err := compile(s, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compareGolden(t, "testdata/timers_old_kernel.txt", c.set)
+
+	g = fixedGroup()
+	withMemory(g)
+	s = fixedSite(g)
+	s.kernel = s.kernel[:1]
+	if _, err := compile(s, 3); err == nil {
+		t.Error("a vDSO that is not there: no error")
+	}
+}

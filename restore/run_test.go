@@ -1,0 +1,210 @@
+package restore
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/fd"
+	"crak.dev/crak/image"
+)
+
+// TestMain is process 1 of a namespace where crak runs itself so.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == InnerCommand {
+		os.Exit(Inner())
+	}
+	os.Exit(m.Run())
+}
+
+// aPid is a number that nobody has.
+func aPid(t *testing.T) image.Pid {
+	t.Helper()
+	for pid := 32000; pid > 1000; pid-- {
+		if unix.Kill(pid, 0) == unix.ESRCH {
+			return image.Pid(pid)
+		}
+	}
+	t.Fatal("no number is free")
+	return 0
+}
+
+type outcome struct {
+	status  unix.WaitStatus
+	pid     int
+	notices []string
+	err     error
+}
+
+func run(path string, mode PidMode) (o outcome) {
+	o.status, o.err = Run(context.Background(), Options{Image: path, Pids: mode, Files: fd.Keep,
+		Notice:  func(text string) { o.notices = append(o.notices, text) },
+		Started: func(pid int) { o.pid = pid }})
+	return o
+}
+
+// modes are those that this machine, and this user, can have.
+func modes(t *testing.T) (all []PidMode) {
+	t.Helper()
+	if mayChoosePids() == nil {
+		all = append(all, PidsKeep)
+	}
+	if exec.Command("unshare", "--user", "--pid", "--fork", "true").Run() == nil || os.Geteuid() == 0 {
+		all = append(all, PidsFresh)
+	}
+	if len(all) == 0 {
+		t.Skip("neither a capability to choose PIDs nor user namespaces")
+	}
+	return all
+}
+
+// noStray fails the test if a child is left, which the program would be. Process 1 of a namespace
+// may take a moment to follow its program.
+func noStray(t *testing.T, pid image.Pid) {
+	t.Helper()
+	deadline := time.Now().Add(5 * time.Second)
+	for {
+		_, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
+		if err == unix.ECHILD {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("a child is left")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if unix.Kill(int(pid), 0) != unix.ESRCH {
+		t.Errorf("pid %d: still there", pid)
+	}
+}
+
+func TestRun(t *testing.T) {
+	for _, mode := range modes(t) {
+		t.Run(string(mode), func(t *testing.T) {
+			g := handMade(aPid(t))
+			o := run(writeImage(t, g, says), mode)
+			if o.err != nil {
+				t.Fatal(o.err)
+			}
+			if !o.status.Exited() || o.status.ExitStatus() != 42 {
+				t.Errorf("status %#x, want exit status 42", o.status)
+			}
+			if mode == PidsKeep && o.pid != int(g.Root) {
+				t.Errorf("pid %d, want %d", o.pid, g.Root)
+			}
+			noStray(t, g.Root)
+		})
+	}
+}
+
+// TestRunFails has each way of failing leave a reason, and nothing else.
+func TestRunFails(t *testing.T) {
+	tests := []struct {
+		name  string
+		spoil func(g *image.Group)
+		code  []byte
+		file  string // of the image, to damage
+		want  string
+	}{
+		{name: "mapping refused", want: "mmap(", spoil: func(g *image.Group) {
+			p := &g.Processes[0]
+			p.Mappings = append(p.Mappings, image.Mapping{Start: 1 << 47, End: 1<<47 + 0x1000, Kind: image.MappingAnonymous})
+		}},
+		{name: "crash", want: "killed by SIGILL", code: crashes},
+		{name: "no working directory", want: "/nowhere", spoil: func(g *image.Group) { g.Processes[0].Cwd = "/nowhere" }},
+		{name: "mapped file gone", want: "/gone.so", spoil: func(g *image.Group) {
+			p := &g.Processes[0]
+			p.Mappings = append(p.Mappings, image.Mapping{Start: dataAt + 0x10000, End: dataAt + 0x11000,
+				Kind: image.MappingFile, File: &image.File{Path: "/gone.so"}})
+		}},
+		{name: "no such timer", want: "timer_create", spoil: func(g *image.Group) {
+			g.Processes[0].Timers = []image.PosixTimer{{Clock: 99}}
+		}},
+		{name: "damaged pages", want: "damaged", file: "pages.bin"},
+		{name: "damaged group", want: "damaged", file: "group.json"},
+		{name: "no leader", want: "none that led the freeze", spoil: func(g *image.Group) { g.Processes[0].Threads[0].Parked.Flags = 0 }},
+	}
+	for _, mode := range modes(t) {
+		for _, test := range tests {
+			t.Run(string(mode)+"/"+test.name, func(t *testing.T) {
+				g := handMade(aPid(t))
+				if test.spoil != nil {
+					test.spoil(g)
+				}
+				code := test.code
+				if code == nil {
+					code = says
+				}
+				path := writeImage(t, g, code)
+				if test.file != "" {
+					spoil(t, filepath.Join(path, test.file))
+				}
+				o := run(path, mode)
+				if o.err == nil || !strings.Contains(o.err.Error(), test.want) {
+					t.Errorf("%v, want %q", o.err, test.want)
+				}
+				noStray(t, g.Root)
+			})
+		}
+	}
+}
+
+// TestTaken has a PID that somebody has.
+func TestTaken(t *testing.T) {
+	if mayChoosePids() != nil {
+		t.Skip("no capability to choose PIDs")
+	}
+	path := writeImage(t, handMade(image.Pid(os.Getppid())), says)
+	if o := run(path, PidsKeep); o.err == nil || !strings.Contains(o.err.Error(), "is taken") {
+		t.Errorf("keep: %v", o.err)
+	}
+	o := run(path, PidsAuto)
+	if o.err != nil || o.status.ExitStatus() != 42 || len(o.notices) != 1 || !strings.Contains(o.notices[0], "new PID namespace") {
+		t.Errorf("auto: %+v", o)
+	}
+}
+
+// TestAsUser runs the tests again as an ordinary user.
+func TestAsUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("is an ordinary user already")
+	}
+	const nobody = 65534
+	dir, err := os.MkdirTemp("", "restore")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	tmp := filepath.Join(dir, "tmp")
+	program := filepath.Join(dir, "restore.test")
+	if err := os.Mkdir(tmp, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(tmp, nobody, nobody); err != nil {
+		t.Fatal(err)
+	}
+	binary, err := os.ReadFile("/proc/self/exe")
+	if err == nil {
+		err = os.WriteFile(program, binary, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "-test.run=^(TestRun|TestRunFails)$", "-test.v")
+	cmd.Dir, cmd.Env = "/", append(os.Environ(), "TMPDIR="+tmp)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	out, err := cmd.CombinedOutput()
+	if err != nil || strings.Contains(string(out), "SKIP") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
