@@ -67,13 +67,14 @@ func hasLibrary(pid int) bool {
 	return false
 }
 
-// liveThread is a thread that can take a signal: the thread group leader, unless it has exited before the others.
+// liveThread is a thread that can take a signal: the thread group leader, unless it has exited before the others,
+// which may come and go meanwhile, with lower numbers too.
 func liveThread(pid int) (int, error) {
 	tasks, err := proc.Tasks(pid)
 	if err != nil {
 		return 0, fmt.Errorf("pid %d: %w", pid, err)
 	}
-	for _, tid := range tasks {
+	for _, tid := range append([]int{pid}, tasks...) {
 		s, err := proc.Read(pid, fmt.Sprintf("task/%d/stat", tid), proc.Stat)
 		if err == nil && s.State != 'Z' && s.State != 'X' {
 			return tid, nil
