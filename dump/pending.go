@@ -18,6 +18,7 @@ const signalInfoSize = 128 // siginfo_t
 type waiting struct {
 	tid         int // in our PID namespace
 	own, shared bool
+	seccomp     int
 }
 
 // pending records the signals that wait, with their siginfo and in their order. Only a tracer can

@@ -33,15 +33,15 @@ func Survey(pid, live int, table *fd.Table) error {
 	for _, tid := range tids {
 		s, err := proc.Read(pid, fmt.Sprintf("task/%d/status", tid), proc.Status)
 		if err == nil {
-			m.refuseThread(tid, s)
+			m.refuseThread(tid, s.Seccomp)
 		}
 	}
 	return m.children()
 }
 
 // refuseThread finds what cannot be restored of a thread.
-func (m *Member) refuseThread(tid int, s proc.StatusInfo) {
-	if s.Seccomp != 0 {
+func (m *Member) refuseThread(tid, seccomp int) {
+	if seccomp != 0 {
 		m.refuse(fmt.Sprintf("thread %d", tid), "seccomp filter", "not supported", "start the program without its sandbox")
 	}
 }

@@ -1,7 +1,9 @@
 package dump
 
 import (
+	"cmp"
 	"fmt"
+	"runtime"
 	"slices"
 	"unsafe"
 
@@ -35,19 +37,43 @@ func (m *Member) threads() error {
 	if err != nil {
 		return err
 	}
-	for i, parked := range m.Threads {
+	err = inParallel(len(m.Threads), func(i int) error {
 		t := &m.process.Threads[i]
-		t.Parked = parked
-		tid := int(parked.Tid)
+		t.Parked = m.Threads[i]
+		tid := int(t.Parked.Tid)
 		if outside != nil {
 			tid = outside[tid]
 		}
 		if err := m.thread(t, tid, &m.waiting[i]); err != nil {
-			return fmt.Errorf("thread %d: %w", parked.Tid, err)
+			return fmt.Errorf("thread %d: %w", t.Parked.Tid, err)
 		}
 		t.Credentials.SecureBits = uint32(max(secure[0], 0))
+		return nil
+	})
+	for _, w := range m.waiting {
+		m.refuseThread(w.tid, w.seccomp)
 	}
-	return nil
+	return err
+}
+
+// inParallel does n things on all processors; the error is one of theirs.
+func inParallel(n int, do func(i int) error) error {
+	workers := min(runtime.GOMAXPROCS(0), n)
+	errs := make(chan error, workers)
+	for worker := range workers {
+		go func() {
+			var err error
+			for i := worker; i < n && err == nil; i += workers {
+				err = do(i)
+			}
+			errs <- err
+		}()
+	}
+	var first error
+	for range workers {
+		first = cmp.Or(first, <-errs)
+	}
+	return first
 }
 
 func order(first bool) int {
@@ -75,8 +101,7 @@ func (m *Member) thread(t *image.Thread, tid int, w *waiting) error {
 		Ambient:     s.CapAmb,
 		NoNewPrivs:  s.NoNewPrivs,
 	}
-	*w = waiting{tid: tid, own: s.SigPnd != 0, shared: s.ShdPnd != 0}
-	m.refuseThread(tid, s)
+	*w = waiting{tid: tid, own: s.SigPnd != 0, shared: s.ShdPnd != 0, seccomp: s.Seccomp}
 	if t.Parked.Flags&abi.ThreadDead != 0 {
 		return nil
 	}
