@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "resident.h"
@@ -91,7 +92,7 @@ static int trigger_signal(void)
 		return SIGUSR2;
 	number = atoi(name);
 	if (number > 0 && number <= 64)
-		return number == ABI_FREEZE_SIGNAL || number == SIGKILL || number == SIGSTOP ? 0 : number;
+		return number == 32 || number == ABI_FREEZE_SIGNAL || number == SIGKILL || number == SIGSTOP ? 0 : number;
 	if (strncmp(name, "SIG", 3) == 0)
 		name += 3;
 	if (strncmp(name, "RTMIN+", 6) == 0)
@@ -110,6 +111,8 @@ static void __attribute__((constructor)) become_resident(void)
 	if (resident.is_program)
 		return;
 	put_back_actions();
+	SYSCALL_3(SYS_madvise, &own, sizeof(own), MADV_WIPEONFORK);
+	own.pid = SYSCALL_0(SYS_getpid);
 	if (!getcwd(directory, sizeof(directory)))
 		strcpy(directory, "/");
 	find_library(directory);

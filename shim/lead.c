@@ -18,11 +18,11 @@ static void send_frozen(int socket)
 	struct iovec parts[32];
 	int n = 0;
 
-	for (struct parked *p = park_list(); p; p = p->next)
+	for (struct parked *p = own.list; p; p = p->next)
 		message.count++;
 	message.length = message.count * sizeof(struct abi_thread);
 	parts[n++] = (struct iovec){ &message, sizeof(message) };
-	for (struct parked *p = park_list(); p; p = p->next) {
+	for (struct parked *p = own.list; p; p = p->next) {
 		if (n == sizeof(parts) / sizeof(parts[0])) {
 			if (wire_write(socket, parts, n))
 				return;
@@ -33,11 +33,10 @@ static void send_frozen(int socket)
 	wire_write(socket, parts, n);
 }
 
+/* A process can get rid of its dumpable 2 (fs.suid_dumpable), but not take it back; 0 is as strict. */
 static void resume(int dumpable)
 {
-	park_forget();
-	SYSCALL_2(SYS_prctl, PR_SET_DUMPABLE, dumpable);
-	store(&resident.freezing, 0);
+	SYSCALL_2(SYS_prctl, PR_SET_DUMPABLE, dumpable == 1);
 	park_release();
 }
 
@@ -66,29 +65,48 @@ static void come_back(const struct abi_restart *in_area, int dumpable)
 	struct abi_restart restart = *in_area;
 	unsigned back;
 
-	while ((back = load(&resident.back)) < (unsigned)restart.threads - 1)
-		futex_wait(&resident.back, back, 0);
+	while ((back = load(&own.back)) < (unsigned)restart.threads - 1)
+		futex_wait(&own.back, back, 0);
 	SYSCALL_2(SYS_munmap, restart.area, restart.area_length);
-	store(&resident.back, 0);
-	resident.twin = 0;
-	resident.writer = 0;
+	store(&own.back, 0);
+	for (int i = 0; i < TWINS_MAX; i++)
+		own.twins[i] = 0;
+	own.writer = 0;
+	own.held_order = 0;
 	resident.restarts++;
-	add(&resident.writers, 1); /* whoever waits in crak_checkpoint */
+	add(&own.writers, 1); /* whoever waits in crak_checkpoint */
 	callbacks_run(CALLBACK_RESTART);
 	SYSCALL_3(SYS_write, restart.control, "", 1);
 	SYSCALL_1(SYS_close, restart.control);
 	resume(dumpable);
 }
 
-/* 1 when a crak_hold is in force: crak_release will send the order again. */
-static int is_held(uint64_t name)
+/* 1 when the freeze is ours; 0 when another thread leads one; -1 when a crak_hold is in force: crak_release
+ * will send the order again. */
+static int begin(uint64_t name)
 {
-	if (load(&resident.holds) == 0)
-		return 0;
-	store(&resident.held_order, name);
-	if (load(&resident.holds) != 0)
-		return 1;
-	return __atomic_exchange_n(&resident.held_order, 0, __ATOMIC_SEQ_CST) != name;
+	for (;;) {
+		if (__atomic_exchange_n(&own.freezing, 1, __ATOMIC_SEQ_CST))
+			return 0;
+		if (load(&resident.holds) <= 0)
+			return 1;
+		store(&own.held_order, name);
+		store(&own.freezing, 0);
+		if (load(&resident.holds) > 0 || __atomic_exchange_n(&own.held_order, 0, __ATOMIC_SEQ_CST) != name)
+			return -1;
+	}
+}
+
+/* The socket to the writer, greeted, or -1. */
+static int greet(uint64_t name, int dumpable)
+{
+	int socket = wire_connect(name);
+
+	if (socket >= 0 && wire_hello(socket, dumpable)) {
+		SYSCALL_1(SYS_close, socket);
+		return -1;
+	}
+	return socket;
 }
 
 void lead(ucontext_t *context, const siginfo_t *info)
@@ -96,26 +114,23 @@ void lead(ucontext_t *context, const siginfo_t *info)
 	uint64_t name = (uint64_t)info->si_value.sival_ptr;
 	struct abi_restart *restart;
 	struct parked self;
-	int socket, dumpable;
+	int socket = -1, dumpable, begun = 0;
 
-	if (info->si_errno == ABI_ORDER_FREEZE && is_held(name)) {
-		frame_repeat_syscall(context, info, NULL);
-		return;
+	if (is_ours() && (info->si_errno == ABI_ORDER_QUERY || (begun = begin(name)) >= 0)) {
+		dumpable = SYSCALL_1(SYS_prctl, PR_GET_DUMPABLE);
+		socket = greet(name, dumpable);
 	}
-	socket = wire_connect(name);
-	if (socket < 0) {
-		frame_repeat_syscall(context, info, NULL);
-		return;
-	}
-	dumpable = SYSCALL_1(SYS_prctl, PR_GET_DUMPABLE);
-	if (wire_hello(socket, dumpable) || info->si_errno == ABI_ORDER_QUERY ||
-	    __atomic_exchange_n(&resident.freezing, 1, __ATOMIC_SEQ_CST)) {
-		SYSCALL_1(SYS_close, socket);
+	if (socket < 0 || begun <= 0) {
+		if (socket >= 0)
+			SYSCALL_1(SYS_close, socket);
+		if (begun > 0)
+			store(&own.freezing, 0);
 		frame_repeat_syscall(context, info, NULL);
 		return;
 	}
 	thread_note(&self, context, info);
 	self.thread.flags = ABI_THREAD_LEADER;
+	own.leader = self.thread.tid;
 	restart = crak_save_context(&self.context);
 	if (restart)
 		come_back(restart, dumpable);

@@ -43,7 +43,7 @@ struct kernel_sigaction {
 	unsigned long mask;
 };
 
-/* Everything the resident remembers between checkpoints. */
+/* What the resident knows since the program was started; a forked child inherits it. */
 struct resident {
 	char library[4096];  /* path of libcrak.so; empty: unknown */
 	char settings[8192]; /* "NAME=value\0"…: CRAK_* of the environment, and CRAK_START_DIR */
@@ -51,21 +51,38 @@ struct resident {
 
 	struct kernel_sigaction passed_on; /* of whom the freeze signal also belongs to: glibc's setxid */
 
-	unsigned freezing; /* 1 from a leader's first step to its last */
-	unsigned freeze;   /* futex: number of the freeze; parked threads wait until it changes */
-	unsigned back;     /* futex: threads that came back after a restart */
 	unsigned restarts;
-
-	int twin;   /* PID of the living twin, or 0 */
-	int writer; /* PID of the living nurse of the writer that we started, or 0 */
-	int writer_status; /* of the last nurse, as wait4 gave it: 0 if its writer succeeded */
-	unsigned writers; /* futex: how many writers have been reaped */
-
-	int holds;
-	uint64_t held_order; /* socket name of a freeze that waits for crak_release, or 0 */
+	int holds;      /* depth of crak_hold, which a child is in as well */
 	int is_program; /* the file was executed: it is the writer, nobody is resident */
 };
 extern struct resident resident;
+
+#define TWINS_MAX 4 /* more than one only where a writer was killed and its twin is still going */
+
+/*
+ * What belongs to this very process: a page of its own, which the kernel hands
+ * to a forked child empty (MADV_WIPEONFORK). A child that shares our memory (vfork) sees
+ * it full, with a PID that is not its own: is_ours.
+ */
+struct own {
+	int pid; /* 0: not asked yet */
+
+	unsigned freezing; /* 1 from a leader's first step to its last */
+	int leader;        /* TID of the last one */
+	unsigned freeze;   /* futex: number of the freeze; parked threads wait until it changes */
+	unsigned parking;  /* futex: threads that have taken up an order to park and are not yet on the list */
+	unsigned parked;   /* futex: threads on the list */
+	unsigned back;     /* futex: threads that came back after a restart */
+	struct parked *list;
+
+	int twins[TWINS_MAX]; /* PIDs of those alive, or 0 */
+	int writer;           /* PID of the living nurse of the writer that we started, or 0; -1: on its way */
+	int writer_status;    /* of the last nurse, as wait4 gave it: 0 if its writer succeeded */
+	unsigned writers;     /* futex: how many writers have been reaped */
+
+	uint64_t held_order; /* socket name of a freeze that waits for crak_release, or 0 */
+} __attribute__((aligned(4096)));
+extern struct own own;
 
 /* One parked thread, on its own stack. */
 struct parked {
@@ -76,7 +93,10 @@ struct parked {
 
 /* context_amd64.S */
 void *crak_save_context(struct abi_context *) __attribute__((returns_twice));
-long crak_clone_vm(long flags, void *stack, int (*child)(void *), void *argument);
+long crak_clone_vm(long flags, void *stack, int (*child)(void *), void *argument, int *pid);
+
+/* own.c */
+int is_ours(void);
 
 /* frame_amd64.c */
 void frame_note(struct abi_thread *, const ucontext_t *);
@@ -91,10 +111,12 @@ void thread_note(struct parked *, ucontext_t *, const siginfo_t *);
 /* park.c */
 void park(ucontext_t *, const siginfo_t *);
 int park_siblings(struct abi_failure *);
-struct parked *park_list(void);
-void park_forget(void);
 void park_add(struct parked *);
 void park_release(void);
+
+/* task.c */
+int task_is_dead(int tid);
+int task_sleeping_in(int tid, uint32_t *ip);
 
 /* lead.c */
 void lead(ucontext_t *, const siginfo_t *);

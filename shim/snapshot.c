@@ -5,8 +5,10 @@
  * the handler reaps it the moment it is dead, however it died.
  */
 
+#include <errno.h>
 #include <linux/prctl.h>
 #include <poll.h>
+#include <sched.h>
 
 #include "resident.h"
 
@@ -29,17 +31,30 @@ static void __attribute__((noreturn)) hold_picture(int socket)
 		SYSCALL_1(SYS_exit_group, 0);
 }
 
+/* A place to note a PID at, or NULL. */
+static int *free_place(void)
+{
+	for (int i = 0; i < TWINS_MAX; i++) {
+		spawn_reap(own.twins[i]);
+		if (own.twins[i] == 0)
+			return &own.twins[i];
+	}
+	return NULL;
+}
+
 /* PID of the twin or -errno. */
 long snapshot(int socket)
 {
-	long pid = syscall6(SYS_clone, ABI_FREEZE_SIGNAL, 0, 0, 0, 0, 0);
+	int *place = free_place();
+	long pid;
 
+	if (!place)
+		return -EAGAIN;
+	pid = SYSCALL_3(SYS_clone, CLONE_PARENT_SETTID | ABI_FREEZE_SIGNAL, 0, place);
 	if (pid == 0) {
 		if (socket == 0)
 			socket = SYSCALL_1(SYS_dup, socket);
 		hold_picture(socket);
 	}
-	if (pid > 0)
-		store(&resident.twin, pid);
 	return pid;
 }

@@ -17,7 +17,9 @@
 
 #include "resident.h"
 
-/* One writer at a time: resident.writer guards these. */
+#define SETTINGS_MAX 8
+
+/* One writer at a time: own.writer guards these. */
 static char nurse_stack[4096] __attribute__((aligned(16)));
 static char writer_stack[2048] __attribute__((aligned(16)));
 static char pid_argument[12];
@@ -27,9 +29,16 @@ static char pid_argument[12];
 static int become_writer(void *unused)
 {
 	char *argv[] = { "crak-writer", "checkpoint", pid_argument, NULL };
-	char *envp[] = { NULL };
+	char *envp[SETTINGS_MAX + 1]; /* for its log, should it have no word with us */
+	int n = 0;
 
 	(void)unused;
+	for (char *p = resident.settings; n < SETTINGS_MAX && p < resident.settings + resident.settings_length; p++) {
+		envp[n++] = p;
+		while (*p)
+			p++;
+	}
+	envp[n] = NULL;
 	SYSCALL_3(SYS_execve, resident.library, argv, envp);
 	return 127;
 }
@@ -47,7 +56,7 @@ static int nurse(void *unused)
 	SYSCALL_1(SYS_dup, null);
 	SYSCALL_1(SYS_dup, null);
 	pid = crak_clone_vm(CLONE_VM | CLONE_VFORK | SIGCHLD, writer_stack + sizeof(writer_stack), become_writer,
-			    NULL);
+			    NULL, NULL);
 	if (pid < 0)
 		return 126;
 	while (SYSCALL_4(SYS_wait4, pid, &status, __WALL, NULL) == -EINTR)
@@ -67,7 +76,7 @@ static void decimal(char *text, int number)
 	*text = 0;
 }
 
-/* 0, or -errno: -EBUSY while an earlier writer is at work. */
+/* 0, or -errno: -EBUSY while an earlier writer is at work. Preconditions: every signal is blocked. */
 int spawn_writer(void)
 {
 	int none = 0;
@@ -75,32 +84,46 @@ int spawn_writer(void)
 
 	if (resident.library[0] == 0)
 		return -ENOENT;
-	if (!__atomic_compare_exchange_n(&resident.writer, &none, -1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+	if (!is_ours())
+		return -EPERM;
+	spawn_reap(load(&own.writer)); /* there may have been no room to queue the signal */
+	if (!__atomic_compare_exchange_n(&own.writer, &none, -1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 		return -EBUSY;
 	decimal(pid_argument, SYSCALL_0(SYS_getpid));
-	/* Its exit signal waits until the handler is done: it is blocked here. */
-	pid = crak_clone_vm(CLONE_VM | ABI_FREEZE_SIGNAL, nurse_stack + sizeof(nurse_stack), nurse, NULL);
-	store(&resident.writer, pid > 0 ? pid : 0);
-	return pid > 0 ? 0 : pid;
+	pid = crak_clone_vm(CLONE_VM | CLONE_PARENT_SETTID | ABI_FREEZE_SIGNAL, nurse_stack + sizeof(nurse_stack), nurse,
+			    NULL, &own.writer);
+	if (pid < 0) {
+		store(&own.writer, 0);
+		return pid;
+	}
+	return 0;
 }
 
-/* A child died with the freeze signal as its exit signal: our twin, or the nurse. */
+static int *twin_of(int pid)
+{
+	for (int i = 0; i < TWINS_MAX; i++)
+		if (load(&own.twins[i]) == pid)
+			return &own.twins[i];
+	return NULL;
+}
+
+/* A child died with the freeze signal as its exit signal: a twin, or the nurse. Its PID was noted
+ * before it ran. */
 void spawn_reap(int pid)
 {
 	int status;
+	int *twin;
 
-	while (load(&resident.writer) == -1) /* another thread is between clone and store */
-		SYSCALL_0(SYS_sched_yield);
-	if (pid <= 0 || (pid != load(&resident.twin) && pid != load(&resident.writer)))
+	if (pid <= 0 || (!(twin = twin_of(pid)) && pid != load(&own.writer)))
 		return;
 	if (SYSCALL_4(SYS_wait4, pid, &status, WNOHANG | __WALL, NULL) != pid)
 		return;
-	if (pid == load(&resident.twin)) {
-		store(&resident.twin, 0);
+	if (twin) {
+		store(twin, 0);
 		return;
 	}
-	store(&resident.writer_status, status);
-	store(&resident.writer, 0);
-	add(&resident.writers, 1);
-	futex_wake_all(&resident.writers);
+	store(&own.writer_status, status);
+	store(&own.writer, 0);
+	add(&own.writers, 1);
+	futex_wake_all(&own.writers);
 }

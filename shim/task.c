@@ -1,0 +1,81 @@
+/* What /proc says of a thread of ours. */
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "resident.h"
+
+static char *path_of_task(char *path, int tid, const char *file)
+{
+	static const char prefix[] = "/proc/self/task/";
+	char digits[12];
+	char *p = path;
+	int n = 0;
+
+	for (size_t i = 0; i < sizeof(prefix) - 1; i++)
+		*p++ = prefix[i];
+	for (; tid > 0; tid /= 10)
+		digits[n++] = '0' + tid % 10;
+	while (n > 0)
+		*p++ = digits[--n];
+	while ((*p++ = *file++))
+		;
+	return path;
+}
+
+static long read_task_file(int tid, const char *file, char *buffer, size_t size)
+{
+	char path[64];
+	int fd = SYSCALL_4(SYS_openat, AT_FDCWD, path_of_task(path, tid, file), O_RDONLY | O_CLOEXEC, 0);
+	long n;
+
+	if (fd < 0)
+		return fd;
+	n = SYSCALL_3(SYS_read, fd, buffer, size - 1);
+	SYSCALL_1(SYS_close, fd);
+	if (n >= 0)
+		buffer[n] = 0;
+	return n;
+}
+
+/* 1 if the thread has ended, -errno if nobody can tell. A thread group leader that called pthread_exit stays
+ * in the list, dead; others are there for a moment. */
+int task_is_dead(int tid)
+{
+	char stat[128];
+	char *p, *state = NULL;
+	long n = read_task_file(tid, "/stat", stat, sizeof(stat));
+
+	if (n == -ENOENT || n == -ESRCH)
+		return 1;
+	if (n <= 0)
+		return n ? n : -EIO;
+	for (p = stat; *p; p++)
+		if (p[0] == ')' && p[1] == ' ')
+			state = p + 2;
+	return state && (*state == 'Z' || *state == 'X');
+}
+
+/* Which call the thread is asleep in: /proc/self/task/TID/syscall, "number args… sp ip". */
+int task_sleeping_in(int tid, uint32_t *ip)
+{
+	char text[256];
+	const char *p = text;
+	uint64_t value = 0;
+	int number = 0;
+
+	if (read_task_file(tid, "/syscall", text, sizeof(text)) <= 0 || *p < '0' || *p > '9')
+		return -1;
+	for (; *p >= '0' && *p <= '9'; p++)
+		number = number * 10 + (*p - '0');
+	for (; *p && *p != '\n'; p++) {
+		if (*p == ' ')
+			value = 0;
+		else if (*p >= '0' && *p <= '9')
+			value = value << 4 | (*p - '0');
+		else if (*p >= 'a' && *p <= 'f')
+			value = value << 4 | (*p - 'a' + 10);
+	}
+	*ip = value;
+	return number;
+}
