@@ -50,12 +50,12 @@ const stageMapped = 1
 type compiler struct {
 	*site
 	set     *program.Set
-	b       *program.Builder          // the thread group leader's program
-	restart program.Arg               // struct abi_restart
-	arrived program.Arg               // counter: threads that are ready
-	gone    program.Arg               // 1 until a dead thread group leader has exited
-	shared  map[image.MemoryID]uint64 // where in the park shared memory that is no file is
-	waits   map[int32]bool            // timers that send their pending signal again
+	b       *program.Builder               // the thread group leader's program
+	restart program.Arg                    // struct abi_restart
+	arrived program.Arg                    // counter: threads that are ready
+	gone    program.Arg                    // 1 until a dead thread group leader has exited
+	shared  map[image.MemoryID]program.Arg // addresses of shared memory that is no file
+	waits   map[int32]bool                 // timers that send their pending signal again
 	err     error
 }
 
@@ -68,7 +68,7 @@ func compile(s *site, root int) (*compiler, error) {
 	first.Process(leader.Number, int(s.process.Pid), unix.CLONE_PARENT).Note(s.process.Threads[0].Comm)
 	first.Call(unix.SYS_EXIT_GROUP, program.Const(0))
 
-	c := &compiler{site: s, set: set, b: leader, shared: make(map[image.MemoryID]uint64)}
+	c := &compiler{site: s, set: set, b: leader, shared: make(map[image.MemoryID]program.Arg)}
 	if err := c.prepare(); err != nil {
 		return nil, err
 	}

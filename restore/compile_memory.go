@@ -80,7 +80,9 @@ func (c *compiler) mapOne(i int, m *image.Mapping) {
 		}
 	case image.MappingMemory:
 		note = fmt.Sprintf("memory object %d", m.Memory)
-		fd = c.memory[m.Memory]
+		if n, ok := c.memory[m.Memory]; ok {
+			fd = n
+		}
 	}
 	offset := m.Offset
 	if fd < 0 {

@@ -17,7 +17,11 @@ const (
 // parkShared makes an object that is no file in the park, from where it is filled, and mapped wherever it
 // is wanted. What is left in the park goes with the interpreter.
 func (c *compiler) parkShared(m *image.MemoryObject) {
-	if isFile(m) {
+	if isFile(c.group, m) {
+		return
+	}
+	if m.HugePageSize != 0 {
+		c.shared[m.ID] = program.Const(onlyMapping(c.group, m).Start) // where it is filled, and wanted
 		return
 	}
 	at, size := program.Park.At(c.set.Park), pages(m.Size)
@@ -34,19 +38,19 @@ func (c *compiler) parkShared(m *image.MemoryObject) {
 		c.b.Call(unix.SYS_MMAP, at, program.Const(size), program.Const(readWrite), program.Const(flags),
 			program.Const(-1), program.Const(0)).Note(note)
 	}
-	c.shared[m.ID] = c.set.Park
+	c.shared[m.ID] = at
 	c.set.Park += size
 }
 
 func pages(size uint64) uint64 { return (size + image.PageSize - 1) &^ (image.PageSize - 1) }
 
-// parked is the object in the park that a mapping is of, or nil.
+// parked is the object in the park that a mapping is of, or nil: then it is mapped like any other.
 func (c *compiler) parked(m *image.Mapping) *image.MemoryObject {
 	if m.Kind != image.MappingMemory {
 		return nil
 	}
 	for i := range c.group.Memory {
-		if o := &c.group.Memory[i]; o.ID == m.Memory && !isFile(o) {
+		if o := &c.group.Memory[i]; o.ID == m.Memory && !isFile(c.group, o) && o.HugePageSize == 0 {
 			return o
 		}
 	}
@@ -62,7 +66,7 @@ func (c *compiler) mapShared(m *image.Mapping, o *image.MemoryObject) {
 		c.b.Call(unix.SYS_SHMAT, program.Const(c.segments[o.ID]), start, program.Const(shmReadOnly)).Want(uint64(m.Start)).Note(note)
 		return
 	}
-	c.b.Call(unix.SYS_MREMAP, program.Park.At(c.shared[o.ID]+m.Offset), program.Const(0), program.Const(length),
+	c.b.Call(unix.SYS_MREMAP, c.shared[o.ID].At(m.Offset), program.Const(0), program.Const(length),
 		program.Const(unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED), start).Want(uint64(m.Start)).Note(note)
 	if m.Prot != readWrite {
 		c.b.Call(unix.SYS_MPROTECT, start, program.Const(length), program.Const(m.Prot))

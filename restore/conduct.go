@@ -81,8 +81,8 @@ func (c *conductor) conduct(ctx context.Context, adopt func() error) error {
 	if err := fillProcess(ctx, c.img, c.pid); err != nil {
 		return err
 	}
-	for id, offset := range c.programs.shared {
-		if err := fillShared(ctx, c.img, id, c.pid, c.interpreter.park+offset); err != nil {
+	for id, at := range c.programs.shared {
+		if err := fillShared(ctx, c.img, id, c.pid, c.interpreter.layout.Address(at)); err != nil {
 			return err
 		}
 	}

@@ -30,7 +30,7 @@ type interpreter struct {
 	loadFd   int      // its number there
 	mappings []proc.Mapping
 	status   proc.StatusInfo
-	park     uint64 // address of the park, once it runs
+	layout   program.Layout // once it runs
 }
 
 // startInterpreter starts it, with all descriptors that were placed. p is a member whose address
@@ -196,7 +196,7 @@ func (in *interpreter) run(set *program.Set, g *image.Group) error {
 		return err
 	}
 	layout = layout.Move(area)
-	in.park = layout.Park
+	in.layout = layout
 	if err := set.Check(layout); err != nil {
 		return err
 	}

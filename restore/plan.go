@@ -52,7 +52,7 @@ func plannedSite(g *image.Group, p *image.Process) *site {
 	for _, m := range g.Memory {
 		if m.Kind == image.MemorySysV {
 			s.segments[m.ID] = m.SysV.ID
-		} else if isFile(&m) {
+		} else if isFile(g, &m) {
 			s.memory[m.ID] = take()
 		}
 	}

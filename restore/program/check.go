@@ -91,8 +91,8 @@ func (c *checker) call(in *Instruction) error {
 
 // outside makes sure that a range is not in the interpreter's area; its park is meant to be mapped over.
 func (c *checker) outside(start, length Arg) error {
-	from := c.layout.value(start)
-	to := from + c.layout.value(length)
+	from := c.layout.Address(start)
+	to := from + c.layout.Address(length)
 	end := c.layout.Park
 	if start.Kind != ArgPark {
 		end = c.layout.Area + c.layout.Length

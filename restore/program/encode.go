@@ -74,13 +74,13 @@ func (s *Set) Encode(l Layout) []byte {
 	data := len(out)
 	out = append(out, s.Data...)
 	for _, p := range s.Pointers {
-		binary.NativeEndian.PutUint64(out[data+int(p.At):], l.value(p.To))
+		binary.NativeEndian.PutUint64(out[data+int(p.At):], l.Address(p.To))
 	}
 	return out
 }
 
-// value is what an argument is in this layout, but for results.
-func (l Layout) value(a Arg) uint64 {
+// Address is what an argument is in this layout, but for results.
+func (l Layout) Address(a Arg) uint64 {
 	switch a.Kind {
 	case ArgData:
 		return l.Data + a.Value
@@ -102,7 +102,7 @@ func (in *Instruction) wire(l Layout) wireInstruction {
 	w := wireInstruction{Number: uint32(in.Number), Op: uint16(in.Op), Expect: uint16(in.Expect),
 		Slot: int32(in.Slot), Want: in.Want}
 	for i, a := range in.Args {
-		w.Args[i] = l.value(a)
+		w.Args[i] = l.Address(a)
 		if a.Kind == ArgResult {
 			w.From |= 1 << i
 		}
