@@ -38,6 +38,7 @@ var volatile = []string{
 	// Memory in use: pages come back when they are needed.
 	"stat.rss", "status.VmRSS", "status.RssAnon", "status.RssFile", "status.RssShmem", "status.VmHWM",
 	"status.VmPTE", "status.VmPeak", "status.VmSwap", "status.HugetlbPages",
+	"status.VmSize", "status.VmStk", "stat.vsize", // the stack grows
 	"threads.*.status.Vm*", "threads.*.status.Rss*", "threads.*.status.HugetlbPages",
 	// The parent, its terminal and its job: crak restart's.
 	"stat.ppid", "stat.pgrp", "stat.session", "stat.tty_nr", "stat.tpgid", "stat.exit_signal", "stat.flags",

@@ -23,7 +23,11 @@ func (p *subject) picture() (Picture, error) {
 	if p.pidfd < 0 {
 		return nil, fmt.Errorf("%s: not running", p.name)
 	}
-	return Take(p.pid)
+	picture, err := Take(p.pid)
+	if err != nil {
+		return nil, p.postmortem(fmt.Errorf("%s: %w", p.name, err))
+	}
+	return picture, nil
 }
 
 // Take makes a picture of a process. What the caller may not read is left out.
