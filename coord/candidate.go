@@ -3,7 +3,9 @@ package coord
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -42,14 +44,33 @@ func candidate(pid int) (obstacle.List, error) {
 	case status.TracerPid != 0:
 		refuse(fmt.Sprintf("traced by pid %d", status.TracerPid), "its stops are the tracer's", "detach the debugger or strace first")
 	case status.State == 'T':
-		refuse("stopped", "it cannot take part in its own checkpoint", "let it go on with kill -CONT")
-	case status.SigCgt&(1<<(abi.FreezeSignal-1)) == 0 || !hasLibrary(live):
+		list = append(list, stopped(pid))
+	case !isExpected(status) || !hasLibrary(live):
 		what, do := whyNotResident(live)
 		refuse(what, "libcrak.so is not in it", do)
+	case outOfReach(live):
+		refuse("in another network namespace", "the socket that it is to connect to is not in that",
+			fmt.Sprintf("enter it first: nsenter --net --target %d crak …", pid))
 	case outOfDescriptors(live):
-		refuse("out of descriptors", "the checkpoint needs one", "raise the limit with prlimit --nofile, or ulimit -n")
+		refuse("out of descriptors", fmt.Sprintf("the checkpoint needs %d", descriptorsNeeded),
+			"raise the limit with prlimit --nofile, or ulimit -n")
 	}
 	return list, nil
+}
+
+// isExpected: the freeze signal has a handler, and so does no harm.
+func isExpected(status proc.StatusInfo) bool {
+	return status.SigCgt&(1<<(abi.FreezeSignal-1)) != 0
+}
+
+// outOfReach: abstract sockets belong to network namespaces.
+func outOfReach(pid int) bool {
+	theirs, err := os.Readlink(proc.Path(pid, "ns/net"))
+	if err != nil {
+		return false
+	}
+	ours, err := os.Readlink("/proc/self/ns/net")
+	return err == nil && ours != theirs
 }
 
 // hasLibrary looks for libcrak.so among the mappings. A process that may not be dumped does not show them:
@@ -83,13 +104,20 @@ func liveThread(pid int) (int, error) {
 	return 0, fmt.Errorf("pid %d: no live thread", pid)
 }
 
+// descriptorsNeeded: the socket, the list of threads, and what is read of each.
+const descriptorsNeeded = 3
+
 func outOfDescriptors(pid int) bool {
 	var limit unix.Rlimit
 	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &limit); err != nil {
 		return false
 	}
 	fds, err := proc.Fds(pid)
-	return err == nil && uint64(len(fds)) >= limit.Cur
+	if err != nil {
+		return false
+	}
+	below, _ := slices.BinarySearch(fds, int(min(limit.Cur, math.MaxInt32)))
+	return uint64(below)+descriptorsNeeded > limit.Cur
 }
 
 // whyNotResident explains what kind of program it is that the library is not in, and what to do.

@@ -1,6 +1,10 @@
 package coord
 
 import (
+	"errors"
+	"fmt"
+	"os"
+
 	"crak.dev/crak/dump"
 	"crak.dev/crak/internal/obstacle"
 )
@@ -21,5 +25,8 @@ func Check(pid int) (obstacle.List, error) {
 		return nil, err
 	}
 	err = dump.Survey(pid, c.live, &c.table)
+	if errors.Is(err, os.ErrPermission) && !c.dumpable {
+		return nil, fmt.Errorf("pid %d: it is not dumpable (prctl(2), PR_SET_DUMPABLE): only a checkpoint itself, or root, can look", pid)
+	}
 	return c.table.Obstacles, err
 }

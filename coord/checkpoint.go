@@ -25,6 +25,9 @@ const (
 	patienceFreeze = 30 * time.Second // to park its threads; the resident gives up before
 )
 
+// memoryLimit is of the Go runtime; a Writer has some 3 MiB a processor in use.
+const memoryLimit = 64 << 20
+
 // Options of a checkpoint. What is not set is as the program was started: CRAK_DIR and its kin.
 type Options struct {
 	Pid           int
@@ -33,6 +36,7 @@ type Options struct {
 	SelfContained bool
 	Compress      string              // "zstd", "none" or ""
 	Progress      func(*image.Writer) // told of the writer as soon as there is one
+	Settings      map[string]string   // where to note the outcome, should there be no word with the program
 }
 
 // Result is a committed image.
@@ -46,6 +50,7 @@ type checkpoint struct {
 	Options
 	live     int // a live thread of the program: its main thread may have exited
 	settings map[string]string
+	dumpable bool // when it is not frozen
 	listener *resident.Listener
 	conn     *resident.Conn
 	twin     int // in our PID namespace, or 0
@@ -64,26 +69,40 @@ type checkpoint struct {
 // runs on as if nothing had been asked, and nothing is left of the image. Obstacles come as an obstacle.List.
 // The outcome is noted in the program's log.
 func Checkpoint(o Options) (*Result, error) {
-	list, err := candidate(o.Pid)
+	c := &checkpoint{Options: o, settings: o.Settings, begun: time.Now()}
+	result, err := c.run()
+	if c.settings != nil {
+		c.log(result, err)
+	}
+	return result, err
+}
+
+// run makes sure that nobody else is at it, and learns who the program is.
+func (c *checkpoint) run() (*Result, error) {
+	list, err := candidate(c.Pid)
 	if err != nil {
 		return nil, err
 	}
 	if len(list) > 0 {
 		return nil, list
 	}
-	release, err := lock(o.Pid)
+	release, err := lock(c.Pid)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	c := &checkpoint{Options: o, begun: time.Now()}
 	if err := c.query(); err != nil {
 		return nil, err
 	}
 	defer c.listener.Close()
-	result, err := c.run()
-	c.log(result, err)
-	return result, err
+	if err := c.survey(); err != nil {
+		return nil, err
+	}
+	if err := c.create(); err != nil {
+		return nil, err
+	}
+	defer c.writer.Abort()
+	return c.write()
 }
 
 // query learns who is there and how it was started, without stopping it.
@@ -103,25 +122,30 @@ func (c *checkpoint) query() error {
 	conn.Left()
 	conn.Close()
 	c.settings = conn.Settings
+	c.dumpable = conn.Hello.Dumpable == 1
 	return nil
 }
 
+// order looks again whether the signal is expected: to a program that has executed another meanwhile it would be the end.
 func (c *checkpoint) order(order int32, patience time.Duration) (*resident.Conn, error) {
+	status, err := proc.Read(c.Pid, "status", proc.Status)
+	if err != nil || !isExpected(status) {
+		return nil, fmt.Errorf("pid %d: it has become another program, or ended, meanwhile", c.Pid)
+	}
 	if err := c.listener.Order(c.Pid, c.live, order); err != nil {
 		return nil, err
 	}
-	return c.listener.Accept(c.Pid, patience)
+	conn, err := c.listener.Accept(c.Pid, patience)
+	if errors.Is(err, resident.ErrSilent) {
+		return nil, silent(c.Pid, c.live, patience)
+	}
+	return conn, err
 }
 
-func (c *checkpoint) run() (*Result, error) {
-	if err := c.survey(); err != nil {
-		return nil, err
-	}
-	if err := c.create(); err != nil {
-		return nil, err
-	}
-	defer c.writer.Abort()
-	debug.SetGCPercent(-1) // no collection while a program stands still
+// write freezes the program and fills the image.
+func (c *checkpoint) write() (*Result, error) {
+	debug.SetMemoryLimit(memoryLimit)
+	debug.SetGCPercent(-1) // no collection while a program stands still, but to stay within the limit
 	if err := c.freeze(); err != nil {
 		return nil, err
 	}
@@ -160,10 +184,11 @@ func (c *checkpoint) run() (*Result, error) {
 }
 
 // survey finds the obstacles that are to be seen before anybody is stopped. It also has our code
-// in memory before it is needed in a hurry.
+// in memory before it is needed in a hurry. A program that may not be dumped shows nothing until it is frozen.
 func (c *checkpoint) survey() error {
 	var table fd.Table
-	if err := dump.Survey(c.Pid, c.live, &table); err != nil {
+	err := dump.Survey(c.Pid, c.live, &table)
+	if err != nil && (c.dumpable || !errors.Is(err, os.ErrPermission)) {
 		return err
 	}
 	return table.Obstacles.Err()

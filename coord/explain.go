@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"crak.dev/crak/internal/abi"
 	"crak.dev/crak/internal/obstacle"
@@ -19,22 +20,46 @@ func explain(err error) error {
 	if !errors.As(err, &e) || e.Code != abi.FailedPark {
 		return err
 	}
-	name := fmt.Sprintf("task/%d/", e.Tid)
-	what := "thread that does not stop"
-	if s, err := proc.Read(e.Pid, name+"stat", proc.Stat); err == nil {
-		what = fmt.Sprintf("thread %q in state %c", s.Comm, s.State)
-	}
-	if s, err := proc.Read(e.Pid, name+"syscall", proc.Syscall); err == nil && !s.Running && s.Number >= 0 {
-		what += ", in system call " + sysname.Of(int64(s.Number))
-	}
-	if channel, err := os.ReadFile(proc.Path(e.Pid, name+"wchan")); err == nil && len(channel) > 1 {
-		what += ", waiting in the kernel's " + strings.TrimSpace(string(channel))
-	}
 	return obstacle.List{{
 		Pid:   e.Pid,
 		Where: fmt.Sprintf("thread %d", e.Tid),
-		What:  what,
+		What:  doing(e.Pid, int(e.Tid)),
 		Why:   fmt.Sprintf("it takes no signal, and did not stop within %.0f s", float64(e.Detail)/1000),
 		Do:    "try again when the call is over",
 	}}
+}
+
+// silent is why a program did not take up an order.
+func silent(pid, tid int, patience time.Duration) error {
+	if status, err := proc.Read(pid, "status", proc.Status); err == nil && status.State == 'T' {
+		return obstacle.List{stopped(pid)}
+	}
+	return obstacle.List{{
+		Pid:   pid,
+		Where: fmt.Sprintf("thread %d", tid),
+		What:  doing(pid, tid),
+		Why:   fmt.Sprintf("it does not answer within %.0f s", patience.Seconds()),
+		Do:    "try again when it has a moment, or has left its section between crak_hold and crak_release",
+	}}
+}
+
+func stopped(pid int) obstacle.Obstacle {
+	return obstacle.Obstacle{Pid: pid, What: "stopped", Why: "it cannot take part in its own checkpoint",
+		Do: "let it go on with kill -CONT"}
+}
+
+// doing says what a thread does, as far as /proc tells.
+func doing(pid, tid int) string {
+	name := fmt.Sprintf("task/%d/", tid)
+	what := "thread that does not stop"
+	if s, err := proc.Read(pid, name+"stat", proc.Stat); err == nil {
+		what = fmt.Sprintf("thread %q in state %c", s.Comm, s.State)
+	}
+	if s, err := proc.Read(pid, name+"syscall", proc.Syscall); err == nil && !s.Running && s.Number >= 0 {
+		what += ", in system call " + sysname.Of(int64(s.Number))
+	}
+	if channel, err := os.ReadFile(proc.Path(pid, name+"wchan")); err == nil && len(channel) > 1 {
+		what += ", waiting in the kernel's " + strings.TrimSpace(string(channel))
+	}
+	return what
 }

@@ -5,9 +5,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/proc"
 )
 
 // log notes the outcome where the user of `kill -USR2` finds it: CRAK_LOG, or crak.log beside the images. It
@@ -17,11 +20,13 @@ func (c *checkpoint) log(result *Result, err error) {
 	if set := c.settings["CRAK_LOG"]; set != "" {
 		path = c.fromStart(set)
 	}
-	f, openErr := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	// A FIFO that nobody reads is not waited for.
+	f, openErr := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY, 0o600)
 	if openErr != nil {
 		return
 	}
 	defer f.Close()
+	c.giveToUser(f)
 	outcome := ""
 	if err != nil {
 		outcome = "no checkpoint: " + strings.ReplaceAll(err.Error(), "\n", "; ")
@@ -30,4 +35,16 @@ func (c *checkpoint) log(result *Result, err error) {
 			float64(result.Pause.Microseconds())/1000, time.Since(c.begun).Seconds())
 	}
 	fmt.Fprintf(f, "%s pid %d: %s\n", time.Now().Format(time.RFC3339), c.Pid, outcome)
+}
+
+// giveToUser: a log that root begins for somebody else's program has to take that user's lines, too.
+func (c *checkpoint) giveToUser(f *os.File) {
+	status, err := proc.Read(c.Pid, "status", proc.Status)
+	info, infoErr := f.Stat()
+	if os.Geteuid() != 0 || err != nil || infoErr != nil || info.Size() > 0 || !info.Mode().IsRegular() {
+		return
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Nlink == 1 && st.Uid == 0 {
+		f.Chown(int(status.Uid[1]), int(status.Gid[1]))
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	"crak.dev/crak/coord"
 )
@@ -31,13 +32,24 @@ func crakWriter(argc C.int, argv **C.char) C.int {
 		fmt.Fprintln(os.Stderr, usage)
 		return 2
 	}
-	result, err := coord.Checkpoint(coord.Options{Pid: pid})
+	result, err := coord.Checkpoint(coord.Options{Pid: pid, Settings: settings()})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "crak:", err)
 		return 1
 	}
 	fmt.Println(result.Path)
 	return 0
+}
+
+// settings are the program's own, which its resident gives us as our environment.
+func settings() map[string]string {
+	all := make(map[string]string)
+	for _, entry := range os.Environ() {
+		if name, value, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "CRAK_") {
+			all[name] = value
+		}
+	}
+	return all
 }
 
 func main() {}

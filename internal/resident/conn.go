@@ -50,11 +50,14 @@ func (c *Conn) Close() {
 
 func (c *Conn) greet() error {
 	message, err := c.message()
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("pid %d: its resident hangs up: orders are for its own user and the root of its user namespace", c.Pid)
+	}
 	if err != nil {
 		return err
 	}
 	if message.Type != abi.Hello || message.Length < abi.HelloSize || message.Length > 1<<16 {
-		return fmt.Errorf("greeting of type %d, %d bytes", message.Type, message.Length)
+		return fmt.Errorf("pid %d: greeting of type %d, %d bytes", c.Pid, message.Type, message.Length)
 	}
 	body := make([]byte, message.Length)
 	if err := c.read(body); err != nil {
@@ -62,7 +65,7 @@ func (c *Conn) greet() error {
 	}
 	c.Hello = *(*abi.HelloBody)(unsafe.Pointer(&body[0]))
 	if c.Hello.Magic != abi.Magic || c.Hello.Version != abi.Version {
-		return fmt.Errorf("its libcrak.so speaks version %d, this crak version %d", c.Hello.Version, abi.Version)
+		return fmt.Errorf("pid %d: its libcrak.so speaks version %d, this crak version %d", c.Pid, c.Hello.Version, abi.Version)
 	}
 	c.Settings = make(map[string]string)
 	for _, entry := range strings.Split(string(body[abi.HelloSize:]), "\x00") {
@@ -77,7 +80,7 @@ func (c *Conn) greet() error {
 // from the program.
 func (c *Conn) Left() {
 	var b [1]byte
-	for n, err := 1, error(nil); n > 0 || err == unix.EINTR; {
+	for n, err := 1, error(nil); n > 0 || err == unix.EINTR; { // or the bound of an exchange is over
 		n, err = unix.Read(c.fd, b[:])
 	}
 }

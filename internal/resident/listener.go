@@ -14,8 +14,14 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// ErrSilent means that the program did not take up an order in time.
-var ErrSilent = errors.New("the program does not answer")
+// ErrSilent means that the program did not take up an order in time, ErrEnded that it has ended instead.
+var (
+	ErrSilent = errors.New("the program does not answer")
+	ErrEnded  = errors.New("the program has ended")
+)
+
+// patienceWire bounds every exchange with a resident that has come: a stopped program leaves one unanswered.
+const patienceWire = 30 * time.Second
 
 // A Listener is where residents connect to.
 type Listener struct {
@@ -75,12 +81,20 @@ func (l *Listener) Order(pid, tid int, order int32) error {
 	return nil
 }
 
-// Accept waits for the resident of pid and reads its greeting. ErrSilent when it does not come in time.
-// Connections of other processes are turned away.
+// Accept waits for the resident of pid and reads its greeting. ErrSilent when it does not come in time,
+// ErrEnded when it never will. Connections of other processes are turned away.
 func (l *Listener) Accept(pid int, patience time.Duration) (*Conn, error) {
-	deadline := time.Now().Add(patience)
-	for {
-		if err := l.readable(deadline); err != nil {
+	process, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil, fmt.Errorf("pid %d: %w", pid, ErrEnded)
+	}
+	if err != nil {
+		process = -1 // none to wait for
+	} else {
+		defer unix.Close(process)
+	}
+	for deadline := time.Now().Add(patience); ; {
+		if err := l.readable(process, deadline); err != nil {
 			return nil, fmt.Errorf("pid %d: %w", pid, err)
 		}
 		fd, _, err := unix.Accept4(l.fd, unix.SOCK_CLOEXEC)
@@ -92,28 +106,42 @@ func (l *Listener) Accept(pid int, patience time.Duration) (*Conn, error) {
 			continue
 		}
 		c := &Conn{fd: fd, Pid: pid}
-		if err := c.greet(); err != nil {
+		if err := c.begin(); err != nil {
 			c.Close()
-			return nil, fmt.Errorf("pid %d: %w", pid, err)
+			return nil, err
 		}
 		return c, nil
 	}
 }
 
-func (l *Listener) readable(deadline time.Time) error {
+// begin bounds the exchanges of a new connection, and reads the greeting.
+func (c *Conn) begin() error {
+	limit := unix.NsecToTimeval(patienceWire.Nanoseconds())
+	for _, option := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
+		if err := unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, option, &limit); err != nil {
+			return fmt.Errorf("pid %d: socket: %w", c.Pid, err)
+		}
+	}
+	return c.greet()
+}
+
+// readable waits for a connection, or the end of the process.
+func (l *Listener) readable(process int, deadline time.Time) error {
 	for {
 		left := time.Until(deadline)
 		if left <= 0 {
 			return ErrSilent
 		}
-		fds := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}}
-		n, err := unix.Poll(fds, int(left.Milliseconds())+1)
+		fds := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}, {Fd: int32(process), Events: unix.POLLIN}}
+		_, err := unix.Poll(fds, int(left.Milliseconds())+1)
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
 			return fmt.Errorf("poll: %w", err)
-		case n > 0:
+		case fds[0].Revents != 0:
 			return nil
+		case fds[1].Revents != 0:
+			return ErrEnded
 		}
 	}
 }
