@@ -1,6 +1,7 @@
 package coord
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -16,7 +17,7 @@ func Check(pid int) (obstacle.List, error) {
 	if err != nil || len(list) > 0 {
 		return list, err
 	}
-	c := &checkpoint{Options: Options{Pid: pid}}
+	c := &checkpoint{Options: Options{Pid: pid, Context: context.Background()}}
 	if err := c.query(); err != nil {
 		return nil, err
 	}
@@ -24,7 +25,7 @@ func Check(pid int) (obstacle.List, error) {
 	if _, err := c.compress(); err != nil {
 		return nil, err
 	}
-	err = dump.Survey(pid, c.live, &c.table)
+	_, err = dump.Survey(pid, c.live, &c.table)
 	if errors.Is(err, os.ErrPermission) && !c.dumpable {
 		return nil, fmt.Errorf("pid %d: it is not dumpable (prctl(2), PR_SET_DUMPABLE): only a checkpoint itself, or root, can look", pid)
 	}

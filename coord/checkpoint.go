@@ -1,6 +1,7 @@
 package coord
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -36,6 +37,7 @@ type Options struct {
 	SelfContained bool
 	Compress      string              // "zstd", "none" or ""
 	Progress      func(*image.Writer) // told of the writer as soon as there is one
+	Context       context.Context     // gives up when it is done; nil: never
 	Settings      map[string]string   // where to note the outcome, should there be no word with the program
 }
 
@@ -53,7 +55,8 @@ type checkpoint struct {
 	dumpable bool // when it is not frozen
 	listener *resident.Listener
 	conn     *resident.Conn
-	twin     int // in our PID namespace, or 0
+	twin     int               // in our PID namespace, or 0
+	known    []proc.SmapsEntry // the program's mappings before it was frozen
 	member   *dump.Member
 	table    fd.Table
 	writer   *image.Writer
@@ -70,7 +73,13 @@ type checkpoint struct {
 // The outcome is noted in the program's log.
 func Checkpoint(o Options) (*Result, error) {
 	c := &checkpoint{Options: o, settings: o.Settings, begun: time.Now()}
+	if c.Context == nil {
+		c.Context = context.Background()
+	}
 	result, err := c.run()
+	if cause := context.Cause(c.Context); err != nil && cause != nil {
+		err = fmt.Errorf("pid %d: checkpoint given up: %w", c.Pid, cause)
+	}
 	if c.settings != nil {
 		c.log(result, err)
 	}
@@ -98,6 +107,16 @@ func (c *checkpoint) run() (*Result, error) {
 	if err := c.survey(); err != nil {
 		return nil, err
 	}
+	result, err := c.attempt()
+	if errors.Is(err, dump.ErrChanged) {
+		c.known, c.table = nil, fd.Table{}
+		result, err = c.attempt()
+	}
+	return result, err
+}
+
+// attempt makes the image.
+func (c *checkpoint) attempt() (*Result, error) {
 	if err := c.create(); err != nil {
 		return nil, err
 	}
@@ -114,6 +133,7 @@ func (c *checkpoint) query() error {
 	if c.listener, err = resident.Listen(); err != nil {
 		return err
 	}
+	defer context.AfterFunc(c.Context, c.listener.Interrupt)()
 	conn, err := c.order(abi.OrderQuery, patienceAnswer)
 	if err != nil {
 		c.listener.Close()
@@ -133,7 +153,7 @@ func (c *checkpoint) order(order int32, patience time.Duration) (*resident.Conn,
 		return nil, fmt.Errorf("pid %d: it has become another program, or ended, meanwhile", c.Pid)
 	}
 	if err := c.listener.Order(c.Pid, c.live, order); err != nil {
-		return nil, err
+		return nil, explain(err)
 	}
 	conn, err := c.listener.Accept(c.Pid, patience)
 	if errors.Is(err, resident.ErrSilent) {
@@ -144,6 +164,10 @@ func (c *checkpoint) order(order int32, patience time.Duration) (*resident.Conn,
 
 // write freezes the program and fills the image.
 func (c *checkpoint) write() (*Result, error) {
+	defer context.AfterFunc(c.Context, func() {
+		c.writer.GiveUp(context.Cause(c.Context))
+		c.listener.Interrupt()
+	})()
 	debug.SetMemoryLimit(memoryLimit)
 	debug.SetGCPercent(-1) // no collection while a program stands still, but to stay within the limit
 	if err := c.freeze(); err != nil {
@@ -187,7 +211,8 @@ func (c *checkpoint) write() (*Result, error) {
 // in memory before it is needed in a hurry. A program that may not be dumped shows nothing until it is frozen.
 func (c *checkpoint) survey() error {
 	var table fd.Table
-	err := dump.Survey(c.Pid, c.live, &table)
+	var err error
+	c.known, err = dump.Survey(c.Pid, c.live, &table)
 	if err != nil && (c.dumpable || !errors.Is(err, os.ErrPermission)) {
 		return err
 	}
@@ -268,6 +293,7 @@ func (c *checkpoint) freeze() error {
 		Conn:          c.conn,
 		Threads:       threads,
 		Table:         &c.table,
+		Known:         c.known,
 		SelfContained: c.SelfContained || c.settings["CRAK_SELF_CONTAINED"] == "1",
 	}
 	return c.allowReading()
@@ -293,10 +319,16 @@ func (c *checkpoint) save() error {
 		return err
 	}
 	if c.Kill {
+		if err := c.member.Confirm(c.live); err != nil {
+			return err
+		}
 		return c.member.SavePrivate(c.writer.Put, c.live)
 	}
 	twin, err := c.conn.Snapshot()
 	if err != nil { // refused (EAGAIN, ENOMEM): the pause is longer, that is all
+		if err := c.member.Confirm(c.live); err != nil {
+			return err
+		}
 		if err := c.member.SavePrivate(c.writer.PutSync, c.live); err != nil {
 			return err
 		}
@@ -306,6 +338,9 @@ func (c *checkpoint) save() error {
 		return err
 	}
 	if c.twin, err = twinPid(c.Pid, int(c.conn.Hello.Pid), twin); err != nil {
+		return err
+	}
+	if err := c.member.Confirm(c.twin); err != nil {
 		return err
 	}
 	return c.member.SavePrivate(c.writer.Put, c.twin)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"crak.dev/crak/internal/abi"
 	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
@@ -14,10 +16,15 @@ import (
 	"crak.dev/crak/internal/sysname"
 )
 
-// explain adds to a freeze that failed what the thread that did not park is doing.
+// explain adds to a freeze that failed what the thread that did not park is doing, or why no signal could be sent.
 func explain(err error) error {
 	var e *resident.FreezeError
-	if !errors.As(err, &e) || e.Code != abi.FailedPark {
+	isFreeze := errors.As(err, &e)
+	if errors.Is(err, unix.EAGAIN) || isFreeze && e.Code == abi.FailedSignal && unix.Errno(e.Detail) == unix.EAGAIN {
+		return obstacle.Obstacle{What: err.Error(), Why: "the queue of signals is full",
+			Do: "let it take some, or raise the limit with prlimit --sigpending, or ulimit -i"}
+	}
+	if !isFreeze || e.Code != abi.FailedPark {
 		return err
 	}
 	return obstacle.List{{

@@ -49,7 +49,7 @@ func (m *Member) savePart(w *image.Writer, p part, saved map[image.MemoryID][]im
 	}
 	shift := p.offset - p.entry.Start // from an address to an offset in the object
 	runs := subtract(moved(there, shift), saved[p.object])
-	saved[p.object] = append(saved[p.object], runs...)
+	saved[p.object] = union(saved[p.object], runs)
 	memory := &reader{pid: m.Live}
 	return w.PutSync(image.MemorySpace(p.object), runs, func(dst []byte, runs []image.Run) error {
 		there := moved(runs, -shift)
@@ -83,25 +83,36 @@ func moved(runs []image.Run, by uint64) []image.Run {
 	return all
 }
 
-// subtract is what is in the runs and in none of without.
+// subtract is what is in the runs and in none of without. Both are in order, and so is the result: there may be
+// a hundred thousand of each.
 func subtract(runs, without []image.Run) []image.Run {
-	for _, w := range without {
-		var left []image.Run
-		for _, r := range runs {
-			if r.End() <= w.Start || w.End() <= r.Start {
-				left = append(left, r)
-				continue
-			}
-			if r.Start < w.Start {
-				left = append(left, image.Run{Start: r.Start, Length: w.Start - r.Start})
-			}
-			if w.End() < r.End() {
-				left = append(left, image.Run{Start: w.End(), Length: r.End() - w.End()})
-			}
+	var left []image.Run
+	for _, r := range runs {
+		for len(without) > 0 && without[0].End() <= r.Start {
+			without = without[1:]
 		}
-		runs = left
+		at := r.Start
+		for _, w := range without {
+			if w.Start >= r.End() {
+				break
+			}
+			if at < w.Start {
+				left = append(left, image.Run{Start: at, Length: w.Start - at, KeepZero: r.KeepZero})
+			}
+			at = max(at, w.End())
+		}
+		if at < r.End() {
+			left = append(left, image.Run{Start: at, Length: r.End() - at, KeepZero: r.KeepZero})
+		}
 	}
-	return runs
+	return left
+}
+
+// union is what is in either, in order. They have nothing in common.
+func union(a, b []image.Run) []image.Run {
+	all := slices.Concat(a, b)
+	slices.SortFunc(all, func(a, b image.Run) int { return cmp.Compare(a.Start, b.Start) })
+	return all
 }
 
 // mincoreStep is how many pages one mincore call is asked of: a byte of data each.

@@ -11,12 +11,6 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// readMappings reads the list of VMAs.
-func (m *Member) readMappings() (err error) {
-	m.entries, err = proc.Read(m.Live, "smaps", proc.Smaps)
-	return err
-}
-
 // mappings records every VMA and plans what is to be saved of it.
 func (m *Member) mappings() error {
 	m.plan.files = make(map[string]image.File)

@@ -3,6 +3,7 @@ package dump
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -51,11 +52,17 @@ func (m *Member) timerOf(info image.SignalInfo) *image.PosixTimer {
 	return nil
 }
 
-// overrun is for a timer whose signal is the only one of its number that is pending: of several the first would be taken.
+// overrun is for a timer whose signal is the only one of its number that is pending: of several the first would be
+// taken, and the leader's own before those of the process.
 func (m *Member) overrun(t *image.PosixTimer, info image.SignalInfo) error {
 	signal := binary.NativeEndian.Uint32(info[infoSigno:])
 	for _, other := range m.process.Pending {
 		if &other[0] != &info[0] && binary.NativeEndian.Uint32(other[infoSigno:]) == signal {
+			return nil
+		}
+	}
+	for _, own := range m.leader().Pending {
+		if binary.NativeEndian.Uint32(own[infoSigno:]) == signal {
 			return nil
 		}
 	}
@@ -81,6 +88,11 @@ func (m *Member) overrun(t *image.PosixTimer, info image.SignalInfo) error {
 	t.ValueNs = remaining
 	first := max(now+remaining-(int64(t.Overrun)+1)*t.IntervalNs, 1)
 	return m.setTimer(t, first)
+}
+
+func (m *Member) leader() *image.Thread {
+	i := slices.IndexFunc(m.process.Threads, func(t image.Thread) bool { return t.Parked.Flags&abi.ThreadLeader != 0 })
+	return &m.process.Threads[max(i, 0)]
 }
 
 // setTimer arms a timer with its interval and a first expiry on its clock.

@@ -1,7 +1,9 @@
 package dump
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -111,6 +113,9 @@ func (r *reader) forced(dst []byte, runs []image.Run) error {
 		for at := 0; at < len(part); {
 			n, err := f.ReadAt(part[at:], int64(run.Start)+int64(at))
 			at += n
+			if errors.Is(err, io.EOF) { // no memory at all: the process is dead
+				return fmt.Errorf("pid %d: memory at %#x: %w", r.pid, run.Start, unix.ESRCH)
+			}
 			if err != nil && at < len(part) {
 				end := min((at/page+1)*page, len(part))
 				clear(part[at:end])

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -23,6 +24,8 @@ type Member struct {
 	Threads []abi.Thread
 	Table   *fd.Table // descriptions and memory objects of the whole group
 
+	Known []proc.SmapsEntry // from Survey, or empty
+
 	SelfContained bool // save the pages of private file mappings too
 
 	status  proc.StatusInfo
@@ -31,6 +34,7 @@ type Member struct {
 	plan    plan // which pages are to be saved, and when
 
 	entries  []proc.SmapsEntry
+	quick    bool      // their flags are those of Known
 	waiting  []waiting // for each thread
 	childish bool      // it may have children
 }
@@ -73,7 +77,14 @@ func (m *Member) Capture() (*image.Process, error) {
 	return &m.process, nil
 }
 
-func (m *Member) fail(err error) error { return fmt.Errorf("pid %d: %w", m.Pid, err) }
+// fail says whose error it is, unless that is said.
+func (m *Member) fail(err error) error {
+	who := fmt.Sprintf("pid %d", m.Pid)
+	if strings.HasPrefix(err.Error(), who) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", who, err)
+}
 
 // refuse notes an obstacle of this process.
 func (m *Member) refuse(where, what, why, do string) {

@@ -12,23 +12,24 @@ import (
 )
 
 // Survey finds the obstacles in a process that is not frozen: it looks where Capture looks, but
-// asks the process nothing. live is a live thread of the process. They are added to the table.
-func Survey(pid, live int, table *fd.Table) error {
+// asks the process nothing. live is a live thread of the process. They are added to the table; the mappings are
+// for Member.Known.
+func Survey(pid, live int, table *fd.Table) ([]proc.SmapsEntry, error) {
 	m := &Member{Pid: pid, Live: live, Table: table}
 	member := &fd.Member{Pid: pid, Proc: "/proc/" + strconv.Itoa(live)}
 	if _, err := fd.Capture(member, table); err != nil {
-		return m.fail(err)
+		return nil, m.fail(err)
 	}
 	if err := m.readMappings(); err != nil {
-		return m.fail(err)
+		return nil, m.fail(err)
 	}
 	if err := m.mappings(); err != nil {
-		return m.fail(err)
+		return nil, m.fail(err)
 	}
 	m.childish = true
 	tids, err := proc.Tasks(pid)
 	if err != nil {
-		return m.fail(err)
+		return nil, m.fail(err)
 	}
 	for _, tid := range tids {
 		s, err := proc.Read(pid, fmt.Sprintf("task/%d/status", tid), proc.Status)
@@ -36,7 +37,7 @@ func Survey(pid, live int, table *fd.Table) error {
 			m.refuseThread(tid, s.Seccomp)
 		}
 	}
-	return m.children()
+	return m.entries, m.children()
 }
 
 // refuseThread finds what cannot be restored of a thread.

@@ -192,6 +192,9 @@ func (w *Writer) stop() {
 	w.stopped = true
 }
 
+// GiveUp makes this and every later Put, and Commit, fail with err. It may be called at any time.
+func (w *Writer) GiveUp(err error) { w.failed.set(err) }
+
 // Abort gives up and removes all that was written. After a Commit that succeeded it
 // does nothing.
 func (w *Writer) Abort() {

@@ -144,7 +144,7 @@ enum callback { CALLBACK_BEFORE, CALLBACK_AFTER, CALLBACK_RESTART };
 void callbacks_run(enum callback);
 
 /* signals.c */
-void install_freeze_handler(void);
+int install_freeze_handler(void);
 void install_trigger(int signal);
 int queue_freeze_signal(int tid, int order, uint64_t value, int number, uint32_t ip);
 

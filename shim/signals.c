@@ -61,16 +61,17 @@ static void on_trigger(int signal, siginfo_t *info, void *context)
 	frame_repeat_syscall(context, NULL, NULL);
 }
 
-/* Again after whoever else wants the signal (glibc, for setuid in threads) has taken it. */
-void install_freeze_handler(void)
+/* Again after whoever else wants the signal (glibc, for setuid in threads) has taken it: then 1. */
+int install_freeze_handler(void)
 {
 	struct kernel_sigaction ours = action_of(on_freeze_signal);
 	struct kernel_sigaction now;
 
 	if (change_action(ABI_FREEZE_SIGNAL, NULL, &now) || now.handler == ours.handler)
-		return;
+		return 0;
 	resident.passed_on = now;
 	change_action(ABI_FREEZE_SIGNAL, &ours, NULL);
+	return 1;
 }
 
 /* Only where nobody else has a use for the signal. */

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "resident.h"
@@ -43,6 +44,20 @@ static int become_writer(void *unused)
 	return 127;
 }
 
+/* Limits that the program has set for itself are not meant for its image. */
+static void raise_limits(void)
+{
+	static const int limits[] = { RLIMIT_AS, RLIMIT_DATA, RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_CPU };
+	struct rlimit64 limit;
+
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+		if (SYSCALL_4(SYS_prlimit64, 0, limits[i], NULL, &limit))
+			continue;
+		limit.rlim_cur = limit.rlim_max;
+		SYSCALL_4(SYS_prlimit64, 0, limits[i], &limit, NULL);
+	}
+}
+
 /* Has a descriptor table of its own, from which the program's descriptors are gone. */
 static int nurse(void *unused)
 {
@@ -52,6 +67,7 @@ static int nurse(void *unused)
 	(void)unused;
 	SYSCALL_0(SYS_setsid); /* the terminal's ^C is for the program, not for its image */
 	SYSCALL_3(SYS_close_range, 0, ~0u, 0);
+	raise_limits();
 	null = SYSCALL_4(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR, 0);
 	SYSCALL_1(SYS_dup, null);
 	SYSCALL_1(SYS_dup, null);

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"os/signal"
 	"strconv"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/coord"
 	"crak.dev/crak/image"
@@ -27,6 +30,10 @@ Exit status: 0 the image is on disk; 1 there is none; 2 usage.`,
 			if o.Pid, err = strconv.Atoi(args[0]); err != nil || o.Pid <= 0 {
 				return fmt.Errorf("%q: not a PID", args[0])
 			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+			defer stop()
+			context.AfterFunc(ctx, stop) // the second time is the end at once
+			o.Context = ctx
 			bar := newProgress("checkpoint")
 			o.Progress = func(w *image.Writer) { bar.follow(w.Progress, memoryOf(o.Pid)) }
 			result, err := coord.Checkpoint(o)

@@ -44,17 +44,17 @@ Exit status: the program's own; 1 it cannot be restarted (the reason is on stder
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&o.Detach, "detach", false, "return when the program runs, and print its PID")
-	flags.Var(&o.Pids, "pids", "which PIDs it gets: the old ones here (keep), in a namespace of its own (fresh), or what works (auto)")
-	flags.Var(&o.Files, "files", "how to take files written to since the checkpoint")
-	flags.BoolVar(&o.Force, "force", false, "take files that shrank, were replaced, or are gone")
+	restartFlags(cmd, &o)
 	flags.IntVar(&statusFd, "status-fd", -1, "write the PID to this descriptor, and close it, when the program runs")
 	return cmd
 }
 
-// restartImage restarts in the foreground, as crak restart without options does.
-func restartImage(cmd *cobra.Command, path string) error {
-	return restart(cmd.Context(), restore.Options{Image: path, Pids: restore.PidsAuto, Files: fd.Keep,
-		Notice: notice, Started: func(pid int) { started(pid, false, -1) }})
+// restartFlags are those of crak run --resume, too.
+func restartFlags(cmd *cobra.Command, o *restore.Options) {
+	flags := cmd.Flags()
+	flags.Var(&o.Pids, "pids", "which PIDs it gets: the old ones here (keep), in a namespace of its own (fresh), or what works (auto)")
+	flags.Var(&o.Files, "files", "how to take files written to since the checkpoint")
+	flags.BoolVar(&o.Force, "force", false, "take files that shrank, were replaced, or are gone")
 }
 
 // restart returns only on an error, or detached: otherwise it ends as the program has.

@@ -8,36 +8,47 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/coord"
+	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/abi"
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/restore"
 )
 
 func newRun() *cobra.Command {
 	var dir, signal string
 	var resume bool
+	o := restore.Options{Pids: restore.PidsAuto, Files: fd.Keep, Notice: notice, Started: func(int) {}}
 	cmd := &cobra.Command{
-		Use:   "run [--dir D] [--signal SIG] [--resume] -- CMD [ARG…]",
+		Use:   "run [--dir D] [--signal SIG] [--resume [--files=keep|rewind|strict] [--pids=auto|keep|fresh] [--force]] -- CMD [ARG…]",
 		Short: "start a program that can be checkpointed",
 		Long: `Start a program with libcrak.so preloaded. crak becomes the program: it keeps the PID, and nothing of
 crak stays behind.
 
 With --resume, one line does for a job script that is run again and again: the newest image under
-the directory is restarted, or the program started if there is none.
+the directory is restarted, or the program started if there is none. --files, --pids and --force are as for
+crak restart.
 
 Exit status: the program's; 1 it cannot be started so; 2 usage.`,
 		Example: "  crak run -- ./simulate input.dat\n  crak run --resume --dir /scratch/job -- ./simulate input.dat",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkRunFlags(cmd, resume, signal); err != nil {
+				return usageError{err}
+			}
 			if resume {
-				path, err := image.Newest(cmp.Or(dir, os.Getenv("CRAK_DIR"), "."))
+				var err error
+				o.Image, err = image.Newest(cmp.Or(dir, os.Getenv("CRAK_DIR"), "."))
 				if err == nil {
-					return restartImage(cmd, path)
+					return restart(cmd.Context(), o)
 				}
 				// One that cannot be read is an error: to start from the beginning would throw work away.
 				if !errors.Is(err, fs.ErrNotExist) {
@@ -52,7 +63,37 @@ Exit status: the program's; 1 it cannot be started so; 2 usage.`,
 	flags.StringVarP(&dir, "dir", "d", "", "where images go (CRAK_DIR); default: this directory")
 	flags.StringVar(&signal, "signal", "", "the signal that asks for a checkpoint (CRAK_SIGNAL); default: USR2")
 	flags.BoolVar(&resume, "resume", false, "restart the newest image under the directory, if there is one")
+	restartFlags(cmd, &o)
 	return cmd
+}
+
+// checkRunFlags refuses what would be ignored without a word.
+func checkRunFlags(cmd *cobra.Command, resume bool, signal string) error {
+	for _, name := range []string{"pids", "files", "force"} {
+		if cmd.Flags().Changed(name) && !resume {
+			return fmt.Errorf("--%s is for --resume", name)
+		}
+	}
+	if !isTrigger(signal) {
+		return fmt.Errorf("--signal %q: neither none, nor a number, nor RTMIN+n, nor one of %s", signal, strings.Join(triggers, ", "))
+	}
+	return nil
+}
+
+// triggers are the signals that libcrak.so knows by name (shim/init.c).
+var triggers = []string{"USR1", "USR2", "HUP", "QUIT", "ALRM", "TERM", "URG", "IO", "PWR", "XCPU", "WINCH", "VTALRM"}
+
+func isTrigger(signal string) bool {
+	name := strings.TrimPrefix(signal, "SIG")
+	if offset, ok := strings.CutPrefix(name, "RTMIN+"); ok {
+		n, err := strconv.Atoi(offset)
+		return err == nil && n >= 0 && n <= 30
+	}
+	if n, err := strconv.Atoi(signal); err == nil {
+		taken := []int{int(unix.SIGKILL), int(unix.SIGSTOP), 32, abi.FreezeSignal} // 32 is glibc's
+		return n > 0 && n <= 64 && !slices.Contains(taken, n)
+	}
+	return signal == "" || signal == "none" || slices.Contains(triggers, name)
 }
 
 // run executes the program in place of crak.

@@ -55,6 +55,9 @@ func Listen() (*Listener, error) {
 // Close ends the socket; connections stay.
 func (l *Listener) Close() { unix.Close(l.fd) }
 
+// Interrupt makes Accept fail, now and later. It may be called while another goroutine is in it.
+func (l *Listener) Interrupt() { unix.Shutdown(l.fd, unix.SHUT_RDWR) }
+
 // queuedSignal is the kernel's siginfo_t of a signal sent with a value (SI_QUEUE).
 type queuedSignal struct {
 	signo, errno, code int32
