@@ -1,0 +1,55 @@
+/* Threads that libc makes by itself: the first is one of C11, or that of a timer (SIGEV_THREAD). */
+#include "check.h"
+
+#include <signal.h>
+#include <threads.h>
+
+static volatile int fired, go;
+
+static void on_timer(union sigval value)
+{
+	fired = value.sival_int;
+}
+
+static int wait_for_go(void *arg)
+{
+	while (!go)
+		pause_ms(1);
+	return (int)(intptr_t)arg;
+}
+
+static timer_t make_timer(void)
+{
+	struct sigevent event = {.sigev_notify = SIGEV_THREAD, .sigev_notify_function = on_timer};
+	timer_t timer;
+
+	event.sigev_value.sival_int = 5;
+	CHECK(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);
+	return timer;
+}
+
+int main(int argc, char **argv)
+{
+	int by_timer = argc > 1 && !strcmp(argv[1], "timer"), result;
+	timer_t timer = by_timer ? make_timer() : 0;
+	thrd_t thread;
+
+	CHECK(thrd_create(&thread, wait_for_go, (void *)9) == thrd_success);
+	if (!by_timer)
+		timer = make_timer();
+	ready();
+	await_go();
+	CHECK(timer_settime(timer, 0, &(struct itimerspec){{0, 0}, {0, 1000000}}, 0) == 0);
+	while (!fired)
+		pause_ms(1);
+	EQUAL(fired, 5);
+	go = 1;
+	CHECK(thrd_join(thread, &result) == thrd_success);
+	EQUAL(result, 9);
+	/* The thread of a timer must still be there for the next time. */
+	fired = 0;
+	CHECK(timer_settime(timer, 0, &(struct itimerspec){{0, 0}, {0, 1000000}}, 0) == 0);
+	while (!fired)
+		pause_ms(1);
+	pass();
+}
