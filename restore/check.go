@@ -5,10 +5,13 @@ import (
 	"os"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/host"
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/proc"
 )
 
 // Check finds everything on this machine that keeps an image from being restarted, and makes nothing.
@@ -23,6 +26,7 @@ func Check(img *image.Image, env *fd.Env) (obstacle.List, error) {
 		p := &img.Group.Processes[i]
 		all = append(all, checkMapped(p, env)...)
 		all = append(all, checkPlaces(p)...)
+		all = append(all, checkIDs(p)...)
 	}
 	if n := len(img.Group.Processes); n != 1 {
 		all = append(all, obstacle.Obstacle{What: "group", Why: fmt.Sprintf("has %d processes; this crak restarts one", n)})
@@ -63,6 +67,24 @@ func checkHost(want, have image.Host) (all obstacle.List) {
 			Do: "restart it under the kernel it was made on"})
 	}
 	return all
+}
+
+// checkIDs looks for users and groups that a member was, and that we may not become.
+func checkIDs(p *image.Process) obstacle.List {
+	status, err := proc.Read(0, "status", proc.Status)
+	const needed = 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID
+	if err != nil || status.CapEff&needed == needed {
+		return nil
+	}
+	uid, gid := uint32(os.Getuid()), uint32(os.Getgid())
+	for i := range p.Threads {
+		c := &p.Threads[i].Credentials
+		if c.UID != [4]uint32{uid, uid, uid, uid} || c.GID != [4]uint32{gid, gid, gid, gid} {
+			return obstacle.List{{Pid: int(p.Pid), What: fmt.Sprintf("user %d, group %d", c.UID[1], c.GID[1]),
+				Why: fmt.Sprintf("user %d, group %d may not become that", uid, gid), Do: "restart it as that user, or as root"}}
+		}
+	}
+	return nil
 }
 
 // checkPlaces looks for the directories that a member is in.

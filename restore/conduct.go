@@ -78,11 +78,11 @@ func (c *conductor) conduct(ctx context.Context, adopt func() error) error {
 	if err := adopt(); err != nil {
 		return err
 	}
-	if err := fillProcess(ctx, c.img, c.pid); err != nil {
+	if err := c.fillProcess(ctx, c.pid); err != nil {
 		return err
 	}
 	for id, at := range c.programs.shared {
-		if err := fillShared(ctx, c.img, id, c.pid, c.interpreter.layout.Address(at)); err != nil {
+		if err := c.fillShared(ctx, id, c.pid, c.interpreter.layout.Address(at)); err != nil {
 			return err
 		}
 	}

@@ -13,18 +13,18 @@ import (
 const iovMax = 1024 // UIO_MAXIOV
 
 // fillProcess writes a member's private memory.
-func fillProcess(ctx context.Context, img *image.Image, pid image.Pid) error {
-	return fillSpace(ctx, img, image.ProcessSpace(pid), pid, 0)
+func (g *group) fillProcess(ctx context.Context, pid image.Pid) error {
+	return g.fillSpace(ctx, image.ProcessSpace(pid), pid, 0)
 }
 
 // fillShared writes a shared memory object, which a member has mapped at base.
-func fillShared(ctx context.Context, img *image.Image, id image.MemoryID, pid image.Pid, base uint64) error {
-	return fillSpace(ctx, img, image.MemorySpace(id), pid, base)
+func (g *group) fillShared(ctx context.Context, id image.MemoryID, pid image.Pid, base uint64) error {
+	return g.fillSpace(ctx, image.MemorySpace(id), pid, base)
 }
 
 // fillSpace writes a space whose address 0 is at base in a member.
-func fillSpace(ctx context.Context, img *image.Image, space image.Space, pid image.Pid, base uint64) error {
-	return img.Fill(ctx, space, 0, func(runs []image.Run, data []byte) error {
+func (g *group) fillSpace(ctx context.Context, space image.Space, pid image.Pid, base uint64) error {
+	return g.img.Fill(ctx, space, 0, func(runs []image.Run, data []byte) error {
 		for len(runs) > 0 {
 			n := min(len(runs), iovMax)
 			length, err := writeRuns(int(pid), base, runs[:n], data)
@@ -32,6 +32,7 @@ func fillSpace(ctx context.Context, img *image.Image, space image.Space, pid ima
 				return fmt.Errorf("pid %d: memory at %v: %w", pid, runs[0], err)
 			}
 			runs, data = runs[n:], data[length:]
+			g.filled.Add(uint64(length))
 		}
 		return nil
 	})

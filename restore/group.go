@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -26,7 +27,8 @@ type group struct {
 	site        site
 	programs    *compiler
 	interpreter *interpreter
-	control     *os.File // our end of the member's socket
+	control     *os.File      // our end of the member's socket
+	filled      atomic.Uint64 // bytes of memory
 }
 
 // A manner says how the members of an image come back.
@@ -34,7 +36,12 @@ type manner struct {
 	group         groupChoice
 	userNamespace bool         // our own IDs are all that there are
 	adopt         func() error // called when the members exist, before they run
+	progress      Progress     // may be nil
 }
+
+// Progress is told, as memory is about to be filled, how to ask for the bytes done, and of how many. What it returns is
+// called when that is over.
+type Progress func(done func() uint64, total uint64) (end func())
 
 // start brings the members of an image back in this PID namespace, as children of the calling process. They
 // run when it returns; on an error nothing is left of them. Descriptors are made with env.
@@ -43,9 +50,15 @@ func start(ctx context.Context, img *image.Image, env *fd.Env, m manner) error {
 	defer g.close()
 	env.Memory = g.objects.file
 	env.Know(img.Group)
+	if m.progress != nil {
+		defer m.progress(g.filled.Load, img.Totals("").Raw)()
+	}
 	err := g.bring(ctx)
 	if err != nil {
 		g.segments.remove()
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 	}
 	return err
 }

@@ -18,10 +18,10 @@ import (
 
 // Inner is process 1 of a new PID namespace: it restarts an image there, and then is the namespace's
 // init until nobody is left. Its result is an exit status.
-func Inner() int {
+func Inner(progress Progress) int {
 	w := &wire{socket: os.NewFile(innerFd, "namespace socket")}
 	signal.Ignore(passedOn()...) // what they mean to the program, our parent tells it
-	if err := innerRestart(w); err != nil {
+	if err := innerRestart(w, progress); err != nil {
 		m := innerMessage{Failed: err.Error()}
 		var list obstacle.List
 		if errors.As(err, &list) {
@@ -33,7 +33,7 @@ func Inner() int {
 	return 0
 }
 
-func innerRestart(w *wire) error {
+func innerRestart(w *wire, progress Progress) error {
 	if os.Getpid() != 1 {
 		return errors.New("not process 1 of a PID namespace")
 	}
@@ -60,10 +60,10 @@ func innerRestart(w *wire) error {
 	if _, _, err := w.receive(); err != nil { // the request, for good
 		return err
 	}
-	return innerRun(w, img, m.Request)
+	return innerRun(w, img, m.Request, progress)
 }
 
-func innerRun(w *wire, img *image.Image, r *innerRequest) error {
+func innerRun(w *wire, img *image.Image, r *innerRequest, progress Progress) error {
 	o := Options{Image: img.Path, Detach: r.Detach, Files: r.Files, Force: r.Force,
 		Notice: func(text string) { w.send(innerMessage{Notice: text}) }}
 	p := &img.Group.Processes[0]
@@ -83,7 +83,7 @@ func innerRun(w *wire, img *image.Image, r *innerRequest) error {
 		return err
 	}
 	env := o.env()
-	if err := start(context.Background(), img, env, manner{r.GroupChoice, r.UserNamespace, adopt}); err != nil {
+	if err := start(context.Background(), img, env, manner{r.GroupChoice, r.UserNamespace, adopt, progress}); err != nil {
 		return err
 	}
 	img.Close()

@@ -67,7 +67,7 @@ func inNamespace(ctx context.Context, g *image.Group, o *Options, f *foreground,
 	}
 	if err := w.follow(o, f); err != nil {
 		if ctx.Err() != nil {
-			err = ctx.Err()
+			err = context.Cause(ctx)
 		}
 		return 0, err
 	}

@@ -43,6 +43,9 @@ type Options struct {
 	// Notice is told, in a line, what is not quite as it was.
 	Notice func(string)
 
+	// Progress may be nil.
+	Progress Progress
+
 	// Started is told the program's PID, as the caller sees it, once it runs.
 	Started func(pid int)
 }

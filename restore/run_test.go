@@ -19,7 +19,7 @@ import (
 // TestMain is process 1 of a namespace where crak runs itself so.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == InnerCommand {
-		os.Exit(Inner())
+		os.Exit(Inner(nil))
 	}
 	os.Exit(m.Run())
 }

@@ -14,6 +14,6 @@ func newInner() *cobra.Command {
 		Use:    restore.InnerCommand,
 		Hidden: true,
 		Args:   cobra.NoArgs,
-		Run:    func(*cobra.Command, []string) { os.Exit(restore.Inner()) },
+		Run:    func(*cobra.Command, []string) { os.Exit(restore.Inner(showProgress)) },
 	}
 }

@@ -15,7 +15,7 @@ import (
 )
 
 func newRestart() *cobra.Command {
-	o := restore.Options{Pids: restore.PidsAuto, Files: fd.Keep, Notice: notice}
+	o := restore.Options{Pids: restore.PidsAuto, Files: fd.Keep, Notice: notice, Progress: showProgress}
 	statusFd := -1
 	cmd := &cobra.Command{
 		Use:   "restart [--detach] [--pids=auto|keep|fresh] [--files=keep|rewind|strict] [--force] IMAGE",
@@ -65,6 +65,13 @@ func restart(ctx context.Context, o restore.Options) error {
 	}
 	endAs(status)
 	return nil
+}
+
+// showProgress shows a bar of the memory that is read.
+func showProgress(done func() uint64, total uint64) (end func()) {
+	bar := newProgress("restart")
+	bar.follow(done, total)
+	return bar.end
 }
 
 // endAs ends as a program has: by its exit status, or by the signal that killed it, without a core of ours.
