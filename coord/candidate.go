@@ -48,6 +48,11 @@ func candidate(pid int) (obstacle.List, error) {
 	case !isExpected(status) || !hasLibrary(live):
 		what, do := whyNotResident(live)
 		refuse(what, "libcrak.so is not in it", do)
+	case hasFilter(pid, live): // what we ask of it might be the end of it
+		refuse("seccomp filter", "not supported", "start the program without its sandbox")
+	case sharesMemory(pid, status.PPid):
+		refuse(fmt.Sprintf("shares the memory of its parent, pid %d", status.PPid), "only one process can have it back",
+			"checkpoint the parent, or wait until it has executed its program")
 	case outOfReach(live):
 		refuse("in another network namespace", "the socket that it is to connect to is not in that",
 			fmt.Sprintf("enter it first: nsenter --net --target %d crak …", pid))
@@ -61,6 +66,18 @@ func candidate(pid int) (obstacle.List, error) {
 // isExpected: the freeze signal has a handler, and so does no harm.
 func isExpected(status proc.StatusInfo) bool {
 	return status.SigCgt&(1<<(abi.FreezeSignal-1)) != 0
+}
+
+func hasFilter(pid, live int) bool {
+	status, err := proc.Read(pid, fmt.Sprintf("task/%d/status", live), proc.Status)
+	return err == nil && status.Seccomp != 0
+}
+
+// sharesMemory: a child of vfork, until it executes something (kcmp(2); not in every kernel).
+func sharesMemory(pid, parent int) bool {
+	const kcmpVM = 1
+	different, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(pid), uintptr(parent), kcmpVM, 0, 0, 0)
+	return errno == 0 && different == 0 && parent > 0
 }
 
 // outOfReach: abstract sockets belong to network namespaces.

@@ -53,6 +53,7 @@ type checkpoint struct {
 	live     int // a live thread of the program: its main thread may have exited
 	settings map[string]string
 	dumpable bool // when it is not frozen
+	holds    int  // depth of crak_hold
 	listener *resident.Listener
 	conn     *resident.Conn
 	twin     int               // in our PID namespace, or 0
@@ -143,6 +144,7 @@ func (c *checkpoint) query() error {
 	conn.Close()
 	c.settings = conn.Settings
 	c.dumpable = conn.Hello.Dumpable == 1
+	c.holds = int(conn.Hello.Holds)
 	return nil
 }
 
@@ -157,7 +159,7 @@ func (c *checkpoint) order(order int32, patience time.Duration) (*resident.Conn,
 	}
 	conn, err := c.listener.Accept(c.Pid, patience)
 	if errors.Is(err, resident.ErrSilent) {
-		return nil, silent(c.Pid, c.live, patience)
+		return nil, silent(c.Pid, c.live, c.holds, patience)
 	}
 	return conn, err
 }

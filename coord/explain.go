@@ -36,18 +36,24 @@ func explain(err error) error {
 	}}
 }
 
-// silent is why a program did not take up an order.
-func silent(pid, tid int, patience time.Duration) error {
+// silent is why a program did not take up an order. holds is how deep it was in crak_hold when last asked.
+func silent(pid, tid, holds int, patience time.Duration) error {
 	if status, err := proc.Read(pid, "status", proc.Status); err == nil && status.State == 'T' {
 		return obstacle.List{stopped(pid)}
 	}
-	return obstacle.List{{
+	o := obstacle.Obstacle{
 		Pid:   pid,
 		Where: fmt.Sprintf("thread %d", tid),
 		What:  doing(pid, tid),
 		Why:   fmt.Sprintf("it does not answer within %.0f s", patience.Seconds()),
-		Do:    "try again when it has a moment, or has left its section between crak_hold and crak_release",
-	}}
+		Do:    "try again when the call is over",
+	}
+	if holds > 0 {
+		o.What = "between crak_hold and crak_release"
+		o.Why = fmt.Sprintf("it did not leave this section within %.0f s", patience.Seconds())
+		o.Do = "try again later, or have the program release more often"
+	}
+	return obstacle.List{o}
 }
 
 func stopped(pid int) obstacle.Obstacle {
