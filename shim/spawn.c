@@ -30,6 +30,7 @@ static char pid_argument[12];
 static int become_writer(void *unused)
 {
 	char *argv[] = { "crak-writer", "checkpoint", pid_argument, NULL };
+	struct kernel_sigaction ignore = { .handler = (void *)SIG_IGN };
 	char *envp[SETTINGS_MAX + 1]; /* for its log, should it have no word with us */
 	int n = 0;
 
@@ -40,6 +41,8 @@ static int become_writer(void *unused)
 			p++;
 	}
 	envp[n] = NULL;
+	/* An image that may not grow is an error like others (EFBIG), not the end of the writer. */
+	SYSCALL_4(SYS_rt_sigaction, SIGXFSZ, &ignore, NULL, sizeof(ignore.mask));
 	SYSCALL_3(SYS_execve, resident.library, argv, envp);
 	return 127;
 }

@@ -30,6 +30,7 @@ Exit status: 0 the image is on disk; 1 there is none; 2 usage.`,
 			if o.Pid, err = strconv.Atoi(args[0]); err != nil || o.Pid <= 0 {
 				return fmt.Errorf("%q: not a PID", args[0])
 			}
+			signal.Ignore(unix.SIGXFSZ) // a limit on file sizes is then an error like others
 			ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 			defer stop()
 			context.AfterFunc(ctx, stop) // the second time is the end at once

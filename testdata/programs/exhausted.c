@@ -9,6 +9,8 @@ static void set_limit(int resource, rlim_t value)
 	struct rlimit limit;
 	CHECK(getrlimit(resource, &limit) == 0);
 	limit.rlim_cur = value;
+	if (resource == RLIMIT_FSIZE)
+		limit.rlim_max = value; /* the writer would raise it */
 	CHECK(setrlimit(resource, &limit) == 0);
 }
 
