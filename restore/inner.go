@@ -66,6 +66,8 @@ func innerRestart(w *wire, progress Progress) error {
 func innerRun(w *wire, img *image.Image, r *innerRequest, progress Progress) error {
 	o := Options{Image: img.Path, Detach: r.Detach, Files: r.Files, Force: r.Force,
 		Notice: func(text string) { w.send(innerMessage{Notice: text}) }}
+	var free atomic.Bool // of our parent
+	go w.endWith(&free)
 	p := &img.Group.Processes[0]
 	adopt := func() error {
 		pidfd, err := unix.PidfdOpen(int(p.Pid), 0)
@@ -90,26 +92,17 @@ func innerRun(w *wire, img *image.Image, r *innerRequest, progress Progress) err
 	if env.Terminal != nil {
 		env.Terminal.Close()
 	}
+	free.Store(r.Detach)
 	if err := w.send(innerMessage{Runs: true}); err != nil {
 		return err
 	}
 	LeaveStandard()
 	unix.Dup3(1, 2, 0)
-	return reap(w, int(p.Pid), r.Detach)
+	return reap(w, int(p.Pid), &free)
 }
 
-// reap waits for everyone, the program's orphans too, and reports what becomes of the program itself. In the
-// foreground the program does not outlive the crak that it was started from, unseen.
-func reap(w *wire, program int, detached bool) error {
-	var ended atomic.Bool
-	if !detached {
-		go func() {
-			w.receive() // nothing comes any more but the end
-			if !ended.Load() {
-				os.Exit(1) // and everyone in the namespace with us
-			}
-		}()
-	}
+// reap waits for everyone, the program's orphans too, and reports what becomes of the program itself.
+func reap(w *wire, program int, free *atomic.Bool) error {
 	for {
 		var status unix.WaitStatus
 		pid, err := unix.Wait4(-1, &status, unix.WUNTRACED, nil)
@@ -119,10 +112,24 @@ func reap(w *wire, program int, detached bool) error {
 			return nil // ECHILD: nobody is left
 		case pid == program:
 			if status.Exited() || status.Signaled() {
-				ended.Store(true)
+				free.Store(true)
 			}
 			w.send(innerMessage{Changed: &status}) // whoever wanted to know may be gone
 		}
+	}
+}
+
+// endWith ends us, and everyone in the namespace with us, when our parent is gone, unless we are free of it: the
+// program is not to be brought back, nor to run in the foreground, unseen.
+func (w *wire) endWith(free *atomic.Bool) {
+	gone := []unix.PollFd{{Fd: int32(w.socket.Fd()), Events: unix.POLLRDHUP}}
+	for {
+		if n, err := unix.Poll(gone, -1); n > 0 || err != unix.EINTR {
+			break
+		}
+	}
+	if !free.Load() {
+		os.Exit(1)
 	}
 }
 

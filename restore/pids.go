@@ -33,7 +33,7 @@ func whyNotKeep(g *image.Group) string {
 // isTaken tells whether a process, a thread or a process group has the number. What is on its way out is waited for:
 // the program that was killed a moment ago, or the twin of its last checkpoint.
 func isTaken(tid int) bool {
-	const rounds, pause = 100, 5 * time.Millisecond
+	const rounds, pause = 500, 5 * time.Millisecond
 	for range rounds {
 		process, group := unix.Kill(tid, 0) != unix.ESRCH, unix.Kill(-tid, 0) != unix.ESRCH
 		if !process && !group {
