@@ -1,0 +1,147 @@
+package shimtest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestExports: whatever else the library had in its symbol table would take the place of the program's own.
+func TestExports(t *testing.T) {
+	out, err := exec.Command("nm", "-D", "--defined-only", library(t)).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for line := range strings.Lines(string(out)) {
+		name, _, _ := strings.Cut(strings.Fields(line)[2], "@")
+		got = append(got, name)
+	}
+	slices.Sort(got)
+	want := []string{"crak_checkpoint", "crak_hold", "crak_on", "crak_release",
+		// What may make the program's first thread (pthread.c).
+		"aio_fsync", "aio_fsync64", "aio_read", "aio_read64", "aio_write", "aio_write64", "getaddrinfo_a", "lio_listio",
+		"lio_listio64", "mq_notify", "pthread_create", "thrd_create", "timer_create"}
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("exported symbols (-want +got):\n%s", diff)
+	}
+}
+
+// mayCall are the files that run outside of signal handlers.
+var mayCall = []string{"init.c", "pthread.c"}
+
+// maximalFrame is in bytes: a handler may find itself on an alternate stack of MINSIGSTKSZ, beside its own frame.
+const maximalFrame = 1024
+
+// TestHandlersCallNoLibrary compiles the C as cgo does and looks for what it leaves undefined.
+func TestHandlersCallNoLibrary(t *testing.T) {
+	sources, err := filepath.Glob("../*.[cS]")
+	if err != nil || len(sources) == 0 {
+		t.Fatal(sources, err)
+	}
+	dir := t.TempDir()
+	defined := []string{"_GLOBAL_OFFSET_TABLE_", "__rseq_offset", "__rseq_size"} // data, the last two weak
+	undefined := make(map[string][]string)
+	for _, source := range sources {
+		object := filepath.Join(dir, filepath.Base(source)+".o")
+		out, err := exec.Command("gcc", "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-fPIC", "-fvisibility=hidden", "-fstack-usage",
+			"-I..", "-I../../internal/abi", "-c", "-o", object, source).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", source, err, out)
+		}
+		defined = append(defined, symbols(t, object, "--defined-only")...)
+		if !slices.Contains(mayCall, filepath.Base(source)) {
+			undefined[filepath.Base(source)] = symbols(t, object, "--undefined-only")
+			checkFrames(t, strings.TrimSuffix(object, ".o")+".su")
+		}
+	}
+	for source, names := range undefined {
+		for _, name := range names {
+			if !slices.Contains(defined, name) && name != "crak_program_main" && source != "context_amd64.S" {
+				t.Errorf("%s calls %s, which is none of ours", source, name)
+			}
+		}
+	}
+}
+
+func symbols(t *testing.T, object, which string) (names []string) {
+	t.Helper()
+	out, err := exec.Command("nm", which, object).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		f := strings.Fields(line)
+		names = append(names, f[len(f)-1])
+	}
+	return names
+}
+
+// checkFrames reads what gcc -fstack-usage wrote: "park.c:132:12:name\t288\tstatic".
+func checkFrames(t *testing.T, usage string) {
+	t.Helper()
+	text, err := os.ReadFile(usage)
+	if os.IsNotExist(err) {
+		return // assembly
+	}
+	for line := range strings.Lines(string(text)) {
+		f := strings.Fields(line)
+		if size, err := strconv.Atoi(f[1]); err != nil || size > maximalFrame {
+			t.Errorf("frame of %s bytes: %s", f[1], f[0])
+		}
+	}
+}
+
+var signalSets = regexp.MustCompile(`(?m)^(SigBlk|SigIgn|SigCgt|Threads|ShdPnd|SigPnd|NoNewPrivs|Seccomp):\s+(\S+)`)
+
+// TestCostsNothing: a program that has the library in it, and one that has not, look the same.
+func TestCostsNothing(t *testing.T) {
+	bare, with := look(t, false), look(t, true)
+	const ours = 1<<(12-1) | 1<<(33-1) // SIGUSR2, and the freeze signal
+	caught, err := strconv.ParseUint(with["SigCgt"], 16, 64)
+	if err != nil || caught&ours != ours {
+		t.Errorf("SigCgt %s: %v", with["SigCgt"], err)
+	}
+	was, _ := strconv.ParseUint(bare["SigCgt"], 16, 64)
+	if caught&^ours != was&^ours {
+		t.Errorf("handlers: %x with the library, %x without", caught, was)
+	}
+	delete(bare, "SigCgt")
+	delete(with, "SigCgt")
+	if with["Threads"] != "1" {
+		t.Errorf("%s threads", with["Threads"])
+	}
+	if diff := cmp.Diff(bare, with); diff != "" {
+		t.Errorf("the library makes a difference (-without +with):\n%s", diff)
+	}
+}
+
+// look says what /proc has of a program that waits.
+func look(t *testing.T, preloaded bool) map[string]string {
+	t.Helper()
+	s := start(t, preloaded, "wait")
+	s.await("READY")
+	seen := make(map[string]string)
+	status := s.file("status")
+	for _, m := range signalSets.FindAllStringSubmatch(status, -1) {
+		seen[m[1]] = m[2]
+	}
+	fds, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(s.pid()), "fd"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range fds {
+		seen["descriptors"] += fd.Name() + " "
+	}
+	seen["timers"] = s.file("timers")
+	seen["children"] = s.file("task/" + strconv.Itoa(s.pid()) + "/children")
+	return seen
+}

@@ -1,0 +1,124 @@
+package shimtest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestWriterMissing: the nurse dies before its parent has had time to look at it.
+func TestWriterMissing(t *testing.T) {
+	content, err := os.ReadFile(library(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := filepath.Join(t.TempDir(), "libcrak.so")
+	if err := os.WriteFile(gone, content, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, false, "broken", "LD_PRELOAD="+gone)
+	s.await("READY")
+	if err := os.Remove(gone); err != nil {
+		t.Fatal(err)
+	}
+	s.proceed()
+	s.await("DONE")
+}
+
+// TestCheckpointInCallback: a callback that asks for a checkpoint is told that there is one, whoever asked for that.
+func TestCheckpointInCallback(t *testing.T) {
+	busy := strconv.Itoa(-int(syscall.EBUSY))
+	s := start(t, true, "callback")
+	s.await("READY")
+	s.await("RESULT 0")
+	s.await("INSIDE " + busy)
+	s.await("OUTSIDE")
+	if out, err := exec.Command(library(t), "checkpoint", strconv.Itoa(s.pid())).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	s.proceed()
+	s.await("INSIDE " + busy)
+}
+
+func TestHold(t *testing.T) {
+	s := start(t, true, "hold")
+	s.await("READY")
+	s.await("VIOLATIONS 0")
+}
+
+func TestFork(t *testing.T) {
+	s := start(t, true, "forked")
+	s.await("READY")
+	s.await("CHILD 0")
+}
+
+func TestVfork(t *testing.T) {
+	s := start(t, true, "vforked")
+	s.await("READY")
+	s.await("CHILD 0")
+	s.await("RESULT 0")
+}
+
+// TestNurse: none of the program's handlers may run in the process that shares its memory, and none of its
+// descriptors may live on there.
+func TestNurse(t *testing.T) {
+	s := start(t, true, "nurse")
+	s.await("READY")
+	s.await("HELD")
+	var child string
+	for deadline := time.Now().Add(patience); child == ""; {
+		child = strings.TrimSpace(s.file("task/" + strconv.Itoa(s.pid()) + "/children"))
+		if time.Now().After(deadline) {
+			t.Fatal("no nurse")
+		}
+	}
+	status, err := os.ReadFile("/proc/" + child + "/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const kill, stop = 1 << (9 - 1), 1 << (19 - 1)
+	if got := signalSet(t, string(status), "SigBlk"); got|kill|stop != ^uint64(0) {
+		t.Errorf("the nurse blocks %x", got)
+	}
+	s.proceed()
+	s.await("RESULT 0")
+	if children := s.file("task/" + strconv.Itoa(s.pid()) + "/children"); children != "" {
+		t.Errorf("children %s are left", children)
+	}
+}
+
+func signalSet(t *testing.T, status, name string) uint64 {
+	t.Helper()
+	_, rest, _ := strings.Cut(status, name+":\t")
+	line, _, _ := strings.Cut(rest, "\n")
+	set, err := strconv.ParseUint(line, 16, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// TestQueueFull: the kernel has no room to tell of the nurse's end.
+func TestQueueFull(t *testing.T) {
+	s := start(t, true, "queue")
+	s.await("READY")
+	s.await("RESULT 0")
+	s.await("RESULT 0")
+}
+
+// TestSmallAltstack: the handlers make do with little.
+func TestSmallAltstack(t *testing.T) {
+	s := start(t, true, "altstack")
+	s.await("READY")
+	s.await("RESULT 0")
+	left, err := strconv.Atoi(s.await("LEFT"))
+	if err != nil || left < 256 {
+		t.Errorf("%d bytes of the alternate stack are left: %v", left, err)
+	}
+	t.Logf("%d bytes are left", left)
+}

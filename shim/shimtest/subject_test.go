@@ -1,0 +1,136 @@
+package shimtest
+
+import (
+	"bufio"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// patience is for one line of a program's output.
+const patience = 30 * time.Second
+
+func library(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.Abs("../../build/libcrak.so")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("%v: make comes first", err)
+	}
+	return path
+}
+
+var compiled = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "shimtest")
+	if err != nil {
+		return "", err
+	}
+	program := filepath.Join(dir, "subject")
+	out, err := exec.Command("gcc", "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-I..",
+		"-o", program, "testdata/subject.c").CombinedOutput()
+	os.Stderr.Write(out)
+	return program, err
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if program, err := compiled(); err == nil {
+		os.RemoveAll(filepath.Dir(program))
+	}
+	os.Exit(code)
+}
+
+// subject is a running testdata/subject.c. It ends with its standard input, or the test.
+type subject struct {
+	*testing.T
+	cmd    *exec.Cmd
+	dir    string // CRAK_DIR
+	stdin  io.WriteCloser
+	output chan string
+}
+
+// start runs the program in one of its modes. A library other than the one in build comes as an environment entry.
+func start(t *testing.T, preloaded bool, mode string, env ...string) *subject {
+	t.Helper()
+	program, err := compiled()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &subject{T: t, cmd: exec.Command(program, mode), dir: t.TempDir(), output: make(chan string, 100)}
+	s.cmd.Env = []string{"CRAK_DIR=" + s.dir}
+	if preloaded {
+		s.cmd.Env = append(s.cmd.Env, "LD_PRELOAD="+library(t))
+	}
+	s.cmd.Env = append(s.cmd.Env, env...)
+	s.cmd.Dir = s.dir
+	s.cmd.Stderr = os.Stderr
+	if s.stdin, err = s.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(s.output)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			s.output <- lines.Text()
+		}
+	}()
+	t.Cleanup(func() {
+		s.cmd.Process.Kill()
+		s.cmd.Wait()
+	})
+	return s
+}
+
+func (s *subject) pid() int { return s.cmd.Process.Pid }
+
+// await takes the next line, which begins with a word; the rest of it comes back.
+func (s *subject) await(word string) string {
+	s.Helper()
+	select {
+	case line := <-s.output:
+		rest, ok := strings.CutPrefix(line, word)
+		if !ok {
+			s.Fatalf("the program says %q instead of %s; log:\n%s", line, word, s.log())
+		}
+		return strings.TrimSpace(rest)
+	case <-time.After(patience):
+		s.Fatalf("no %s; thread waits in %s; log:\n%s", word, s.file("wchan"), s.log())
+	}
+	return ""
+}
+
+// proceed lets the program go on from where it waits for a line.
+func (s *subject) proceed() {
+	s.Helper()
+	if _, err := io.WriteString(s.stdin, "\n"); err != nil {
+		s.Fatal(err)
+	}
+}
+
+func (s *subject) file(name string) string {
+	s.Helper()
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(s.pid()), name))
+	if err != nil {
+		s.Fatal(err)
+	}
+	return string(text)
+}
+
+func (s *subject) log() string {
+	text, _ := os.ReadFile(filepath.Join(s.dir, "crak.log"))
+	return string(text)
+}

@@ -1,0 +1,232 @@
+/* The program of these tests: subject MODE. It prints what it finds, a line each, and goes on with a line of input. */
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "crak.h"
+
+static void say(const char *word, int number)
+{
+	char line[64];
+	int n = snprintf(line, sizeof(line), "%s %d\n", word, number);
+
+	if (write(1, line, n) != n)
+		_exit(3);
+}
+
+/* Waits for a line of input; the end of it is the end of us. */
+static void await_line(void)
+{
+	char c;
+
+	do {
+		if (read(0, &c, 1) != 1)
+			_exit(0);
+	} while (c != '\n');
+}
+
+/* The library's file is gone: the nurse dies as soon as it was made. */
+static void broken(void)
+{
+	for (int i = 0; i < 50; i++) {
+		int result = crak_checkpoint();
+
+		if (result != -ECANCELED)
+			say("RESULT", result);
+	}
+	say("DONE", 0);
+}
+
+static int inside_callback = 1;
+
+static void try_inside(void *unused)
+{
+	(void)unused;
+	inside_callback = crak_checkpoint();
+	crak_hold();
+	crak_release();
+}
+
+/* A callback that asks for what it is part of. */
+static void callback(void)
+{
+	static const struct crak_callbacks callbacks = { .before = try_inside };
+
+	crak_on(&callbacks);
+	say("RESULT", crak_checkpoint());
+	say("INSIDE", inside_callback);
+	inside_callback = 1;
+	say("OUTSIDE", 0); /* now another asks */
+	await_line();
+	say("INSIDE", inside_callback);
+}
+
+#define HOLDERS 2
+static int inside[HOLDERS], violations, stop;
+
+static void *hold_and_release(void *arg)
+{
+	int *mine = arg;
+
+	while (!__atomic_load_n(&stop, __ATOMIC_SEQ_CST)) {
+		crak_hold();
+		__atomic_store_n(mine, 1, __ATOMIC_SEQ_CST);
+		for (volatile int i = 0; i < 100; i++)
+			;
+		__atomic_store_n(mine, 0, __ATOMIC_SEQ_CST);
+		crak_release();
+		for (volatile int i = 0; i < 1000; i++)
+			;
+	}
+	return NULL;
+}
+
+static void look_inside(void *unused)
+{
+	(void)unused;
+	for (int i = 0; i < HOLDERS; i++)
+		violations += __atomic_load_n(&inside[i], __ATOMIC_SEQ_CST);
+}
+
+/* Sections that no checkpoint may find anybody in. */
+static void hold(void)
+{
+	static const struct crak_callbacks callbacks = { .before = look_inside };
+	pthread_t threads[HOLDERS];
+
+	crak_on(&callbacks);
+	for (int i = 0; i < HOLDERS; i++)
+		pthread_create(&threads[i], NULL, hold_and_release, &inside[i]);
+	for (int i = 0; i < 8; i++) {
+		int result = crak_checkpoint();
+
+		if (result)
+			say("RESULT", result);
+	}
+	stop = 1;
+	for (int i = 0; i < HOLDERS; i++)
+		pthread_join(threads[i], NULL);
+	say("VIOLATIONS", violations);
+}
+
+/* A child that is forked while its parent's writer is at work: it has none. */
+static void forked(void)
+{
+	int status = 0;
+	pid_t child;
+
+	kill(getpid(), SIGUSR2);
+	child = fork();
+	if (child == 0)
+		_exit(-crak_checkpoint());
+	waitpid(child, &status, 0);
+	say("CHILD", status);
+}
+
+/* A child of vfork is asked for a checkpoint: nothing happens to the parent, whose memory it is. */
+static void vforked(void)
+{
+	int status = 0;
+	pid_t child = vfork();
+
+	if (child == 0) {
+		kill(getpid(), SIGUSR2);
+		_exit(0);
+	}
+	waitpid(child, &status, 0);
+	say("CHILD", status);
+	say("RESULT", crak_checkpoint());
+}
+
+static void *release_later(void *unused)
+{
+	(void)unused;
+	crak_hold();
+	say("HELD", 0);
+	await_line();
+	crak_release();
+	return NULL;
+}
+
+/* The nurse lives while somebody holds the checkpoint off. */
+static void nurse(void)
+{
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, release_later, NULL);
+	say("RESULT", crak_checkpoint());
+	pthread_join(thread, NULL);
+}
+
+static struct rlimit queue;
+
+static void close_queue(void *unused)
+{
+	struct rlimit none = { 0, queue.rlim_max };
+
+	(void)unused;
+	setrlimit(RLIMIT_SIGPENDING, &none);
+}
+
+/* There is no room to queue the signal that tells of the nurse's end. */
+static void queue_full(void)
+{
+	static const struct crak_callbacks callbacks = { .after = close_queue };
+
+	getrlimit(RLIMIT_SIGPENDING, &queue);
+	crak_on(&callbacks);
+	for (int i = 0; i < 2; i++) {
+		say("RESULT", crak_checkpoint());
+		setrlimit(RLIMIT_SIGPENDING, &queue);
+	}
+}
+
+#define ROOM 3072 /* that handlers get beside the frame */
+
+/* An alternate stack that is barely large enough, with nothing below. */
+static void altstack(void)
+{
+	size_t page = sysconf(_SC_PAGESIZE), size = sysconf(_SC_MINSIGSTKSZ) + ROOM;
+	size_t whole = (size + page - 1) / page * page;
+	char *area = mmap(NULL, page + whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	stack_t stack = { .ss_sp = area + page, .ss_size = size };
+
+	mprotect(area + page, whole, PROT_READ | PROT_WRITE);
+	memset(area + page, 0x5a, whole);
+	if (sigaltstack(&stack, NULL))
+		say("SIGALTSTACK", errno);
+	say("RESULT", crak_checkpoint());
+	for (size = 0; size < whole && area[page + size] == 0x5a; size++)
+		;
+	say("LEFT", size);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		void (*run)(void);
+	} modes[] = {
+		{ "broken", broken }, { "callback", callback }, { "hold", hold },	{ "forked", forked },
+		{ "vforked", vforked }, { "nurse", nurse },	{ "queue", queue_full }, { "altstack", altstack },
+	};
+
+	if (argc != 2)
+		return 2;
+	say("READY", getpid());
+	if (strcmp(argv[1], "broken") == 0)
+		await_line();
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+		if (strcmp(argv[1], modes[i].name) == 0)
+			modes[i].run();
+	await_line();
+	return 0;
+}
