@@ -53,7 +53,7 @@ func (m *Member) savePart(w *image.Writer, p part, saved map[image.MemoryID][]im
 	memory := &reader{pid: m.Live}
 	return w.PutSync(image.MemorySpace(p.object), runs, func(dst []byte, runs []image.Run) error {
 		there := moved(runs, -shift)
-		if p.entry.Prot&unix.PROT_READ == 0 {
+		if p.entry.Prot&unix.PROT_READ == 0 || m.Table.Memory[p.object-1].Kind == image.MemoryFile {
 			return memory.forced(dst, there)
 		}
 		return memory.plain(dst, there)

@@ -74,6 +74,9 @@ func (c *compiler) timers() {
 		}
 	}
 	for which, t := range c.process.Intervals {
+		if which == int(unix.ITIMER_REAL) && t.ValueUs == 0 {
+			t.ValueUs = t.IntervalUs // it has expired, and goes on once its pending SIGALRM is taken
+		}
 		if t.ValueUs != 0 {
 			spec := [2]timeval{microseconds(t.IntervalUs), microseconds(t.ValueUs)}
 			c.b.Call(unix.SYS_SETITIMER, program.Const(which), c.set.Struct(spec), program.Const(0))

@@ -37,6 +37,11 @@ func (o objects) make(ctx context.Context, img *image.Image, notice func(string)
 		if err := fillObject(ctx, img, m, f); err != nil {
 			return fmt.Errorf("memory object %d: %w", m.ID, err)
 		}
+		if isReadOnly(m) {
+			if err := sealObject(m, f); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -123,15 +128,27 @@ func fillObject(ctx context.Context, img *image.Image, m *image.MemoryObject, f 
 	})
 }
 
-// seal is for when everything is mapped: a seal may forbid new mappings that old ones survive.
+// isReadOnly: sealed against writing. That seal is for before anything is mapped: a shared mapping made earlier might be
+// made writable, which rules the seal out, even if it is not.
+func isReadOnly(m *image.MemoryObject) bool { return m.Seals&unix.F_SEAL_WRITE != 0 }
+
+// seal is for when everything is mapped: the other seals may forbid new mappings that old ones survive.
 func (o objects) seal(g *image.Group) error {
-	for _, m := range g.Memory {
-		if m.Kind != image.MemoryMemfd || m.Seals == 0 {
+	for i := range g.Memory {
+		m := &g.Memory[i]
+		if m.Kind != image.MemoryMemfd || m.Seals == 0 || isReadOnly(m) {
 			continue
 		}
-		if _, err := unix.FcntlInt(o[m.ID].Fd(), unix.F_ADD_SEALS, int(m.Seals)); err != nil {
-			return fmt.Errorf("memory object %d: seals %#x: %w", m.ID, m.Seals, err)
+		if err := sealObject(m, o[m.ID]); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+func sealObject(m *image.MemoryObject, f *os.File) error {
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, int(m.Seals)); err != nil {
+		return fmt.Errorf("memory object %d: seals %#x: %w", m.ID, m.Seals, err)
 	}
 	return nil
 }

@@ -145,7 +145,7 @@ func (p *Pagemap) scan(start, end uint64, q Query, want Category, found func(Reg
 // categories that it does not know with EINVAL.
 func (p *Pagemap) probe() {
 	for {
-		_, _, err := p.ioctl(0, 0, Query{All: p.known}, 0)
+		_, err := p.ioctl(0, 0, Query{All: p.known}, 0)
 		if err == nil {
 			return
 		}

@@ -40,26 +40,31 @@ const (
 
 var _ [scanArgSize]byte = [unsafe.Sizeof(scanArg{})]byte{}
 
-// scanRegions asks again from where the last walk ended, until that is the end.
+// scanRegions asks again from behind the last region, until there is room for more than there are. How far the walk
+// came is not to be had from walk_end: of a walk of more than 512 regions the kernel may leave there where it took
+// breath (pagemap_scan_ioctl in fs/proc/task_mmu.c sets it for a walk that was cut short, and not for the last one).
 func (p *Pagemap) scanRegions(start, end uint64, q Query, want Category, found func(Region)) error {
 	for start < end {
-		n, walkEnd, err := p.ioctl(start, end, q, want)
+		n, err := p.ioctl(start, end, q, want)
 		if err != nil {
 			return fmt.Errorf("pagemap %x-%x: PAGEMAP_SCAN: %w", start, end, err)
 		}
 		for _, r := range p.regions[:n] {
+			if r.start < start || r.end <= r.start {
+				return fmt.Errorf("pagemap %x-%x: PAGEMAP_SCAN does not advance", start, end)
+			}
 			found(Region{Range{r.start, r.end}, Category(r.categories)})
+			start = r.end
 		}
-		if walkEnd <= start {
-			return fmt.Errorf("pagemap %x-%x: PAGEMAP_SCAN does not advance", start, end)
+		if n < len(p.regions) {
+			return nil
 		}
-		start = walkEnd
 	}
 	return nil
 }
 
-// ioctl fills p.regions and tells how many there are and how far the walk came.
-func (p *Pagemap) ioctl(start, end uint64, q Query, want Category) (n int, walkEnd uint64, err error) {
+// ioctl fills p.regions and tells how many there are.
+func (p *Pagemap) ioctl(start, end uint64, q Query, want Category) (n int, err error) {
 	if p.regions == nil {
 		p.regions = make([]pageRegion, regionsMax)
 	}
@@ -81,8 +86,8 @@ func (p *Pagemap) ioctl(start, end uint64, q Query, want Category) (n int, walkE
 			continue
 		}
 		if errno != 0 {
-			return 0, 0, errno
+			return 0, errno
 		}
-		return int(r), arg.walkEnd, nil
+		return int(r), nil
 	}
 }

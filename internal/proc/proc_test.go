@@ -2,6 +2,7 @@ package proc
 
 import (
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 	"unsafe"
@@ -95,10 +96,15 @@ func TestPagemapSaved(t *testing.T) {
 	}
 }
 
-// More regions than one call returns.
+// More regions than the kernel collects at a time, which is 512, and than one call returns.
 func TestPagemapMany(t *testing.T) {
+	for _, n := range []int{1000, 2*regionsMax + 10, regionsMax + 1000} {
+		testPagemapMany(t, n)
+	}
+}
+
+func testPagemapMany(t *testing.T, n int) {
 	page := os.Getpagesize()
-	n := 2*regionsMax + 10
 	mem, err := unix.Mmap(-1, 0, 2*n*page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
 		t.Fatal(err)
@@ -124,6 +130,9 @@ func TestPagemapMany(t *testing.T) {
 		}
 		if len(got) != n {
 			t.Errorf("words=%v: %d ranges, want %d", words, len(got), n)
+		}
+		if !slices.IsSortedFunc(got, func(a, b Range) int { return int(int64(a.Start - b.Start)) }) {
+			t.Errorf("words=%v: not in order", words)
 		}
 	}
 }
