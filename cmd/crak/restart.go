@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -59,6 +60,7 @@ func restartFlags(cmd *cobra.Command, o *restore.Options) {
 
 // restart returns only on an error, or detached: otherwise it ends as the program has.
 func restart(ctx context.Context, o restore.Options) error {
+	debug.SetGCPercent(800) // a restart is over before there is much to collect
 	status, err := restore.Run(ctx, o)
 	if err != nil || o.Detach {
 		return err
