@@ -1,0 +1,150 @@
+package coord
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/proc"
+)
+
+// environmentPid makes this test's program checkpoint a process and print what came of it: as another user.
+const environmentPid = "COORD_TEST_PID"
+
+func TestMain(m *testing.M) {
+	if pid, err := strconv.Atoi(os.Getenv(environmentPid)); err == nil {
+		_, err := Checkpoint(Options{Pid: pid})
+		io.WriteString(os.Stdout, errorText(err))
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// program is cat: it waits for a line, and gives it back.
+type program struct {
+	*testing.T
+	*exec.Cmd
+	dir   string // CRAK_DIR
+	in    io.Writer
+	lines *bufio.Reader
+}
+
+func (p *program) pid() int { return p.Process.Pid }
+
+// start runs a command with the library, or bare, until it can be seen to wait for its input.
+func start(t *testing.T, preloaded bool, cmd *exec.Cmd) *program {
+	t.Helper()
+	p := &program{T: t, Cmd: cmd, dir: t.TempDir()}
+	p.Env = []string{"CRAK_DIR=" + p.dir}
+	if preloaded {
+		library, err := filepath.Abs("../build/libcrak.so")
+		if err == nil {
+			_, err = os.Stat(library)
+		}
+		if err != nil {
+			t.Fatalf("%v: make comes first", err)
+		}
+		p.Env = append(p.Env, "LD_PRELOAD="+library)
+	}
+	in, err := p.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := p.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.Process.Kill()
+		p.Wait()
+	})
+	p.in, p.lines = in, bufio.NewReader(out)
+	if p.SysProcAttr == nil || !p.SysProcAttr.Ptrace {
+		p.echoes()
+	}
+	return p
+}
+
+// echoes: it is alive and well.
+func (p *program) echoes() {
+	p.Helper()
+	const line = "still here\n"
+	if _, err := io.WriteString(p.in, line); err != nil {
+		p.Fatal(err)
+	}
+	if got, err := p.lines.ReadString('\n'); got != line {
+		p.Fatalf("the program says %q, %v", got, err)
+	}
+}
+
+// leftAlone: nothing is to be seen of a checkpoint that failed.
+func (p *program) leftAlone() {
+	p.Helper()
+	p.echoes()
+	p.noChildren()
+	if images, _ := filepath.Glob(filepath.Join(p.dir, "*.*", "*")); len(images) > 0 {
+		p.Errorf("left over: %q", images)
+	}
+}
+
+func (p *program) noChildren() {
+	p.Helper()
+	path := proc.Path(p.pid(), "task/"+strconv.Itoa(p.pid())+"/children")
+	if text, err := os.ReadFile(path); err != nil || len(text) > 0 {
+		p.Errorf("children %q are left: %v", text, err)
+	}
+}
+
+func (p *program) log() string {
+	text, _ := os.ReadFile(filepath.Join(p.dir, "crak.log"))
+	return string(text)
+}
+
+// state waits until the process is in a state of /proc/PID/stat.
+func (p *program) state(want byte) {
+	p.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		s, err := proc.Read(p.pid(), "stat", proc.Stat)
+		if err == nil && s.State == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			p.Fatalf("state %c instead of %c: %v", s.State, want, err)
+		}
+	}
+}
+
+// only is the one obstacle of an error.
+func only(t *testing.T, err error) obstacle.Obstacle {
+	t.Helper()
+	list, ok := errors.AsType[obstacle.List](err)
+	if !ok || len(list) != 1 {
+		t.Fatalf("error %v: one obstacle expected", err)
+	}
+	return list[0]
+}
+
+func contains(t *testing.T, text, want string) {
+	t.Helper()
+	if !strings.Contains(text, want) {
+		t.Errorf("%q does not say %q", text, want)
+	}
+}
