@@ -1,0 +1,253 @@
+package resident
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/abi"
+)
+
+// TestQuestions: calls go out as many at once as a message takes, and every answer goes where it belongs.
+func TestQuestions(t *testing.T) {
+	var ask Questions
+	const n = abi.CallsMax + 3
+	big := abi.DataMax / 2
+	got := make([]string, n)
+	for i := range n {
+		buffer := make([]byte, 4)
+		if i < 3 {
+			buffer = make([]byte, big) // two and their padding fill a message
+		}
+		binary.NativeEndian.PutUint32(buffer, uint32(i))
+		ask.Ask(abi.Call{Number: uint32(i), Relative: 1 << 1, Args: [6]uint64{7, 0}}, buffer, func(r int64, data []byte) {
+			got[i] = fmt.Sprintf("%d %d %d", r, len(data), binary.NativeEndian.Uint32(data))
+		})
+	}
+	messages := 0
+	err := ask.Put(func(calls []abi.Call, data []byte) ([]int64, error) {
+		messages++
+		if len(calls) > abi.CallsMax || len(data) > abi.DataMax {
+			t.Errorf("%d calls with %d bytes in one message", len(calls), len(data))
+		}
+		results := make([]int64, len(calls))
+		for i, c := range calls {
+			at := data[c.Args[1]:]
+			if c.Args[0] != 7 || binary.NativeEndian.Uint32(at) != c.Number {
+				t.Errorf("call %d finds %d in its buffer", c.Number, binary.NativeEndian.Uint32(at))
+			}
+			binary.NativeEndian.PutUint32(at, c.Number*2)
+			results[i] = -int64(c.Number)
+		}
+		return results, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, text := range got {
+		if want := fmt.Sprintf("%d %d %d", -i, map[bool]int{true: big, false: 4}[i < 3], 2*i); text != want {
+			t.Fatalf("answer %d: %s instead of %s", i, text, want)
+		}
+	}
+	if messages != 3 {
+		t.Errorf("%d messages", messages)
+	}
+	if err := ask.Put(nil); err != nil {
+		t.Errorf("nothing to ask: %v", err)
+	}
+}
+
+func TestQuestionsFail(t *testing.T) {
+	var ask Questions
+	ask.Value(1, [6]uint64{}, func(int64) { t.Error("an answer without one") })
+	want := errors.New("gone")
+	if err := ask.Put(func([]abi.Call, []byte) ([]int64, error) { return nil, want }); err != want {
+		t.Error(err)
+	}
+}
+
+// connect is the other end, in this very process.
+func connect(t *testing.T, l *Listener, say ...[]byte) int {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: fmt.Sprintf("@%s%016x", abi.SocketPrefix, l.name)}); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range say {
+		if _, err := unix.Write(fd, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return fd
+}
+
+func listen(t *testing.T) *Listener {
+	t.Helper()
+	l, err := Listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	return l
+}
+
+func hello(version uint32, settings string) [][]byte {
+	body := &abi.HelloBody{Magic: abi.Magic, Version: version, Pid: 412, Tid: 413, Dumpable: 1}
+	message := &abi.Message{Type: abi.Hello, Count: 1, Length: abi.HelloSize + uint64(len(settings))}
+	return [][]byte{bytesOf(message), bytesOf(body), []byte(settings)}
+}
+
+func TestGreeting(t *testing.T) {
+	l := listen(t)
+	connect(t, l, hello(abi.Version, "CRAK_START_DIR=/a=b\x00CRAK_LOG=\x00")...)
+	c, err := l.Accept(os.Getpid(), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if c.Hello.Pid != 412 || c.Hello.Tid != 413 || c.Settings["CRAK_START_DIR"] != "/a=b" || len(c.Settings) != 2 {
+		t.Errorf("%+v, %q", c.Hello, c.Settings)
+	}
+}
+
+func TestGreetingRefused(t *testing.T) {
+	long := &abi.Message{Type: abi.Hello, Length: 1 << 40}
+	for want, say := range map[string][][]byte{
+		"speaks version 9":          hello(9, ""),
+		"of type 7, 0 bytes":        {bytesOf(&abi.Message{Type: abi.Resume})},
+		"1099511627776 bytes":       {bytesOf(long)},
+		"its resident hangs up":     {},
+		"unexpected EOF":            hello(abi.Version, "CRAK_DIR=/")[:2],
+		"its resident hangs up: or": {bytesOf(long)[:5]},
+	} {
+		l := listen(t)
+		unix.Shutdown(connect(t, l, say...), unix.SHUT_WR)
+		if _, err := l.Accept(os.Getpid(), time.Minute); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v instead of %q", err, want)
+		}
+	}
+}
+
+func TestAcceptGivesUp(t *testing.T) {
+	l := listen(t)
+	if _, err := l.Accept(os.Getpid(), time.Millisecond); !errors.Is(err, ErrSilent) {
+		t.Errorf("nobody comes: %v", err)
+	}
+	connect(t, l, hello(abi.Version, "")...) // not by process 1
+	if _, err := l.Accept(1, 10*time.Millisecond); !errors.Is(err, ErrSilent) {
+		t.Errorf("another process comes: %v", err)
+	}
+	cmd := exec.Command("cat")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	in.Close()
+	if _, err := l.Accept(cmd.Process.Pid, time.Minute); !errors.Is(err, ErrEnded) {
+		t.Errorf("the process ends: %v", err)
+	}
+	cmd.Wait()
+	if _, err := l.Accept(cmd.Process.Pid, time.Minute); !errors.Is(err, ErrEnded) {
+		t.Errorf("the process is gone: %v", err)
+	}
+	time.AfterFunc(time.Millisecond, l.Interrupt)
+	if _, err := l.Accept(os.Getpid(), time.Minute); err == nil {
+		t.Error("an interrupted Accept goes on")
+	}
+}
+
+// TestExchange: what the other end answers to a freeze, to calls and to an order to fork.
+func TestExchange(t *testing.T) {
+	l := listen(t)
+	threads := []abi.Thread{{Tid: 412, Syscall: -1}, {Tid: 413, Syscall: 35}}
+	data := []byte("12345678")
+	say := append(hello(abi.Version, ""),
+		bytesOf(&abi.Message{Type: abi.Frozen, Count: 2, Length: 2 * abi.ThreadSize}), bytesOfSlice(threads),
+		bytesOf(&abi.Message{Type: abi.Results, Count: 1, Length: 16}), bytesOfSlice([]int64{-5}), data,
+		bytesOf(&abi.Message{Type: abi.Results, Count: 1, Length: 8}), bytesOfSlice([]int64{-int64(unix.EAGAIN)}),
+		bytesOf(&abi.Message{Type: abi.Results, Count: 2, Length: 16}))
+	fd := connect(t, l, say...)
+	c, err := l.Accept(os.Getpid(), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got, err := c.Frozen(time.Minute); err != nil || !slices.Equal(got, threads) {
+		t.Errorf("frozen: %v, %v", got, err)
+	}
+	buffer := make([]byte, 8)
+	if got, err := c.Calls([]abi.Call{{Number: 39}}, buffer); err != nil || !slices.Equal(got, []int64{-5}) || !slices.Equal(buffer, data) {
+		t.Errorf("calls: %d, %q, %v", got, buffer, err)
+	}
+	if _, err := c.Snapshot(); !errors.Is(err, unix.EAGAIN) {
+		t.Errorf("snapshot: %v", err)
+	}
+	if _, err := c.Calls([]abi.Call{{}}, nil); err == nil || !strings.Contains(err.Error(), "16 bytes: 8 expected") {
+		t.Errorf("an answer to something else: %v", err)
+	}
+	if _, err := c.Calls(make([]abi.Call, abi.CallsMax+1), nil); err == nil {
+		t.Error("too many calls")
+	}
+	asked := bufio.NewReader(os.NewFile(uintptr(must(unix.Dup(fd))), "peer"))
+	first := make([]byte, abi.MessageSize)
+	if _, err := asked.Read(first); err != nil || binary.NativeEndian.Uint32(first) != uint32(abi.Calls) {
+		t.Errorf("asked %x: %v", first, err)
+	}
+	unix.Shutdown(fd, unix.SHUT_RDWR)
+	if err := c.Resume(); err == nil {
+		t.Error("resume to nobody")
+	}
+}
+
+func must(fd int, err error) int {
+	if err != nil {
+		panic(err)
+	}
+	return fd
+}
+
+func TestFreezeError(t *testing.T) {
+	l := listen(t)
+	failure := abi.Failure{Code: abi.FailedTasks, Detail: int32(unix.EMFILE)}
+	connect(t, l, append(hello(abi.Version, ""), bytesOf(&abi.Message{Type: abi.Failed, Count: 1, Length: abi.FailureSize}),
+		bytesOf(&failure))...)
+	c, err := l.Accept(os.Getpid(), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_, err = c.Frozen(time.Minute)
+	if e, ok := errors.AsType[*FreezeError](err); !ok || e.Failure != failure {
+		t.Errorf("%v", err)
+	}
+	for code, want := range map[abi.FailureCode]string{
+		abi.FailedPark:   "pid 6 thread 7: does not stop for a checkpoint",
+		abi.FailedTasks:  "pid 6: its threads cannot be listed: /proc/self/task: too many open files",
+		abi.FailedSignal: "pid 6 thread 7: signal: too many open files",
+		9:                "pid 6: freeze failed: code 9 at line 5",
+	} {
+		e := &FreezeError{6, abi.Failure{Code: code, Tid: 7, Detail: int32(unix.EMFILE), Line: 5}}
+		if e.Error() != want {
+			t.Errorf("%q instead of %q", e.Error(), want)
+		}
+	}
+	if _, err := c.Frozen(time.Millisecond); !errors.Is(err, ErrSilent) {
+		t.Errorf("no answer: %v", err)
+	}
+}
