@@ -1,0 +1,235 @@
+package dump
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"unsafe"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/fd"
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/proc"
+)
+
+const page = image.PageSize
+
+// mapped is new memory of this very process.
+func mapped(t *testing.T, fd int, length int, flags int) []byte {
+	t.Helper()
+	if fd < 0 {
+		flags |= unix.MAP_ANONYMOUS
+	}
+	b, err := unix.Mmap(fd, 0, length, unix.PROT_READ|unix.PROT_WRITE, flags)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Munmap(b) })
+	return b
+}
+
+func address(b []byte) uint64 { return uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) }
+
+func TestReader(t *testing.T) {
+	b := mapped(t, -1, 3000*page, unix.MAP_PRIVATE)
+	var runs []image.Run
+	var want []byte
+	for i := range 1500 { // more than one call takes
+		b[2*i*page] = byte(i + 1)
+		runs = append(runs, image.Run{Start: address(b) + uint64(2*i*page), Length: page})
+		want = append(want, b[2*i*page:][:page]...)
+	}
+	r := &reader{pid: os.Getpid()}
+	got := make([]byte, len(want))
+	if err := r.plain(got, runs); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("plain: %v", err)
+	}
+	if err := unix.Mprotect(b, unix.PROT_NONE); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.plain(got, runs); !errors.Is(err, unix.EFAULT) {
+		t.Errorf("plain, where nothing may be read: %v", err)
+	}
+	clear(got)
+	if err := r.forced(got, runs); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("forced: %v", err)
+	}
+}
+
+// TestReaderBehindEnd: where a file has become too short, the program would get SIGBUS.
+func TestReaderBehindEnd(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	f.Truncate(3 * page)
+	b := mapped(t, int(f.Fd()), 3*page, unix.MAP_PRIVATE)
+	f.WriteAt(bytes.Repeat([]byte{7}, 2*page), 0)
+	f.Truncate(page + 10)
+	got := bytes.Repeat([]byte{9}, 3*page)
+	if err := (&reader{pid: os.Getpid()}).forced(got, at(address(b), address(b)+3*page)); err != nil {
+		t.Fatal(err)
+	}
+	want := slices.Concat(bytes.Repeat([]byte{7}, page+10), make([]byte, 2*page-10))
+	if !bytes.Equal(got, want) {
+		t.Error("other bytes than those of the file, and zeroes")
+	}
+}
+
+// TestReaderOfDead: the memory of a process that is dead is no zeroes.
+func TestReaderOfDead(t *testing.T) {
+	cmd := exec.Command("true")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pidfd, err := unix.PidfdOpen(cmd.Process.Pid, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pidfd)
+	if _, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, 10000); err != nil {
+		t.Fatal(err)
+	}
+	r := &reader{pid: cmd.Process.Pid}
+	if err := r.forced(make([]byte, page), at(page, 2*page)); err == nil {
+		t.Error("forced reads something")
+	}
+	if err := r.plain(make([]byte, page), at(page, 2*page)); err == nil {
+		t.Error("plain reads something")
+	}
+	cmd.Wait()
+}
+
+// TestRuns: which pages of a mapping are to be saved.
+func TestRuns(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	f.Write(bytes.Repeat([]byte{1}, 8*page))
+	anonymous := mapped(t, -1, 8*page, unix.MAP_PRIVATE)
+	file := mapped(t, int(f.Fd()), 8*page, unix.MAP_PRIVATE)
+	_ = anonymous[5*page] + file[5*page] // read: the zero page, the file's
+	for _, b := range [][]byte{anonymous, file} {
+		b[1*page], b[2*page], b[7*page] = 3, 0, 5
+	}
+	pagemap, err := proc.OpenPagemap(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pagemap.Close()
+	for _, test := range []struct {
+		name     string
+		area     area
+		keepZero bool
+		want     []image.Run
+	}{
+		{"anonymous", area{saved: proc.Anonymous}, false, at(1*page, 3*page, 7*page, 8*page)},
+		{"file", area{saved: proc.PrivateFile}, true, at(1*page, 3*page, 7*page, 8*page)},
+		{"whole", area{saved: proc.PrivateFile, whole: true}, true, at(0, 8*page)},
+	} {
+		b := anonymous
+		if test.keepZero {
+			b = file
+		}
+		a := test.area
+		a.start, a.end = address(b), address(b)+8*page
+		got, err := a.runs(pagemap)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := moved(test.want, a.start)
+		for i := range want {
+			want[i].KeepZero = test.keepZero
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", test.name, diff)
+		}
+		a.end = a.start
+		if got, err := a.runs(pagemap); got != nil || err != nil {
+			t.Errorf("%s, nothing of it: %v, %v", test.name, got, err)
+		}
+	}
+}
+
+// TestPlan: what is read from the twin, what from the frozen program, and what not at all.
+func TestPlan(t *testing.T) {
+	entry := func(prot uint32) proc.SmapsEntry {
+		return proc.SmapsEntry{Mapping: proc.Mapping{Start: 16 * page, End: 32 * page, Prot: prot}}
+	}
+	for name, test := range map[string]struct {
+		mapping image.Mapping
+		prot    uint32
+		twin    []area
+		frozen  []area
+	}{
+		"anonymous": {image.Mapping{Kind: image.MappingAnonymous}, unix.PROT_READ,
+			[]area{{start: 16 * page, end: 32 * page, saved: proc.Anonymous}}, nil},
+		"no access": {image.Mapping{Kind: image.MappingAnonymous}, 0,
+			[]area{{start: 16 * page, end: 32 * page, saved: proc.Anonymous, unreadable: true}}, nil},
+		"not forked": {image.Mapping{Kind: image.MappingAnonymous, DontFork: true}, unix.PROT_READ,
+			nil, []area{{start: 16 * page, end: 32 * page, saved: proc.Anonymous}}},
+		"wiped": {image.Mapping{Kind: image.MappingAnonymous, WipeOnFork: true}, unix.PROT_READ,
+			nil, []area{{start: 16 * page, end: 32 * page, saved: proc.Anonymous}}},
+		"file": {image.Mapping{Kind: image.MappingFile, File: &image.File{}}, unix.PROT_READ,
+			[]area{{start: 16 * page, end: 32 * page, saved: proc.PrivateFile}}, nil},
+		"whole file": {image.Mapping{Kind: image.MappingFile, SelfContained: true, Offset: page, File: &image.File{Size: 3*page + 1}}, unix.PROT_READ,
+			[]area{{start: 16 * page, end: 19 * page, saved: proc.PrivateFile, whole: true}}, nil},
+		"behind the file": {image.Mapping{Kind: image.MappingFile, SelfContained: true, Offset: 9 * page, File: &image.File{Size: page}}, unix.PROT_READ,
+			[]area{{start: 16 * page, end: 16 * page, saved: proc.PrivateFile, whole: true}}, nil},
+		"kernel's": {image.Mapping{Kind: image.MappingKernel}, unix.PROT_READ, nil, nil},
+		"shared":   {image.Mapping{Kind: image.MappingMemory, Shared: true}, unix.PROT_READ, nil, nil},
+		"refused":  {image.Mapping{}, unix.PROT_READ, nil, nil},
+	} {
+		var p plan
+		p.add(test.mapping, entry(test.prot))
+		options := cmp.AllowUnexported(area{})
+		if diff := cmp.Diff(test.twin, p.twin, options); diff != "" {
+			t.Errorf("%s: from the twin (-want +got):\n%s", name, diff)
+		}
+		if diff := cmp.Diff(test.frozen, p.frozen, options); diff != "" {
+			t.Errorf("%s: frozen (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// TestSurvey looks at this very process: what there is of it, and what is refused.
+func TestSurvey(t *testing.T) {
+	refusals := func() []string {
+		var table fd.Table
+		if _, err := Survey(os.Getpid(), os.Getpid(), &table); err != nil {
+			t.Fatal(err)
+		}
+		var all []string
+		for _, o := range table.Obstacles {
+			all = append(all, o.What)
+		}
+		return all
+	}
+	before := refusals()
+	cmd := exec.Command("cat")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	during := refusals()
+	in.Close()
+	cmd.Wait()
+	if !slices.ContainsFunc(during, func(what string) bool { return bytes.HasPrefix([]byte(what), []byte("child process ")) }) {
+		t.Errorf("a child is no obstacle: %q; before: %q", during, before)
+	}
+	if _, err := Survey(1<<30, 1<<30, &fd.Table{}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no such process: %v", err)
+	}
+}

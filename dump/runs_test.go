@@ -1,0 +1,175 @@
+package dump
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+)
+
+// at makes runs of starts and ends.
+func at(bounds ...uint64) (runs []image.Run) {
+	for i := 0; i < len(bounds); i += 2 {
+		runs = append(runs, image.Run{Start: bounds[i], Length: bounds[i+1] - bounds[i]})
+	}
+	return runs
+}
+
+func TestSubtract(t *testing.T) {
+	for name, test := range map[string]struct{ runs, without, want []image.Run }{
+		"nothing":      {at(1, 5), nil, at(1, 5)},
+		"of nothing":   {nil, at(1, 5), nil},
+		"beside":       {at(3, 5), at(1, 3, 5, 9), at(3, 5)},
+		"all":          {at(3, 5), at(3, 5), nil},
+		"more":         {at(3, 5, 6, 7), at(1, 9), nil},
+		"first":        {at(3, 7), at(1, 4), at(4, 7)},
+		"last":         {at(3, 7), at(6, 9), at(3, 6)},
+		"middle":       {at(3, 9), at(4, 5, 7, 8), at(3, 4, 5, 7, 8, 9)},
+		"one of two":   {at(1, 3, 5, 9), at(2, 6), at(1, 2, 6, 9)},
+		"several each": {at(1, 4, 6, 8, 10, 12), at(0, 2, 3, 7, 11, 20), at(2, 3, 7, 8, 10, 11)},
+	} {
+		if diff := cmp.Diff(test.want, subtract(test.runs, test.without)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// TestSubtractAndUnion compares with sets of numbers.
+func TestSubtractAndUnion(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 500 {
+		a, b := pick(random), pick(random)
+		left := subtract(toRuns(a), toRuns(b))
+		var difference [64]bool
+		for i := range a {
+			difference[i] = a[i] && !b[i]
+		}
+		if diff := cmp.Diff(difference, toSet(t, left)); diff != "" {
+			t.Fatalf("%v without %v is %v:\n%s", toRuns(a), toRuns(b), left, diff)
+		}
+		for i := range b {
+			difference[i] = difference[i] || b[i]
+		}
+		if diff := cmp.Diff(difference, toSet(t, union(toRuns(b), left))); diff != "" {
+			t.Fatalf("union: %s", diff)
+		}
+	}
+}
+
+func pick(random *rand.Rand) (set [64]bool) {
+	for i := range set {
+		set[i] = random.IntN(2) == 0
+	}
+	return set
+}
+
+func toRuns(set [64]bool) (runs []image.Run) {
+	for i, in := range set {
+		last := len(runs) - 1
+		switch {
+		case !in:
+		case last >= 0 && runs[last].End() == uint64(i):
+			runs[last].Length++
+		default:
+			runs = append(runs, image.Run{Start: uint64(i), Length: 1})
+		}
+	}
+	return runs
+}
+
+// toSet fails where runs are out of order or overlap.
+func toSet(t *testing.T, runs []image.Run) (set [64]bool) {
+	t.Helper()
+	end := uint64(0)
+	for _, r := range runs {
+		if r.Start < end || r.Length == 0 {
+			t.Fatalf("runs %v", runs)
+		}
+		for end = r.Start; end < r.End(); end++ {
+			set[end] = true
+		}
+	}
+	return set
+}
+
+func TestMoved(t *testing.T) {
+	runs := at(10, 20, 30, 40)
+	up := moved(runs, 5)
+	if diff := cmp.Diff(at(15, 25, 35, 45), up); diff != "" {
+		t.Error(diff)
+	}
+	five := uint64(5)
+	if diff := cmp.Diff(runs, moved(up, -five)); diff != "" {
+		t.Error(diff)
+	}
+	if runs[0].Start != 10 {
+		t.Error("what is moved stays as well")
+	}
+}
+
+// TestData: the parts of a file that are not holes, in whole pages, whatever the size of its blocks.
+func TestData(t *testing.T) {
+	const page = image.PageSize
+	for name, test := range map[string]struct {
+		writes map[int64]int // length at each offset
+		size   int64
+		want   []image.Run
+	}{
+		"empty":       {nil, 0, nil},
+		"hole":        {nil, 16 * page, nil},
+		"one byte":    {map[int64]int{0: 1}, 1, at(0, page)},
+		"after holes": {map[int64]int{8 * page: page, 24*page + 7: 9}, 32 * page, at(8*page, 9*page, 24*page, 25*page)},
+		"at the end":  {map[int64]int{9*page + 100: 5}, 9*page + 105, at(9*page, 10*page)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, err := os.Create(filepath.Join(t.TempDir(), "file"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			if err := f.Truncate(test.size); err != nil {
+				t.Fatal(err)
+			}
+			for offset, n := range test.writes {
+				if _, err := f.WriteAt(make([]byte, n), offset); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got, err := data(f, test.size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !knowsHoles(t) {
+				test.want = at(0, pages(uint64(test.size)))
+			}
+			// Blocks may be larger than pages: then there is more, never less.
+			if diff := cmp.Diff(test.want, got); diff != "" && len(subtract(test.want, got)) > 0 {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func knowsHoles(t *testing.T) bool {
+	f, err := os.Create(filepath.Join(t.TempDir(), "hole"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	f.Truncate(1 << 20)
+	_, err = unix.Seek(int(f.Fd()), 0, unix.SEEK_DATA)
+	return err == unix.ENXIO
+}
+
+func TestPages(t *testing.T) {
+	for n, want := range map[uint64]uint64{0: 0, 1: 4096, 4096: 4096, 4097: 8192} {
+		if got := pages(n); got != want {
+			t.Errorf("%d bytes: %d instead of %d", n, got, want)
+		}
+	}
+}
