@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
@@ -24,6 +27,10 @@ func TestMain(m *testing.M) {
 		_, err := Checkpoint(Options{Pid: pid})
 		io.WriteString(os.Stdout, errorText(err))
 		os.Exit(0)
+	}
+	// The stray pipe of a shell, of make or of a CI runner would be an obstacle to every program.
+	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		panic(err)
 	}
 	os.Exit(m.Run())
 }

@@ -3,6 +3,7 @@ package shimtest
 import (
 	"bufio"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // patience is for one line of a program's output.
@@ -41,6 +44,10 @@ var compiled = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	// The stray pipe of a shell, of make or of a CI runner would be an obstacle to every program.
+	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	if program, err := compiled(); err == nil {
 		os.RemoveAll(filepath.Dir(program))
