@@ -31,15 +31,12 @@ func (p *progress) follow(done func() uint64, total uint64) {
 		return
 	}
 	p.done.Go(func() {
-		select {
-		case <-p.stop:
-			return
-		case <-time.After(quiet):
-		}
+		out := &late{begun: time.Now()}
 		bar := progressbar.NewOptions64(int64(max(total, 1)),
 			progressbar.OptionSetDescription(p.title),
-			progressbar.OptionSetWriter(os.Stderr),
+			progressbar.OptionSetWriter(out),
 			progressbar.OptionShowBytes(true),
+			progressbar.OptionShowCount(),
 			progressbar.OptionShowTotalBytes(true),
 			progressbar.OptionSetPredictTime(true),
 			progressbar.OptionClearOnFinish(),
@@ -54,6 +51,16 @@ func (p *progress) follow(done func() uint64, total uint64) {
 			}
 		}
 	})
+}
+
+// late is standard error, once it has been quiet: the bar measures from the beginning, or its rate would be wrong.
+type late struct{ begun time.Time }
+
+func (l *late) Write(b []byte) (int, error) {
+	if time.Since(l.begun) < quiet {
+		return len(b), nil
+	}
+	return os.Stderr.Write(b)
 }
 
 func (p *progress) end() {
