@@ -55,6 +55,7 @@ func (m *Member) mapping(e proc.SmapsEntry) (image.Mapping, error) {
 		Mergeable:  e.Has("mg"),
 		Sequential: e.Has("sr"),
 		Random:     e.Has("rr"),
+		Sealed:     e.Has("sl"),
 	}
 	if e.Has("ht") {
 		v.HugePageSize = e.KernelPageSize

@@ -19,6 +19,7 @@ type waiting struct {
 	tid         int // in our PID namespace
 	own, shared bool
 	seccomp     int
+	apart       bool // it shares too little with the others
 }
 
 // pending records the signals that wait, with their siginfo and in their order. Only a tracer can

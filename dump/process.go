@@ -56,6 +56,9 @@ func (m *Member) Capture() (*image.Process, error) {
 		Session:      image.Pid(m.stat.Session),
 		Umask:        m.status.Umask,
 	}
+	if err := m.lockFuture(); err != nil {
+		return nil, m.fail(err)
+	}
 	// What needs no word with the leader is read beside what does: there is a processor free, the program's.
 	smaps := make(chan error, 1)
 	go func() { smaps <- m.readMappings() }()

@@ -82,9 +82,16 @@ func (m *Member) askAttributes(ask *resident.Questions) {
 	prctl(unix.PR_GET_THP_DISABLE, func(r int64) { a.THPDisable = r == 1 })
 	prctl(unix.PR_GET_KEEPCAPS, func(r int64) { a.KeepCaps = r == 1 })
 	prctl(unix.PR_GET_MDWE, func(r int64) { a.MDWE = uint32(max(r, 0)) })
+	prctl(unix.PR_GET_MEMORY_MERGE, func(r int64) { a.MemoryMerge = r == 1 })
+	prctl(unix.PR_MCE_KILL_GET, func(r int64) { a.MachineCheck = machineChecks[r] })
+	counter := abi.Call{Number: unix.SYS_PRCTL, Relative: 1 << 1, Args: [6]uint64{unix.PR_GET_TSC}}
+	ask.Ask(counter, make([]byte, 4), func(_ int64, data []byte) { a.NoTimestamp = data[0] == unix.PR_TSC_SIGSEGV })
 	subreaper := abi.Call{Number: unix.SYS_PRCTL, Relative: 1 << 1, Args: [6]uint64{unix.PR_GET_CHILD_SUBREAPER}}
 	ask.Ask(subreaper, make([]byte, 4), func(_ int64, data []byte) { a.ChildSubreaper = data[0] == 1 })
 }
+
+// machineChecks are the values of image.Attributes by those of PR_MCE_KILL_GET.
+var machineChecks = map[int64]int{unix.PR_MCE_KILL_EARLY: 1, unix.PR_MCE_KILL_LATE: 2}
 
 func (m *Member) askLimits(ask *resident.Questions) {
 	m.process.Limits = make([]image.Limit, limits)
@@ -141,7 +148,9 @@ func (m *Member) askTimers(ask *resident.Questions) error {
 	}
 	m.process.Timers = make([]image.PosixTimer, len(timers))
 	for i, t := range timers {
-		m.process.Timers[i] = posixTimer(t)
+		if m.process.Timers[i], err = posixTimer(t); err != nil {
+			return fmt.Errorf("POSIX timer %d: %w", t.ID, err)
+		}
 		call := abi.Call{Number: unix.SYS_TIMER_GETTIME, Relative: 1 << 1, Args: [6]uint64{uint64(t.ID)}}
 		ask.Ask(call, make([]byte, 32), func(_ int64, data []byte) {
 			m.process.Timers[i].IntervalNs = duration(data, 1e9)
@@ -154,7 +163,7 @@ func (m *Member) askTimers(ask *resident.Questions) error {
 	return nil
 }
 
-func posixTimer(t proc.Timer) image.PosixTimer {
+func posixTimer(t proc.Timer) (image.PosixTimer, error) {
 	p := image.PosixTimer{
 		ID:     int32(t.ID),
 		Clock:  int32(t.Clock),
@@ -164,9 +173,16 @@ func posixTimer(t proc.Timer) image.PosixTimer {
 	}
 	if t.ThreadID {
 		p.Notify |= sigevThreadID
-		p.Tid = image.Pid(t.Target)
+		s, err := proc.Read(t.Target, "status", proc.Status)
+		if err != nil {
+			return p, err
+		}
+		p.Tid = image.Pid(s.Pid)
+		if n := len(s.NSpid); n > 0 {
+			p.Tid = image.Pid(s.NSpid[n-1]) // as the program knows it
+		}
 	}
-	return p
+	return p, nil
 }
 
 const sigevThreadID = 4 // SIGEV_THREAD_ID (sigevent(7))

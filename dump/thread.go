@@ -52,6 +52,9 @@ func (m *Member) threads() error {
 	})
 	for _, w := range m.waiting {
 		m.refuseThread(w.tid, w.seccomp)
+		if w.apart {
+			m.refuse(fmt.Sprintf("thread %d", w.tid), "descriptors or a working directory of its own (unshare(2))", "not supported", "")
+		}
 	}
 	return err
 }
@@ -105,7 +108,23 @@ func (m *Member) thread(t *image.Thread, tid int, w *waiting) error {
 	if t.Parked.Flags&abi.ThreadDead != 0 {
 		return nil
 	}
+	w.apart = m.isApart(tid)
 	return schedule(tid, t)
+}
+
+// isApart tells whether a thread shares its descriptors, or its directories and umask, with none of the others.
+func (m *Member) isApart(tid int) bool {
+	const files, fs = 2, 3 // KCMP_FILES, KCMP_FS
+	if tid == m.Live {
+		return false
+	}
+	for _, what := range []uintptr{files, fs} {
+		differs, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(m.Live), uintptr(tid), what, 0, 0, 0)
+		if errno == 0 && differs != 0 {
+			return true
+		}
+	}
+	return false // also where the kernel has no kcmp
 }
 
 // numbers maps TIDs as the program knows them to those of the writer's PID namespace; nil where they are the same.

@@ -120,6 +120,7 @@ type Mapping struct {
 	Mergeable    bool   `json:"mergeable,omitempty"`
 	Sequential   bool   `json:"sequential,omitempty"`
 	Random       bool   `json:"random,omitempty"`
+	Sealed       bool   `json:"sealed,omitempty"` // mseal(2)
 }
 
 // Range is [Start, End) of an address space.
@@ -244,6 +245,14 @@ type Attributes struct {
 	THPDisable     bool   `json:"thp_disable"`
 	MDWE           uint32 `json:"mdwe"` // PR_GET_MDWE
 	KeepCaps       bool   `json:"keep_caps"`
+
+	LockFuture        bool `json:"lock_future,omitempty"`          // mlockall(MCL_FUTURE)
+	LockFutureOnFault bool `json:"lock_future_on_fault,omitempty"` // and MCL_ONFAULT
+	MemoryMerge       bool `json:"memory_merge,omitempty"`         // PR_SET_MEMORY_MERGE
+
+	// Switches that each thread has, and its threads inherit: those of the thread that led the freeze.
+	MachineCheck int  `json:"machine_check,omitempty"` // PR_MCE_KILL: 0 as the system has it, 1 early, 2 late
+	NoTimestamp  bool `json:"no_timestamp,omitempty"`  // PR_SET_TSC: reading the counter is SIGSEGV
 }
 
 // Descriptor is one entry of a process's descriptor table.

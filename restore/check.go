@@ -3,6 +3,7 @@ package restore
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -89,7 +90,13 @@ func checkIDs(p *image.Process) obstacle.List {
 
 // checkPlaces looks for the directories that a member is in.
 func checkPlaces(p *image.Process) (all obstacle.List) {
-	if st, err := os.Stat(p.Cwd); err != nil {
+	path, removed := removedDirectory(p.Cwd)
+	if removed {
+		if err := unix.Access(filepath.Dir(path), unix.W_OK|unix.X_OK); err != nil {
+			all = append(all, obstacle.Obstacle{Pid: int(p.Pid), Where: "working directory", What: p.Cwd,
+				Why: "it had been removed, and cannot be made again: " + err.Error(), Do: "make the directory that it was in"})
+		}
+	} else if st, err := os.Stat(p.Cwd); err != nil {
 		all = append(all, obstacle.Obstacle{Pid: int(p.Pid), Where: "working directory", What: p.Cwd, Why: plain(err), Do: "make it again"})
 	} else if !st.IsDir() {
 		all = append(all, obstacle.Obstacle{Pid: int(p.Pid), Where: "working directory", What: p.Cwd, Why: "not a directory any more"})

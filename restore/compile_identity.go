@@ -2,7 +2,9 @@ package restore
 
 import (
 	"math/bits"
+	"os"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -18,7 +20,7 @@ func prctl(b *program.Builder, args ...program.Arg) *program.Builder {
 // attributes are the switches that a whole process has. Threads inherit the personality.
 func (c *compiler) attributes() {
 	p, a := c.process, &c.process.Attributes
-	c.b.Call(unix.SYS_CHDIR, c.set.String(p.Cwd)).Note(p.Cwd)
+	c.workingDirectory()
 	c.b.Call(unix.SYS_UMASK, program.Const(p.Umask)).Any()
 	c.b.Call(unix.SYS_PERSONALITY, program.Const(a.Personality))
 	if a.ChildSubreaper {
@@ -30,6 +32,67 @@ func (c *compiler) attributes() {
 	if a.MDWE != 0 {
 		prctl(c.b, program.Const(unix.PR_SET_MDWE), program.Const(a.MDWE), program.Const(0), program.Const(0), program.Const(0))
 	}
+	if a.MemoryMerge {
+		prctl(c.b, program.Const(unix.PR_SET_MEMORY_MERGE), program.Const(1), program.Const(0), program.Const(0), program.Const(0)).MayFail()
+	}
+	switch a.MachineCheck {
+	case 1:
+		c.machineCheck(unix.PR_MCE_KILL_EARLY)
+	case 2:
+		c.machineCheck(unix.PR_MCE_KILL_LATE)
+	}
+	if a.NoTimestamp {
+		prctl(c.b, program.Const(unix.PR_SET_TSC), program.Const(unix.PR_TSC_SIGSEGV))
+	}
+}
+
+func (c *compiler) machineCheck(policy int) {
+	prctl(c.b, program.Const(unix.PR_MCE_KILL), program.Const(unix.PR_MCE_KILL_SET), program.Const(policy), program.Const(0), program.Const(0)).MayFail()
+}
+
+// lockFuture is for when nothing is mapped any more.
+func (c *compiler) lockFuture() {
+	flags := 0
+	if c.process.Attributes.LockFuture {
+		flags |= unix.MCL_FUTURE
+	}
+	if c.process.Attributes.LockFutureOnFault {
+		flags |= unix.MCL_FUTURE | unix.MCL_ONFAULT
+	}
+	if flags != 0 {
+		c.b.Call(unix.SYS_MLOCKALL, program.Const(flags)).MayFail()
+	}
+}
+
+// workingDirectory goes there. One that had been removed is made, and removed again.
+func (c *compiler) workingDirectory() {
+	path, removed := removedDirectory(c.process.Cwd)
+	if removed {
+		c.b.Call(unix.SYS_MKDIR, c.set.String(path), program.Const(0o700))
+	}
+	c.b.Call(unix.SYS_CHDIR, c.set.String(path)).Note(path)
+	if removed {
+		c.b.Call(unix.SYS_RMDIR, c.set.String(path))
+	}
+}
+
+// removedDirectory is the path of a working directory that had been removed: the old one, or, where that is taken
+// again, one beside it.
+func removedDirectory(cwd string) (path string, removed bool) {
+	path, removed = strings.CutSuffix(cwd, " (deleted)")
+	if !removed {
+		return cwd, false
+	}
+	if _, err := os.Lstat(cwd); err == nil {
+		return cwd, false // that is its name
+	}
+	for range 8 {
+		if _, err := os.Lstat(path); err != nil {
+			break
+		}
+		path += "~"
+	}
+	return path, true
 }
 
 // limits come after everything that they might forbid. A hard limit above ours is tried,

@@ -156,6 +156,9 @@ func (c *compiler) memoryFinish() {
 			c.b.Call(unix.SYS_PRCTL, program.Const(prSetVMA), program.Const(prSetVMAAnonName), start, length,
 				c.set.String(name)).Any() // the name is for people, and a kernel may be built without
 		}
+		if m.Sealed {
+			c.b.Call(unix.SYS_MSEAL, start, length, program.Const(0))
+		}
 	}
 }
 
