@@ -60,6 +60,7 @@ place in every system call. No root, no kernel module, no change to the program.
 		newMan(), newInner())
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(c.Args)
+		c.DisableFlagsInUseLine = true
 	}
 	return root
 }
