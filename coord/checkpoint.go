@@ -355,10 +355,17 @@ func (c *checkpoint) resume() error {
 	return err
 }
 
-// kill ends the frozen program, whose image is committed.
+// kill ends the frozen program, whose image is committed, and waits for the end: its PID is to be free for a restart.
 func (c *checkpoint) kill() error {
-	if err := unix.Kill(c.Pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("pid %d: kill: %w", c.Pid, err)
+	process, err := unix.PidfdOpen(c.Pid, 0)
+	if err == nil {
+		defer unix.Close(process)
+	}
+	if killErr := unix.Kill(c.Pid, unix.SIGKILL); killErr != nil && killErr != unix.ESRCH {
+		return fmt.Errorf("pid %d: kill: %w", c.Pid, killErr)
+	}
+	if err == nil {
+		waitForEnd(process)
 	}
 	return nil
 }

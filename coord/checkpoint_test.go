@@ -58,14 +58,17 @@ func TestKill(t *testing.T) {
 func TestFailures(t *testing.T) {
 	given, giveUp := context.WithCancelCause(context.Background())
 	giveUp(errors.New("enough of it"))
+	late, giveUpLate := context.WithCancelCause(context.Background())
 	for name, test := range map[string]struct {
 		options Options
 		want    string
 	}{
-		"no directory":  {Options{Output: "/nonexistent/image"}, "/nonexistent"},
-		"in the way":    {Options{Output: "/"}, "exist"},
-		"compression":   {Options{Compress: "lz4"}, `compression "lz4": neither zstd nor none`},
-		"interrupted":   {Options{Context: given}, "checkpoint given up: enough of it"},
+		"no directory": {Options{Output: "/nonexistent/image"}, "/nonexistent"},
+		"in the way":   {Options{Output: "/"}, "exist"},
+		"compression":  {Options{Compress: "lz4"}, `compression "lz4": neither zstd nor none`},
+		"interrupted":  {Options{Context: given}, "checkpoint given up: enough of it"},
+		"interrupted later": {Options{Context: late, Progress: func(*image.Writer) { giveUpLate(errors.New("too long")) }},
+			"checkpoint given up: too long"},
 		"under another": {Options{}, ErrBusy.Error()},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -27,7 +27,7 @@ func twinPid(pid, inside, twin int) (int, error) {
 	return 0, fmt.Errorf("pid %d: its twin, %d in its PID namespace, is not to be found", pid, twin)
 }
 
-// How long to wait for a twin to free its memory, and for the program to reap it.
+// How long to wait for a process to free its memory, and for its parent to reap it.
 const (
 	patienceExit = 5 * time.Second
 	patienceReap = 100 * time.Millisecond
@@ -47,8 +47,13 @@ func (c *checkpoint) dismiss() {
 		return
 	}
 	defer unix.Close(fd)
-	if ended := wait(fd, unix.POLLIN, patienceExit); ended&unix.POLLHUP == 0 {
-		wait(fd, 0, patienceReap) // POLLHUP: reaped (Linux 6.11)
+	waitForEnd(fd)
+}
+
+// waitForEnd waits for the process of a pidfd to end and be reaped.
+func waitForEnd(pidfd int) {
+	if ended := wait(pidfd, unix.POLLIN, patienceExit); ended&unix.POLLHUP == 0 {
+		wait(pidfd, 0, patienceReap) // POLLHUP: reaped (Linux 6.11)
 	}
 }
 

@@ -186,7 +186,7 @@ func (c *Conn) read(b []byte) error {
 		case err != nil:
 			return fmt.Errorf("pid %d: read from its resident: %w", c.Pid, err)
 		case n == 0:
-			return fmt.Errorf("pid %d: read from its resident: %w", c.Pid, io.ErrUnexpectedEOF)
+			return fmt.Errorf("pid %d: it has ended meanwhile, or executed another program: %w", c.Pid, io.ErrUnexpectedEOF)
 		}
 		b = b[max(n, 0):]
 	}
