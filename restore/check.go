@@ -28,6 +28,7 @@ func Check(img *image.Image, env *fd.Env) (obstacle.List, error) {
 		all = append(all, checkMapped(p, env)...)
 		all = append(all, checkPlaces(p)...)
 		all = append(all, checkIDs(p)...)
+		all = append(all, checkNumbers(p)...)
 	}
 	if n := len(img.Group.Processes); n != 1 {
 		all = append(all, obstacle.Obstacle{What: "group", Why: fmt.Sprintf("has %d processes; this crak restarts one", n)})
@@ -86,6 +87,23 @@ func checkIDs(p *image.Process) obstacle.List {
 		}
 	}
 	return nil
+}
+
+// checkNumbers looks for descriptors above our limit.
+func checkNumbers(p *image.Process) obstacle.List {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return nil
+	}
+	highest := 0
+	for _, d := range p.Descriptors {
+		highest = max(highest, d.Fd)
+	}
+	if uint64(highest) < limit.Max {
+		return nil
+	}
+	return obstacle.List{{Pid: int(p.Pid), Where: fmt.Sprintf("fd %d", highest), What: "descriptor",
+		Why: fmt.Sprintf("its number is above the limit of %d", limit.Max), Do: "raise the limit: ulimit -Hn"}}
 }
 
 // checkPlaces looks for the directories that a member is in.

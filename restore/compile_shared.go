@@ -25,6 +25,10 @@ func (c *compiler) parkShared(m *image.MemoryObject) {
 		return
 	}
 	at, size := program.Park.At(c.set.Park), pages(m.Size)
+	if size > userEnd || c.set.Park+size > userEnd {
+		c.fail(fmt.Errorf("memory object %d: %d bytes: more than an address space", m.ID, m.Size))
+		return
+	}
 	note := fmt.Sprintf("memory object %d", m.ID)
 	if m.Kind == image.MemorySysV {
 		c.b.Call(unix.SYS_SHMAT, program.Const(c.segments[m.ID]), at, program.Const(shmRemap)).Note(note)

@@ -2,6 +2,7 @@ package restore
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"golang.org/x/sys/unix"
 
@@ -12,6 +13,8 @@ import (
 const (
 	sigsetSize = 8
 	sigevNone  = 1 // SIGEV_NONE
+
+	timerIDsMost = 10000 // that are counted up to
 )
 
 // kernelAction is the kernel's struct sigaction.
@@ -116,7 +119,7 @@ func timerOf(info image.SignalInfo) (id int32, ok bool) {
 // takes tells whether a timer's last overrun count (timer_getoverrun(2)) can come back: by taking a signal of
 // its own once more, which must not be another's.
 func (c *compiler) takes(t *image.PosixTimer) bool {
-	if c.waits[t.ID] || t.IntervalNs == 0 || t.ValueNs == 0 || t.Notify != 0 {
+	if t.Signal < 1 || t.Signal > 64 || c.waits[t.ID] || t.IntervalNs == 0 || t.ValueNs == 0 || t.Notify != 0 {
 		return false
 	}
 	if _, ok := c.now(t.Clock); !ok {
@@ -168,6 +171,10 @@ func (c *compiler) createTimers() {
 			c.createTimer(&c.process.Timers[i])
 		}
 		c.restoreIDs(unix.PR_TIMER_CREATE_RESTORE_IDS_OFF)
+		return
+	}
+	if last > timerIDsMost {
+		c.fail(fmt.Errorf("timer %d: only a kernel from Linux 6.15 on can give it its number again", last))
 		return
 	}
 	filler := image.PosixTimer{Notify: sigevNone}

@@ -1,0 +1,65 @@
+package restore
+
+import (
+	"fmt"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+)
+
+// likeAddressSpace has an exec in do choose the place below which new mappings go (mmap_base) as
+// it was for p, so that its stack has the room to grow that it had. Without randomization the
+// kernel takes it from the stack's limit (mmap_base in arch/x86/mm/mmap.c).
+func likeAddressSpace(p *image.Process, do func() error) error {
+	const (
+		guardGap    = 256 * image.PageSize
+		noRandomize = 0x40000 // ADDR_NO_RANDOMIZE of linux/personality.h
+	)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	old, err := personality(^uintptr(0))
+	if err != nil {
+		return err
+	}
+	if _, err := personality(old | noRandomize); err != nil {
+		return err
+	}
+	defer personality(old)
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_STACK, &limit); err != nil {
+		return err
+	}
+	room := uint64(userEnd) - mapBase(p) - guardGap
+	if room < userEnd && room <= limit.Max {
+		wide := syscall.Rlimit{Cur: room, Max: limit.Max}
+		if syscall.Setrlimit(syscall.RLIMIT_STACK, &wide) == nil {
+			defer syscall.Setrlimit(syscall.RLIMIT_STACK, &limit)
+		}
+	}
+	return do()
+}
+
+func personality(p uintptr) (uintptr, error) {
+	old, _, errno := unix.RawSyscall(unix.SYS_PERSONALITY, p, 0, 0)
+	if errno != 0 {
+		return 0, fmt.Errorf("personality: %w", errno)
+	}
+	return old, nil
+}
+
+// mapBase is the end of the highest mapping below the stack.
+func mapBase(p *image.Process) uint64 {
+	base := uint64(userEnd)
+	for _, m := range p.Mappings {
+		if m.End > p.Layout.StartStack {
+			break
+		}
+		if m.Kind != image.MappingKernel {
+			base = uint64(m.End)
+		}
+	}
+	return base
+}
