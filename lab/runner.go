@@ -24,7 +24,7 @@ func RunScripts(ctx context.Context, out io.Writer, p Params) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	r := &runner{ctx: ctx, out: out}
+	r := &runner{ctx: ctx, out: out, slots: make(chan struct{}, l.params.Parallel)}
 	for _, id := range l.params.Identities {
 		var scripts []string
 		if scripts, err = id.scripts(l.params); err != nil {
@@ -52,6 +52,7 @@ func RunScripts(ctx context.Context, out io.Writer, p Params) (Result, error) {
 // runner is what the trials of a run share.
 type runner struct {
 	ctx     context.Context
+	slots   chan struct{} // as many as trials may run at a time
 	running sync.WaitGroup
 
 	mu     sync.Mutex // guards what follows
@@ -68,10 +69,12 @@ type trial struct {
 	log     []byte
 }
 
-// Run runs f as a trial of its own, beside those that run already: Lab bounds their number.
+// Run runs f as a trial of its own, beside others.
 func (t *trial) Run(name string, f func(testscript.T)) {
 	sub := &trial{runner: t.runner, name: t.name + "/" + name}
 	t.runner.running.Go(func() {
+		t.runner.slots <- struct{}{}
+		defer func() { <-t.runner.slots }()
 		start := time.Now()
 		sub.guard(func() { f(sub) })
 		t.runner.report(sub, time.Since(start))

@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
+	"os/signal"
 	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/lab"
 )
@@ -23,8 +25,10 @@ Exit status: 0 all scripts passed or were skipped; 1 some failed, or there were 
 		Example: "  crak lab testdata\n  crak lab --library build/libcrak.so --parallel 4 testdata",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGINT, unix.SIGTERM)
+			defer stop()
 			p.Dir = args[0]
-			result, err := lab.RunScripts(cmd.Context(), cmd.OutOrStdout(), p)
+			result, err := lab.RunScripts(ctx, cmd.OutOrStdout(), p)
 			if err != nil {
 				return err
 			}
