@@ -60,7 +60,7 @@ func waitForEnd(pidfd int) {
 func wait(fd int, events int16, patience time.Duration) int16 {
 	fds := []unix.PollFd{{Fd: int32(fd), Events: events}}
 	for deadline := time.Now().Add(patience); ; {
-		n, err := unix.Poll(fds, int(time.Until(deadline).Milliseconds()))
+		n, err := unix.Poll(fds, int(max(time.Until(deadline), 0).Milliseconds()))
 		if err != unix.EINTR || time.Now().After(deadline) {
 			if n <= 0 {
 				return 0

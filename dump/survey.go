@@ -16,6 +16,17 @@ import (
 // for Member.Known.
 func Survey(pid, live int, table *fd.Table) ([]proc.SmapsEntry, error) {
 	m := &Member{Pid: pid, Live: live, Table: table}
+	// What all may read comes first: a sandbox may answer a freeze with death.
+	tids, err := proc.Tasks(pid)
+	if err != nil {
+		return nil, m.fail(err)
+	}
+	for _, tid := range tids {
+		s, err := proc.Read(pid, fmt.Sprintf("task/%d/status", tid), proc.Status)
+		if err == nil {
+			m.refuseThread(tid, s.Seccomp)
+		}
+	}
 	member := &fd.Member{Pid: pid, Proc: "/proc/" + strconv.Itoa(live)}
 	if _, err := fd.Capture(member, table); err != nil {
 		return nil, m.fail(err)
@@ -27,16 +38,6 @@ func Survey(pid, live int, table *fd.Table) ([]proc.SmapsEntry, error) {
 		return nil, m.fail(err)
 	}
 	m.childish = true
-	tids, err := proc.Tasks(pid)
-	if err != nil {
-		return nil, m.fail(err)
-	}
-	for _, tid := range tids {
-		s, err := proc.Read(pid, fmt.Sprintf("task/%d/status", tid), proc.Status)
-		if err == nil {
-			m.refuseThread(tid, s.Seccomp)
-		}
-	}
 	return m.entries, m.children()
 }
 
