@@ -75,9 +75,6 @@ func (c *conductor) conduct(ctx context.Context, adopt func() error) error {
 	if err := c.await(ctx, func(m message) bool { return m.report.Kind == program.Stage }); err != nil {
 		return err
 	}
-	if err := adopt(); err != nil {
-		return err
-	}
 	if err := c.fillProcess(ctx, c.pid); err != nil {
 		return err
 	}
@@ -93,6 +90,10 @@ func (c *conductor) conduct(ctx context.Context, adopt func() error) error {
 		return err
 	}
 	c.adjust()
+	// Until here ^C is for us.
+	if err := adopt(); err != nil {
+		return err
+	}
 	if err := c.env.Commit(); err != nil {
 		return err
 	}
