@@ -103,6 +103,20 @@ func signalSet(t *testing.T, status, name string) uint64 {
 	return set
 }
 
+// TestTogether: whoever does not get a checkpoint is told that there is one.
+func TestTogether(t *testing.T) {
+	s := start(t, true, "together")
+	s.await("READY")
+	s.await("OTHERS 0")
+	s.await("RESULT 0")
+}
+
+func TestChurn(t *testing.T) {
+	s := start(t, true, "churn")
+	s.await("READY")
+	s.await("DONE")
+}
+
 // TestQueueFull: the kernel has no room to tell of the nurse's end.
 func TestQueueFull(t *testing.T) {
 	s := start(t, true, "queue")

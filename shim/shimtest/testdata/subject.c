@@ -166,6 +166,74 @@ static void nurse(void)
 	pthread_join(thread, NULL);
 }
 
+static int others;
+
+static void *ask(void *unused)
+{
+	(void)unused;
+	for (int i = 0; i < 4; i++) {
+		int result = crak_checkpoint();
+
+		if (result && result != -EBUSY)
+			__atomic_store_n(&others, result, __ATOMIC_SEQ_CST);
+	}
+	return NULL;
+}
+
+/* Several threads ask at once, and signals do, too. */
+static void together(void)
+{
+	pthread_t threads[4];
+	int result;
+
+	for (int i = 0; i < 4; i++)
+		pthread_create(&threads[i], NULL, ask, NULL);
+	for (int i = 0; i < 50; i++)
+		kill(getpid(), SIGUSR2);
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	say("OTHERS", others);
+	while ((result = crak_checkpoint()) == -EBUSY)
+		usleep(1000);
+	say("RESULT", result);
+}
+
+static void *end_at_once(void *unused)
+{
+	return unused;
+}
+
+static void *make_threads(void *unused)
+{
+	(void)unused;
+	while (!__atomic_load_n(&stop, __ATOMIC_SEQ_CST)) {
+		pthread_t thread;
+
+		if (pthread_create(&thread, NULL, end_at_once, NULL) == 0)
+			pthread_join(thread, NULL);
+	}
+	return NULL;
+}
+
+/* Threads come and go while everybody is to be stopped. */
+static void churn(void)
+{
+	pthread_t threads[3];
+
+	for (int i = 0; i < 3; i++)
+		pthread_create(&threads[i], NULL, make_threads, NULL);
+	for (int i = 0; i < 8; i++) {
+		int result = crak_checkpoint();
+
+		if (result)
+			say("RESULT", result);
+	}
+	stop = 1;
+	for (int i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	say("DONE", 0);
+}
+
 static struct rlimit queue;
 
 static void close_queue(void *unused)
@@ -217,6 +285,7 @@ int main(int argc, char **argv)
 	} modes[] = {
 		{ "broken", broken }, { "callback", callback }, { "hold", hold },	{ "forked", forked },
 		{ "vforked", vforked }, { "nurse", nurse },	{ "queue", queue_full }, { "altstack", altstack },
+		{ "together", together }, { "churn", churn },
 	};
 
 	if (argc != 2)
