@@ -9,8 +9,9 @@
  *	case 0:  the image is on disk, this is the program going on
  *	case 1:  this is the program restarted from that image
  *	default: no image, the program goes on: -ENOSYS without the library,
- *	         -EBUSY while another checkpoint is made, -ECANCELED when the
- *	         checkpoint failed (crak.log says why)
+ *	         -EBUSY while another checkpoint is made (so in a callback, too),
+ *	         -EPERM in a child of vfork, -ECANCELED when the checkpoint failed
+ *	         (crak.log says why: for one, that crak_hold was in force for a minute)
  *	}
  */
 #ifndef CRAK_H
