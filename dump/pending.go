@@ -92,11 +92,14 @@ func (m *Member) queue(tid int, flags uint32) ([]image.SignalInfo, error) {
 	}
 }
 
-// isOurs: a signal that asks for a checkpoint is no state of the program.
+const codeThread = -6 // SI_TKILL
+
+// isOurs: a signal that asks for a checkpoint is no state of the program. The freeze signal is glibc's too: a thread
+// that changes the user of all sends it to the others, and waits for them.
 func (m *Member) isOurs(info []byte) bool {
 	signal := binary.NativeEndian.Uint32(info)
 	if signal == abi.FreezeSignal {
-		return true
+		return int32(binary.NativeEndian.Uint32(info[infoCode:])) != codeThread
 	}
 	if signal < 1 || int(signal) > len(m.process.Actions) {
 		return false
