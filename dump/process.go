@@ -52,8 +52,8 @@ func (m *Member) Capture() (*image.Process, error) {
 	m.process = image.Process{
 		Pid:          image.Pid(m.Conn.Hello.Pid),
 		Parent:       image.Pid(m.stat.PPid),
-		ProcessGroup: image.Pid(m.stat.Pgrp),
-		Session:      image.Pid(m.stat.Session),
+		ProcessGroup: inside(m.status.NSpgid, m.stat.Pgrp),
+		Session:      inside(m.status.NSsid, m.stat.Session),
 		Umask:        m.status.Umask,
 	}
 	if err := m.lockFuture(); err != nil {
@@ -78,6 +78,14 @@ func (m *Member) Capture() (*image.Process, error) {
 		return nil, m.fail(err)
 	}
 	return &m.process, nil
+}
+
+// inside is an ID as the program knows it, given that in each PID namespace (Linux 4.1) and in ours.
+func inside(each []int, ours int) image.Pid {
+	if n := len(each); n > 0 {
+		return image.Pid(each[n-1])
+	}
+	return image.Pid(ours)
 }
 
 // fail says whose error it is, unless that is said.

@@ -177,10 +177,7 @@ func posixTimer(t proc.Timer) (image.PosixTimer, error) {
 		if err != nil {
 			return p, err
 		}
-		p.Tid = image.Pid(s.Pid)
-		if n := len(s.NSpid); n > 0 {
-			p.Tid = image.Pid(s.NSpid[n-1]) // as the program knows it
-		}
+		p.Tid = inside(s.NSpid, s.Pid)
 	}
 	return p, nil
 }

@@ -16,6 +16,8 @@ type StatusInfo struct {
 	PPid      int
 	TracerPid int
 	NSpid     []int     // in each PID namespace, from the reader's to its own; nil before Linux 4.1
+	NSpgid    []int     // the process group's ID, likewise; 0 where it has none
+	NSsid     []int     // the session's ID, likewise
 	Uid       [4]uint32 // real, effective, saved, file system
 	Gid       [4]uint32
 	Groups    []uint32
@@ -92,9 +94,11 @@ func (s *StatusInfo) set(f *fields, key, value string) {
 	case "TracerPid":
 		s.TracerPid = f.int("pid", value)
 	case "NSpid":
-		for _, w := range strings.Fields(value) {
-			s.NSpid = append(s.NSpid, f.int("pid", w))
-		}
+		s.NSpid = pids(f, value)
+	case "NSpgid":
+		s.NSpgid = pids(f, value)
+	case "NSsid":
+		s.NSsid = pids(f, value)
 	case "Uid":
 		s.Uid = parseIDs(f, value)
 	case "Gid":
@@ -186,4 +190,11 @@ func parseIDs(f *fields, value string) (ids [4]uint32) {
 // Name line (proc_task_name, fs/proc/array.c). The comm file and stat have them as they are.
 func unescapeComm(s string) string {
 	return strings.NewReplacer(`\n`, "\n", `\\`, `\`).Replace(s)
+}
+
+func pids(f *fields, value string) (all []int) {
+	for _, w := range strings.Fields(value) {
+		all = append(all, f.int("pid", w))
+	}
+	return all
 }
