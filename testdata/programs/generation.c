@@ -5,7 +5,7 @@
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-static int generation, seen[4];
+static int generation, seen[4], followed;
 
 static void *follow(void *arg)
 {
@@ -13,10 +13,14 @@ static void *follow(void *arg)
 
 	pthread_mutex_lock(&mutex);
 	while (generation >= 0) {
-		pthread_cond_wait(&changed, &mutex);
-		if (generation > 0)
-			seen[number]++;
-		EQUAL(seen[number], generation > 0 ? generation : seen[number]);
+		while (generation == seen[number])
+			pthread_cond_wait(&changed, &mutex);
+		if (generation < 0)
+			break;
+		seen[number]++;
+		EQUAL(seen[number], generation);
+		followed++;
+		pthread_cond_broadcast(&changed);
 	}
 	pthread_mutex_unlock(&mutex);
 	return 0;
@@ -41,9 +45,11 @@ int main(int argc, char **argv)
 			check_filled(blocks[i], i * 100000, i);
 		pthread_mutex_lock(&mutex);
 		generation = n;
+		followed = 0;
 		pthread_cond_broadcast(&changed);
+		while (followed < 4)
+			pthread_cond_wait(&changed, &mutex);
 		pthread_mutex_unlock(&mutex);
-		pause_ms(5);
 		snprintf(text, sizeof text, "GENERATION %d\n", n);
 		say(text);
 	}
