@@ -64,5 +64,6 @@ func record[T any](d image.Description) (T, error) {
 	if err := decoder.Decode(&r); err != nil {
 		return r, fmt.Errorf("description %d: record of a %s: %w", d.ID, d.Kind, err)
 	}
+	image.RestoreText(d.Record, &r)
 	return r, nil
 }

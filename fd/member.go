@@ -2,7 +2,6 @@ package fd
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -117,7 +116,7 @@ func (t *taken) finish(table *Table) error {
 	if t.record == nil {
 		return nil
 	}
-	text, err := json.Marshal(t.record)
+	text, err := image.MarshalText(t.record)
 	if err != nil {
 		return fmt.Errorf("record of description %d: %w", d.ID, err)
 	}

@@ -23,6 +23,7 @@ func decodeJSON(text []byte, v any) error {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("something follows the value")
 	}
+	RestoreText(text, v)
 	return nil
 }
 
@@ -67,7 +68,7 @@ func weigh(text []byte) error {
 
 // encodeJSON renders a value as decodeJSON reads it.
 func encodeJSON(v any) ([]byte, error) {
-	text, err := json.Marshal(v)
+	text, err := MarshalText(v)
 	if err != nil {
 		return nil, err
 	}

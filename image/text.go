@@ -1,0 +1,100 @@
+package image
+
+import (
+	"bytes"
+	"encoding/json"
+	"reflect"
+	"strings"
+	"unicode/utf8"
+)
+
+// Names of files and threads are bytes, and JSON is Unicode. In an image a byte that is no UTF-8 stands as the character
+// U+10FF00 plus its value, of a private use area. Such a character in a name is itself written so, byte for byte.
+const (
+	strangeFirst  = 0x10ff00
+	strangeLast   = 0x10ffff
+	strangePrefix = "\xf4\x8f" // of all of them, in UTF-8
+)
+
+// MarshalText is json.Marshal of a value whose strings may be no UTF-8. v points to it.
+func MarshalText(v any) ([]byte, error) {
+	changed := false
+	eachString(reflect.ValueOf(v), func(s string) string {
+		armed := arm(s)
+		changed = changed || armed != s
+		return armed
+	})
+	text, err := json.Marshal(v)
+	if changed {
+		eachString(reflect.ValueOf(v), disarm)
+	}
+	return text, err
+}
+
+// RestoreText gives the strings of what v points to, just decoded from text, the bytes that they had.
+func RestoreText(text []byte, v any) {
+	if bytes.Contains(text, []byte(strangePrefix)) {
+		eachString(reflect.ValueOf(v), disarm)
+	}
+}
+
+func isStrange(r rune) bool { return r >= strangeFirst && r <= strangeLast }
+
+func arm(s string) string {
+	if utf8.ValidString(s) && !strings.Contains(s, strangePrefix) {
+		return s
+	}
+	var b strings.Builder
+	for len(s) > 0 {
+		r, n := utf8.DecodeRuneInString(s)
+		if r == utf8.RuneError && n == 1 || isStrange(r) {
+			for _, c := range []byte(s[:n]) {
+				b.WriteRune(strangeFirst + rune(c))
+			}
+		} else {
+			b.WriteString(s[:n])
+		}
+		s = s[n:]
+	}
+	return b.String()
+}
+
+func disarm(s string) string {
+	if !strings.Contains(s, strangePrefix) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if isStrange(r) {
+			b.WriteByte(byte(r - strangeFirst))
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// eachString changes every string in a value that can be set.
+func eachString(v reflect.Value, change func(string) string) {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if !v.IsNil() {
+			eachString(v.Elem(), change)
+		}
+	case reflect.String:
+		if v.CanSet() {
+			v.SetString(change(v.String()))
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			eachString(v.Field(i), change)
+		}
+	case reflect.Slice, reflect.Array:
+		switch v.Type().Elem().Kind() {
+		case reflect.String, reflect.Struct, reflect.Pointer, reflect.Slice:
+			for i := range v.Len() {
+				eachString(v.Index(i), change)
+			}
+		}
+	}
+}
