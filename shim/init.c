@@ -52,6 +52,33 @@ static void remember_settings(const char *directory)
 	}
 }
 
+/* Appends a path to `path`, or puts it there if it is absolute; what does not fit leaves it as it is. */
+static void descend(char *path, const char *to)
+{
+	size_t length = *to == '/' ? 0 : strlen(path);
+
+	if (length + strlen(to) + 2 > sizeof(resident.log))
+		return;
+	if (length)
+		path[length++] = '/';
+	strcpy(path + length, to);
+}
+
+/* CRAK_LOG, or crak.log beside the images, as coord has it. */
+static void find_log(const char *directory)
+{
+	const char *images = getenv("CRAK_DIR"), *log = getenv("CRAK_LOG");
+
+	strcpy(resident.log, directory);
+	if (log && *log) {
+		descend(resident.log, log);
+		return;
+	}
+	if (images && *images)
+		descend(resident.log, images);
+	descend(resident.log, "crak.log");
+}
+
 /* The path the library was loaded from, made absolute. */
 static void find_library(const char *directory)
 {
@@ -117,6 +144,7 @@ static void __attribute__((constructor)) become_resident(void)
 		strcpy(directory, "/");
 	find_library(directory);
 	remember_settings(directory);
+	find_log(directory);
 	install_freeze_handler();
 	trigger = trigger_signal();
 	if (trigger)

@@ -46,6 +46,7 @@ struct kernel_sigaction {
 /* What the resident knows since the program was started; a forked child inherits it. */
 struct resident {
 	char library[4096];  /* path of libcrak.so; empty: unknown */
+	char log[4096];      /* path of crak.log */
 	char settings[8192]; /* "NAME=value\0"…: CRAK_* of the environment, and CRAK_START_DIR */
 	unsigned settings_length;
 
@@ -147,6 +148,9 @@ void callbacks_run(enum callback);
 int install_freeze_handler(void);
 void install_trigger(int signal);
 int queue_freeze_signal(int tid, int order, uint64_t value, int number, uint32_t ip);
+
+/* log.c */
+void log_failure(int error);
 
 /* gosleep.c */
 void put_back_actions(void);

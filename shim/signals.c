@@ -55,9 +55,12 @@ static void on_freeze_signal(int signal, siginfo_t *info, void *context)
 
 static void on_trigger(int signal, siginfo_t *info, void *context)
 {
+	int error = spawn_writer();
+
 	(void)signal;
 	(void)info;
-	spawn_writer();
+	if (error && error != -EPERM) /* a child of vfork leaves it to its parent */
+		log_failure(error);
 	frame_repeat_syscall(context, NULL, NULL);
 }
 

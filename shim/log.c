@@ -1,0 +1,89 @@
+/*
+ * The one line that the resident writes itself: that no writer could be
+ * started. Everything else a writer says, in the same file (coord/log.go).
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <time.h>
+
+#include "resident.h"
+
+struct line {
+	char text[256];
+	int length;
+};
+
+static void put(struct line *line, const char *text)
+{
+	while (*text && line->length < (int)sizeof(line->text))
+		line->text[line->length++] = *text++;
+}
+
+/* At least so many digits. */
+static void put_number(struct line *line, long number, int digits)
+{
+	char text[24];
+	char *p = text + sizeof(text);
+
+	*--p = 0;
+	for (; number > 0 || digits > 0; number /= 10, digits--)
+		*--p = '0' + number % 10;
+	put(line, p);
+}
+
+/* RFC 3339, in UTC. The days are counted in years that begin in March, so that a leap day is a year's last. */
+static void put_time(struct line *line, long seconds)
+{
+	long day = seconds / 86400 + 719468, second = seconds % 86400;
+	long era = day / 146097, of_era = day % 146097;
+	long year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+	long of_year = of_era - (365 * year + year / 4 - year / 100);
+	long month = (5 * of_year + 2) / 153;
+	const struct {
+		long number;
+		int digits;
+		const char *after;
+	} parts[] = {
+		{ year + era * 400 + (month >= 10), 4, "-" },
+		{ month < 10 ? month + 3 : month - 9, 2, "-" },
+		{ of_year - (153 * month + 2) / 5 + 1, 2, "T" },
+		{ second / 3600, 2, ":" },
+		{ second / 60 % 60, 2, ":" },
+		{ second % 60, 2, "Z " },
+	};
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		put_number(line, parts[i].number, parts[i].digits);
+		put(line, parts[i].after);
+	}
+}
+
+/* error: -errno of spawn_writer. */
+void log_failure(int error)
+{
+	struct line line = { .length = 0 };
+	struct timespec now = { 0, 0 };
+	int fd;
+
+	SYSCALL_2(SYS_clock_gettime, CLOCK_REALTIME, &now);
+	put_time(&line, now.tv_sec);
+	put(&line, "pid ");
+	put_number(&line, SYSCALL_0(SYS_getpid), 1);
+	put(&line, ": no checkpoint: ");
+	if (error == -EBUSY) {
+		put(&line, "another checkpoint of it is under way");
+	} else if (error == -EAGAIN) {
+		put(&line, "a process to write it cannot be started: too many processes; raise the limit with ulimit -u");
+	} else {
+		put(&line, "a process to write it cannot be started: errno ");
+		put_number(&line, -error, 1);
+	}
+	put(&line, "\n");
+	fd = SYSCALL_4(SYS_openat, AT_FDCWD, resident.log,
+		       O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return;
+	SYSCALL_3(SYS_write, fd, line.text, line.length);
+	SYSCALL_1(SYS_close, fd);
+}
