@@ -65,6 +65,10 @@ func (c *compiler) fail(err error) {
 	}
 }
 
+// mostAtOnce: one mapping may have grown, or been joined of many, to more than the machine has memory, which
+// the kernel refuses to map in one piece (vm.overcommit_memory is 0). Joined they are again.
+const mostAtOnce = 1 << 30
+
 func (c *compiler) mapOne(i int, m *image.Mapping) {
 	flags, fd, note := unix.MAP_FIXED_NOREPLACE, -1, m.Name
 	if m.Shared {
@@ -97,8 +101,14 @@ func (c *compiler) mapOne(i int, m *image.Mapping) {
 	if m.HugePageSize != 0 && fd < 0 {
 		flags |= unix.MAP_HUGETLB | bits.TrailingZeros64(m.HugePageSize)<<unix.MAP_HUGE_SHIFT
 	}
-	c.b.Call(unix.SYS_MMAP, program.Const(m.Start), program.Const(m.End-m.Start), program.Const(c.firstProt(i)),
-		program.Const(flags), program.Const(fd), program.Const(offset)).Want(uint64(m.Start)).Note(note)
+	step := m.End - m.Start
+	if fd < 0 && !m.Shared && !m.GrowsDown && !m.NoReserve && m.HugePageSize == 0 && c.firstProt(i)&unix.PROT_WRITE != 0 {
+		step = mostAtOnce
+	}
+	for at := m.Start; at < m.End; at += step {
+		c.b.Call(unix.SYS_MMAP, program.Const(at), program.Const(min(step, m.End-at)), program.Const(c.firstProt(i)),
+			program.Const(flags), program.Const(fd), program.Const(offset)).Want(uint64(at)).Note(note)
+	}
 	// Before the pages are there, so that they are of the right kind.
 	c.advise(m, m.HugePage, unix.MADV_HUGEPAGE)
 	c.advise(m, m.NoHugePage, unix.MADV_NOHUGEPAGE)

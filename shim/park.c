@@ -121,6 +121,8 @@ static int signal_task(int tid, struct abi_failure *failure)
 	int number = task_sleeping_in(tid, &ip);
 	int error = queue_freeze_signal(tid, ABI_ORDER_PARK, own.freeze, number, ip);
 
+	if (error == -EAGAIN && load(&own.parked) < signalled_count)
+		return 0; /* RLIMIT_SIGPENDING: those on their way take theirs first; the next look tries again */
 	put_wide(signalled, tid);
 	if (error == -ESRCH)
 		return 0;

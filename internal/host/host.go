@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -26,7 +27,7 @@ func Read() (image.Host, error) {
 	}
 	h := image.Host{
 		Kernel:   unix.ByteSliceToString(u.Release[:]),
-		Machine:  unix.ByteSliceToString(u.Machine[:]),
+		Machine:  machine,
 		Hostname: unix.ByteSliceToString(u.Nodename[:]),
 	}
 	f, err := os.Open("/proc/cpuinfo")
@@ -40,6 +41,9 @@ func Read() (image.Host, error) {
 	h.VDSOSum, err = VDSOSum(os.Getpid())
 	return h, err
 }
+
+// machine is uname -m, whatever personality(2) we were started with.
+var machine = map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]
 
 // cpuFeatures reads the flags of the first processor, sorted.
 func cpuFeatures(r io.Reader) ([]string, error) {
