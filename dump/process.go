@@ -104,13 +104,24 @@ func (m *Member) refuse(where, what, why, do string) {
 
 func (m *Member) path(name string) string { return proc.Path(m.Live, name) }
 
+// root records the root directory.
+func (m *Member) root() (err error) {
+	if m.process.RootDir, err = os.Readlink(m.path("root")); err != nil {
+		return err
+	}
+	if m.process.RootDir != "/" {
+		m.refuse("root directory", m.process.RootDir, "chroot(2) is not supported", "run crak and the program both in that root")
+	}
+	return nil
+}
+
 // paths records what has a path: the executable, the working and the root directory.
 func (m *Member) paths() error {
 	var err error
 	if m.process.Cwd, err = os.Readlink(m.path("cwd")); err != nil {
 		return err
 	}
-	if m.process.RootDir, err = os.Readlink(m.path("root")); err != nil {
+	if err = m.root(); err != nil {
 		return err
 	}
 	exe, err := os.Readlink(m.path("exe"))

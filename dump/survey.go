@@ -27,6 +27,9 @@ func Survey(pid, live int, table *fd.Table) ([]proc.SmapsEntry, error) {
 			m.refuseThread(tid, s.Seccomp)
 		}
 	}
+	if err := m.root(); err != nil {
+		return nil, m.fail(err)
+	}
 	member := &fd.Member{Pid: pid, Proc: "/proc/" + strconv.Itoa(live)}
 	if _, err := fd.Capture(member, table); err != nil {
 		return nil, m.fail(err)

@@ -96,7 +96,7 @@ func numbers(version string) []int {
 var capabilities = map[string]int{
 	"sys_admin": unix.CAP_SYS_ADMIN, "sys_resource": unix.CAP_SYS_RESOURCE, "sys_nice": unix.CAP_SYS_NICE,
 	"sys_ptrace": unix.CAP_SYS_PTRACE, "checkpoint_restore": unix.CAP_CHECKPOINT_RESTORE, "setuid": unix.CAP_SETUID,
-	"setpcap": unix.CAP_SETPCAP, "ipc_lock": unix.CAP_IPC_LOCK,
+	"setpcap": unix.CAP_SETPCAP, "ipc_lock": unix.CAP_IPC_LOCK, "sys_chroot": unix.CAP_SYS_CHROOT,
 }
 
 // capable reports whether the lab itself has a capability in effect.
