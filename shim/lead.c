@@ -72,6 +72,7 @@ static void come_back(const struct abi_restart *in_area, int dumpable)
 	for (int i = 0; i < TWINS_MAX; i++)
 		own.twins[i] = 0;
 	own.writer = 0;
+	own.again = 0;
 	own.held_order = 0;
 	resident.restarts++;
 	add(&own.writers, 1); /* whoever waits in crak_checkpoint */

@@ -78,6 +78,7 @@ struct own {
 
 	int twins[TWINS_MAX]; /* PIDs of those alive, or 0 */
 	int writer;           /* PID of the living nurse of the writer that we started, or 0; -1: on its way */
+	int again;            /* 1: a request waits for that writer to end */
 	int writer_status;    /* of the last nurse, as wait4 gave it: 0 if its writer succeeded */
 	unsigned writers;     /* futex: how many writers have been reaped */
 

@@ -38,10 +38,34 @@ static void pass_on(int signal, siginfo_t *info, void *context)
 		((void (*)(int))handler)(signal);
 }
 
+/* Starts the writer that a request waits for, once the one before it is gone. */
+static int next_writer(void)
+{
+	if (load(&own.writer) != 0 || !__atomic_exchange_n(&own.again, 0, __ATOMIC_SEQ_CST))
+		return 0;
+	return spawn_writer();
+}
+
+/* A request that comes while a writer is at work waits for its end; of more than one the others are refused. */
+static void start_writer(void)
+{
+	int error = spawn_writer();
+
+	if (error == -EBUSY && !__atomic_exchange_n(&own.again, 1, __ATOMIC_SEQ_CST))
+		error = next_writer();
+	if (error && error != -EPERM) /* a child of vfork leaves it to its parent */
+		log_failure(error);
+}
+
 static void on_freeze_signal(int signal, siginfo_t *info, void *context)
 {
 	if (info->si_code > 0 && info->si_code <= CLD_DUMPED) {
+		int error;
+
 		spawn_reap(info->si_pid);
+		error = next_writer();
+		if (error)
+			log_failure(error);
 		frame_repeat_syscall(context, NULL, NULL);
 	} else if (info->si_code == SI_QUEUE && info->si_errno == ABI_ORDER_PARK) {
 		park(context, info);
@@ -55,12 +79,9 @@ static void on_freeze_signal(int signal, siginfo_t *info, void *context)
 
 static void on_trigger(int signal, siginfo_t *info, void *context)
 {
-	int error = spawn_writer();
-
 	(void)signal;
 	(void)info;
-	if (error && error != -EPERM) /* a child of vfork leaves it to its parent */
-		log_failure(error);
+	start_writer();
 	frame_repeat_syscall(context, NULL, NULL);
 }
 
