@@ -2,10 +2,10 @@ package coord
 
 import (
 	"encoding/binary"
-	"os"
+
+	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
-	"crak.dev/crak/internal/proc"
 )
 
 // Where a signal frame of amd64 says what it holds (arch/x86/include/uapi/asm/sigcontext.h): uc_mcontext.fpstate,
@@ -19,22 +19,17 @@ const (
 // extendedState reads which FPU and vector states the signal frames of the image hold, and in how many bytes.
 // Preconditions: the process is frozen.
 func extendedState(pid int, process *image.Process) (features uint64, size uint32) {
-	mem, err := os.Open(proc.Path(pid, "mem"))
-	if err != nil {
-		return 0, 0
-	}
-	defer mem.Close()
 	for _, t := range process.Threads {
 		if t.Parked.Frame == 0 {
 			continue
 		}
 		var pointer [8]byte
 		var bytes [24]byte
-		if _, err := mem.ReadAt(pointer[:], int64(t.Parked.Frame)+fpstatePointer); err != nil {
+		if err := readMemory(pid, t.Parked.Frame+fpstatePointer, pointer[:]); err != nil {
 			return 0, 0
 		}
 		state := binary.LittleEndian.Uint64(pointer[:])
-		if _, err := mem.ReadAt(bytes[:], int64(state)+swReserved); err != nil {
+		if err := readMemory(pid, state+swReserved, bytes[:]); err != nil {
 			return 0, 0
 		}
 		if binary.LittleEndian.Uint32(bytes[:]) != swMagic {
@@ -43,4 +38,14 @@ func extendedState(pid int, process *image.Process) (features uint64, size uint3
 		return binary.LittleEndian.Uint64(bytes[8:]), binary.LittleEndian.Uint32(bytes[16:])
 	}
 	return 0, 0
+}
+
+func readMemory(pid int, address uint64, b []byte) error {
+	local := []unix.Iovec{{Base: &b[0], Len: uint64(len(b))}}
+	remote := []unix.RemoteIovec{{Base: uintptr(address), Len: len(b)}}
+	n, err := unix.ProcessVMReadv(pid, local, remote, 0)
+	if err == nil && n != len(b) {
+		err = unix.EFAULT
+	}
+	return err
 }

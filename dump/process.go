@@ -33,10 +33,12 @@ type Member struct {
 	process image.Process
 	plan    plan // which pages are to be saved, and when
 
-	entries  []proc.SmapsEntry
-	quick    bool      // their flags are those of Known
-	waiting  []waiting // for each thread
-	childish bool      // it may have children
+	entries []proc.SmapsEntry
+	quick   bool      // their flags are those of Known
+	waiting []waiting // for each thread
+
+	secureBits uint32 // asked for with the attributes of the process, and every thread's
+	childish   bool   // it may have children
 }
 
 // Capture records a frozen process. Obstacles are added to the group's table; the error is for

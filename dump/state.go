@@ -80,6 +80,7 @@ func (m *Member) askAttributes(ask *resident.Questions) {
 		ask.Value(unix.SYS_PRCTL, [6]uint64{option}, got)
 	}
 	prctl(unix.PR_GET_THP_DISABLE, func(r int64) { a.THPDisable = r == 1 })
+	prctl(unix.PR_GET_SECUREBITS, func(r int64) { m.secureBits = uint32(max(r, 0)) })
 	prctl(unix.PR_GET_KEEPCAPS, func(r int64) { a.KeepCaps = r == 1 })
 	prctl(unix.PR_GET_MDWE, func(r int64) { a.MDWE = uint32(max(r, 0)) })
 	prctl(unix.PR_GET_MEMORY_MERGE, func(r int64) { a.MemoryMerge = r == 1 })

@@ -27,10 +27,6 @@ func (m *Member) threads() error {
 		dead := abi.Thread{Tid: main, Flags: abi.ThreadDead, Syscall: -1}
 		m.Threads = slices.Insert(m.Threads, 0, dead)
 	}
-	secure, err := m.Conn.Calls([]abi.Call{{Number: unix.SYS_PRCTL, Args: [6]uint64{unix.PR_GET_SECUREBITS}}}, nil)
-	if err != nil {
-		return err
-	}
 	m.process.Threads = make([]image.Thread, len(m.Threads))
 	m.waiting = make([]waiting, len(m.Threads))
 	outside, err := m.numbers()
@@ -47,7 +43,7 @@ func (m *Member) threads() error {
 		if err := m.thread(t, tid, &m.waiting[i]); err != nil {
 			return fmt.Errorf("thread %d: %w", t.Parked.Tid, err)
 		}
-		t.Credentials.SecureBits = uint32(max(secure[0], 0))
+		t.Credentials.SecureBits = m.secureBits
 		return nil
 	})
 	for _, w := range m.waiting {
