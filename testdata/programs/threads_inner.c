@@ -1,6 +1,7 @@
 /* Threads that libc makes by itself: the first is one of C11, or that of a timer (SIGEV_THREAD). */
 #include "check.h"
 
+#include <dirent.h>
 #include <signal.h>
 #include <threads.h>
 
@@ -28,6 +29,31 @@ static timer_t make_timer(void)
 	return timer;
 }
 
+/* glibc makes a thread with every signal blocked, SIGSETXID too, and lets go of that as it begins. */
+static int has_begun(const char *tid)
+{
+	char path[300], status[8192];
+	char *blocked;
+
+	snprintf(path, sizeof path, "/proc/self/task/%s/status", tid);
+	slurp(path, status, sizeof status);
+	blocked = strstr(status, "SigBlk:");
+	CHECK(blocked);
+	return !(strtoull(blocked + 7, NULL, 16) >> (33 - 1) & 1);
+}
+
+static void await_beginnings(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	struct dirent *task;
+
+	CHECK(tasks);
+	while ((task = readdir(tasks)))
+		while (task->d_name[0] != '.' && !has_begun(task->d_name))
+			pause_ms(1);
+	CHECK(closedir(tasks) == 0);
+}
+
 int main(int argc, char **argv)
 {
 	int by_timer = argc > 1 && !strcmp(argv[1], "timer"), result;
@@ -37,6 +63,7 @@ int main(int argc, char **argv)
 	CHECK(thrd_create(&thread, wait_for_go, (void *)9) == thrd_success);
 	if (!by_timer)
 		timer = make_timer();
+	await_beginnings();
 	ready();
 	await_go();
 	CHECK(timer_settime(timer, 0, &(struct itimerspec){{0, 0}, {0, 1000000}}, 0) == 0);
