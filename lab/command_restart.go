@@ -52,7 +52,7 @@ func (p *subject) restart(c *call, image string, options ...string) error {
 	if slices.Contains(options, "--detach") {
 		cmd.Stdout = nil // its output is the PID, which the status descriptor has too
 	}
-	err = p.launch(cmd)
+	err = p.launch(cmd, func(int) error { return nil })
 	closeFiles(cmd)
 	if err != nil {
 		return err

@@ -19,10 +19,7 @@ func (p *subject) start() error {
 		return err
 	}
 	defer closeFiles(cmd)
-	if err := p.launch(cmd); err != nil {
-		return err
-	}
-	return p.adopt(cmd.Process.Pid)
+	return p.launch(cmd, p.adopt)
 }
 
 // prepare makes the directory of the subject, and a copy of it for a later plain run.

@@ -43,12 +43,14 @@ type subject struct {
 	image  string        // path of its newest image
 }
 
-// launch starts cmd as the subject's runner and has it reaped.
-func (p *subject) launch(cmd *exec.Cmd) error {
+// launch starts cmd as the subject's runner and has it reaped. What is to be known of the process, be it
+// ever so short-lived, is found out by look, before that.
+func (p *subject) launch(cmd *exec.Cmd, look func(pid int) error) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
 	p.runner = cmd
+	err := look(cmd.Process.Pid)
 	p.ended = make(chan struct{})
 	go func(ended chan struct{}) {
 		// The error says what ProcessState says, or that output could not be copied.
@@ -56,7 +58,7 @@ func (p *subject) launch(cmd *exec.Cmd) error {
 		p.status = status(cmd.ProcessState)
 		close(ended)
 	}(p.ended)
-	return nil
+	return err
 }
 
 // adopt takes the process pid as the one that the subject lives in.

@@ -48,7 +48,7 @@ int main(int argc, char **argv)
 	struct sigaction action = {.sa_handler = on_child};
 	int fds, tasks, rounds = argc > 1 ? atoi(argv[1]) : 1;
 	char *end = sbrk(0);
-	char name[16];
+	char name[24];
 
 	CHECK(sigaction(SIGCHLD, &action, 0) == 0);
 	fds = count("/proc/self/fd");
@@ -69,6 +69,8 @@ int main(int argc, char **argv)
 		EQUAL(count("/proc/self/fd"), fds);
 		EQUAL(count("/proc/self/task"), tasks);
 		CHECK(sbrk(0) == end);
+		snprintf(name, sizeof name, "ROUND %d\n", i);
+		say(name);
 	}
 	pass();
 }
