@@ -20,6 +20,12 @@ INTERP_FLAGS = $(WARNINGS) -O2 -Iinternal/abi -ffreestanding -fno-builtin -fpie 
 	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -mgeneral-regs-only
 INTERP_LINK = -nostdlib -static -no-pie -Wl,-T,$(INTERP_LD) -Wl,--build-id=none -Wl,-z,noexecstack
 
+# No stack protector: handlers run in threads whose thread pointer is none of the C library's, and the writer starts with none.
+SHIM_C = $(wildcard shim/*.[cS])
+SHIM_FLAGS = $(WARNINGS) -D_GNU_SOURCE -O2 -fPIC -fvisibility=hidden -fno-stack-protector -Iinternal/abi \
+	-DPAYLOAD_FILE='"build/writer"'
+SHIM_LINK = -Wl,-e,crak_entry -Wl,--version-script=shim/crak.map -Wl,-s
+
 SHELL_FILES = $(wildcard scripts/setup scripts/test scripts/demo .ci/run)
 C_FILES = $(wildcard shim/*.c scripts/bench/workloads/*.c testdata/programs/*.c)
 
@@ -28,12 +34,15 @@ C_FILES = $(wildcard shim/*.c scripts/bench/workloads/*.c testdata/programs/*.c)
 
 all: build/crak build/libcrak.so
 
-# Go knows best what is out of date. The library is a program too, the writer, and must be executable.
-build/libcrak.so: shim/crak.map force | build
-	CGO_ENABLED=1 CC=$(CC) $(GO) build $(GOFLAGS_BUILD) -buildmode=c-shared -o $@ \
-		-ldflags "$(STAMP) '-extldflags=-Wl,--version-script=$(CURDIR)/$<'" ./shim
-	@rm -f build/libcrak.h
-	@chmod 755 $@ # it is a program, too
+# Go knows best what is out of date.
+build/writer: force | build
+	CGO_ENABLED=0 $(GO) build $(GOFLAGS_BUILD) -ldflags "$(STAMP)" -o $@.new ./shim/writer
+	@cmp -s $@.new $@ || cp $@.new $@
+	@rm $@.new
+
+# The library is a program too, the writer, and so must be executable.
+build/libcrak.so: $(SHIM_C) $(wildcard shim/*.h) internal/abi/abi.h shim/crak.map build/writer Makefile | build
+	$(CC) $(SHIM_FLAGS) -shared -nostartfiles -o $@ $(SHIM_C) $(SHIM_LINK)
 
 build/interp: $(INTERP_C) $(INTERP_LD) $(wildcard restore/interp/*.h restore/interp/*/*.h) internal/abi/abi.h Makefile | build
 	$(CC) $(INTERP_FLAGS) -o $@ $(INTERP_C) $(INTERP_LINK)

@@ -6,7 +6,6 @@ import (
 	"math"
 	"os"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -88,21 +87,6 @@ func outOfReach(pid int) bool {
 	}
 	ours, err := os.Readlink("/proc/self/ns/net")
 	return err == nil && ours != theirs
-}
-
-// hasLibrary looks for libcrak.so among the mappings. A process that may not be dumped does not show them:
-// then the handler of the freeze signal has to do.
-func hasLibrary(pid int) bool {
-	mappings, err := proc.Read(pid, "maps", proc.Maps)
-	if err != nil {
-		return true
-	}
-	for _, m := range mappings {
-		if strings.Contains(m.Path[strings.LastIndexByte(m.Path, '/')+1:], "libcrak") {
-			return true
-		}
-	}
-	return false
 }
 
 // liveThread is a thread that can take a signal: the thread group leader, unless it has exited before the others,

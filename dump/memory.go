@@ -8,6 +8,7 @@ import (
 
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/abi"
 	"crak.dev/crak/internal/proc"
 )
 
@@ -29,6 +30,17 @@ func (m *Member) mappings() error {
 		m.plan.add(mapping, e)
 	}
 	return nil
+}
+
+// residentFile is the path of libcrak.so as it is mapped: where the handler of the freeze signal is.
+func (m *Member) residentFile() string {
+	handler := uint64(m.process.Actions[abi.FreezeSignal-1].Handler)
+	for _, e := range m.entries {
+		if e.Start <= handler && handler < e.End {
+			return e.Path
+		}
+	}
+	return ""
 }
 
 // mapping is what an entry of smaps is on disk.
@@ -138,7 +150,8 @@ func (m *Member) fileMapping(v *image.Mapping, e proc.SmapsEntry, where string) 
 		m.deletedShared(v, e)
 		return nil
 	}
-	v.SelfContained = m.SelfContained || f.Deleted
+	// An image outlives the library's next version: the few pages of this one are in it.
+	v.SelfContained = m.SelfContained || f.Deleted || e.Path == m.library
 	return nil
 }
 

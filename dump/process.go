@@ -34,6 +34,7 @@ type Member struct {
 	plan    plan // which pages are to be saved, and when
 
 	entries []proc.SmapsEntry
+	library string    // path of libcrak.so
 	quick   bool      // their flags are those of Known
 	waiting []waiting // for each thread
 
@@ -73,6 +74,7 @@ func (m *Member) Capture() (*image.Process, error) {
 	if err := <-smaps; err != nil {
 		return nil, m.fail(err)
 	}
+	m.library = m.residentFile()
 	if err := m.mappings(); err != nil {
 		return nil, m.fail(err)
 	}

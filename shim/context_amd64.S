@@ -1,4 +1,4 @@
-/* Saving a thread's callee-saved registers, starting the writer, and the entry of the file run as a program. */
+/* Saving a thread's callee-saved registers, a child that shares our memory, the return of a signal handler. */
 
 	.text
 
@@ -47,29 +47,6 @@ crak_clone_vm:
 	syscall
 	hlt
 	.size	crak_clone_vm, . - crak_clone_vm
-
-/* The entry of libcrak.so run as a program. The loader has relocated everything, but the
- * constructors are the C library's to run: it treats this file as the main program. */
-	.globl	crakentry
-	.hidden	crakentry
-	.type	crakentry, @function
-crakentry:
-	xor	%ebp, %ebp
-	mov	%rsp, %rbx
-	mov	%rdx, %r12		/* the loader's own fini */
-	and	$-16, %rsp
-	call	crak_program_begins
-	mov	%r12, %r9
-	xor	%r8d, %r8d
-	xor	%ecx, %ecx
-	lea	8(%rbx), %rdx
-	mov	(%rbx), %rsi
-	lea	crak_program_main(%rip), %rdi
-	push	%rax
-	push	%rbx
-	call	*__libc_start_main@GOTPCREL(%rip)
-	hlt
-	.size	crakentry, . - crakentry
 
 /* Where a signal handler returns to: rt_sigreturn(2). */
 	.globl	crak_restore_rt

@@ -1,4 +1,4 @@
-/* What happens once, as the program starts, or as this file starts as a program. */
+/* What happens once, as the program starts. */
 
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -8,23 +8,7 @@
 
 #include "resident.h"
 
-extern int crakWriter(int argc, char **argv);
-
 struct resident resident;
-
-/* The entry calls this before any constructor. */
-void crak_program_begins(void)
-{
-	unsigned long none = 0;
-
-	resident.is_program = 1;
-	SYSCALL_4(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
-}
-
-int crak_program_main(int argc, char **argv)
-{
-	return crakWriter(argc, argv);
-}
 
 static void remember(const char *name, const char *value)
 {
@@ -135,9 +119,6 @@ static void __attribute__((constructor)) become_resident(void)
 	char directory[4096];
 	int trigger;
 
-	if (resident.is_program)
-		return;
-	put_back_actions();
 	SYSCALL_3(SYS_madvise, &own, sizeof(own), MADV_WIPEONFORK);
 	own.pid = SYSCALL_0(SYS_getpid);
 	if (!getcwd(directory, sizeof(directory)))

@@ -1,15 +1,12 @@
 /*
  * The functions we interpose: those by which a program makes threads.
  *
- * The program's calls: glibc takes the freeze signal for itself when it makes the
+ * glibc takes the freeze signal for itself when it makes the
  * first thread (SIGSETXID), so the handler is put back after it. Not only
  * pthread_create does that: glibc makes threads by itself for C11, for timers with
  * SIGEV_THREAD, for asynchronous I/O and look-ups, and calls no exported function then.
  * (The other signal that it keeps out of every mask, SIGCANCEL, is no choice: the
  * thread of such timers waits for it, with everything blocked but SIGSETXID.)
- *
- * Our own library's calls (-Wl,--wrap): the Go runtime starts its first thread
- * from a constructor. In a program that was only preloaded it never starts.
  */
 
 #include <aio.h>
@@ -22,14 +19,12 @@
 
 #include "resident.h"
 
-int __wrap_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
-
 /* After a call that may have made the first thread. */
 static void guard(void)
 {
 	static int guarded;
 
-	if (!load(&guarded) && !resident.is_program && install_freeze_handler())
+	if (!load(&guarded) && install_freeze_handler())
 		store(&guarded, 1);
 }
 
@@ -64,11 +59,3 @@ INTERPOSE(aio_fsync, (int operation, struct aiocb *block), operation, block)
 INTERPOSE(aio_fsync64, (int operation, struct aiocb64 *block), operation, block)
 INTERPOSE(lio_listio, (int mode, struct aiocb *const list[], int count, struct sigevent *event), mode, list, count, event)
 INTERPOSE(lio_listio64, (int mode, struct aiocb64 *const list[], int count, struct sigevent *event), mode, list, count, event)
-
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
-			  void *argument)
-{
-	if (!resident.is_program)
-		return 0;
-	return NEXT(pthread_create)(thread, attributes, start, argument);
-}

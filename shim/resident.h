@@ -30,6 +30,8 @@
 #define SYSCALL_4(n, a, b, c, d) syscall6(n, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
 #define SYSCALL_5(n, a, b, c, d, e) \
 	syscall6(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
+#define SYSCALL_6(n, a, b, c, d, e, f) \
+	syscall6(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
 #define load(p) __atomic_load_n(p, __ATOMIC_SEQ_CST)
 #define store(p, v) __atomic_store_n(p, v, __ATOMIC_SEQ_CST)
@@ -53,8 +55,7 @@ struct resident {
 	struct kernel_sigaction passed_on; /* of whom the freeze signal also belongs to: glibc's setxid */
 
 	unsigned restarts;
-	int holds;      /* depth of crak_hold, which a child is in as well */
-	int is_program; /* the file was executed: it is the writer, nobody is resident */
+	int holds; /* depth of crak_hold, which a child is in as well */
 };
 extern struct resident resident;
 
@@ -153,8 +154,8 @@ int queue_freeze_signal(int tid, int order, uint64_t value, int number, uint32_t
 /* log.c */
 void log_failure(int error);
 
-/* gosleep.c */
-void put_back_actions(void);
+/* execute.c */
+unsigned long execute(void);
 
 /* futex.c */
 void futex_wait(unsigned *, unsigned value, long nanoseconds);

@@ -1,5 +1,5 @@
 /*
- * Starting the writer: this very file, executed.
+ * Starting the writer: this very file, executed (execute.c).
  *
  *	program --clone--> nurse --vfork, execve--> writer
  *

@@ -15,6 +15,9 @@ const (
 	OrderFreeze = 0x43524601
 	OrderPark   = 0x43524602
 
+	NoteName = "CRAK"
+	NoteType = 1
+
 	SocketPrefix = "crak."
 
 	CallsMax = 512

@@ -34,6 +34,11 @@
 /* With each order, si_pid is the system call that the thread was seen asleep in, or -1,
  * and si_uid the low half of its instruction pointer then. */
 
+/* libcrak.so is known by an ELF note (elf(5)) of this name in its first page, also where it was restored as
+ * memory without a file. Of an older one the file's name has to do. */
+#define ABI_NOTE_NAME "CRAK"
+#define ABI_NOTE_TYPE 1 /* descriptor: unsigned int ABI_VERSION */
+
 /* The abstract socket's name is "crak." and 16 lower-case hex digits. */
 #define ABI_SOCKET_PREFIX "crak."
 

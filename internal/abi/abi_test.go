@@ -50,7 +50,7 @@ func TestHeader(t *testing.T) {
 	program.WriteString("#include <stddef.h>\n#include <stdio.h>\n#include \"abi.h\"\nint main(void)\n{\n")
 	for _, m := range append(define.FindAllStringSubmatch(header, -1), enumerator.FindAllStringSubmatch(header, -1)...) {
 		format, cast := "%lld", "(long long)"
-		if m[1] == "ABI_SOCKET_PREFIX" {
+		if m[1] == "ABI_SOCKET_PREFIX" || m[1] == "ABI_NOTE_NAME" {
 			format, cast = "%s", ""
 		}
 		fmt.Fprintf(&program, "\tprintf(\"%s = %s\\n\", %s%s);\n", plain(strings.TrimPrefix(m[1], "ABI_")), format, cast, m[1])

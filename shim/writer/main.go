@@ -1,11 +1,6 @@
-// Command shim is libcrak.so: preloaded into a program it is the resident, in C; executed, it is the writer.
+// Command writer is what libcrak.so is when it is executed: it carries out one checkpoint, of a program that asked for it
+// with a signal. It is linked into that file as a whole, static as it is, and never mapped where the file is only preloaded.
 package main
-
-/*
-#cgo CFLAGS: -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -fvisibility=hidden -I${SRCDIR}/../internal/abi
-#cgo LDFLAGS: -Wl,--wrap=pthread_create -Wl,-e,crakentry -ldl
-*/
-import "C"
 
 import (
 	"fmt"
@@ -18,11 +13,11 @@ import (
 
 const usage = "usage: LD_PRELOAD=libcrak.so PROGRAM; kill -USR2 PID; crak restart IMAGE"
 
-// crakWriter is the main function of libcrak.so run as a program: `libcrak.so checkpoint PID`. The
-// resident runs it so, and reads its exit status; what happened is in the log.
-//
-//export crakWriter
-func crakWriter(argc C.int, argv **C.char) C.int {
+// main is run as `libcrak.so checkpoint PID`, by the resident, which reads the exit status. What
+// happened is in the log.
+func main() { os.Exit(run()) }
+
+func run() int {
 	if len(os.Args) != 3 || os.Args[1] != "checkpoint" {
 		fmt.Fprintln(os.Stderr, usage)
 		return 2
@@ -51,5 +46,3 @@ func settings() map[string]string {
 	}
 	return all
 }
-
-func main() {}
