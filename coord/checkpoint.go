@@ -334,11 +334,13 @@ func (c *checkpoint) save() error {
 		if err := c.member.SavePrivate(c.writer.PutSync, c.live); err != nil {
 			return err
 		}
-		return c.resume()
+		if err := c.conn.Resume(); err != nil {
+			return err
+		}
+		c.resumed()
+		return nil
 	}
-	if err := c.resume(); err != nil {
-		return err
-	}
+	c.resumed()
 	if c.twin, err = twinPid(c.Pid, int(c.conn.Hello.Pid), twin); err != nil {
 		return err
 	}
@@ -348,11 +350,10 @@ func (c *checkpoint) save() error {
 	return c.member.SavePrivate(c.writer.Put, c.twin)
 }
 
-func (c *checkpoint) resume() error {
-	err := c.conn.Resume()
+// resumed is the end of the pause.
+func (c *checkpoint) resumed() {
 	c.pause = time.Since(c.frozen)
 	debug.SetGCPercent(100)
-	return err
 }
 
 // kill ends the frozen program, whose image is committed, and waits for the end: its PID is to be free for a restart.

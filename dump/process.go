@@ -1,6 +1,7 @@
 package dump
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strconv"
@@ -63,25 +64,39 @@ func (m *Member) Capture() (*image.Process, error) {
 		return nil, m.fail(err)
 	}
 	// What needs no word with the leader is read beside what does: there is a processor free, the program's.
-	smaps := make(chan error, 1)
-	go func() { smaps <- m.readMappings() }()
-	for _, step := range []func() error{m.paths, m.descriptors, m.state, m.threads, m.pending, m.overruns, m.children} {
-		if err := step(); err != nil {
-			<-smaps
-			return nil, m.fail(err)
-		}
-	}
-	if err := <-smaps; err != nil {
+	reading := make(chan error, 1)
+	go func() { reading <- inOrder(m.readMappings, m.threads, m.paths) }()
+	err = inOrder(m.descriptors, m.state)
+	if err := cmp.Or(err, <-reading); err != nil {
 		return nil, m.fail(err)
 	}
-	m.library = m.residentFile()
-	if err := m.mappings(); err != nil {
-		return nil, m.fail(err)
-	}
-	if err := m.segments(); err != nil {
+	if err := inOrder(m.judge, m.pending, m.overruns, m.children, m.mappings, m.segments); err != nil {
 		return nil, m.fail(err)
 	}
 	return &m.process, nil
+}
+
+func inOrder(steps ...func() error) error {
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// judge draws conclusions from what was read side by side.
+func (m *Member) judge() error {
+	m.library = m.residentFile()
+	m.refuseRoot()
+	for i, w := range m.waiting {
+		m.process.Threads[i].Credentials.SecureBits = m.secureBits
+		m.refuseThread(w.tid, w.seccomp)
+		if w.apart {
+			m.refuse(fmt.Sprintf("thread %d", w.tid), "descriptors or a working directory of its own (unshare(2))", "not supported", "")
+		}
+	}
+	return nil
 }
 
 // inside is an ID as the program knows it, given that in each PID namespace (Linux 4.1) and in ours.
@@ -110,13 +125,14 @@ func (m *Member) path(name string) string { return proc.Path(m.Live, name) }
 
 // root records the root directory.
 func (m *Member) root() (err error) {
-	if m.process.RootDir, err = os.Readlink(m.path("root")); err != nil {
-		return err
-	}
+	m.process.RootDir, err = os.Readlink(m.path("root"))
+	return err
+}
+
+func (m *Member) refuseRoot() {
 	if m.process.RootDir != "/" {
 		m.refuse("root directory", m.process.RootDir, "chroot(2) is not supported", "run crak and the program both in that root")
 	}
-	return nil
 }
 
 // paths records what has a path: the executable, the working and the root directory.

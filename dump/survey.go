@@ -30,6 +30,7 @@ func Survey(pid, live int, table *fd.Table) ([]proc.SmapsEntry, error) {
 	if err := m.root(); err != nil {
 		return nil, m.fail(err)
 	}
+	m.refuseRoot()
 	member := &fd.Member{Pid: pid, Proc: "/proc/" + strconv.Itoa(live)}
 	if _, err := fd.Capture(member, table); err != nil {
 		return nil, m.fail(err)

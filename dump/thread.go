@@ -33,7 +33,7 @@ func (m *Member) threads() error {
 	if err != nil {
 		return err
 	}
-	err = inParallel(len(m.Threads), func(i int) error {
+	return inParallel(len(m.Threads), func(i int) error {
 		t := &m.process.Threads[i]
 		t.Parked = m.Threads[i]
 		tid := int(t.Parked.Tid)
@@ -43,16 +43,8 @@ func (m *Member) threads() error {
 		if err := m.thread(t, tid, &m.waiting[i]); err != nil {
 			return fmt.Errorf("thread %d: %w", t.Parked.Tid, err)
 		}
-		t.Credentials.SecureBits = m.secureBits
 		return nil
 	})
-	for _, w := range m.waiting {
-		m.refuseThread(w.tid, w.seccomp)
-		if w.apart {
-			m.refuse(fmt.Sprintf("thread %d", w.tid), "descriptors or a working directory of its own (unshare(2))", "not supported", "")
-		}
-	}
-	return err
 }
 
 // inParallel does n things on all processors; the error is one of theirs.

@@ -1,4 +1,4 @@
-/* The leader's loop while the process is frozen: it does what the writer says until it says RESUME or is gone. */
+/* The leader's loop while the process is frozen: it does what the writer says until that has a twin, says RESUME, or is gone. */
 
 #include "resident.h"
 
@@ -47,8 +47,8 @@ void serve(int socket)
 			break;
 		case ABI_SNAPSHOT:
 			result = snapshot(socket);
-			if (wire_send(socket, ABI_RESULTS, 1, &result, sizeof(result)))
-				return;
+			if (wire_send(socket, ABI_RESULTS, 1, &result, sizeof(result)) || result >= 0)
+				return; /* the pause is over */
 			break;
 		default: /* RESUME, and what we do not know */
 			return;

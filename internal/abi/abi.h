@@ -15,8 +15,8 @@
  *	                      <-    CALLS    abi_call[count], then data
  *	RESULTS int64[count], data ->        data: the same bytes, as the calls left them
  *	                      <-    SNAPSHOT
- *	RESULTS int64[1]      ->             PID of the twin, or -errno
- *	                      <-    RESUME
+ *	RESULTS int64[1]      ->             PID of the twin, and everyone goes on; or -errno
+ *	                      <-    RESUME   where there is no twin
  */
 #ifndef CRAK_ABI_H
 #define CRAK_ABI_H

@@ -136,8 +136,8 @@ func (c *Conn) Calls(calls []abi.Call, data []byte) ([]int64, error) {
 	return results, c.read(data)
 }
 
-// Snapshot has the frozen program fork its twin, whose PID it returns: as the program's own PID
-// namespace knows it. The twin lives until Close.
+// Snapshot has the frozen program fork its twin and go on. It returns the twin's PID, as the program's own PID
+// namespace knows it; the twin lives until Close. On an error the program is still frozen.
 func (c *Conn) Snapshot() (int, error) {
 	order := abi.Message{Type: abi.Snapshot}
 	if err := c.write(bytesOf(&order)); err != nil {
@@ -156,7 +156,7 @@ func (c *Conn) Snapshot() (int, error) {
 	return int(result[0]), nil
 }
 
-// Resume lets the program go on. The connection is kept for the twin's sake.
+// Resume lets a program go on that has no twin.
 func (c *Conn) Resume() error {
 	order := abi.Message{Type: abi.Resume}
 	return c.write(bytesOf(&order))
