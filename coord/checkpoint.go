@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -171,6 +172,7 @@ func (c *checkpoint) write() (*Result, error) {
 		c.listener.Interrupt()
 	})()
 	debug.SetMemoryLimit(memoryLimit)
+	warm()
 	debug.SetGCPercent(-1) // no collection while a program stands still, but to stay within the limit
 	if err := c.freeze(); err != nil {
 		return nil, err
@@ -207,6 +209,18 @@ func (c *checkpoint) write() (*Result, error) {
 		}
 	}
 	return &Result{Path: path, Pause: c.pause}, nil
+}
+
+// warmth is more than what is allocated during a pause of most programs.
+const warmth = 4 << 20
+
+// warm has heap in memory that has been touched before: the first touch of a page takes microseconds.
+func warm() {
+	room := make([]byte, warmth)
+	for i := 0; i < len(room); i += os.Getpagesize() {
+		room[i] = 1
+	}
+	runtime.GC() // gives it back to the heap
 }
 
 // survey finds the obstacles that are to be seen before anybody is stopped. It also has our code
@@ -303,7 +317,7 @@ func (c *checkpoint) freeze() error {
 
 // allowReading tells Yama, where it restricts ptrace to ancestors, that we may read the program.
 func (c *checkpoint) allowReading() error {
-	scope, err := os.ReadFile("/proc/sys/kernel/yama/ptrace_scope")
+	scope, err := proc.ReadFile("/proc/sys/kernel/yama/ptrace_scope")
 	if err != nil || len(scope) == 0 || scope[0] == '0' {
 		return nil
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -66,7 +65,7 @@ func (m *Member) Capture() (*image.Process, error) {
 	// What needs no word with the leader is read beside what does: there is a processor free, the program's.
 	reading := make(chan error, 1)
 	go func() { reading <- inOrder(m.readMappings, m.threads, m.paths) }()
-	err = inOrder(m.descriptors, m.state)
+	err = m.told()
 	if err := cmp.Or(err, <-reading); err != nil {
 		return nil, m.fail(err)
 	}
@@ -152,7 +151,7 @@ func (m *Member) paths() error {
 	if err != nil {
 		return err
 	}
-	m.process.Auxv, err = os.ReadFile(m.path("auxv"))
+	m.process.Auxv, err = proc.ReadFile(m.path("auxv"))
 	return err
 }
 
@@ -174,11 +173,4 @@ func (m *Member) file(path, at string) (image.File, error) {
 		f.Deleted = true
 	}
 	return f, nil
-}
-
-func (m *Member) descriptors() error {
-	member := &fd.Member{Pid: int(m.Conn.Hello.Pid), Proc: "/proc/" + strconv.Itoa(m.Live), Calls: m.Conn.Calls}
-	var err error
-	m.process.Descriptors, err = fd.Capture(member, m.Table)
-	return err
 }

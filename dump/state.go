@@ -3,12 +3,12 @@ package dump
 import (
 	"encoding/binary"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/abi"
 	"crak.dev/crak/internal/proc"
@@ -17,10 +17,20 @@ import (
 
 const limits = 16 // RLIM_NLIMITS
 
-// state records what belongs to the whole process: layout, attributes, limits, dispositions and
-// timers. Most of it only the process itself can ask for.
-func (m *Member) state() error {
+// told records what the leader has a say in, in one exchange where possible: the descriptors, and what belongs to
+// the whole process: layout, attributes, limits, dispositions and timers.
+func (m *Member) told() error {
+	descriptors, err := fd.Look(&fd.Member{
+		Pid:    int(m.Conn.Hello.Pid),
+		Proc:   "/proc/" + strconv.Itoa(m.Live),
+		Except: []int{int(m.Conn.Hello.Socket)},
+		Calls:  m.Conn.Calls,
+	})
+	if err != nil {
+		return err
+	}
 	var ask resident.Questions
+	descriptors.Ask(&ask)
 	m.askLayout(&ask)
 	m.askAttributes(&ask)
 	m.askLimits(&ask)
@@ -30,6 +40,9 @@ func (m *Member) state() error {
 		return err
 	}
 	if err := ask.Put(m.Conn.Calls); err != nil {
+		return err
+	}
+	if m.process.Descriptors, err = descriptors.Capture(m.Table); err != nil {
 		return err
 	}
 	score, err := m.number("oom_score_adj", 10)
@@ -44,7 +57,7 @@ func (m *Member) state() error {
 
 // number reads a file of /proc that holds one.
 func (m *Member) number(name string, base int) (int64, error) {
-	text, err := os.ReadFile(m.path(name))
+	text, err := proc.ReadFile(m.path(name))
 	if err != nil {
 		return 0, err
 	}

@@ -10,6 +10,7 @@ import (
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/abi"
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/resident"
 )
 
 // Member is a process whose descriptors are read. Frozen, its leader makes system calls for us.
@@ -17,26 +18,71 @@ type Member struct {
 	Pid  int    // in the program's own PID namespace
 	Proc string // "/proc/412"
 
+	// Except are descriptors that are not the program's: the resident's own.
+	Except []int
+
 	// Calls has the leader make system calls, in order: their results (-errno where they fail),
 	// with data updated in place. Nil where the process is not frozen: what needs it is left out, and
 	// the result is good for its obstacles alone.
 	Calls func(calls []abi.Call, data []byte) ([]int64, error)
 }
 
-// Capture reads a member's descriptors. Descriptions, memory objects and obstacles are added to the
-// table; the error is for a process that cannot be read at all. The socket by which the leader
-// talks to the writer is not the program's, and left out.
-func Capture(m *Member, table *Table) ([]image.Descriptor, error) {
+// Descriptors are a member's, as far as they are known: Look, Ask, Capture. What Ask asks of the leader goes
+// together with what others ask: each word with it costs two wake-ups.
+type Descriptors struct {
+	member *Member
+	all    []*open
+	parts  []*partition
+	owners map[*open]*owner
+}
+
+// Look reads what /proc shows of a member's descriptors. The error is for a process that cannot be read at all.
+func Look(m *Member) (*Descriptors, error) {
 	all, err := look(m)
 	if err != nil {
 		return nil, fmt.Errorf("pid %d: %w", m.Pid, err)
 	}
-	groups, err := share(m, all)
+	return &Descriptors{member: m, all: all, owners: make(map[*open]*owner)}, nil
+}
+
+// Ask adds what the leader is to say of them.
+func (d *Descriptors) Ask(q *resident.Questions) {
+	ask := &questions{q}
+	d.parts = lookAlikes(d.all)
+	for _, p := range d.parts {
+		p.ask(d.member, ask)
+	}
+	for _, o := range d.all {
+		d.owners[o] = askOwner(ask, o)
+	}
+}
+
+// Capture looks, asks and captures.
+func Capture(m *Member, table *Table) ([]image.Descriptor, error) {
+	d, err := Look(m)
+	if err != nil {
+		return nil, err
+	}
+	if m.Calls != nil {
+		var q resident.Questions
+		d.Ask(&q)
+		if err := q.Put(m.Calls); err != nil {
+			return nil, fmt.Errorf("pid %d: descriptors: %w", m.Pid, err)
+		}
+	}
+	return d.Capture(table)
+}
+
+// Capture adds descriptions, memory objects and obstacles to the table, once the leader has answered.
+func (d *Descriptors) Capture(table *Table) ([]image.Descriptor, error) {
+	m := d.member
+	groups, err := d.share()
 	if err != nil {
 		return nil, fmt.Errorf("pid %d: %w", m.Pid, err)
 	}
-	c := &capture{Member: m, table: table, all: all}
-	descriptors := make([]image.Descriptor, 0, len(all))
+	c := &capture{Descriptors: d, Member: m, table: table}
+	c.questions.Questions = new(resident.Questions)
+	descriptors := make([]image.Descriptor, 0, len(d.all))
 	taken := make([]*taken, 0, len(groups))
 	for _, g := range groups {
 		t, err := c.take(g)
@@ -67,9 +113,9 @@ func Capture(m *Member, table *Table) ([]image.Descriptor, error) {
 
 // capture is one run of Capture.
 type capture struct {
+	*Descriptors
 	*Member
 	table     *Table
-	all       []*open
 	questions questions
 	tty       *controlling
 }
@@ -106,7 +152,7 @@ func (c *capture) take(g shared) (*taken, error) {
 	if t.description.Locks, err = c.locks(g); err != nil {
 		return nil, err
 	}
-	t.owner = c.askOwner(o)
+	t.owner = c.owners[o]
 	return t, nil
 }
 

@@ -20,25 +20,25 @@ type owner struct {
 	signal    int64
 }
 
-func (c *capture) askOwner(o *open) *owner {
+func askOwner(q *questions, o *open) *owner {
 	w := &owner{}
 	if o.flags&unix.O_PATH != 0 {
 		return w
 	}
 	call := abi.Call{Number: unix.SYS_FCNTL, Relative: 1 << 2, Args: [6]uint64{uint64(o.fd), fGetOwnEx}}
-	c.questions.Ask(call, make([]byte, 8), func(result int64, data []byte) {
+	q.Ask(call, make([]byte, 8), func(result int64, data []byte) {
 		if result == 0 {
 			w.kind = int32(binary.NativeEndian.Uint32(data))
 			w.pid = int32(binary.NativeEndian.Uint32(data[4:]))
 		}
 	})
-	c.questions.fcntl(o.fd, fGetSig, 0, func(result int64) { w.signal = max(result, 0) })
+	q.fcntl(o.fd, fGetSig, 0, func(result int64) { w.signal = max(result, 0) })
 	return w
 }
 
-// record is nil where nobody was ever named.
+// record is nil where nobody was ever named, or asked.
 func (w *owner) record() *image.Owner {
-	if w.pid == 0 && w.signal == 0 {
+	if w == nil || w.pid == 0 && w.signal == 0 {
 		return nil
 	}
 	return &image.Owner{Type: int(w.kind), Pid: image.Pid(w.pid), Signal: int(w.signal)}

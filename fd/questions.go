@@ -8,7 +8,7 @@ import (
 )
 
 // questions are system calls that the leader of a frozen member is to make.
-type questions struct{ resident.Questions }
+type questions struct{ *resident.Questions }
 
 // fcntl asks for fcntl(fd, command, argument).
 func (q *questions) fcntl(fd, command int, argument uint64, got func(int64)) {
@@ -24,7 +24,7 @@ func (q *questions) ioctl(fd int, request uint64, size int, got func(int64, []by
 // put has the leader make all calls. Without a leader nobody answers.
 func (q *questions) put(m *Member) error {
 	if m.Calls == nil {
-		*q = questions{}
+		*q.Questions = resident.Questions{}
 		return nil
 	}
 	return q.Put(m.Calls)

@@ -1,7 +1,6 @@
 package fd
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -9,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/resident"
 )
 
 // shared are the descriptors of one open file description, in ascending order.
@@ -16,34 +16,22 @@ type shared []*open
 
 func (s shared) first() *open { return s[0] }
 
-// share finds out which descriptors are dups of each other, ordered by their lowest number,
-// and drops the resident's own socket. Without a leader every descriptor stands alone.
+// share finds out which descriptors are dups of each other, ordered by their lowest number.
+// Without a leader every descriptor stands alone.
 //
 // Descriptors that look alike are sorted by quicksort, as kcmp(2) orders descriptions; all comparisons of one
-// depth go in one exchange with the leader, and for the usual handful of dups there is one depth.
-func share(m *Member, all []*open) ([]shared, error) {
+// depth go in one exchange with the leader, and for the usual handful of dups there is one depth, which Ask has asked.
+func (d *Descriptors) share() ([]shared, error) {
 	var groups []shared
-	if m.Calls == nil {
-		for _, o := range all {
+	if d.member.Calls == nil {
+		for _, o := range d.all {
 			groups = append(groups, shared{o})
 		}
 		return groups, nil
 	}
-	var q questions
-	own := make(map[*open]bool)
-	for _, o := range all {
-		if o.format() == unix.S_IFSOCK {
-			askPeer(&q, o, own)
-		}
-	}
-	for pending := lookAlikes(all); len(pending) > 0; {
-		for _, p := range pending {
-			p.ask(m, &q)
-		}
-		if err := q.put(m); err != nil {
-			return nil, err
-		}
+	for pending := d.parts; len(pending) > 0; {
 		var next []*partition
+		q := questions{new(resident.Questions)}
 		for _, p := range pending {
 			if p.err != nil {
 				return nil, p.err
@@ -51,13 +39,17 @@ func share(m *Member, all []*open) ([]shared, error) {
 			groups = append(groups, p.equal)
 			for _, side := range [][]*open{p.less, p.more} {
 				if len(side) > 0 {
-					next = append(next, &partition{rest: side})
+					deeper := &partition{rest: side}
+					deeper.ask(d.member, &q)
+					next = append(next, deeper)
 				}
 			}
 		}
+		if err := q.put(d.member); err != nil {
+			return nil, err
+		}
 		pending = next
 	}
-	groups = slices.DeleteFunc(groups, func(g shared) bool { return own[g.first()] })
 	slices.SortFunc(groups, func(a, b shared) int { return cmp.Compare(a.first().fd, b.first().fd) })
 	return groups, nil
 }
@@ -126,21 +118,4 @@ func (p *partition) place(o *open, order, same int64) {
 	default:
 		p.err = fmt.Errorf("fd %d: kcmp: %w", o.fd, unix.Errno(-order))
 	}
-}
-
-// askPeer finds out whether a socket is the one by which the leader talks to the writer, whose
-// name begins with abi.SocketPrefix in the abstract namespace.
-func askPeer(q *questions, o *open, own map[*open]bool) {
-	const lengthSize = 8
-	buffer := make([]byte, lengthSize+unix.SizeofSockaddrUnix)
-	buffer[0] = unix.SizeofSockaddrUnix
-	call := abi.Call{
-		Number:   unix.SYS_GETPEERNAME,
-		Relative: 1<<1 | 1<<2,
-		Args:     [6]uint64{uint64(o.fd), lengthSize, 0},
-	}
-	q.Ask(call, buffer, func(result int64, data []byte) {
-		name := data[lengthSize+2:]
-		own[o] = result == 0 && name[0] == 0 && bytes.HasPrefix(name[1:], []byte(abi.SocketPrefix))
-	})
 }

@@ -50,7 +50,7 @@ func look(m *Member) ([]*open, error) {
 		if err != nil {
 			return nil, fmt.Errorf("fd %s: %w", name, err)
 		}
-		if m.Proc != "/proc/self" || o.fd != v.fd && o.fd != v.info {
+		if !slices.Contains(m.Except, o.fd) && (m.Proc != "/proc/self" || o.fd != v.fd && o.fd != v.info) {
 			all = append(all, o)
 		}
 	}

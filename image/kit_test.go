@@ -2,6 +2,7 @@ package image
 
 import (
 	"encoding/binary"
+	"runtime"
 	"testing"
 	"time"
 
@@ -100,14 +101,19 @@ func writeImage(t testing.TB, dir string, o Options, all []content) string {
 		t.Fatal(err)
 	}
 	defer w.Abort()
+	put := uint64(0)
 	for _, c := range all {
-		put := w.Put
+		save := w.Put
 		if c.sync {
-			put = w.PutSync
+			save = w.PutSync
+			for w.Progress() < put && w.failed.get() == nil { // so that frames have the same numbers each time
+				runtime.Gosched()
+			}
 		}
-		if err := put(c.space, c.runs, pattern); err != nil {
+		if err := save(c.space, c.runs, pattern); err != nil {
 			t.Fatal(err)
 		}
+		put += runBytes(c.runs)
 	}
 	path, err := w.Commit(Manifest{Program: "app", Root: 412, Created: time.Unix(1e9, 0).UTC()}, goodGroup())
 	if err != nil {

@@ -86,7 +86,7 @@ func (k *packer) pack(j job) error {
 		return err
 	}
 	raw = k.sift(raw, j.runs)
-	k.w.done.Add(total)
+	defer k.w.done.Add(total)
 	if len(k.zero) > 0 {
 		n := runBytes(k.zero)
 		f := Frame{Space: j.space, Codec: CodecZero, Raw: uint32(n), CRC: checksum(zeroes[:n]), Runs: k.zero}

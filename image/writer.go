@@ -126,15 +126,20 @@ func (w *Writer) Progress() (done uint64) { return w.done.Load() }
 //
 // The error is the first of the whole image so far: from then on nothing more is saved.
 func (w *Writer) Put(space Space, runs []Run, fill func(dst []byte, runs []Run) error) error {
-	return w.put(job{space: space, fill: fill, compress: w.options.Compress}, runs)
+	return w.put(job{space: space, fill: fill, compress: w.options.Compress}, runs, func(j job) { w.jobs <- j })
 }
 
 // PutSync is Put for what only holds still while the program is frozen: when it returns, all of
 // the content has been read and written to the page cache. To be fast it does
-// not compress.
+// not compress, and leaves little to no other goroutine.
 func (w *Writer) PutSync(space Space, runs []Run, fill func(dst []byte, runs []Run) error) error {
 	var pending sync.WaitGroup
-	err := w.put(job{space: space, fill: fill, pending: &pending}, runs)
+	work := func(j job) { w.jobs <- j }
+	if total := runBytes(runs); total <= frameBytes {
+		k := &packer{w: w, raw: make([]byte, total)}
+		work = k.run
+	}
+	err := w.put(job{space: space, fill: fill, pending: &pending}, runs, work)
 	pending.Wait()
 	if err != nil {
 		return err
@@ -142,7 +147,7 @@ func (w *Writer) PutSync(space Space, runs []Run, fill func(dst []byte, runs []R
 	return w.failed.get()
 }
 
-func (w *Writer) put(j job, runs []Run) error {
+func (w *Writer) put(j job, runs []Run, work func(job)) error {
 	if _, _, err := j.space.split(); err != nil {
 		w.failed.set(err)
 	}
@@ -154,7 +159,7 @@ func (w *Writer) put(j job, runs []Run) error {
 		if j.pending != nil {
 			j.pending.Add(1)
 		}
-		w.jobs <- j
+		work(j)
 		return nil
 	})
 }

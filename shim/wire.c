@@ -108,6 +108,7 @@ int wire_hello(int socket, int dumpable)
 		.tid = SYSCALL_0(SYS_gettid),
 		.dumpable = dumpable,
 		.holds = load(&resident.holds),
+		.socket = socket,
 		.restarts = resident.restarts,
 	};
 	struct abi_message message = { ABI_HELLO, 1, sizeof(hello) + resident.settings_length };

@@ -68,6 +68,8 @@ type HelloBody struct {
 	Tid      int32
 	Dumpable int32
 	Holds    int32
+	Socket   int32
+	_        int32
 	Restarts uint64
 }
 
@@ -134,7 +136,7 @@ type Restart struct {
 // Sizes that abi.h states too; a mismatch does not compile.
 const (
 	MessageSize = 16
-	HelloSize   = 32
+	HelloSize   = 40
 	FailureSize = 16
 	ThreadSize  = 144
 	CallSize    = 56

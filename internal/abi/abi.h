@@ -66,9 +66,11 @@ struct abi_hello {
 	int tid; /* the leader */
 	int dumpable; /* before the freeze; 1 while frozen, so that the writer may read */
 	int holds; /* depth of crak_hold: a freeze waits for crak_release */
+	int socket; /* the resident's own descriptor of this connection */
+	int pad;
 	unsigned long long restarts; /* how often this process was restarted */
 };
-#define ABI_HELLO_SIZE 32
+#define ABI_HELLO_SIZE 40
 
 enum abi_failure_code {
 	ABI_FAILED_PARK = 1, /* tid did not park within the bound */

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 )
@@ -18,7 +19,7 @@ type lines struct {
 }
 
 func newLines(r io.Reader, file string) *lines {
-	return &lines{r: bufio.NewReaderSize(r, 1<<14), file: file}
+	return &lines{r: bufio.NewReaderSize(r, os.Getpagesize()), file: file}
 }
 
 // next moves to the next line. It is false at the end and after an error.

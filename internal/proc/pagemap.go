@@ -75,11 +75,11 @@ type Pagemap struct {
 // OpenPagemap opens the pagemap of a process that the caller may read (ptrace(2), "access
 // mode checking"); pid 0 is the caller itself.
 func OpenPagemap(pid int) (*Pagemap, error) {
-	f, err := os.Open(Path(pid, "pagemap"))
+	fd, err := openRaw(Path(pid, "pagemap"))
 	if err != nil {
 		return nil, err
 	}
-	p := &Pagemap{f: f, known: Guard<<1 - 1}
+	p := &Pagemap{f: os.NewFile(uintptr(fd), "pagemap"), known: Guard<<1 - 1}
 	p.probe()
 	return p, nil
 }

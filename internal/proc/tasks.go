@@ -52,6 +52,16 @@ func openRaw(path string) (rawFile, error) {
 	}
 }
 
+// ReadFile is os.ReadFile for a file of /proc, or another that is as short.
+func ReadFile(path string) ([]byte, error) {
+	f, err := openRaw(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.close()
+	return io.ReadAll(f)
+}
+
 func (f rawFile) close() { unix.Close(int(f)) }
 
 func (f rawFile) Read(b []byte) (int, error) {
