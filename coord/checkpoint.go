@@ -368,6 +368,7 @@ func (c *checkpoint) save() error {
 func (c *checkpoint) resumed() {
 	c.pause = time.Since(c.frozen)
 	debug.SetGCPercent(100)
+	stepBack()
 }
 
 // kill ends the frozen program, whose image is committed, and waits for the end: its PID is to be free for a restart.

@@ -149,16 +149,18 @@ struct directory_entry {
  */
 static int has_yet_to_park(int tid, struct abi_failure *failure)
 {
-	int dead;
+	int leads = tid == SYSCALL_0(SYS_getpid);
+	int dead = 0;
 
 	if (has(parked_tids, tid))
 		return 0;
-	dead = task_is_dead(tid);
+	if (leads || has(signalled, tid)) /* others can be signalled unseen: they are alive, or gone in a moment */
+		dead = task_is_dead(tid);
 	if (dead < 0) {
 		*failure = (struct abi_failure){ ABI_FAILED_TASKS, tid, -dead, __LINE__ };
 		return -1;
 	}
-	if (dead && tid == SYSCALL_0(SYS_getpid))
+	if (dead && leads)
 		return 0;
 	if (!dead && !has(signalled, tid) && signal_task(tid, failure))
 		return -1;

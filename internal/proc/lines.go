@@ -27,7 +27,13 @@ func (l *lines) next() bool {
 	if l.err != nil {
 		return false
 	}
-	text, err := l.r.ReadString('\n')
+	line, err := l.r.ReadSlice('\n')
+	text := string(line)
+	if err == bufio.ErrBufferFull {
+		var rest string
+		rest, err = l.r.ReadString('\n')
+		text += rest
+	}
 	if err != nil && err != io.EOF {
 		l.err = fmt.Errorf("%s line %d: %w", l.file, l.n+1, err)
 		return false
