@@ -32,7 +32,7 @@ C_FILES = $(wildcard shim/*.c scripts/bench/workloads/*.c testdata/programs/*.c)
 .PHONY: all test lint bench fuzz demo install clean force
 .DELETE_ON_ERROR:
 
-all: build/crak build/libcrak.so
+all: build/crak build/crak-lab build/libcrak.so
 
 # Go knows best what is out of date.
 build/writer: force | build
@@ -56,6 +56,9 @@ cmd/crak/embed/libcrak.so: build/libcrak.so
 
 build/crak: cmd/crak/embed/libcrak.so restore/interp/interp.bin force | build
 	CGO_ENABLED=0 $(GO) build $(GOFLAGS_BUILD) -ldflags "$(STAMP)" -o $@ ./cmd/crak
+
+build/crak-lab: force | build
+	CGO_ENABLED=0 $(GO) build $(GOFLAGS_BUILD) -ldflags "$(STAMP)" -o $@ ./cmd/crak-lab
 
 build:
 	@mkdir -p $@
@@ -93,7 +96,7 @@ FISH = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include $(MAN) $(BASH) $(ZSH) $(FISH)
-	install -m 755 build/crak $(DESTDIR)$(PREFIX)/bin/crak
+	install -m 755 build/crak build/crak-lab $(DESTDIR)$(PREFIX)/bin
 	install -m 755 build/libcrak.so $(DESTDIR)$(PREFIX)/lib/libcrak.so
 	install -m 644 shim/crak.h $(DESTDIR)$(PREFIX)/include/crak.h
 	build/crak man $(MAN)

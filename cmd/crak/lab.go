@@ -1,52 +1,48 @@
 package main
 
 import (
-	"fmt"
-	"os/signal"
+	"errors"
+	"os"
+	"os/exec"
 	"path/filepath"
-	"time"
+	"syscall"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
-	"crak.dev/crak/lab"
+	"crak.dev/crak/internal/obstacle"
 )
 
-func newLab() *cobra.Command {
-	var p lab.Params
-	cmd := &cobra.Command{
-		Use:   "lab DIR",
-		Short: "run a directory of restart-fidelity scripts",
-		Long: `Run every *.txtar script in DIR: programs are started, checkpointed, crashed and restarted,
-and must not notice. Run by root, each script runs as root and as an ordinary user.
-The manual of the scripts is the documentation of the package lab.
+const labName = "crak-lab"
 
-Exit status: 0 all scripts passed or were skipped; 1 some failed, or there were none; 2 usage.`,
-		Example: "  crak lab testdata\n  crak lab --library build/libcrak.so --parallel 4 testdata",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGINT, unix.SIGTERM)
-			defer stop()
-			p.Dir = args[0]
-			result, err := lab.RunScripts(ctx, cmd.OutOrStdout(), p)
-			if err != nil {
-				return err
-			}
-			if result.Failed > 0 {
-				return fmt.Errorf("%s: %d scripts failed, %d passed, %d were skipped",
-					filepath.Clean(p.Dir), result.Failed, result.Passed, result.Skipped)
-			}
-			return nil
-		},
+func newLab() *cobra.Command {
+	return &cobra.Command{
+		Use:   "lab [flags] DIR",
+		Short: "run a directory of restart-fidelity scripts",
+		Long: `Run every *.txtar script in DIR: programs are started, checkpointed, crashed and restarted, and must not notice.
+It is a program of its own, crak-lab, which crak becomes: crak lab --help describes its flags.`,
+		Example:            "  crak lab testdata",
+		DisableFlagParsing: true,
+		RunE:               func(_ *cobra.Command, args []string) error { return becomeLab(args) },
 	}
-	flags := cmd.Flags()
-	flags.StringVar(&p.Crak, "crak", "", "the crak under test (default: $CRAK, or build/crak here or above)")
-	flags.StringVar(&p.Library, "library", "", "the libcrak.so under test (default: $CRAK_LIBRARY, or build/libcrak.so here or above)")
-	flags.StringVar(&p.Programs, "programs", "", "directory of the C programs that scripts name (default: DIR/programs)")
-	flags.StringVar(&p.Include, "include", "", "directory of crak.h")
-	flags.StringVar(&p.Cache, "cache", "", "directory that keeps compiled programs (default: none)")
-	flags.IntVar(&p.Parallel, "parallel", 2, "scripts at a time")
-	flags.DurationVar(&p.Bound, "bound", 30*time.Second, "longest wait for anything in a script")
-	flags.BoolVar(&p.Keep, "keep", false, "leave the scripts' work directories behind")
-	return cmd
+}
+
+// becomeLab executes crak-lab, with this very crak and its library as what is under test.
+func becomeLab(args []string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(filepath.Dir(self), labName)
+	if _, err := os.Stat(path); err != nil {
+		if path, err = exec.LookPath(labName); err != nil {
+			return obstacle.Obstacle{What: labName, Why: "it is neither beside crak nor in PATH", Do: "make install installs it"}
+		}
+	}
+	if os.Getenv("CRAK") == "" {
+		library, err := libraryPath()
+		if err := errors.Join(err, os.Setenv("CRAK", self), os.Setenv("CRAK_LIBRARY", library)); err != nil {
+			return err
+		}
+	}
+	return syscall.Exec(path, append([]string{labName}, args...), os.Environ())
 }

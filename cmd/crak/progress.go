@@ -5,7 +5,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
 
 	"crak.dev/crak/internal/proc"
@@ -31,36 +32,27 @@ func (p *progress) follow(done func() uint64, total uint64) {
 		return
 	}
 	p.done.Go(func() {
-		out := &late{begun: time.Now()}
-		bar := progressbar.NewOptions64(int64(max(total, 1)),
-			progressbar.OptionSetDescription(p.title),
-			progressbar.OptionSetWriter(out),
-			progressbar.OptionShowBytes(true),
-			progressbar.OptionShowCount(),
-			progressbar.OptionShowTotalBytes(true),
-			progressbar.OptionSetPredictTime(true),
-			progressbar.OptionClearOnFinish(),
-		)
-		defer bar.Finish()
+		begin := make(chan struct{})
+		bars := mpb.New(mpb.WithOutput(os.Stderr), mpb.WithRenderDelay(begin))
+		bar := bars.AddBar(int64(max(total, 1)), mpb.BarRemoveOnComplete(),
+			mpb.PrependDecorators(decor.Name(p.title+" "), decor.CountersKibiByte("% .1f / % .1f")),
+			mpb.AppendDecorators(decor.AverageSpeed(decor.SizeB1024(0), "% .1f", decor.WCSyncSpace),
+				decor.AverageETA(decor.ET_STYLE_GO, decor.WCSyncSpace)))
+		late := time.AfterFunc(quiet, func() { close(begin) })
+		defer func() {
+			late.Stop()
+			bar.Abort(true)
+			bars.Wait()
+		}()
 		for {
 			select {
 			case <-p.stop:
 				return
 			case <-time.After(quiet / 10):
-				bar.Set64(int64(min(done(), total)))
+				bar.SetCurrent(int64(min(done(), max(total, 1)-1))) // complete it is when the caller says so
 			}
 		}
 	})
-}
-
-// late is standard error, once it has been quiet: the bar measures from the beginning, or its rate would be wrong.
-type late struct{ begun time.Time }
-
-func (l *late) Write(b []byte) (int, error) {
-	if time.Since(l.begun) < quiet {
-		return len(b), nil
-	}
-	return os.Stderr.Write(b)
 }
 
 func (p *progress) end() {

@@ -1,7 +1,7 @@
 package sysname
 
 // names are those of arch/x86/entry/syscalls/syscall_64.tbl, by number.
-var names = map[int64]string{
+var names = [...]string{
 	0:   "read",
 	1:   "write",
 	2:   "open",

@@ -5,8 +5,8 @@ import "strconv"
 
 // Of is the name of a system call, or "call 9999" for a number that has none.
 func Of(number int64) string {
-	if name, ok := names[number]; ok {
-		return name
+	if number >= 0 && number < int64(len(names)) && names[number] != "" {
+		return names[number]
 	}
 	return "call " + strconv.FormatInt(number, 10)
 }
