@@ -4,7 +4,7 @@
 // In a nutshell:
 //
 //	table := &fd.Table{}
-//	descriptors, err := fd.Capture(&fd.Member{Pid: 412, Proc: "/proc/412", Calls: leader.Calls}, table)
+//	descriptors, err := fd.Capture(&fd.Member{Pid: 412, Inside: 412, Proc: "/proc/412", Calls: leader.Calls}, table)
 //	// table.Descriptions and table.Memory go into the image, table.Contents() into its pages,
 //	// table.Obstacles stop the checkpoint.
 //

@@ -15,7 +15,7 @@ import (
 
 // ourselves is this test process as a member; its leader is whatever thread runs the test.
 func ourselves() *fd.Member {
-	return &fd.Member{Pid: os.Getpid(), Proc: "/proc/self", Calls: makeCalls}
+	return &fd.Member{Pid: os.Getpid(), Inside: os.Getpid(), Proc: "/proc/self", Calls: makeCalls}
 }
 
 func makeCalls(calls []abi.Call, data []byte) ([]int64, error) {

@@ -94,9 +94,14 @@ func TestSpecialFiles(t *testing.T) {
 	if diff := cmp.Diff(shown(t, f), shown(t, got)); diff != "" {
 		t.Errorf("before and after (-+):\n%s", diff)
 	}
+	other := openedAt(t, "/proc/1/status", unix.O_RDONLY)
+	if got := captured(t, ourselves()).obstacleOf(other); !strings.Contains(got, "about another process") {
+		t.Errorf("/proc/1/status: obstacle %q", got)
+	}
 	own := openedAt(t, "/proc/self/status", unix.O_RDONLY)
-	if got := captured(t, ourselves()).obstacleOf(own); !strings.Contains(got, "before there is that process") {
-		t.Errorf("/proc/self/status: obstacle %q", got)
+	path, ok := fd.Own(captured(t, ourselves()).description(t, own))
+	if want := fmt.Sprintf("/proc/%d/status", os.Getpid()); path != want || !ok {
+		t.Errorf("/proc/self/status: path %q, %v, want %q", path, ok, want)
 	}
 }
 
@@ -132,7 +137,7 @@ func outside(t *testing.T, attributes *syscall.SysProcAttr, files [3]*os.File) p
 		cmd.Process.Kill()
 		cmd.Wait()
 	})
-	return captured(t, &fd.Member{Pid: cmd.Process.Pid, Proc: fmt.Sprintf("/proc/%d", cmd.Process.Pid)})
+	return captured(t, &fd.Member{Pid: cmd.Process.Pid, Inside: cmd.Process.Pid, Proc: fmt.Sprintf("/proc/%d", cmd.Process.Pid)})
 }
 
 func pipeOf(t *testing.T) (r, w *os.File) {

@@ -30,7 +30,7 @@ func (c *capture) locks(g shared) ([]image.Lock, error) {
 		}
 		lock := image.Lock{Type: l.Type, Write: l.Access == "WRITE", Start: l.Start, End: l.End}
 		if l.Type == "POSIX" {
-			lock.Pid = image.Pid(c.Pid)
+			lock.Pid = image.Pid(c.Inside)
 		}
 		all = append(all, lock)
 	}

@@ -43,6 +43,9 @@ func finish(f *os.File, k *kind, d image.Description) error {
 			return &os.PathError{Op: "getdents64", Path: f.Name(), Err: err}
 		}
 	}
+	if _, own := Own(d); own {
+		return nil
+	}
 	if k.seeks && d.Offset != 0 {
 		if _, err := f.Seek(d.Offset, io.SeekStart); err != nil {
 			return err

@@ -15,8 +15,9 @@ import (
 
 // Member is a process whose descriptors are read. Frozen, its leader makes system calls for us.
 type Member struct {
-	Pid  int    // in the program's own PID namespace
-	Proc string // "/proc/412"
+	Pid    int    // as errors have it
+	Inside int    // its PID in its own PID namespace
+	Proc   string // "/proc/412"
 
 	// Except are descriptors that are not the program's: the resident's own.
 	Except []int

@@ -97,7 +97,7 @@ func (p *partition) ask(m *Member, q *questions) {
 	pivot := p.rest[0]
 	p.equal = p.rest[:1:1]
 	for _, o := range p.rest[1:] {
-		pid, a, b := uint64(m.Pid), uint64(o.fd), uint64(pivot.fd)
+		pid, a, b := uint64(m.Inside), uint64(o.fd), uint64(pivot.fd)
 		var order int64
 		kcmp := abi.Call{Number: unix.SYS_KCMP, Args: [6]uint64{pid, pid, kcmpFile, a, b}}
 		q.Ask(kcmp, nil, func(result int64, _ []byte) { order = result })

@@ -15,6 +15,7 @@ import (
 // It is opened by its path again; size and time mean nothing there.
 type Special struct {
 	File image.File `json:"file"`
+	Own  bool       `json:"own,omitempty"` // of /proc, about the process itself: only that can open it, once it is there
 }
 
 // specialFilesystems are those whose files are not data, with what they are called.
@@ -66,7 +67,7 @@ var special = kind{
 		if err != nil {
 			return broken(err)
 		}
-		if c := CompareFile(r.File); c.Change == Gone {
+		if c := CompareFile(r.File); c.Change == Gone && !r.Own {
 			return obstacle.List{{What: r.File.Path, Why: c.String(), Do: "restart on a kernel that has it"}}
 		}
 		return nil
@@ -76,8 +77,28 @@ var special = kind{
 		if err != nil {
 			return nil, err
 		}
+		if r.Own {
+			return os.Open(os.DevNull) // in its place until then
+		}
 		return openAt(r.File, d.Flags, env)
 	},
+}
+
+// Own is the path of a file that a restored process is to open itself, in place of what Make has made.
+func Own(d image.Description) (path string, own bool) {
+	if d.Kind != special.name {
+		return "", false
+	}
+	r, err := record[Special](d)
+	return r.File.Path, err == nil && r.Own
+}
+
+// isOwn: about the process, or its first thread; the others are not there yet when descriptors are restored.
+func (m *Member) isOwn(path string) bool {
+	pid := strconv.Itoa(m.Inside)
+	rest, ok := strings.CutPrefix(path, "/proc/"+pid)
+	task, ofThread := strings.CutPrefix(rest, "/task/")
+	return ok && (rest == "" || rest[0] == '/') && (!ofThread || task == pid || strings.HasPrefix(task, pid+"/"))
 }
 
 func captureSpecial(c *capture, g shared) (any, error) {
@@ -92,8 +113,10 @@ func captureSpecial(c *capture, g shared) (any, error) {
 		refusal.Why = "files of " + specialFilesystems[fs] + " are not supported"
 	case o.writable():
 		refusal.Why = "a file of " + specialFilesystems[fs] + " open for writing is not supported"
+	case fs == unix.PROC_SUPER_MAGIC && c.isOwn(path):
+		return &Special{File: o.file(path), Own: true}, nil
 	case fs == unix.PROC_SUPER_MAGIC && ofProcess(path):
-		refusal.Why = "a file of /proc about a process cannot be opened before there is that process"
+		refusal.Why = "a file of /proc about another process, or another thread, is not supported"
 	default:
 		return &Special{File: o.file(path)}, nil
 	}

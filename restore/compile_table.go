@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 	"crak.dev/crak/restore/program"
 )
@@ -19,18 +20,44 @@ func (c *compiler) table() {
 		c.set.Struct(unix.Rlimit{Cur: nofile, Max: nofile}), program.Const(0))
 	keep := []int{c.control}
 	for _, d := range c.process.Descriptors {
-		flags := 0
-		if d.CloseOnExec {
-			flags = unix.O_CLOEXEC
-		}
-		c.b.Call(unix.SYS_DUP3, program.Const(c.descriptions[d.Description]), program.Const(d.Fd), program.Const(flags)).
+		c.b.Call(unix.SYS_DUP3, program.Const(c.descriptions[d.Description]), program.Const(d.Fd), program.Const(closeOnExec(d))).
 			Want(uint64(d.Fd))
 		keep = append(keep, d.Fd)
 	}
+	c.openOwn()
 	c.closeOthers(keep)
 	for i := range c.group.Descriptions {
 		c.owned(&c.group.Descriptions[i])
 	}
+}
+
+// openOwn opens what only the process itself can, files of /proc about it, in place of what stood for them. Every
+// number that it wants is in use by now: none of them is what open gives.
+func (c *compiler) openOwn() {
+	for i := range c.group.Descriptions {
+		d := &c.group.Descriptions[i]
+		path, own := fd.Own(*d)
+		if !own {
+			continue
+		}
+		file := c.b.Call(unix.SYS_OPEN, c.set.String(path), program.Const(d.Flags|unix.O_CLOEXEC), program.Const(0)).
+			Note(path).Keep().Arg()
+		if d.Offset != 0 {
+			c.b.Call(unix.SYS_LSEEK, file, program.Const(d.Offset), program.Const(unix.SEEK_SET)).Want(uint64(d.Offset))
+		}
+		for _, at := range c.process.Descriptors {
+			if at.Description == d.ID {
+				c.b.Call(unix.SYS_DUP3, file, program.Const(at.Fd), program.Const(closeOnExec(at))).Want(uint64(at.Fd))
+			}
+		}
+	}
+}
+
+func closeOnExec(d image.Descriptor) int {
+	if d.CloseOnExec {
+		return unix.O_CLOEXEC
+	}
+	return 0
 }
 
 func (c *compiler) closeOthers(keep []int) {
