@@ -57,8 +57,8 @@ type checkpoint struct {
 	holds    int  // depth of crak_hold
 	listener *resident.Listener
 	conn     *resident.Conn
-	twin     int               // in our PID namespace, or 0
-	known    []proc.SmapsEntry // the program's mappings before it was frozen
+	twin     int // in our PID namespace, or 0
+	known    dump.Known
 	member   *dump.Member
 	table    fd.Table
 	writer   *image.Writer
@@ -111,7 +111,7 @@ func (c *checkpoint) run() (*Result, error) {
 	}
 	result, err := c.attempt()
 	if errors.Is(err, dump.ErrChanged) {
-		c.known, c.table = nil, fd.Table{}
+		c.known.Mappings, c.table = nil, fd.Table{}
 		result, err = c.attempt()
 	}
 	return result, err

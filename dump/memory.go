@@ -68,6 +68,8 @@ func (m *Member) mapping(e proc.SmapsEntry) (image.Mapping, error) {
 		Sequential: e.Has("sr"),
 		Random:     e.Has("rr"),
 		Sealed:     e.Has("sl"),
+
+		Policy: m.policies[e.Start],
 	}
 	if e.Has("ht") {
 		v.HugePageSize = e.KernelPageSize
@@ -78,6 +80,8 @@ func (m *Member) mapping(e proc.SmapsEntry) (image.Mapping, error) {
 		v.Kind = image.MappingKernel
 	case e.Has("io") || e.Has("pf"):
 		m.refuse(where, fmt.Sprintf("memory of a device, %q", e.Path), "its content is not ours to save", "close the device before the checkpoint")
+	case e.ProtectionKey != 0 && e.Prot != unix.PROT_EXEC: // that has one of the kernel's choice
+		m.refuse(where, fmt.Sprintf("protection key %d", e.ProtectionKey), "memory protection keys are not supported", "")
 	case e.Has("um") || e.Has("uw"):
 		m.refuse(where, "registered with userfaultfd", "not supported", "")
 	case strings.HasPrefix(e.Path, "anon_inode:") || e.Path == "/[aio]":

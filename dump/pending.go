@@ -3,7 +3,6 @@ package dump
 import (
 	"encoding/binary"
 	"fmt"
-	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -23,8 +22,7 @@ type waiting struct {
 }
 
 // pending records the signals that wait, with their siginfo and in their order. Only a tracer can
-// look at them without taking them, so each thread that has some is traced for an instant; while it is
-// parked that is not to be seen.
+// look at them without taking them.
 func (m *Member) pending() error {
 	done := false
 	for i, w := range m.waiting {
@@ -42,27 +40,12 @@ func (m *Member) pending() error {
 }
 
 func (m *Member) peek(tid int, t *image.Thread, shared bool) error {
-	runtime.LockOSThread() // a tracer is a thread
-	defer runtime.UnlockOSThread()
-	if err := ptrace(unix.PTRACE_SEIZE, tid, 0, 0); err != nil {
-		return fmt.Errorf("ptrace seize: %w", err)
-	}
-	defer unix.PtraceDetach(tid)
-	if err := ptrace(unix.PTRACE_INTERRUPT, tid, 0, 0); err != nil {
-		return fmt.Errorf("ptrace interrupt: %w", err)
-	}
-	var status unix.WaitStatus
-	if _, err := unix.Wait4(tid, &status, unix.WALL, nil); err != nil {
-		return fmt.Errorf("wait: %w", err)
-	}
-	var err error
-	if t.Pending, err = m.queue(tid, 0); err != nil {
+	return traced(tid, func() (err error) {
+		if t.Pending, err = m.queue(tid, 0); err == nil && shared {
+			m.process.Pending, err = m.queue(tid, 1 /* PTRACE_PEEKSIGINFO_SHARED */)
+		}
 		return err
-	}
-	if shared {
-		m.process.Pending, err = m.queue(tid, 1 /* PTRACE_PEEKSIGINFO_SHARED */)
-	}
-	return err
+	})
 }
 
 // queue reads one queue of a stopped thread (ptrace(2), PTRACE_PEEKSIGINFO).
@@ -107,12 +90,4 @@ func (m *Member) isOurs(info []byte) bool {
 	freeze := m.process.Actions[abi.FreezeSignal-1]
 	action := m.process.Actions[signal-1]
 	return action.Restorer == freeze.Restorer && action.Handler > 1
-}
-
-func ptrace(request, tid int, address, data uintptr) error {
-	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, uintptr(request), uintptr(tid), address, data, 0, 0)
-	if errno != 0 {
-		return errno
-	}
-	return nil
 }

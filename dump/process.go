@@ -24,7 +24,7 @@ type Member struct {
 	Threads []abi.Thread
 	Table   *fd.Table // descriptions and memory objects of the whole group
 
-	Known []proc.SmapsEntry // from Survey, or empty
+	Known Known // from Survey, or empty
 
 	SelfContained bool // save the pages of private file mappings too
 
@@ -38,8 +38,12 @@ type Member struct {
 	quick   bool      // their flags are those of Known
 	waiting []waiting // for each thread
 
+	policies map[uint64]*image.MemoryPolicy // by the start of a mapping
+
 	secureBits uint32 // asked for with the attributes of the process, and every thread's
 	childish   bool   // it may have children
+
+	descriptorTable bool // it has a local descriptor table
 }
 
 // Capture records a frozen process. Obstacles are added to the group's table; the error is for
@@ -69,7 +73,7 @@ func (m *Member) Capture() (*image.Process, error) {
 	if err := cmp.Or(err, <-reading); err != nil {
 		return nil, m.fail(err)
 	}
-	if err := inOrder(m.judge, m.pending, m.overruns, m.children, m.mappings, m.segments); err != nil {
+	if err := inOrder(m.judge, m.pending, m.overruns, m.foreignRseq, m.children, m.mappings, m.segments); err != nil {
 		return nil, m.fail(err)
 	}
 	return &m.process, nil
@@ -88,6 +92,9 @@ func inOrder(steps ...func() error) error {
 func (m *Member) judge() error {
 	m.library = m.residentFile()
 	m.refuseRoot()
+	if m.descriptorTable {
+		m.refuse("", "local descriptor table", "modify_ldt(2) is not supported", "")
+	}
 	for i, w := range m.waiting {
 		m.process.Threads[i].Credentials.SecureBits = m.secureBits
 		m.refuseThread(w.tid, w.seccomp)

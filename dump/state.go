@@ -21,7 +21,8 @@ const limits = 16 // RLIM_NLIMITS
 // the whole process: layout, attributes, limits, dispositions and timers.
 func (m *Member) told() error {
 	descriptors, err := fd.Look(&fd.Member{
-		Pid:    int(m.Conn.Hello.Pid),
+		Pid:    m.Pid,
+		Inside: int(m.Conn.Hello.Pid),
 		Proc:   "/proc/" + strconv.Itoa(m.Live),
 		Except: []int{int(m.Conn.Hello.Socket)},
 		Calls:  m.Conn.Calls,
@@ -36,6 +37,8 @@ func (m *Member) told() error {
 	m.askLimits(&ask)
 	m.askActions(&ask)
 	m.askChildren(&ask)
+	m.askPolicies(&ask)
+	m.askProcessor(&ask)
 	if err := m.askTimers(&ask); err != nil {
 		return err
 	}
@@ -97,6 +100,7 @@ func (m *Member) askAttributes(ask *resident.Questions) {
 	prctl(unix.PR_GET_KEEPCAPS, func(r int64) { a.KeepCaps = r == 1 })
 	prctl(unix.PR_GET_MDWE, func(r int64) { a.MDWE = uint32(max(r, 0)) })
 	prctl(unix.PR_GET_MEMORY_MERGE, func(r int64) { a.MemoryMerge = r == 1 })
+	m.askMembarrier(ask)
 	prctl(unix.PR_MCE_KILL_GET, func(r int64) { a.MachineCheck = machineChecks[r] })
 	counter := abi.Call{Number: unix.SYS_PRCTL, Relative: 1 << 1, Args: [6]uint64{unix.PR_GET_TSC}}
 	ask.Ask(counter, make([]byte, 4), func(_ int64, data []byte) { a.NoTimestamp = data[0] == unix.PR_TSC_SIGSEGV })

@@ -1,6 +1,7 @@
 package dump
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -11,15 +12,21 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
+// Known is what takes long to read, and so is read before a program stands still.
+type Known struct {
+	Mappings []proc.SmapsEntry
+	Policies []uint64 // starts of mappings that have a NUMA policy
+}
+
 // Survey finds the obstacles in a process that is not frozen: it looks where Capture looks, but
-// asks the process nothing. live is a live thread of the process. They are added to the table; the mappings are
+// asks the process nothing. live is a live thread of the process. They are added to the table; the result is
 // for Member.Known.
-func Survey(pid, live int, table *fd.Table) ([]proc.SmapsEntry, error) {
+func Survey(pid, live int, table *fd.Table) (Known, error) {
 	m := &Member{Pid: pid, Live: live, Table: table}
 	// What all may read comes first: a sandbox may answer a freeze with death.
 	tids, err := proc.Tasks(pid)
 	if err != nil {
-		return nil, m.fail(err)
+		return Known{}, m.fail(err)
 	}
 	for _, tid := range tids {
 		s, err := proc.Read(pid, fmt.Sprintf("task/%d/status", tid), proc.Status)
@@ -28,27 +35,55 @@ func Survey(pid, live int, table *fd.Table) ([]proc.SmapsEntry, error) {
 		}
 	}
 	if err := m.root(); err != nil {
-		return nil, m.fail(err)
+		return Known{}, m.fail(err)
 	}
 	m.refuseRoot()
-	member := &fd.Member{Pid: pid, Proc: "/proc/" + strconv.Itoa(live)}
+	status, err := proc.Read(live, "status", proc.Status)
+	if err != nil {
+		return Known{}, m.fail(err)
+	}
+	member := &fd.Member{Pid: pid, Inside: int(inside(status.NSpid, pid)), Proc: "/proc/" + strconv.Itoa(live)}
 	if _, err := fd.Capture(member, table); err != nil {
-		return nil, m.fail(err)
+		return Known{}, m.fail(err)
 	}
 	if err := m.readMappings(); err != nil {
-		return nil, m.fail(err)
+		return Known{}, m.fail(err)
 	}
 	if err := m.mappings(); err != nil {
-		return nil, m.fail(err)
+		return Known{}, m.fail(err)
 	}
+	policies, err := proc.Read(live, "numa_maps", proc.NumaPolicies)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return Known{}, m.fail(err)
+	}
+	m.namespaces()
 	m.childish = true
-	return m.entries, m.children()
+	return Known{m.entries, policies}, m.children()
 }
 
 // refuseThread finds what cannot be restored of a thread.
 func (m *Member) refuseThread(tid, seccomp int) {
 	if seccomp != 0 {
 		m.refuse(fmt.Sprintf("thread %d", tid), "seccomp filter", "not supported", "start the program without its sandbox")
+	}
+}
+
+// namespaces finds those that nobody would make again. (Which file systems, networks and users a program sees is found
+// out otherwise.) What a program has inherited it will inherit again.
+func (m *Member) namespaces() {
+	stat, err := proc.Read(m.Live, "stat", proc.Stat)
+	if err != nil || stat.PPid == 0 {
+		return
+	}
+	for _, kind := range []string{"uts", "ipc", "time"} {
+		own, err := os.Readlink(m.path("ns/" + kind))
+		if err != nil {
+			continue
+		}
+		parents, err := os.Readlink(proc.Path(stat.PPid, "ns/"+kind))
+		if err == nil && own != parents {
+			m.refuse("", kind+" namespace of its own", "not supported", "start the program in that namespace: unshare(1), then crak run")
+		}
 	}
 }
 

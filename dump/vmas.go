@@ -10,7 +10,7 @@ import (
 )
 
 // ErrChanged means that a program changed the flags of its mappings between Survey and the freeze. With
-// Known left empty, Capture needs no luck.
+// Known.Mappings left empty, Capture needs no luck.
 var ErrChanged = errors.New("the program's mappings were changed as it was frozen")
 
 // readMappings reads the list of VMAs. What madvise and mlock have said of one is in smaps alone, which counts
@@ -18,12 +18,12 @@ var ErrChanged = errors.New("the program's mappings were changed as it was froze
 // and what is read while it stands still is the list only. Where the two differ in more than a stack that has
 // grown, smaps is read after all; where flags alone have changed, Confirm finds out.
 func (m *Member) readMappings() error {
-	if m.Known != nil && m.status.VmLck == 0 && !swapping() {
+	if m.Known.Mappings != nil && m.status.VmLck == 0 && !swapping() {
 		maps, err := proc.Read(m.Live, "maps", proc.Maps)
 		if err != nil {
 			return err
 		}
-		if m.entries = withFlags(maps, m.Known); m.entries != nil {
+		if m.entries = withFlags(maps, m.Known.Mappings); m.entries != nil {
 			m.quick = true
 			return nil
 		}

@@ -121,6 +121,14 @@ type Mapping struct {
 	Sequential   bool   `json:"sequential,omitempty"`
 	Random       bool   `json:"random,omitempty"`
 	Sealed       bool   `json:"sealed,omitempty"` // mseal(2)
+
+	Policy *MemoryPolicy `json:"policy,omitempty"` // mbind(2)
+}
+
+// MemoryPolicy says which NUMA nodes memory comes from (set_mempolicy(2)).
+type MemoryPolicy struct {
+	Mode  int32    `json:"mode"` // MPOL_*, with its mode flags
+	Nodes []uint64 `json:"nodes"`
 }
 
 // Range is [Start, End) of an address space.
@@ -249,6 +257,9 @@ type Attributes struct {
 	LockFuture        bool `json:"lock_future,omitempty"`          // mlockall(MCL_FUTURE)
 	LockFutureOnFault bool `json:"lock_future_on_fault,omitempty"` // and MCL_ONFAULT
 	MemoryMerge       bool `json:"memory_merge,omitempty"`         // PR_SET_MEMORY_MERGE
+
+	Membarrier     uint32 `json:"membarrier,omitempty"`      // registered with: MEMBARRIER_CMD_REGISTER_* (membarrier(2))
+	ExtendedStates uint64 `json:"extended_states,omitempty"` // XSAVE components the process has asked for: AMX (ARCH_REQ_XCOMP_PERM)
 
 	// Switches that each thread has, and its threads inherit: those of the thread that led the freeze.
 	MachineCheck int  `json:"machine_check,omitempty"` // PR_MCE_KILL: 0 as the system has it, 1 early, 2 late

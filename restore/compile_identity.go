@@ -35,6 +35,10 @@ func (c *compiler) attributes() {
 	if a.MemoryMerge {
 		prctl(c.b, program.Const(unix.PR_SET_MEMORY_MERGE), program.Const(1), program.Const(0), program.Const(0), program.Const(0)).MayFail()
 	}
+	for registrations := a.Membarrier; registrations != 0; registrations &= registrations - 1 {
+		c.b.Call(unix.SYS_MEMBARRIER, program.Const(registrations&-registrations), program.Const(0)).Note("registration")
+	}
+	c.extendedStates()
 	switch a.MachineCheck {
 	case 1:
 		c.machineCheck(unix.PR_MCE_KILL_EARLY)

@@ -39,6 +39,7 @@ func (c *compiler) memoryMap() {
 		default:
 			c.mapOne(i, m)
 		}
+		c.comeFrom(m)
 	}
 }
 
@@ -121,6 +122,14 @@ func (c *compiler) firstProt(i int) uint32 {
 		return readWrite
 	}
 	return m.Prot
+}
+
+// comeFrom is before the pages are there, so that they come from the right nodes. A machine may have fewer.
+func (c *compiler) comeFrom(m *image.Mapping) {
+	if p := m.Policy; p != nil {
+		c.b.Call(unix.SYS_MBIND, program.Const(m.Start), program.Const(m.End-m.Start), program.Const(p.Mode),
+			c.set.Struct(p.Nodes), program.Const(64*len(p.Nodes)), program.Const(0)).MayFail()
+	}
 }
 
 func (c *compiler) advise(m *image.Mapping, on bool, advice int) {

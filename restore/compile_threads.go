@@ -100,6 +100,9 @@ func (c *compiler) threadState(b *program.Builder, t *image.Thread) {
 	}
 	b.Call(unix.SYS_PRCTL, program.Const(unix.PR_SET_NAME), c.set.String(t.Comm))
 	b.Call(unix.SYS_PRCTL, program.Const(unix.PR_SET_TIMERSLACK), program.Const(p.TimerSlack))
+	if p.Policy != 0 {
+		b.Call(unix.SYS_SET_MEMPOLICY, program.Const(p.Policy), c.set.Struct(p.Nodes), program.Const(64*len(p.Nodes))).MayFail()
+	}
 	s := t.Schedule
 	b.Call(unix.SYS_SCHED_SETATTR, self, c.set.Struct(scheduling{schedulingSize, s.Policy, s.Flags, s.Nice, s.Priority,
 		s.Runtime, s.Deadline, s.Period}), program.Const(0)).MayFail()

@@ -130,7 +130,7 @@ void lead(ucontext_t *context, const siginfo_t *info)
 		return;
 	}
 	thread_note(&self, context, info);
-	self.thread.flags = ABI_THREAD_LEADER;
+	self.thread.flags |= ABI_THREAD_LEADER;
 	own.leader = self.thread.tid;
 	restart = crak_save_context(&self.context);
 	if (restart)

@@ -1,6 +1,8 @@
 /* What a thread notes of itself as it parks: all that nobody else can ask the kernel for. */
 
+#include <errno.h>
 #include <linux/prctl.h>
+#include <linux/rseq.h>
 
 #include "resident.h"
 
@@ -11,13 +13,35 @@
 extern const ptrdiff_t __rseq_offset __attribute__((weak));
 extern const unsigned int __rseq_size __attribute__((weak));
 
+static long change_rseq(void *area, unsigned length, int flags)
+{
+	return SYSCALL_4(SYS_rseq, area, length, flags, RSEQ_SIGNATURE);
+}
+
+/*
+ * No call says what is registered, but to register anything else fails, and to register the same again fails
+ * differently (rseq_register in kernel/rseq.c). A thread that glibc has not made has no area, and one that brings
+ * its own has it elsewhere.
+ */
 static void note_rseq(struct abi_thread *thread)
 {
-	if (!&__rseq_size || !&__rseq_offset || __rseq_size == 0)
-		return;
-	thread->rseq = thread->fs_base + __rseq_offset;
+	struct {
+		char bytes[32];
+	} __attribute__((aligned(32))) scratch = { { 0 } };
 	/* The size is that of the features since 2.40; registered are at least 32 bytes, in whole 32s. */
-	thread->rseq_length = (__rseq_size + 31) & ~31u;
+	unsigned length = &__rseq_size && &__rseq_offset ? (__rseq_size + 31) & ~31u : 0;
+	long error = change_rseq(&scratch, sizeof(scratch), 0);
+
+	if (error == 0)
+		change_rseq(&scratch, sizeof(scratch), RSEQ_FLAG_UNREGISTER);
+	if (error == 0 || error == -ENOSYS)
+		return;
+	if (length == 0 || change_rseq((void *)(thread->fs_base + __rseq_offset), length, 0) != -EBUSY) {
+		thread->flags |= ABI_THREAD_RSEQ;
+		return;
+	}
+	thread->rseq = thread->fs_base + __rseq_offset;
+	thread->rseq_length = length;
 	thread->rseq_signature = RSEQ_SIGNATURE;
 }
 
@@ -35,4 +59,5 @@ void thread_note(struct parked *parked, ucontext_t *context, const siginfo_t *in
 	SYSCALL_2(SYS_prctl, PR_GET_TID_ADDRESS, &thread->tid_address);
 	SYSCALL_2(SYS_prctl, PR_GET_PDEATHSIG, &thread->death_signal);
 	thread->timer_slack = SYSCALL_1(SYS_prctl, PR_GET_TIMERSLACK);
+	SYSCALL_5(SYS_get_mempolicy, &thread->policy, thread->nodes, 8 * sizeof(thread->nodes), NULL, 0);
 }

@@ -49,6 +49,7 @@ const (
 const (
 	ThreadLeader = 1 // ran the freeze; not always the thread group leader
 	ThreadDead   = 2 // an exited thread group leader: Tid alone is valid
+	ThreadRseq   = 4 // has an rseq area that is not glibc's: only a tracer can tell where
 )
 
 // Message is struct abi_message.
@@ -106,6 +107,9 @@ type Thread struct {
 	IP            uint64
 	SP            uint64
 	Syscall       int64
+	Policy        int32
+	_             int32
+	Nodes         [4]uint64
 }
 
 // Call is struct abi_call: one system call for the leader to make.
@@ -138,7 +142,7 @@ const (
 	MessageSize = 16
 	HelloSize   = 40
 	FailureSize = 16
-	ThreadSize  = 144
+	ThreadSize  = 184
 	CallSize    = 56
 	ContextSize = 64
 	RestartSize = 32

@@ -88,6 +88,7 @@ struct abi_failure {
 
 #define ABI_THREAD_LEADER 1u /* ran the freeze; not always the thread group leader */
 #define ABI_THREAD_DEAD 2u   /* an exited thread group leader: a zombie, tid alone is valid */
+#define ABI_THREAD_RSEQ 4u   /* has an rseq area that is not glibc's: only a tracer can tell where */
 
 /* A parked thread. Addresses are the process's own. */
 struct abi_thread {
@@ -112,8 +113,11 @@ struct abi_thread {
 	unsigned long long ip; /* where it will go on */
 	unsigned long long sp;
 	long long syscall; /* the call that it will make again, or -1 */
+	int policy; /* of NUMA memory, and its mode flags (set_mempolicy(2)); 0: default */
+	int pad;
+	unsigned long long nodes[4]; /* of that policy */
 };
-#define ABI_THREAD_SIZE 144
+#define ABI_THREAD_SIZE 184
 
 /* One system call for the leader to make. Arguments whose bit is set in
  * `relative` are offsets into the message's data. */

@@ -12,6 +12,7 @@ type SmapsEntry struct {
 	Rss            uint64   // bytes
 	Swap           uint64   // bytes
 	KernelPageSize uint64   // bytes; of a hugetlb mapping its huge page size
+	ProtectionKey  int      // pkeys(7); 0 where the processor has none
 	VmFlags        []string // two letters each (proc_pid_smaps(5)): "gd", "dc", "ht"
 }
 
@@ -47,6 +48,8 @@ func Smaps(r io.Reader) ([]SmapsEntry, error) {
 			e.Swap = f.kilobytes("size", value)
 		case "KernelPageSize":
 			e.KernelPageSize = f.kilobytes("size", value)
+		case "ProtectionKey":
+			e.ProtectionKey = f.int("key", value)
 		case "VmFlags":
 			e.VmFlags = strings.Fields(value)
 		}
@@ -67,7 +70,9 @@ func skipped(line string) bool {
 		return strings.HasPrefix(line, "Re")
 	case 'S': // Size, Shared_Clean, Shared_Dirty, Shared_Hugetlb, ShmemPmdMapped, SwapPss
 		return !strings.HasPrefix(line, "Swap:")
-	case 'P', 'A', 'L', 'M', 'F', 'T': // Pss, Private_*, Anonymous, AnonHugePages, LazyFree, Locked, MMUPageSize, …
+	case 'P': // Pss, Private_*
+		return !strings.HasPrefix(line, "Prot")
+	case 'A', 'L', 'M', 'F', 'T': // Anonymous, AnonHugePages, LazyFree, Locked, MMUPageSize, …
 		return true
 	}
 	return false

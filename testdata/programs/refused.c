@@ -1,6 +1,8 @@
-/* Holds a descriptor of a kind that a checkpoint refuses, named by its argument. */
+/* Has something that a checkpoint refuses, named by its argument: most are descriptors. */
 #include "check.h"
 
+#include <asm/ldt.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -12,6 +14,7 @@
 
 static void make(const char *kind)
 {
+	struct user_desc entry = {.entry_number = 0, .limit = 0xfff, .seg_32bit = 1, .useable = 1};
 	int pair[2];
 	sigset_t none;
 
@@ -39,11 +42,17 @@ static void make(const char *kind)
 	else if (!strcmp(kind, "pidfd"))
 		CHECK(syscall(SYS_pidfd_open, getpid(), 0) >= 0);
 	else if (!strcmp(kind, "procfile"))
-		CHECK(open("/proc/self/status", O_RDONLY) >= 0);
+		CHECK(open("/proc/1/status", O_RDONLY) >= 0);
 	else if (!strcmp(kind, "linked"))
 		CHECK(open("a", O_CREAT | O_RDWR, 0600) >= 0 && link("a", "b") == 0 && unlink("a") == 0);
 	else if (!strcmp(kind, "rmdir"))
 		CHECK(mkdir("d", 0700) == 0 && open("d", O_RDONLY) >= 0 && rmdir("d") == 0);
+	else if (!strcmp(kind, "ldt"))
+		CHECK(syscall(SYS_modify_ldt, 1, &entry, sizeof entry) == 0);
+	else if (!strcmp(kind, "uts"))
+		CHECK(unshare(CLONE_NEWUTS) == 0);
+	else if (!strcmp(kind, "ipc"))
+		CHECK(unshare(CLONE_NEWIPC) == 0);
 	else
 		fail("kind %s", kind);
 }

@@ -1,0 +1,38 @@
+package dump
+
+import (
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/resident"
+)
+
+// Commands of membarrier(2). The one to register for a private barrier is the next bit.
+const (
+	barrierRegisterGlobal   = 1 << 2
+	barrierPrivate          = 1 << 3
+	barrierPrivateCore      = 1 << 5
+	barrierPrivateRseq      = 1 << 7
+	barrierGetRegistrations = 1 << 9 // Linux 6.3
+
+	barrierRegistrations = barrierRegisterGlobal | (barrierPrivate|barrierPrivateCore|barrierPrivateRseq)<<1
+)
+
+// askMembarrier asks what the process has registered for. A kernel that does not tell is asked for each barrier, which it
+// refuses to who has not registered; the global one is open to all, and to be registered for it does no harm.
+func (m *Member) askMembarrier(ask *resident.Questions) {
+	a := &m.process.Attributes
+	command := func(c uint64, got func(int64)) { ask.Value(unix.SYS_MEMBARRIER, [6]uint64{c}, got) }
+	told := false
+	command(barrierGetRegistrations, func(r int64) {
+		if told = r >= 0; told {
+			a.Membarrier = uint32(r) & barrierRegistrations
+		}
+	})
+	for _, c := range []uint32{barrierPrivate, barrierPrivateCore, barrierPrivateRseq} {
+		command(uint64(c), func(r int64) {
+			if !told && r == 0 {
+				a.Membarrier |= c<<1 | barrierRegisterGlobal
+			}
+		})
+	}
+}

@@ -1,0 +1,29 @@
+package dump
+
+import (
+	"encoding/binary"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/resident"
+)
+
+// Of arch_prctl(2): the components of XSAVE that a process may use, and those of them that it has to ask for first.
+const (
+	archGetPermission = 0x1022  // ARCH_GET_XCOMP_PERM, Linux 5.16
+	askedFor          = 1 << 18 // XFEATURE_MASK_XTILE_DATA
+)
+
+// askProcessor asks for what a process has of the processor beyond registers.
+func (m *Member) askProcessor(ask *resident.Questions) {
+	permitted := abi.Call{Number: unix.SYS_ARCH_PRCTL, Relative: 1 << 1, Args: [6]uint64{archGetPermission}}
+	ask.Ask(permitted, make([]byte, 8), func(result int64, data []byte) {
+		if result == 0 {
+			m.process.Attributes.ExtendedStates = binary.NativeEndian.Uint64(data) & askedFor
+		}
+	})
+	const read = 0 // modify_ldt(2)
+	table := abi.Call{Number: unix.SYS_MODIFY_LDT, Relative: 1 << 1, Args: [6]uint64{read, 0, 8}}
+	ask.Ask(table, make([]byte, 8), func(result int64, _ []byte) { m.descriptorTable = int32(result) > 0 })
+}

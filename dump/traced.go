@@ -1,0 +1,65 @@
+package dump
+
+import (
+	"fmt"
+	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/abi"
+)
+
+// What only a tracer can ask of a thread is asked while it is parked: that it was traced for an
+// instant is not to be seen then. (Threads that have nothing of the kind are left alone: it takes long.)
+
+// traced does something while a thread, tid in our PID namespace, is stopped by us.
+func traced(tid int, do func() error) error {
+	runtime.LockOSThread() // a tracer is a thread
+	defer runtime.UnlockOSThread()
+	if err := ptrace(unix.PTRACE_SEIZE, tid, 0, 0); err != nil {
+		return fmt.Errorf("ptrace seize: %w", err)
+	}
+	defer unix.PtraceDetach(tid)
+	if err := ptrace(unix.PTRACE_INTERRUPT, tid, 0, 0); err != nil {
+		return fmt.Errorf("ptrace interrupt: %w", err)
+	}
+	var status unix.WaitStatus
+	if _, err := unix.Wait4(tid, &status, unix.WALL, nil); err != nil {
+		return fmt.Errorf("wait: %w", err)
+	}
+	return do()
+}
+
+func ptrace(request, tid int, address, data uintptr) error {
+	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, uintptr(request), uintptr(tid), address, data, 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// foreignRseq finds the areas of restartable sequences that threads have registered themselves (ptrace(2),
+// PTRACE_GET_RSEQ_CONFIGURATION, Linux 5.13).
+func (m *Member) foreignRseq() error {
+	for i, w := range m.waiting {
+		p := &m.process.Threads[i].Parked
+		if p.Flags&abi.ThreadRseq == 0 {
+			continue
+		}
+		p.Flags &^= abi.ThreadRseq
+		var area struct {
+			pointer         uint64
+			size, signature uint32
+			flags, _        uint32
+		}
+		err := traced(w.tid, func() error {
+			return ptrace(unix.PTRACE_GET_RSEQ_CONFIGURATION, w.tid, unsafe.Sizeof(area), uintptr(unsafe.Pointer(&area)))
+		})
+		if err != nil {
+			return fmt.Errorf("thread %d: rseq area: %w", w.tid, err)
+		}
+		p.Rseq, p.RseqLength, p.RseqSignature = area.pointer, area.size, area.signature
+	}
+	return nil
+}
