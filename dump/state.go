@@ -37,6 +37,7 @@ func (m *Member) told() error {
 	m.askLimits(&ask)
 	m.askActions(&ask)
 	m.askChildren(&ask)
+	m.askClocks(&ask)
 	m.askPolicies(&ask)
 	m.askProcessor(&ask)
 	if err := m.askTimers(&ask); err != nil {
@@ -110,6 +111,16 @@ func (m *Member) askAttributes(ask *resident.Questions) {
 
 // machineChecks are the values of image.Attributes by those of PR_MCE_KILL_GET.
 var machineChecks = map[int64]int{unix.PR_MCE_KILL_EARLY: 1, unix.PR_MCE_KILL_LATE: 2}
+
+func (m *Member) askClocks(ask *resident.Questions) {
+	for clock, ns := range map[uint64]*int64{
+		unix.CLOCK_MONOTONIC: &m.process.Clocks.MonotonicNs,
+		unix.CLOCK_BOOTTIME:  &m.process.Clocks.BoottimeNs,
+	} {
+		call := abi.Call{Number: unix.SYS_CLOCK_GETTIME, Relative: 1 << 1, Args: [6]uint64{clock}}
+		ask.Ask(call, make([]byte, 16), func(_ int64, data []byte) { *ns = duration(data, 1e9) })
+	}
+}
 
 func (m *Member) askLimits(ask *resident.Questions) {
 	m.process.Limits = make([]image.Limit, limits)

@@ -75,7 +75,7 @@ func (m *Member) namespaces() {
 	if err != nil || stat.PPid == 0 {
 		return
 	}
-	for _, kind := range []string{"uts", "ipc", "time"} {
+	for _, kind := range []string{"uts", "ipc"} {
 		own, err := os.Readlink(m.path("ns/" + kind))
 		if err != nil {
 			continue

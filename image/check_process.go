@@ -39,6 +39,9 @@ func (c *checker) process(p *Process) error {
 	if err := checkSignals(p); err != nil {
 		return err
 	}
+	if p.Clocks.MonotonicNs < 0 || p.Clocks.BoottimeNs < 0 {
+		return fmt.Errorf("clocks: monotonic %d ns, boottime %d ns: negative", p.Clocks.MonotonicNs, p.Clocks.BoottimeNs)
+	}
 	for i, l := range p.Limits {
 		if l.Resource < 0 || l.Resource >= 64 || l.Soft > l.Hard {
 			return fmt.Errorf("limits[%d]: resource %d, soft %d, hard %d: not a limit", i, l.Resource, l.Soft, l.Hard)

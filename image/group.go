@@ -46,6 +46,7 @@ type Process struct {
 	Intervals [3]IntervalTimer `json:"intervals"` // ITIMER_REAL, _VIRTUAL, _PROF
 	Timers    []PosixTimer     `json:"timers,omitempty"`
 
+	Clocks      Clocks       `json:"clocks"` // as it was frozen
 	Limits      []Limit      `json:"limits"`
 	Attributes  Attributes   `json:"attributes"`
 	Descriptors []Descriptor `json:"descriptors"`
@@ -234,6 +235,12 @@ type PosixTimer struct {
 	IntervalNs int64  `json:"interval_ns"`
 	ValueNs    int64  `json:"value_ns"` // until it expires next; 0: disarmed
 	Overrun    int32  `json:"overrun"`
+}
+
+// Clocks are those of clock_gettime(2) that count from the start of the machine, as the program sees them.
+type Clocks struct {
+	MonotonicNs int64 `json:"monotonic_ns"`
+	BoottimeNs  int64 `json:"boottime_ns"`
 }
 
 // Limit is one resource limit (prlimit(2)).

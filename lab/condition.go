@@ -116,6 +116,7 @@ var features = map[string]func(*Lab, Identity) bool{
 		data, err := os.ReadFile("/sys/kernel/mm/transparent_hugepage/enabled")
 		return err == nil && !strings.Contains(string(data), "[never]")
 	},
+	"timens": func(*Lab, Identity) bool { _, err := os.Stat("/proc/self/timens_offsets"); return err == nil },
 	"ksm":    func(*Lab, Identity) bool { _, err := os.Stat("/sys/kernel/mm/ksm/run"); return err == nil },
 	"avx":    func(*Lab, Identity) bool { return cpu("avx") },
 	"avx2":   func(*Lab, Identity) bool { return cpu("avx2") },

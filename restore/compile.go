@@ -30,6 +30,7 @@ type site struct {
 	credentials image.Credentials // the interpreter's
 	hard        map[int]uint64    // hard limits, by resource
 	now         func(clock int32) (ns int64, ok bool)
+	shift       clockShift
 	timerIDs    bool // PR_TIMER_CREATE_RESTORE_IDS is known
 	manner      manner
 }

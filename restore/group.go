@@ -87,7 +87,7 @@ func (g *group) prepare(ctx context.Context) error {
 		wanted[d.Fd] = true
 	}
 	g.descriptors = newDescriptors(wanted)
-	g.site = site{group: g.img.Group, process: p, manner: g.manner, timerIDs: timerIDs(), now: now, hard: hardLimits()}
+	g.site = site{group: g.img.Group, process: p, manner: g.manner, timerIDs: timerIDs(), shift: shiftFor(p), hard: hardLimits()}
 	if err := g.objects.make(ctx, g.img, g.env.Notice); err != nil {
 		return err
 	}
@@ -95,6 +95,7 @@ func (g *group) prepare(ctx context.Context) error {
 		return err
 	}
 	g.site.segments = g.segments.ids
+	g.site.now = g.site.shift.now
 	if err := g.mappedFiles(p); err != nil {
 		return fmt.Errorf("pid %d: %w", p.Pid, err)
 	}
@@ -140,7 +141,7 @@ func (g *group) launch() (*conductor, error) {
 	if g.site.control, err = g.descriptors.place(theirs); err != nil {
 		return nil, err
 	}
-	if g.interpreter, err = startInterpreter(g.descriptors, g.site.process); err != nil {
+	if g.interpreter, err = startInterpreter(g.descriptors, g.site.process, g.site.shift); err != nil {
 		return nil, err
 	}
 	g.descriptors.close()

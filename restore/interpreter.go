@@ -33,15 +33,15 @@ type interpreter struct {
 }
 
 // startInterpreter starts it, with all descriptors that were placed. p is a member whose address
-// space the new one shall be like.
-func startInterpreter(d *descriptors, p *image.Process) (*interpreter, error) {
+// space the new one shall be like; its clocks are put forward.
+func startInterpreter(d *descriptors, p *image.Process, shift clockShift) (*interpreter, error) {
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return nil, err
 	}
 	defer theirs.Close()
 	in := &interpreter{control: ours}
-	if err := in.start(d, theirs, p); err != nil {
+	if err := in.start(d, theirs, p, shift); err != nil {
 		ours.Close()
 		if in.load != nil {
 			in.load.Close()
@@ -51,7 +51,7 @@ func startInterpreter(d *descriptors, p *image.Process) (*interpreter, error) {
 	return in, nil
 }
 
-func (in *interpreter) start(d *descriptors, control *os.File, p *image.Process) error {
+func (in *interpreter) start(d *descriptors, control *os.File, p *image.Process, shift clockShift) error {
 	binary, err := memoryFile("crak-interpreter", interp.Binary)
 	if err != nil {
 		return err
@@ -67,9 +67,11 @@ func (in *interpreter) start(d *descriptors, control *os.File, p *image.Process)
 		return err
 	}
 	path := fmt.Sprintf("/proc/self/fd/%d", binary.Fd())
-	err = likeAddressSpace(p, func() error {
-		in.pid, err = syscall.ForkExec(path, []string{"crak-interpreter", strconv.Itoa(in.number)}, &syscall.ProcAttr{Dir: "/"})
-		return err
+	err = shift.ahead(func() error {
+		return likeAddressSpace(p, func() error {
+			in.pid, err = syscall.ForkExec(path, []string{"crak-interpreter", strconv.Itoa(in.number)}, &syscall.ProcAttr{Dir: "/"})
+			return err
+		})
 	})
 	if err != nil {
 		return err
