@@ -1,6 +1,7 @@
 package coord
 
 import (
+	"os"
 	"time"
 
 	"crak.dev/crak/image"
@@ -10,6 +11,9 @@ import (
 func (c *checkpoint) manifest(process *image.Process) (*image.Manifest, error) {
 	h, err := host.Read()
 	if err != nil {
+		return nil, err
+	}
+	if process.VDSO, err = host.VDSO(os.Getpid()); err != nil { // the same in every process
 		return nil, err
 	}
 	compress, err := c.compress()

@@ -13,6 +13,7 @@ const (
 	maxFd      = 1 << 30
 	maxObject  = 1 << 62
 	maxTimers  = 1 << 20
+	maxVDSO    = 1 << 18
 	maxPending = 1 << 20
 	signals    = 64
 	infoSize   = 128 // siginfo_t
@@ -21,6 +22,9 @@ const (
 func (c *checker) process(p *Process) error {
 	if p.Pid <= 0 || p.Pid > maxPid {
 		return fmt.Errorf("pid: %d: not 1 to %d", p.Pid, maxPid)
+	}
+	if len(p.VDSO) > maxVDSO {
+		return fmt.Errorf("vdso: %d bytes: more than %d", len(p.VDSO), maxVDSO)
 	}
 	if err := checkMappings(p.Mappings, c.memory); err != nil {
 		return err

@@ -35,7 +35,8 @@ type Process struct {
 	Umask        uint32 `json:"umask"`
 
 	Layout   Layout    `json:"layout"`
-	Auxv     []byte    `json:"auxv"` // as in /proc/PID/auxv
+	Auxv     []byte    `json:"auxv"`           // as in /proc/PID/auxv
+	VDSO     []byte    `json:"vdso,omitempty"` // the code that the kernel maps as [vdso]
 	Mappings []Mapping `json:"mappings"`
 
 	Threads []Thread `json:"threads"` // the thread group leader first

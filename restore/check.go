@@ -25,6 +25,7 @@ func Check(img *image.Image, env *fd.Env) (obstacle.List, error) {
 	all := checkHost(img.Manifest.Host, have)
 	for i := range img.Group.Processes {
 		p := &img.Group.Processes[i]
+		all = append(all, checkVDSO(p, img.Manifest.Host, have)...)
 		all = append(all, checkMapped(p, env)...)
 		all = append(all, checkPlaces(p)...)
 		all = append(all, checkIDs(p)...)
@@ -64,11 +65,16 @@ func checkHost(want, have image.Host) (all obstacle.List) {
 		all = append(all, obstacle.Obstacle{What: "processor", Why: "lacks " + strings.Join(missing, ", ") + ", which the program may be using",
 			Do: "restart it on a processor that has them, as " + want.Hostname + " does"})
 	}
-	if want.VDSOSum != have.VDSOSum {
-		all = append(all, obstacle.Obstacle{What: "kernel " + have.Kernel, Why: "has another vDSO than " + want.Kernel + ", on which the image was made",
-			Do: "restart it under the kernel it was made on"})
-	}
 	return all
+}
+
+// checkVDSO: without the old one's code there is nothing to be made to go on in ours.
+func checkVDSO(p *image.Process, want, have image.Host) obstacle.List {
+	if want.VDSOSum == have.VDSOSum || len(p.VDSO) > 0 {
+		return nil
+	}
+	return obstacle.List{{What: "kernel " + have.Kernel, Why: "has another vDSO than " + want.Kernel + ", on which the image was made",
+		Do: "restart it under the kernel it was made on"}}
 }
 
 // checkIDs looks for users and groups that a member was, and that we may not become.

@@ -78,6 +78,9 @@ func (c *conductor) conduct(ctx context.Context, adopt func() error) error {
 	if err := c.fillProcess(ctx, c.pid); err != nil {
 		return err
 	}
+	if err := c.fillVDSO(c.pid); err != nil {
+		return err
+	}
 	for id, at := range c.programs.shared {
 		if err := c.fillShared(ctx, id, c.pid, c.interpreter.layout.Address(at)); err != nil {
 			return err

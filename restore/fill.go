@@ -17,6 +17,18 @@ func (g *group) fillProcess(ctx context.Context, pid image.Pid) error {
 	return g.fillSpace(ctx, image.ProcessSpace(pid), pid, 0)
 }
 
+// fillVDSO writes the code of another kernel's vDSO.
+func (g *group) fillVDSO(pid image.Pid) error {
+	if g.vdso == nil {
+		return nil
+	}
+	run := image.Run{Start: g.vdso.address, Length: uint64(len(g.vdso.code))}
+	if _, err := writeRuns(int(pid), 0, []image.Run{run}, g.vdso.code); err != nil {
+		return fmt.Errorf("pid %d: vDSO at %v: %w", pid, run, err)
+	}
+	return nil
+}
+
 // fillShared writes a shared memory object, which a member has mapped at base.
 func (g *group) fillShared(ctx context.Context, id image.MemoryID, pid image.Pid, base uint64) error {
 	return g.fillSpace(ctx, image.MemorySpace(id), pid, base)

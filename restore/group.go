@@ -27,6 +27,7 @@ type group struct {
 	site        site
 	programs    *compiler
 	interpreter *interpreter
+	vdso        *foreignVDSO  // nil: the program has this kernel's
 	control     *os.File      // our end of the member's socket
 	filled      atomic.Uint64 // bytes of memory
 }
@@ -147,7 +148,9 @@ func (g *group) launch() (*conductor, error) {
 	g.descriptors.close()
 	g.site.kernel = kernelMappings(g.interpreter.mappings)
 	g.site.credentials = credentialsFrom(&g.interpreter.status)
-	g.programs, err = compile(&g.site, g.interpreter.number)
+	if err = g.adoptVDSO(); err == nil {
+		g.programs, err = compile(&g.site, g.interpreter.number)
+	}
 	if err == nil {
 		err = g.interpreter.run(g.programs.set, g.img.Group)
 	}

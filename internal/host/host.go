@@ -38,7 +38,11 @@ func Read() (image.Host, error) {
 	if h.CPUFeatures, err = cpuFeatures(f); err != nil {
 		return image.Host{}, fmt.Errorf("/proc/cpuinfo: %w", err)
 	}
-	h.VDSOSum, err = VDSOSum(os.Getpid())
+	code, err := VDSO(os.Getpid())
+	if err == nil && code != nil {
+		sum := sha256.Sum256(code)
+		h.VDSOSum = hex.EncodeToString(sum[:])
+	}
 	return h, err
 }
 
@@ -60,27 +64,26 @@ func cpuFeatures(r io.Reader) ([]string, error) {
 	return nil, lines.Err()
 }
 
-// VDSOSum is the SHA-256 of the vDSO that the kernel maps into process pid; "" where it has none.
-func VDSOSum(pid int) (string, error) {
+// VDSO is the vDSO that the kernel maps into process pid; nil where it has none.
+func VDSO(pid int) ([]byte, error) {
 	mappings, err := proc.Read(pid, "maps", proc.Maps)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	i := slices.IndexFunc(mappings, func(m proc.Mapping) bool { return m.Path == "[vdso]" })
 	if i < 0 {
-		return "", nil
+		return nil, nil
 	}
 	mem, err := os.Open(proc.Path(pid, "mem"))
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer mem.Close()
 	code := make([]byte, mappings[i].Size())
 	if _, err := mem.ReadAt(code, int64(mappings[i].Start)); err != nil {
-		return "", fmt.Errorf("vdso: %w", err)
+		return nil, fmt.Errorf("vdso: %w", err)
 	}
-	sum := sha256.Sum256(code)
-	return hex.EncodeToString(sum[:]), nil
+	return code, nil
 }
 
 // Missing lists the features of want that have lacks, in order.

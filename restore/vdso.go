@@ -1,0 +1,140 @@
+package restore
+
+import (
+	"bytes"
+	"debug/elf"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/host"
+	"crak.dev/crak/internal/proc"
+)
+
+// A program has pointers into the vDSO of the kernel it was started under. Under another kernel that one's code stays where
+// it was, as memory of the program, with each function made to go on in ours:
+//
+//	old place   [zeroes] [old vDSO: clock_gettime: jump ─┐ …]      memory
+//	free place  [vvar…]  [our vDSO: clock_gettime  <─────┘ …]      the kernel's
+//
+// The zeroes stand for the data of the old code, for threads that are in the middle of it: they read it under a sequence
+// count, find that changed, read again, find a clock of no mode, and make the system call instead.
+type foreignVDSO struct {
+	address uint64
+	code    []byte
+}
+
+// adoptVDSO prepares that, where it is needed. Preconditions: the interpreter has been started, and no program compiled.
+func (g *group) adoptVDSO() error {
+	ours, err := host.VDSO(os.Getpid())
+	if err != nil {
+		return err
+	}
+	p := g.site.process
+	if len(p.VDSO) == 0 || bytes.Equal(p.VDSO, ours) {
+		return nil
+	}
+	at, err := g.interpreter.placeKernel(g.site.kernel, g.img.Group)
+	if err != nil {
+		return err
+	}
+	for i := range p.Mappings {
+		m := &p.Mappings[i]
+		if m.Kind != image.MappingKernel {
+			continue
+		}
+		if m.Name == "[vdso]" {
+			if uint64(m.End-m.Start) < uint64(len(p.VDSO)) {
+				return fmt.Errorf("pid %d: vDSO of %d bytes in a mapping of %d", p.Pid, len(p.VDSO), m.End-m.Start)
+			}
+			g.vdso = &foreignVDSO{uint64(m.Start), bytes.Clone(p.VDSO)}
+			g.site.filled[i] = true
+		}
+		*m = image.Mapping{Start: m.Start, End: m.End, Prot: m.Prot, Kind: image.MappingAnonymous}
+	}
+	for _, k := range at {
+		p.Mappings = append(p.Mappings, image.Mapping{Start: image.Address(k.Start), End: image.Address(k.End), Prot: k.Prot,
+			Kind: image.MappingKernel, Name: k.Path})
+		if k.Path == "[vdso]" && g.vdso != nil {
+			if err := redirect(g.vdso.code, ours, k.Start); err != nil {
+				return fmt.Errorf("pid %d: %w", p.Pid, err)
+			}
+		}
+	}
+	return nil
+}
+
+// placeKernel finds room for the vDSO and its data, as far from each other as they are now.
+func (in *interpreter) placeKernel(kernel []proc.Mapping, g *image.Group) ([]proc.Mapping, error) {
+	if len(kernel) == 0 {
+		return nil, nil
+	}
+	first, last := kernel[0].Start, kernel[len(kernel)-1].End
+	room, err := in.findArea(last-first, g)
+	if err != nil {
+		return nil, err
+	}
+	var placed []proc.Mapping
+	for _, k := range kernel {
+		k.Start, k.End = k.Start-first+room, k.End-first+room
+		placed = append(placed, k)
+	}
+	return placed, nil
+}
+
+// redirect has each function of an old vDSO go on in the function of that name in a new one, which is mapped at base, or make
+// the system call that the function stands for.
+func redirect(old, new []byte, base uint64) error {
+	from, err := functions(old)
+	if err != nil {
+		return fmt.Errorf("vDSO of the image: %w", err)
+	}
+	to, err := functions(new)
+	if err != nil {
+		return fmt.Errorf("vDSO: %w", err)
+	}
+	for name, f := range from {
+		var stub []byte
+		if target, ok := to[name]; ok {
+			stub = jumpTo(base + target.Value)
+		} else if number, ok := standsFor[name]; ok {
+			stub = systemCall(number)
+		}
+		if f.Value > uint64(len(old)) || uint64(len(stub)) > min(f.Size, uint64(len(old))-f.Value) {
+			return fmt.Errorf("vDSO of the image: %s at %#x: no room in its %d bytes", name, f.Value, f.Size)
+		}
+		copy(old[f.Value:], stub)
+	}
+	return nil
+}
+
+// functions are those that a vDSO exports. It is linked at address 0.
+func functions(code []byte) (map[string]elf.Symbol, error) {
+	f, err := elf.NewFile(bytes.NewReader(code))
+	if err != nil {
+		return nil, err
+	}
+	symbols, err := f.DynamicSymbols()
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[string]elf.Symbol)
+	for _, s := range symbols {
+		if elf.ST_TYPE(s.Info) == elf.STT_FUNC && s.Section != elf.SHN_UNDEF {
+			all[s.Name] = s
+		}
+	}
+	return all, nil
+}
+
+// standsFor are the system calls that functions of a vDSO spare.
+var standsFor = map[string]uint32{
+	"__vdso_clock_gettime": unix.SYS_CLOCK_GETTIME, "clock_gettime": unix.SYS_CLOCK_GETTIME,
+	"__vdso_clock_getres": unix.SYS_CLOCK_GETRES, "clock_getres": unix.SYS_CLOCK_GETRES,
+	"__vdso_gettimeofday": unix.SYS_GETTIMEOFDAY, "gettimeofday": unix.SYS_GETTIMEOFDAY,
+	"__vdso_getcpu": unix.SYS_GETCPU, "getcpu": unix.SYS_GETCPU,
+	"__vdso_time": unix.SYS_TIME, "time": unix.SYS_TIME,
+	"__vdso_getrandom": unix.SYS_GETRANDOM, "getrandom": unix.SYS_GETRANDOM,
+}
