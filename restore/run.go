@@ -20,6 +20,7 @@ func Run(ctx context.Context, o Options) (unix.WaitStatus, error) {
 		return 0, err
 	}
 	defer img.Close()
+	o.Notice = once(o.Notice) // in a new namespace there is a second look at everything
 	env := o.env()
 	obstacles, err := Check(img, env)
 	if err != nil {
@@ -55,6 +56,17 @@ func Run(ctx context.Context, o Options) (unix.WaitStatus, error) {
 		o.Notice(taken.Error() + ": restarting in a new PID namespace")
 	}
 	return inNamespace(ctx, img.Group, &o, f, choice)
+}
+
+// once says each thing once.
+func once(notice func(string)) func(string) {
+	said := make(map[string]bool)
+	return func(text string) {
+		if !said[text] {
+			said[text] = true
+			notice(text)
+		}
+	}
 }
 
 // here restarts an image in this PID namespace.

@@ -149,6 +149,8 @@ void callbacks_run(enum callback);
 /* signals.c */
 int install_freeze_handler(void);
 void install_trigger(int signal);
+
+/* queue.c */
 int queue_freeze_signal(int tid, int order, uint64_t value, int number, uint32_t ip);
 
 /* log.c */
