@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -72,7 +73,9 @@ func TestProgress(t *testing.T) {
 	p.follow(func() uint64 { asked.Store(true); done = min(done+5e6, 50e6); return done }, 100e6)
 	var seen []byte
 	b := make([]byte, 4096)
-	for !bytes.Contains(seen, []byte("50%")) {
+	const late = "too late"
+	defer time.AfterFunc(20*time.Second, func() { terminal.WriteString(late) }).Stop()
+	for !bytes.Contains(seen, []byte("47.7 MiB / 95.4 MiB")) && !bytes.Contains(seen, []byte(late)) {
 		n, err := master.Read(b)
 		if err != nil {
 			t.Fatal(err)
@@ -80,7 +83,7 @@ func TestProgress(t *testing.T) {
 		seen = append(seen, b[:n]...)
 	}
 	p.end()
-	if !bytes.Contains(seen, []byte("checkpoint")) || !bytes.Contains(seen, []byte("(50/100 MB, ")) || !asked.Load() {
+	if !bytes.Contains(seen, []byte("checkpoint")) || !bytes.Contains(seen, []byte("MiB/s")) || !asked.Load() {
 		t.Errorf("%q", seen)
 	}
 	short := newProgress("short") // over before anybody looks
@@ -107,6 +110,9 @@ func newTerminal(t *testing.T) (master, terminal *os.File) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { terminal.Close() })
+	if err := unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80}); err != nil {
+		t.Fatal(err)
+	}
 	return master, terminal
 }
 
