@@ -85,22 +85,27 @@ func (in *interpreter) start(d *descriptors, control *os.File, p *image.Process,
 	return err
 }
 
-// readMappings reads the interpreter's mappings once they are all there: descriptors are closed on exec, which is
-// what ForkExec waits for, before the new program is mapped (begin_new_exec in fs/exec.c). The vdso comes last.
+// bootPatience is for a process that has been executed to say so.
+const bootPatience = 10 * time.Second
+
+// readMappings reads the interpreter's mappings, once it says that it runs: descriptors are closed on exec, which is
+// what ForkExec waits for, before the new program is mapped (begin_new_exec in fs/exec.c).
 func (in *interpreter) readMappings() ([]proc.Mapping, error) {
-	for range 1000 {
-		all, err := proc.Read(in.pid, "maps", proc.Maps)
-		if err != nil {
-			return nil, err
+	word := []unix.PollFd{{Fd: int32(in.control.Fd()), Events: unix.POLLIN}}
+	for deadline := time.Now().Add(bootPatience); ; {
+		n, err := unix.Poll(word, int(max(time.Until(deadline), 0).Milliseconds()))
+		if n > 0 {
+			break
 		}
-		for _, m := range all {
-			if m.Path == "[vdso]" {
-				return all, nil
-			}
+		if err != unix.EINTR {
+			return nil, errors.New("does not begin to run")
 		}
-		time.Sleep(time.Millisecond)
 	}
-	return nil, errors.New("no vdso among its mappings")
+	buf := make([]byte, program.ReportSize)
+	if n, err := in.control.Read(buf); err != nil || n != len(buf) {
+		return nil, fmt.Errorf("its first word has %d bytes: %v", n, err)
+	}
+	return proc.Read(in.pid, "maps", proc.Maps)
 }
 
 // memoryFile makes an unnamed file that can be executed.

@@ -49,6 +49,8 @@ __attribute__((visibility("hidden"))) _Noreturn void interp_boot(long argc, char
 	unsigned long long all = ~0ull;
 	sys(SYS_rt_sigprocmask, 0 /* SIG_BLOCK */, address(&all), 0, sizeof all);
 
+	interp_report(control, INTERP_STAGE, INTERP_BOOT_PROGRAM, 0, 0); /* we are mapped, as the kernel does it */
+
 	struct interp_order order;
 	long n = sys(SYS_read, control, address(&order), sizeof order, 0);
 	if (n != sizeof order)
