@@ -1,6 +1,7 @@
 package fd
 
 import (
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -76,7 +77,11 @@ func createRegular(d image.Description, env *Env) (*os.File, error) {
 		return nil, err
 	}
 	if r.File.Deleted {
-		return openObject(r.Memory, d.Flags, env)
+		f, err := openObject(r.Memory, d.Flags, env)
+		if err == nil {
+			err = setModified(f, r.File.MtimeNs)
+		}
+		return f, err
 	}
 	notice, list := env.Judge(r.File, writes(d))
 	if len(list) > 0 {
@@ -91,6 +96,12 @@ func createRegular(d image.Description, env *Env) (*os.File, error) {
 		env.rewindLater(f, r.File.Size)
 	}
 	return f, err
+}
+
+// setModified gives back a file its time of last modification.
+func setModified(f *os.File, ns int64) error {
+	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, unix.NsecToTimespec(ns)}
+	return unix.UtimesNanoAt(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.Fd()), times, 0)
 }
 
 // substitute stands in for a file that is gone, as --force wants it: a new empty file where the program was writing,

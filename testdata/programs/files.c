@@ -49,6 +49,8 @@ static void check_deleted(int fd, int empty)
 	CHECK(pread(fd, block, sizeof block, 0) == sizeof block);
 	check_filled(block, sizeof block, 11);
 	CHECK(fstat(fd, &st) == 0);
+	EQUAL(st.st_mtim.tv_sec, 1000000000);
+	EQUAL(st.st_mtim.tv_nsec, 5);
 	EQUAL(st.st_nlink, 0);
 	EQUAL(st.st_mode & 07777, 0640);
 	CHECK(pwrite(fd, "x", 1, 200000) == 1);
@@ -114,6 +116,7 @@ int main(void)
 	fill(block, sizeof block, 11);
 	deleted = open_new("deleted.dat", O_RDWR);
 	CHECK(write(deleted, block, sizeof block) == sizeof block && lseek(deleted, 1234, SEEK_SET) == 1234);
+	CHECK(futimens(deleted, (struct timespec[]){{0, UTIME_NOW}, {1000000000, 5}}) == 0);
 	empty = open_new("empty.dat", O_WRONLY);
 	CHECK(unlink("deleted.dat") == 0 && unlink("empty.dat") == 0);
 
