@@ -27,6 +27,9 @@ func explain(err error) error {
 	if !isFreeze || e.Code != abi.FailedPark {
 		return err
 	}
+	if blocks(e.Pid, int(e.Tid)) {
+		return obstacle.List{deaf(e.Pid, int(e.Tid))}
+	}
 	return obstacle.List{{
 		Pid:   e.Pid,
 		Where: fmt.Sprintf("thread %d", e.Tid),
@@ -40,6 +43,9 @@ func explain(err error) error {
 func silent(pid, tid, holds int, patience time.Duration) error {
 	if status, err := proc.Read(pid, "status", proc.Status); err == nil && status.State == 'T' {
 		return obstacle.List{stopped(pid)}
+	}
+	if blocks(pid, tid) {
+		return obstacle.List{deaf(pid, tid)}
 	}
 	o := obstacle.Obstacle{
 		Pid:   pid,
@@ -59,6 +65,22 @@ func silent(pid, tid, holds int, patience time.Duration) error {
 func stopped(pid int) obstacle.Obstacle {
 	return obstacle.Obstacle{Pid: pid, What: "stopped", Why: "it cannot take part in its own checkpoint",
 		Do: "let it go on with kill -CONT"}
+}
+
+// blocks tells whether a thread blocks the freeze signal, which the C library keeps out of every mask.
+func blocks(pid, tid int) bool {
+	status, err := proc.Read(pid, fmt.Sprintf("task/%d/status", tid), proc.Status)
+	return err == nil && status.SigBlk&(1<<(abi.FreezeSignal-1)) != 0
+}
+
+func deaf(pid, tid int) obstacle.Obstacle {
+	return obstacle.Obstacle{
+		Pid:   pid,
+		Where: fmt.Sprintf("thread %d", tid),
+		What:  fmt.Sprintf("signal %d is blocked", abi.FreezeSignal),
+		Why:   "by that signal a program is asked to stand still; the C library never blocks it, the program does so behind its back",
+		Do:    "leave signals 32 and 33 out of masks that are set by rt_sigprocmask(2), or put into a handler's ucontext",
+	}
 }
 
 // doing says what a thread does, as far as /proc tells.

@@ -68,6 +68,7 @@ func (m *Member) mapping(e proc.SmapsEntry) (image.Mapping, error) {
 		Sequential: e.Has("sr"),
 		Random:     e.Has("rr"),
 		Sealed:     e.Has("sl"),
+		Droppable:  e.Has("dp"),
 
 		Policy: m.policies[e.Start],
 	}

@@ -135,6 +135,15 @@ func (m *Member) numbers() (map[int]int, error) {
 	return outside, nil
 }
 
+// niceOf is the nice value also of a thread whose policy has no use for it now: sched_getattr(2) gives 0 then.
+func niceOf(tid int, shown int32) int32 {
+	raw, err := unix.Getpriority(unix.PRIO_PROCESS, tid)
+	if err != nil {
+		return shown
+	}
+	return int32(20 - raw) // the system call's own result (getpriority(2), C library/kernel differences)
+}
+
 // schedule records scheduling policy, CPU affinity and I/O priority.
 func schedule(tid int, t *image.Thread) error {
 	a, err := unix.SchedGetAttr(tid, 0)
@@ -144,7 +153,7 @@ func schedule(tid int, t *image.Thread) error {
 	t.Schedule = image.Schedule{
 		Policy:   a.Policy,
 		Flags:    a.Flags,
-		Nice:     a.Nice,
+		Nice:     niceOf(tid, a.Nice),
 		Priority: a.Priority,
 		Runtime:  a.Runtime,
 		Deadline: a.Deadline,

@@ -37,6 +37,9 @@ func openAt(want image.File, flags uint32, env *Env) (*os.File, error) {
 		return nil, fmt.Errorf("%s: is now another kind of file", want.Path)
 	}
 	f, err := openPath(want.Path, flags&openFlags, 0)
+	if errors.Is(err, os.ErrPermission) && isOurs(&before) {
+		f, err = openForbidden(seen, &before, want.Path, flags&openFlags)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -47,11 +50,30 @@ func openAt(want image.File, flags uint32, env *Env) (*os.File, error) {
 	return f, nil
 }
 
+// isOurs: what its mode forbids us we may allow ourselves.
+func isOurs(st *unix.Stat_t) bool { return int(st.Uid) == os.Geteuid() }
+
+// openForbidden opens a file of ours in a way that its mode forbids: it was made so with this mode
+// (open(2), O_CREAT), or changed later. The mode is another for that moment.
+func openForbidden(seen *os.File, st *unix.Stat_t, path string, flags uint32) (*os.File, error) {
+	link := "/proc/self/fd/" + strconv.Itoa(int(seen.Fd()))
+	if err := unix.Chmod(link, st.Mode&0o7777|0o700); err != nil {
+		return nil, &os.PathError{Op: "chmod", Path: path, Err: err}
+	}
+	f, err := openPath(path, flags, 0)
+	if back := unix.Chmod(link, st.Mode&0o7777); back != nil && err == nil {
+		f.Close()
+		return nil, &os.PathError{Op: "chmod", Path: path, Err: back}
+	}
+	return f, err
+}
+
 // permitted looks whether we may open a file, without opening it.
 func permitted(want image.File, flags uint32) obstacle.List {
 	mode := [...]uint32{unix.R_OK, unix.W_OK, unix.R_OK | unix.W_OK, 0}[flags&unix.O_ACCMODE]
 	err := unix.Faccessat(unix.AT_FDCWD, want.Path, mode, unix.AT_EACCESS)
-	if err == nil {
+	var st unix.Stat_t
+	if err == nil || err == unix.EACCES && unix.Stat(want.Path, &st) == nil && isOurs(&st) {
 		return nil
 	}
 	return obstacle.List{{

@@ -107,10 +107,10 @@ func captureSpecial(c *capture, g shared) (any, error) {
 	path, where := o.where(c.Member)
 	refusal := obstacle.Obstacle{What: o.link, Do: "close it before the checkpoint"}
 	switch {
-	case where != there:
-		refusal.Why = "it cannot be opened by this path again"
 	case !rereadable[fs]:
 		refusal.Why = "files of " + specialFilesystems[fs] + " are not supported"
+	case where != there:
+		refusal.Why = "it cannot be opened by this path again"
 	case o.writable():
 		refusal.Why = "a file of " + specialFilesystems[fs] + " open for writing is not supported"
 	case fs == unix.PROC_SUPER_MAGIC && c.isOwn(path):

@@ -39,6 +39,7 @@ var anonymous = []struct{ prefix, what, do string }{
 	{"anon_inode:dma-buf", "DMA buffer", "checkpoint the program while it does not use the GPU"},
 	{"/dmabuf:", "DMA buffer", "checkpoint the program while it does not use the GPU"},
 	{"anon_inode:sync_file", "GPU fence", "checkpoint the program while it does not use the GPU"},
+	{"/secretmem", "memfd_secret", ""},
 	{"mnt:[", "mount namespace", ""},
 	{"net:[", "network namespace", ""},
 	{"user:[", "user namespace", ""},

@@ -122,7 +122,8 @@ type Mapping struct {
 	Mergeable    bool   `json:"mergeable,omitempty"`
 	Sequential   bool   `json:"sequential,omitempty"`
 	Random       bool   `json:"random,omitempty"`
-	Sealed       bool   `json:"sealed,omitempty"` // mseal(2)
+	Sealed       bool   `json:"sealed,omitempty"`    // mseal(2)
+	Droppable    bool   `json:"droppable,omitempty"` // MAP_DROPPABLE: comes back empty
 
 	Policy *MemoryPolicy `json:"policy,omitempty"` // mbind(2)
 }

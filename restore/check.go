@@ -120,6 +120,8 @@ func checkPlaces(p *image.Process) (all obstacle.List) {
 			all = append(all, obstacle.Obstacle{Pid: int(p.Pid), Where: "working directory", What: p.Cwd,
 				Why: "it had been removed, and cannot be made again: " + err.Error(), Do: "make the directory that it was in"})
 		}
+	} else if strings.HasPrefix(p.Cwd+"/", fmt.Sprintf("/proc/%d/", p.Pid)) {
+		return all // it will be there
 	} else if st, err := os.Stat(p.Cwd); err != nil {
 		all = append(all, obstacle.Obstacle{Pid: int(p.Pid), Where: "working directory", What: p.Cwd, Why: plain(err), Do: "make it again"})
 	} else if !st.IsDir() {

@@ -93,6 +93,9 @@ func (c *compiler) mapOne(i int, m *image.Mapping) {
 	if fd < 0 {
 		flags, offset = flags|unix.MAP_ANONYMOUS, 0
 	}
+	if m.Droppable { // the state of random generators, and the like: it is not to be there twice
+		flags = flags&^unix.MAP_PRIVATE | unix.MAP_DROPPABLE
+	}
 	if m.GrowsDown {
 		flags |= unix.MAP_GROWSDOWN // not MAP_STACK, which since Linux 6.7 rules out huge pages
 	}

@@ -72,6 +72,8 @@ func (c *compiler) mapShared(m *image.Mapping, o *image.MemoryObject) {
 	}
 	c.b.Call(unix.SYS_MREMAP, c.shared[o.ID].At(m.Offset), program.Const(0), program.Const(length),
 		program.Const(unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED), start).Want(uint64(m.Start)).Note(note)
+	c.advise(m, m.HugePage, unix.MADV_HUGEPAGE)
+	c.advise(m, m.NoHugePage, unix.MADV_NOHUGEPAGE)
 	if m.Prot != readWrite {
 		c.b.Call(unix.SYS_MPROTECT, start, program.Const(length), program.Const(m.Prot))
 	}

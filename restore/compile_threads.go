@@ -106,6 +106,9 @@ func (c *compiler) threadState(b *program.Builder, t *image.Thread) {
 	s := t.Schedule
 	b.Call(unix.SYS_SCHED_SETATTR, self, c.set.Struct(scheduling{schedulingSize, s.Policy, s.Flags, s.Nice, s.Priority,
 		s.Runtime, s.Deadline, s.Period}), program.Const(0)).MayFail()
+	if s.Policy != unix.SCHED_NORMAL && s.Policy != unix.SCHED_BATCH {
+		b.Call(unix.SYS_SETPRIORITY, program.Const(unix.PRIO_PROCESS), self, program.Const(s.Nice)).MayFail()
+	}
 	if len(t.Affinity) > 0 {
 		b.Call(unix.SYS_SCHED_SETAFFINITY, self, program.Const(8*len(t.Affinity)), c.set.Struct(t.Affinity)).MayFail()
 	}

@@ -128,8 +128,8 @@ int interrupted_syscall(const ucontext_t *context, const siginfo_t *info)
 		return number;
 	if ((number = from_register(context, code.bytes + end)) >= 0)
 		return number;
-	if (info && info->si_pid >= 0 && info->si_uid == (uint32_t)ip)
-		return info->si_pid;
+	if (info && order_asleep(info) >= 0 && order_ip(info) == (uint32_t)ip)
+		return order_asleep(info);
 	if ((number = from_generic(context, &code, end)) >= 0)
 		return number;
 	return search(&code, end, 0xb8);

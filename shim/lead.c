@@ -130,6 +130,7 @@ void lead(ucontext_t *context, const siginfo_t *info)
 		return;
 	}
 	thread_note(&self, context, info);
+	self.next = &self;
 	self.thread.flags |= ABI_THREAD_LEADER;
 	own.leader = self.thread.tid;
 	restart = crak_save_context(&self.context);
@@ -137,4 +138,6 @@ void lead(ucontext_t *context, const siginfo_t *info)
 		come_back(restart, dumpable);
 	else
 		freeze(socket, &self, dumpable);
+	if (self.next == NULL) /* there are no siblings: the list ends with us */
+		frame_admit_signals(context, &self.thread, order_asleep(info));
 }

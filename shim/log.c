@@ -10,7 +10,7 @@
 #include "resident.h"
 
 struct line {
-	char text[256];
+	char text[320];
 	int length;
 };
 
@@ -59,7 +59,7 @@ static void put_time(struct line *line, long seconds)
 	}
 }
 
-/* error: -errno of spawn_writer. */
+/* error: -errno of spawn_writer; -ECHILD: the writer is gone. */
 void log_failure(int error)
 {
 	struct line line = { .length = 0 };
@@ -73,6 +73,9 @@ void log_failure(int error)
 	put(&line, ": no checkpoint: ");
 	if (error == -EBUSY) {
 		put(&line, "another checkpoint of it is under way");
+	} else if (error == -ECHILD) {
+		put(&line, "the process to write it ended without a word: killed, or too little memory "
+			   "(ulimit -v, -d); crak checkpoint is not bound by the program's limits");
 	} else if (error == -EAGAIN) {
 		put(&line, "a process to write it cannot be started: too many processes; raise the limit with ulimit -u");
 	} else {

@@ -11,8 +11,8 @@ int queue_freeze_signal(int tid, int order, uint64_t value, int number, uint32_t
 	info.si_signo = ABI_FREEZE_SIGNAL;
 	info.si_errno = order;
 	info.si_code = SI_QUEUE;
-	info.si_pid = number;
-	info.si_uid = ip;
+	((int *)&info)[ABI_ORDER_ASLEEP] = number;
+	((int *)&info)[ABI_ORDER_IP] = ip;
 	info.si_value.sival_ptr = (void *)value;
 	return SYSCALL_4(SYS_rt_tgsigqueueinfo, SYSCALL_0(SYS_getpid), tid, ABI_FREEZE_SIGNAL, &info);
 }

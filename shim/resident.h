@@ -105,6 +105,9 @@ int is_ours(void);
 void frame_note(struct abi_thread *, const ucontext_t *);
 void frame_repeat_syscall(ucontext_t *, const siginfo_t *, struct abi_thread *);
 
+/* admit_amd64.c */
+void frame_admit_signals(ucontext_t *, const struct abi_thread *, int asleep);
+
 /* interrupted_amd64.c */
 int interrupted_syscall(const ucontext_t *, const siginfo_t *);
 
@@ -149,8 +152,19 @@ void callbacks_run(enum callback);
 /* signals.c */
 int install_freeze_handler(void);
 void install_trigger(int signal);
+int is_our_action(const struct kernel_sigaction *);
 
 /* queue.c */
+static inline int order_asleep(const siginfo_t *info)
+{
+	return ((const int *)info)[ABI_ORDER_ASLEEP];
+}
+
+static inline uint32_t order_ip(const siginfo_t *info)
+{
+	return ((const int *)info)[ABI_ORDER_IP];
+}
+
 int queue_freeze_signal(int tid, int order, uint64_t value, int number, uint32_t ip);
 
 /* log.c */

@@ -98,6 +98,11 @@ int install_freeze_handler(void)
 	return 1;
 }
 
+int is_our_action(const struct kernel_sigaction *action)
+{
+	return action->handler == (void *)on_freeze_signal || action->handler == (void *)on_trigger;
+}
+
 /* Only where nobody else has a use for the signal. */
 void install_trigger(int signal)
 {

@@ -20,6 +20,7 @@
 #include "resident.h"
 
 #define SETTINGS_MAX 8
+#define WRITER_FAILED 1 /* exit status of a writer that has said why; every other but 0 is of one that has not */
 
 /* One writer at a time: own.writer guards these. */
 static char nurse_stack[4096] __attribute__((aligned(16)));
@@ -72,6 +73,7 @@ static int nurse(void *unused)
 	SYSCALL_0(SYS_setsid); /* the terminal's ^C is for the program, not for its image */
 	SYSCALL_3(SYS_close_range, 0, ~0u, 0);
 	raise_limits();
+	SYSCALL_1(SYS_umask, 077);
 	SYSCALL_2(SYS_prctl, PR_SET_TSC, PR_TSC_ENABLE); /* Go's runtime reads the counter */
 	null = SYSCALL_4(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR, 0);
 	SYSCALL_1(SYS_dup, null);
@@ -143,6 +145,8 @@ void spawn_reap(int pid)
 		store(twin, 0);
 		return;
 	}
+	if (!WIFEXITED(status) || WEXITSTATUS(status) > WRITER_FAILED)
+		log_failure(-ECHILD);
 	store(&own.writer_status, status);
 	store(&own.writer, 0);
 	add(&own.writers, 1);

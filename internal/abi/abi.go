@@ -15,6 +15,9 @@ const (
 	OrderFreeze = 0x43524601
 	OrderPark   = 0x43524602
 
+	OrderAsleep = 8
+	OrderIP     = 9
+
 	NoteName = "CRAK"
 	NoteType = 1
 

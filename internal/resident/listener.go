@@ -65,16 +65,18 @@ type queuedSignal struct {
 	pid                int32
 	uid                uint32
 	value              uint64
-	_                  [96]byte
+	asleep             int32  // abi.OrderAsleep
+	ip                 uint32 // abi.OrderIP
+	_                  [88]byte
 }
 
 // Order sends the freeze signal with an order to one live thread of pid. Which system call the
 // thread is asleep in goes along: once it is interrupted nobody can tell any more.
 func (l *Listener) Order(pid, tid int, order int32) error {
-	info := queuedSignal{signo: abi.FreezeSignal, errno: order, code: -1 /* SI_QUEUE */, pid: -1, value: l.name}
+	info := queuedSignal{signo: abi.FreezeSignal, errno: order, code: -1 /* SI_QUEUE */, asleep: -1, value: l.name}
 	if s, err := proc.Read(pid, fmt.Sprintf("task/%d/syscall", tid), proc.Syscall); err == nil && !s.Running {
-		info.pid = int32(s.Number)
-		info.uid = uint32(s.PC)
+		info.asleep = int32(s.Number)
+		info.ip = uint32(s.PC)
 	}
 	_, _, errno := unix.RawSyscall6(unix.SYS_RT_TGSIGQUEUEINFO, uintptr(pid), uintptr(tid), abi.FreezeSignal,
 		uintptr(unsafe.Pointer(&info)), 0, 0)

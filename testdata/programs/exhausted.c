@@ -1,15 +1,17 @@
-/* Runs out of what a checkpoint may want: `files` (descriptors), `processes`, `memory`, `filesize`. */
+/* Runs out of what a checkpoint may want: `files` (descriptors), `processes`, `memory`, `filesize`, `hard` (memory, for good). */
 #include "check.h"
 
 #include <sys/mman.h>
 #include <sys/resource.h>
+
+enum { TOO_LITTLE = 60 << 20 }; /* memory for the writer, whose runtime reserves more */
 
 static void set_limit(int resource, rlim_t value)
 {
 	struct rlimit limit;
 	CHECK(getrlimit(resource, &limit) == 0);
 	limit.rlim_cur = value;
-	if (resource == RLIMIT_FSIZE)
+	if (resource == RLIMIT_FSIZE || value == TOO_LITTLE)
 		limit.rlim_max = value; /* the writer would raise it */
 	CHECK(setrlimit(resource, &limit) == 0);
 }
@@ -33,6 +35,8 @@ int main(int argc, char **argv)
 		set_limit(RLIMIT_FSIZE, 4096);
 	if (!strcmp(what, "memory"))
 		set_limit(RLIMIT_AS, 64 << 20);
+	if (!strcmp(what, "hard"))
+		set_limit(RLIMIT_AS, TOO_LITTLE);
 	ready();
 	await_go();
 	check_filled(block, sizeof block, 1);

@@ -57,7 +57,8 @@ static void check_child(void)
 
 int main(void)
 {
-	char *on_fault;
+	char *on_fault, *shared, *droppable;
+	int shared_flag;
 
 	for (size_t i = 0; i < COUNT; i++) {
 		/* A gap of PROT_NONE keeps neighbours apart. */
@@ -70,6 +71,12 @@ int main(void)
 		if (all[i].advice == MADV_MERGEABLE && !has_flag(all[i].memory, "mg"))
 			all[i].flag = "rd";
 	}
+	shared = mmap(0, 8 << 20, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(shared != MAP_FAILED && (madvise(shared, 8 << 20, MADV_NOHUGEPAGE) == 0 || errno == EINVAL));
+	shared_flag = has_flag(shared, "nh");
+	droppable = mmap(0, SIZE, PROT_READ | PROT_WRITE, 8 /* MAP_DROPPABLE */ | MAP_ANONYMOUS, -1, 0);
+	if (droppable != MAP_FAILED)
+		memset(droppable, 1, SIZE);
 	on_fault = mmap(0, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(on_fault != MAP_FAILED && mlock2(on_fault, 16384, MLOCK_ONFAULT) == 0);
 	check_child();
@@ -81,6 +88,12 @@ int main(void)
 		if (has_flag(all[i].memory, all[i].flag) != 1)
 			fail("advice %d: no %s in VmFlags", all[i].advice, all[i].flag);
 		check_filled(all[i].memory, SIZE, i);
+	}
+	EQUAL(has_flag(shared, "nh"), shared_flag);
+	if (droppable != MAP_FAILED) { /* a secret that must not be there twice is one that may be gone */
+		EQUAL(has_flag(droppable, "dp"), 1);
+		for (int i = 0; i < SIZE; i++)
+			CHECK(droppable[i] == 0 || droppable[i] == 1);
 	}
 	CHECK(has_flag(on_fault, "lo") == 1);
 	CHECK(has_flag(on_fault + 32768, "lo") == 0);

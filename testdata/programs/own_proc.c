@@ -16,13 +16,17 @@ int main(void)
 	int status = open("/proc/self/status", O_RDONLY), two = dup(status), maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
 	int task = open("/proc/thread-self/stat", O_RDONLY), n;
 	DIR *fds = opendir("/proc/self/fd");
-	char text[8192] = {0}, own[300];
+	char text[8192] = {0}, own[300], go[4200];
 
 	CHECK(status >= 0 && two >= 0 && maps >= 0 && task >= 0 && fds);
 	CHECK(read(status, text, 100) == 100);
 	CHECK(readdir(fds) && readdir(fds) && readdir(fds));
+	CHECK(getcwd(go, 4096));
+	strcat(go, "/go");
+	CHECK(chdir("/proc/self/task") == 0);
 	ready();
-	await_go();
+	await_file(go);
+	CHECK(access("../status", R_OK) == 0);
 	n = read(two, text + 100, sizeof text - 101);
 	CHECK(n > 100);
 	EQUAL(pid_in(text), getpid());

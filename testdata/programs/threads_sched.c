@@ -6,7 +6,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-#define COUNT 6
+#define COUNT 7
 #define IOPRIO(class, level) ((class) << 13 | (level))
 
 static pthread_barrier_t started;
@@ -63,6 +63,11 @@ static void take(int number)
 	case 4:
 		CHECK(prctl(PR_SET_TIMERSLACK, 123456) == 0);
 		CHECK(setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + 2) == 0);
+		break;
+	case 6: /* nice has no meaning now, but is kept */
+		param.sched_priority = 0;
+		CHECK(setpriority(PRIO_PROCESS, 0, 9) == 0);
+		CHECK(sched_setscheduler(0, SCHED_IDLE, &param) == 0);
 		break;
 	case 5:
 		param.sched_priority = 11;

@@ -1,0 +1,76 @@
+/*
+ * A signal that comes while a program stands still finds its thread on the way back into the call that it slept in: the
+ * kernel would run the handler first and then make the call, which goes on sleeping. Had it slept on, the call would
+ * have been interrupted, and programs wait for that (a resized terminal, an alarm). So the call fails with EINTR, as it
+ * would have.
+ *
+ * Only where there is one thread: of several, another may take the signal, and then nothing has happened here.
+ */
+
+#include <errno.h>
+
+#include "resident.h"
+
+#define REGISTER(context, name) ((context)->uc_mcontext.gregs[REG_##name])
+
+/* Those that sleep, and that a handler without SA_RESTART interrupts (signal(7)). */
+static int is_interruptible(int number)
+{
+	switch (number) {
+	case SYS_read:
+	case SYS_readv:
+	case SYS_write:
+	case SYS_writev:
+	case SYS_ioctl:
+	case SYS_open:
+	case SYS_openat:
+	case SYS_wait4:
+	case SYS_waitid:
+	case SYS_flock:
+	case SYS_fcntl:
+	case SYS_accept:
+	case SYS_accept4:
+	case SYS_connect:
+	case SYS_recvfrom:
+	case SYS_recvmsg:
+	case SYS_sendto:
+	case SYS_sendmsg:
+	case SYS_mq_timedsend:
+	case SYS_mq_timedreceive:
+		return 1;
+	}
+	return 0;
+}
+
+/* always: the call is of those that SA_RESTART does not help. */
+static int interrupts(int signal, int always)
+{
+	struct kernel_sigaction action;
+
+	if (SYSCALL_4(SYS_rt_sigaction, signal, NULL, &action, sizeof(action.mask)) || is_our_action(&action))
+		return 0;
+	return action.handler != (void *)SIG_DFL && action.handler != (void *)SIG_IGN &&
+	       (always || !(action.flags & SA_RESTART));
+}
+
+/* asleep: the call that the thread was seen asleep in, or -1. Preconditions: every signal is blocked, and the next
+ * thing is the return to the frame. */
+void frame_admit_signals(ucontext_t *context, const struct abi_thread *thread, int asleep)
+{
+	const unsigned char *next = (const unsigned char *)REGISTER(context, RIP);
+	unsigned long pending = 0, blocked;
+
+	if (asleep < 0 || REGISTER(context, RAX) != asleep || next[0] != 0x0f || next[1] != 0x05)
+		return;
+	if (thread->syscall < 0 && !is_interruptible(asleep))
+		return;
+	SYSCALL_2(SYS_rt_sigpending, &pending, sizeof(pending));
+	__builtin_memcpy(&blocked, &context->uc_sigmask, sizeof(blocked));
+	for (pending &= ~blocked; pending; pending &= pending - 1) {
+		if (!interrupts(__builtin_ctzl(pending) + 1, thread->syscall >= 0))
+			continue;
+		REGISTER(context, RAX) = -EINTR;
+		REGISTER(context, RIP) += 2;
+		return;
+	}
+}
