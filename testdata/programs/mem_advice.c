@@ -92,7 +92,7 @@ int main(void)
 	EQUAL(has_flag(shared, "nh"), shared_flag);
 	if (droppable != MAP_FAILED) { /* a secret that must not be there twice is one that may be gone */
 		EQUAL(has_flag(droppable, "dp"), 1);
-		for (int i = 0; i < SIZE; i++)
+		for (size_t i = 0; i < SIZE; i++)
 			CHECK(droppable[i] == 0 || droppable[i] == 1);
 	}
 	CHECK(has_flag(on_fault, "lo") == 1);
