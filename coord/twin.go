@@ -36,6 +36,7 @@ const (
 // dismiss closes the wire, which ends the twin, and waits until the program has reaped it: whoever looks at the
 // program after a checkpoint finds it as it was before.
 func (c *checkpoint) dismiss() {
+	defer c.member.Close()
 	if c.twin == 0 {
 		c.conn.Close()
 		return

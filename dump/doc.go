@@ -10,6 +10,6 @@
 //	       |       --SaveFrozen-> pages of shared objects, of unforkable mappings
 //	      twin     --SavePrivate> pages of private memory
 //
-// Everything is read through /proc, process_vm_readv(2) and system calls that the process's own
+// Everything is read through /proc and by system calls that the process's own
 // leader makes. It does not decide who is a member, nor freeze or resume anybody: that is coord's.
 package dump

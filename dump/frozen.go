@@ -50,13 +50,12 @@ func (m *Member) savePart(w *image.Writer, p part, saved map[image.MemoryID][]im
 	shift := p.offset - p.entry.Start // from an address to an offset in the object
 	runs := subtract(moved(there, shift), saved[p.object])
 	saved[p.object] = union(saved[p.object], runs)
-	memory := &reader{pid: m.Live}
+	memory, err := m.reader(m.Live)
+	if err != nil {
+		return err
+	}
 	return w.PutSync(image.MemorySpace(p.object), runs, func(dst []byte, runs []image.Run) error {
-		there := moved(runs, -shift)
-		if p.entry.Prot&unix.PROT_READ == 0 || m.Table.Memory[p.object-1].Kind == image.MemoryFile {
-			return memory.forced(dst, there)
-		}
-		return memory.plain(dst, there)
+		return memory.read(dst, moved(runs, -shift))
 	})
 }
 

@@ -36,6 +36,17 @@ func mapped(t *testing.T, fd int, length int, flags int) []byte {
 
 func address(b []byte) uint64 { return uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) }
 
+func readerOf(t *testing.T, pid int) *reader {
+	t.Helper()
+	m := &Member{}
+	r, err := m.reader(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Close)
+	return r
+}
+
 func TestReader(t *testing.T) {
 	b := mapped(t, -1, 3000*page, unix.MAP_PRIVATE)
 	var runs []image.Run
@@ -45,20 +56,17 @@ func TestReader(t *testing.T) {
 		runs = append(runs, image.Run{Start: address(b) + uint64(2*i*page), Length: page})
 		want = append(want, b[2*i*page:][:page]...)
 	}
-	r := &reader{pid: os.Getpid()}
+	r := readerOf(t, os.Getpid())
 	got := make([]byte, len(want))
-	if err := r.plain(got, runs); err != nil || !bytes.Equal(got, want) {
-		t.Errorf("plain: %v", err)
+	if err := r.read(got, runs); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("read: %v", err)
 	}
 	if err := unix.Mprotect(b, unix.PROT_NONE); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.plain(got, runs); !errors.Is(err, unix.EFAULT) {
-		t.Errorf("plain, where nothing may be read: %v", err)
-	}
 	clear(got)
-	if err := r.forced(got, runs); err != nil || !bytes.Equal(got, want) {
-		t.Errorf("forced: %v", err)
+	if err := r.read(got, runs); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("where nothing may be read: %v", err)
 	}
 }
 
@@ -74,7 +82,7 @@ func TestReaderBehindEnd(t *testing.T) {
 	f.WriteAt(bytes.Repeat([]byte{7}, 2*page), 0)
 	f.Truncate(page + 10)
 	got := bytes.Repeat([]byte{9}, 3*page)
-	if err := (&reader{pid: os.Getpid()}).forced(got, at(address(b), address(b)+3*page)); err != nil {
+	if err := readerOf(t, os.Getpid()).read(got, at(address(b), address(b)+3*page)); err != nil {
 		t.Fatal(err)
 	}
 	want := slices.Concat(bytes.Repeat([]byte{7}, page+10), make([]byte, 2*page-10))
@@ -85,10 +93,16 @@ func TestReaderBehindEnd(t *testing.T) {
 
 // TestReaderOfDead: the memory of a process that is dead is no zeroes.
 func TestReaderOfDead(t *testing.T) {
-	cmd := exec.Command("true")
+	cmd := exec.Command("cat")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	r := readerOf(t, cmd.Process.Pid)
+	in.Close()
 	pidfd, err := unix.PidfdOpen(cmd.Process.Pid, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -97,12 +111,8 @@ func TestReaderOfDead(t *testing.T) {
 	if _, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, 10000); err != nil {
 		t.Fatal(err)
 	}
-	r := &reader{pid: cmd.Process.Pid}
-	if err := r.forced(make([]byte, page), at(page, 2*page)); err == nil {
-		t.Error("forced reads something")
-	}
-	if err := r.plain(make([]byte, page), at(page, 2*page)); err == nil {
-		t.Error("plain reads something")
+	if err := r.read(make([]byte, page), at(page, 2*page)); err == nil {
+		t.Error("something is read")
 	}
 	cmd.Wait()
 }
@@ -174,7 +184,7 @@ func TestPlan(t *testing.T) {
 		"anonymous": {image.Mapping{Kind: image.MappingAnonymous}, unix.PROT_READ,
 			[]area{{start: 16 * page, end: 32 * page, saved: proc.Anonymous}}, nil},
 		"no access": {image.Mapping{Kind: image.MappingAnonymous}, 0,
-			[]area{{start: 16 * page, end: 32 * page, saved: proc.Anonymous, unreadable: true}}, nil},
+			[]area{{start: 16 * page, end: 32 * page, saved: proc.Anonymous}}, nil},
 		"not forked": {image.Mapping{Kind: image.MappingAnonymous, DontFork: true}, unix.PROT_READ,
 			nil, []area{{start: 16 * page, end: 32 * page, saved: proc.Anonymous}}},
 		"wiped": {image.Mapping{Kind: image.MappingAnonymous, WipeOnFork: true}, unix.PROT_READ,

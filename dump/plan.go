@@ -3,8 +3,6 @@ package dump
 import (
 	"os"
 
-	"golang.org/x/sys/unix"
-
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/proc"
 )
@@ -22,7 +20,6 @@ type area struct {
 	start, end uint64
 	saved      proc.Saved
 	whole      bool // save the file's pages too, to the end of the file
-	unreadable bool // not PROT_READ: process_vm_readv refuses it
 }
 
 // part is where an object is mapped.
@@ -37,7 +34,7 @@ func (p *plan) add(v image.Mapping, e proc.SmapsEntry) {
 	if v.Shared || v.Kind == image.MappingKernel || v.Kind == "" || v.Droppable {
 		return
 	}
-	a := area{start: e.Start, end: e.End, saved: proc.Anonymous, unreadable: e.Prot&unix.PROT_READ == 0}
+	a := area{start: e.Start, end: e.End, saved: proc.Anonymous}
 	if v.Kind != image.MappingAnonymous {
 		a.saved = proc.PrivateFile
 	}

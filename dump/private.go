@@ -30,7 +30,10 @@ func (m *Member) save(put Put, areas []area, pid int) error {
 		return m.fail(err)
 	}
 	defer pagemap.Close()
-	memory := &reader{pid: pid}
+	memory, err := m.reader(pid)
+	if err != nil {
+		return m.fail(err)
+	}
 	space := image.ProcessSpace(m.process.Pid)
 	var runs []image.Run
 	for _, a := range areas {
@@ -38,15 +41,9 @@ func (m *Member) save(put Put, areas []area, pid int) error {
 		if err != nil {
 			return m.fail(err)
 		}
-		if !a.unreadable && !a.whole {
-			runs = append(runs, found...)
-			continue
-		}
-		if err := put(space, found, memory.forced); err != nil {
-			return err
-		}
+		runs = append(runs, found...)
 	}
-	return put(space, runs, memory.plain)
+	return put(space, runs, memory.read)
 }
 
 // runs lists the pages of an area that are to be saved. Zeroes count where a file is behind them.
@@ -68,50 +65,41 @@ func (a area) runs(pagemap *proc.Pagemap) ([]image.Run, error) {
 	return runs, nil
 }
 
-// reader reads the memory of a process.
-type reader struct{ pid int }
-
-// iovMax is UIO_MAXIOV.
-const iovMax = 1024
-
-// plain reads memory that the process itself may read (process_vm_readv(2)).
-func (r *reader) plain(dst []byte, runs []image.Run) error {
-	remote := make([]unix.RemoteIovec, 0, min(len(runs), iovMax))
-	for len(runs) > 0 {
-		n := 0
-		remote = remote[:0]
-		for _, run := range runs[:min(len(runs), iovMax)] {
-			remote = append(remote, unix.RemoteIovec{Base: uintptr(run.Start), Len: int(run.Length)})
-			n += int(run.Length)
-		}
-		local := []unix.Iovec{{Base: &dst[0], Len: uint64(n)}}
-		got, err := unix.ProcessVMReadv(r.pid, local, remote, 0)
-		if err != nil {
-			return fmt.Errorf("pid %d: memory at %#x: %w", r.pid, runs[0].Start, err)
-		}
-		if got != n {
-			return fmt.Errorf("pid %d: memory at %#x: %d of %d bytes are readable", r.pid, runs[0].Start, got, n)
-		}
-		dst = dst[n:]
-		runs = runs[len(remote):]
-	}
-	return nil
+// reader reads the memory of a process by its file mem, whatever the protection. (process_vm_readv(2) would be
+// fewer calls, but it pins pages, and a page that is pinned while two processes share it is copied first: the twin would
+// end up with all of the program's memory once more.)
+type reader struct {
+	pid int
+	mem *os.File
 }
 
-// forced reads memory whatever its protection. Pages that lie behind the end of a
-// mapped file, where the program itself would get SIGBUS, read as zeroes.
-func (r *reader) forced(dst []byte, runs []image.Run) error {
-	f, err := os.Open(proc.Path(r.pid, "mem"))
+// reader opens the memory of process pid. It is closed with the member.
+func (m *Member) reader(pid int) (*reader, error) {
+	f, err := os.Open(proc.Path(pid, "mem"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer f.Close()
+	m.open = append(m.open, f)
+	return &reader{pid, f}, nil
+}
+
+// Close is for when the image is committed, or given up.
+func (m *Member) Close() {
+	for _, f := range m.open {
+		f.Close()
+	}
+	m.open = nil
+}
+
+// read reads runs, one after the other, into dst. Pages that lie behind the end of a mapped file, where the program itself
+// would get SIGBUS, read as zeroes.
+func (r *reader) read(dst []byte, runs []image.Run) error {
 	page := os.Getpagesize()
 	for _, run := range runs {
 		part := dst[:run.Length]
 		dst = dst[run.Length:]
 		for at := 0; at < len(part); {
-			n, err := f.ReadAt(part[at:], int64(run.Start)+int64(at))
+			n, err := r.mem.ReadAt(part[at:], int64(run.Start)+int64(at))
 			at += n
 			if errors.Is(err, io.EOF) { // no memory at all: the process is dead
 				return fmt.Errorf("pid %d: memory at %#x: %w", r.pid, run.Start, unix.ESRCH)

@@ -33,6 +33,7 @@ type Member struct {
 	process image.Process
 	plan    plan // which pages are to be saved, and when
 
+	open    []*os.File // memory being read
 	entries []proc.SmapsEntry
 	library string    // path of libcrak.so
 	quick   bool      // their flags are those of Known
