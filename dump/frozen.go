@@ -55,6 +55,9 @@ func (m *Member) savePart(w *image.Writer, p part, saved map[image.MemoryID][]im
 		return err
 	}
 	return w.PutSync(image.MemorySpace(p.object), runs, func(dst []byte, runs []image.Run) error {
+		if m.Table.Memory[p.object-1].Kind == image.MemoryFile {
+			return memory.readFile(dst, moved(runs, -shift))
+		}
 		return memory.read(dst, moved(runs, -shift))
 	})
 }

@@ -82,8 +82,11 @@ func TestReaderBehindEnd(t *testing.T) {
 	f.WriteAt(bytes.Repeat([]byte{7}, 2*page), 0)
 	f.Truncate(page + 10)
 	got := bytes.Repeat([]byte{9}, 3*page)
-	if err := readerOf(t, os.Getpid()).read(got, at(address(b), address(b)+3*page)); err != nil {
+	if err := readerOf(t, os.Getpid()).readFile(got, at(address(b), address(b)+3*page)); err != nil {
 		t.Fatal(err)
+	}
+	if err := readerOf(t, os.Getpid()).read(make([]byte, 3*page), at(address(b), address(b)+3*page)); !errors.Is(err, unix.EIO) {
+		t.Errorf("memory that cannot be read: %v", err)
 	}
 	want := slices.Concat(bytes.Repeat([]byte{7}, page+10), make([]byte, 2*page-10))
 	if !bytes.Equal(got, want) {

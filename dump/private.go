@@ -35,13 +35,20 @@ func (m *Member) save(put Put, areas []area, pid int) error {
 		return m.fail(err)
 	}
 	space := image.ProcessSpace(m.process.Pid)
-	var runs []image.Run
+	var runs, ofFiles []image.Run
 	for _, a := range areas {
 		found, err := a.runs(pagemap)
 		if err != nil {
 			return m.fail(err)
 		}
-		runs = append(runs, found...)
+		if a.saved == proc.Anonymous {
+			runs = append(runs, found...)
+		} else {
+			ofFiles = append(ofFiles, found...)
+		}
+	}
+	if err := put(space, ofFiles, memory.readFile); err != nil {
+		return err
 	}
 	return put(space, runs, memory.read)
 }
@@ -91,9 +98,14 @@ func (m *Member) Close() {
 	m.open = nil
 }
 
-// read reads runs, one after the other, into dst. Pages that lie behind the end of a mapped file, where the program itself
-// would get SIGBUS, read as zeroes.
-func (r *reader) read(dst []byte, runs []image.Run) error {
+// read reads runs, one after the other, into dst. What cannot be read is an error.
+func (r *reader) read(dst []byte, runs []image.Run) error { return r.each(dst, runs, false) }
+
+// readFile is read for mappings of files: pages that lie behind the end of the file, where the program itself would get
+// SIGBUS, read as zeroes.
+func (r *reader) readFile(dst []byte, runs []image.Run) error { return r.each(dst, runs, true) }
+
+func (r *reader) each(dst []byte, runs []image.Run, mayEnd bool) error {
 	page := os.Getpagesize()
 	for _, run := range runs {
 		part := dst[:run.Length]
@@ -101,10 +113,13 @@ func (r *reader) read(dst []byte, runs []image.Run) error {
 		for at := 0; at < len(part); {
 			n, err := r.mem.ReadAt(part[at:], int64(run.Start)+int64(at))
 			at += n
-			if errors.Is(err, io.EOF) { // no memory at all: the process is dead
+			switch {
+			case at == len(part):
+			case errors.Is(err, io.EOF): // no memory at all: the process is dead
 				return fmt.Errorf("pid %d: memory at %#x: %w", r.pid, run.Start, unix.ESRCH)
-			}
-			if err != nil && at < len(part) {
+			case !mayEnd || !errors.Is(err, unix.EIO):
+				return fmt.Errorf("pid %d: memory at %#x: %w", r.pid, run.Start+uint64(at), plain(err))
+			default:
 				end := min((at/page+1)*page, len(part))
 				clear(part[at:end])
 				at = end
@@ -112,4 +127,13 @@ func (r *reader) read(dst []byte, runs []image.Run) error {
 		}
 	}
 	return nil
+}
+
+// plain is an error without the call and path that os puts in front.
+func plain(err error) error {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
 }
