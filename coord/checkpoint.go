@@ -171,6 +171,14 @@ func (c *checkpoint) write() (*Result, error) {
 		c.writer.GiveUp(context.Cause(c.Context))
 		c.listener.Interrupt()
 	})()
+	c.member = &dump.Member{
+		Pid:           c.Pid,
+		Live:          c.live,
+		Table:         &c.table,
+		Known:         c.known,
+		SelfContained: c.SelfContained || c.settings["CRAK_SELF_CONTAINED"] == "1",
+	}
+	c.member.Prepare()
 	debug.SetMemoryLimit(memoryLimit)
 	warm()
 	debug.SetGCPercent(-1) // no collection while a program stands still, but to stay within the limit
@@ -293,35 +301,32 @@ func (c *checkpoint) fromStart(path string) string {
 
 // freeze stops every thread of the program.
 func (c *checkpoint) freeze() error {
+	restricted := isRestricted()
 	var err error
 	if c.conn, err = c.order(abi.OrderFreeze, patienceHold); err != nil {
 		return err
 	}
 	c.frozen = time.Now()
-	threads, err := c.conn.Frozen(patienceFreeze)
-	if err != nil {
+	if c.member.Threads, err = c.conn.Frozen(patienceFreeze); err != nil {
 		c.conn.Close()
 		return explain(err)
 	}
-	c.member = &dump.Member{
-		Pid:           c.Pid,
-		Live:          c.live,
-		Conn:          c.conn,
-		Threads:       threads,
-		Table:         &c.table,
-		Known:         c.known,
-		SelfContained: c.SelfContained || c.settings["CRAK_SELF_CONTAINED"] == "1",
+	c.member.Conn = c.conn
+	if !restricted {
+		return nil
 	}
 	return c.allowReading()
 }
 
-// allowReading tells Yama, where it restricts ptrace to ancestors, that we may read the program.
-func (c *checkpoint) allowReading() error {
+// isRestricted tells whether Yama restricts ptrace to ancestors.
+func isRestricted() bool {
 	scope, err := proc.ReadFile("/proc/sys/kernel/yama/ptrace_scope")
-	if err != nil || len(scope) == 0 || scope[0] == '0' {
-		return nil
-	}
-	_, err = c.conn.Calls([]abi.Call{{Number: unix.SYS_PRCTL, Args: [6]uint64{unix.PR_SET_PTRACER, uint64(os.Getpid())}}}, nil)
+	return err == nil && len(scope) > 0 && scope[0] != '0'
+}
+
+// allowReading tells Yama that we may read the program.
+func (c *checkpoint) allowReading() error {
+	_, err := c.conn.Calls([]abi.Call{{Number: unix.SYS_PRCTL, Args: [6]uint64{unix.PR_SET_PTRACER, uint64(os.Getpid())}}}, nil)
 	return err
 }
 

@@ -16,21 +16,23 @@ import (
 	"crak.dev/crak/internal/resident"
 )
 
-// A Member is a frozen process.
+// A Member is a process that is to be captured.
 type Member struct {
-	Pid     int
-	Live    int // a live thread: there is nothing to read under the PID of a thread group leader that has exited
-	Conn    *resident.Conn
-	Threads []abi.Thread
-	Table   *fd.Table // descriptions and memory objects of the whole group
+	Pid   int
+	Live  int       // a live thread: there is nothing to read under the PID of a thread group leader that has exited
+	Table *fd.Table // descriptions and memory objects of the whole group
 
 	Known Known // from Survey, or empty
 
 	SelfContained bool // save the pages of private file mappings too
 
+	Conn    *resident.Conn // once it is frozen
+	Threads []abi.Thread
+
 	status  proc.StatusInfo
 	stat    proc.StatInfo
 	process image.Process
+	ask     *resident.Questions // for the leader
 	plan    plan // which pages are to be saved, and when
 
 	open    []*os.File // memory being read
@@ -57,13 +59,14 @@ func (m *Member) Capture() (*image.Process, error) {
 	if m.stat, err = proc.Read(m.Live, "stat", proc.Stat); err != nil {
 		return nil, m.fail(err)
 	}
-	m.process = image.Process{
-		Pid:          image.Pid(m.Conn.Hello.Pid),
-		Parent:       image.Pid(m.stat.PPid),
-		ProcessGroup: inside(m.status.NSpgid, m.stat.Pgrp),
-		Session:      inside(m.status.NSsid, m.stat.Session),
-		Umask:        m.status.Umask,
-	}
+	p := &m.process
+	p.Pid = image.Pid(m.Conn.Hello.Pid)
+	p.Parent = image.Pid(m.stat.PPid)
+	p.ProcessGroup = inside(m.status.NSpgid, m.stat.Pgrp)
+	p.Session = inside(m.status.NSsid, m.stat.Session)
+	p.Umask = m.status.Umask
+	p.Layout = layout(&m.stat)
+	p.Attributes.Dumpable = int(m.Conn.Hello.Dumpable)
 	if err := m.lockFuture(); err != nil {
 		return nil, m.fail(err)
 	}
@@ -77,7 +80,7 @@ func (m *Member) Capture() (*image.Process, error) {
 	if err := inOrder(m.judge, m.pending, m.overruns, m.foreignRseq, m.children, m.mappings, m.segments); err != nil {
 		return nil, m.fail(err)
 	}
-	return &m.process, nil
+	return p, nil
 }
 
 func inOrder(steps ...func() error) error {

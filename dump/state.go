@@ -17,8 +17,25 @@ import (
 
 const limits = 16 // RLIM_NLIMITS
 
+// Prepare puts together what is asked of any process, whatever it has: attributes, limits, dispositions, clocks. It may be
+// called before the program stands still, and saves time then.
+func (m *Member) Prepare() {
+	if m.ask != nil {
+		return
+	}
+	m.ask = new(resident.Questions)
+	m.askAttributes(m.ask)
+	m.askLimits(m.ask)
+	m.askActions(m.ask)
+	m.askChildren(m.ask)
+	m.askClocks(m.ask)
+	m.askPolicies(m.ask)
+	m.askProcessor(m.ask)
+	m.askIntervals(m.ask)
+}
+
 // told records what the leader has a say in, in one exchange where possible: the descriptors, and what belongs to
-// the whole process: layout, attributes, limits, dispositions and timers.
+// the whole process.
 func (m *Member) told() error {
 	descriptors, err := fd.Look(&fd.Member{
 		Pid:    m.Pid,
@@ -30,20 +47,13 @@ func (m *Member) told() error {
 	if err != nil {
 		return err
 	}
-	var ask resident.Questions
-	descriptors.Ask(&ask)
-	m.askLayout(&ask)
-	m.askAttributes(&ask)
-	m.askLimits(&ask)
-	m.askActions(&ask)
-	m.askChildren(&ask)
-	m.askClocks(&ask)
-	m.askPolicies(&ask)
-	m.askProcessor(&ask)
-	if err := m.askTimers(&ask); err != nil {
+	m.Prepare()
+	descriptors.Ask(m.ask)
+	m.askTop(m.ask)
+	if err := m.askTimers(m.ask); err != nil {
 		return err
 	}
-	if err := ask.Put(m.Conn.Calls); err != nil {
+	if err := m.ask.Put(m.Conn.Calls); err != nil {
 		return err
 	}
 	if m.process.Descriptors, err = descriptors.Capture(m.Table); err != nil {
@@ -72,9 +82,9 @@ func (m *Member) number(name string, base int) (int64, error) {
 	return n, nil
 }
 
-func (m *Member) askLayout(ask *resident.Questions) {
-	s, l := &m.stat, &m.process.Layout
-	*l = image.Layout{
+// layout is what /proc says of it; where the heap ends, the leader tells.
+func layout(s *proc.StatInfo) image.Layout {
+	return image.Layout{
 		StartCode:  image.Address(s.StartCode),
 		EndCode:    image.Address(s.EndCode),
 		StartData:  image.Address(s.StartData),
@@ -86,12 +96,14 @@ func (m *Member) askLayout(ask *resident.Questions) {
 		EnvStart:   image.Address(s.EnvStart),
 		EnvEnd:     image.Address(s.EnvEnd),
 	}
-	ask.Value(unix.SYS_BRK, [6]uint64{}, func(r int64) { l.Brk = image.Address(r) })
+}
+
+func (m *Member) askTop(ask *resident.Questions) {
+	ask.Value(unix.SYS_BRK, [6]uint64{}, func(r int64) { m.process.Layout.Brk = image.Address(r) })
 }
 
 func (m *Member) askAttributes(ask *resident.Questions) {
 	a := &m.process.Attributes
-	a.Dumpable = int(m.Conn.Hello.Dumpable)
 	ask.Value(unix.SYS_PERSONALITY, [6]uint64{0xffffffff}, func(r int64) { a.Personality = uint32(r) })
 	prctl := func(option uint64, got func(int64)) {
 		ask.Value(unix.SYS_PRCTL, [6]uint64{option}, got)
@@ -161,7 +173,7 @@ func (m *Member) askChildren(ask *resident.Questions) {
 	})
 }
 
-func (m *Member) askTimers(ask *resident.Questions) error {
+func (m *Member) askIntervals(ask *resident.Questions) {
 	for which := range m.process.Intervals {
 		call := abi.Call{Number: unix.SYS_GETITIMER, Relative: 1 << 1, Args: [6]uint64{uint64(which)}}
 		ask.Ask(call, make([]byte, 32), func(_ int64, data []byte) {
@@ -171,6 +183,9 @@ func (m *Member) askTimers(ask *resident.Questions) error {
 			}
 		})
 	}
+}
+
+func (m *Member) askTimers(ask *resident.Questions) error {
 	timers, err := proc.Read(m.Live, "timers", proc.Timers)
 	if err != nil {
 		return fmt.Errorf("POSIX timers: %w", err)

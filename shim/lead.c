@@ -98,6 +98,15 @@ static int begin(uint64_t name)
 	}
 }
 
+/* Another thread leads a freeze: the order comes again when that is over. Until then the thread takes the order to park
+ * that is meant for it. */
+static void postpone(const siginfo_t *info)
+{
+	futex_wait(&own.freezing, 1, 1000000);
+	queue_freeze_signal(SYSCALL_0(SYS_gettid), info->si_errno, (uint64_t)info->si_value.sival_ptr,
+			    order_asleep(info), order_ip(info));
+}
+
 /* The socket to the writer, greeted, or -1. */
 static int greet(uint64_t name, int dumpable)
 {
@@ -115,9 +124,9 @@ void lead(ucontext_t *context, const siginfo_t *info)
 	uint64_t name = (uint64_t)info->si_value.sival_ptr;
 	struct abi_restart *restart;
 	struct parked self;
-	int socket = -1, dumpable, begun = 0;
+	int socket = -1, dumpable, begun = -1;
 
-	if (is_ours() && (info->si_errno == ABI_ORDER_QUERY || (begun = begin(name)) >= 0)) {
+	if (is_ours() && (info->si_errno == ABI_ORDER_QUERY || (begun = begin(name)) > 0)) {
 		dumpable = SYSCALL_1(SYS_prctl, PR_GET_DUMPABLE);
 		socket = greet(name, dumpable);
 	}
@@ -126,6 +135,8 @@ void lead(ucontext_t *context, const siginfo_t *info)
 			SYSCALL_1(SYS_close, socket);
 		if (begun > 0)
 			store(&own.freezing, 0);
+		else if (begun == 0)
+			postpone(info);
 		frame_repeat_syscall(context, info, NULL);
 		return;
 	}

@@ -13,11 +13,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <time.h>
 
 #include "resident.h"
 
 #define TIDS_MAX (4 << 20) /* PID_MAX_LIMIT of 64-bit kernels */
-#define PARK_BOUND 5000	   /* rounds of a millisecond and more */
+#define PARK_BOUND 5000	   /* milliseconds */
 
 typedef unsigned long tid_set[TIDS_MAX / 64];
 
@@ -204,14 +205,23 @@ static int look(int self, struct abi_failure *failure)
 	return missing;
 }
 
+static long milliseconds(void)
+{
+	struct timespec now = { 0, 0 };
+
+	SYSCALL_2(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 /* Parks every other thread; 0, or -1 with the reason. Whoever is parked stays so until park_release. */
 int park_siblings(struct abi_failure *failure)
 {
 	int self = SYSCALL_0(SYS_gettid);
+	long until = milliseconds() + PARK_BOUND;
 
 	forget();
 	put_wide(signalled, self);
-	for (int round = 0; round < PARK_BOUND; round++) {
+	for (int round = 0; round == 0 || milliseconds() < until; round++) {
 		int missing = look(self, failure);
 		unsigned count;
 

@@ -75,11 +75,27 @@ int wire_write(int socket, struct iovec *parts, int count)
 	return 0;
 }
 
+/* How often to look for an order before going to sleep for it: to wake a processor, above all a virtual one, takes longer
+ * than most orders. Whoever else has something to do gets the processor in between. */
+#define LOOKS 2000
+
+static long read_some(int socket, void *data, size_t length)
+{
+	for (int look = 0; look < LOOKS; look++) {
+		long n = SYSCALL_6(SYS_recvfrom, socket, data, length, MSG_DONTWAIT, NULL, NULL);
+
+		if (n != -EAGAIN)
+			return n;
+		SYSCALL_0(SYS_sched_yield);
+	}
+	return SYSCALL_6(SYS_recvfrom, socket, data, length, 0, NULL, NULL);
+}
+
 /* All of it; -EPIPE at the end of the stream. */
 int wire_read(int socket, void *data, size_t length)
 {
 	while (length > 0) {
-		long n = SYSCALL_3(SYS_read, socket, data, length);
+		long n = read_some(socket, data, length);
 
 		if (n == -EINTR)
 			continue;

@@ -76,19 +76,24 @@ func (c *Conn) greet() error {
 	return nil
 }
 
+// patienceLeft: a child that the program forks in this very moment may have the socket as well.
+const patienceLeft = time.Second
+
 // Left waits until the resident has hung up, as it does after a query: then the descriptor is gone
 // from the program.
 func (c *Conn) Left() {
+	if c.bound(patienceLeft) != nil {
+		return
+	}
 	var b [1]byte
-	for n, err := 1, error(nil); n > 0 || err == unix.EINTR; { // or the bound of an exchange is over
+	for n, err := 1, error(nil); n > 0 || err == unix.EINTR; {
 		n, err = unix.Read(c.fd, b[:])
 	}
 }
 
 // Frozen waits until every thread of the program is parked. A *FreezeError says why not.
 func (c *Conn) Frozen(patience time.Duration) ([]abi.Thread, error) {
-	limit := unix.NsecToTimeval(patience.Nanoseconds())
-	if err := unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err != nil {
+	if err := c.bound(patience); err != nil {
 		return nil, err
 	}
 	message, err := c.message()
@@ -110,6 +115,12 @@ func (c *Conn) Frozen(patience time.Duration) ([]abi.Thread, error) {
 		return threads, c.read(bytesOfSlice(threads))
 	}
 	return nil, fmt.Errorf("pid %d: answer of type %d, %d bytes, to a freeze", c.Pid, message.Type, message.Length)
+}
+
+// bound is for how long a read waits at most.
+func (c *Conn) bound(patience time.Duration) error {
+	limit := unix.NsecToTimeval(patience.Nanoseconds())
+	return unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit)
 }
 
 // Calls has the leader make system calls inside the frozen program, in order. Arguments marked
@@ -178,9 +189,32 @@ func (c *Conn) message() (m abi.Message, err error) {
 	return m, err
 }
 
+// looks is how often to look for an answer before going to sleep for it: to wake a processor, above all a virtual one,
+// takes longer than most answers. Whoever else has something to do gets the processor in between.
+const looks = 2000
+
+// some reads what there is, at least a byte.
+func (c *Conn) some(b []byte) (int, error) {
+	for range looks {
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
+			uintptr(len(b)), unix.MSG_DONTWAIT, 0, 0)
+		switch errno {
+		case 0:
+			return int(n), nil
+		case unix.EAGAIN:
+			yield()
+		default:
+			return -1, errno
+		}
+	}
+	return unix.Read(c.fd, b)
+}
+
+func yield() { unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
+
 func (c *Conn) read(b []byte) error {
 	for len(b) > 0 {
-		n, err := unix.Read(c.fd, b)
+		n, err := c.some(b)
 		switch {
 		case err == unix.EINTR:
 		case err != nil:

@@ -132,13 +132,18 @@ func (c *Conn) begin() error {
 
 // readable waits for a connection, or the end of the process.
 func (l *Listener) readable(process int, deadline time.Time) error {
-	for {
+	fds := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}, {Fd: int32(process), Events: unix.POLLIN}}
+	for look := 1; ; look++ {
 		left := time.Until(deadline)
 		if left <= 0 {
 			return ErrSilent
 		}
-		fds := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}, {Fd: int32(process), Events: unix.POLLIN}}
-		_, err := unix.Poll(fds, int(left.Milliseconds())+1)
+		patience := int(left.Milliseconds()) + 1
+		if look < looks {
+			patience = 0
+			yield()
+		}
+		_, err := unix.Poll(fds, patience)
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
