@@ -10,9 +10,9 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// Check tells what would keep a checkpoint of a process from working, without stopping it. The error is for a
-// process that cannot be looked at.
-func Check(pid int) (obstacle.List, error) {
+// Check tells what would keep a checkpoint of a process from working, without stopping it, and by notices what a user may
+// want to know otherwise. The error is for a process that cannot be looked at.
+func Check(pid int, notice func(string)) (obstacle.List, error) {
 	list, err := candidate(pid)
 	if err != nil || len(list) > 0 {
 		return list, err
@@ -24,6 +24,9 @@ func Check(pid int) (obstacle.List, error) {
 	c.listener.Close()
 	if _, err := c.compress(); err != nil {
 		return nil, err
+	}
+	if c.trigger == 0 {
+		notice(fmt.Sprintf("no signal asks it for a checkpoint: it has a use of its own for SIGUSR2, or for what CRAK_SIGNAL says; crak checkpoint %d does", pid))
 	}
 	_, err = dump.Survey(pid, c.live, &c.table)
 	if errors.Is(err, os.ErrPermission) && !c.dumpable {

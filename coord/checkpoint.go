@@ -55,6 +55,7 @@ type checkpoint struct {
 	settings map[string]string
 	dumpable bool // when it is not frozen
 	holds    int  // depth of crak_hold
+	trigger  int  // the signal that asks it for a checkpoint, or 0
 	listener *resident.Listener
 	conn     *resident.Conn
 	twin     int // in our PID namespace, or 0
@@ -146,6 +147,7 @@ func (c *checkpoint) query() error {
 	c.settings = conn.Settings
 	c.dumpable = conn.Hello.Dumpable == 1
 	c.holds = int(conn.Hello.Holds)
+	c.trigger = int(conn.Hello.Trigger)
 	return nil
 }
 

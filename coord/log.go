@@ -13,15 +13,20 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// log notes the outcome where the user of `kill -USR2` finds it: CRAK_LOG, or crak.log beside the images. It
-// is the only thing that such a user ever hears, and never goes to the program's own output.
+const logName = "crak.log"
+
+// log notes the outcome where the user of `kill -USR2` finds it: CRAK_LOG, or crak.log beside the images; or, where that
+// is not to be had, in the directory that the program was started in. It is the only thing that such a user ever hears, and
+// never goes to the program's own output.
 func (c *checkpoint) log(result *Result, err error) {
-	path := filepath.Join(c.directory(), "crak.log")
+	path := filepath.Join(c.directory(), logName)
 	if set := c.settings["CRAK_LOG"]; set != "" {
 		path = c.fromStart(set)
 	}
-	// A FIFO that nobody reads is not waited for.
-	f, openErr := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY, 0o600)
+	f, openErr := openLog(path)
+	if openErr != nil {
+		f, openErr = openLog(c.fromStart(logName))
+	}
 	if openErr != nil {
 		return
 	}
@@ -35,6 +40,11 @@ func (c *checkpoint) log(result *Result, err error) {
 			float64(result.Pause.Microseconds())/1000, time.Since(c.begun).Seconds())
 	}
 	fmt.Fprintf(f, "%s pid %d: %s\n", time.Now().Format(time.RFC3339), c.Pid, outcome)
+}
+
+// openLog does not wait for the reader of a FIFO.
+func openLog(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY, 0o600)
 }
 
 // giveToUser: a log that root begins for somebody else's program has to take that user's lines, too.

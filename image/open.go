@@ -59,6 +59,9 @@ func Open(path string) (*Image, error) {
 	}
 	i := &Image{Path: abs}
 	file, err := i.open()
+	if err == errNoImage {
+		err = lookBelow(abs)
+	}
 	if err != nil {
 		i.Close()
 		return nil, &Error{i.Path, file, plainError(err)}
@@ -78,6 +81,15 @@ func (i *Image) open() (file string, err error) {
 		}
 	}
 	return file, err
+}
+
+// lookBelow is the error for a directory that has no image: perhaps it has those of whole programs.
+func lookBelow(dir string) error {
+	newest, err := Newest(dir)
+	if err != nil {
+		return errNoImage
+	}
+	return fmt.Errorf("holds the images of programs, each in a directory of its own; the newest is %s", newest)
 }
 
 var errNoImage = errors.New("neither an image nor a directory with images")

@@ -1,6 +1,7 @@
 /* What happens once, as the program starts. */
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -63,6 +64,15 @@ static void find_log(const char *directory)
 	descend(resident.log, "crak.log");
 }
 
+/* CRAK_DIR, or its last part, is made now: a checkpoint that finds it missing finds that it has gone since. */
+static void make_directory(void)
+{
+	const char *images = getenv("CRAK_DIR");
+
+	if (images && *images)
+		SYSCALL_3(SYS_mkdirat, AT_FDCWD, images, 0700);
+}
+
 /* The path the library was loaded from, made absolute. */
 static void find_library(const char *directory)
 {
@@ -106,8 +116,8 @@ static int trigger_signal(void)
 		return number == 32 || number == ABI_FREEZE_SIGNAL || number == SIGKILL || number == SIGSTOP ? 0 : number;
 	if (strncmp(name, "SIG", 3) == 0)
 		name += 3;
-	if (strncmp(name, "RTMIN+", 6) == 0)
-		return SIGRTMIN + atoi(name + 6);
+	if (strcmp(name, "RTMIN") == 0 || strncmp(name, "RTMIN+", 6) == 0)
+		return SIGRTMIN + atoi(name + 5);
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		if (strcmp(name, signals[i].name) == 0)
 			return signals[i].number;
@@ -125,6 +135,7 @@ static void __attribute__((constructor)) become_resident(void)
 		strcpy(directory, "/");
 	find_library(directory);
 	remember_settings(directory);
+	make_directory();
 	find_log(directory);
 	install_freeze_handler();
 	trigger = trigger_signal();

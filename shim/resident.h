@@ -55,7 +55,8 @@ struct resident {
 	struct kernel_sigaction passed_on; /* of whom the freeze signal also belongs to: glibc's setxid */
 
 	unsigned restarts;
-	int holds; /* depth of crak_hold, which a child is in as well */
+	int trigger; /* signal that our handler was installed for, or 0 */
+	int holds;   /* depth of crak_hold, which a child is in as well */
 };
 extern struct resident resident;
 
@@ -152,6 +153,7 @@ void callbacks_run(enum callback);
 /* signals.c */
 int install_freeze_handler(void);
 void install_trigger(int signal);
+int trigger_in_force(void);
 int is_our_action(const struct kernel_sigaction *);
 
 /* queue.c */

@@ -111,5 +111,16 @@ void install_trigger(int signal)
 
 	if (change_action(signal, NULL, &now) || now.handler != (void *)SIG_DFL)
 		return;
-	change_action(signal, &ours, NULL);
+	if (!change_action(signal, &ours, NULL))
+		resident.trigger = signal;
+}
+
+/* The signal by which kill(1) asks for a checkpoint, or 0: there is none, or the program has it for itself. */
+int trigger_in_force(void)
+{
+	struct kernel_sigaction now;
+
+	if (resident.trigger == 0 || change_action(resident.trigger, NULL, &now) || !is_our_action(&now))
+		return 0;
+	return resident.trigger;
 }

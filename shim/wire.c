@@ -125,6 +125,7 @@ int wire_hello(int socket, int dumpable)
 		.dumpable = dumpable,
 		.holds = load(&resident.holds),
 		.socket = socket,
+		.trigger = trigger_in_force(),
 		.restarts = resident.restarts,
 	};
 	struct abi_message message = { ABI_HELLO, 1, sizeof(hello) + resident.settings_length };

@@ -68,7 +68,7 @@ func check(subject string, env *fd.Env) (*checked, error) {
 	var err error
 	if pid, notNumber := strconv.Atoi(subject); notNumber == nil && pid > 0 {
 		found.Subject = "pid " + subject
-		list, err = coord.Check(pid)
+		list, err = coord.Check(pid, env.Notice)
 	} else {
 		list, err = found.checkImage(env)
 	}

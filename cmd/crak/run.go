@@ -75,7 +75,7 @@ func checkRunFlags(cmd *cobra.Command, resume bool, signal string) error {
 		}
 	}
 	if !isTrigger(signal) {
-		return fmt.Errorf("--signal %q: neither none, nor a number, nor RTMIN+n, nor one of %s", signal, strings.Join(triggers, ", "))
+		return fmt.Errorf("--signal %q: neither none, nor a number, nor RTMIN or RTMIN+n, nor one of %s", signal, strings.Join(triggers, ", "))
 	}
 	return nil
 }
@@ -85,6 +85,9 @@ var triggers = []string{"USR1", "USR2", "HUP", "QUIT", "ALRM", "TERM", "URG", "I
 
 func isTrigger(signal string) bool {
 	name := strings.TrimPrefix(signal, "SIG")
+	if name == "RTMIN" {
+		return true
+	}
 	if offset, ok := strings.CutPrefix(name, "RTMIN+"); ok {
 		n, err := strconv.Atoi(offset)
 		return err == nil && n >= 0 && n <= 30

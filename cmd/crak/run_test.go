@@ -78,7 +78,7 @@ func TestPreloadable(t *testing.T) {
 }
 
 func TestIsTrigger(t *testing.T) {
-	for _, good := range []string{"", "none", "USR1", "SIGUSR2", "10", "64", "RTMIN+3", "SIGRTMIN+0"} {
+	for _, good := range []string{"", "none", "USR1", "SIGUSR2", "10", "64", "RTMIN", "RTMIN+3", "SIGRTMIN+0"} {
 		if !isTrigger(good) {
 			t.Errorf("%q is none", good)
 		}

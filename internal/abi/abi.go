@@ -73,7 +73,7 @@ type HelloBody struct {
 	Dumpable int32
 	Holds    int32
 	Socket   int32
-	_        int32
+	Trigger  int32
 	Restarts uint64
 }
 

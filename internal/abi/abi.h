@@ -70,7 +70,7 @@ struct abi_hello {
 	int dumpable; /* before the freeze; 1 while frozen, so that the writer may read */
 	int holds; /* depth of crak_hold: a freeze waits for crak_release */
 	int socket; /* the resident's own descriptor of this connection */
-	int pad;
+	int trigger; /* the signal that asks for a checkpoint; 0: none, or the program has it for itself */
 	unsigned long long restarts; /* how often this process was restarted */
 };
 #define ABI_HELLO_SIZE 40
