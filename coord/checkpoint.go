@@ -267,12 +267,22 @@ func (c *checkpoint) create() error {
 		Program:  stat.Comm,
 		Pid:      image.Pid(pid),
 		Output:   c.Output,
+		Owner:    c.owner(status),
 		Compress: compress,
 	})
 	if err == nil && c.Progress != nil {
 		c.Progress(c.writer)
 	}
 	return err
+}
+
+// owner: what root puts among a user's own images is that user's, who could not put another beside it otherwise.
+func (c *checkpoint) owner(status proc.StatusInfo) *image.User {
+	uid, gid := status.Uid[1], status.Gid[1]
+	if os.Geteuid() != 0 || uid == 0 || c.Output != "" {
+		return nil
+	}
+	return &image.User{UID: uid, GID: gid}
 }
 
 func (c *checkpoint) compress() (bool, error) {

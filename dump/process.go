@@ -33,7 +33,7 @@ type Member struct {
 	stat    proc.StatInfo
 	process image.Process
 	ask     *resident.Questions // for the leader
-	plan    plan // which pages are to be saved, and when
+	plan    plan                // which pages are to be saved, and when
 
 	open    []*os.File // memory being read
 	entries []proc.SmapsEntry

@@ -70,7 +70,12 @@ func (w *Writer) finish(m Manifest, g *Group) error {
 			return err
 		}
 	}
-	return w.place.publish()
+	if w.options.Owner != nil {
+		if err := w.place.give(*w.options.Owner); err != nil {
+			return err
+		}
+	}
+	return w.place.publish(w.options.Owner)
 }
 
 // checkIndex reads pages.idx again, as Open does, so that no image is committed that will not be
@@ -107,14 +112,34 @@ func (p *place) write(name string, text []byte) (FileSum, error) {
 	return FileSum{name, int64(len(text)), hex.EncodeToString(sum[:])}, nil
 }
 
-// publish renames the image into place and points latest to it. It undoes the first where
+// give makes the image, and the program's directory if that is new, somebody else's. Its files go
+// before their directory: until that goes, nobody else gets at them.
+func (p *place) give(u User) error {
+	dirs := []*os.File{p.dir}
+	if p.made != "" {
+		dirs = append(dirs, p.parent)
+	}
+	for _, name := range files {
+		if err := unix.Fchownat(int(p.dir.Fd()), name, int(u.UID), int(u.GID), unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return &fs.PathError{Op: "chown", Path: name, Err: err}
+		}
+	}
+	for _, dir := range dirs {
+		if err := dir.Chown(int(u.UID), int(u.GID)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// publish renames the image into place and points latest to it, a link of the owner's. It undoes the first where
 // the second fails.
-func (p *place) publish() error {
+func (p *place) publish(u *User) error {
 	at := int(p.parent.Fd())
 	if err := renameNew(at, p.hidden, p.name); err != nil {
 		return &fs.PathError{Op: "rename", Path: p.final(), Err: err}
 	}
-	err := p.pointLatest()
+	err := p.pointLatest(u)
 	if err == nil {
 		err = p.parent.Sync()
 	}
@@ -128,7 +153,7 @@ func (p *place) publish() error {
 }
 
 // pointLatest replaces the symlink in one step.
-func (p *place) pointLatest() error {
+func (p *place) pointLatest(u *User) error {
 	if p.sequence == 0 {
 		return nil
 	}
@@ -136,12 +161,14 @@ func (p *place) pointLatest() error {
 	temporary := "." + latestLink + "." + p.name
 	unix.Unlinkat(at, temporary, 0)
 	err := unix.Symlinkat(p.name, at, temporary)
+	if err == nil && u != nil {
+		err = unix.Fchownat(at, temporary, int(u.UID), int(u.GID), unix.AT_SYMLINK_NOFOLLOW)
+	}
 	if err == nil {
-		if err = unix.Renameat(at, temporary, at, latestLink); err != nil {
-			unix.Unlinkat(at, temporary, 0)
-		}
+		err = unix.Renameat(at, temporary, at, latestLink)
 	}
 	if err != nil {
+		unix.Unlinkat(at, temporary, 0)
 		return &fs.PathError{Op: "symlink", Path: latestLink, Err: err}
 	}
 	return nil

@@ -208,9 +208,12 @@ func sweep(parent *os.File, name string) {
 	}
 }
 
+// files are those of an image.
+var files = []string{manifestFile, groupFile, indexFile, pagesFile}
+
 // removeTree removes a directory that holds files only.
 func removeTree(parent *os.File, name string, dir *os.File) {
-	for _, file := range []string{manifestFile, groupFile, indexFile, pagesFile} {
+	for _, file := range files {
 		unix.Unlinkat(int(dir.Fd()), file, 0)
 	}
 	unix.Unlinkat(int(parent.Fd()), name, unix.AT_REMOVEDIR)

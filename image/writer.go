@@ -14,10 +14,14 @@ type Options struct {
 	Program string // comm of the root: the image is put into <Program>.<Pid>/<sequence>
 	Pid     Pid    // of the root
 	Output  string // if not empty, the path of the image instead of the above
+	Owner   *User  // whose the image shall be in the end; nil: whoever makes it
 
 	Compress bool // with zstd, what gets smaller by it
 	Workers  int  // 0: one a processor
 }
+
+// A User is a user and group, as chown(2) knows them.
+type User struct{ UID, GID uint32 }
 
 // maxWorkers bounds the memory of a Writer and of a Fill: about 3 MiB a worker.
 const maxWorkers = 16
