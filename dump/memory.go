@@ -151,20 +151,24 @@ func (m *Member) fileMapping(v *image.Mapping, e proc.SmapsEntry, where string) 
 		m.refuse(where, fmt.Sprintf("mapping of %q", e.Path), "not a regular file", "")
 		return nil
 	}
-	if f.Deleted && e.Shared {
-		m.deletedShared(v, e)
-		return nil
+	if f.Deleted {
+		inode := fd.Inode{Device: e.Device(), Number: e.Inode}
+		if e.Shared || m.Table.HasSource(m.Table.Known(inode)) {
+			m.deletedFile(v, e, inode)
+			return nil
+		}
 	}
 	// An image outlives the library's next version: the few pages of this one are in it.
 	v.SelfContained = m.SelfContained || f.Deleted || e.Path == m.library
 	return nil
 }
 
-// deletedShared records a shared mapping of a file that has lost its name: memory of the group from now on.
-func (m *Member) deletedShared(v *image.Mapping, e proc.SmapsEntry) {
+// deletedFile records a mapping of a file that has lost its name: memory of the group from now on. (A private mapping alone
+// does not show all of the file.)
+func (m *Member) deletedFile(v *image.Mapping, e proc.SmapsEntry, inode fd.Inode) {
 	o := image.MemoryObject{Kind: image.MemoryFile, Name: e.Path, Size: uint64(v.File.Size)}
 	v.Kind, v.File = image.MappingMemory, nil
-	v.Memory = m.Table.Object(fd.Inode{Device: e.Device(), Number: e.Inode}, o, "")
+	v.Memory = m.Table.Object(inode, o, "")
 	m.mapped(v, e)
 }
 

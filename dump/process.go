@@ -95,6 +95,7 @@ func inOrder(steps ...func() error) error {
 // judge draws conclusions from what was read side by side.
 func (m *Member) judge() error {
 	m.library = m.residentFile()
+	m.deletedExecutable()
 	m.refuseRoot()
 	if m.descriptorTable {
 		m.refuse("", "local descriptor table", "modify_ldt(2) is not supported", "")
@@ -164,6 +165,17 @@ func (m *Member) paths() error {
 	}
 	m.process.Auxv, err = proc.ReadFile(m.path("auxv"))
 	return err
+}
+
+// deletedExecutable keeps the content of an executable that has no name any more.
+func (m *Member) deletedExecutable() {
+	exe := &m.process.Executable
+	if !exe.Deleted {
+		return
+	}
+	path := strings.TrimSuffix(exe.Path, " (deleted)")
+	o := image.MemoryObject{Kind: image.MemoryFile, Name: path, Size: uint64(exe.Size), Mode: exe.Mode & 0o7777}
+	m.process.ExecutableMemory = m.Table.Object(fd.Inode{Device: exe.Device, Number: exe.Inode}, o, m.path("exe"))
 }
 
 // file identifies the file that `at` leads to and that is called path.

@@ -49,6 +49,9 @@ func (t *Table) Object(inode Inode, o image.MemoryObject, source string) image.M
 	return id
 }
 
+// Known is the number of the memory object behind an inode, or 0.
+func (t *Table) Known(inode Inode) image.MemoryID { return t.objects[inode] }
+
 // HasSource tells whether a descriptor leads to the whole content of an object.
 func (t *Table) HasSource(id image.MemoryID) bool { return t.sources[id] != "" }
 

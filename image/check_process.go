@@ -29,6 +29,9 @@ func (c *checker) process(p *Process) error {
 	if err := checkMappings(p.Mappings, c.memory); err != nil {
 		return err
 	}
+	if id := p.ExecutableMemory; id != 0 && !c.memory[id] {
+		return fmt.Errorf("executable_memory: %d: no such memory object", id)
+	}
 	if len(p.Threads) == 0 {
 		return errors.New("threads: none")
 	}

@@ -25,14 +25,15 @@ type Group struct {
 
 // Process is one member on disk. Everything that the kernel keeps per thread is in Threads.
 type Process struct {
-	Pid          Pid    `json:"pid"`
-	Parent       Pid    `json:"parent"`
-	ProcessGroup Pid    `json:"process_group"`
-	Session      Pid    `json:"session"`
-	Executable   File   `json:"executable"`
-	Cwd          string `json:"cwd"`
-	RootDir      string `json:"root_dir"`
-	Umask        uint32 `json:"umask"`
+	Pid              Pid      `json:"pid"`
+	Parent           Pid      `json:"parent"`
+	ProcessGroup     Pid      `json:"process_group"`
+	Session          Pid      `json:"session"`
+	Executable       File     `json:"executable"`
+	ExecutableMemory MemoryID `json:"executable_memory,omitempty"` // has its content, where it had been deleted
+	Cwd              string   `json:"cwd"`
+	RootDir          string   `json:"root_dir"`
+	Umask            uint32   `json:"umask"`
 
 	Layout   Layout    `json:"layout"`
 	Auxv     []byte    `json:"auxv"`           // as in /proc/PID/auxv
@@ -147,7 +148,7 @@ const (
 	MemoryAnonymous MemoryKind = "anonymous" // MAP_SHARED|MAP_ANONYMOUS, or /dev/zero
 	MemoryMemfd     MemoryKind = "memfd"     // memfd_create
 	MemorySysV      MemoryKind = "sysv"      // shmget
-	MemoryFile      MemoryKind = "file"      // a deleted file mapped shared
+	MemoryFile      MemoryKind = "file"      // a deleted file
 )
 
 // MemoryObject is memory that mappings, and descriptors, share. Its content is in the

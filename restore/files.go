@@ -32,11 +32,17 @@ func (g *group) mappedFiles(p *image.Process) error {
 		}
 		g.site.files[i] = n
 	}
-	g.site.executable = -1
-	if n, err := g.openMapped(numbers, mappedFile{p.Executable.Path, false}); err == nil {
-		g.site.executable = n
-	} else {
-		g.env.Notice(fmt.Sprintf("pid %d: /proc/%d/exe: %v", p.Pid, p.Pid, err))
+	executable := mappedFile{p.Executable.Path, false}
+	if p.ExecutableMemory != 0 {
+		var err error
+		if executable.path, err = g.objects.readOnly(p.ExecutableMemory); err != nil {
+			return err
+		}
+	}
+	var err error
+	if g.site.executable, err = g.openMapped(numbers, executable); err != nil {
+		g.site.executable = -1
+		g.env.Notice(fmt.Sprintf("pid %d: its executable %s is not there: /proc/%d/exe leads elsewhere from now on", p.Pid, p.Executable.Path, p.Pid))
 	}
 	return nil
 }

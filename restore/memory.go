@@ -153,6 +153,21 @@ func sealObject(m *image.MemoryObject, f *os.File) error {
 	return nil
 }
 
+// readOnly opens an object anew, for reading alone, which is what an executable may be open for. The result is a path to it.
+func (o objects) readOnly(id image.MemoryID) (path string, err error) {
+	written, err := o.file(id)
+	if err != nil {
+		return "", err
+	}
+	f, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", written.Fd()))
+	if err != nil {
+		return "", fmt.Errorf("memory object %d: %w", id, err)
+	}
+	written.Close()
+	o[id] = f
+	return fmt.Sprintf("/proc/self/fd/%d", f.Fd()), nil
+}
+
 func (o objects) close() {
 	for _, f := range o {
 		f.Close()
