@@ -80,6 +80,7 @@ func Checkpoint(o Options) (*Result, error) {
 		c.Context = context.Background()
 	}
 	result, err := c.run()
+	err = explainPermission(c.Pid, err)
 	if cause := context.Cause(c.Context); err != nil && cause != nil {
 		err = fmt.Errorf("pid %d: checkpoint given up: %w", c.Pid, cause)
 	}

@@ -3,6 +3,7 @@ package coord
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -37,6 +38,17 @@ func explain(err error) error {
 		Why:   fmt.Sprintf("it takes no signal, and did not stop within %.0f s", float64(e.Detail)/1000),
 		Do:    "try again when the call is over",
 	}}
+}
+
+// explainPermission adds to a file of /proc that may not be read what to do: who starts the writer by a signal
+// may have fewer privileges than the program has by another of its user IDs.
+func explainPermission(pid int, err error) error {
+	var path *fs.PathError
+	if !errors.Is(err, fs.ErrPermission) || !errors.As(err, &path) || !strings.HasPrefix(path.Path, "/proc/") {
+		return err
+	}
+	return obstacle.Obstacle{What: err.Error(), Why: "the program has privileges that this checkpoint does not have",
+		Do: fmt.Sprintf("as root: crak checkpoint %d", pid)}
 }
 
 // silent is why a program did not take up an order. holds is how deep it was in crak_hold when last asked.
