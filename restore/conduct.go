@@ -7,11 +7,12 @@ import (
 	"io"
 	"os"
 	"strings"
-	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/eager"
 	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/restore/program"
 )
@@ -25,53 +26,74 @@ import (
 // Either may say instead that an instruction failed, or die.
 type conductor struct {
 	*group
-	pid      image.Pid
-	messages chan message
-	gone     bool // the interpreter has been waited for
+	pid  image.Pid
+	ends [2]unix.PollFd // our ends of the sockets, the interpreter's and the member's; -1 when nobody has the other
+	gone bool           // the interpreter has been waited for
 }
 
+const (
+	interpreterEnd = 0
+	memberEnd      = 1
+)
+
+// A message is of either.
 type message struct {
 	report  program.Report
-	success bool  // the byte of the resident
-	err     error // the socket's end: whoever had it is gone
-	root    bool  // from the interpreter itself
+	success bool // the byte of the resident
 }
 
 func newConductor(g *group) *conductor {
-	c := &conductor{group: g, pid: g.site.process.Pid, messages: make(chan message)}
-	var listeners sync.WaitGroup
-	listeners.Go(func() { c.listen(g.interpreter.control, true) })
-	listeners.Go(func() { c.listen(g.control, false) })
-	go func() {
-		listeners.Wait()
-		close(c.messages)
-	}()
+	c := &conductor{group: g, pid: g.site.process.Pid}
+	for i, socket := range []*os.File{interpreterEnd: g.interpreter.control, memberEnd: g.control} {
+		c.ends[i] = unix.PollFd{Fd: int32(socket.Fd()), Events: unix.POLLIN}
+	}
 	return c
 }
 
-// listen reads one socket until its end.
-func (c *conductor) listen(socket *os.File, root bool) {
+// next is the next message of either; io.EOF when nobody has the member's socket any more. (The interpreter ends when it
+// has made the members; if it failed it has said so.)
+func (c *conductor) next() (message, error) {
+	for c.ends[memberEnd].Fd >= 0 {
+		if _, err := eager.Poll(c.ends[:], forEver); err != nil {
+			return message{}, fmt.Errorf("control sockets: poll: %w", err)
+		}
+		for i := range c.ends {
+			if end := &c.ends[i]; end.Fd >= 0 && end.Revents != 0 {
+				m, ok := receive(int(end.Fd))
+				if ok {
+					return m, nil
+				}
+				end.Fd = -1
+			}
+		}
+	}
+	return message{}, io.EOF
+}
+
+// forEver: the sockets' other ends are closed at the latest by the deaths of those who have them.
+const forEver = 24 * time.Hour
+
+// receive reads one message, or finds that there will be none.
+func receive(socket int) (m message, ok bool) {
 	buf := make([]byte, 64)
 	for {
-		n, err := socket.Read(buf)
-		m := message{root: root, success: n == 1}
-		if err != nil {
-			m.err = err
-		} else if n != 1 {
+		n, err := unix.Read(socket, buf)
+		switch {
+		case err == unix.EINTR:
+		case err != nil || n == 0:
+			return m, false
+		case n == 1:
+			return message{success: true}, true
+		default:
 			m.report, _ = program.DecodeReport(buf[:n])
-		}
-		if n == 0 && err == nil {
-			m.err = io.EOF
-		}
-		c.messages <- m
-		if m.err != nil {
-			return
+			return m, true
 		}
 	}
 }
 
 // conduct returns when the member runs.
 func (c *conductor) conduct(ctx context.Context, adopt func() error) error {
+	defer context.AfterFunc(ctx, c.interrupt)()
 	if err := c.await(ctx, func(m message) bool { return m.report.Kind == program.Stage }); err != nil {
 		return err
 	}
@@ -109,26 +131,27 @@ func (c *conductor) conduct(ctx context.Context, adopt func() error) error {
 // await reads messages until done says so.
 func (c *conductor) await(ctx context.Context, done func(message) bool) error {
 	for {
-		select {
-		case <-ctx.Done():
+		m, err := c.next()
+		switch {
+		case ctx.Err() != nil:
 			return ctx.Err()
-		case m, ok := <-c.messages:
-			switch {
-			case !ok:
-				return c.died()
-			case m.err != nil && m.root:
-				// The interpreter ends when it has made the members; if it failed it has said so.
-			case m.err != nil:
-				return c.died()
-			case m.report.Kind == program.Failed:
-				return c.failure(m.report)
-			case m.report.Kind == program.Notice:
-				c.env.Notice(c.explain(m.report))
-			case done(m):
-				return nil
-			}
+		case err == io.EOF:
+			return c.died()
+		case err != nil:
+			return err
+		case m.report.Kind == program.Failed:
+			return c.failure(m.report)
+		case m.report.Kind == program.Notice:
+			c.env.Notice(c.explain(m.report))
+		case done(m):
+			return nil
 		}
 	}
+}
+
+// interrupt ends a wait for messages.
+func (c *conductor) interrupt() {
+	unix.Shutdown(int(c.control.Fd()), unix.SHUT_RDWR)
 }
 
 // failure is a failed instruction as an error.
@@ -169,9 +192,13 @@ func (c *conductor) explain(r program.Report) string {
 	return fmt.Sprintf("%s: %s: %s", c.programs.set.Programs[r.Program].Name, text, result)
 }
 
-// died says how a member ended. Nobody has the sockets any more; the other may have brought the reason.
+// died says how a member ended. Nobody has its socket any more; the interpreter's may have brought the reason.
 func (c *conductor) died() error {
-	for m := range c.messages {
+	for end := c.ends[interpreterEnd]; end.Fd >= 0; {
+		m, ok := receive(int(end.Fd))
+		if !ok {
+			break
+		}
 		if m.report.Kind == program.Failed {
 			return c.failure(m.report)
 		}
@@ -221,19 +248,11 @@ func (c *conductor) kill() {
 		unix.Kill(pid, unix.SIGKILL)
 		wait(pid)
 	}
-	c.drain()
 }
 
 // release lets the member run on without us.
 func (c *conductor) release() {
 	if !c.gone {
 		c.interpreter.wait()
-	}
-	c.drain()
-}
-
-// drain waits for the listeners: nobody has the other ends any more.
-func (c *conductor) drain() {
-	for range c.messages {
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/eager"
 	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/restore/interp"
 	"crak.dev/crak/restore/program"
@@ -92,14 +93,8 @@ const bootPatience = 10 * time.Second
 // what ForkExec waits for, before the new program is mapped (begin_new_exec in fs/exec.c).
 func (in *interpreter) readMappings() ([]proc.Mapping, error) {
 	word := []unix.PollFd{{Fd: int32(in.control.Fd()), Events: unix.POLLIN}}
-	for deadline := time.Now().Add(bootPatience); ; {
-		n, err := unix.Poll(word, int(max(time.Until(deadline), 0).Milliseconds()))
-		if n > 0 {
-			break
-		}
-		if err != unix.EINTR {
-			return nil, errors.New("does not begin to run")
-		}
+	if n, err := eager.Poll(word, bootPatience); n == 0 || err != nil {
+		return nil, errors.New("does not begin to run")
 	}
 	buf := make([]byte, program.ReportSize)
 	if n, err := in.control.Read(buf); err != nil || n != len(buf) {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/eager"
 )
 
 // A Conn is the connection to one resident.
@@ -189,28 +190,22 @@ func (c *Conn) message() (m abi.Message, err error) {
 	return m, err
 }
 
-// looks is how often to look for an answer before going to sleep for it: to wake a processor, above all a virtual one,
-// takes longer than most answers. Whoever else has something to do gets the processor in between.
-const looks = 2000
-
 // some reads what there is, at least a byte.
 func (c *Conn) some(b []byte) (int, error) {
-	for range looks {
+	for range eager.Looks {
 		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
 			uintptr(len(b)), unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0:
 			return int(n), nil
 		case unix.EAGAIN:
-			yield()
+			eager.Yield()
 		default:
 			return -1, errno
 		}
 	}
 	return unix.Read(c.fd, b)
 }
-
-func yield() { unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
 
 func (c *Conn) read(b []byte) error {
 	for len(b) > 0 {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/eager"
 	"crak.dev/crak/internal/proc"
 )
 
@@ -133,27 +134,16 @@ func (c *Conn) begin() error {
 // readable waits for a connection, or the end of the process.
 func (l *Listener) readable(process int, deadline time.Time) error {
 	fds := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}, {Fd: int32(process), Events: unix.POLLIN}}
-	for look := 1; ; look++ {
-		left := time.Until(deadline)
-		if left <= 0 {
-			return ErrSilent
-		}
-		patience := int(left.Milliseconds()) + 1
-		if look < looks {
-			patience = 0
-			yield()
-		}
-		_, err := unix.Poll(fds, patience)
-		switch {
-		case err == unix.EINTR:
-		case err != nil:
-			return fmt.Errorf("poll: %w", err)
-		case fds[0].Revents != 0:
-			return nil
-		case fds[1].Revents != 0:
-			return ErrEnded
-		}
+	n, err := eager.Poll(fds, time.Until(deadline))
+	switch {
+	case err != nil:
+		return fmt.Errorf("poll: %w", err)
+	case n == 0:
+		return ErrSilent
+	case fds[0].Revents != 0:
+		return nil
 	}
+	return ErrEnded
 }
 
 // isProcess: only the process that was asked, and only if its user is ours or we are root.
