@@ -114,6 +114,17 @@ static int from_generic(const ucontext_t *context, const struct code *code, int 
 	return search(&caller, caller.length, 0xbf);
 }
 
+/* A call that another came after, at the same instruction, had other arguments: they are in the registers still. */
+static int is_in(const ucontext_t *context, struct asleep asleep)
+{
+	static const unsigned char order[] = { REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9 };
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < sizeof(order); i++)
+		sum = (sum ^ (uint64_t)context->uc_mcontext.gregs[order[i]]) * ABI_SUM;
+	return asleep.number >= 0 && asleep.ip == (uint32_t)REGISTER(context, RIP) && asleep.arguments == sum;
+}
+
 /* The number, or -1: not stopped behind a syscall instruction, or nobody knows. */
 int interrupted_syscall(const ucontext_t *context, const siginfo_t *info)
 {
@@ -128,8 +139,8 @@ int interrupted_syscall(const ucontext_t *context, const siginfo_t *info)
 		return number;
 	if ((number = from_register(context, code.bytes + end)) >= 0)
 		return number;
-	if (info && order_asleep(info) >= 0 && order_ip(info) == (uint32_t)ip)
-		return order_asleep(info);
+	if (info && is_in(context, order_asleep(info)))
+		return order_asleep(info).number;
 	if ((number = from_generic(context, &code, end)) >= 0)
 		return number;
 	return search(&code, end, 0xb8);

@@ -104,7 +104,7 @@ static void postpone(const siginfo_t *info)
 {
 	futex_wait(&own.freezing, 1, 1000000);
 	queue_freeze_signal(SYSCALL_0(SYS_gettid), info->si_errno, (uint64_t)info->si_value.sival_ptr,
-			    order_asleep(info), order_ip(info));
+			    order_asleep(info));
 }
 
 /* The socket to the writer, greeted, or -1. */
@@ -150,5 +150,5 @@ void lead(ucontext_t *context, const siginfo_t *info)
 	else
 		freeze(socket, &self, dumpable);
 	if (self.next == NULL) /* there are no siblings: the list ends with us */
-		frame_admit_signals(context, &self.thread, order_asleep(info));
+		frame_admit_signals(context, &self.thread, order_asleep(info).number);
 }

@@ -118,9 +118,7 @@ void park_release(void)
 
 static int signal_task(int tid, struct abi_failure *failure)
 {
-	uint32_t ip = 0;
-	int number = task_sleeping_in(tid, &ip);
-	int error = queue_freeze_signal(tid, ABI_ORDER_PARK, own.freeze, number, ip);
+	int error = queue_freeze_signal(tid, ABI_ORDER_PARK, own.freeze, task_asleep(tid));
 
 	if (error == -EAGAIN && load(&own.parked) < signalled_count)
 		return 0; /* RLIMIT_SIGPENDING: those on their way take theirs first; the next look tries again */

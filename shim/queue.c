@@ -2,17 +2,31 @@
 
 #include "resident.h"
 
-/* number and ip: the system call that the thread was seen asleep in, and where; or -1. 0 or -errno. */
-int queue_freeze_signal(int tid, int order, uint64_t value, int number, uint32_t ip)
+/* 0 or -errno. */
+int queue_freeze_signal(int tid, int order, uint64_t value, struct asleep asleep)
 {
 	siginfo_t info;
+	unsigned *word = (unsigned *)&info;
 
 	__builtin_memset(&info, 0, sizeof(info));
 	info.si_signo = ABI_FREEZE_SIGNAL;
 	info.si_errno = order;
 	info.si_code = SI_QUEUE;
-	((int *)&info)[ABI_ORDER_ASLEEP] = number;
-	((int *)&info)[ABI_ORDER_IP] = ip;
 	info.si_value.sival_ptr = (void *)value;
+	word[ABI_ORDER_ASLEEP] = asleep.number;
+	word[ABI_ORDER_IP] = asleep.ip;
+	word[ABI_ORDER_ARGUMENTS] = asleep.arguments;
+	word[ABI_ORDER_ARGUMENTS + 1] = asleep.arguments >> 32;
 	return SYSCALL_4(SYS_rt_tgsigqueueinfo, SYSCALL_0(SYS_getpid), tid, ABI_FREEZE_SIGNAL, &info);
+}
+
+struct asleep order_asleep(const siginfo_t *info)
+{
+	const unsigned *word = (const unsigned *)info;
+
+	return (struct asleep){
+		.number = (int)word[ABI_ORDER_ASLEEP],
+		.ip = word[ABI_ORDER_IP],
+		.arguments = word[ABI_ORDER_ARGUMENTS] | (uint64_t)word[ABI_ORDER_ARGUMENTS + 1] << 32,
+	};
 }

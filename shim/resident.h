@@ -95,6 +95,14 @@ struct parked {
 	struct parked *next;
 };
 
+/* The system call that a thread was seen asleep in. By the time that it takes a signal it may be in another, at the same
+ * instruction. */
+struct asleep {
+	int number; /* -1: none */
+	uint32_t ip;
+	uint64_t arguments; /* their sum (abi.h) */
+};
+
 /* context_amd64.S */
 void *crak_save_context(struct abi_context *) __attribute__((returns_twice));
 long crak_clone_vm(long flags, void *stack, int (*child)(void *), void *argument, int *pid);
@@ -123,7 +131,7 @@ void park_release(void);
 
 /* task.c */
 int task_is_dead(int tid);
-int task_sleeping_in(int tid, uint32_t *ip);
+struct asleep task_asleep(int tid);
 
 /* lead.c */
 void lead(ucontext_t *, const siginfo_t *);
@@ -157,17 +165,8 @@ int trigger_in_force(void);
 int is_our_action(const struct kernel_sigaction *);
 
 /* queue.c */
-static inline int order_asleep(const siginfo_t *info)
-{
-	return ((const int *)info)[ABI_ORDER_ASLEEP];
-}
-
-static inline uint32_t order_ip(const siginfo_t *info)
-{
-	return ((const int *)info)[ABI_ORDER_IP];
-}
-
-int queue_freeze_signal(int tid, int order, uint64_t value, int number, uint32_t ip);
+int queue_freeze_signal(int tid, int order, uint64_t value, struct asleep);
+struct asleep order_asleep(const siginfo_t *);
 
 /* log.c */
 void log_failure(int error);

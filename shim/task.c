@@ -56,26 +56,45 @@ int task_is_dead(int tid)
 	return state && (*state == 'Z' || *state == 'X');
 }
 
-/* Which call the thread is asleep in: /proc/self/task/TID/syscall, "number args… sp ip". */
-int task_sleeping_in(int tid, uint32_t *ip)
+static const char *decimal(const char *p, int *value)
 {
+	for (*value = 0; *p >= '0' && *p <= '9'; p++)
+		*value = *value * 10 + (*p - '0');
+	return p;
+}
+
+/* The digits behind " 0x". */
+static const char *hexadecimal(const char *p, uint64_t *value)
+{
+	for (*value = 0; *p == ' ' || *p == '0' || *p == 'x'; p++)
+		;
+	for (;; p++) {
+		if (*p >= '0' && *p <= '9')
+			*value = *value << 4 | (*p - '0');
+		else if (*p >= 'a' && *p <= 'f')
+			*value = *value << 4 | (*p - 'a' + 10);
+		else
+			return p;
+	}
+}
+
+/* /proc/self/task/TID/syscall: "number args… sp ip", six arguments. */
+struct asleep task_asleep(int tid)
+{
+	struct asleep asleep = { .number = -1 };
 	char text[256];
 	const char *p = text;
-	uint64_t value = 0;
-	int number = 0;
+	uint64_t value;
 
 	if (read_task_file(tid, "/syscall", text, sizeof(text)) <= 0 || *p < '0' || *p > '9')
-		return -1;
-	for (; *p >= '0' && *p <= '9'; p++)
-		number = number * 10 + (*p - '0');
-	for (; *p && *p != '\n'; p++) {
-		if (*p == ' ')
-			value = 0;
-		else if (*p >= '0' && *p <= '9')
-			value = value << 4 | (*p - '0');
-		else if (*p >= 'a' && *p <= 'f')
-			value = value << 4 | (*p - 'a' + 10);
+		return asleep;
+	p = decimal(p, &asleep.number);
+	for (int i = 0; i < 6; i++) {
+		p = hexadecimal(p, &value);
+		asleep.arguments = (asleep.arguments ^ value) * ABI_SUM;
 	}
-	*ip = value;
-	return number;
+	p = hexadecimal(p, &value);
+	hexadecimal(p, &value);
+	asleep.ip = value;
+	return asleep;
 }

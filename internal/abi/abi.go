@@ -15,8 +15,11 @@ const (
 	OrderFreeze = 0x43524601
 	OrderPark   = 0x43524602
 
-	OrderAsleep = 8
-	OrderIP     = 9
+	OrderAsleep    = 8
+	OrderIP        = 9
+	OrderArguments = 10
+
+	Sum = 0x100000001b3
 
 	NoteName = "CRAK"
 	NoteType = 1

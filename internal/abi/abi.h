@@ -31,11 +31,15 @@
 #define ABI_ORDER_QUERY 0x43524600  /* value: name of the writer's socket; say HELLO and go on */
 #define ABI_ORDER_FREEZE 0x43524601 /* value: name of the writer's socket */
 #define ABI_ORDER_PARK 0x43524602   /* value: number of this freeze; from the leader only */
-/* With each order goes the system call that the thread was seen asleep in, or -1, and the low half of its instruction
- * pointer then: an int and an unsigned int behind si_value, in bytes that the kernel passes on. (It puts others into si_pid
- * and si_uid where the sender is in another namespace.) */
+/* With each order goes the system call that the thread was seen asleep in, or -1, the low half of its instruction pointer
+ * then, and a sum of its arguments: an int and three unsigned ints behind si_value, in bytes that the kernel passes on. (It
+ * puts others into si_pid and si_uid where the sender is in another namespace.) */
 #define ABI_ORDER_ASLEEP 8 /* index of the int, in ints */
 #define ABI_ORDER_IP 9
+#define ABI_ORDER_ARGUMENTS 10 /* low half, high half */
+
+/* The sum begins with 0, and goes on with each argument: (sum ^ argument) * ABI_SUM, in 64 bits. */
+#define ABI_SUM 0x100000001b3
 
 /* libcrak.so is known by an ELF note (elf(5)) of this name in its first page, also where it was restored as
  * memory without a file. Of an older one the file's name has to do. */

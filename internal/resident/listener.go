@@ -66,9 +66,10 @@ type queuedSignal struct {
 	pid                int32
 	uid                uint32
 	value              uint64
-	asleep             int32  // abi.OrderAsleep
-	ip                 uint32 // abi.OrderIP
-	_                  [88]byte
+	asleep             int32     // abi.OrderAsleep
+	ip                 uint32    // abi.OrderIP
+	arguments          [2]uint32 // abi.OrderArguments
+	_                  [80]byte
 }
 
 // Order sends the freeze signal with an order to one live thread of pid. Which system call the
@@ -78,6 +79,8 @@ func (l *Listener) Order(pid, tid int, order int32) error {
 	if s, err := proc.Read(pid, fmt.Sprintf("task/%d/syscall", tid), proc.Syscall); err == nil && !s.Running {
 		info.asleep = int32(s.Number)
 		info.ip = uint32(s.PC)
+		sum := sumOf(s.Args)
+		info.arguments = [2]uint32{uint32(sum), uint32(sum >> 32)}
 	}
 	_, _, errno := unix.RawSyscall6(unix.SYS_RT_TGSIGQUEUEINFO, uintptr(pid), uintptr(tid), abi.FreezeSignal,
 		uintptr(unsafe.Pointer(&info)), 0, 0)
@@ -85,6 +88,14 @@ func (l *Listener) Order(pid, tid int, order int32) error {
 		return fmt.Errorf("pid %d thread %d: signal: %w", pid, tid, errno)
 	}
 	return nil
+}
+
+// sumOf is the sum of a system call's arguments that goes with an order.
+func sumOf(args [6]uint64) (sum uint64) {
+	for _, a := range args {
+		sum = (sum ^ a) * abi.Sum
+	}
+	return sum
 }
 
 // Accept waits for the resident of pid and reads its greeting. ErrSilent when it does not come in time,

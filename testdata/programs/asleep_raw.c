@@ -1,11 +1,14 @@
-/* One thread, asleep by libc's syscall(), which leaves nothing by which a handler could tell the call's number. */
+/* One thread, asleep by libc's syscall(), which leaves nothing by which a handler could tell the call's number. The argument is
+ * for how many microseconds each time; 30 ms without one. */
 #include "check.h"
 
 #include <poll.h>
 
-int main(void)
+int main(int argc, char **argv)
 {
-	struct timespec t = {0, 30000000}, until;
+	long ns = argc > 1 ? atol(argv[1]) * 1000 : 30000000;
+	int ms = argc > 1 ? 1 : 30;
+	struct timespec t = {0, ns}, until;
 
 	ready();
 	while (access("go", F_OK)) {
@@ -14,10 +17,10 @@ int main(void)
 		if (syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &t, 0))
 			fail("clock_nanosleep");
 		CHECK(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
-		until.tv_nsec = (until.tv_nsec + 30000000) % 1000000000;
+		until.tv_nsec = (until.tv_nsec + ns) % 1000000000;
 		if (syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, &until, 0))
 			fail("clock_nanosleep until");
-		if (syscall(SYS_poll, 0, 0, 30))
+		if (syscall(SYS_poll, 0, 0, ms))
 			fail("poll");
 		if (syscall(SYS_ppoll, 0, 0, &t, 0, 0))
 			fail("ppoll");
