@@ -51,21 +51,22 @@ type Result struct {
 // checkpoint is one run of Checkpoint.
 type checkpoint struct {
 	Options
-	live     int // a live thread of the program: its main thread may have exited
-	settings map[string]string
-	dumpable bool // when it is not frozen
-	holds    int  // depth of crak_hold
-	trigger  int  // the signal that asks it for a checkpoint, or 0
-	listener *resident.Listener
-	conn     *resident.Conn
-	twin     int // in our PID namespace, or 0
-	known    dump.Known
-	member   *dump.Member
-	table    fd.Table
-	writer   *image.Writer
-	begun    time.Time
-	frozen   time.Time
-	pause    time.Duration
+	namespace string // of its PIDs
+	live      int    // a live thread of the program: its main thread may have exited
+	settings  map[string]string
+	dumpable  bool // when it is not frozen
+	holds     int  // depth of crak_hold
+	trigger   int  // the signal that asks it for a checkpoint, or 0
+	listener  *resident.Listener
+	conn      *resident.Conn
+	twin      int // in our PID namespace, or 0
+	known     dump.Known
+	member    *dump.Member
+	table     fd.Table
+	writer    *image.Writer
+	begun     time.Time
+	frozen    time.Time
+	pause     time.Duration
 
 	xfeatures uint64 // of the signal frames
 	xsaveSize uint32
@@ -99,7 +100,8 @@ func (c *checkpoint) run() (*Result, error) {
 	if len(list) > 0 {
 		return nil, list
 	}
-	release, err := lock(c.Pid)
+	c.namespace = namespaceOf(c.Pid)
+	release, err := lock(c.Pid, c.namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -373,7 +375,7 @@ func (c *checkpoint) save() error {
 		return nil
 	}
 	c.resumed()
-	if c.twin, err = twinPid(c.Pid, int(c.conn.Hello.Pid), twin); err != nil {
+	if c.twin, err = twinPid(c.Pid, int(c.conn.Hello.Pid), twin, c.namespace); err != nil {
 		return err
 	}
 	if err := c.member.Confirm(c.twin); err != nil {

@@ -9,8 +9,8 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// twinPid is the PID of a twin in our own PID namespace, given that in the program's.
-func twinPid(pid, inside, twin int) (int, error) {
+// twinPid is the PID of a twin in our own PID namespace, given that in the program's. The program may have ended meanwhile.
+func twinPid(pid, inside, twin int, namespace string) (int, error) {
 	if pid == inside {
 		return twin, nil
 	}
@@ -20,7 +20,7 @@ func twinPid(pid, inside, twin int) (int, error) {
 	}
 	for _, candidate := range pids {
 		s, err := proc.Read(candidate, "status", proc.Status)
-		if err == nil && s.PPid == pid && len(s.NSpid) > 0 && s.NSpid[len(s.NSpid)-1] == twin {
+		if err == nil && len(s.NSpid) > 0 && s.NSpid[len(s.NSpid)-1] == twin && namespaceOf(candidate) == namespace {
 			return candidate, nil
 		}
 	}

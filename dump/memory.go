@@ -102,6 +102,9 @@ func (m *Member) mapping(e proc.SmapsEntry) (image.Mapping, error) {
 // isMemory: shared memory without a file system that a user sees. All of it has an inode of a
 // hidden tmpfs or hugetlbfs, and the name of how it was made.
 func isMemory(e proc.SmapsEntry) bool {
+	if strings.HasPrefix(e.Path, "[anon_shmem:") { // that a program gave a name (prctl(2), PR_SET_VMA)
+		return true
+	}
 	if !e.Deleted {
 		return false
 	}
@@ -132,6 +135,10 @@ func (m *Member) memory(v *image.Mapping, e proc.SmapsEntry) {
 func (m *Member) mapped(v *image.Mapping, e proc.SmapsEntry) {
 	if m.Table.HasSource(v.Memory) {
 		return
+	}
+	if e.Has("gu") {
+		m.refuse(fmt.Sprintf("mapping %x-%x", e.Start, e.End), "guard pages in shared memory", "what is behind them cannot be read",
+			"take them away before the checkpoint (madvise(2), MADV_GUARD_REMOVE)")
 	}
 	object := &m.Table.Memory[v.Memory-1]
 	object.Size = max(object.Size, v.Offset+e.Size())

@@ -108,7 +108,10 @@ func (m *Member) askAttributes(ask *resident.Questions) {
 	prctl := func(option uint64, got func(int64)) {
 		ask.Value(unix.SYS_PRCTL, [6]uint64{option}, got)
 	}
-	prctl(unix.PR_GET_THP_DISABLE, func(r int64) { a.THPDisable = r == 1 })
+	prctl(unix.PR_GET_THP_DISABLE, func(r int64) {
+		a.THPDisable = r > 0
+		a.THPExceptAdvised = r > 0 && r&thpExceptAdvised != 0
+	})
 	prctl(unix.PR_GET_SECUREBITS, func(r int64) { m.secureBits = uint32(max(r, 0)) })
 	prctl(unix.PR_GET_KEEPCAPS, func(r int64) { a.KeepCaps = r == 1 })
 	prctl(unix.PR_GET_MDWE, func(r int64) { a.MDWE = uint32(max(r, 0)) })
@@ -120,6 +123,8 @@ func (m *Member) askAttributes(ask *resident.Questions) {
 	subreaper := abi.Call{Number: unix.SYS_PRCTL, Relative: 1 << 1, Args: [6]uint64{unix.PR_GET_CHILD_SUBREAPER}}
 	ask.Ask(subreaper, make([]byte, 4), func(_ int64, data []byte) { a.ChildSubreaper = data[0] == 1 })
 }
+
+const thpExceptAdvised = 2 // PR_THP_DISABLE_EXCEPT_ADVISED (Linux 6.18)
 
 // machineChecks are the values of image.Attributes by those of PR_MCE_KILL_GET.
 var machineChecks = map[int64]int{unix.PR_MCE_KILL_EARLY: 1, unix.PR_MCE_KILL_LATE: 2}

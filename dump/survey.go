@@ -32,6 +32,7 @@ func Survey(pid, live int, table *fd.Table) (Known, error) {
 		s, err := proc.Read(pid, fmt.Sprintf("task/%d/status", tid), proc.Status)
 		if err == nil {
 			m.refuseThread(tid, s.Seccomp)
+			m.refuseNamespaces(tid)
 		}
 	}
 	if err := m.root(); err != nil {
@@ -65,6 +66,34 @@ func Survey(pid, live int, table *fd.Table) (Known, error) {
 func (m *Member) refuseThread(tid, seccomp int) {
 	if seccomp != 0 {
 		m.refuse(fmt.Sprintf("thread %d", tid), "seccomp filter", "not supported", "start the program without its sandbox")
+	}
+}
+
+// refuseNamespaces finds those that a thread does not share with the rest of its process (setns(2), unshare(2)), and those
+// that its children only are born into: the twin would be the first of them, and with its death the last.
+func (m *Member) refuseNamespaces(tid int) {
+	link := func(tid int, kind string) string {
+		text, _ := os.Readlink(proc.Path(m.Pid, fmt.Sprintf("task/%d/ns/%s", tid, kind)))
+		return text
+	}
+	where := fmt.Sprintf("thread %d", tid)
+	for _, kind := range []string{"uts", "ipc", "net", "mnt", "cgroup"} {
+		own := link(tid, kind)
+		if tid != m.Live && own != "" && own != link(m.Live, kind) {
+			m.refuse(where, kind+" namespace of its own", "not supported", "")
+		}
+	}
+	for _, kind := range []string{"pid", "time"} {
+		children, own := link(tid, kind+"_for_children"), link(tid, kind)
+		if own == "" || own == children {
+			continue
+		}
+		// The link of a namespace that has no process yet cannot be read, and none of a thread that has ended.
+		if children == "" && link(tid, "uts") == "" {
+			continue
+		}
+		m.refuse(where, kind+" namespace for its children alone", "not supported",
+			"start the program in that namespace: unshare(1), then crak run")
 	}
 }
 

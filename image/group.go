@@ -255,14 +255,15 @@ type Limit struct {
 
 // Attributes are the switches of prctl(2) and their kin that a whole process has.
 type Attributes struct {
-	Personality    uint32 `json:"personality"`
-	OOMScoreAdj    int    `json:"oom_score_adj"`
-	CoredumpFilter uint32 `json:"coredump_filter"` // /proc/PID/coredump_filter
-	Dumpable       int    `json:"dumpable"`
-	ChildSubreaper bool   `json:"child_subreaper"`
-	THPDisable     bool   `json:"thp_disable"`
-	MDWE           uint32 `json:"mdwe"` // PR_GET_MDWE
-	KeepCaps       bool   `json:"keep_caps"`
+	Personality      uint32 `json:"personality"`
+	OOMScoreAdj      int    `json:"oom_score_adj"`
+	CoredumpFilter   uint32 `json:"coredump_filter"` // /proc/PID/coredump_filter
+	Dumpable         int    `json:"dumpable"`
+	ChildSubreaper   bool   `json:"child_subreaper"`
+	THPDisable       bool   `json:"thp_disable"`
+	THPExceptAdvised bool   `json:"thp_except_advised,omitempty"` // PR_THP_DISABLE_EXCEPT_ADVISED
+	MDWE             uint32 `json:"mdwe"`                         // PR_GET_MDWE
+	KeepCaps         bool   `json:"keep_caps"`
 
 	LockFuture        bool `json:"lock_future,omitempty"`          // mlockall(MCL_FUTURE)
 	LockFutureOnFault bool `json:"lock_future_on_fault,omitempty"` // and MCL_ONFAULT

@@ -1,17 +1,25 @@
 package image
 
 import (
+	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 )
 
+// ErrNone means that there is no image, nor anything that was one.
+var ErrNone = errors.New("no image is there")
+
 // Newest is the path of the image under dir (a CRAK_DIR) that was made last, of whatever program.
-// Where there is none, the error is fs.ErrNotExist. An image whose manifest cannot be read is an
+// Where there is none, the error is ErrNone. An image whose manifest is not there or cannot be read is an
 // *Error: to pass it over would be to lose what it holds.
 func Newest(dir string) (path string, err error) {
 	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%s: %w", dir, ErrNone)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -38,7 +46,7 @@ func Newest(dir string) (path string, err error) {
 		}
 	}
 	if best == nil {
-		return "", &fs.PathError{Op: "look for images", Path: dir, Err: fs.ErrNotExist}
+		return "", fmt.Errorf("%s: %w", dir, ErrNone)
 	}
 	return path, nil
 }

@@ -129,7 +129,11 @@ func newest(dir *os.File) (string, error) {
 		if _, ok := sequenceOf(target); !ok {
 			return "", fmt.Errorf("%s: points to %q, which is no sequence number", latestLink, target)
 		}
-		return target, nil
+		var st unix.Stat_t
+		if unix.Fstatat(int(dir.Fd()), target, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+			return target, nil
+		}
+		// Somebody has removed that one: the others are good.
 	}
 	names, err := dir.Readdirnames(-1)
 	if err != nil {

@@ -253,10 +253,10 @@ func TestDirName(t *testing.T) {
 
 func TestNewest(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := Newest(dir); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Newest(dir); !errors.Is(err, ErrNone) {
 		t.Errorf("nothing: %v", err)
 	}
-	goodImage(t, dir, Options{})
+	older := goodImage(t, dir, Options{})
 	want := goodImage(t, dir, Options{})
 	if err := os.MkdirAll(filepath.Join(dir, "other.7", ".1.partial"), 0o700); err != nil {
 		t.Fatal(err)
@@ -271,6 +271,18 @@ func TestNewest(t *testing.T) {
 	var damaged *Error
 	if _, err := Newest(dir); !errors.As(err, &damaged) {
 		t.Errorf("damaged one: %v", err)
+	}
+	if err := os.Remove(filepath.Join(want, manifestFile)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Newest(dir); !errors.As(err, &damaged) || errors.Is(err, ErrNone) {
+		t.Errorf("without its manifest: %v", err)
+	}
+	if err := os.RemoveAll(want); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Newest(dir); err != nil || got != older {
+		t.Errorf("latest leads nowhere: %s, %v; want %s", got, err, older)
 	}
 }
 

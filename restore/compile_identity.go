@@ -27,7 +27,11 @@ func (c *compiler) attributes() {
 		prctl(c.b, program.Const(unix.PR_SET_CHILD_SUBREAPER), program.Const(1))
 	}
 	if a.THPDisable {
-		prctl(c.b, program.Const(unix.PR_SET_THP_DISABLE), program.Const(1), program.Const(0), program.Const(0), program.Const(0))
+		flags := 0
+		if a.THPExceptAdvised {
+			flags = 2 // PR_THP_DISABLE_EXCEPT_ADVISED
+		}
+		prctl(c.b, program.Const(unix.PR_SET_THP_DISABLE), program.Const(1), program.Const(flags), program.Const(0), program.Const(0))
 	}
 	if a.MDWE != 0 {
 		prctl(c.b, program.Const(unix.PR_SET_MDWE), program.Const(a.MDWE), program.Const(0), program.Const(0), program.Const(0))

@@ -95,7 +95,13 @@ static void find_library(const char *directory)
 	strcpy(resident.library + length, info.dli_fname);
 }
 
-/* CRAK_SIGNAL: a number, or a name with or without SIG; "none" leaves kill(1) no way. */
+static int is_taken(int number)
+{
+	return number == 32 || number == ABI_FREEZE_SIGNAL || number == SIGKILL || number == SIGSTOP;
+}
+
+/* CRAK_SIGNAL: a number, or a name with or without SIG; "none" leaves kill(1) no way. Of what makes no sense nobody
+ * could be told here, and a kill -USR2 in good faith shall not be the end of the program. */
 static int trigger_signal(void)
 {
 	static const struct {
@@ -112,8 +118,8 @@ static int trigger_signal(void)
 	if (!name || !*name)
 		return SIGUSR2;
 	number = atoi(name);
-	if (number > 0 && number <= 64)
-		return number == 32 || number == ABI_FREEZE_SIGNAL || number == SIGKILL || number == SIGSTOP ? 0 : number;
+	if (number > 0 && number <= 64 && !is_taken(number))
+		return number;
 	if (strncmp(name, "SIG", 3) == 0)
 		name += 3;
 	if (strcmp(name, "RTMIN") == 0 || strncmp(name, "RTMIN+", 6) == 0)
@@ -121,7 +127,7 @@ static int trigger_signal(void)
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		if (strcmp(name, signals[i].name) == 0)
 			return signals[i].number;
-	return 0;
+	return strcmp(name, "none") ? SIGUSR2 : 0;
 }
 
 static void __attribute__((constructor)) become_resident(void)

@@ -69,15 +69,19 @@ void log_failure(int error)
 	SYSCALL_2(SYS_clock_gettime, CLOCK_REALTIME, &now);
 	put_time(&line, now.tv_sec);
 	put(&line, "pid ");
-	put_number(&line, SYSCALL_0(SYS_getpid), 1);
+	put_number(&line, load(&own.pid), 1); /* we may be the nurse */
 	put(&line, ": no checkpoint: ");
 	if (error == -EBUSY) {
 		put(&line, "another checkpoint of it is under way");
 	} else if (error == -ECHILD) {
 		put(&line, "the process to write it ended without a word: killed, or too little memory "
-			   "(ulimit -v, -d); crak checkpoint is not bound by the program's limits");
+			   "(ulimit -v, -d, -s) or descriptors (-n); crak checkpoint is not bound by the program's limits");
+	} else if (error == -EXDEV) {
+		put(&line, "its children are born into another PID namespace (unshare(2)), and so would be the process to write "
+			   "it; start the program in that namespace: unshare(1), then crak run");
 	} else if (error == -EAGAIN) {
-		put(&line, "a process to write it cannot be started: too many processes; raise the limit with ulimit -u");
+		put(&line, "a process to write it cannot be started: too many processes (raise the limit with ulimit -u), or a "
+			   "SCHED_DEADLINE thread that may not fork; use crak checkpoint");
 	} else {
 		put(&line, "a process to write it cannot be started: errno ");
 		put_number(&line, -error, 1);

@@ -52,7 +52,7 @@ static int become_writer(void *unused)
 /* Limits that the program has set for itself are not meant for its image. */
 static void raise_limits(void)
 {
-	static const int limits[] = { RLIMIT_AS, RLIMIT_DATA, RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_CPU };
+	static const int limits[] = { RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK, RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_CPU };
 	struct rlimit64 limit;
 
 	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
@@ -84,7 +84,11 @@ static int nurse(void *unused)
 		return 126;
 	while (SYSCALL_4(SYS_wait4, pid, &status, __WALL, NULL) == -EINTR)
 		;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 125;
+	if (WIFEXITED(status) && WEXITSTATUS(status) <= WRITER_FAILED)
+		return WEXITSTATUS(status);
+	SYSCALL_3(SYS_close_range, 0, ~0u, 0); /* there may be no room for more */
+	log_failure(-ECHILD);
+	return WRITER_FAILED;
 }
 
 static void decimal(char *text, int number)
@@ -99,7 +103,23 @@ static void decimal(char *text, int number)
 	*text = 0;
 }
 
-/* 0, or -errno: -EBUSY while an earlier writer is at work. Preconditions: every signal is blocked. */
+/* The link of a namespace that has no process yet cannot be read. */
+static int children_live_elsewhere(void)
+{
+	char ours[64], theirs[64];
+	long n = SYSCALL_4(SYS_readlinkat, AT_FDCWD, "/proc/thread-self/ns/pid", ours, sizeof(ours));
+	long m = SYSCALL_4(SYS_readlinkat, AT_FDCWD, "/proc/thread-self/ns/pid_for_children", theirs, sizeof(theirs));
+
+	if (n <= 0)
+		return 0;
+	for (long i = 0; m == n && i < n; i++)
+		if (ours[i] != theirs[i])
+			return 1;
+	return m != n;
+}
+
+/* 0, or -errno: -EBUSY while an earlier writer is at work, -EXDEV where children are born into another PID
+ * namespace: the nurse would be its first process, and with its death nothing could be started there any more. Preconditions: every signal is blocked. */
 int spawn_writer(void)
 {
 	int none = 0;
@@ -109,6 +129,8 @@ int spawn_writer(void)
 		return -ENOENT;
 	if (!is_ours())
 		return -EPERM;
+	if (children_live_elsewhere())
+		return -EXDEV;
 	spawn_reap(load(&own.writer)); /* there may have been no room to queue the signal */
 	if (!__atomic_compare_exchange_n(&own.writer, &none, -1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 		return -EBUSY;
@@ -146,7 +168,7 @@ void spawn_reap(int pid)
 		return;
 	}
 	if (!WIFEXITED(status) || WEXITSTATUS(status) > WRITER_FAILED)
-		log_failure(-ECHILD);
+		log_failure(-ECHILD); /* the nurse itself has been killed */
 	store(&own.writer_status, status);
 	store(&own.writer, 0);
 	add(&own.writers, 1);

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +19,7 @@ import (
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/abi"
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/restore"
 )
 
@@ -48,10 +48,13 @@ Exit status: the program's; 1 it cannot be started so; 2 usage.`,
 				var err error
 				o.Image, err = image.Newest(cmp.Or(dir, os.Getenv("CRAK_DIR"), "."))
 				if err == nil {
+					err = alive(o.Image)
+				}
+				if err == nil {
 					return restart(cmd.Context(), o)
 				}
 				// One that cannot be read is an error: to start from the beginning would throw work away.
-				if !errors.Is(err, fs.ErrNotExist) {
+				if !errors.Is(err, image.ErrNone) {
 					return err
 				}
 			}
@@ -65,6 +68,24 @@ Exit status: the program's; 1 it cannot be started so; 2 usage.`,
 	flags.BoolVar(&resume, "resume", false, "restart the newest image under the directory, if there is one")
 	restartFlags(cmd, &o)
 	return cmd
+}
+
+// alive is an error where the program of an image still runs: a job script does not want two that write the same files.
+func alive(path string) error {
+	img, err := image.Open(path)
+	if err != nil {
+		return err
+	}
+	defer img.Close()
+	for i := range img.Group.Processes {
+		p := &img.Group.Processes[i]
+		exe, exeErr := os.Readlink(proc.Path(int(p.Pid), "exe"))
+		cwd, cwdErr := os.Readlink(proc.Path(int(p.Pid), "cwd"))
+		if exeErr == nil && cwdErr == nil && exe == p.Executable.Path && cwd == p.Cwd {
+			return fmt.Errorf("pid %d: %s still runs in %s; two of it are made by crak restart %s alone", p.Pid, exe, cwd, path)
+		}
+	}
+	return nil
 }
 
 // checkRunFlags refuses what would be ignored without a word.

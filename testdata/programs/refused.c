@@ -2,19 +2,34 @@
 #include "check.h"
 
 #include <asm/ldt.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 
+static volatile int separate;
+
+/* A thread in a network of its own. */
+static void *apart(void *unused)
+{
+	(void)unused;
+	CHECK(unshare(CLONE_NEWNET) == 0);
+	separate = 1;
+	for (;;)
+		pause();
+}
+
 static void make(const char *kind)
 {
 	struct user_desc entry = {.entry_number = 0, .limit = 0xfff, .seg_32bit = 1, .useable = 1};
+	pthread_t thread;
 	int pair[2];
 	sigset_t none;
 
@@ -53,6 +68,13 @@ static void make(const char *kind)
 		CHECK(unshare(CLONE_NEWUTS) == 0);
 	else if (!strcmp(kind, "ipc"))
 		CHECK(unshare(CLONE_NEWIPC) == 0);
+	else if (!strcmp(kind, "netthread"))
+		CHECK(pthread_create(&thread, 0, apart, 0) == 0);
+	else if (!strcmp(kind, "pid"))
+		CHECK(unshare(CLONE_NEWPID) == 0);
+	else if (!strcmp(kind, "guards"))
+		CHECK(madvise(mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0), 4096,
+			      102 /* MADV_GUARD_INSTALL */) == 0);
 	else
 		fail("kind %s", kind);
 }
@@ -61,6 +83,8 @@ int main(int argc, char **argv)
 {
 	for (int i = 1; i < argc; i++)
 		make(argv[i]);
+	while (argc > 1 && !strcmp(argv[1], "netthread") && !separate)
+		sched_yield();
 	ready();
 	await_go();
 	pass();
