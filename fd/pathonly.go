@@ -20,8 +20,15 @@ var pathOnly = kind{
 	capture: func(c *capture, g shared) (any, error) {
 		o := g.first()
 		path, where := o.where(c.Member)
-		if where != there {
+		switch where {
+		case hidden:
 			return nil, o.hiddenObstacle()
+		case deleted:
+			return nil, obstacle.Obstacle{
+				What: o.link,
+				Why:  "opened as a path only (O_PATH), and deleted: nothing leads to it any more",
+				Do:   "close it before the checkpoint",
+			}
 		}
 		return &PathOnly{File: o.file(path)}, nil
 	},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -20,6 +21,9 @@ type Result struct {
 // RunScripts is Run without go test: one line a script goes to out, and the transcript of
 // each that fails. Cancelling ctx ends it after the scripts that are running.
 func RunScripts(ctx context.Context, out io.Writer, p Params) (Result, error) {
+	if _, err := os.Stat(p.Dir); err != nil {
+		return Result{}, err
+	}
 	l, err := New(p)
 	if err != nil {
 		return Result{}, err

@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -118,12 +119,12 @@ func checkPlaces(p *image.Process) (all obstacle.List) {
 	if removed {
 		if err := unix.Access(filepath.Dir(path), unix.W_OK|unix.X_OK); err != nil {
 			all = append(all, obstacle.Obstacle{Pid: int(p.Pid), Where: "working directory", What: p.Cwd,
-				Why: "it had been removed, and cannot be made again: " + err.Error(), Do: "make the directory that it was in"})
+				Why: "it had been removed, and cannot be made again: " + err.Error(), Do: toReach(err, "make the directory that it was in")})
 		}
 	} else if strings.HasPrefix(p.Cwd+"/", fmt.Sprintf("/proc/%d/", p.Pid)) {
 		return all // it will be there
 	} else if st, err := os.Stat(p.Cwd); err != nil {
-		all = append(all, obstacle.Obstacle{Pid: int(p.Pid), Where: "working directory", What: p.Cwd, Why: plain(err), Do: "make it again"})
+		all = append(all, obstacle.Obstacle{Pid: int(p.Pid), Where: "working directory", What: p.Cwd, Why: plain(err), Do: toReach(err, "make it again")})
 	} else if !st.IsDir() {
 		all = append(all, obstacle.Obstacle{Pid: int(p.Pid), Where: "working directory", What: p.Cwd, Why: "not a directory any more"})
 	}
@@ -132,6 +133,14 @@ func checkPlaces(p *image.Process) (all obstacle.List) {
 			Do: "run crak restart with chroot, and the program without"})
 	}
 	return all
+}
+
+// toReach is what to do about a directory: where it is there, but not for us, not to make it.
+func toReach(err error, otherwise string) string {
+	if errors.Is(err, os.ErrPermission) {
+		return "restart as a user who has access to it, or give it"
+	}
+	return otherwise
 }
 
 // plain is an error without the call and path that os puts in front.

@@ -34,7 +34,11 @@ func (o objects) make(ctx context.Context, img *image.Image, notice func(string)
 			return fmt.Errorf("memory object %d: %w", m.ID, err)
 		}
 		o[m.ID] = f
-		if err := fillObject(ctx, img, m, f); err != nil {
+		err = fillObject(ctx, img, m, f)
+		if err == nil && m.Kind == image.MemoryFile && m.Mode != 0 {
+			err = unix.Fchmod(int(f.Fd()), m.Mode) // writing takes the bits that give privileges away
+		}
+		if err != nil {
 			return fmt.Errorf("memory object %d: %w", m.ID, err)
 		}
 		if isReadOnly(m) {

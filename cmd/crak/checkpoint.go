@@ -28,7 +28,10 @@ Exit status: 0 the image is on disk; 1 there is none; 2 usage.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
 			if o.Pid, err = strconv.Atoi(args[0]); err != nil || o.Pid <= 0 {
-				return fmt.Errorf("%q: not a PID", args[0])
+				return usageError{fmt.Errorf("%q: not a PID", args[0])}
+			}
+			if o.Compress != "" && o.Compress != "zstd" && o.Compress != "none" {
+				return usageError{fmt.Errorf("--compress=%s: neither zstd nor none", o.Compress)}
 			}
 			signal.Ignore(unix.SIGXFSZ) // a limit on file sizes is then an error like others
 			ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)

@@ -38,6 +38,9 @@ Exit status: the program's own; 1 it cannot be restarted (the reason is on stder
 		Example: "  crak restart app.412\n  crak restart --detach --files=rewind app.412/3",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkStatusFd(cmd, statusFd); err != nil {
+				return usageError{err}
+			}
 			o.Image = args[0]
 			o.Started = func(pid int) { started(pid, o.Detach, statusFd) }
 			return restart(cmd.Context(), o)
@@ -48,6 +51,21 @@ Exit status: the program's own; 1 it cannot be restarted (the reason is on stder
 	restartFlags(cmd, &o)
 	flags.IntVar(&statusFd, "status-fd", -1, "write the PID to this descriptor, and close it, when the program runs")
 	return cmd
+}
+
+// checkStatusFd wants a descriptor that can be written to, before anything is restarted.
+func checkStatusFd(cmd *cobra.Command, fd int) error {
+	if !cmd.Flags().Changed("status-fd") {
+		return nil
+	}
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	if err == nil && flags&unix.O_ACCMODE == unix.O_RDONLY {
+		err = unix.EBADF
+	}
+	if err != nil {
+		return fmt.Errorf("--status-fd=%d: not open for writing: %w", fd, err)
+	}
+	return nil
 }
 
 // restartFlags are those of crak run --resume, too.
