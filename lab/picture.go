@@ -56,7 +56,19 @@ var volatile = []string{
 
 // compare is the difference between two pictures but for the fields named, empty if none.
 func compare(before, after Picture, except []string) string {
-	return cmp.Diff(leaves(before, except), leaves(after, except))
+	one, other := leaves(before, except), leaves(after, except)
+	leaveOutUnreadable(one, other)
+	leaveOutUnreadable(other, one)
+	return cmp.Diff(one, other)
+}
+
+// leaveOutUnreadable leaves out what the other picture could not have, and is compared where it has: the timer slack of
+// another process may be read by who has CAP_SYS_NICE over its user namespace, as an ordinary user has over a new one.
+func leaveOutUnreadable(all, other map[string]string) {
+	maps.DeleteFunc(all, func(name, _ string) bool {
+		_, ok := other[name]
+		return !ok && strings.HasSuffix(name, ".timer_slack")
+	})
 }
 
 // leaves are a picture's fields by their whole names, but for the exceptions.
