@@ -138,7 +138,9 @@ func TestMergedMappings(t *testing.T) {
 
 // TestUnreadable: what only one of two pictures could read is not compared, what both have is.
 func TestUnreadable(t *testing.T) {
-	with := func(slack string) Picture { return Picture{"threads": map[string]any{"7": map[string]any{"timer_slack": slack}}} }
+	with := func(slack string) Picture {
+		return Picture{"threads": map[string]any{"7": map[string]any{"timer_slack": slack}}}
+	}
 	if diff := compare(Picture{}, with("50000"), nil); diff != "" {
 		t.Errorf("read in one alone: %s", diff)
 	}
