@@ -71,9 +71,7 @@ func (w *Writer) finish(m Manifest, g *Group) error {
 		}
 	}
 	if w.options.Owner != nil {
-		if err := w.place.give(*w.options.Owner); err != nil {
-			return err
-		}
+		w.place.give(*w.options.Owner)
 	}
 	return w.place.publish(w.options.Owner)
 }
@@ -112,24 +110,17 @@ func (p *place) write(name string, text []byte) (FileSum, error) {
 	return FileSum{name, int64(len(text)), hex.EncodeToString(sum[:])}, nil
 }
 
-// give makes the image, and the program's directory if that is new, somebody else's. Its files go
-// before their directory: until that goes, nobody else gets at them.
-func (p *place) give(u User) error {
-	dirs := []*os.File{p.dir}
-	if p.made != "" {
-		dirs = append(dirs, p.parent)
-	}
+// give makes the image, and the program's directory if that is new, somebody else's. Its files go before their
+// directory: until that goes, nobody else gets at them. Where nothing can be given away (a file system without owners, root
+// without CAP_CHOWN) the image is as good as it was.
+func (p *place) give(u User) {
 	for _, name := range files {
-		if err := unix.Fchownat(int(p.dir.Fd()), name, int(u.UID), int(u.GID), unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			return &fs.PathError{Op: "chown", Path: name, Err: err}
-		}
+		unix.Fchownat(int(p.dir.Fd()), name, int(u.UID), int(u.GID), unix.AT_SYMLINK_NOFOLLOW)
 	}
-	for _, dir := range dirs {
-		if err := dir.Chown(int(u.UID), int(u.GID)); err != nil {
-			return err
-		}
+	p.dir.Chown(int(u.UID), int(u.GID))
+	if p.made != "" {
+		p.parent.Chown(int(u.UID), int(u.GID))
 	}
-	return nil
 }
 
 // publish renames the image into place and points latest to it, a link of the owner's. It undoes the first where
@@ -162,7 +153,7 @@ func (p *place) pointLatest(u *User) error {
 	unix.Unlinkat(at, temporary, 0)
 	err := unix.Symlinkat(p.name, at, temporary)
 	if err == nil && u != nil {
-		err = unix.Fchownat(at, temporary, int(u.UID), int(u.GID), unix.AT_SYMLINK_NOFOLLOW)
+		unix.Fchownat(at, temporary, int(u.UID), int(u.GID), unix.AT_SYMLINK_NOFOLLOW)
 	}
 	if err == nil {
 		err = unix.Renameat(at, temporary, at, latestLink)
