@@ -48,11 +48,11 @@ func (q Query) match(c Category) bool {
 	return c&q.All == q.All && (q.Any == 0 || c&q.Any != 0)
 }
 
-// Saved says which pages of a private mapping hold what is not to be had from elsewhere.
+// Saved says which pages of a private mapping may hold what is not to be had from elsewhere.
 type Saved int
 
 const (
-	Anonymous   Saved = iota // present or swapped, and not the zero page
+	Anonymous   Saved = iota // present or swapped, and not the shared zero page
 	PrivateFile              // copies of the file's pages that were made by writing
 )
 
@@ -88,7 +88,8 @@ func OpenPagemap(pid int) (*Pagemap, error) {
 func (p *Pagemap) Close() error { return p.f.Close() }
 
 // Pages lists the pages of [start, end), part of one private mapping, whose content must be
-// saved. Without PAGEMAP_SCAN the zero page is not told from others and is listed too.
+// saved. That is an upper bound: a page that was only read is listed where the kernel has no shared zero page
+// (s390 guests, some hypervisors), and where it has no PAGEMAP_SCAN. The caller looks for zeroes in the content.
 func (p *Pagemap) Pages(start, end uint64, what Saved) ([]Range, error) {
 	q := what.query()
 	if p.known&Guard != 0 {
