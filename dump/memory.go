@@ -87,7 +87,7 @@ func (m *Member) mapping(e proc.SmapsEntry) (image.Mapping, error) {
 		m.refuse(where, "registered with userfaultfd", "not supported", "")
 	case strings.HasPrefix(e.Path, "anon_inode:") || e.Path == "/[aio]":
 		m.refuse(where, fmt.Sprintf("mapping of %q", e.Path), "not supported", "")
-	case e.Inode == 0:
+	case e.Anonymous():
 		v.Kind, v.Offset = image.MappingAnonymous, 0
 	case isMemory(e):
 		m.memory(&v, e)

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -216,6 +217,28 @@ func TestPlan(t *testing.T) {
 		if diff := cmp.Diff(test.frozen, p.frozen, options); diff != "" {
 			t.Errorf("%s: frozen (-want +got):\n%s", name, diff)
 		}
+	}
+}
+
+// TestSegmentZero: a SysV segment has its ID for an inode number (shmget in ipc/shm.c), and the first one of an IPC namespace
+// is number 0. It is shared memory all the same.
+func TestSegmentZero(t *testing.T) {
+	line := "7f0000000000-7f0000200000 rw-s 00000000 00:01 0 /SYSV00000000 (deleted)\n"
+	list, err := proc.Maps(strings.NewReader(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &Member{Table: &fd.Table{}}
+	got, err := m.mapping(proc.SmapsEntry{Mapping: list[0]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Kind != image.MappingMemory || got.Memory != 1 {
+		t.Errorf("mapping of kind %q, of memory object %d", got.Kind, got.Memory)
+	}
+	want := []image.MemoryObject{{ID: 1, Kind: image.MemorySysV, Size: 2 << 20, SysV: &image.SysV{ID: 0}}}
+	if diff := cmp.Diff(want, m.Table.Memory); diff != "" {
+		t.Errorf("memory objects (-want +got):\n%s", diff)
 	}
 }
 

@@ -43,7 +43,8 @@ func (m Mapping) Size() uint64 { return m.End - m.Start }
 func (m Mapping) Device() uint64 { return unix.Mkdev(m.Major, m.Minor) }
 
 // Anonymous reports whether no file of a file system is behind the mapping. Shared
-// anonymous memory and memfds have an inode and are not anonymous in this sense.
+// anonymous memory, memfds and SysV segments are not anonymous in this sense. The inode's number alone does not tell:
+// a SysV segment has its ID for one, and the first ID of an IPC namespace is 0.
 func (m Mapping) Anonymous() bool { return m.Inode == 0 && !strings.HasPrefix(m.Path, "/") }
 
 // parseMapping takes "7f10-7f20 r-xp 00001000 fe:00 4711      /usr/lib/x y (deleted)".
