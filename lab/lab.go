@@ -42,7 +42,7 @@ type Lab struct {
 // New makes a lab. Close removes what it made.
 func New(p Params) (*Lab, error) {
 	p.defaults()
-	if err := sealInherited(); err != nil {
+	if err := settle(); err != nil {
 		return nil, err
 	}
 	l := &Lab{params: p, slots: make(chan struct{}, p.Parallel)}

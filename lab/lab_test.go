@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -74,6 +75,28 @@ func TestFailures(t *testing.T) {
 		if !strings.Contains(said, want) {
 			t.Errorf("nothing of %q in:\n%s", want, said)
 		}
+	}
+}
+
+// TestSurroundings: what a lab's own process was started with does not reach the programs. It runs itself once more, as
+// nohup, a shell's background job, a stray descriptor, a strict umask and another locale would have it.
+func TestSurroundings(t *testing.T) {
+	const again = "CRAK_LAB_SURROUNDED"
+	result, said := scripted(t, map[string]string{
+		"settled": `run sh -c 'grep -E "^Sig(Ign|Blk)" /proc/self/status; umask; echo /proc/$$/fd/*; echo $LANG $LC_ALL'` + "\n" +
+			`stdout '^SigIgn:\s0+$'` + "\n" + `stdout '^SigBlk:\s0+$'` + "\n" + `stdout '^0022$'` + "\n" +
+			`! stdout /fd/7` + "\n" + `stdout '^C.UTF-8$'` + "\n",
+	})
+	if want := (Result{Passed: each()}); result != want {
+		t.Fatalf("result %+v, want %+v; it said:\n%s", result, want, said)
+	}
+	if os.Getenv(again) != "" {
+		return
+	}
+	cmd := exec.Command("sh", "-c", `trap "" HUP INT QUIT PIPE TTOU TSTP CHLD; umask 077; exec 7</dev/null 0<&-; exec "$0" -test.run '^TestSurroundings$'`, os.Args[0])
+	cmd.Env = append(os.Environ(), again+"=1", "LC_ALL=tr_TR.UTF-8", "LANG=tr_TR.UTF-8")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("in other surroundings: %v\n%s", err, out)
 	}
 }
 
