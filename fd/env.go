@@ -27,6 +27,7 @@ type Env struct {
 	writers map[Inode]bool // files of the image that the program writes to
 
 	late []func() error
+	undo []func()
 	told map[string]bool
 }
 
@@ -110,6 +111,14 @@ func (e *Env) Commit() error {
 		}
 	}
 	return nil
+}
+
+// Abandon is for a restart that has failed: it removes the files that Make has made.
+func (e *Env) Abandon() {
+	for _, do := range e.undo {
+		do()
+	}
+	e.undo = nil
 }
 
 // Tell gives Notice each text once, and no empty one: a restart checks before it makes.

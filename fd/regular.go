@@ -90,7 +90,7 @@ func createRegular(d image.Description, env *Env) (*os.File, error) {
 	env.Tell(notice)
 	f, err := openAt(r.File, d.Flags, env)
 	if os.IsNotExist(err) && env.Force {
-		return substitute(r.File, d.Flags)
+		return substitute(r.File, d.Flags, env)
 	}
 	if err == nil && env.Files == Rewind && writes(d) {
 		env.rewindLater(f, r.File.Size)
@@ -106,11 +106,15 @@ func setModified(f *os.File, ns int64) error {
 
 // substitute stands in for a file that is gone, as --force wants it: a new empty file where the program was writing,
 // an empty one without a name where it was reading.
-func substitute(want image.File, flags uint32) (*os.File, error) {
+func substitute(want image.File, flags uint32, env *Env) (*os.File, error) {
 	if flags&unix.O_ACCMODE == unix.O_RDONLY {
 		return os.Open(os.DevNull)
 	}
-	return openPath(want.Path, flags&openFlags|unix.O_CREAT|unix.O_EXCL, want.Mode&0o777)
+	f, err := openPath(want.Path, flags&openFlags|unix.O_CREAT|unix.O_EXCL, want.Mode&0o777)
+	if err == nil {
+		env.undo = append(env.undo, func() { os.Remove(want.Path) })
+	}
+	return f, err
 }
 
 func writes(d image.Description) bool {

@@ -44,20 +44,24 @@ const (
 	groupSession                    // it leads a session, without a terminal
 )
 
-// stageMapped: the member's memory is there and can be filled; it waits for a byte.
-const stageMapped = 1
+// Stages that a member reports. After each it waits for a byte.
+const (
+	stageMapped = 1 // its memory is there and can be filled
+	stageReady  = 2 // every thread is there, and nothing can fail any more
+)
 
 // A compiler makes the programs of one member.
 type compiler struct {
 	*site
-	set     *program.Set
-	b       *program.Builder               // the thread group leader's program
-	restart program.Arg                    // struct abi_restart
-	arrived program.Arg                    // counter: threads that are ready
-	gone    program.Arg                    // 1 until a dead thread group leader has exited
-	shared  map[image.MemoryID]program.Arg // addresses of shared memory that is no file
-	waits   map[int32]bool                 // timers that send their pending signal again
-	err     error
+	set      *program.Set
+	b        *program.Builder               // the thread group leader's program
+	restart  program.Arg                    // struct abi_restart
+	arrived  program.Arg                    // counter: threads that are ready
+	released program.Arg                    // 1 once the process was told to go
+	gone     program.Arg                    // 1 until a dead thread group leader has exited
+	shared   map[image.MemoryID]program.Arg // addresses of shared memory that is no file
+	waits    map[int32]bool                 // timers that send their pending signal again
+	err      error
 }
 
 // compile makes the programs of a group with one member: the interpreter's own, the
@@ -76,7 +80,7 @@ func compile(s *site, root int) (*compiler, error) {
 	c.waits = c.waitingTimers()
 	c.session()
 	c.memoryMap()
-	c.handOver()
+	c.stage(stageMapped, "memory is mapped", "memory is filled")
 	c.memoryFinish()
 	c.layout()
 	c.attributes()
@@ -108,17 +112,18 @@ func (c *compiler) prepare() error {
 	c.set.Point(c.restart, program.Area)
 	c.set.Point(c.restart.At(8), program.AreaLength)
 	c.arrived = c.set.Own(make([]byte, 4))
+	c.released = c.set.Own(make([]byte, 4))
 	c.gone = c.set.Own([]byte{1, 0, 0, 0})
 	return nil
 }
 
-// handOver waits for Go to fill the memory.
-func (c *compiler) handOver() {
-	stage := program.Report{Kind: program.Stage, Tid: int32(c.process.Pid), Program: uint32(c.b.Number), Result: stageMapped}
-	c.b.Call(unix.SYS_SENDTO, program.Const(c.control), c.set.Bytes(stage.Bytes()), program.Const(program.ReportSize),
-		program.Const(unix.MSG_NOSIGNAL)).Want(program.ReportSize).Note("memory is mapped")
+// stage reports a stage, and waits for Go to let the process go on.
+func (c *compiler) stage(number int64, reached, next string) {
+	report := program.Report{Kind: program.Stage, Tid: int32(c.process.Pid), Program: uint32(c.b.Number), Result: number}
+	c.b.Call(unix.SYS_SENDTO, program.Const(c.control), c.set.Bytes(report.Bytes()), program.Const(program.ReportSize),
+		program.Const(unix.MSG_NOSIGNAL)).Want(program.ReportSize).Note(reached)
 	c.b.Call(unix.SYS_READ, program.Const(c.control), c.set.Own(make([]byte, 1)), program.Const(1)).
-		Want(1).Note("memory is filled")
+		Want(1).Note(next)
 }
 
 // session is early, so that the terminal can be handed over before the program runs.

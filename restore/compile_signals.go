@@ -57,9 +57,8 @@ type sigevent struct {
 
 type timeval struct{ Sec, Usec int64 }
 
-// timers come late: from here on time passes.
-func (c *compiler) timers() {
-	c.createTimers()
+// armTimers is for when everything else is done: from here on time passes.
+func (c *compiler) armTimers() {
 	for i := range c.process.Timers {
 		t := &c.process.Timers[i]
 		spec := unix.ItimerSpec{Interval: unix.NsecToTimespec(t.IntervalNs), Value: unix.NsecToTimespec(t.ValueNs)}

@@ -15,12 +15,13 @@ const threadFlags = unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLON
 
 // threads makes the other threads, which run their programs at once, and ends the leader's.
 //
-//	leader: make all → own state → await all → limits, timers → IDs → jump
-//	thread:            own state → arrive                     → IDs → jump
+//	leader: make all → own state → await all → limits, timers, IDs → ready, go → arm timers → release → jump
+//	thread:            own state → IDs → arrive                                  → await release → jump
 //
-// IDs and capabilities are last, since making threads with their old IDs needs privilege.
-// A thread group leader that had exited does so again, before any thread goes on: the
-// interpreter it is in will be unmapped.
+// What can fail is done before the leader reports that the process is ready. Nothing can fail after it is told to go.
+// IDs and capabilities come after what needs privilege: the leader makes threads with their old IDs before it changes
+// its own. A thread group leader that had exited does so again, before any thread goes on: the interpreter it is in will
+// be unmapped.
 func (c *compiler) threads() {
 	all := c.process.Threads
 	others := 0
@@ -42,8 +43,9 @@ func (c *compiler) threads() {
 		}
 		c.b.Thread(b.Number, int(t.Parked.Tid), flags, t.Parked.FsBase, t.Parked.TidAddress).Note(t.Comm)
 		c.threadState(b, t)
-		b.Arrive(c.arrived, others)
 		c.credentialsOf(b, t)
+		b.Arrive(c.arrived, others)
+		b.Await(c.released, 1).Note("every process is ready")
 		if leaderDead && t.Parked.Flags&abi.ThreadLeader != 0 {
 			b.Await(c.gone, 0).Note("the thread group leader has exited")
 		}
@@ -62,15 +64,21 @@ func (c *compiler) leader(t *image.Thread, others int, dead bool) {
 	c.b.Await(c.arrived, others).Note("every thread is ready")
 	c.lockFuture()
 	c.limits()
-	c.timers()
+	c.createTimers()
 	if dead {
 		prctl(c.b, program.Const(unix.PR_SET_NAME), c.set.String(t.Comm))
 		c.become(c.b, &t.Credentials)
 		c.b.Call(unix.SYS_SET_TID_ADDRESS, c.gone).Want(uint64(t.Parked.Tid)).Note("cleared by the exit")
+	} else {
+		c.credentialsOf(c.b, t)
+	}
+	c.stage(stageReady, "nothing can fail any more", "go")
+	c.armTimers()
+	c.b.Arrive(c.released, 1)
+	if dead {
 		c.b.Call(unix.SYS_EXIT, program.Const(0))
 		return
 	}
-	c.credentialsOf(c.b, t)
 	c.b.Jump(t.Parked.Context, c.restart)
 }
 

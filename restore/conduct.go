@@ -21,9 +21,12 @@ import (
 //
 //	interpreter  ──makes──>  member  ── stage: mapped ──>  conductor
 //	                                <── a byte: filled ──
+//	                                 ── stage: ready  ──>  (of every member, before the first is told to go)
+//	                                <── a byte: go     ──
 //	                         resident ── a byte: runs  ──>
 //
-// Either may say instead that an instruction failed, or die.
+// Either may say instead that an instruction failed, or die. Until all are ready nothing of the user's is changed;
+// after that nothing can fail.
 type conductor struct {
 	*group
 	pid  image.Pid
@@ -94,9 +97,47 @@ func receive(socket int) (m message, ok bool) {
 // conduct returns when the member runs.
 func (c *conductor) conduct(ctx context.Context, adopt func() error) error {
 	defer context.AfterFunc(ctx, c.interrupt)()
-	if err := c.await(ctx, func(m message) bool { return m.report.Kind == program.Stage }); err != nil {
+	if err := c.reach(ctx, stageMapped); err != nil {
 		return err
 	}
+	if err := c.fill(ctx); err != nil {
+		return err
+	}
+	c.adjust()
+	if err := c.goOn(); err != nil {
+		return err
+	}
+	if err := c.reach(ctx, stageReady); err != nil {
+		return err
+	}
+	// Until here ^C is for us.
+	if err := adopt(); err != nil {
+		return err
+	}
+	if err := c.env.Commit(); err != nil {
+		return err
+	}
+	if err := c.goOn(); err != nil {
+		return err
+	}
+	return c.await(ctx, func(m message) bool { return m.success })
+}
+
+// reach waits until the member has reached a stage.
+func (c *conductor) reach(ctx context.Context, stage int64) error {
+	return c.await(ctx, func(m message) bool { return m.report.Kind == program.Stage && m.report.Result == stage })
+}
+
+// goOn tells the member to leave the stage it has reached.
+func (c *conductor) goOn() error {
+	if _, err := unix.Write(int(c.control.Fd()), []byte{1}); err != nil {
+		return fmt.Errorf("pid %d: control socket: %w", c.pid, err)
+	}
+	return nil
+}
+
+// fill fills the member's memory, and seals the objects that it has mapped.
+func (c *conductor) fill(ctx context.Context) error {
 	if err := c.fillProcess(ctx, c.pid); err != nil {
 		return err
 	}
@@ -111,21 +152,7 @@ func (c *conductor) conduct(ctx context.Context, adopt func() error) error {
 	if err := c.objects.seal(c.img.Group); err != nil {
 		return err
 	}
-	if err := c.segments.settle(c.img.Group); err != nil {
-		return err
-	}
-	c.adjust()
-	// Until here ^C is for us.
-	if err := adopt(); err != nil {
-		return err
-	}
-	if err := c.env.Commit(); err != nil {
-		return err
-	}
-	if _, err := unix.Write(int(c.control.Fd()), []byte{1}); err != nil {
-		return fmt.Errorf("pid %d: control socket: %w", c.pid, err)
-	}
-	return c.await(ctx, func(m message) bool { return m.success })
+	return c.segments.settle(c.img.Group)
 }
 
 // await reads messages until done says so.

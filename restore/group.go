@@ -57,6 +57,7 @@ func start(ctx context.Context, img *image.Image, env *fd.Env, m manner) error {
 	err := g.bring(ctx)
 	if err != nil {
 		g.segments.remove()
+		env.Abandon()
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}

@@ -1,7 +1,6 @@
 package restore
 
 import (
-	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,11 +42,8 @@ type outcome struct {
 	err     error
 }
 
-func run(path string, mode PidMode) (o outcome) {
-	o.status, o.err = Run(context.Background(), Options{Image: path, Pids: mode, Files: fd.Keep,
-		Notice:  func(text string) { o.notices = append(o.notices, text) },
-		Started: func(pid int) { o.pid = pid }})
-	return o
+func run(path string, mode PidMode) outcome {
+	return runWith(Options{Image: path, Pids: mode, Files: fd.Keep})
 }
 
 // modes are those that this machine, and this user, can have.
@@ -200,7 +196,7 @@ func TestAsUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(program, "-test.run=^(TestRun|TestRunFails)$", "-test.v")
+	cmd := exec.Command(program, "-test.run=^(TestRun|TestRunFails|TestFailsUntouched)$", "-test.v")
 	cmd.Dir, cmd.Env = "/", append(os.Environ(), "TMPDIR="+tmp)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	out, err := cmd.CombinedOutput()

@@ -1,0 +1,98 @@
+package restore
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/fd"
+	"crak.dev/crak/image"
+)
+
+// TestFailsUntouched has a restart fail as late as it can, with a file that it would have cut back and one that it would
+// have made: neither is touched.
+func TestFailsUntouched(t *testing.T) {
+	tests := map[string]func(p *image.Process){
+		"working directory": func(p *image.Process) { p.Cwd = "/proc/self/task/0" },
+		"timer":             func(p *image.Process) { p.Timers = []image.PosixTimer{{Clock: 99}} },
+		"thread": func(p *image.Process) {
+			other := p.Threads[0]
+			other.Parked.Tid++
+			other.Parked.Flags = 0
+			other.Parked.RobustList, other.Parked.RobustLength = dataAt, 1 // set_robust_list wants another length
+			p.Threads = append(p.Threads, other)
+		},
+	}
+	for _, mode := range modes(t) {
+		for name, spoil := range tests {
+			t.Run(string(mode)+"/"+name, func(t *testing.T) {
+				dir := t.TempDir()
+				g := handMade(aPid(t))
+				log, gone := filepath.Join(dir, "log"), filepath.Join(dir, "gone")
+				writeFile(t, log, "before")
+				writeFile(t, gone, "before")
+				describe(t, g, 3, log)
+				describe(t, g, 4, gone)
+				writeFile(t, log, "before and after")
+				if err := os.Remove(gone); err != nil {
+					t.Fatal(err)
+				}
+				spoil(&g.Processes[0])
+				o := runWith(Options{Image: writeImage(t, g, says), Pids: mode, Files: fd.Rewind, Force: true})
+				if o.err == nil {
+					t.Fatalf("restarted: %+v", o)
+				}
+				if text, err := os.ReadFile(log); err != nil || string(text) != "before and after" {
+					t.Errorf("log is now %q, %v", text, err)
+				}
+				if _, err := os.Lstat(gone); !os.IsNotExist(err) {
+					t.Errorf("gone: %v", err)
+				}
+				noStray(t, g.Root)
+			})
+		}
+	}
+}
+
+// writeFile gives a file new content, but not a new inode.
+func writeFile(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// describe has the process of a group hold a file open for appending.
+func describe(t *testing.T, g *image.Group, number int, path string) {
+	t.Helper()
+	record, err := json.Marshal(fd.Regular{File: identify(t, path)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := image.DescriptionID(len(g.Descriptions) + 1)
+	g.Descriptions = append(g.Descriptions, image.Description{ID: id, Kind: "regular", Flags: unix.O_WRONLY | unix.O_APPEND, Record: record})
+	p := &g.Processes[0]
+	p.Descriptors = append(p.Descriptors, image.Descriptor{Fd: number, Description: id})
+}
+
+// identify is a file as a checkpoint records it.
+func identify(t *testing.T, path string) image.File {
+	t.Helper()
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		t.Fatal(err)
+	}
+	return image.File{Path: path, Device: st.Dev, Inode: st.Ino, Mode: st.Mode, Size: st.Size, MtimeNs: st.Mtim.Nano()}
+}
+
+// runWith restarts an image in the foreground.
+func runWith(options Options) (o outcome) {
+	options.Notice = func(text string) { o.notices = append(o.notices, text) }
+	options.Started = func(pid int) { o.pid = pid }
+	o.status, o.err = Run(context.Background(), options)
+	return o
+}
