@@ -20,11 +20,14 @@ INTERP_FLAGS = $(WARNINGS) -O2 -Iinternal/abi -ffreestanding -fno-builtin -fpie 
 	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -mgeneral-regs-only
 INTERP_LINK = -nostdlib -static -no-pie -Wl,-T,$(INTERP_LD) -Wl,--build-id=none -Wl,-z,noexecstack
 
-# No stack protector: handlers run in threads whose thread pointer is none of the C library's, and the writer starts with none.
+# libcrak.so is a Go program (the writer) linked with the resident's C by GNU ld. postlink then hides the Go part from the
+# loader. Immediate binding would resolve at each start what only the writer calls.
 SHIM_C = $(wildcard shim/*.[cS])
-SHIM_FLAGS = $(WARNINGS) -D_GNU_SOURCE -O2 -fPIC -fvisibility=hidden -fno-stack-protector -Iinternal/abi \
-	-DPAYLOAD_FILE='"build/writer"'
-SHIM_LINK = -Wl,-e,crak_entry -Wl,--version-script=shim/crak.map -Wl,-s
+SHIM_LAYOUT = shim/crak.ld shim/crak.map
+SHIM_LINK = -nostartfiles -fuse-ld=bfd -Wl,-z,defs -Wl,-z,lazy -Wl,-e,crak_entry -Wl,-T,$(CURDIR)/shim/crak.ld \
+	-Wl,--version-script=$(CURDIR)/shim/crak.map
+# Go looks only at the files of a package for changes: the header that it shares with the rest goes into its flags.
+SHIM_CFLAGS = -g -O2 -DABI_SUM_OF_FILE=0x$(shell sha256sum internal/abi/abi.h | cut -c1-8)
 
 SHELL_FILES = $(wildcard scripts/setup scripts/test scripts/demo .ci/run)
 C_FILES = $(wildcard shim/*.c scripts/bench/workloads/*.c testdata/programs/*.c)
@@ -34,15 +37,15 @@ C_FILES = $(wildcard shim/*.c scripts/bench/workloads/*.c testdata/programs/*.c)
 
 all: build/crak build/crak-lab build/libcrak.so
 
-# Go knows best what is out of date.
-build/writer: force | build
-	CGO_ENABLED=0 $(GO) build $(GOFLAGS_BUILD) -ldflags "$(STAMP)" -o $@.new ./shim/writer
-	@cmp -s $@.new $@ || cp $@.new $@
-	@rm $@.new
+# Go knows best what is out of date, but of the layout.
+build/linked/libcrak.so: force $(SHIM_LAYOUT) Makefile | build
+	@mkdir -p $(@D)
+	@for f in $(SHIM_LAYOUT) Makefile; do [ ! $@ -ot $$f ] || rm -f $@; done
+	CGO_ENABLED=1 CC="$(CC)" CGO_CFLAGS="$(SHIM_CFLAGS)" $(GO) build $(GOFLAGS_BUILD) -buildmode=c-shared -o $@ \
+		-ldflags "$(STAMP) -extldflags '$(SHIM_LINK)'" ./shim
 
-# The library is a program too, the writer, and so must be executable.
-build/libcrak.so: $(SHIM_C) $(wildcard shim/*.h) internal/abi/abi.h shim/crak.map build/writer Makefile | build
-	$(CC) $(SHIM_FLAGS) -shared -nostartfiles -o $@ $(SHIM_C) $(SHIM_LINK)
+build/libcrak.so: build/linked/libcrak.so $(wildcard shim/postlink/*.go)
+	$(GO) run $(GOFLAGS_BUILD) ./shim/postlink $< $@
 
 build/interp: $(INTERP_C) $(INTERP_LD) $(wildcard restore/interp/*.h restore/interp/*/*.h) internal/abi/abi.h Makefile | build
 	$(CC) $(INTERP_FLAGS) -o $@ $(INTERP_C) $(INTERP_LINK)

@@ -1,5 +1,10 @@
-/* The entry of libcrak.so executed: the kernel jumps here, with argc, argv, envp and auxv on the stack as execve(2)
- * leaves them. No loader has been at work. The writer's entry finds them as we did. */
+/*
+ * The entry point of libcrak.so executed. The loader jumps here as to any program's _start: argc, argv, envp and auxv are
+ * on the stack, and rdx has the function to be called at exit.
+ *
+ * __libc_start_main gets a constructor of its own (writer_start) and so does not run the library's: the
+ * resident's constructor is for preloaded programs.
+ */
 
 	.text
 	.globl	crak_entry
@@ -8,11 +13,22 @@
 crak_entry:
 	xor	%ebp, %ebp
 	mov	%rsp, %rbx
+	mov	%rdx, %r12
 	and	$-16, %rsp
-	call	execute
-	mov	%rbx, %rsp
-	xor	%edx, %edx		/* nothing to call at exit */
-	jmp	*%rax
+	call	load_writer
+	lea	writer_main(%rip), %rdi
+	mov	(%rbx), %rsi			/* argc */
+	lea	8(%rbx), %rdx			/* argv */
+	lea	writer_start(%rip), %rcx
+	xor	%r8d, %r8d
+	mov	%r12, %r9
+	push	%rax				/* alignment */
+	push	%rbx				/* stack_end */
+	call	__libc_start_main@PLT
+	hlt
 	.size	crak_entry, . - crak_entry
+
+	.section .interp, "a", @progbits
+	.asciz	"/lib64/ld-linux-x86-64.so.2"
 
 	.section .note.GNU-stack, "", @progbits

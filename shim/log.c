@@ -10,7 +10,7 @@
 #include "resident.h"
 
 struct line {
-	char text[320];
+	char text[96]; /* the time, a PID and an error number */
 	int length;
 };
 
@@ -59,38 +59,72 @@ static void put_time(struct line *line, long seconds)
 	}
 }
 
-/* error: -errno of spawn_writer; -ECHILD: the writer is gone. */
+/* error: -errno of spawn_writer or of execve; -ECHILD: the writer is gone; -ELIBBAD: the loader could not load it. A %
+ * stands for the library's path. */
+static const char *reason(int error)
+{
+	switch (error) {
+	case -EBUSY:
+		return "another checkpoint of it is under way";
+	case -ECHILD:
+		return "the process to write it ended without a word: killed, or too little memory (ulimit -v, -d, -s) or "
+		       "descriptors (-n); crak checkpoint is not bound by the program's limits";
+	case -EXDEV:
+		return "its children are born into another PID namespace (unshare(2)), and so would be the process to write it; "
+		       "start the program in that namespace: unshare(1), then crak run";
+	case -EAGAIN:
+		return "a process to write it cannot be started: too many processes (raise the limit with ulimit -u), or a "
+		       "SCHED_DEADLINE thread that may not fork; use crak checkpoint";
+	case -ENOENT:
+		return "% is not there, or the system's loader, which would run it, is not; use crak checkpoint";
+	case -ELIBBAD:
+		return "the system's C library cannot run % (execute it to see why); use crak checkpoint";
+	}
+	return NULL;
+}
+
+static struct iovec part(const char *from, const char *to)
+{
+	return (struct iovec){ (void *)from, to - from };
+}
+
+static const char *end_of(const char *text, char last)
+{
+	while (*text && *text != last)
+		text++;
+	return text;
+}
+
 void log_failure(int error)
 {
 	struct line line = { .length = 0 };
 	struct timespec now = { 0, 0 };
-	int fd;
+	const char *why = reason(error), *path;
+	struct iovec parts[5];
+	int fd, n = 1;
 
 	SYSCALL_2(SYS_clock_gettime, CLOCK_REALTIME, &now);
 	put_time(&line, now.tv_sec);
 	put(&line, "pid ");
 	put_number(&line, load(&own.pid), 1); /* we may be the nurse */
 	put(&line, ": no checkpoint: ");
-	if (error == -EBUSY) {
-		put(&line, "another checkpoint of it is under way");
-	} else if (error == -ECHILD) {
-		put(&line, "the process to write it ended without a word: killed, or too little memory "
-			   "(ulimit -v, -d, -s) or descriptors (-n); crak checkpoint is not bound by the program's limits");
-	} else if (error == -EXDEV) {
-		put(&line, "its children are born into another PID namespace (unshare(2)), and so would be the process to write "
-			   "it; start the program in that namespace: unshare(1), then crak run");
-	} else if (error == -EAGAIN) {
-		put(&line, "a process to write it cannot be started: too many processes (raise the limit with ulimit -u), or a "
-			   "SCHED_DEADLINE thread that may not fork; use crak checkpoint");
-	} else {
-		put(&line, "a process to write it cannot be started: errno ");
+	if (!why) {
+		put(&line, "errno ");
 		put_number(&line, -error, 1);
+		why = ": a process to write it cannot be started";
 	}
-	put(&line, "\n");
+	parts[0] = part(line.text, line.text + line.length);
+	path = end_of(why, '%');
+	parts[n++] = part(why, path);
+	if (*path) {
+		parts[n++] = part(resident.library, end_of(resident.library, 0));
+		parts[n++] = part(path + 1, end_of(path + 1, 0));
+	}
+	parts[n++] = (struct iovec){ "\n", 1 };
 	fd = SYSCALL_4(SYS_openat, AT_FDCWD, resident.log,
 		       O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return;
-	SYSCALL_3(SYS_write, fd, line.text, line.length);
+	SYSCALL_3(SYS_writev, fd, parts, n);
 	SYSCALL_1(SYS_close, fd);
 }

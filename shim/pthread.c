@@ -19,12 +19,12 @@
 
 #include "resident.h"
 
-/* After a call that may have made the first thread. */
+/* After a call that may have made the first thread. The writer, in which our constructor has not run, has no settings. */
 static void guard(void)
 {
 	static int guarded;
 
-	if (!load(&guarded) && install_freeze_handler())
+	if (!load(&guarded) && resident.settings_length && install_freeze_handler())
 		store(&guarded, 1);
 }
 

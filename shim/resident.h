@@ -171,9 +171,6 @@ struct asleep order_asleep(const siginfo_t *);
 /* log.c */
 void log_failure(int error);
 
-/* execute.c */
-unsigned long execute(void);
-
 /* futex.c */
 void futex_wait(unsigned *, unsigned value, long nanoseconds);
 void futex_wake_all(unsigned *);

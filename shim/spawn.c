@@ -1,5 +1,5 @@
 /*
- * Starting the writer: this very file, executed (execute.c).
+ * Starting the writer: this very file, executed (load_writer.c).
  *
  *	program --clone--> nurse --vfork, execve--> writer
  *
@@ -21,6 +21,7 @@
 
 #define SETTINGS_MAX 8
 #define WRITER_FAILED 1 /* exit status of a writer that has said why; every other but 0 is of one that has not */
+#define LOADER_FAILED 127 /* exit status of the loader where it cannot load a program (ld.so(8)) */
 
 /* One writer at a time: own.writer guards these. */
 static char nurse_stack[4096] __attribute__((aligned(16)));
@@ -28,15 +29,14 @@ static char writer_stack[2048] __attribute__((aligned(16)));
 static char pid_argument[12];
 
 /* Shares the program's memory until execve: nothing but system calls. Signals stay
- * blocked; the writer's entry unblocks them. */
-static int become_writer(void *unused)
+ * blocked; the writer's entry unblocks them. What execve says is for the nurse, which shares that memory, too. */
+static int become_writer(void *error)
 {
 	char *argv[] = { "crak-writer", "checkpoint", pid_argument, NULL };
 	struct kernel_sigaction ignore = { .handler = (void *)SIG_IGN };
 	char *envp[SETTINGS_MAX + 1]; /* for its log, should it have no word with us */
 	int n = 0;
 
-	(void)unused;
 	for (char *p = resident.settings; n < SETTINGS_MAX && p < resident.settings + resident.settings_length; p++) {
 		envp[n++] = p;
 		while (*p)
@@ -45,8 +45,8 @@ static int become_writer(void *unused)
 	envp[n] = NULL;
 	/* An image that may not grow is an error like others (EFBIG), not the end of the writer. */
 	SYSCALL_4(SYS_rt_sigaction, SIGXFSZ, &ignore, NULL, sizeof(ignore.mask));
-	SYSCALL_3(SYS_execve, resident.library, argv, envp);
-	return 127;
+	*(volatile int *)error = SYSCALL_3(SYS_execve, resident.library, argv, envp);
+	return LOADER_FAILED;
 }
 
 /* Limits that the program has set for itself are not meant for its image. */
@@ -66,7 +66,7 @@ static void raise_limits(void)
 /* Has a descriptor table of its own, from which the program's descriptors are gone. */
 static int nurse(void *unused)
 {
-	int null, status = 0;
+	int null, status = 0, error = 0;
 	long pid;
 
 	(void)unused;
@@ -79,7 +79,7 @@ static int nurse(void *unused)
 	SYSCALL_1(SYS_dup, null);
 	SYSCALL_1(SYS_dup, null);
 	pid = crak_clone_vm(CLONE_VM | CLONE_VFORK | SIGCHLD, writer_stack + sizeof(writer_stack), become_writer,
-			    NULL, NULL);
+			    &error, NULL);
 	if (pid < 0)
 		return 126;
 	while (SYSCALL_4(SYS_wait4, pid, &status, __WALL, NULL) == -EINTR)
@@ -87,7 +87,9 @@ static int nurse(void *unused)
 	if (WIFEXITED(status) && WEXITSTATUS(status) <= WRITER_FAILED)
 		return WEXITSTATUS(status);
 	SYSCALL_3(SYS_close_range, 0, ~0u, 0); /* there may be no room for more */
-	log_failure(-ECHILD);
+	if (error == 0)
+		error = WIFEXITED(status) && WEXITSTATUS(status) == LOADER_FAILED ? -ELIBBAD : -ECHILD;
+	log_failure(error);
 	return WRITER_FAILED;
 }
 

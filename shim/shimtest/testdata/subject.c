@@ -277,6 +277,12 @@ static void altstack(void)
 	say("LEFT", size);
 }
 
+/* For a look at what is mapped: RSS is all of it then. */
+static void locked(void)
+{
+	say("LOCKED", mlockall(MCL_CURRENT | MCL_FUTURE) ? errno : 0);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -285,7 +291,7 @@ int main(int argc, char **argv)
 	} modes[] = {
 		{ "broken", broken }, { "callback", callback }, { "hold", hold },	{ "forked", forked },
 		{ "vforked", vforked }, { "nurse", nurse },	{ "queue", queue_full }, { "altstack", altstack },
-		{ "together", together }, { "churn", churn },
+		{ "together", together }, { "churn", churn },		{ "locked", locked },
 	};
 
 	if (argc != 2)

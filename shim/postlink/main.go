@@ -1,0 +1,48 @@
+// Command postlink hides the Go program in a libcrak.so from the loader: its segments and its relocations.
+//
+//	usage: postlink FROM TO
+//
+// FROM is what `go build -buildmode=c-shared` has linked by shim/crak.ld. TO is the same file with other headers:
+//
+//	dynamic section    DT_RELA and DT_RELASZ cover the resident's relocations alone
+//	program headers    without the three segments of the writer
+//	section headers    all sections of the writer have become one that is not allocated, of a type of our own
+//
+// shim/load_writer.c maps and relocates the writer when the file is executed. What load_writer.c could not do is
+// refused here, with a sentence.
+package main
+
+import (
+	"fmt"
+	"os"
+)
+
+func main() {
+	if len(os.Args) != 3 {
+		fmt.Fprintln(os.Stderr, "usage: postlink FROM TO")
+		os.Exit(2)
+	}
+	if err := run(os.Args[1], os.Args[2]); err != nil {
+		fmt.Fprintf(os.Stderr, "postlink: %s: %v\n", os.Args[1], err)
+		os.Exit(1)
+	}
+}
+
+func run(from, to string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := hide(data); err != nil {
+		return err
+	}
+	// The library is a program too, the writer, and so must be executable. It may be mapped just now: a new file.
+	next := to + ".new"
+	if err := os.WriteFile(next, data, 0o755); err != nil {
+		return err
+	}
+	if err := os.Chmod(next, 0o755); err != nil {
+		return err
+	}
+	return os.Rename(next, to)
+}

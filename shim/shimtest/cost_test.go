@@ -1,0 +1,122 @@
+package shimtest
+
+import (
+	"debug/buildinfo"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// What a program may pay for having the library preloaded. The figures are those of the resident alone, without
+// anything of Go: a C library of this size costs as much.
+const (
+	maximalFaults   = 18   // page faults of a start
+	maximalMappings = 7    // five segments, one of them split by RELRO, and .bss
+	maximalVmSize   = 1190 // kB; most of it is .bss, touched where a process has many threads
+	maximalVmData   = 1150 // kB
+	maximalVmRSS    = 1190 // kB, where all memory is locked (mlockall(2))
+)
+
+// TestBuildMode: Go itself says how the library was built.
+func TestBuildMode(t *testing.T) {
+	info, err := buildinfo.ReadFile(library(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range info.Settings {
+		if s.Key == "-buildmode" && s.Value == "c-shared" {
+			return
+		}
+	}
+	t.Errorf("build settings %v: no -buildmode=c-shared", info.Settings)
+}
+
+// TestCostOfMemory: the addresses and the memory that the library takes.
+func TestCostOfMemory(t *testing.T) {
+	bare, with := memoryOf(t, false), memoryOf(t, true)
+	for name, maximum := range map[string]int{
+		"mappings": maximalMappings, "VmSize": maximalVmSize, "VmData": maximalVmData, "VmRSS": maximalVmRSS,
+	} {
+		if more := with[name] - bare[name]; more > maximum {
+			t.Errorf("%s: %d more with the library, at most %d expected", name, more, maximum)
+		}
+	}
+}
+
+// memoryOf looks at a program that has locked all its memory: then RSS counts what is mapped.
+func memoryOf(t *testing.T, preloaded bool) map[string]int {
+	t.Helper()
+	s := start(t, preloaded, "locked")
+	s.await("READY")
+	if s.await("LOCKED") != "0" {
+		t.Skip("needs root, or a higher RLIMIT_MEMLOCK, for mlockall")
+	}
+	seen := map[string]int{"mappings": strings.Count(s.file("maps"), "\n")}
+	for line := range strings.Lines(s.file("status")) {
+		if f := strings.Fields(line); len(f) == 3 && strings.HasPrefix(f[0], "Vm") {
+			seen[strings.TrimSuffix(f[0], ":")], _ = strconv.Atoi(f[1])
+		}
+	}
+	return seen
+}
+
+// TestCostOfStart: page faults of a program that does nothing.
+func TestCostOfStart(t *testing.T) {
+	bare := faults(t)
+	with := faults(t, "LD_PRELOAD="+library(t))
+	if with-bare > maximalFaults {
+		t.Errorf("page faults: %d with the library, %d without: %d more, at most %d expected", with, bare, with-bare, maximalFaults)
+	}
+}
+
+// faults is the median of many runs.
+func faults(t *testing.T, env ...string) int64 {
+	t.Helper()
+	var all []int64
+	for range 101 {
+		cmd := exec.Command("/bin/true")
+		cmd.Env, cmd.Dir = append([]string{"PATH=/bin"}, env...), t.TempDir()
+		if err := cmd.Run(); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, cmd.ProcessState.SysUsage().(*syscall.Rusage).Minflt)
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+// TestBoundNow: with LD_BIND_NOW the loader resolves at the start what otherwise only the writer calls.
+func TestBoundNow(t *testing.T) {
+	s := start(t, true, "wait", "LD_BIND_NOW=1")
+	s.await("READY")
+	s.checkpoint(library(t), "LD_BIND_NOW=1")
+}
+
+// TestStripped: a package that strips its files breaks nothing.
+func TestStripped(t *testing.T) {
+	stripped := filepath.Join(t.TempDir(), "libcrak.so")
+	if out, err := exec.Command("strip", "-o", stripped, library(t)).CombinedOutput(); err != nil {
+		t.Fatalf("strip: %v\n%s", err, out)
+	}
+	if err := os.Chmod(stripped, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, true, "wait", "LD_PRELOAD="+stripped)
+	s.await("READY")
+	s.checkpoint(stripped)
+}
+
+// checkpoint has the writer in a libcrak.so make an image.
+func (s *subject) checkpoint(writer string, env ...string) {
+	s.Helper()
+	cmd := exec.Command(writer, "checkpoint", strconv.Itoa(s.pid()))
+	cmd.Env = env
+	if out, err := cmd.CombinedOutput(); err != nil {
+		s.Fatalf("%v\n%s", err, out)
+	}
+}
