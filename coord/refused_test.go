@@ -92,6 +92,9 @@ func TestOtherUser(t *testing.T) {
 	if os.Geteuid() == 0 {
 		pid = start(t, true, exec.Command("cat")).pid()
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 12345, Gid: 12345}}
+		if err := os.Chmod("/proc/self/exe", 0o755); err != nil { // the umask of whoever built it may be 077
+			t.Fatal(err)
+		}
 	}
 	cmd.Env = []string{environmentPid + "=" + strconv.Itoa(pid)}
 	cmd.Dir = "/"

@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -191,7 +192,7 @@ func TestAsUser(t *testing.T) {
 	}
 	binary, err := os.ReadFile("/proc/self/exe")
 	if err == nil {
-		err = os.WriteFile(program, binary, 0o755)
+		err = errors.Join(os.WriteFile(program, binary, 0o700), os.Chmod(program, 0o755)) // whatever the umask
 	}
 	if err != nil {
 		t.Fatal(err)
