@@ -35,11 +35,12 @@ int writer_main(void);
 
 static void __attribute__((noreturn)) give_up(void)
 {
-	static const char text[] = "crak: this libcrak.so is damaged: the writer in it cannot be mapped\n";
+	static const char text[] = "crak: the writer in this libcrak.so cannot be mapped: too little memory (ulimit -v, -d), or "
+				   "a damaged file\n";
 
 	SYSCALL_3(SYS_write, 2, text, sizeof(text) - 1);
 	for (;;)
-		SYSCALL_1(SYS_exit_group, 127);
+		SYSCALL_1(SYS_exit_group, 126);
 }
 
 static void map(unsigned long address, unsigned long end, int protection, int flags, int fd, uint64_t offset)

@@ -16,7 +16,7 @@ import (
 // anything of Go: a C library of this size costs as much.
 const (
 	maximalFaults   = 18   // page faults of a start
-	maximalMappings = 7    // five segments, one of them split by RELRO, and .bss
+	maximalMappings = 6    // three segments, the last split by RELRO; .bss, split by the page that a fork empties
 	maximalVmSize   = 1190 // kB; most of it is .bss, touched where a process has many threads
 	maximalVmData   = 1150 // kB
 	maximalVmRSS    = 1190 // kB, where all memory is locked (mlockall(2))

@@ -35,6 +35,26 @@ func TestExports(t *testing.T) {
 	}
 }
 
+// oldestGlibc is what README promises for a library that is built on Debian 12.
+const oldestGlibc = 34 // of 2.34
+
+// TestSymbolVersions: the loader refuses a library that asks for symbols of a newer glibc.
+func TestSymbolVersions(t *testing.T) {
+	out, err := exec.Command("objdump", "-T", library(t)).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	versions := regexp.MustCompile(`\(GLIBC_2\.(\d+)[.\d]*\)\s+(\S+)`).FindAllStringSubmatch(string(out), -1)
+	if len(versions) == 0 {
+		t.Fatalf("no versions in:\n%s", out)
+	}
+	for _, v := range versions {
+		if minor, err := strconv.Atoi(v[1]); err != nil || minor > oldestGlibc {
+			t.Errorf("%s is wanted of glibc 2.%s, newer than 2.%d", v[2], v[1], oldestGlibc)
+		}
+	}
+}
+
 // mayCall are the files that run outside of signal handlers: as the program starts, on behalf of a call that we interpose,
 // and in an executed libcrak.so.
 var mayCall = []string{"init.c", "pthread.c", "entry_amd64.S", "load_writer.c"}

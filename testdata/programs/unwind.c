@@ -1,0 +1,84 @@
+/* cc: -fexceptions */
+/*
+ * What looks through loaded objects: dl_iterate_phdr(3), backtrace(3), and the unwinder by which a cancelled thread runs its
+ * cleanup handlers. Each must find the library as any other, before and after a restart.
+ */
+
+#define _GNU_SOURCE
+#include <execinfo.h>
+#include <link.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "check.h"
+
+static int libraries;
+
+/* Every byte that a segment promises can be read, in pages. */
+static int look(struct dl_phdr_info *info, size_t size, void *unused)
+{
+	unsigned sum = 0;
+
+	(void)size;
+	(void)unused;
+	if (!strstr(info->dlpi_name, "libcrak"))
+		return 0;
+	libraries++;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+
+		if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_R))
+			continue;
+		for (size_t at = 0; at < segment->p_memsz; at += 4096)
+			sum += *(const volatile unsigned char *)(info->dlpi_addr + segment->p_vaddr + at);
+	}
+	CHECK(sum != 0);
+	return 0;
+}
+
+static int cleaned;
+
+static void clean(void *unused)
+{
+	(void)unused;
+	cleaned++;
+}
+
+static void *sleeper(void *unused)
+{
+	pthread_cleanup_push(clean, NULL);
+	for (;;)
+		pause();
+	pthread_cleanup_pop(0);
+	return unused;
+}
+
+/* preloaded: the library is there. */
+static void inspect(pthread_t thread, int preloaded)
+{
+	void *frames[32], *result;
+	int count = cleaned;
+
+	libraries = 0;
+	dl_iterate_phdr(look, NULL);
+	EQUAL(libraries, preloaded);
+	CHECK(backtrace(frames, 32) >= 3);
+	CHECK(pthread_cancel(thread) == 0);
+	CHECK(pthread_join(thread, &result) == 0);
+	CHECK(result == PTHREAD_CANCELED);
+	CHECK(cleaned == count + 1);
+}
+
+int main(void)
+{
+	int preloaded = getenv("LD_PRELOAD") != NULL;
+	pthread_t first, second;
+
+	CHECK(pthread_create(&first, NULL, sleeper, NULL) == 0);
+	CHECK(pthread_create(&second, NULL, sleeper, NULL) == 0);
+	inspect(first, preloaded);
+	ready();
+	await_go();
+	inspect(second, preloaded);
+	pass();
+}
