@@ -16,6 +16,7 @@ import (
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/internal/resident"
 )
@@ -96,6 +97,11 @@ func (c *checkpoint) run() (*Result, error) {
 	list, err := candidate(c.Pid)
 	if err != nil {
 		return nil, err
+	}
+	if c.Kill && c.Pid == 1 {
+		list = append(list, obstacle.Obstacle{Pid: 1, What: "process 1 of this PID namespace",
+			Why: "the kernel lets nobody within the namespace kill it (pid_namespaces(7))",
+			Do:  "run crak checkpoint --kill from outside of the namespace, or leave --kill out"})
 	}
 	if len(list) > 0 {
 		return nil, list

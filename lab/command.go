@@ -33,7 +33,7 @@ func (c *call) text(name string) string { return *c.texts[name] }
 
 // commands are listed as doc.go explains them.
 var commands = map[string]command{
-	"start":         {"start [-bare] [-pty] [-dir D] [-stdin FILE] [-env K=V] NAME PROGRAM [ARG...]", 2, -1, false, cmdStart},
+	"start":         {"start [-bare] [-init] [-pty] [-dir D] [-stdin FILE] [-env K=V] NAME PROGRAM [ARG...]", 2, -1, false, cmdStart},
 	"await":         {"await NAME REGEXP", 2, 2, false, cmdAwait},
 	"screen":        {"screen NAME REGEXP", 2, 2, false, cmdAwait},
 	"type":          {"type NAME KEYS", 2, 2, false, cmdType},

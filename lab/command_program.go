@@ -23,7 +23,7 @@ func cmdStart(s *session, c *call) error {
 		return err
 	}
 	p := &subject{
-		session: s, name: name, argv: append([]string{path}, c.args[2:]...), bare: c.on("bare"),
+		session: s, name: name, argv: append([]string{path}, c.args[2:]...), bare: c.on("bare"), init: c.on("init"),
 		dir: filepath.Join(s.work, name), stdin: "/dev/null", pidfd: -1,
 	}
 	if dir := c.text("dir"); dir != "" {

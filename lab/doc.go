@@ -44,8 +44,9 @@ directory, checks itself, prints PASS and exits 0, or prints what is wrong and e
 
 # Commands
 
-	start [-bare] [-pty] [-dir D] [-stdin FILE] [-env K=V] NAME PROGRAM [ARG...]
+	start [-bare] [-init] [-pty] [-dir D] [-stdin FILE] [-env K=V] NAME PROGRAM [ARG...]
 	    Start a program under libcrak.so and call it NAME. -bare: without the library.
+	    -init: as process 1 of new PID and mount namespaces, below unshare(1).
 	    -pty: on a terminal of its own. $NAME_pid is its PID.
 	await NAME REGEXP
 	    Wait for a match in its output after the last one.

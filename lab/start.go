@@ -6,6 +6,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
+	"time"
 )
 
 // start makes the subject's first process.
@@ -13,13 +16,41 @@ func (p *subject) start() error {
 	if err := p.prepare(); err != nil {
 		return err
 	}
-	cmd := p.session.command(p.dir, p.environment(), p.argv[0], p.argv[1:]...)
-	cmd.Args[0] = filepath.Base(p.argv[0])
+	argv, look := p.argv, p.adopt
+	if p.init {
+		argv, look = append(p.session.asInit(), argv...), p.adoptChild
+	}
+	cmd := p.session.command(p.dir, p.environment(), argv[0], argv[1:]...)
+	cmd.Args[0] = filepath.Base(argv[0])
 	if err := p.connect(cmd, p.errors); err != nil {
 		return err
 	}
 	defer closeFiles(cmd)
-	return p.launch(cmd, p.adopt)
+	return p.launch(cmd, look)
+}
+
+// asInit is the command that makes a program process 1 of a PID namespace. An ordinary user needs a user namespace for that.
+func (s *session) asInit() []string {
+	command := []string{"/usr/bin/unshare", "--pid", "--fork", "--mount-proc", "--kill-child"}
+	if s.identity.UID != 0 {
+		command = append(command, "--user", "--map-current-user")
+	}
+	return command
+}
+
+// adoptChild takes the only child of a process as the one that the subject lives in, once it is there.
+func (p *subject) adoptChild(parent int) error {
+	path := fmt.Sprintf("/proc/%d/task/%[1]d/children", parent)
+	for deadline := time.Now().Add(p.session.lab.params.Bound); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		children, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if child, err := strconv.Atoi(strings.TrimSpace(string(children))); err == nil {
+			return p.adopt(child)
+		}
+	}
+	return fmt.Errorf("%s: %s has no child", p.name, filepath.Base(p.runner.Path))
 }
 
 // prepare makes the directory of the subject, and a copy of it for a later plain run.

@@ -29,6 +29,7 @@ type subject struct {
 	origin  string // a copy of dir from before it was started
 	stdin   string
 	bare    bool // without the library
+	init    bool // process 1 of a PID namespace
 
 	output *capture
 	errors string // path of its stderr, and of what crak restart says

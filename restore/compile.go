@@ -68,12 +68,16 @@ type compiler struct {
 // member's, and its threads'.
 func compile(s *site, root int) (*compiler, error) {
 	set := &program.Set{}
-	first := set.Build("interpreter", root)
-	leader := set.Build(fmt.Sprintf("pid %d", s.process.Pid), s.control)
-	first.Process(leader.Number, int(s.process.Pid), unix.CLONE_PARENT).Note(s.process.Threads[0].Comm)
-	first.Call(unix.SYS_EXIT_GROUP, program.Const(0))
-
-	c := &compiler{site: s, set: set, b: leader, shared: make(map[image.MemoryID]program.Arg)}
+	c := &compiler{site: s, set: set, shared: make(map[image.MemoryID]program.Arg)}
+	if s.manner.first {
+		c.b = set.Build("pid 1", s.control)
+		c.ownProc()
+	} else {
+		first := set.Build("interpreter", root)
+		c.b = set.Build(fmt.Sprintf("pid %d", s.process.Pid), s.control)
+		first.Process(c.b.Number, int(s.process.Pid), unix.CLONE_PARENT).Note(s.process.Threads[0].Comm)
+		first.Call(unix.SYS_EXIT_GROUP, program.Const(0))
+	}
 	if err := c.prepare(); err != nil {
 		return nil, err
 	}
@@ -88,6 +92,14 @@ func compile(s *site, root int) (*compiler, error) {
 	c.signals()
 	c.threads()
 	return c, c.err
+}
+
+// ownProc gives process 1 of a new PID namespace the /proc of that namespace: only a process in it can mount that.
+func (c *compiler) ownProc() {
+	none, root, proc := c.set.String(""), c.set.String("/"), c.set.String("proc")
+	c.b.Call(unix.SYS_MOUNT, none, root, none, program.Const(unix.MS_REC|unix.MS_PRIVATE), program.Const(0)).Note("mounts are our own")
+	c.b.Call(unix.SYS_MOUNT, proc, c.set.String("/proc"), proc, program.Const(procFlags), program.Const(0)).
+		Note("in a container whose /proc is masked: restart it as root, or let the container see all of /proc")
 }
 
 // prepare lays out what the programs share.

@@ -130,11 +130,18 @@ func withDescriptors(g *image.Group) {
 	p.Attributes = image.Attributes{Personality: 0x40000, ChildSubreaper: true, THPDisable: true, MDWE: 1}
 }
 
+// asFirst is process 1 of a PID namespace.
+func asFirst(g *image.Group) {
+	p := &g.Processes[0]
+	g.Root, p.Pid, p.ProcessGroup, p.Session, p.Threads[0].Parked.Tid = 1, 1, 1, 1, 1
+}
+
 // TestCompile compares programs with the ones in testdata.
 func TestCompile(t *testing.T) {
 	tests := map[string]func(g *image.Group){
 		"plain": func(*image.Group) {}, "memory": withMemory, "signals": withSignals,
 		"threads": withThreads, "dead_leader": withDeadLeader, "descriptors": withDescriptors,
+		"first": asFirst,
 	}
 	for name, more := range tests {
 		t.Run(name, func(t *testing.T) {

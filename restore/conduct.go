@@ -30,8 +30,9 @@ import (
 type conductor struct {
 	*group
 	pid  image.Pid
+	seen int              // the member's PID as we see it
 	ends [2]unix.PollFd // our ends of the sockets, the interpreter's and the member's; -1 when nobody has the other
-	gone bool           // the interpreter has been waited for
+	gone bool             // the interpreter has been waited for, or has become the member
 }
 
 const (
@@ -46,7 +47,10 @@ type message struct {
 }
 
 func newConductor(g *group) *conductor {
-	c := &conductor{group: g, pid: g.site.process.Pid}
+	c := &conductor{group: g, pid: g.site.process.Pid, seen: int(g.site.process.Pid)}
+	if g.manner.first {
+		c.seen, c.gone = g.interpreter.pid, true
+	}
 	for i, socket := range []*os.File{interpreterEnd: g.interpreter.control, memberEnd: g.control} {
 		c.ends[i] = unix.PollFd{Fd: int32(socket.Fd()), Events: unix.POLLIN}
 	}
@@ -95,7 +99,7 @@ func receive(socket int) (m message, ok bool) {
 }
 
 // conduct returns when the member runs.
-func (c *conductor) conduct(ctx context.Context, adopt func() error) error {
+func (c *conductor) conduct(ctx context.Context, adopt func(pid int) error) error {
 	defer context.AfterFunc(ctx, c.interrupt)()
 	if err := c.reach(ctx, stageMapped); err != nil {
 		return err
@@ -111,7 +115,7 @@ func (c *conductor) conduct(ctx context.Context, adopt func() error) error {
 		return err
 	}
 	// Until here ^C is for us.
-	if err := adopt(); err != nil {
+	if err := adopt(c.seen); err != nil {
 		return err
 	}
 	if err := c.env.Commit(); err != nil {
@@ -138,14 +142,14 @@ func (c *conductor) goOn() error {
 
 // fill fills the member's memory, and seals the objects that it has mapped.
 func (c *conductor) fill(ctx context.Context) error {
-	if err := c.fillProcess(ctx, c.pid); err != nil {
+	if err := c.fillProcess(ctx, c.pid, c.seen); err != nil {
 		return err
 	}
-	if err := c.fillVDSO(c.pid); err != nil {
+	if err := c.fillVDSO(c.seen); err != nil {
 		return err
 	}
 	for id, at := range c.programs.shared {
-		if err := c.fillShared(ctx, id, c.pid, c.interpreter.layout.Address(at)); err != nil {
+		if err := c.fillShared(ctx, id, c.seen, c.interpreter.layout.Address(at)); err != nil {
 			return err
 		}
 	}
@@ -230,7 +234,7 @@ func (c *conductor) died() error {
 			return c.failure(m.report)
 		}
 	}
-	if status, err := wait(int(c.pid)); err == nil {
+	if status, err := wait(c.seen); err == nil {
 		if status.Signaled() {
 			return fmt.Errorf("pid %d: killed by %s while it was restored", c.pid, unix.SignalName(status.Signal()))
 		}
@@ -252,7 +256,7 @@ func (c *conductor) adjust() {
 }
 
 func (c *conductor) set(name, want string) {
-	path := proc.Path(int(c.pid), name)
+	path := proc.Path(c.seen, name)
 	if have, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(have)) == want {
 		return
 	}
@@ -270,10 +274,9 @@ func (c *conductor) kill() {
 		c.interpreter.kill()
 	}
 	// The member is our child, or was never made: then the number may be somebody else's.
-	pid := int(c.pid)
-	if unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == nil {
-		unix.Kill(pid, unix.SIGKILL)
-		wait(pid)
+	if unix.Waitid(unix.P_PID, c.seen, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == nil {
+		unix.Kill(c.seen, unix.SIGKILL)
+		wait(c.seen)
 	}
 }
 

@@ -20,7 +20,8 @@
 // A member is a child of crak restart: the interpreter makes it with CLONE_PARENT. All
 // numbers (PIDs, TIDs, addresses, descriptors) are the old ones. Where the PIDs cannot be
 // had, crak runs itself again as process 1 of a new PID namespace, does the very same
-// there, and then looks after the namespace.
+// there, and then looks after the namespace. Where the member was process 1 itself, the interpreter
+// begins the namespace and becomes the member.
 //
 // Compiling (compile_*.go) makes no system call, and gives the same programs for the same image
 // and site. It does not know how an image came to be: dump is no import of it.

@@ -12,34 +12,34 @@ import (
 
 const iovMax = 1024 // UIO_MAXIOV
 
-// fillProcess writes a member's private memory.
-func (g *group) fillProcess(ctx context.Context, pid image.Pid) error {
-	return g.fillSpace(ctx, image.ProcessSpace(pid), pid, 0)
+// fillProcess writes the private memory of a member, which is process seen for us.
+func (g *group) fillProcess(ctx context.Context, pid image.Pid, seen int) error {
+	return g.fillSpace(ctx, image.ProcessSpace(pid), seen, 0)
 }
 
 // fillVDSO writes the code of another kernel's vDSO.
-func (g *group) fillVDSO(pid image.Pid) error {
+func (g *group) fillVDSO(pid int) error {
 	if g.vdso == nil {
 		return nil
 	}
 	run := image.Run{Start: g.vdso.address, Length: uint64(len(g.vdso.code))}
-	if _, err := writeRuns(int(pid), 0, []image.Run{run}, g.vdso.code); err != nil {
+	if _, err := writeRuns(pid, 0, []image.Run{run}, g.vdso.code); err != nil {
 		return fmt.Errorf("pid %d: vDSO at %v: %w", pid, run, err)
 	}
 	return nil
 }
 
 // fillShared writes a shared memory object, which a member has mapped at base.
-func (g *group) fillShared(ctx context.Context, id image.MemoryID, pid image.Pid, base uint64) error {
+func (g *group) fillShared(ctx context.Context, id image.MemoryID, pid int, base uint64) error {
 	return g.fillSpace(ctx, image.MemorySpace(id), pid, base)
 }
 
 // fillSpace writes a space whose address 0 is at base in a member.
-func (g *group) fillSpace(ctx context.Context, space image.Space, pid image.Pid, base uint64) error {
+func (g *group) fillSpace(ctx context.Context, space image.Space, pid int, base uint64) error {
 	return g.img.Fill(ctx, space, 0, func(runs []image.Run, data []byte) error {
 		for len(runs) > 0 {
 			n := min(len(runs), iovMax)
-			length, err := writeRuns(int(pid), base, runs[:n], data)
+			length, err := writeRuns(pid, base, runs[:n], data)
 			if err != nil {
 				return fmt.Errorf("pid %d: memory at %v: %w", pid, runs[0], err)
 			}

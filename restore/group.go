@@ -35,9 +35,10 @@ type group struct {
 // A manner says how the members of an image come back.
 type manner struct {
 	group         groupChoice
-	userNamespace bool         // our own IDs are all that there are
-	adopt         func() error // called when the members exist, before they run
-	progress      Progress     // may be nil
+	first         bool                // the member is process 1 of a PID namespace that the interpreter begins
+	userNamespace bool                // our own IDs are all that there are
+	adopt         func(pid int) error // called when the members exist, before they run; pid is the root's, as we see it
+	progress      Progress            // may be nil
 }
 
 // Progress is told, as memory is about to be filled, how to ask for the bytes done, and of how many. What it returns is
@@ -143,7 +144,7 @@ func (g *group) launch() (*conductor, error) {
 	if g.site.control, err = g.descriptors.place(theirs); err != nil {
 		return nil, err
 	}
-	if g.interpreter, err = startInterpreter(g.descriptors, g.site.process, g.site.shift); err != nil {
+	if g.interpreter, err = startInterpreter(g.descriptors, g.site.process, g.site.shift, g.manner.first); err != nil {
 		return nil, err
 	}
 	g.descriptors.close()

@@ -16,8 +16,8 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// Inner is process 1 of a new PID namespace: it restarts an image there, and then is the namespace's
-// init until nobody is left. Its result is an exit status.
+// Inner restarts an image in a new PID namespace, and then waits until nobody of it is left. It is the namespace's
+// process 1, unless the program is that itself. Its result is an exit status.
 func Inner(progress Progress) int {
 	w := &wire{socket: os.NewFile(innerFd, "namespace socket")}
 	signal.Ignore(passedOn()...) // what they mean to the program, our parent tells it
@@ -34,9 +34,6 @@ func Inner(progress Progress) int {
 }
 
 func innerRestart(w *wire, progress Progress) error {
-	if os.Getpid() != 1 {
-		return errors.New("not process 1 of a PID namespace")
-	}
 	m, _, err := w.receiveBy(unix.MSG_PEEK)
 	if err != nil {
 		return err
@@ -44,8 +41,8 @@ func innerRestart(w *wire, progress Progress) error {
 	if m.Request == nil {
 		return errors.New("namespace socket: no request")
 	}
-	if os.Getenv(settledVariable) == "" {
-		if err := mountProc(); err != nil {
+	if !m.Request.First {
+		if err := beginNamespace(); err != nil {
 			return err
 		}
 	}
@@ -54,8 +51,10 @@ func innerRestart(w *wire, progress Progress) error {
 		return err
 	}
 	defer img.Close()
-	if err := settle(tids(img.Group)); err != nil {
-		return err
+	if !m.Request.First {
+		if err := settle(tids(img.Group)); err != nil {
+			return err
+		}
 	}
 	if _, _, err := w.receive(); err != nil { // the request, for good
 		return err
@@ -63,18 +62,30 @@ func innerRestart(w *wire, progress Progress) error {
 	return innerRun(w, img, m.Request, progress)
 }
 
+// beginNamespace is what process 1 does before anything else.
+func beginNamespace() error {
+	if os.Getpid() != 1 {
+		return errors.New("not process 1 of a PID namespace")
+	}
+	if os.Getenv(settledVariable) != "" {
+		return nil
+	}
+	return mountProc()
+}
+
 func innerRun(w *wire, img *image.Image, r *innerRequest, progress Progress) error {
 	o := Options{Image: img.Path, Detach: r.Detach, Files: r.Files, Force: r.Force,
 		Notice: func(text string) { w.send(innerMessage{Notice: text}) }}
 	var free atomic.Bool // of our parent
-	go w.endWith(&free)
-	p := &img.Group.Processes[0]
-	adopt := func() error {
-		pidfd, err := unix.PidfdOpen(int(p.Pid), 0)
+	var program atomic.Int32
+	go w.endWith(&free, &program)
+	adopt := func(pid int) error {
+		pidfd, err := unix.PidfdOpen(pid, 0)
 		if err != nil {
-			return fmt.Errorf("pid %d: pidfd_open: %w", p.Pid, err)
+			return fmt.Errorf("pid %d: pidfd_open: %w", pid, err)
 		}
 		defer unix.Close(pidfd)
+		program.Store(int32(pid))
 		if err := w.sendWith(innerMessage{Exists: true}, unix.UnixRights(pidfd)); err != nil {
 			return err
 		}
@@ -85,7 +96,7 @@ func innerRun(w *wire, img *image.Image, r *innerRequest, progress Progress) err
 		return err
 	}
 	env := o.env()
-	if err := start(context.Background(), img, env, manner{r.GroupChoice, r.UserNamespace, adopt, progress}); err != nil {
+	if err := start(context.Background(), img, env, manner{r.GroupChoice, r.First, r.UserNamespace, adopt, progress}); err != nil {
 		return err
 	}
 	img.Close()
@@ -98,7 +109,7 @@ func innerRun(w *wire, img *image.Image, r *innerRequest, progress Progress) err
 	}
 	LeaveStandard()
 	unix.Dup3(1, 2, 0)
-	return reap(w, int(p.Pid), &free)
+	return reap(w, int(program.Load()), &free)
 }
 
 // reap waits for everyone, the program's orphans too, and reports what becomes of the program itself.
@@ -119,9 +130,9 @@ func reap(w *wire, program int, free *atomic.Bool) error {
 	}
 }
 
-// endWith ends us, and everyone in the namespace with us, when our parent is gone, unless we are free of it: the
-// program is not to be brought back, nor to run in the foreground, unseen.
-func (w *wire) endWith(free *atomic.Bool) {
+// endWith ends us and the program when our parent is gone, unless we are free of it: the program is not to be brought
+// back, nor to run in the foreground, unseen.
+func (w *wire) endWith(free *atomic.Bool, program *atomic.Int32) {
 	gone := []unix.PollFd{{Fd: int32(w.socket.Fd()), Events: unix.POLLRDHUP}}
 	for {
 		if n, err := unix.Poll(gone, -1); n > 0 || err != unix.EINTR {
@@ -129,16 +140,22 @@ func (w *wire) endWith(free *atomic.Bool) {
 		}
 	}
 	if !free.Load() {
+		if pid := program.Load(); pid != 0 {
+			unix.Kill(int(pid), unix.SIGKILL)
+		}
 		os.Exit(1)
 	}
 }
+
+// procFlags are those that /proc is mounted with.
+const procFlags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 
 // mountProc gives the mount namespace the /proc of this PID namespace.
 func mountProc() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("mount /, private: %w", err)
 	}
-	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+	if err := unix.Mount("proc", "/proc", "proc", procFlags, ""); err != nil {
 		return obstacle.List{{What: "new PID namespace", Why: fmt.Sprintf("mount /proc: %v", err),
 			Do: "in a container whose /proc is masked, restart it as root, or let the container see all of /proc"}}
 	}
@@ -155,10 +172,6 @@ const (
 // way, all but the first go by an exec.
 func settle(needed []int) error {
 	highest := needed[len(needed)-1]
-	if needed[0] == 1 {
-		return obstacle.List{{Pid: 1, What: "PID 1", Why: "is crak's own in the new PID namespace",
-			Do: "restart it where PID 1 is free, with --pids=keep"}}
-	}
 	if err := os.WriteFile(lastPid, []byte(strconv.Itoa(highest)), 0); err != nil && os.Getenv(settledVariable) == "" {
 		return fmt.Errorf("%s: %w", lastPid, err)
 	}

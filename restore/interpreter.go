@@ -31,17 +31,19 @@ type interpreter struct {
 	mappings []proc.Mapping
 	status   proc.StatusInfo
 	layout   program.Layout // once it runs
+	first    bool           // it is process 1 of a PID namespace, and becomes the member
 }
 
 // startInterpreter starts it, with all descriptors that were placed. p is a member whose address
-// space the new one shall be like; its clocks are put forward.
-func startInterpreter(d *descriptors, p *image.Process, shift clockShift) (*interpreter, error) {
+// space the new one shall be like; its clocks are put forward. first makes the interpreter process 1 of a new PID
+// namespace, with mounts of its own.
+func startInterpreter(d *descriptors, p *image.Process, shift clockShift, first bool) (*interpreter, error) {
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return nil, err
 	}
 	defer theirs.Close()
-	in := &interpreter{control: ours}
+	in := &interpreter{control: ours, first: first}
 	if err := in.start(d, theirs, p, shift); err != nil {
 		ours.Close()
 		if in.load != nil {
@@ -68,9 +70,13 @@ func (in *interpreter) start(d *descriptors, control *os.File, p *image.Process,
 		return err
 	}
 	path := fmt.Sprintf("/proc/self/fd/%d", binary.Fd())
+	attr := &syscall.SysProcAttr{}
+	if in.first {
+		attr.Cloneflags = unix.CLONE_NEWPID | unix.CLONE_NEWNS
+	}
 	err = shift.ahead(func() error {
 		return likeAddressSpace(p, func() error {
-			in.pid, err = syscall.ForkExec(path, []string{"crak-interpreter", strconv.Itoa(in.number)}, &syscall.ProcAttr{Dir: "/"})
+			in.pid, err = syscall.ForkExec(path, []string{"crak-interpreter", strconv.Itoa(in.number)}, &syscall.ProcAttr{Dir: "/", Sys: attr})
 			return err
 		})
 	})

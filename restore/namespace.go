@@ -15,17 +15,17 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// InnerCommand is the hidden subcommand by which crak runs itself as process 1 of a new PID
-// namespace. It is to call Inner.
+// InnerCommand is the hidden subcommand by which crak runs itself in new namespaces. It is to call Inner.
 const InnerCommand = "inner"
 
 // innerFd is the socket between the two.
 const innerFd = 3
 
-// inNamespace has another crak, process 1 of a new PID namespace, restart the image there. We
-// keep the terminal and the signals.
+// inNamespace has another crak restart the image in a new PID namespace. We keep the terminal and the signals.
+// The other crak is process 1 of that namespace. Where the program was process 1 itself, it stays outside, and the
+// interpreter that it starts is process 1 and becomes the program.
 //
-//	we                          process 1
+//	we                          the other crak
 //	request          ->
 //	                 <-  exists, with a pidfd      the program is made, and waits
 //	go               ->
@@ -37,7 +37,10 @@ func inNamespace(ctx context.Context, g *image.Group, o *Options, f *foreground,
 		return 0, err
 	}
 	user := needsUserNamespace()
-	kinds := uintptr(unix.CLONE_NEWPID | unix.CLONE_NEWNS)
+	var kinds uintptr
+	if !isFirst(g) {
+		kinds = unix.CLONE_NEWPID | unix.CLONE_NEWNS
+	}
 	if hasSegments(g) {
 		kinds |= unix.CLONE_NEWIPC // where their numbers are free, and ours to choose
 	}
@@ -56,13 +59,14 @@ func inNamespace(ctx context.Context, g *image.Group, o *Options, f *foreground,
 	runs := false
 	defer func() {
 		if !runs {
-			unix.Kill(pid, unix.SIGKILL) // and with it everything in the namespace
+			unix.Kill(pid, unix.SIGKILL) // where it is process 1, everything in the namespace ends with it
 			wait(pid)
+			f.send(unix.SIGKILL)
 		}
 	}()
 	stop := context.AfterFunc(ctx, func() { unix.Kill(pid, unix.SIGKILL) })
 	defer stop()
-	if err := w.send(innerMessage{Request: o.request(user, choice)}); err != nil {
+	if err := w.send(innerMessage{Request: o.request(user, isFirst(g), choice)}); err != nil {
 		return 0, err
 	}
 	if err := w.follow(o, f); err != nil {
@@ -80,6 +84,9 @@ func inNamespace(ctx context.Context, g *image.Group, o *Options, f *foreground,
 	}
 	return f.follow(w.changes())
 }
+
+// isFirst tells whether the program was process 1 of its PID namespace.
+func isFirst(g *image.Group) bool { return g.Root == 1 }
 
 // needsUserNamespace: only CAP_SYS_ADMIN makes other namespaces without one.
 func needsUserNamespace() bool {
@@ -102,12 +109,12 @@ func startInner(socket *os.File, kinds uintptr, session bool) (pid int, err erro
 		Env: os.Environ(), Files: []uintptr{0, 1, 2, socket.Fd()}, Sys: attr})
 }
 
-// follow listens to process 1 until the program runs.
+// follow listens to the other crak until the program runs.
 func (w *wire) follow(o *Options, f *foreground) error {
 	for {
 		m, pidfd, err := w.receive()
 		if err == io.EOF {
-			return errors.New("new PID namespace: its first process has ended")
+			return errors.New("the process that looks after the new PID namespace has ended")
 		}
 		if err != nil {
 			return err

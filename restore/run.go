@@ -72,7 +72,7 @@ func once(notice func(string)) func(string) {
 // here restarts an image in this PID namespace.
 func here(ctx context.Context, img *image.Image, env *fd.Env, o *Options, f *foreground, choice groupChoice) (unix.WaitStatus, error) {
 	pid := int(img.Group.Root)
-	adopt := func() error {
+	adopt := func(pid int) error {
 		pidfd, err := unix.PidfdOpen(pid, 0)
 		if err != nil {
 			return fmt.Errorf("pid %d: pidfd_open: %w", pid, err)

@@ -12,7 +12,7 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// An innerMessage goes between crak and the crak that is process 1 of a new PID namespace. One field is set.
+// An innerMessage goes between crak and the crak that restarts the image in a new PID namespace. One field is set.
 type innerMessage struct {
 	Request   *innerRequest    `json:"request,omitempty"`
 	Go        bool             `json:"go,omitempty"`
@@ -30,11 +30,12 @@ type innerRequest struct {
 	Files         fd.Policy   `json:"files"`
 	Force         bool        `json:"force"`
 	UserNamespace bool        `json:"user_namespace"`
+	First         bool        `json:"first"` // the program was process 1
 	GroupChoice   groupChoice `json:"group_choice"`
 }
 
-func (o *Options) request(user bool, choice groupChoice) *innerRequest {
-	return &innerRequest{Image: o.Image, Detach: o.Detach, Files: o.Files, Force: o.Force, UserNamespace: user, GroupChoice: choice}
+func (o *Options) request(user, first bool, choice groupChoice) *innerRequest {
+	return &innerRequest{Image: o.Image, Detach: o.Detach, Files: o.Files, Force: o.Force, UserNamespace: user, First: first, GroupChoice: choice}
 }
 
 // A wire carries innerMessages, one a packet.
