@@ -3,6 +3,7 @@ package lab
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -60,7 +61,7 @@ func vmFlags(flags []string) string {
 func merged(all []mapping) []mapping {
 	var out []mapping
 	for _, m := range all {
-		if n := len(out); n > 0 && m.path == "" && m.follows(out[n-1]) {
+		if n := len(out); n > 0 && m.follows(out[n-1]) {
 			out[n-1].end = m.end
 			continue
 		}
@@ -69,10 +70,17 @@ func merged(all []mapping) []mapping {
 	return out
 }
 
-// follows reports whether anonymous memory m goes on where before ends.
+// follows reports whether m goes on where before ends: anonymous memory, or the same file.
 func (m mapping) follows(before mapping) bool {
 	return m.start == before.end && m.path == before.path && m.perms == before.perms &&
-		m.flags == before.flags && m.page == before.page
+		m.flags == before.flags && m.page == before.page && (m.path == "" || m.origin() == before.origin())
+}
+
+// origin is the address at which the start of the file would be mapped.
+func (m mapping) origin() uint64 {
+	start, _ := strconv.ParseUint(m.start, 16, 64)
+	offset, _ := strconv.ParseUint(m.offset, 16, 64)
+	return start - offset
 }
 
 func tree(all []mapping) map[string]any {
