@@ -1,7 +1,10 @@
 package fd
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -32,10 +35,15 @@ type Comparison struct {
 // CompareFile finds out what has become of a file. Device numbers are not compared: they may change from
 // one boot, or mount, to the next.
 func CompareFile(want image.File) Comparison {
-	var st unix.Stat_t
-	if err := unix.Lstat(want.Path, &st); err != nil {
+	f, st, err := find(want.Path)
+	if err != nil {
 		return Comparison{Change: Gone, Want: want, Err: err}
 	}
+	f.Close()
+	return compare(want, st)
+}
+
+func compare(want image.File, st *unix.Stat_t) Comparison {
 	c := Comparison{Want: want, Have: image.File{
 		Path:    want.Path,
 		Device:  st.Dev,
@@ -78,7 +86,18 @@ func (c Comparison) String() string {
 		return fmt.Sprintf("has shrunk from %d to %d bytes since the checkpoint", c.Want.Size, c.Have.Size)
 	case Replaced:
 		return "has been replaced by another file since the checkpoint"
-	default:
-		return fmt.Sprintf("is gone since the checkpoint (%v)", c.Err)
 	}
+	if errors.Is(c.Err, fs.ErrNotExist) {
+		return "is gone since the checkpoint"
+	}
+	return fmt.Sprintf("cannot be looked at: %v", plain(c.Err))
+}
+
+// plain is an error without the call and path that os puts in front.
+func plain(err error) error {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
 }

@@ -62,18 +62,29 @@ var device = kind{
 		if err != nil {
 			return nil, err
 		}
-		return openPath(path, d.Flags, 0)
+		return openAt(path, d.Flags, r.judge)
 	},
 }
 
 // find gives the path of the device: the recorded one, or the usual one where the program had its own /dev.
 func (r Device) find() (string, error) {
-	want := unix.Mkdev(memoryMajor, r.Minor)
 	for _, path := range []string{r.Path, statelessDevices[r.Minor]} {
-		var st unix.Stat_t
-		if unix.Lstat(path, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == want {
+		f, st, err := find(path)
+		if err != nil {
+			continue
+		}
+		f.Close()
+		if r.judge(st) == nil {
 			return path, nil
 		}
 	}
 	return "", fmt.Errorf("no character device %d:%d there", memoryMajor, r.Minor)
+}
+
+// judge takes the device itself, and nothing else that may be at its path.
+func (r Device) judge(st *unix.Stat_t) error {
+	if st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != unix.Mkdev(memoryMajor, r.Minor) {
+		return fmt.Errorf("not the character device %d:%d", memoryMajor, r.Minor)
+	}
+	return nil
 }

@@ -28,21 +28,19 @@ var directory = kind{
 		if err != nil {
 			return broken(err)
 		}
-		notice, list := env.judgeDirectory(r.File, d.Offset)
-		env.Tell(notice)
-		return list
+		return env.judgeDirectory(CompareFile(r.File), d.Offset)
 	},
 	create: func(d image.Description, env *Env) (*os.File, error) {
 		r, err := record[Directory](d)
 		if err != nil {
 			return nil, err
 		}
-		notice, list := env.judgeDirectory(r.File, d.Offset)
-		if len(list) > 0 {
+		if list := env.judgeDirectory(CompareFile(r.File), d.Offset); len(list) > 0 {
 			return nil, list
 		}
-		env.Tell(notice)
-		return openAt(r.File, d.Flags, env)
+		return openAt(r.File.Path, d.Flags, func(st *unix.Stat_t) error {
+			return env.judgeDirectory(compare(r.File, st), d.Offset).Err()
+		})
 	},
 }
 
@@ -64,22 +62,32 @@ func captureDirectory(c *capture, g shared) (any, error) {
 
 // judgeDirectory decides about a directory. Entries come and go, so its size and time say nothing; but a position in one
 // directory means nothing in another.
-func (e *Env) judgeDirectory(want image.File, offset int64) (notice string, obstacles obstacle.List) {
-	c := CompareFile(want)
-	replaced := c.Change == Gone || c.Have.Mode&unix.S_IFMT != unix.S_IFDIR || c.Have.Inode != want.Inode
+func (e *Env) judgeDirectory(c Comparison, offset int64) obstacle.List {
+	replaced := c.Change == Gone || c.Have.Mode&unix.S_IFMT != unix.S_IFDIR || c.Have.Inode != c.Want.Inode
 	if !replaced {
-		return "", nil
+		return nil
 	}
 	isDirectory := c.Change != Gone && c.Have.Mode&unix.S_IFMT == unix.S_IFDIR
 	if isDirectory && (offset == 0 || e.Force) && (e.Files != Strict || e.Force) {
-		return want.Path + ": another directory is at this path since the checkpoint; taken as it is", nil
+		e.Tell(c.Want.Path + ": another directory is at this path since the checkpoint; taken as it is")
+		return nil
 	}
 	if c.Change != Gone {
 		c.Change = Replaced
 	}
-	return "", obstacle.List{{
-		What: want.Path,
+	return obstacle.List{{
+		What: c.Want.Path,
 		Why:  c.String(),
 		Do:   choose(isDirectory, "restart with --force to take what is there", "make the directory again"),
 	}}
+}
+
+// OpenDirectory opens a directory, to be gone to or looked at (O_PATH).
+func OpenDirectory(path string) (*os.File, error) {
+	return openAt(path, unix.O_PATH|unix.O_DIRECTORY, func(st *unix.Stat_t) error {
+		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			return &os.PathError{Op: "open", Path: path, Err: unix.ENOTDIR}
+		}
+		return nil
+	})
 }

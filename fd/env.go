@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"os"
 
-	"golang.org/x/sys/unix"
-
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
 )
@@ -24,77 +22,25 @@ type Env struct {
 	// Notice is told, in a line, what is not quite as it was. May be nil.
 	Notice func(string)
 
-	writers map[Inode]bool // files of the image that the program writes to
+	uses map[Inode]use // of the files of the image
 
-	late []func() error
-	undo []func()
-	told map[string]bool
+	standIns map[string]*os.File // open for reading and writing, by the path of what is gone
+	late     []func() error
+	undo     []func()
+	told     map[string]bool
 }
 
-// Know tells which files the members of a group write to, by whatever descriptor or mapping: only then Check,
-// Make and Judge can tell their changes from those of a file that is only read.
-func (e *Env) Know(g *image.Group) {
-	e.writers = make(map[Inode]bool)
-	for _, d := range g.Descriptions {
-		if r, err := record[Regular](d); d.Kind == regular.name && err == nil && writes(d) {
-			e.writers[inodeOf(r.File)] = true
-		}
-	}
-	for _, p := range g.Processes {
-		for _, m := range p.Mappings {
-			if m.File != nil && m.Shared && m.Writable {
-				e.writers[inodeOf(*m.File)] = true
-			}
-		}
-	}
-}
-
-func inodeOf(f image.File) Inode { return Inode{f.Device, f.Inode} }
-
-// Judge compares a file with the one at its path and decides whether it may be taken. The notice, if any, is for the user of
-// a restart that goes on. It serves for mapped files as well: writable is for those mapped shared and writable.
-func (e *Env) Judge(want image.File, writable bool) (notice string, obstacles obstacle.List) {
-	writable = writable || e.writers[inodeOf(want)]
-	c := CompareFile(want)
-	message := want.Path + ": " + c.String()
-	switch {
-	case c.Change == Same:
-		return "", nil
-	case e.Force && c.Change == Gone:
-		return message + "; an empty file stands in for it (--force)", nil
-	case e.Force && c.Have.Mode&unix.S_IFMT == want.Mode&unix.S_IFMT:
-		return message + "; taken as it is (--force)", nil
-	case e.Files == Strict:
-		return "", obstacle.List{{
-			What: want.Path,
-			Why:  c.String(),
-			Do:   "put the file back as it was, or restart without --files=strict",
-		}}
-	case c.Change == Copied:
-		return message, nil
-	case writable && (c.Change == Grown || c.Change == Touched):
-		if e.Files == Rewind && c.Change == Grown {
-			return fmt.Sprintf("%s; cut back", message), nil
-		}
-		return message + "; taken as it is", nil
-	}
-	return "", obstacle.List{{
-		What: want.Path,
-		Why:  c.String(),
-		Do:   "put the file back as it was, or restart with --force to take what is there",
-	}}
-}
-
-// rewindLater has Commit cut a file back.
-func (e *Env) rewindLater(f *os.File, size int64) {
+// cutLater has Commit cut a file back, and set its time of modification: another restart of the image finds it as it was.
+func (e *Env) cutLater(f *os.File, want image.File) {
 	e.late = append(e.late, func() error {
 		st, err := f.Stat()
-		if err == nil && st.Size() > size {
-			err = f.Truncate(size)
+		if err == nil && st.Size() > want.Size {
+			err = f.Truncate(want.Size)
 		}
 		if err != nil {
-			return fmt.Errorf("cut back to %d bytes: %w", size, err)
+			return fmt.Errorf("cut back to %d bytes: %w", want.Size, err)
 		}
+		setModified(f, want.MtimeNs) // may be the owner's right alone
 		return nil
 	})
 }
@@ -119,6 +65,14 @@ func (e *Env) Abandon() {
 		do()
 	}
 	e.undo = nil
+}
+
+// Close closes what Make needed. It is for when every description is where it belongs.
+func (e *Env) Close() {
+	for _, f := range e.standIns {
+		f.Close()
+	}
+	e.standIns = nil
 }
 
 // Tell gives Notice each text once, and no empty one: a restart checks before it makes.

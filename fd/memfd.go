@@ -86,6 +86,11 @@ func openObject(id image.MemoryID, flags uint32, env *Env) (*os.File, error) {
 	if flags&unix.O_TMPFILE == unix.O_TMPFILE && flags&unix.O_ACCMODE == unix.O_RDWR {
 		return duplicate(f) // the one description that made the file: no other can have the flag
 	}
+	return reopenOurs(f, flags)
+}
+
+// reopenOurs opens a file of our own making, even if its mode, which the program chose, is against it.
+func reopenOurs(f *os.File, flags uint32) (*os.File, error) {
 	again, err := reopen(f, flags)
 	if errors.Is(err, unix.EACCES) {
 		return reopenForced(f, flags)
@@ -93,7 +98,6 @@ func openObject(id image.MemoryID, flags uint32, env *Env) (*os.File, error) {
 	return again, err
 }
 
-// reopenForced opens a file of ours whose mode, which the program chose, is against it.
 func reopenForced(f *os.File, flags uint32) (*os.File, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {

@@ -21,31 +21,50 @@ const largeFile = 0o100000 // O_LARGEFILE as the kernel has it on amd64, where x
 // createFlags are for files of our own making.
 const createFlags = unix.O_CREAT | unix.O_EXCL | unix.O_TMPFILE
 
-// openAt opens a file of an image by its path, which the kernel had resolved: a symbolic link
-// on it is a surprise. It is looked at by O_PATH first, which has no effect on whatever is there.
-func openAt(want image.File, flags uint32, env *Env) (*os.File, error) {
-	seen, err := openPath(want.Path, unix.O_PATH|unix.O_NOFOLLOW, 0)
+// find looks at what is at a path of an image, by a handle that has no effect on it (O_PATH). The kernel had resolved the
+// path: where a symbolic link is on it now, it leads elsewhere, and that is an error.
+func find(path string) (*os.File, *unix.Stat_t, error) {
+	f, err := openPath(path, unix.O_PATH|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		f.Close()
+		return nil, nil, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	return f, &st, nil
+}
+
+// openAt opens what is at a path of an image, if judge takes it. Judge sees it before it is opened, so that nothing is opened
+// that may have an effect or block, and then what was opened: that is the same inode, and only it is used from then on.
+func openAt(path string, flags uint32, judge func(*unix.Stat_t) error) (*os.File, error) {
+	seen, before, err := find(path)
 	if err != nil {
 		return nil, err
 	}
 	defer seen.Close()
-	var before, after unix.Stat_t
-	if err := unix.Fstat(int(seen.Fd()), &before); err != nil {
-		return nil, &os.PathError{Op: "stat", Path: want.Path, Err: err}
+	if err := judge(before); err != nil {
+		return nil, err
 	}
-	if before.Mode&unix.S_IFMT != want.Mode&unix.S_IFMT {
-		return nil, fmt.Errorf("%s: is now another kind of file", want.Path)
-	}
-	f, err := openPath(want.Path, flags&openFlags, 0)
-	if errors.Is(err, os.ErrPermission) && isOurs(&before) {
-		f, err = openForbidden(seen, &before, want.Path, flags&openFlags)
+	f, err := openPath(path, flags&openFlags, 0)
+	if errors.Is(err, os.ErrPermission) && isOurs(before) {
+		f, err = openForbidden(seen, before, path, flags&openFlags)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Fstat(int(f.Fd()), &after); err != nil || before.Ino != after.Ino || before.Dev != after.Dev {
+	var after unix.Stat_t
+	err = unix.Fstat(int(f.Fd()), &after)
+	if err == nil && (before.Ino != after.Ino || before.Dev != after.Dev) {
+		err = fmt.Errorf("%s: replaced while it was opened", path)
+	}
+	if err == nil {
+		err = judge(&after)
+	}
+	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("%s: replaced while it was opened", want.Path)
+		return nil, err
 	}
 	return f, nil
 }
@@ -83,6 +102,8 @@ func permitted(want image.File, flags uint32) obstacle.List {
 	}}
 }
 
+var errLinked = errors.New("its path leads over a symbolic link now")
+
 // openPath opens without blocking, without following links and without getting a controlling terminal.
 func openPath(path string, flags uint32, mode uint32) (*os.File, error) {
 	how := unix.OpenHow{
@@ -97,7 +118,7 @@ func openPath(path string, flags uint32, mode uint32) (*os.File, error) {
 	}
 	fd, err := unix.Openat2(unix.AT_FDCWD, path, &how)
 	if errors.Is(err, unix.ELOOP) {
-		return nil, fmt.Errorf("%s: the path now leads over a symbolic link: %w", path, err)
+		return nil, &os.PathError{Op: "open", Path: path, Err: errLinked}
 	}
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}

@@ -41,31 +41,30 @@ var pathOnly = kind{
 		if err != nil {
 			return broken(err)
 		}
-		return env.judgePath(r.File)
+		return env.judgePath(CompareFile(r.File))
 	},
 	create: func(d image.Description, env *Env) (*os.File, error) {
 		r, err := record[PathOnly](d)
 		if err != nil {
 			return nil, err
 		}
-		if list := env.judgePath(r.File); len(list) > 0 {
+		if list := env.judgePath(CompareFile(r.File)); len(list) > 0 {
 			return nil, list
 		}
-		return openPath(r.File.Path, d.Flags, 0)
+		return openAt(r.File.Path, d.Flags, func(st *unix.Stat_t) error { return env.judgePath(compare(r.File, st)).Err() })
 	},
 }
 
 // judgePath wants the same inode; what is in the file does not matter.
-func (e *Env) judgePath(want image.File) obstacle.List {
-	c := CompareFile(want)
-	if c.Change != Gone && (c.Have.Inode == want.Inode || e.Force) {
+func (e *Env) judgePath(c Comparison) obstacle.List {
+	if c.Change != Gone && (c.Have.Inode == c.Want.Inode || e.Force) {
 		return nil
 	}
 	if c.Change != Gone {
 		c.Change = Replaced
 	}
 	return obstacle.List{{
-		What: want.Path,
+		What: c.Want.Path,
 		Why:  c.String(),
 		Do:   choose(c.Change == Gone, "put it back", "restart with --force to take what is there"),
 	}}

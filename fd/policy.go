@@ -7,8 +7,8 @@ import "fmt"
 type Policy string
 
 const (
-	Keep   Policy = "keep"   // a file open for writing that has only grown is taken as it is
-	Rewind Policy = "rewind" // it is cut back to its size at the checkpoint
+	Keep   Policy = "keep"   // a file that the program writes to is taken as it is, if it is no shorter than it was
+	Rewind Policy = "rewind" // it is cut back to its size at the checkpoint, or refused where that is not all
 	Strict Policy = "strict" // any change is refused
 )
 

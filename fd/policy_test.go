@@ -63,11 +63,14 @@ func TestPolicies(t *testing.T) {
 		{"same", "read", "ok", "ok", "ok", "ok"},
 		{"same", "write", "ok", "ok", "ok", "ok"},
 		{"grown", "read", "has grown", "has grown", "has grown", "notice"},
-		{"grown", "write", "notice", "notice", "has grown", "notice"},
+		{"grown", "write", "notice", "in place", "has grown", "notice"},
+		{"grown", "append", "notice", "notice", "has grown", "notice"},
+		{"grown", "end", "notice", "notice", "has grown", "notice"},
 		{"shrunk", "read", "has shrunk", "has shrunk", "has shrunk", "notice"},
 		{"shrunk", "write", "has shrunk", "has shrunk", "has shrunk", "notice"},
 		{"touched", "read", "modified", "modified", "modified", "notice"},
-		{"touched", "write", "notice", "notice", "modified", "notice"},
+		{"touched", "write", "notice", "overwritten", "modified", "notice"},
+		{"touched", "append", "notice", "overwritten", "modified", "notice"},
 		{"copied", "read", "notice", "notice", "is a copy", "notice"},
 		{"copied", "write", "notice", "notice", "is a copy", "notice"},
 		{"replaced", "read", "replaced", "replaced", "replaced", "notice"},
@@ -78,7 +81,7 @@ func TestPolicies(t *testing.T) {
 		{"linked", "read", "replaced", "replaced", "replaced", "replaced"},
 	} {
 		t.Run(test.change+" "+test.access, func(t *testing.T) {
-			flags := choose(t, test.access == "read", unix.O_RDONLY, unix.O_RDWR)
+			flags := map[string]int{"read": unix.O_RDONLY, "write": unix.O_RDWR, "append": unix.O_WRONLY | unix.O_APPEND, "end": unix.O_RDWR}[test.access]
 			for _, by := range []struct {
 				env  fd.Env
 				want string
@@ -89,6 +92,9 @@ func TestPolicies(t *testing.T) {
 				{fd.Env{Force: true}, test.forc},
 			} {
 				f := opened(t, flags)
+				if test.access == "end" {
+					at(t, f, 10)
+				}
 				d := captured(t, ourselves()).description(t, f)
 				changes[test.change](t, f.Name())
 				notices := 0
@@ -130,6 +136,10 @@ func TestRewindCutsBackAtCommitOnly(t *testing.T) {
 	if got, err := os.ReadFile(f.Name()); err != nil || string(got) != "0123456789" {
 		t.Errorf("after Commit: %q, %v", got, err)
 	}
+	// As it was: the image can be restarted once more, and more strictly.
+	if got := fd.Check(d, &fd.Env{Files: fd.Strict}); len(got) != 0 {
+		t.Errorf("after Commit: %v", got)
+	}
 }
 
 func TestForceMakesWhatIsGone(t *testing.T) {
@@ -141,6 +151,25 @@ func TestForceMakesWhatIsGone(t *testing.T) {
 	if content, err := os.ReadFile(f.Name()); err != nil || string(content) != "\x00\x00\x00\x00x" {
 		t.Errorf("reads %q, %v", content, err)
 	}
+}
+
+// TestAbandonRemoves: a restart that has failed leaves no file behind that was not there.
+func TestAbandonRemoves(t *testing.T) {
+	f := opened(t, unix.O_WRONLY)
+	d := captured(t, ourselves()).description(t, f)
+	must(t, os.Remove(f.Name()))
+	env := &fd.Env{Force: true}
+	made(t, d, env)
+	must(t, exists(f.Name()))
+	env.Abandon()
+	if err := exists(f.Name()); !os.IsNotExist(err) {
+		t.Errorf("still there: %v", err)
+	}
+}
+
+func exists(path string) error {
+	_, err := os.Lstat(path)
+	return err
 }
 
 func TestReaderOfAFileThatTheProgramWrites(t *testing.T) {

@@ -63,12 +63,12 @@ func checkRegular(d image.Description, env *Env) obstacle.List {
 	if r.File.Deleted {
 		return nil
 	}
-	notice, list := env.Judge(r.File, writes(d))
-	env.Tell(notice)
-	if len(list) == 0 && !env.Force {
-		list = permitted(r.File, d.Flags)
+	v := env.judge(CompareFile(r.File), useOf(d, r.File))
+	env.Tell(v.notice)
+	if len(v.obstacles) == 0 && !env.Force {
+		return permitted(r.File, d.Flags)
 	}
-	return list
+	return v.obstacles
 }
 
 func createRegular(d image.Description, env *Env) (*os.File, error) {
@@ -83,38 +83,37 @@ func createRegular(d image.Description, env *Env) (*os.File, error) {
 		}
 		return f, err
 	}
-	notice, list := env.Judge(r.File, writes(d))
-	if len(list) > 0 {
-		return nil, list
+	return env.open(r.File, d.Flags, useOf(d, r.File))
+}
+
+// open opens a regular file, or what stands in for it, if it may be taken.
+func (e *Env) open(want image.File, flags uint32, own use) (*os.File, error) {
+	v := e.judge(CompareFile(want), own)
+	if v.standIn {
+		e.Tell(v.notice)
+		return e.standIn(want, flags, own)
 	}
-	env.Tell(notice)
-	f, err := openAt(r.File, d.Flags, env)
-	if os.IsNotExist(err) && env.Force {
-		return substitute(r.File, d.Flags, env)
+	if len(v.obstacles) > 0 {
+		return nil, v.obstacles
 	}
-	if err == nil && env.Files == Rewind && writes(d) {
-		env.rewindLater(f, r.File.Size)
+	f, err := openAt(want.Path, flags, func(st *unix.Stat_t) error {
+		v = e.judge(compare(want, st), own)
+		return v.obstacles.Err()
+	})
+	if err != nil {
+		return nil, err
 	}
-	return f, err
+	e.Tell(v.notice)
+	if v.cut && flags&unix.O_ACCMODE != unix.O_RDONLY {
+		e.cutLater(f, want)
+	}
+	return f, nil
 }
 
 // setModified gives back a file its time of last modification.
 func setModified(f *os.File, ns int64) error {
 	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, unix.NsecToTimespec(ns)}
 	return unix.UtimesNanoAt(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.Fd()), times, 0)
-}
-
-// substitute stands in for a file that is gone, as --force wants it: a new empty file where the program was writing,
-// an empty one without a name where it was reading.
-func substitute(want image.File, flags uint32, env *Env) (*os.File, error) {
-	if flags&unix.O_ACCMODE == unix.O_RDONLY {
-		return os.Open(os.DevNull)
-	}
-	f, err := openPath(want.Path, flags&openFlags|unix.O_CREAT|unix.O_EXCL, want.Mode&0o777)
-	if err == nil {
-		env.undo = append(env.undo, func() { os.Remove(want.Path) })
-	}
-	return f, err
 }
 
 func writes(d image.Description) bool {

@@ -1,6 +1,7 @@
 package fd
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -80,7 +81,12 @@ var special = kind{
 		if r.Own {
 			return os.Open(os.DevNull) // in its place until then
 		}
-		return openAt(r.File, d.Flags, env)
+		return openAt(r.File.Path, d.Flags, func(st *unix.Stat_t) error {
+			if st.Mode&unix.S_IFMT != r.File.Mode&unix.S_IFMT {
+				return fmt.Errorf("%s: is now another kind of file", r.File.Path)
+			}
+			return nil
+		})
 	},
 }
 

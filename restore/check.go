@@ -121,12 +121,13 @@ func checkPlaces(p *image.Process) (all obstacle.List) {
 			all = append(all, obstacle.Obstacle{Pid: int(p.Pid), Where: "working directory", What: p.Cwd,
 				Why: "it had been removed, and cannot be made again: " + err.Error(), Do: toReach(err, "make the directory that it was in")})
 		}
-	} else if strings.HasPrefix(p.Cwd+"/", fmt.Sprintf("/proc/%d/", p.Pid)) {
-		return all // it will be there
-	} else if st, err := os.Stat(p.Cwd); err != nil {
-		all = append(all, obstacle.Obstacle{Pid: int(p.Pid), Where: "working directory", What: p.Cwd, Why: plain(err), Do: toReach(err, "make it again")})
-	} else if !st.IsDir() {
-		all = append(all, obstacle.Obstacle{Pid: int(p.Pid), Where: "working directory", What: p.Cwd, Why: "not a directory any more"})
+	} else if !ownDirectory(p) {
+		f, err := fd.OpenDirectory(path)
+		if err != nil {
+			all = append(all, obstacle.Obstacle{Pid: int(p.Pid), Where: "working directory", What: p.Cwd, Why: plain(err), Do: toReach(err, "make it again")})
+		} else {
+			f.Close()
+		}
 	}
 	if p.RootDir != "/" && p.RootDir != "" {
 		all = append(all, obstacle.Obstacle{Pid: int(p.Pid), Where: "root directory", What: p.RootDir, Why: "cannot be restored yet",

@@ -2,9 +2,7 @@ package restore
 
 import (
 	"math/bits"
-	"os"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -72,35 +70,13 @@ func (c *compiler) lockFuture() {
 	}
 }
 
-// workingDirectory goes there. One that had been removed is made, and removed again.
+// workingDirectory goes there, by a descriptor of it: a path may lead elsewhere by now.
 func (c *compiler) workingDirectory() {
-	path, removed := removedDirectory(c.process.Cwd)
-	if removed {
-		c.b.Call(unix.SYS_MKDIR, c.set.String(path), program.Const(0o700))
+	if c.cwd < 0 {
+		c.b.Call(unix.SYS_CHDIR, c.set.String(c.process.Cwd))
+		return
 	}
-	c.b.Call(unix.SYS_CHDIR, c.set.String(path)).Note(path)
-	if removed {
-		c.b.Call(unix.SYS_RMDIR, c.set.String(path))
-	}
-}
-
-// removedDirectory is the path of a working directory that had been removed: the old one, or, where that is taken
-// again, one beside it.
-func removedDirectory(cwd string) (path string, removed bool) {
-	path, removed = strings.CutSuffix(cwd, " (deleted)")
-	if !removed {
-		return cwd, false
-	}
-	if _, err := os.Lstat(cwd); err == nil {
-		return cwd, false // that is its name
-	}
-	for range 8 {
-		if _, err := os.Lstat(path); err != nil {
-			break
-		}
-		path += "~"
-	}
-	return path, true
+	c.b.Call(unix.SYS_FCHDIR, program.Const(c.cwd)).Note(c.process.Cwd)
 }
 
 // limits come after everything that they might forbid. A hard limit above ours is tried,

@@ -3,8 +3,7 @@ package restore
 import (
 	"fmt"
 	"os"
-
-	"golang.org/x/sys/unix"
+	"strings"
 
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
@@ -17,59 +16,105 @@ type mappedFile struct {
 	writable bool
 }
 
-// mappedFiles opens the files behind a member's mappings, and its executable.
+func behind(m *image.Mapping) mappedFile { return mappedFile{m.File.Path, m.Shared && m.Writable} }
+
+// mappedFiles opens the files behind a member's mappings, each once.
 func (g *group) mappedFiles(p *image.Process) error {
 	numbers := make(map[mappedFile]int)
 	g.site.files = make(map[int]int)
 	for i := range p.Mappings {
 		m := &p.Mappings[i]
-		if m.Kind != image.MappingFile || withoutFile(m, g.env) {
+		if m.Kind != image.MappingFile || withoutFile(m) {
 			continue
 		}
-		n, err := g.openMapped(numbers, mappedFile{m.File.Path, m.Shared && m.Writable})
-		if err != nil {
-			return err
+		n, ok := numbers[behind(m)]
+		if !ok {
+			f, err := g.env.OpenMapped(m)
+			if err == nil {
+				n, err = g.keep(f)
+			}
+			if err != nil {
+				return fmt.Errorf("mapping %x-%x: %w", uint64(m.Start), uint64(m.End), err)
+			}
+			numbers[behind(m)] = n
 		}
 		g.site.files[i] = n
-	}
-	executable := mappedFile{p.Executable.Path, false}
-	if p.ExecutableMemory != 0 {
-		var err error
-		if executable.path, err = g.objects.readOnly(p.ExecutableMemory); err != nil {
-			return err
-		}
-	}
-	var err error
-	if g.site.executable, err = g.openMapped(numbers, executable); err != nil {
-		g.site.executable = -1
-		g.env.Notice(fmt.Sprintf("pid %d: its executable %s is not there: /proc/%d/exe leads elsewhere from now on", p.Pid, p.Executable.Path, p.Pid))
 	}
 	return nil
 }
 
-func (g *group) openMapped(numbers map[mappedFile]int, f mappedFile) (int, error) {
-	if n, ok := numbers[f]; ok {
-		return n, nil
+// executable opens the file that a member runs. It can run without: its memory is there.
+func (g *group) executable(p *image.Process) (err error) {
+	var f *os.File
+	if p.ExecutableMemory != 0 {
+		f, err = g.objects.readOnly(p.ExecutableMemory)
+	} else {
+		f, err = g.env.OpenExecutable(p.Executable)
 	}
-	flags := unix.O_RDONLY
-	if f.writable {
-		flags = unix.O_RDWR
-	}
-	file, err := os.OpenFile(f.path, flags|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return -1, err
+		g.site.executable = -1
+		g.env.Notice(fmt.Sprintf("pid %d: its executable %s is not there (%v): /proc/%d/exe leads elsewhere from now on",
+			p.Pid, p.Executable.Path, err, p.Pid))
+		return nil
 	}
-	g.open = append(g.open, file)
-	n, err := g.descriptors.place(file)
-	if err == nil {
-		numbers[f] = n
+	g.site.executable, err = g.keep(f)
+	return err
+}
+
+// workingDirectory opens a member's working directory. One that had been removed is made, and removed again.
+func (g *group) workingDirectory(p *image.Process) error {
+	g.site.cwd = -1
+	if ownDirectory(p) {
+		return nil
 	}
-	return n, err
+	path, removed := removedDirectory(p.Cwd)
+	if removed {
+		if err := os.Mkdir(path, 0o700); err != nil {
+			return err
+		}
+		defer os.Remove(path)
+	}
+	f, err := fd.OpenDirectory(path)
+	if err != nil {
+		return err
+	}
+	g.site.cwd, err = g.keep(f)
+	return err
+}
+
+// removedDirectory is the path of a working directory that had been removed: the old one, or, where that is taken
+// again, one beside it.
+func removedDirectory(cwd string) (path string, removed bool) {
+	path, removed = strings.CutSuffix(cwd, " (deleted)")
+	if !removed {
+		return cwd, false
+	}
+	if _, err := os.Lstat(cwd); err == nil {
+		return cwd, false // that is its name
+	}
+	for range 8 {
+		if _, err := os.Lstat(path); err != nil {
+			break
+		}
+		path += "~"
+	}
+	return path, true
+}
+
+// ownDirectory: the working directory is one of /proc about the member itself, and there when that is.
+func ownDirectory(p *image.Process) bool {
+	return strings.HasPrefix(p.Cwd+"/", fmt.Sprintf("/proc/%d/", p.Pid))
+}
+
+// keep has the interpreter inherit a file. Its number there is the result.
+func (g *group) keep(f *os.File) (int, error) {
+	g.open = append(g.open, f)
+	return g.descriptors.place(f)
 }
 
 // withoutFile tells whether a mapping comes back as plain memory, because the image has all of it
 // and the file is not what it was.
-func withoutFile(m *image.Mapping, env *fd.Env) bool {
+func withoutFile(m *image.Mapping) bool {
 	return m.SelfContained && fd.CompareFile(*m.File).Change != fd.Same
 }
 
@@ -78,17 +123,14 @@ func checkMapped(p *image.Process, env *fd.Env) (all obstacle.List) {
 	seen := make(map[mappedFile]bool)
 	for i := range p.Mappings {
 		m := &p.Mappings[i]
-		if m.Kind != image.MappingFile || withoutFile(m, env) {
+		if m.Kind != image.MappingFile || withoutFile(m) {
 			continue
 		}
-		f := mappedFile{m.File.Path, m.Shared && m.Writable}
-		if seen[f] {
+		if seen[behind(m)] {
 			continue
 		}
-		seen[f] = true
-		notice, obstacles := env.Judge(*m.File, f.writable)
-		env.Tell(notice)
-		for _, o := range obstacles {
+		seen[behind(m)] = true
+		for _, o := range env.CheckMapped(m) {
 			o.Pid, o.Where = int(p.Pid), fmt.Sprintf("mapping %x-%x", uint64(m.Start), uint64(m.End))
 			all = append(all, o)
 		}

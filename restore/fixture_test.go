@@ -45,7 +45,7 @@ var crashes = []byte{0x0f, 0x0b} // ud2
 func handMade(pid image.Pid) *image.Group {
 	p := image.Process{
 		Pid: pid, Parent: 1, ProcessGroup: pid, Session: pid,
-		Executable: image.File{Path: "/bin/true"}, Cwd: "/", RootDir: "/", Umask: 0o22,
+		Executable: fileAt("/usr/bin/true"), Cwd: "/", RootDir: "/", Umask: 0o22,
 		Layout: image.Layout{StartCode: codeAt, EndCode: codeAt + 0x100, StartData: dataAt, EndData: dataAt + 0x100,
 			StartBrk: dataAt + 0x10000, Brk: dataAt + 0x10000, StartStack: stackTop, ArgStart: dataAt, ArgEnd: dataAt + 4,
 			EnvStart: dataAt + 4, EnvEnd: dataAt + 8},
@@ -62,6 +62,13 @@ func handMade(pid image.Pid) *image.Group {
 		Attributes: image.Attributes{Dumpable: 1},
 	}
 	return &image.Group{Root: pid, Processes: []image.Process{p}, Descriptions: []image.Description{}}
+}
+
+// fileAt is a file as a checkpoint records it; one that is not there has a path alone.
+func fileAt(path string) image.File {
+	var st unix.Stat_t
+	unix.Stat(path, &st)
+	return image.File{Path: path, Device: st.Dev, Inode: st.Ino, Mode: st.Mode, Size: st.Size, MtimeNs: st.Mtim.Nano()}
 }
 
 func ownCredentials() image.Credentials {

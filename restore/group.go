@@ -99,8 +99,10 @@ func (g *group) prepare(ctx context.Context) error {
 	}
 	g.site.segments = g.segments.ids
 	g.site.now = g.site.shift.now
-	if err := g.mappedFiles(p); err != nil {
-		return fmt.Errorf("pid %d: %w", p.Pid, err)
+	for _, open := range []func(*image.Process) error{g.mappedFiles, g.executable, g.workingDirectory} {
+		if err := open(p); err != nil {
+			return fmt.Errorf("pid %d: %w", p.Pid, err)
+		}
 	}
 	if err := g.descriptions(); err != nil {
 		return err
@@ -119,8 +121,7 @@ func (g *group) descriptions() error {
 		if err != nil {
 			return err
 		}
-		g.open = append(g.open, f)
-		if g.site.descriptions[d.ID], err = g.descriptors.place(f); err != nil {
+		if g.site.descriptions[d.ID], err = g.keep(f); err != nil {
 			return err
 		}
 	}
@@ -177,6 +178,7 @@ func (g *group) close() {
 		g.control.Close()
 	}
 	g.objects.close()
+	g.env.Close()
 }
 
 // hardLimits are our own, by resource.

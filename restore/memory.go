@@ -157,19 +157,19 @@ func sealObject(m *image.MemoryObject, f *os.File) error {
 	return nil
 }
 
-// readOnly opens an object anew, for reading alone, which is what an executable may be open for. The result is a path to it.
-func (o objects) readOnly(id image.MemoryID) (path string, err error) {
+// readOnly opens an object anew, for reading alone, which is what an executable may be open for.
+func (o objects) readOnly(id image.MemoryID) (*os.File, error) {
 	written, err := o.file(id)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	f, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", written.Fd()))
 	if err != nil {
-		return "", fmt.Errorf("memory object %d: %w", id, err)
+		return nil, fmt.Errorf("memory object %d: %w", id, err)
 	}
 	written.Close()
 	o[id] = f
-	return fmt.Sprintf("/proc/self/fd/%d", f.Fd()), nil
+	return f, nil
 }
 
 func (o objects) close() {

@@ -43,7 +43,10 @@ func plannedSite(g *image.Group, p *image.Process) *site {
 		next = max(next, d.Fd+1)
 	}
 	take := func() int { next++; return next - 1 }
-	s.control, s.executable = take(), take()
+	s.control, s.executable, s.cwd = take(), take(), take()
+	if ownDirectory(p) {
+		s.cwd = -1
+	}
 	for i := range p.Mappings {
 		if p.Mappings[i].Kind == image.MappingFile {
 			s.files[i] = take()

@@ -69,7 +69,7 @@ func writeFile(t *testing.T, path, content string) {
 // describe has the process of a group hold a file open for appending.
 func describe(t *testing.T, g *image.Group, number int, path string) {
 	t.Helper()
-	record, err := json.Marshal(fd.Regular{File: identify(t, path)})
+	record, err := json.Marshal(fd.Regular{File: fileAt(path)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,16 +77,6 @@ func describe(t *testing.T, g *image.Group, number int, path string) {
 	g.Descriptions = append(g.Descriptions, image.Description{ID: id, Kind: "regular", Flags: unix.O_WRONLY | unix.O_APPEND, Record: record})
 	p := &g.Processes[0]
 	p.Descriptors = append(p.Descriptors, image.Descriptor{Fd: number, Description: id})
-}
-
-// identify is a file as a checkpoint records it.
-func identify(t *testing.T, path string) image.File {
-	t.Helper()
-	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
-		t.Fatal(err)
-	}
-	return image.File{Path: path, Device: st.Dev, Inode: st.Ino, Mode: st.Mode, Size: st.Size, MtimeNs: st.Mtim.Nano()}
 }
 
 // runWith restarts an image in the foreground.

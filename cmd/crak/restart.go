@@ -31,8 +31,9 @@ session of its own, and /dev/null where it had a terminal or pipes.
 The old PIDs need CAP_CHECKPOINT_RESTORE, and must be free; otherwise --pids=auto restarts the program in a new
 PID namespace, which needs no privilege, and says so.
 
-Files that have only grown since the checkpoint are taken as they are (--files=keep), cut back to the size they had
-(rewind), or refused (strict). Files that are gone, replaced or shorter are refused, unless --force.
+Files that were written to since the checkpoint are taken as they are (--files=keep), cut back to the size they had if
+the program only appends to them and refused otherwise (rewind), or refused (strict). Files that are gone, replaced or
+shorter are refused, unless --force: then what is there is taken, and empty files stand in for those that are gone.
 
 Exit status: the program's own; 1 it cannot be restarted (the reason is on stderr, and nothing is left of it); 2 usage.`,
 		Example: "  crak restart app.412\n  crak restart --detach --files=rewind app.412/3",

@@ -1,0 +1,103 @@
+package fd
+
+import (
+	"errors"
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/obstacle"
+)
+
+// A use is what the members of a group do with one file.
+type use struct {
+	writes  bool // a description or a shared mapping can write to it
+	inPlace bool // and not only after what was there at the checkpoint
+	mapped  bool
+}
+
+func (u use) and(other use) use {
+	return use{u.writes || other.writes, u.inPlace || other.inPlace, u.mapped || other.mapped}
+}
+
+// useOf is what a description does with the file that it has open.
+func useOf(d image.Description, f image.File) use {
+	if !writes(d) {
+		return use{}
+	}
+	return use{writes: true, inPlace: d.Flags&unix.O_APPEND == 0 && d.Offset < f.Size}
+}
+
+// useOfMapping is what a mapping does with its file.
+func useOfMapping(m *image.Mapping) use {
+	writes := m.Shared && m.Writable
+	return use{writes: writes, inPlace: writes, mapped: true}
+}
+
+// Know tells what the members of a group do with files, by whatever descriptor or mapping: only then Check,
+// Make and the functions for mapped files can tell their changes from those of a file that is only read.
+func (e *Env) Know(g *image.Group) {
+	e.uses = make(map[Inode]use)
+	add := func(f image.File, u use) { e.uses[inodeOf(f)] = e.uses[inodeOf(f)].and(u) }
+	for _, d := range g.Descriptions {
+		if r, err := record[Regular](d); d.Kind == regular.name && err == nil {
+			add(r.File, useOf(d, r.File))
+		}
+	}
+	for _, p := range g.Processes {
+		for i := range p.Mappings {
+			if m := &p.Mappings[i]; m.File != nil {
+				add(*m.File, useOfMapping(m))
+			}
+		}
+	}
+}
+
+func inodeOf(f image.File) Inode { return Inode{f.Device, f.Inode} }
+
+// A verdict says whether a file may be taken, and how. It may where there are no obstacles.
+type verdict struct {
+	notice    string // for the user of a restart that goes on; may be empty
+	obstacles obstacle.List
+	cut       bool // back to its size at the checkpoint
+	standIn   bool // it is gone: another file comes in its place
+}
+
+// judge decides about a regular file. own is what the one who asks does with it, who may be unknown to Know.
+func (e *Env) judge(c Comparison, own use) verdict {
+	u := own.and(e.uses[inodeOf(c.Want)])
+	message := c.Want.Path + ": " + c.String()
+	sameFormat := c.Change != Gone && c.Have.Mode&unix.S_IFMT == c.Want.Mode&unix.S_IFMT
+	changed := c.Change == Grown || c.Change == Touched
+	grown := u.writes && c.Change == Grown && e.Files == Rewind
+	switch {
+	case c.Change == Same:
+		return verdict{}
+	case grown && !u.inPlace:
+		return verdict{notice: message + "; cut back", cut: true}
+	case grown && e.Force:
+		return verdict{notice: message + "; cut back (--force)", cut: true}
+	case e.Force && errors.Is(c.Err, fs.ErrNotExist):
+		return verdict{notice: message + "; " + standInWords(u) + " (--force)", standIn: true}
+	case e.Force && sameFormat:
+		return verdict{notice: message + "; taken as it is (--force)"}
+	case e.Files == Strict:
+		return refused(c.Want.Path, c.String(), "put the file back as it was, or restart without --files=strict")
+	case c.Change == Copied:
+		return verdict{notice: message}
+	case grown:
+		return refused(c.Want.Path, c.String()+", and may have been written to in place as well: cutting it back is not enough",
+			"put the file back as it was, or restart with --force to cut it back all the same")
+	case u.writes && changed && e.Files == Rewind:
+		return refused(c.Want.Path, c.String()+" without growing: what was overwritten cannot be brought back",
+			"put the file back as it was, or restart with --force to take what is there")
+	case u.writes && changed:
+		return verdict{notice: message + "; taken as it is"}
+	}
+	return refused(c.Want.Path, c.String(), "put the file back as it was, or restart with --force to take what is there")
+}
+
+func refused(what, why, do string) verdict {
+	return verdict{obstacles: obstacle.List{{What: what, Why: why, Do: do}}}
+}

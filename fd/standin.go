@@ -1,0 +1,54 @@
+package fd
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+)
+
+// standIn opens what stands in for a file that is gone, as --force wants it: a new file where the program writes to it, and
+// otherwise one without a name. All descriptions and mappings of the file have the same one. It is empty, or where it is
+// mapped has zeroes and its old size: a mapping behind its end would be SIGBUS.
+func (e *Env) standIn(want image.File, flags uint32, own use) (*os.File, error) {
+	base := e.standIns[want.Path]
+	if base == nil {
+		var err error
+		if base, err = e.makeStandIn(want, own.and(e.uses[inodeOf(want)])); err != nil {
+			return nil, err
+		}
+		if e.standIns == nil {
+			e.standIns = make(map[string]*os.File)
+		}
+		e.standIns[want.Path] = base
+	}
+	return reopenOurs(base, flags)
+}
+
+func (e *Env) makeStandIn(want image.File, u use) (*os.File, error) {
+	size := int64(0)
+	if u.mapped {
+		size = want.Size
+	}
+	if u.writes {
+		f, err := openPath(want.Path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, want.Mode&0o777)
+		if err == nil {
+			e.undo = append(e.undo, func() { os.Remove(want.Path) })
+			if err = f.Truncate(size); err != nil {
+				f.Close()
+			}
+			return f, err
+		}
+	}
+	return MakeUnlinked(image.MemoryObject{Kind: image.MemoryFile, Name: want.Path, Size: uint64(size), Mode: want.Mode & 0o7777}, e.Notice)
+}
+
+// standInWords says what a stand-in is.
+func standInWords(u use) string {
+	kind := "an empty file"
+	if u.mapped {
+		kind = "a file of zeroes"
+	}
+	return kind + " stands in for it"
+}
