@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,11 +24,34 @@ func (p *subject) picture() (Picture, error) {
 	if p.pidfd < 0 {
 		return nil, fmt.Errorf("%s: not running", p.name)
 	}
+	p.settled()
 	picture, err := Take(p.pid)
 	if err != nil {
 		return nil, p.postmortem(fmt.Errorf("%s: %w", p.name, err))
 	}
 	return picture, nil
+}
+
+// settled waits until the call that wrote what await has matched last has returned: the kernel changes the file first, and
+// the description's position after it (ksys_write in fs/read_write.c). Between the two a busy machine may pause the program.
+// A program that was checkpointed may have been put back behind what it had written.
+func (p *subject) settled() {
+	if p.image != "" {
+		return
+	}
+	for deadline := time.Now().Add(p.session.lab.params.Bound); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if target, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/1", p.pid)); target != p.output.path {
+			return
+		}
+		info, err := os.ReadFile(fmt.Sprintf("/proc/%d/fdinfo/1", p.pid))
+		if err != nil {
+			return
+		}
+		text, _ := keyed(info)["pos"].(string)
+		if at, err := strconv.Atoi(text); err != nil || at >= p.output.mark {
+			return
+		}
+	}
 }
 
 // Take makes a picture of a process. What the caller may not read is left out.
