@@ -11,13 +11,13 @@ import (
 )
 
 // Check tells what would keep a checkpoint of a process from working, without stopping it, and by notices what a user may
-// want to know otherwise. The error is for a process that cannot be looked at.
-func Check(pid int, notice func(string)) (obstacle.List, error) {
+// want to know otherwise. The error is for a process that cannot be looked at. r is as in Options.
+func Check(pid int, r *Rights, notice func(string)) (obstacle.List, error) {
 	list, err := candidate(pid)
 	if err != nil || len(list) > 0 {
 		return list, err
 	}
-	c := &checkpoint{Options: Options{Pid: pid, Context: context.Background()}}
+	c := &checkpoint{Options: Options{Pid: pid, Rights: r, Context: context.Background()}}
 	if err := c.query(); err != nil {
 		return nil, err
 	}
@@ -30,7 +30,7 @@ func Check(pid int, notice func(string)) (obstacle.List, error) {
 	}
 	_, err = dump.Survey(pid, c.live, &c.table)
 	if errors.Is(err, os.ErrPermission) && !c.dumpable {
-		return nil, fmt.Errorf("pid %d: it is not dumpable (prctl(2), PR_SET_DUMPABLE): only a checkpoint itself, or root, can look", pid)
+		return nil, fmt.Errorf("pid %d: it is not dumpable (prctl(2), PR_SET_DUMPABLE): only a checkpoint itself can look", pid)
 	}
-	return c.table.Obstacles, err
+	return c.table.Obstacles, explainPermission(pid, r, err)
 }

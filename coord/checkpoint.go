@@ -1,6 +1,7 @@
 package coord
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,8 +35,10 @@ const memoryLimit = 64 << 20
 // Options of a checkpoint. What is not set is as the program was started: CRAK_DIR and its kin.
 type Options struct {
 	Pid           int
-	Output        string // path of the image; default: CRAK_DIR/<program>.<pid>/<sequence>
-	Kill          bool   // end the program; it does not run on after the instant of the image
+	Output        string   // path of the image; default: CRAK_DIR/<program>.<pid>/<sequence>
+	Parent        *os.File // the directory of Output, if it is open
+	Rights        *Rights  // that Adopt has taken from the program, or nil
+	Kill          bool     // end the program; it does not run on after the instant of the image
 	SelfContained bool
 	Compress      string              // "zstd", "none" or ""
 	Progress      func(*image.Writer) // told of the writer as soon as there is one
@@ -82,7 +85,7 @@ func Checkpoint(o Options) (*Result, error) {
 		c.Context = context.Background()
 	}
 	result, err := c.run()
-	err = explainPermission(c.Pid, err)
+	err = explainPermission(c.Pid, c.Rights, err)
 	if cause := context.Cause(c.Context); err != nil && cause != nil {
 		err = fmt.Errorf("pid %d: checkpoint given up: %w", c.Pid, cause)
 	}
@@ -166,6 +169,9 @@ func (c *checkpoint) order(order int32, patience time.Duration) (*resident.Conn,
 	if err != nil || !isExpected(status) {
 		return nil, fmt.Errorf("pid %d: it has become another program, or ended, meanwhile", c.Pid)
 	}
+	if err := c.Rights.still(c.Pid); err != nil {
+		return nil, err
+	}
 	if err := c.listener.Order(c.Pid, c.live, order); err != nil {
 		return nil, explain(err)
 	}
@@ -201,7 +207,7 @@ func (c *checkpoint) write() (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.table.Obstacles.Err(); err != nil {
+	if err := cmp.Or(c.Rights.still(c.Pid), c.table.Obstacles.Err()); err != nil {
 		return nil, err
 	}
 	c.xfeatures, c.xsaveSize = extendedState(c.live, process)
@@ -276,22 +282,13 @@ func (c *checkpoint) create() error {
 		Program:  stat.Comm,
 		Pid:      image.Pid(pid),
 		Output:   c.Output,
-		Owner:    c.owner(status),
+		Parent:   c.Parent,
 		Compress: compress,
 	})
 	if err == nil && c.Progress != nil {
 		c.Progress(c.writer)
 	}
 	return err
-}
-
-// owner: what root puts among a user's own images is that user's, who could not put another beside it otherwise.
-func (c *checkpoint) owner(status proc.StatusInfo) *image.User {
-	uid, gid := status.Uid[1], status.Gid[1]
-	if os.Geteuid() != 0 || uid == 0 || c.Output != "" {
-		return nil
-	}
-	return &image.User{UID: uid, GID: gid}
 }
 
 func (c *checkpoint) compress() (bool, error) {

@@ -40,15 +40,23 @@ func explain(err error) error {
 	}}
 }
 
-// explainPermission adds to a file of /proc that may not be read what to do: who starts the writer by a signal
-// may have fewer privileges than the program has by another of its user IDs.
-func explainPermission(pid int, err error) error {
+// explainPermission adds to a file of /proc that may not be read why, and what to do.
+func explainPermission(pid int, ours *Rights, err error) error {
 	var path *fs.PathError
 	if !errors.Is(err, fs.ErrPermission) || !errors.As(err, &path) || !strings.HasPrefix(path.Path, "/proc/") {
 		return err
 	}
-	return obstacle.Obstacle{What: err.Error(), Why: "the program has privileges that this checkpoint does not have",
+	o := obstacle.Obstacle{What: err.Error(), Why: "the program has privileges that this checkpoint does not have",
 		Do: fmt.Sprintf("as root: crak checkpoint %d", pid)}
+	r, rightsErr := rightsOf(pid)
+	if rightsErr == nil && r.isMixed() {
+		o.Why = "its user IDs or group IDs differ, and with those nobody may read a process (ptrace(2)) but one with CAP_SYS_PTRACE"
+		o.Do = "checkpoint it when they are the same, or start it with that capability"
+	} else if r.foreign || ours != nil && ours.foreign {
+		o.Why = "it is in another user namespace"
+		o.Do = fmt.Sprintf("checkpoint it from there: nsenter --user --target %d crak …", pid)
+	}
+	return o
 }
 
 // silent is why a program did not take up an order. holds is how deep it was in crak_hold when last asked.

@@ -4,13 +4,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
-	"syscall"
 	"time"
+	"unicode"
 
 	"golang.org/x/sys/unix"
-
-	"crak.dev/crak/internal/proc"
 )
 
 const logName = "crak.log"
@@ -31,12 +30,11 @@ func (c *checkpoint) log(result *Result, err error) {
 		return
 	}
 	defer f.Close()
-	c.giveToUser(f)
 	outcome := ""
 	if err != nil {
-		outcome = "no checkpoint: " + strings.ReplaceAll(err.Error(), "\n", "; ")
+		outcome = "no checkpoint: " + plain(err.Error())
 	} else {
-		outcome = fmt.Sprintf("image %s (pause %.1f ms, %.2f s in all)", result.Path,
+		outcome = fmt.Sprintf("image %s (pause %.1f ms, %.2f s in all)", plain(result.Path),
 			float64(result.Pause.Microseconds())/1000, time.Since(c.begun).Seconds())
 	}
 	fmt.Fprintf(f, "%s pid %d: %s\n", time.Now().Format(time.RFC3339), c.Pid, outcome)
@@ -47,14 +45,21 @@ func openLog(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY, 0o600)
 }
 
-// giveToUser: a log that root begins for somebody else's program has to take that user's lines, too.
-func (c *checkpoint) giveToUser(f *os.File) {
-	status, err := proc.Read(c.Pid, "status", proc.Status)
-	info, infoErr := f.Stat()
-	if os.Geteuid() != 0 || err != nil || infoErr != nil || info.Size() > 0 || !info.Mode().IsRegular() {
-		return
+// plain is text that cannot end its line, nor speak to a terminal: what is not printable becomes an escape of Go's. The lines
+// of an error are set apart by "; ".
+func plain(text string) string {
+	var b strings.Builder
+	for i, line := range strings.Split(text, "\n") {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		for _, r := range line {
+			if unicode.IsPrint(r) {
+				b.WriteRune(r)
+			} else {
+				b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+			}
+		}
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Nlink == 1 && st.Uid == 0 {
-		f.Chown(int(status.Uid[1]), int(status.Gid[1]))
-	}
+	return b.String()
 }

@@ -57,6 +57,7 @@ func (p *program) pid() int { return p.Process.Pid }
 func start(t *testing.T, preloaded bool, cmd *exec.Cmd) *program {
 	t.Helper()
 	p := &program{T: t, Cmd: cmd, dir: t.TempDir()}
+	env := p.Env
 	p.Env = []string{"CRAK_DIR=" + p.dir}
 	if preloaded {
 		library, err := filepath.Abs("../build/libcrak.so")
@@ -68,6 +69,7 @@ func start(t *testing.T, preloaded bool, cmd *exec.Cmd) *program {
 		}
 		p.Env = append(p.Env, "LD_PRELOAD="+library)
 	}
+	p.Env = append(p.Env, env...)
 	in, err := p.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -20,7 +20,7 @@ import (
 // refused checks that check and checkpoint have the same one obstacle.
 func refused(t *testing.T, pid int, what, do string) {
 	t.Helper()
-	list, err := Check(pid, func(string) {})
+	list, err := Check(pid, nil, func(string) {})
 	if err != nil || len(list) != 1 {
 		t.Fatalf("check: %v, %v", list, err)
 	}
@@ -81,7 +81,7 @@ func TestEnded(t *testing.T) {
 	if err != nil || len(tasks) < 2 {
 		t.Fatal(tasks, err)
 	}
-	_, err = Check(tasks[1], func(string) {})
+	_, err = Check(tasks[1], nil, func(string) {})
 	contains(t, errorText(err), "a thread of process "+strconv.Itoa(os.Getpid()))
 }
 

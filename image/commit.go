@@ -70,10 +70,7 @@ func (w *Writer) finish(m Manifest, g *Group) error {
 			return err
 		}
 	}
-	if w.options.Owner != nil {
-		w.place.give(*w.options.Owner)
-	}
-	return w.place.publish(w.options.Owner)
+	return w.place.publish()
 }
 
 // checkIndex reads pages.idx again, as Open does, so that no image is committed that will not be
@@ -110,27 +107,13 @@ func (p *place) write(name string, text []byte) (FileSum, error) {
 	return FileSum{name, int64(len(text)), hex.EncodeToString(sum[:])}, nil
 }
 
-// give makes the image, and the program's directory if that is new, somebody else's. Its files go before their
-// directory: until that goes, nobody else gets at them. Where nothing can be given away (a file system without owners, root
-// without CAP_CHOWN) the image is as good as it was.
-func (p *place) give(u User) {
-	for _, name := range files {
-		unix.Fchownat(int(p.dir.Fd()), name, int(u.UID), int(u.GID), unix.AT_SYMLINK_NOFOLLOW)
-	}
-	p.dir.Chown(int(u.UID), int(u.GID))
-	if p.made != "" {
-		p.parent.Chown(int(u.UID), int(u.GID))
-	}
-}
-
-// publish renames the image into place and points latest to it, a link of the owner's. It undoes the first where
-// the second fails.
-func (p *place) publish(u *User) error {
+// publish renames the image into place and points latest to it. It undoes the first where the second fails.
+func (p *place) publish() error {
 	at := int(p.parent.Fd())
 	if err := renameNew(at, p.hidden, p.name); err != nil {
 		return &fs.PathError{Op: "rename", Path: p.final(), Err: err}
 	}
-	err := p.pointLatest(u)
+	err := p.pointLatest()
 	if err == nil {
 		err = p.parent.Sync()
 	}
@@ -144,7 +127,7 @@ func (p *place) publish(u *User) error {
 }
 
 // pointLatest replaces the symlink in one step.
-func (p *place) pointLatest(u *User) error {
+func (p *place) pointLatest() error {
 	if p.sequence == 0 {
 		return nil
 	}
@@ -152,9 +135,6 @@ func (p *place) pointLatest(u *User) error {
 	temporary := "." + latestLink + "." + p.name
 	unix.Unlinkat(at, temporary, 0)
 	err := unix.Symlinkat(p.name, at, temporary)
-	if err == nil && u != nil {
-		unix.Fchownat(at, temporary, int(u.UID), int(u.GID), unix.AT_SYMLINK_NOFOLLOW)
-	}
 	if err == nil {
 		err = unix.Renameat(at, temporary, at, latestLink)
 	}

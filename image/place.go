@@ -68,7 +68,7 @@ func newPlace(dir, program string) (*place, error) {
 	}
 	p.parent, err = openDir(base, program, unix.O_NOFOLLOW)
 	if err == nil {
-		err = ownedByUs(p.parent, true)
+		err = ownedByUs(p.parent, false)
 	}
 	if err == nil {
 		err = p.takeSequence()
@@ -80,12 +80,17 @@ func newPlace(dir, program string) (*place, error) {
 	return p, nil
 }
 
-// newPlaceAt makes a hidden sibling of output.
-func newPlaceAt(output string) (*place, error) {
+// newPlaceAt makes a hidden sibling of output, whose directory may be open already.
+func newPlaceAt(output string, parent *os.File) (*place, error) {
 	p := &place{path: filepath.Dir(output), name: filepath.Base(output)}
 	p.hidden = "." + p.name + partialSuffix
 	var err error
-	if p.parent, err = openDir(nil, p.path, 0); err != nil {
+	if parent == nil {
+		p.parent, err = openDir(nil, p.path, 0)
+	} else {
+		p.parent, err = duplicate(parent)
+	}
+	if err != nil {
 		return nil, err
 	}
 	var st unix.Stat_t
@@ -232,6 +237,15 @@ func openDir(in *os.File, name string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
+// duplicate is another handle of the same open directory.
+func duplicate(dir *os.File) (*os.File, error) {
+	fd, err := unix.FcntlInt(dir.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), dir.Name()), nil
+}
+
 func readlinkat(dir *os.File, name string) (string, error) {
 	var buf [256]byte
 	n, err := unix.Readlinkat(int(dir.Fd()), name, buf[:])
@@ -241,8 +255,8 @@ func readlinkat(dir *os.File, name string) (string, error) {
 	return string(buf[:max(n, 0)]), err
 }
 
-// ownedByUs refuses what belongs to another user, who could change it at any time. Root
-// may have to use what belongs to the user of the program.
+// ownedByUs refuses what belongs to another user, who could change it at any time. Root may open
+// what belongs to others.
 func ownedByUs(f *os.File, rootMayShare bool) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {

@@ -11,17 +11,14 @@ import (
 
 // Options say where an image goes and how it is stored.
 type Options struct {
-	Program string // comm of the root: the image is put into <Program>.<Pid>/<sequence>
-	Pid     Pid    // of the root
-	Output  string // if not empty, the path of the image instead of the above
-	Owner   *User  // whose the image shall be in the end; nil: whoever makes it
+	Program string   // comm of the root: the image is put into <Program>.<Pid>/<sequence>
+	Pid     Pid      // of the root
+	Output  string   // if not empty, the path of the image instead of the above
+	Parent  *os.File // the directory of Output, opened by whoever may; nil: to be opened
 
 	Compress bool // with zstd, what gets smaller by it
 	Workers  int  // 0: one a processor
 }
-
-// A User is a user and group, as chown(2) knows them.
-type User struct{ UID, GID uint32 }
 
 // maxWorkers bounds the memory of a Writer and of a Fill: about 3 MiB a worker.
 const maxWorkers = 16
@@ -75,7 +72,7 @@ func Create(dir string, o Options) (*Writer, error) {
 		if o.Output, err = filepath.Abs(o.Output); err != nil {
 			return nil, err
 		}
-		w.place, err = newPlaceAt(o.Output)
+		w.place, err = newPlaceAt(o.Output, o.Parent)
 	} else {
 		if dir, err = filepath.Abs(dir); err != nil {
 			return nil, err

@@ -68,7 +68,11 @@ func check(subject string, env *fd.Env) (*checked, error) {
 	var err error
 	if pid, notNumber := strconv.Atoi(subject); notNumber == nil && pid > 0 {
 		found.Subject = "pid " + subject
-		list, err = coord.Check(pid, env.Notice)
+		var rights *coord.Rights
+		if rights, err = coord.Adopt(pid); err != nil {
+			return nil, err
+		}
+		list, err = coord.Check(pid, rights, env.Notice)
 	} else {
 		list, err = found.checkImage(env)
 	}

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -22,6 +24,9 @@ func newCheckpoint() *cobra.Command {
 The program goes on, unless it is to be killed: then it does not run on after the instant of the image.
 Whatever goes wrong, the program runs on as if nothing had been asked and no image is left.
 
+Root's crak gives up its own rights first, and takes those of the program: the image and the log belong to the program's
+user, who must be able to write to the directory of --output.
+
 Exit status: 0 the image is on disk; 1 there is none; 2 usage.`,
 		Example: "  crak checkpoint 412\n  crak checkpoint --kill --output /scratch/job 412",
 		Args:    cobra.ExactArgs(1),
@@ -32,6 +37,16 @@ Exit status: 0 the image is on disk; 1 there is none; 2 usage.`,
 			}
 			if o.Compress != "" && o.Compress != "zstd" && o.Compress != "none" {
 				return usageError{fmt.Errorf("--compress=%s: neither zstd nor none", o.Compress)}
+			}
+			// What was typed here is opened with the caller's rights, all else used with the program's.
+			if o.Output != "" {
+				if o.Output, o.Parent, err = openParent(o.Output); err != nil {
+					return err
+				}
+				defer o.Parent.Close()
+			}
+			if o.Rights, err = coord.Adopt(o.Pid); err != nil {
+				return err
 			}
 			signal.Ignore(unix.SIGXFSZ) // a limit on file sizes is then an error like others
 			ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
@@ -55,4 +70,13 @@ Exit status: 0 the image is on disk; 1 there is none; 2 usage.`,
 	flags.BoolVar(&o.SelfContained, "self-contained", false, "save the pages of mapped files too: libraries and the executable")
 	flags.StringVar(&o.Compress, "compress", "", "zstd (the default) or none")
 	return cmd
+}
+
+// openParent opens the directory that an image is to be in.
+func openParent(output string) (path string, parent *os.File, err error) {
+	if path, err = filepath.Abs(output); err != nil {
+		return "", nil, err
+	}
+	parent, err = os.Open(filepath.Dir(path))
+	return path, parent, err
 }

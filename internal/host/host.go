@@ -74,13 +74,14 @@ func VDSO(pid int) ([]byte, error) {
 	if i < 0 {
 		return nil, nil
 	}
-	mem, err := os.Open(proc.Path(pid, "mem"))
-	if err != nil {
-		return nil, err
-	}
-	defer mem.Close()
 	code := make([]byte, mappings[i].Size())
-	if _, err := mem.ReadAt(code, int64(mappings[i].Start)); err != nil {
+	local := []unix.Iovec{{Base: &code[0], Len: uint64(len(code))}}
+	// A process that is not dumpable may not open its own file mem.
+	n, err := unix.ProcessVMReadv(pid, local, []unix.RemoteIovec{{Base: uintptr(mappings[i].Start), Len: len(code)}}, 0)
+	if err == nil && n != len(code) {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
 		return nil, fmt.Errorf("vdso: %w", err)
 	}
 	return code, nil

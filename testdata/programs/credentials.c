@@ -45,6 +45,7 @@ int main(int argc, char **argv)
 {
 	static const gid_t groups[] = {4000, 5, 60, 4001};
 	int dropped = argc > 1 && !strcmp(argv[1], "dropped");
+	uint32_t tracing = argc > 1 && !strcmp(argv[1], "tracing") ? 1 << CAP_SYS_PTRACE : 0;
 	struct credentials before, after;
 
 	CHECK(setgroups(4, groups) == 0);
@@ -56,9 +57,9 @@ int main(int argc, char **argv)
 		CHECK(setresgid(3001, 3001, 3001) == 0 && setresuid(3000, 3000, 3000) == 0);
 		set_caps(0, 0, 0);
 	} else {
-		/* One that goes to and fro, and keeps two capabilities. */
+		/* One that goes to and fro, and keeps two capabilities, or three. */
 		CHECK(setresgid(3001, 3002, 3003) == 0 && setresuid(3000, 3001, 0) == 0);
-		set_caps(1 << CAP_SETUID, 1 << CAP_SETUID | 1 << CAP_NET_BIND_SERVICE, 1 << CAP_NET_BIND_SERVICE);
+		set_caps(1 << CAP_SETUID, 1 << CAP_SETUID | 1 << CAP_NET_BIND_SERVICE | tracing, 1 << CAP_NET_BIND_SERVICE);
 		CHECK(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_BIND_SERVICE, 0, 0) == 0);
 	}
 	CHECK(prctl(PR_SET_DUMPABLE, 1) == 0);

@@ -1,0 +1,252 @@
+/*
+ * A program that only claims to be resident: hostile MODE [PID]. It speaks the wire as libcrak.so does, up to the lie
+ * that is its mode.
+ *
+ *	twin PID      that process is its twin
+ *	child         a child of its own is, which has another exit signal
+ *	older         a child is that was there before the freeze
+ *	other         a child is whose memory is another's
+ *	tid           a thread is frozen that it does not have
+ *	twice         a thread is frozen twice
+ *	many          4,000,000,000 threads are frozen
+ *	pid           it has another PID
+ *	silent        nothing comes after the greeting
+ *	drip          the greeting comes a byte at a time
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "abi.h"
+
+static const char *mode, *settings[4];
+static int victim;
+static struct abi_call calls[ABI_CALLS_MAX];
+static char data[ABI_DATA_MAX];
+static int64_t results[ABI_CALLS_MAX];
+static struct abi_context context;
+
+static int is(const char *name) { return !strcmp(mode, name); }
+
+static void put(int fd, const void *bytes, size_t length)
+{
+	if (length > 0 && write(fd, bytes, length) != (ssize_t)length)
+		_exit(3);
+}
+
+static int get(int fd, void *bytes, size_t length)
+{
+	return length == 0 || recv(fd, bytes, length, MSG_WAITALL) == (ssize_t)length;
+}
+
+static void send_message(int fd, unsigned type, unsigned count, const void *body, size_t length)
+{
+	struct abi_message message = { type, count, length };
+
+	put(fd, &message, sizeof(message));
+	put(fd, body, length);
+}
+
+static void greet(int fd)
+{
+	char body[sizeof(struct abi_hello) + 8192];
+	struct abi_hello hello = { .magic = ABI_MAGIC, .version = ABI_VERSION, .pid = getpid(), .tid = getpid(), .dumpable = 1,
+				   .socket = fd };
+	size_t length = sizeof(hello);
+
+#ifdef ABI_CHALLENGE_SIZE
+	struct abi_challenge challenge = { ABI_MAGIC, ABI_VERSION, 0 };
+	struct abi_message proof;
+
+	send_message(fd, ABI_CHALLENGE, 1, &challenge, sizeof(challenge));
+	if (!get(fd, &proof, sizeof(proof)) || !get(fd, body, proof.length))
+		_exit(4);
+	hello.limit = 30000;
+#endif
+	if (is("pid"))
+		hello.pid = victim;
+	memcpy(body, &hello, sizeof(hello));
+	for (int i = 0; i < 4 && settings[i]; i++) {
+		strcpy(body + length, settings[i]);
+		length += strlen(settings[i]) + 1;
+	}
+	if (is("drip")) {
+		struct abi_message message = { ABI_HELLO, 1, 60000 };
+
+		put(fd, &message, sizeof(message));
+		for (size_t i = 0; i < 60000; i++) {
+			if (write(fd, i < length ? body + i : "", 1) != 1)
+				return;
+			usleep(50000);
+		}
+	}
+	send_message(fd, ABI_HELLO, 1, body, length);
+}
+
+static void __attribute__((noreturn)) wait_forever(void)
+{
+	for (;;)
+		pause();
+}
+
+/* A child with an exit signal of ours, or a false one. */
+static int child(int signal)
+{
+	int pid = syscall(SYS_clone, signal, 0, 0, 0, 0);
+
+	if (pid == 0)
+		wait_forever();
+	return pid;
+}
+
+static int earlier;
+
+static int twin(void)
+{
+	int pid;
+
+	if (is("twin"))
+		return victim;
+	if (is("child"))
+		return child(SIGCHLD);
+	if (is("older"))
+		return earlier;
+	if (is("other")) {
+		pid = syscall(SYS_clone, ABI_FREEZE_SIGNAL, 0, 0, 0, 0);
+		if (pid == 0) {
+			for (int i = 0; i < 50; i++)
+				mmap(NULL, 4096, i % 2 ? PROT_READ : PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+			wait_forever();
+		}
+		usleep(200000);
+		return pid;
+	}
+	return child(ABI_FREEZE_SIGNAL);
+}
+
+/* Results, and the data as the calls left it. */
+static void answer(int fd, unsigned count, size_t length)
+{
+	size_t size = count * sizeof(results[0]);
+	struct abi_message message = { ABI_RESULTS, count, size + length };
+
+	put(fd, &message, sizeof(message));
+	put(fd, results, size);
+	put(fd, data, length);
+}
+
+static void serve(int fd)
+{
+	struct abi_message order;
+
+	while (get(fd, &order, sizeof(order))) {
+		size_t length = order.count * sizeof(calls[0]);
+
+		switch (order.type) {
+		case ABI_CALLS:
+			if (!get(fd, calls, length) || !get(fd, data, order.length - length))
+				return;
+			for (unsigned i = 0; i < order.count; i++) {
+				unsigned long a[6];
+
+				for (int j = 0; j < 6; j++)
+					a[j] = calls[i].args[j] + (calls[i].relative >> j & 1 ? (unsigned long)data : 0);
+				results[i] = syscall(calls[i].number, a[0], a[1], a[2], a[3], a[4], a[5]);
+				if (results[i] < 0)
+					results[i] = -errno;
+			}
+			answer(fd, order.count, order.length - length);
+			break;
+		case ABI_SNAPSHOT:
+			results[0] = twin();
+			send_message(fd, ABI_RESULTS, 1, results, sizeof(results[0]));
+			break;
+		default:
+			if (!get(fd, data, order.length))
+				return;
+		}
+	}
+}
+
+static void freeze(int fd, ucontext_t *frame)
+{
+	struct abi_thread thread = { .tid = getpid(), .flags = ABI_THREAD_LEADER, .context = (uint64_t)&context,
+				     .frame = (uint64_t)frame, .syscall = -1, .ip = frame->uc_mcontext.gregs[REG_RIP],
+				     .sp = frame->uc_mcontext.gregs[REG_RSP] };
+	struct abi_thread two[2] = { thread, thread };
+
+	if (is("tid"))
+		two[1].tid = victim;
+	if (is("many")) {
+		struct abi_message message = { ABI_FROZEN, 4000000000u, 4000000000u * sizeof(thread) };
+
+		put(fd, &message, sizeof(message));
+		pause();
+	}
+	send_message(fd, ABI_FROZEN, is("tid") || is("twice") ? 2 : 1, two, (is("tid") || is("twice") ? 2 : 1) * sizeof(thread));
+	serve(fd);
+}
+
+static void obey(int signal, siginfo_t *info, void *frame)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	int length = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, ABI_SOCKET_PREFIX "%016lx",
+			      (uint64_t)info->si_value.sival_ptr);
+
+	(void)signal;
+	if (connect(fd, (void *)&address, offsetof(struct sockaddr_un, sun_path) + 1 + length) == 0) {
+		greet(fd);
+		if (is("silent"))
+			pause();
+		if (info->si_errno == ABI_ORDER_FREEZE)
+			freeze(fd, frame);
+	}
+	close(fd);
+}
+
+__attribute__((naked)) static void restorer(void)
+{
+	__asm__("mov $15, %eax; syscall");
+}
+
+int main(int argc, char **argv)
+{
+	static const char *const names[] = { "CRAK_START_DIR", "CRAK_DIR", "CRAK_LOG", "CRAK_COMPRESS" };
+	struct {
+		void *handler;
+		unsigned long flags;
+		void *restorer;
+		unsigned long mask;
+	} action = { obey, SA_SIGINFO | SA_RESTART | 0x04000000 /* SA_RESTORER */, restorer, 0 };
+	char c;
+	int n = 0;
+
+	mode = argv[1];
+	victim = argc > 2 ? atoi(argv[2]) : 0;
+	for (int i = 0; i < 4; i++) {
+		char *value = getenv(names[i]);
+		char *entry;
+
+		if (value && asprintf(&entry, "%s=%s", names[i], value) > 0)
+			settings[n++] = entry;
+	}
+	if (is("older"))
+		earlier = child(ABI_FREEZE_SIGNAL);
+	syscall(SYS_rt_sigaction, ABI_FREEZE_SIGNAL, &action, NULL, 8);
+	while (read(0, &c, 1) == 1 && write(1, &c, 1) == 1)
+		;
+	return 0;
+}
