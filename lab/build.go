@@ -26,8 +26,7 @@ type builder struct {
 // `/* cc: -fopenmp */`.
 var compilerFlags = []string{"-std=gnu11", "-O2", "-g", "-pthread", "-Wall", "-Wextra", "-Werror"}
 
-// program compiles NAME.c if there is one, and returns the program's path;
-// os.ErrNotExist says that there is none.
+// program compiles NAME.c and returns the program's path. The error is os.ErrNotExist where there is no NAME.c.
 func (b *builder) program(name string) (string, error) {
 	return b.compile(name, name)
 }
@@ -101,7 +100,7 @@ func gcc(args []string) error {
 	return nil
 }
 
-// key is a hash of a program, of all headers, and of the flags but for the paths of this run.
+// key is a hash of a program's source, of all headers, and of the flags without the paths of this run.
 func (b *builder) key(source string, args []string) (string, error) {
 	hash := sha256.New()
 	for _, arg := range args {

@@ -18,8 +18,8 @@ type capture struct {
 	mark int
 }
 
-// await waits for a match in what came after the last match. It looks again whenever the
-// file changes, or when done is closed, and then for the last time.
+// await waits for a match in the text after the previous match. It reads the file again at every change. When done is
+// closed it reads the file once more and gives up.
 func (c *capture) await(re *regexp.Regexp, done <-chan struct{}, bound time.Duration) (string, error) {
 	var found string
 	err := watch(filepath.Dir(c.path), done, bound, func() (bool, error) {
@@ -42,7 +42,7 @@ func (c *capture) await(re *regexp.Regexp, done <-chan struct{}, bound time.Dura
 	return found, nil
 }
 
-// rest is what has come since the last match, or the end of that.
+// rest is the text after the previous match, for an error message. Of a long text it is the end.
 func (c *capture) rest() []byte {
 	data, err := os.ReadFile(c.path)
 	if err != nil {
@@ -57,7 +57,7 @@ var (
 	errBound = errors.New("time is up")
 )
 
-// watch calls look, and again at every change in dir, until it says true or an error.
+// watch calls look at once and after every change in dir, until look returns true or an error.
 func watch(dir string, done <-chan struct{}, bound time.Duration, look func() (bool, error)) error {
 	fd, err := unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC)
 	if err != nil {
@@ -72,7 +72,7 @@ func watch(dir string, done <-chan struct{}, bound time.Duration, look func() (b
 	if err := events.SetReadDeadline(time.Now().Add(bound)); err != nil {
 		return err
 	}
-	// The end of the program ends the read below: a deadline that has passed.
+	// When the program ends, a deadline in the past ends the read below.
 	over, stop := make(chan struct{}), make(chan struct{})
 	defer func() { close(stop); <-over }()
 	go func() {

@@ -19,7 +19,7 @@ func cmdCheckpoint(s *session, c *call) error {
 	return p.checkpoint(c, c.args[1:]...)
 }
 
-// checkpoint has crak checkpoint the program; its standard output is the image's path alone.
+// checkpoint runs crak checkpoint, whose standard output must be the image's path and nothing else.
 func (p *subject) checkpoint(c *call, options ...string) error {
 	s := p.session
 	args := append([]string{"checkpoint"}, options...)
@@ -42,7 +42,7 @@ func (p *subject) checkpoint(c *call, options ...string) error {
 	return nil
 }
 
-// taken notes the newest image: $IMAGE.
+// taken sets $IMAGE to the newest image.
 func (p *subject) taken(c *call, path string) {
 	p.image, p.session.newest = path, path
 	c.ts.Setenv("IMAGE", path)
@@ -62,7 +62,7 @@ func cmdTrigger(s *session, c *call) error {
 	return p.trigger(c, sig)
 }
 
-// trigger asks by signal for a checkpoint, and waits for the line that crak.log gets about it.
+// trigger sends the signal that asks for a checkpoint, and waits for the line about it in crak.log.
 func (p *subject) trigger(c *call, sig unix.Signal) error {
 	s := p.session
 	log := &capture{path: filepath.Join(s.images, "crak.log")}
@@ -97,7 +97,7 @@ func (c *capture) all() string {
 	return string(data)
 }
 
-// latest are the images that latest links in the script's image directory lead to.
+// latest lists the images that the links called latest in the script's image directory lead to.
 func (s *session) latest() map[string]bool {
 	links, _ := filepath.Glob(filepath.Join(s.images, "*", "latest")) // the pattern is good
 	images := map[string]bool{}

@@ -62,7 +62,7 @@ func (p *subject) generation(c *call, n int) error {
 	return os.RemoveAll(last)
 }
 
-// round wants a sign of life: the line ROUND K for a file round-K.
+// round makes the file round-K and waits until the program answers with the line ROUND K.
 func (p *subject) round(k int) error {
 	file := filepath.Join(p.dir, fmt.Sprintf("round-%d", k))
 	if err := os.WriteFile(file, nil, 0o644); err != nil {

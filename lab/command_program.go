@@ -131,7 +131,7 @@ func cmdCrash(s *session, c *call) error {
 	return p.crash()
 }
 
-// crash kills the program as a crash would, and waits for the end of what ran it.
+// crash kills the program with SIGKILL, and waits until its runner has ended.
 func (p *subject) crash() error {
 	if err := p.signal(unix.SIGKILL); err != nil {
 		return err
@@ -139,8 +139,8 @@ func (p *subject) crash() error {
 	if err := p.gone(p.session.lab.params.Bound); err != nil {
 		return err
 	}
-	// A snapshot or a writer of the last checkpoint may take a moment to notice, and until
-	// then keeps the number of the program's process group, which is its PID, in use.
+	// The twin or the writer of the last checkpoint may live a moment longer. It keeps the number of the program's process
+	// group in use, which is the program's PID.
 	_, err := p.session.settled(time.Second)
 	return err
 }

@@ -25,8 +25,8 @@ func cmdRestart(s *session, c *call) error {
 	return p.restart(c, image, options...)
 }
 
-// restart brings the program back from an image. crak stays in the foreground of the lab,
-// so to speak, and ends with the program's status; with --detach it ends at once.
+// restart runs crak restart. That stays until the program ends, and then has the program's exit status. With --detach it
+// ends as soon as the program runs.
 func (p *subject) restart(c *call, image string, options ...string) error {
 	if p.pidfd >= 0 {
 		return fmt.Errorf("%s: still running: crash it first", p.name)
@@ -79,7 +79,7 @@ func (p *subject) resumed(c *call, cmd *exec.Cmd, r *os.File, said string) error
 		return fmt.Errorf("crak restart: status %q: %w", line, err)
 	}
 	if err := p.adopt(pid); err != nil {
-		// It may have ended already, and what ran it with it.
+		// The program, and crak with it, may have ended already.
 		<-p.ended
 		p.pid = pid
 	}
@@ -88,9 +88,8 @@ func (p *subject) resumed(c *call, cmd *exec.Cmd, r *os.File, said string) error
 	return p.unparked()
 }
 
-// unparked waits for the moment that is left between the last word of the restart and the
-// last thread's return to what it was doing. Until then the resident blocks all signals,
-// also the two that no program can block by way of libc.
+// unparked waits until every thread has left the resident's signal handler. crak reports success a moment before that. In
+// the handler all signals are blocked, signal 32 among them, which a program cannot block through the C library.
 func (p *subject) unparked() error {
 	const private = 1 << (32 - 1) // signal 32
 	deadline := time.Now().Add(p.session.lab.params.Bound)

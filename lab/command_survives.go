@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// survives is the standard examination of a program that prints READY, waits to be told to
-// proceed, checks itself and prints PASS. It is checkpointed, crashed and restarted; nothing
-// of it may then look different in /proc; it is checkpointed once more, and must pass.
+// cmdSurvives is the usual test of a program that prints READY, waits for the file go, checks itself and prints PASS. The
+// program is checkpointed, killed and restarted. It must then look the same in /proc as before, it must be possible to
+// checkpoint it once more, and it must print PASS.
 func cmdSurvives(s *session, c *call) error {
 	path, err := s.lookup(c.args[0])
 	if err != nil {
@@ -82,7 +82,7 @@ func (p *subject) examine(c *call) error {
 	if diff := compare(before, after, volatile); diff != "" && !c.on("restless") {
 		return fmt.Errorf("%s: restarted, it differs (-before +after):\n%s", p.name, diff)
 	}
-	// What was restarted can be checkpointed too, and goes on after it.
+	// A restarted program can be checkpointed, too, and runs on afterwards.
 	if err := take(); err != nil {
 		return fmt.Errorf("second generation: %w", err)
 	}
@@ -113,7 +113,7 @@ func (p *subject) passes() error {
 	return p.passed()
 }
 
-// passed wants PASS among the last lines of its output, and nothing on its standard error.
+// passed checks that PASS is among the last lines of its output, and that nothing is on its standard error.
 func (p *subject) passed() error {
 	if !passLine.Match(p.output.rest()) {
 		return fmt.Errorf("%s: no PASS; output: %s", p.name, p.output.rest())
@@ -126,8 +126,8 @@ func (p *subject) passed() error {
 
 var errStderr = errors.New("something on its standard error")
 
-// cmdUninterrupted compares what the program has written, and the named files of its
-// directory, with those of a run that nothing has interrupted.
+// cmdUninterrupted runs the program once more without any checkpoint, and compares the output, and the named files in its
+// directory, of both runs.
 func cmdUninterrupted(s *session, c *call) error {
 	p, err := s.subject(c.args[0])
 	if err != nil {

@@ -45,7 +45,7 @@ func (l *Lab) condition(id Identity, cond string) (bool, error) {
 	return false, fmt.Errorf("condition %q: unknown", cond)
 }
 
-// can reports whether a program run as the identity succeeds.
+// can runs a program as the identity and reports whether it succeeds.
 func (id Identity) can(name string, args ...string) bool {
 	cmd := exec.Command(name, args...)
 	cmd.Dir = "/"
@@ -109,7 +109,7 @@ func capable(n int) bool {
 	return data[n/32].Effective&(1<<(n%32)) != 0
 }
 
-// features are what a kernel or a machine may lack.
+// features are those that a kernel or a machine may lack. Each function looks for one.
 var features = map[string]func(*Lab, Identity) bool{
 	"hugetlb": func(*Lab, Identity) bool { return number("/proc/sys/vm/nr_hugepages") > 0 },
 	"thp": func(*Lab, Identity) bool {

@@ -37,8 +37,8 @@ type mapping struct {
 	start, end, perms, offset, path, flags, page string
 }
 
-// objectName is what is mapped. Shared anonymous memory and a memfd without a name are the
-// same thing by two doors.
+// objectName is the name of what is mapped. Shared anonymous memory and a memfd without a name are the same kind of object,
+// so they get the same name.
 func objectName(path string) string {
 	if path == "/memfd: (deleted)" {
 		return "/dev/zero (deleted)"

@@ -21,9 +21,9 @@ import (
 //	threads.TID.{comm,policy,affinity,syscall,wchan,timer_slack,status.*,stat.*}
 type Picture map[string]any
 
-// volatile is what may differ between two pictures of the same process: what passes with
-// time, who looks after it, and what the kernel numbers anew. A field ending in .* stands
-// for all below it; a * in the middle for any one name.
+// volatile lists the fields that may differ between two pictures of one process: times and counters, the parent and the
+// terminal, and what the kernel numbers anew. A name that ends in .* means all fields below it. A * in the middle means
+// any one name.
 var volatile = []string{
 	// Time that passes, and work that is counted.
 	"stat.minflt", "stat.majflt", "stat.cminflt", "stat.cmajflt", "stat.utime", "stat.stime",
@@ -54,7 +54,7 @@ var volatile = []string{
 	"threads.*.status.x86_Thread_features", "status.x86_Thread_features",
 }
 
-// compare is the difference between two pictures but for the fields named, empty if none.
+// compare returns the differences between two pictures, or an empty text. The fields in except are ignored.
 func compare(before, after Picture, except []string) string {
 	one, other := leaves(before, except), leaves(after, except)
 	leaveOutUnreadable(one, other)
@@ -62,8 +62,8 @@ func compare(before, after Picture, except []string) string {
 	return cmp.Diff(one, other)
 }
 
-// leaveOutUnreadable leaves out what the other picture could not have, and is compared where it has: the timer slack of
-// another process may be read by who has CAP_SYS_NICE over its user namespace, as an ordinary user has over a new one.
+// leaveOutUnreadable removes fields that could be read for only one of two pictures. An example is the timer slack: to read
+// that of another process takes CAP_SYS_NICE in its user namespace, which an ordinary user has only in a new one.
 func leaveOutUnreadable(all, other map[string]string) {
 	maps.DeleteFunc(all, func(name, _ string) bool {
 		_, ok := other[name]
@@ -71,7 +71,7 @@ func leaveOutUnreadable(all, other map[string]string) {
 	})
 }
 
-// leaves are a picture's fields by their whole names, but for the exceptions.
+// leaves maps the full name of each field of a picture to its value, without the exceptions.
 func leaves(p Picture, except []string) map[string]string {
 	all := map[string]string{}
 	flatten("", map[string]any(p), all)
@@ -92,7 +92,7 @@ func flatten(prefix string, tree map[string]any, all map[string]string) {
 	}
 }
 
-// matches reports whether a field's name is one that a pattern means.
+// matches reports whether a field's name matches a pattern of volatile.
 func matches(pattern, name string) bool {
 	for pattern != "" {
 		part, rest, _ := strings.Cut(pattern, ".")

@@ -16,10 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The lab reads /proc with parsers of its own: the judge must not share its mistakes with
-// what it judges.
+// The lab reads /proc with parsers of its own. If it used crak's, a mistake in them would hide a mistake of crak.
 
-// picture is the program's picture as of now.
+// picture takes a picture of the program.
 func (p *subject) picture() (Picture, error) {
 	if p.pidfd < 0 {
 		return nil, fmt.Errorf("%s: not running", p.name)
@@ -88,8 +87,8 @@ func Take(pid int) (Picture, error) {
 	return p, nil
 }
 
-// leaveOutMask drops the signal mask of a main thread that has ended: it means nothing any more, and what was
-// blocked at its end is not known to a checkpoint.
+// leaveOutMask removes the signal mask of a main thread that has ended. The mask has no effect any more, and a checkpoint
+// cannot find out what it was.
 func leaveOutMask(p Picture) {
 	status, _ := p["status"].(map[string]any)
 	if state, _ := status["State"].(string); !strings.HasPrefix(state, "Z") {
@@ -123,7 +122,7 @@ func text(dir, name string) (string, error) {
 	return strings.TrimRight(strings.ReplaceAll(string(data), "\x00", " "), "\n "), err
 }
 
-// digest stands for content that is secret or long.
+// digest is a hash in place of content that is secret or long.
 func digest(dir, name string) (string, error) {
 	data, err := os.ReadFile(filepath.Join(dir, name))
 	return fmt.Sprintf("%d bytes %x", len(data), sha256.Sum256(data)), err
@@ -183,7 +182,7 @@ func timers(dir string) (map[string]any, error) {
 	for _, block := range strings.Split("\n"+all, "\nID: ")[1:] {
 		id, rest, _ := strings.Cut(block, "\n")
 		timer := keyed([]byte(rest))
-		// Whom it tells is numbered as the reader sees it.
+		// The thread's number is that in the reader's PID namespace.
 		if notify, ok := timer["notify"].(string); ok {
 			timer["notify"], _, _ = strings.Cut(notify, ".")
 		}
@@ -230,7 +229,7 @@ func descriptors(dir string) (map[string]any, error) {
 	return all, nil
 }
 
-// locks are the `lock:` lines of a descriptor, each without its number and its owner's PID:
+// locks lists the `lock:` lines of a descriptor, each without its number and its owner's PID:
 // `1: POSIX  ADVISORY  WRITE 412 fe:00:135 0 9`.
 func locks(fdinfo []byte) string {
 	var all []string
@@ -271,7 +270,7 @@ func threads(dir string, pid int) (map[string]any, error) {
 	return all, nil
 }
 
-// innermost is a thread's ID as the program itself knows it.
+// innermost is a thread's ID in the program's own PID namespace.
 func innermost(status []byte, name string) string {
 	ids, _ := keyed(status)["NSpid"].(string)
 	if fields := strings.Fields(ids); len(fields) > 0 {
@@ -280,7 +279,7 @@ func innermost(status []byte, name string) string {
 	return name
 }
 
-// schedule adds what only system calls tell: policy, priority and affinity.
+// schedule adds policy, priority and affinity, which only system calls give.
 func schedule(thread Picture, name string) {
 	tid, err := strconv.Atoi(name)
 	if err != nil {

@@ -18,8 +18,8 @@ type Result struct {
 	Passed, Failed, Skipped int
 }
 
-// RunScripts is Run without go test: one line a script goes to out, and the transcript of
-// each that fails. Cancelling ctx ends it after the scripts that are running.
+// RunScripts is Run without go test. It writes one line for each script to out, and the transcript of each that fails. When
+// ctx is cancelled it ends after the scripts that are running.
 func RunScripts(ctx context.Context, out io.Writer, p Params) (Result, error) {
 	if _, err := os.Stat(p.Dir); err != nil {
 		return Result{}, err
@@ -53,7 +53,7 @@ func RunScripts(ctx context.Context, out io.Writer, p Params) (Result, error) {
 	return r.result, err
 }
 
-// runner is what the trials of a run share.
+// A runner is shared by all trials of a run.
 type runner struct {
 	ctx     context.Context
 	slots   chan struct{} // as many as trials may run at a time
@@ -64,7 +64,7 @@ type runner struct {
 	result Result
 }
 
-// trial is the testscript.T of one script, or of an identity's scripts.
+// A trial is the testscript.T of one script, or of all scripts of an identity.
 type trial struct {
 	runner  *runner
 	name    string
@@ -85,7 +85,7 @@ func (t *trial) Run(name string, f func(testscript.T)) {
 	})
 }
 
-// guard runs f, which may end by FailNow, Skip or a panic, to its end.
+// guard runs f, which may end by FailNow, by Skip or by a panic.
 func (t *trial) guard(f func()) {
 	done := make(chan struct{})
 	go func() {

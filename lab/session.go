@@ -14,7 +14,7 @@ import (
 
 type sessionKey struct{}
 
-// session is one script that runs: who it runs as, and what it has started.
+// A session is one running script: its identity, and the programs that it has started.
 type session struct {
 	lab      *Lab
 	identity Identity
@@ -34,7 +34,7 @@ func sessionOf(ts *testscript.TestScript) *session {
 	return s
 }
 
-// subject is the program that a script calls by name.
+// subject finds the program that the script has given this name.
 func (s *session) subject(name string) (*subject, error) {
 	p, ok := s.subjects[name]
 	if !ok {
@@ -43,7 +43,7 @@ func (s *session) subject(name string) (*subject, error) {
 	return p, nil
 }
 
-// command is a program run as the script's identity, in dir.
+// command prepares a program that runs as the script's identity, in dir.
 func (s *session) command(dir string, env []string, path string, args ...string) *exec.Cmd {
 	cmd := exec.Command(path, args...)
 	cmd.Dir = dir
@@ -52,8 +52,8 @@ func (s *session) command(dir string, env []string, path string, args ...string)
 	return cmd
 }
 
-// lookup is the path of a program: a path as it is, a workload of the lab (compiled if need
-// be), or a program of the system.
+// lookup finds the path of a program: a path as it is, a workload of the lab (compiled if necessary), or a program of
+// the system.
 func (s *session) lookup(program string) (string, error) {
 	if strings.Contains(program, "/") {
 		return program, nil
@@ -80,7 +80,7 @@ func (s *session) makeDir(dir string) error {
 	return s.identity.own(dir)
 }
 
-// close ends whatever the script has started, and reports what would not end.
+// close ends everything that the script has started, and reports what does not end.
 func (s *session) close() error {
 	var errs []error
 	for _, p := range s.subjects {

@@ -53,7 +53,7 @@ func (p *subject) adoptChild(parent int) error {
 	return fmt.Errorf("%s: %s has no child", p.name, filepath.Base(p.runner.Path))
 }
 
-// prepare makes the directory of the subject, and a copy of it for a later plain run.
+// prepare makes the directory of the subject, and a copy of it for a later run without checkpoints.
 func (p *subject) prepare() error {
 	if err := p.session.makeDir(p.dir); err != nil {
 		return err
@@ -87,8 +87,8 @@ func (p *subject) connect(cmd *exec.Cmd, stderr string) error {
 	return err
 }
 
-// open opens a file for a program's output: not for appending, so that a program that is
-// restarted writes over what it wrote after its checkpoint.
+// open opens a file for a program's output. It is not opened for appending: a restarted program then writes over what it had
+// written after its checkpoint.
 func (p *subject) open(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -115,8 +115,8 @@ func file(v any) *os.File {
 	return f
 }
 
-// plain runs the subject's program once more, without the library and without a pause, in a
-// copy of the directory that it was started in, and returns that directory.
+// plain runs the subject's program once more, without the library and without checkpoints, in a copy of its first
+// directory. It returns the finished run.
 func (p *subject) plain() (*subject, error) {
 	q := &subject{
 		session: p.session, name: p.name + ".plain", argv: p.argv, env: p.env, stdin: p.stdin,
@@ -139,13 +139,13 @@ func (p *subject) plain() (*subject, error) {
 	return q, q.gone(p.session.lab.params.Bound * 4)
 }
 
-// captures says where the subject's output goes.
+// captures sets the files that the subject's output goes to.
 func (p *subject) captures() {
 	p.output = &capture{path: filepath.Join(p.session.work, p.name+".out")}
 	p.errors = filepath.Join(p.session.work, p.name+".err")
 }
 
-// proceed lets the program go on: it waits for a file named go in its working directory.
+// proceed makes the file named go in the program's working directory, which the program waits for.
 func (p *subject) proceed() error {
 	path := filepath.Join(p.dir, "go")
 	if err := os.WriteFile(path, nil, 0o644); err != nil {

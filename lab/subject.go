@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// subject is a program under test, by whatever process it lives in at the moment: the one
-// that start made, and after a restart the one that crak made.
+// A subject is a program under test. Its process is first the one that start has made, and after a restart the one that crak
+// has made.
 //
 //	        start                 crash              restart
 //	(new) ────────▶ alive ──────────────▶ ended ──────────────▶ alive
@@ -44,8 +44,8 @@ type subject struct {
 	image  string        // path of its newest image
 }
 
-// launch starts cmd as the subject's runner and has it reaped. What is to be known of the process, be it
-// ever so short-lived, is found out by look, before that.
+// launch starts cmd as the subject's runner, and waits for its end in the background. It calls look before the process can
+// be reaped, so that look finds even a process that ends at once.
 func (p *subject) launch(cmd *exec.Cmd, look func(pid int) error) error {
 	if err := cmd.Start(); err != nil {
 		return err
@@ -54,7 +54,7 @@ func (p *subject) launch(cmd *exec.Cmd, look func(pid int) error) error {
 	err := look(cmd.Process.Pid)
 	p.ended = make(chan struct{})
 	go func(ended chan struct{}) {
-		// The error says what ProcessState says, or that output could not be copied.
+		// The error repeats ProcessState, or says that output could not be copied.
 		_ = cmd.Wait()
 		p.status = status(cmd.ProcessState)
 		close(ended)
@@ -62,7 +62,7 @@ func (p *subject) launch(cmd *exec.Cmd, look func(pid int) error) error {
 	return err
 }
 
-// adopt takes the process pid as the one that the subject lives in.
+// adopt makes pid the subject's process.
 func (p *subject) adopt(pid int) error {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
@@ -101,7 +101,7 @@ func status(state *os.ProcessState) int {
 	return state.ExitCode()
 }
 
-// signal sends a signal to the program itself, not to what runs it.
+// signal sends a signal to the program itself, not to its runner.
 func (p *subject) signal(sig unix.Signal) error {
 	if p.pidfd < 0 {
 		return fmt.Errorf("%s: not running", p.name)
@@ -115,7 +115,7 @@ func (p *subject) signal(sig unix.Signal) error {
 	return nil
 }
 
-// postmortem adds to an error how the program has ended, if it has.
+// postmortem adds to an error how the program ended, if it has ended.
 func (p *subject) postmortem(err error) error {
 	select {
 	case <-p.over:
@@ -129,7 +129,7 @@ func (p *subject) postmortem(err error) error {
 	return fmt.Errorf("%w; %s has ended, with status %d; output: %s%s", err, p.name, p.status, p.output.rest(), p.complaints())
 }
 
-// gone waits until the program, and what runs it, have ended.
+// gone waits until the program and its runner have ended.
 func (p *subject) gone(bound time.Duration) error {
 	deadline := time.Now().Add(bound)
 	if p.pidfd >= 0 {
@@ -166,7 +166,7 @@ func awaitExit(pidfd int, bound time.Duration) error {
 	}
 }
 
-// end kills the program, its process group, and what runs it.
+// end kills the program, its process group, and its runner.
 func (p *subject) end() error {
 	if p.pidfd >= 0 {
 		_ = p.signal(unix.SIGKILL) // it may have ended by itself
@@ -186,7 +186,7 @@ func (p *subject) end() error {
 	return err
 }
 
-// environment is the subject's own part of its environment.
+// environment lists the variables that this subject has in addition to the script's.
 func (p *subject) environment() []string {
 	if p.bare {
 		return p.env

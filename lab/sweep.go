@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// found are the live processes that descend from this script: they have its token in their
-// environment, as everything has that start, crak or run began, or they are somewhere in its
-// work directory, as the writer is that a program has started.
+// found lists the live processes that belong to this script. A process that start, crak or run began has the script's token
+// in its environment. The writer that a program starts has not: it is known by its working directory, which is below the
+// script's.
 func (s *session) found() ([]int, error) {
 	dirs, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
@@ -44,8 +44,8 @@ func hasEntry(environ []byte, entry string) bool {
 	return false
 }
 
-// strays are the processes found that no running subject accounts for: neither a program,
-// nor what runs it, nor a child of these.
+// strays lists the processes of this script that should not be there: those that are neither a running subject, nor its
+// runner (crak restart), nor a descendant of these.
 func (s *session) strays() ([]int, error) {
 	all, err := s.found()
 	if err != nil {
@@ -86,7 +86,7 @@ func descends(pid int, known map[int]bool) bool {
 	return false
 }
 
-// sweep gives what is left of the script a moment to end, and kills and reports the rest.
+// sweep waits for the processes that the script has left behind. It kills and reports those that do not end in time.
 func (s *session) sweep() error {
 	strays, err := s.settled(3 * time.Second)
 	if err != nil || len(strays) == 0 {

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminal is a pseudo-terminal that a program runs on; what it shows goes to a file.
+// A terminal is a pseudo-terminal that a program runs on. Its output is written to a file.
 type terminal struct {
 	keys   *os.File // the master side
 	screen *os.File // the slave side, kept open so that the master outlives the program
@@ -19,7 +19,7 @@ type terminal struct {
 	copied chan error
 }
 
-// terminalLag is more than what a program wrote last is on its way through the terminal to the record.
+// terminalLag is longer than the last output of a program takes from the terminal to the file.
 const terminalLag = 200 * time.Millisecond
 
 // newTerminal opens a pseudo-terminal of 24 lines and 80 columns for the identity.
@@ -37,8 +37,8 @@ func newTerminal(id Identity, record string) (*terminal, error) {
 	return t, nil
 }
 
-// copy records what the terminal shows. A session's end hangs up the slave side, as the kernel's
-// tty_vhangup_session does when its leader is killed: the master says EIO until it is opened again.
+// copy writes the output of the terminal to the file. When a session leader is killed, the kernel hangs up the slave side
+// (tty_vhangup_session): reading the master fails with EIO until the slave is opened again.
 func (t *terminal) copy() error {
 	for {
 		_, err := io.Copy(t.record, t.keys)
@@ -71,7 +71,7 @@ func (t *terminal) open(master int, id Identity, record string) error {
 	return err
 }
 
-// connect makes the terminal the controlling one of cmd, in a session of its own.
+// connect starts cmd in a new session, with this terminal as its controlling terminal.
 func (t *terminal) connect(cmd *exec.Cmd) error {
 	screen, err := os.OpenFile(t.screen.Name(), os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -84,7 +84,7 @@ func (t *terminal) connect(cmd *exec.Cmd) error {
 	return nil
 }
 
-// typed sends keys to the program.
+// typed writes keys to the terminal, as if they were typed.
 func (t *terminal) typed(keys string) error {
 	_, err := io.WriteString(t.keys, keys)
 	return err

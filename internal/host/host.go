@@ -1,5 +1,5 @@
-// Package host says what machine this is, as far as a restart depends on it: the image records
-// it, a restart compares.
+// Package host describes the machine as far as a restart depends on it. A checkpoint records the description in the image,
+// and a restart compares it with that of its own machine.
 package host
 
 import (

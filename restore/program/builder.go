@@ -69,7 +69,7 @@ func Raw(v any) []byte {
 // At is an address in the data, n bytes after a.
 func (a Arg) At(n uint64) Arg { return Arg{Kind: a.Kind, Value: a.Value + n} }
 
-// Do appends an instruction as it is.
+// Do appends an instruction.
 func (b *Builder) Do(in Instruction) *Builder {
 	b.Program.Instructions = append(b.Program.Instructions, in)
 	return b

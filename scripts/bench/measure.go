@@ -27,8 +27,8 @@ func median(v []float64) float64 {
 	}
 }
 
-// turns measures two things in turns, so that what else the machine does hits both alike,
-// and gives the median of each. Every round begins with the other one.
+// turns measures two things alternately, so that other load on the machine affects both alike, and returns the median of
+// each. The one that is measured first changes with every round.
 func turns(rounds int, ours, reference func() (float64, error)) (a, b float64, err error) {
 	var as, bs []float64
 	for i := range rounds {

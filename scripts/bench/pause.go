@@ -42,8 +42,8 @@ func (b *Bench) pause(what string, threads, mib int, target float64) error {
 	return nil
 }
 
-// gap is the median over several checkpoints of the largest gap in one, and of what the log says of it, in ms. The
-// gap also has what the writer takes of the CPUs once the program runs again.
+// gap returns two medians over several checkpoints, in ms: of the largest gap that the program sees during a checkpoint, and
+// of the pause that crak.log states for it. The gap includes CPU time that the writer takes while the program runs again.
 func (b *Bench) gap(threads, mib int) (gap, logged float64, err error) {
 	s, err := b.launch([]string{"CRAK_COMPRESS=none"}, b.workload("gap"), strconv.Itoa(threads), strconv.Itoa(mib), "random")
 	if err != nil {
