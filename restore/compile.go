@@ -20,7 +20,6 @@ type site struct {
 
 	control      int                         // socket to the member
 	executable   int                         // descriptor, -1: none
-	cwd          int                         // descriptor, -1: it is a directory of /proc about the member itself
 	files        map[int]int                 // by index of the mapping
 	memory       map[image.MemoryID]int      // of shared memory objects that are files
 	segments     map[image.MemoryID]int      // IDs of SysV shared memory

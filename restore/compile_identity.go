@@ -70,13 +70,22 @@ func (c *compiler) lockFuture() {
 	}
 }
 
-// workingDirectory goes there, by a descriptor of it: a path may lead elsewhere by now.
+// workingDirectory goes there, but not over a symbolic link that was not there before. The process does so itself: a
+// directory that was opened in another mount namespace has no path in its own (getcwd(2)). One that had been removed is
+// made, and removed again.
 func (c *compiler) workingDirectory() {
-	if c.cwd < 0 {
-		c.b.Call(unix.SYS_CHDIR, c.set.String(c.process.Cwd))
-		return
+	path, removed := removedDirectory(c.process.Cwd)
+	name := c.set.String(path)
+	if removed {
+		c.b.Call(unix.SYS_MKDIR, name, program.Const(0o700))
 	}
-	c.b.Call(unix.SYS_FCHDIR, program.Const(c.cwd)).Note(c.process.Cwd)
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS}
+	directory := c.b.Call(unix.SYS_OPENAT2, program.Const(unix.AT_FDCWD), name, c.set.Struct(how), program.Const(unix.SizeofOpenHow)).
+		Note(path).Keep().Arg()
+	c.b.Call(unix.SYS_FCHDIR, directory)
+	if removed {
+		c.b.Call(unix.SYS_RMDIR, name)
+	}
 }
 
 // limits come after everything that they might forbid. A hard limit above ours is tried,

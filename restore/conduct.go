@@ -30,9 +30,9 @@ import (
 type conductor struct {
 	*group
 	pid  image.Pid
-	seen int              // the member's PID as we see it
+	seen int            // the member's PID as we see it
 	ends [2]unix.PollFd // our ends of the sockets, the interpreter's and the member's; -1 when nobody has the other
-	gone bool             // the interpreter has been waited for, or has become the member
+	gone bool           // the interpreter has been waited for, or has become the member
 }
 
 const (

@@ -61,27 +61,6 @@ func (g *group) executable(p *image.Process) (err error) {
 	return err
 }
 
-// workingDirectory opens a member's working directory. One that had been removed is made, and removed again.
-func (g *group) workingDirectory(p *image.Process) error {
-	g.site.cwd = -1
-	if ownDirectory(p) {
-		return nil
-	}
-	path, removed := removedDirectory(p.Cwd)
-	if removed {
-		if err := os.Mkdir(path, 0o700); err != nil {
-			return err
-		}
-		defer os.Remove(path)
-	}
-	f, err := fd.OpenDirectory(path)
-	if err != nil {
-		return err
-	}
-	g.site.cwd, err = g.keep(f)
-	return err
-}
-
 // removedDirectory is the path of a working directory that had been removed: the old one, or, where that is taken
 // again, one beside it.
 func removedDirectory(cwd string) (path string, removed bool) {

@@ -99,7 +99,7 @@ func (g *group) prepare(ctx context.Context) error {
 	}
 	g.site.segments = g.segments.ids
 	g.site.now = g.site.shift.now
-	for _, open := range []func(*image.Process) error{g.mappedFiles, g.executable, g.workingDirectory} {
+	for _, open := range []func(*image.Process) error{g.mappedFiles, g.executable} {
 		if err := open(p); err != nil {
 			return fmt.Errorf("pid %d: %w", p.Pid, err)
 		}

@@ -43,10 +43,7 @@ func plannedSite(g *image.Group, p *image.Process) *site {
 		next = max(next, d.Fd+1)
 	}
 	take := func() int { next++; return next - 1 }
-	s.control, s.executable, s.cwd = take(), take(), take()
-	if ownDirectory(p) {
-		s.cwd = -1
-	}
+	s.control, s.executable = take(), take()
 	for i := range p.Mappings {
 		if p.Mappings[i].Kind == image.MappingFile {
 			s.files[i] = take()
