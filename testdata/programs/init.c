@@ -61,7 +61,7 @@ static void is_first(pthread_t thread)
 	pid_t left = orphan();
 	CHECK(waitpid(left, &status, 0) == left);
 	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
-	CHECK(getcwd(path, sizeof path) && path[0] == '/'); /* not "(unreachable)", as in another mount namespace */
+	CHECK(getcwd(text, sizeof text) && text[0] == '/'); /* not "(unreachable)", as in another mount namespace */
 }
 
 int main(void)
