@@ -9,13 +9,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"crak.dev/crak/internal/abi"
 	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
 )
 
-// candidate finds what keeps a process from being frozen at all. The freeze signal kills a process that
-// does not expect it: whoever passes this is either resident or has glibc's handler, which ignores it.
+// candidate finds what keeps a process from being frozen at all. It looks for what the freeze signal would kill in the
+// order that order.go explains.
 func candidate(pid int) (obstacle.List, error) {
 	status, err := proc.Read(pid, "status", proc.Status)
 	if errors.Is(err, os.ErrNotExist) {
@@ -31,6 +30,11 @@ func candidate(pid int) (obstacle.List, error) {
 	if err != nil {
 		return obstacle.List{{Pid: pid, What: "zombie", Why: "it has ended already"}}, nil
 	}
+	awaitHandler(pid)
+	shares := sharesMemory(pid, status.PPid)
+	if status, err = proc.Read(pid, "status", proc.Status); err != nil {
+		return nil, fmt.Errorf("pid %d: %w", pid, err)
+	}
 	var list obstacle.List
 	refuse := func(what, why, do string) {
 		list = append(list, obstacle.Obstacle{Pid: pid, What: what, Why: why, Do: do})
@@ -44,14 +48,14 @@ func candidate(pid int) (obstacle.List, error) {
 		refuse(fmt.Sprintf("traced by pid %d", status.TracerPid), "its stops are the tracer's", "detach the debugger or strace first")
 	case status.State == 'T':
 		list = append(list, stopped(pid))
+	case shares:
+		refuse(fmt.Sprintf("shares the memory of its parent, pid %d", status.PPid), "only one process can have it back",
+			"checkpoint the parent, or wait until it has executed its program")
 	case !isExpected(status) || !hasLibrary(live):
 		what, do := whyNotResident(live)
 		refuse(what, "libcrak.so is not in it", do)
 	case hasFilter(pid, live): // what we ask of it might be the end of it
 		refuse("seccomp filter", "not supported", "start the program without its sandbox")
-	case sharesMemory(pid, status.PPid):
-		refuse(fmt.Sprintf("shares the memory of its parent, pid %d", status.PPid), "only one process can have it back",
-			"checkpoint the parent, or wait until it has executed its program")
 	case outOfReach(live):
 		refuse("in another network namespace", "the socket that it is to connect to is not in that",
 			fmt.Sprintf("enter it first: nsenter --net --target %d crak …", pid))
@@ -62,21 +66,9 @@ func candidate(pid int) (obstacle.List, error) {
 	return list, nil
 }
 
-// isExpected: the freeze signal has a handler, and so does no harm.
-func isExpected(status proc.StatusInfo) bool {
-	return status.SigCgt&(1<<(abi.FreezeSignal-1)) != 0
-}
-
 func hasFilter(pid, live int) bool {
 	status, err := proc.Read(pid, fmt.Sprintf("task/%d/status", live), proc.Status)
 	return err == nil && status.Seccomp != 0
-}
-
-// sharesMemory: a child of vfork, until it executes something (kcmp(2); not in every kernel).
-func sharesMemory(pid, parent int) bool {
-	const kcmpVM = 1
-	different, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(pid), uintptr(parent), kcmpVM, 0, 0, 0)
-	return errno == 0 && different == 0 && parent > 0
 }
 
 // outOfReach: abstract sockets belong to network namespaces.

@@ -57,6 +57,7 @@ type checkpoint struct {
 	Options
 	namespace string // of its PIDs
 	live      int    // a live thread of the program: its main thread may have exited
+	program   string // which program the process executes (programOf), when it was last found ready
 	settings  map[string]string
 	dumpable  bool // when it is not frozen
 	holds     int  // depth of crak_hold
@@ -161,25 +162,6 @@ func (c *checkpoint) query() error {
 	c.holds = int(conn.Hello.Holds)
 	c.trigger = int(conn.Hello.Trigger)
 	return nil
-}
-
-// order looks again whether the signal is expected: to a program that has executed another meanwhile it would be the end.
-func (c *checkpoint) order(order int32, patience time.Duration) (*resident.Conn, error) {
-	status, err := proc.Read(c.Pid, "status", proc.Status)
-	if err != nil || !isExpected(status) {
-		return nil, fmt.Errorf("pid %d: it has become another program, or ended, meanwhile", c.Pid)
-	}
-	if err := c.Rights.still(c.Pid); err != nil {
-		return nil, err
-	}
-	if err := c.listener.Order(c.Pid, c.live, order); err != nil {
-		return nil, explain(err)
-	}
-	conn, err := c.listener.Accept(c.Pid, patience)
-	if errors.Is(err, resident.ErrSilent) {
-		return nil, silent(c.Pid, c.live, c.holds, patience)
-	}
-	return conn, err
 }
 
 // write freezes the program and fills the image.

@@ -56,6 +56,16 @@ func (p *program) pid() int { return p.Process.Pid }
 // start runs a command with the library, or bare, until it can be seen to wait for its input.
 func start(t *testing.T, preloaded bool, cmd *exec.Cmd) *program {
 	t.Helper()
+	p := begin(t, preloaded, cmd)
+	if p.SysProcAttr == nil || !p.SysProcAttr.Ptrace {
+		p.echoes()
+	}
+	return p
+}
+
+// begin runs a command with the library, or bare.
+func begin(t *testing.T, preloaded bool, cmd *exec.Cmd) *program {
+	t.Helper()
 	p := &program{T: t, Cmd: cmd, dir: t.TempDir()}
 	env := p.Env
 	p.Env = []string{"CRAK_DIR=" + p.dir}
@@ -86,9 +96,6 @@ func start(t *testing.T, preloaded bool, cmd *exec.Cmd) *program {
 		p.Wait()
 	})
 	p.in, p.lines = in, bufio.NewReader(out)
-	if p.SysProcAttr == nil || !p.SysProcAttr.Ptrace {
-		p.echoes()
-	}
 	return p
 }
 

@@ -10,7 +10,6 @@
  */
 
 #include <aio.h>
-#include <dlfcn.h>
 #include <mqueue.h>
 #include <netdb.h>
 #include <pthread.h>
@@ -19,22 +18,31 @@
 
 #include "resident.h"
 
-/* After a call that may have made the first thread. The writer, in which our constructor has not run, has no settings. */
+/* After a call that may have made the first thread. That may be executing a program by now, and ignore the signal. The
+ * writer, in which our constructor has not run, has no settings. */
 static void guard(void)
 {
 	static int guarded;
+	int locked;
 
-	if (!load(&guarded) && resident.settings_length && install_freeze_handler())
+	if (load(&guarded) || !resident.settings_length)
+		return;
+	locked = exec_lock();
+	if (install_freeze_handler())
 		store(&guarded, 1);
+	if (locked)
+		exec_unlock();
 }
 
 /* NEXT is the function of that name that the program would have called without us. */
-#define NEXT(name)                                                                        \
-	({                                                                                \
-		static __typeof__(&name) next;                                            \
-		if (!load(&next))                                                         \
-			store(&next, (__typeof__(&name))dlsym(RTLD_NEXT, #name));         \
-		load(&next);                                                              \
+#define NEXT(name)                                                          \
+	({                                                                  \
+		static __typeof__(&name) next;                              \
+		if (!load(&next)) {                                         \
+			next_prepare();                                     \
+			store(&next, (__typeof__(&name))next_function(#name)); \
+		}                                                           \
+		load(&next);                                                \
 	})
 
 #define INTERPOSE(name, parameters, ...)              \

@@ -2,7 +2,7 @@
  * What the parts of the resident share.
  *
  * Rules: no malloc, no stdio, no lock, no errno, no library call but in
- * init.c and pthread.c, which run outside of signal handlers.
+ * init.c, and in the functions that we interpose (pthread.c, exec.c, setxid.c, next.c).
  */
 #ifndef CRAK_RESIDENT_H
 #define CRAK_RESIDENT_H
@@ -85,6 +85,9 @@ struct own {
 	unsigned writers;     /* futex: how many writers have been reaped */
 
 	uint64_t held_order; /* socket name of a freeze that waits for crak_release, or 0 */
+
+	int executing;    /* futex: TID of the thread that executes a program, while the freeze signal is ignored; or 0 */
+	unsigned setxids; /* futex: threads in a function of setxid.c */
 } __attribute__((aligned(4096)));
 extern struct own own;
 
@@ -163,6 +166,21 @@ int install_freeze_handler(void);
 void install_trigger(int signal);
 int trigger_in_force(void);
 int is_our_action(const struct kernel_sigaction *);
+void freeze_signal_ignore(struct kernel_sigaction *before);
+void freeze_signal_restore(const struct kernel_sigaction *);
+void freeze_signal_handle(void);
+
+/* next.c */
+void *next_function(const char *name);
+void next_prepare(void);
+
+/* exec.c */
+void exec_prepare(void);
+int exec_lock(void);
+void exec_unlock(void);
+
+/* setxid.c */
+void setxid_prepare(void);
 
 /* queue.c */
 int queue_freeze_signal(int tid, int order, uint64_t value, struct asleep);

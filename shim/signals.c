@@ -98,6 +98,26 @@ int install_freeze_handler(void)
 	return 1;
 }
 
+/* While a program is executed (exec.c). */
+void freeze_signal_ignore(struct kernel_sigaction *before)
+{
+	struct kernel_sigaction ignore = { .handler = (void *)SIG_IGN };
+
+	change_action(ABI_FREEZE_SIGNAL, &ignore, before);
+}
+
+void freeze_signal_restore(const struct kernel_sigaction *before)
+{
+	change_action(ABI_FREEZE_SIGNAL, before, NULL);
+}
+
+void freeze_signal_handle(void)
+{
+	struct kernel_sigaction ours = action_of(on_freeze_signal);
+
+	change_action(ABI_FREEZE_SIGNAL, &ours, NULL);
+}
+
 int is_our_action(const struct kernel_sigaction *action)
 {
 	return action->handler == (void *)on_freeze_signal || action->handler == (void *)on_trigger;

@@ -28,7 +28,10 @@ func TestExports(t *testing.T) {
 	want := []string{"crak_checkpoint", "crak_hold", "crak_on", "crak_release",
 		// What may make the program's first thread (pthread.c).
 		"aio_fsync", "aio_fsync64", "aio_read", "aio_read64", "aio_write", "aio_write64", "getaddrinfo_a", "lio_listio",
-		"lio_listio64", "mq_notify", "pthread_create", "thrd_create", "timer_create"}
+		"lio_listio64", "mq_notify", "pthread_create", "thrd_create", "timer_create",
+		// What executes a program (exec.c), and what must not come at the same time (setxid.c).
+		"execl", "execle", "execlp", "execv", "execve", "execveat", "execvp", "execvpe", "fexecve", "initgroups", "setegid",
+		"seteuid", "setgid", "setgroups", "setregid", "setresgid", "setresuid", "setreuid", "setuid"}
 	slices.Sort(want)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("exported symbols (-want +got):\n%s", diff)
@@ -57,7 +60,7 @@ func TestSymbolVersions(t *testing.T) {
 
 // mayCall are the files that run outside of signal handlers: as the program starts, on behalf of a call that we interpose,
 // and in an executed libcrak.so.
-var mayCall = []string{"init.c", "pthread.c", "entry_amd64.S", "load_writer.c"}
+var mayCall = []string{"init.c", "pthread.c", "exec.c", "setxid.c", "next.c", "entry_amd64.S", "load_writer.c"}
 
 // maximalFrame is in bytes: a handler may find itself on an alternate stack of MINSIGSTKSZ, beside its own frame.
 const maximalFrame = 1024

@@ -1,0 +1,133 @@
+package coord
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/proc"
+)
+
+// storm is how long a program is asked as often as possible. SOAK is a number of seconds for more.
+func storm() time.Duration {
+	if seconds, err := strconv.Atoi(os.Getenv("SOAK")); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	return 4 * time.Second
+}
+
+func compile(t *testing.T, flags ...string) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "executes")
+	args := append([]string{"-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", program, "testdata/executes.c"}, flags...)
+	if out, err := exec.Command("gcc", args...).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return program
+}
+
+// TestExecute: a program that executes itself, or a static program, is asked for checkpoints all the time. It is never
+// killed, and can be checkpointed in the end.
+func TestExecute(t *testing.T) {
+	dynamic, static := compile(t), compile(t, "-static")
+	for name, between := range map[string]string{"itself": dynamic, "static": static} {
+		t.Run(name, func(t *testing.T) {
+			p := startStorm(t, dynamic, "exec", dynamic, between)
+			p.ask(func() []int { return []int{p.pid()} })
+			p.done()
+		})
+	}
+}
+
+// TestSpawn: the children of posix_spawn, vfork and system are asked as they begin.
+func TestSpawn(t *testing.T) {
+	dynamic, static := compile(t), compile(t, "-static")
+	for name, child := range map[string]string{"itself": dynamic, "static": static} {
+		t.Run(name, func(t *testing.T) {
+			p := startStorm(t, dynamic, "spawn", child, child)
+			p.ask(p.children)
+			p.done()
+		})
+	}
+}
+
+// startStorm runs testdata/executes.c, whose words are there.
+func startStorm(t *testing.T, executable, between, one, other string) *program {
+	t.Helper()
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		t.Fatal(err)
+	}
+	until := strconv.Itoa(int(now.Sec) + int(storm().Seconds()))
+	return begin(t, true, exec.Command(executable, until, between, "0", one, other))
+}
+
+// ask checks and checkpoints processes as often as it can until the storm is over.
+func (p *program) ask(pids func() []int) {
+	var asked, made atomic.Int32
+	var all sync.WaitGroup
+	deadline := time.Now().Add(storm())
+	for worker := range 3 {
+		all.Go(func() {
+			for time.Now().Before(deadline) {
+				for _, pid := range pids() {
+					var err error
+					n := asked.Add(1)
+					if worker > 0 {
+						_, err = Check(pid, nil, func(string) {})
+					} else if _, err = p.image(pid, int(n)); err == nil {
+						made.Add(1)
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+	p.Logf("%d times asked, %d images", asked.Load(), made.Load())
+}
+
+func (p *program) image(pid, number int) (*Result, error) {
+	return Checkpoint(Options{Pid: pid, Output: filepath.Join(p.dir, fmt.Sprint("image", number)), Compress: "none"})
+}
+
+func (p *program) children() (pids []int) {
+	text, err := os.ReadFile(proc.Path(p.pid(), "task/"+strconv.Itoa(p.pid())+"/children"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	for _, word := range strings.Fields(string(text)) {
+		if pid, err := strconv.Atoi(word); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// done: the program lives, can be checkpointed, and comes to its end by itself.
+func (p *program) done() {
+	p.Helper()
+	if line, err := p.lines.ReadString('\n'); line != "READY\n" {
+		p.Fatalf("the program says %q; %v; %v", line, err, p.Wait())
+	}
+	if _, err := p.image(p.pid(), 0); err != nil {
+		p.Error(err)
+	}
+	if _, err := io.WriteString(p.in, "\n"); err != nil {
+		p.Error(err)
+	}
+	line, _ := p.lines.ReadString('\n')
+	if err := p.Wait(); err != nil || line != "DONE\n" {
+		p.Fatalf("the program says %q; %v", line, err)
+	}
+}

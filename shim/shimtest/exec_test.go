@@ -1,0 +1,56 @@
+package shimtest
+
+import (
+	"context"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// runExec runs testdata/exec.c with the library.
+func runExec(t *testing.T, mode string) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "exec")
+	out, err := exec.Command("gcc", "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", program,
+		"testdata/exec.c").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, mode)
+	cmd.Env = []string{"LD_PRELOAD=" + library(t), "PATH=/usr/bin:/bin"}
+	cmd.WaitDelay = time.Second
+	out, err = cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return string(out)
+}
+
+const freezeBit = 1 << (33 - 1)
+
+// TestExecIgnores: a program that is executed cannot be killed by the freeze signal, whoever executes it and how.
+func TestExecIgnores(t *testing.T) {
+	const functions, ways = 9, 4
+	out := runExec(t, "each")
+	if n := strings.Count(out, "SigIgn:"); n != functions*ways {
+		t.Fatalf("%d programs have run:\n%s", n, out)
+	}
+	for line := range strings.Lines(out) {
+		if signalSet(t, line, "SigIgn")&freezeBit == 0 {
+			t.Errorf("the freeze signal is not ignored: %s", line)
+		}
+	}
+}
+
+// TestExecFails: nothing is left of an attempt to execute a program, and a thread that changes its IDs meanwhile reaches
+// the others.
+func TestExecFails(t *testing.T) {
+	done, status, _ := strings.Cut(runExec(t, "fails"), "\n")
+	if done != "DONE" || signalSet(t, status, "SigCgt")&freezeBit == 0 {
+		t.Errorf("%s\n%s", done, status)
+	}
+}
