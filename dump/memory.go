@@ -23,7 +23,7 @@ func (m *Member) mappings() error {
 		if err != nil {
 			return err
 		}
-		if mapping.Guards, err = m.guards(e); err != nil {
+		if mapping.Guards, err = guards(m.Live, e); err != nil {
 			return err
 		}
 		m.process.Mappings = append(m.process.Mappings, mapping)
@@ -46,32 +46,15 @@ func (m *Member) residentFile() string {
 // mapping is what an entry of smaps is on disk.
 func (m *Member) mapping(e proc.SmapsEntry) (image.Mapping, error) {
 	v := image.Mapping{
-		Start:    image.Address(e.Start),
-		End:      image.Address(e.End),
-		Prot:     e.Prot,
-		Shared:   e.Shared,
-		Offset:   e.Offset,
-		Name:     e.Path,
-		Writable: e.Has("mw"),
-		Locked:   e.Has("lo"),
-
-		LockOnFault: e.Has("lf"),
-
-		GrowsDown:  e.Has("gd"),
-		NoReserve:  e.Has("nr"),
-		DontFork:   e.Has("dc"),
-		WipeOnFork: e.Has("wf"),
-		DontDump:   e.Has("dd"),
-		HugePage:   e.Has("hg"),
-		NoHugePage: e.Has("nh"),
-		Mergeable:  e.Has("mg"),
-		Sequential: e.Has("sr"),
-		Random:     e.Has("rr"),
-		Sealed:     e.Has("sl"),
-		Droppable:  e.Has("dp"),
-
+		Start:  image.Address(e.Start),
+		End:    image.Address(e.End),
+		Prot:   e.Prot,
+		Shared: e.Shared,
+		Offset: e.Offset,
+		Name:   e.Path,
 		Policy: m.policies[e.Start],
 	}
+	setFlags(&v, e)
 	if e.Has("ht") {
 		v.HugePageSize = e.KernelPageSize
 	}
@@ -89,7 +72,7 @@ func (m *Member) mapping(e proc.SmapsEntry) (image.Mapping, error) {
 		m.refuse(where, fmt.Sprintf("mapping of %q", e.Path), "not supported", "")
 	case e.Anonymous():
 		v.Kind, v.Offset = image.MappingAnonymous, 0
-	case isMemory(e):
+	case isMemory(e.Mapping):
 		m.memory(&v, e)
 	case e.Path == "/dev/zero" && !e.Shared:
 		v.Kind, v.Name, v.Offset = image.MappingAnonymous, "", 0
@@ -99,9 +82,28 @@ func (m *Member) mapping(e proc.SmapsEntry) (image.Mapping, error) {
 	return v, nil
 }
 
+// setFlags records what madvise, mlock and mmap have said of a mapping.
+func setFlags(v *image.Mapping, e proc.SmapsEntry) {
+	v.Writable = e.Has("mw")
+	v.Locked = e.Has("lo")
+	v.LockOnFault = e.Has("lf")
+	v.GrowsDown = e.Has("gd")
+	v.NoReserve = e.Has("nr")
+	v.DontFork = e.Has("dc")
+	v.WipeOnFork = e.Has("wf")
+	v.DontDump = e.Has("dd")
+	v.HugePage = e.Has("hg")
+	v.NoHugePage = e.Has("nh")
+	v.Mergeable = e.Has("mg")
+	v.Sequential = e.Has("sr")
+	v.Random = e.Has("rr")
+	v.Sealed = e.Has("sl")
+	v.Droppable = e.Has("dp")
+}
+
 // isMemory: shared memory without a file system that a user sees. All of it has an inode of a
 // hidden tmpfs or hugetlbfs, and the name of how it was made.
-func isMemory(e proc.SmapsEntry) bool {
+func isMemory(e proc.Mapping) bool {
 	if strings.HasPrefix(e.Path, "[anon_shmem:") { // that a program gave a name (prctl(2), PR_SET_VMA)
 		return true
 	}
@@ -199,12 +201,12 @@ func sameDevice(dev uint64, e proc.SmapsEntry) bool {
 	return dev == e.Device() || unix.Major(dev) == 0 && e.Major == 0
 }
 
-// guards lists the guard pages of a mapping (madvise(2), MADV_GUARD_INSTALL, Linux 6.13).
-func (m *Member) guards(e proc.SmapsEntry) ([]image.Range, error) {
+// guards lists the guard pages of a mapping of a process (madvise(2), MADV_GUARD_INSTALL, Linux 6.13).
+func guards(pid int, e proc.SmapsEntry) ([]image.Range, error) {
 	if !e.Has("gu") {
 		return nil, nil
 	}
-	pagemap, err := proc.OpenPagemap(m.Live)
+	pagemap, err := proc.OpenPagemap(pid)
 	if err != nil {
 		return nil, err
 	}

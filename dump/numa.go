@@ -15,21 +15,34 @@ const nodeWords = len(abi.Thread{}.Nodes)
 
 // askPolicies asks for the NUMA policy of those mappings that had one when the program still ran.
 func (m *Member) askPolicies(ask *resident.Questions) {
-	const ofAddress = 2 // MPOL_F_ADDR
 	m.policies = make(map[uint64]*image.MemoryPolicy)
 	for _, start := range m.Known.Policies {
-		call := abi.Call{Number: unix.SYS_GET_MEMPOLICY, Relative: 1<<0 | 1<<1,
-			Args: [6]uint64{0, 8, uint64(64 * nodeWords), start, ofAddress}}
-		ask.Ask(call, make([]byte, 8+8*nodeWords), func(result int64, data []byte) {
-			mode := int32(binary.NativeEndian.Uint32(data))
-			if result < 0 || mode == 0 {
-				return // unmapped meanwhile; or the default, and a thread's own policy shows through
-			}
-			p := &image.MemoryPolicy{Mode: mode}
-			for word := range slices.Chunk(data[8:], 8) {
-				p.Nodes = append(p.Nodes, binary.NativeEndian.Uint64(word))
-			}
-			m.policies[start] = p
-		})
+		m.askPolicy(ask, start)
 	}
+}
+
+// freshPolicies asks for the NUMA policy of every mapping that was not known when the program still ran.
+func (m *Member) freshPolicies() error {
+	var ask resident.Questions
+	for start := range m.fresh {
+		m.askPolicy(&ask, start)
+	}
+	return ask.Put(m.Conn.Calls)
+}
+
+func (m *Member) askPolicy(ask *resident.Questions, start uint64) {
+	const ofAddress = 2 // MPOL_F_ADDR
+	call := abi.Call{Number: unix.SYS_GET_MEMPOLICY, Relative: 1<<0 | 1<<1,
+		Args: [6]uint64{0, 8, uint64(64 * nodeWords), start, ofAddress}}
+	ask.Ask(call, make([]byte, 8+8*nodeWords), func(result int64, data []byte) {
+		mode := int32(binary.NativeEndian.Uint32(data))
+		if result < 0 || mode == 0 {
+			return // unmapped meanwhile; or the default, and a thread's own policy shows through
+		}
+		p := &image.MemoryPolicy{Mode: mode}
+		for word := range slices.Chunk(data[8:], 8) {
+			p.Nodes = append(p.Nodes, binary.NativeEndian.Uint64(word))
+		}
+		m.policies[start] = p
+	})
 }

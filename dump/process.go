@@ -37,9 +37,10 @@ type Member struct {
 
 	open    []*os.File // memory being read
 	entries []proc.SmapsEntry
-	library string    // path of libcrak.so
-	quick   bool      // their flags are those of Known
-	waiting []waiting // for each thread
+	library string          // path of libcrak.so
+	quick   bool            // their flags are those of Known, but for the fresh ones
+	fresh   map[uint64]bool // starts of VMAs that Known does not have
+	waiting []waiting       // for each thread
 
 	policies map[uint64]*image.MemoryPolicy // by the start of a mapping
 
@@ -77,7 +78,7 @@ func (m *Member) Capture() (*image.Process, error) {
 	if err := cmp.Or(err, <-reading); err != nil {
 		return nil, m.fail(err)
 	}
-	if err := inOrder(m.judge, m.pending, m.overruns, m.foreignRseq, m.children, m.mappings, m.segments); err != nil {
+	if err := inOrder(m.judge, m.pending, m.overruns, m.foreignRseq, m.children, m.freshPolicies, m.mappings, m.segments); err != nil {
 		return nil, m.fail(err)
 	}
 	return p, nil

@@ -1,8 +1,9 @@
 /*
  * gap THREADS MIB FILL [FORKS]: reads CLOCK_MONOTONIC all the time and prints
  * "NOW GAP", in nanoseconds, for each gap of 100 us or more. The other threads
- * sleep most of the time. FILL: random (no two pages alike) or half (every other
- * page zero). With FORKS it forks that often, 50 ms apart, instead of being
+ * sleep most of the time. FILL: random (no two pages alike), half (every other
+ * page zero), or busy: random, and the program maps and unmaps memory all the
+ * time. With FORKS it forks that often, 50 ms apart, instead of being
  * checkpointed, prints "fork NS" for each, and ends.
  */
 #include <pthread.h>
@@ -55,6 +56,23 @@ static void fill(size_t mib, int half)
 	}
 }
 
+/* Maps, touches and unmaps memory; the list of mappings is another one each time. */
+static void churn(unsigned int n)
+{
+	enum { SLOTS = 16 };
+	static struct { char *at; size_t length; } slots[SLOTS];
+	unsigned int i = n % SLOTS;
+
+	if (slots[i].at)
+		munmap(slots[i].at, slots[i].length);
+	slots[i].length = (1 + n % 7) * PAGE;
+	slots[i].at = mmap(NULL, slots[i].length, n % 2 ? PROT_READ : PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (slots[i].at == MAP_FAILED)
+		exit(1);
+	if (n % 2 == 0)
+		slots[i].at[0] = 1;
+}
+
 static void forks(int count)
 {
 	for (int i = 0; i < count; i++) {
@@ -72,7 +90,7 @@ static void forks(int count)
 int main(int argc, char **argv)
 {
 	if (argc < 4) {
-		fprintf(stderr, "usage: gap THREADS MIB random|half [FORKS]\n");
+		fprintf(stderr, "usage: gap THREADS MIB random|half|busy [FORKS]\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -87,7 +105,11 @@ int main(int argc, char **argv)
 		forks(atoi(argv[4]));
 		return 0;
 	}
+	int busy = strcmp(argv[3], "busy") == 0;
+	unsigned int n = 0;
 	for (long long last = now(), t;; last = t) {
+		if (busy)
+			churn(n++);
 		t = now();
 		if (t - last < LEAST_GAP)
 			continue;
