@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/internal/rights"
 )
 
 // Rights are what the kernel lets a process do: its IDs and its capabilities.
@@ -116,53 +115,10 @@ func Adopt(pid int) (*Rights, error) {
 	return &theirs, theirs.still(pid)
 }
 
-// become gives up what theirs lacks. Where IDs of groups cannot be changed, the user is all that counts.
+// become gives up what theirs lacks.
 func (r Rights) become(theirs Rights) error {
 	if err := os.Chdir("/"); err != nil {
 		return err
 	}
-	// Nobody may trace us. The kernel says so itself where user IDs change (commit_creds, kernel/cred.c), unless
-	// fs.suid_dumpable is set.
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return err
-	}
-	groups := make([]int, len(theirs.groups))
-	for i, g := range theirs.groups {
-		groups[i] = int(g)
-	}
-	changed := errors.Join(
-		named("setgroups", syscall.Setgroups(groups)),
-		named("setresgid", syscall.Setresgid(int(theirs.gid[0]), int(theirs.gid[1]), int(theirs.gid[2]))))
-	if err := everyThread("prctl", unix.SYS_PRCTL, unix.PR_SET_KEEPCAPS, 1); err != nil {
-		return err
-	}
-	if err := syscall.Setresuid(int(theirs.uid[0]), int(theirs.uid[1]), int(theirs.uid[2])); err != nil {
-		return named("setresuid", err)
-	}
-	if changed != nil && r.uid != theirs.uid {
-		return changed
-	}
-	caps := r.caps & theirs.caps
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	for i := range data {
-		word := uint32(caps >> (32 * i))
-		data[i] = unix.CapUserData{Effective: word, Permitted: word} // with the inheritable go the ambient ones
-	}
-	return everyThread("capset", unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data)))
-}
-
-// everyThread makes a system call in all threads: each has credentials of its own.
-func everyThread(name string, number, a, b uintptr) error {
-	if _, _, errno := syscall.AllThreadsSyscall(number, a, b, 0); errno != 0 {
-		return named(name, errno)
-	}
-	return nil
-}
-
-func named(name string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%s: %w", name, err)
+	return rights.User{UID: theirs.uid, GID: theirs.gid, Groups: theirs.groups, Capabilities: r.caps & theirs.caps}.Become()
 }

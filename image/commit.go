@@ -163,7 +163,7 @@ func renameNew(at int, from, to string) error {
 
 // syncParent syncs the directory that dir is in.
 func syncParent(dir *os.File) error {
-	up, err := openDir(dir, "..", 0)
+	up, err := openDir(dir, "..")
 	if err != nil {
 		return err
 	}

@@ -13,10 +13,10 @@ import (
 var ErrNone = errors.New("no image is there")
 
 // Newest is the path of the image under dir (a CRAK_DIR) that was made last, of whatever program.
-// Where there is none, the error is ErrNone. An image whose manifest is not there or cannot be read is an
-// *Error: to pass it over would be to lose what it holds.
-func Newest(dir string) (path string, err error) {
-	entries, err := os.ReadDir(dir)
+// Where there is none, the error is ErrNone. An image of ours whose manifest is not there or cannot be read is an
+// *Error: to pass it over would be to lose what it holds. What belongs to somebody else is passed over with a notice.
+func Newest(dir string, notice func(string)) (path string, err error) {
+	names, err := programs(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("%s: %w", dir, ErrNone)
 	}
@@ -24,24 +24,20 @@ func Newest(dir string) (path string, err error) {
 		return "", err
 	}
 	var best *Manifest
-	for _, e := range entries {
-		if !e.IsDir() || !isDirName(e.Name()) {
-			continue
-		}
-		i := &Image{Path: filepath.Join(dir, e.Name())}
-		err := i.openDir()
-		if err == errNoImage {
-			i.Close()
-			continue
-		}
+	for _, name := range names {
+		i := &Image{Path: filepath.Join(dir, name)}
+		ours, err := i.openProgram(dir, name)
 		if err == nil {
 			err = i.readManifest()
 		}
 		i.Close()
-		if err != nil {
+		switch {
+		case err == errNoImage:
+		case err != nil && !ours:
+			notice(fmt.Sprintf("passed over: %v", &Error{i.Path, "", plainError(err)}))
+		case err != nil:
 			return "", &Error{i.Path, manifestFile, plainError(err)}
-		}
-		if best == nil || i.Manifest.Created.After(best.Created) {
+		case best == nil || i.Manifest.Created.After(best.Created):
 			best, path = i.Manifest, i.Path
 		}
 	}
@@ -49,6 +45,43 @@ func Newest(dir string) (path string, err error) {
 		return "", fmt.Errorf("%s: %w", dir, ErrNone)
 	}
 	return path, nil
+}
+
+// programs are the names in a directory that DirName may have made.
+func programs(dir string) (names []string, err error) {
+	t, err := newTrail(dir, true)
+	if err != nil {
+		return nil, err
+	}
+	defer t.close()
+	if who := t.othersWrite(); who != "" && !t.sticky() {
+		return nil, t.writable(who)
+	}
+	f, err := t.open()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	entries, err := f.ReadDir(-1)
+	for _, e := range entries {
+		if e.IsDir() && isDirName(e.Name()) {
+			names = append(names, e.Name())
+		}
+	}
+	return names, err
+}
+
+// openProgram opens the newest image in the program directory of that name, and tells whether the directory is ours.
+func (i *Image) openProgram(dir, name string) (ours bool, err error) {
+	t, err := newTrail(dir, true)
+	if err != nil {
+		return true, err
+	}
+	defer t.close()
+	if err := t.enter(name); err != nil {
+		return !errors.As(err, new(Foreign)), err
+	}
+	return int(t.st.Uid) == os.Geteuid(), i.openBelow(t)
 }
 
 // isDirName tells what DirName may have made.

@@ -27,6 +27,7 @@ type Image struct {
 	Group    *Group
 
 	dir    *os.File
+	handed bool // dir comes from whoever has checked it, under other IDs maybe
 	idx    *os.File
 	pages  *os.File
 	extent map[Space]extent
@@ -51,28 +52,45 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Open opens an image: its own directory, or the one it is in, where latest says which (or the
 // highest sequence number, if there is no latest). Everything is checked but the content of the
-// frames, which is checked as it is read. Every error is an *Error.
+// frames, which is checked as it is read. The image, and every directory on the way to it, must be ours or
+// root's, and nobody else's to change (see trail). Every error is an *Error.
 func Open(path string) (*Image, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, &Error{path, "", err}
 	}
 	i := &Image{Path: abs}
-	file, err := i.open()
+	err = i.openDir()
 	if err == errNoImage {
 		err = lookBelow(abs)
 	}
 	if err != nil {
+		i.Close()
+		return nil, &Error{i.Path, "", plainError(err)}
+	}
+	return i.read()
+}
+
+// OpenHandle opens the image whose directory is open as Handle of the same image gave it, maybe in another process. It
+// takes dir over.
+func OpenHandle(dir *os.File, path string) (*Image, error) {
+	i := &Image{Path: path, dir: dir, handed: true}
+	return i.read()
+}
+
+// Handle is the image's directory, for OpenHandle.
+func (i *Image) Handle() *os.File { return i.dir }
+
+// read reads and checks all files. Preconditions: the directory is open.
+func (i *Image) read() (*Image, error) {
+	if file, err := i.readAll(); err != nil {
 		i.Close()
 		return nil, &Error{i.Path, file, plainError(err)}
 	}
 	return i, nil
 }
 
-func (i *Image) open() (file string, err error) {
-	if err := i.openDir(); err != nil {
-		return "", err
-	}
+func (i *Image) readAll() (file string, err error) {
 	if file, err = manifestFile, i.readManifest(); err == nil {
 		if file, err = groupFile, i.readGroup(); err == nil {
 			if file, err = pagesFile, i.openPages(); err == nil {
@@ -85,7 +103,7 @@ func (i *Image) open() (file string, err error) {
 
 // lookBelow is the error for a directory that has no image: perhaps it has those of whole programs.
 func lookBelow(dir string) error {
-	newest, err := Newest(dir)
+	newest, err := Newest(dir, func(string) {})
 	if err != nil {
 		return errNoImage
 	}
@@ -95,32 +113,41 @@ func lookBelow(dir string) error {
 var errNoImage = errors.New("neither an image nor a directory with images")
 
 // openDir opens the image's directory, and goes down into it from the program's.
-func (i *Image) openDir() (err error) {
-	if i.dir, err = openDir(nil, i.Path, 0); err != nil {
+func (i *Image) openDir() error {
+	t, err := newTrail(i.Path, true)
+	if err != nil {
 		return err
 	}
-	if err = ownedByUs(i.dir, true); err != nil {
-		return err
-	}
+	defer t.close()
+	return i.openBelow(t)
+}
+
+// openBelow opens the directory that a trail is at, or the newest image in it.
+func (i *Image) openBelow(t *trail) error {
 	var st unix.Stat_t
-	if unix.Fstatat(int(i.dir.Fd()), manifestFile, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
-		return nil
+	if unix.Fstatat(t.dir, manifestFile, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
+		dir, err := t.open()
+		if err != nil {
+			return err
+		}
+		name, err := newest(dir)
+		dir.Close()
+		if err != nil {
+			return err
+		}
+		if name == "" {
+			return errNoImage
+		}
+		i.Path = filepath.Join(i.Path, name)
+		if err := t.enter(name); err != nil {
+			return err
+		}
 	}
-	name, err := newest(i.dir)
-	if err != nil {
-		return err
+	err := t.end()
+	if err == nil {
+		i.dir, err = t.open()
 	}
-	if name == "" {
-		return errNoImage
-	}
-	i.Path = filepath.Join(i.Path, name)
-	inner, err := openDir(i.dir, name, unix.O_NOFOLLOW)
-	if err != nil {
-		return err
-	}
-	i.dir.Close()
-	i.dir = inner
-	return ownedByUs(i.dir, true)
+	return err
 }
 
 // newest is the name of the newest image in a program directory, or nothing.

@@ -53,22 +53,25 @@ func (p *place) final() string { return filepath.Join(p.path, p.name) }
 
 // newPlace makes <dir>/<program>/.<sequence>.partial.
 func newPlace(dir, program string) (*place, error) {
-	base, err := openDir(nil, dir, 0)
+	t, err := newTrail(dir, false)
 	if err != nil {
 		return nil, err
 	}
-	defer base.Close()
+	defer t.close()
 	p := &place{path: filepath.Join(dir, program)}
-	err = unix.Mkdirat(int(base.Fd()), program, 0o700)
+	err = unix.Mkdirat(t.dir, program, 0o700)
 	switch {
 	case err == nil:
 		p.made = p.path
 	case err != unix.EEXIST:
 		return nil, &fs.PathError{Op: "mkdir", Path: p.path, Err: err}
 	}
-	p.parent, err = openDir(base, program, unix.O_NOFOLLOW)
+	err = t.enter(program)
 	if err == nil {
-		err = ownedByUs(p.parent, false)
+		err = t.end()
+	}
+	if err == nil {
+		p.parent, err = t.open()
 	}
 	if err == nil {
 		err = p.takeSequence()
@@ -86,7 +89,7 @@ func newPlaceAt(output string, parent *os.File) (*place, error) {
 	p.hidden = "." + p.name + partialSuffix
 	var err error
 	if parent == nil {
-		p.parent, err = openDir(nil, p.path, 0)
+		p.parent, err = OpenDirectory(p.path)
 	} else {
 		p.parent, err = duplicate(parent)
 	}
@@ -159,9 +162,9 @@ func (p *place) makeHidden() error {
 	if err := unix.Mkdirat(at, p.hidden, 0o700); err != nil {
 		return err
 	}
-	dir, err := openDir(p.parent, p.hidden, unix.O_NOFOLLOW)
+	dir, err := openDir(p.parent, p.hidden)
 	if err == nil {
-		err = ownedByUs(dir, false)
+		err = ownedByUs(dir)
 	}
 	if err == nil {
 		err = unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB)
@@ -203,12 +206,12 @@ func (p *place) remove() {
 
 // sweep removes a hidden directory whose writer is gone: nobody holds its lock.
 func sweep(parent *os.File, name string) {
-	dir, err := openDir(parent, name, unix.O_NOFOLLOW)
+	dir, err := openDir(parent, name)
 	if err != nil {
 		return
 	}
 	defer dir.Close()
-	if ownedByUs(dir, false) == nil && unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+	if ownedByUs(dir) == nil && unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
 		removeTree(parent, name, dir)
 	}
 }
@@ -224,13 +227,10 @@ func removeTree(parent *os.File, name string, dir *os.File) {
 	unix.Unlinkat(int(parent.Fd()), name, unix.AT_REMOVEDIR)
 }
 
-// openDir opens a directory in another one, or at a path if that is nil.
-func openDir(in *os.File, name string, flags int) (*os.File, error) {
-	at, path := unix.AT_FDCWD, name
-	if in != nil {
-		at, path = int(in.Fd()), filepath.Join(in.Name(), name)
-	}
-	fd, err := unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC|flags, 0)
+// openDir opens a directory in another one.
+func openDir(in *os.File, name string) (*os.File, error) {
+	path := filepath.Join(in.Name(), name)
+	fd, err := unix.Openat(int(in.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open directory", Path: path, Err: err}
 	}
@@ -255,15 +255,14 @@ func readlinkat(dir *os.File, name string) (string, error) {
 	return string(buf[:max(n, 0)]), err
 }
 
-// ownedByUs refuses what belongs to another user, who could change it at any time. Root may open
-// what belongs to others.
-func ownedByUs(f *os.File, rootMayShare bool) error {
+// ownedByUs refuses what belongs to another user, who could change it at any time.
+func ownedByUs(f *os.File) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return err
 	}
 	uid := os.Geteuid()
-	if int(st.Uid) == uid || uid == 0 && rootMayShare {
+	if int(st.Uid) == uid {
 		return nil
 	}
 	return fmt.Errorf("%s: belongs to user %d, not to user %d", f.Name(), st.Uid, uid)

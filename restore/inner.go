@@ -46,7 +46,11 @@ func innerRestart(w *wire, progress Progress) error {
 			return err
 		}
 	}
-	img, err := image.Open(m.Request.Image)
+	directory, err := unix.FcntlInt(imageFd, unix.F_DUPFD_CLOEXEC, imageFd+1)
+	if err != nil {
+		return fmt.Errorf("image's directory: %w", err)
+	}
+	img, err := image.OpenHandle(os.NewFile(uintptr(directory), m.Request.Image), m.Request.Image)
 	if err != nil {
 		return err
 	}
@@ -56,6 +60,7 @@ func innerRestart(w *wire, progress Progress) error {
 			return err
 		}
 	}
+	unix.Close(imageFd)
 	if _, _, err := w.receive(); err != nil { // the request, for good
 		return err
 	}
@@ -182,8 +187,10 @@ func settle(needed []int) error {
 		if os.Getenv(settledVariable) != "" {
 			return fmt.Errorf("PID %d is taken in the new PID namespace", tid)
 		}
-		if _, err := unix.FcntlInt(innerFd, unix.F_SETFD, 0); err != nil {
-			return err
+		for _, fd := range []uintptr{innerFd, imageFd} {
+			if _, err := unix.FcntlInt(fd, unix.F_SETFD, 0); err != nil {
+				return err
+			}
 		}
 		return syscall.Exec("/proc/self/exe", os.Args, append(os.Environ(), settledVariable+"=1"))
 	}

@@ -18,8 +18,11 @@ import (
 // InnerCommand is the hidden subcommand by which crak runs itself in new namespaces. It is to call Inner.
 const InnerCommand = "inner"
 
-// innerFd is the socket between the two.
-const innerFd = 3
+// The descriptors that the other crak starts with, beside the standard ones.
+const (
+	innerFd = 3 // the socket between the two
+	imageFd = 4 // the image's directory, which we have checked: in its user namespace the other does not know root
+)
 
 // inNamespace has another crak restart the image in a new PID namespace. We keep the terminal and the signals.
 // The other crak is process 1 of that namespace. Where the program was process 1 itself, it stays outside, and the
@@ -31,23 +34,23 @@ const innerFd = 3
 //	go               ->
 //	                 <-  runs
 //	                 <-  changed …                 stopped, ended
-func inNamespace(ctx context.Context, g *image.Group, o *Options, f *foreground, choice groupChoice) (status unix.WaitStatus, err error) {
+func inNamespace(ctx context.Context, img *image.Image, o *Options, f *foreground, choice groupChoice) (status unix.WaitStatus, err error) {
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return 0, err
 	}
 	user := needsUserNamespace()
 	var kinds uintptr
-	if !isFirst(g) {
+	if !isFirst(img.Group) {
 		kinds = unix.CLONE_NEWPID | unix.CLONE_NEWNS
 	}
-	if hasSegments(g) {
+	if hasSegments(img.Group) {
 		kinds |= unix.CLONE_NEWIPC // where their numbers are free, and ours to choose
 	}
 	if user {
 		kinds |= unix.CLONE_NEWUSER
 	}
-	pid, err := startInner(theirs, kinds, o.Detach)
+	pid, err := startInner(theirs, img.Handle(), kinds, o.Detach)
 	theirs.Close()
 	if err != nil {
 		ours.Close()
@@ -66,7 +69,7 @@ func inNamespace(ctx context.Context, g *image.Group, o *Options, f *foreground,
 	}()
 	stop := context.AfterFunc(ctx, func() { unix.Kill(pid, unix.SIGKILL) })
 	defer stop()
-	if err := w.send(innerMessage{Request: o.request(user, isFirst(g), choice)}); err != nil {
+	if err := w.send(innerMessage{Request: o.request(user, isFirst(img.Group), choice)}); err != nil {
 		return 0, err
 	}
 	if err := w.follow(o, f); err != nil {
@@ -96,7 +99,7 @@ func needsUserNamespace() bool {
 
 // startInner runs crak again, in its new namespaces. In a user namespace it keeps its own IDs, and has all
 // capabilities there, also over the exec.
-func startInner(socket *os.File, kinds uintptr, session bool) (pid int, err error) {
+func startInner(socket, image *os.File, kinds uintptr, session bool) (pid int, err error) {
 	attr := &syscall.SysProcAttr{Cloneflags: kinds, Setsid: session}
 	if kinds&unix.CLONE_NEWUSER != 0 {
 		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}
@@ -106,7 +109,7 @@ func startInner(socket *os.File, kinds uintptr, session bool) (pid int, err erro
 		}
 	}
 	return syscall.ForkExec("/proc/self/exe", []string{"crak", InnerCommand}, &syscall.ProcAttr{
-		Env: os.Environ(), Files: []uintptr{0, 1, 2, socket.Fd()}, Sys: attr})
+		Env: os.Environ(), Files: []uintptr{0, 1, 2, innerFd: socket.Fd(), imageFd: image.Fd()}, Sys: attr})
 }
 
 // follow listens to the other crak until the program runs.

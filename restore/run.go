@@ -42,6 +42,7 @@ func Run(ctx context.Context, o Options) (unix.WaitStatus, error) {
 	if err := obstacles.Err(); err != nil {
 		return 0, err
 	}
+	o.Image = img.Path
 	ctx, stop := signal.NotifyContext(ctx, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	defer stop()
 	f := newForeground(env.Terminal, o.Detach)
@@ -55,7 +56,7 @@ func Run(ctx context.Context, o Options) (unix.WaitStatus, error) {
 		}
 		o.Notice(taken.Error() + ": restarting in a new PID namespace")
 	}
-	return inNamespace(ctx, img.Group, &o, f, choice)
+	return inNamespace(ctx, img, &o, f, choice)
 }
 
 // once says each thing once.

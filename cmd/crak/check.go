@@ -82,6 +82,9 @@ func check(subject string, env *fd.Env) (*checked, error) {
 }
 
 func (c *checked) checkImage(env *fd.Env) (obstacle.List, error) {
+	if err := asOwner(c.Subject); err != nil {
+		return nil, err
+	}
 	img, err := image.Open(c.Subject)
 	if err != nil {
 		return nil, err

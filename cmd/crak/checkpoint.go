@@ -77,6 +77,6 @@ func openParent(output string) (path string, parent *os.File, err error) {
 	if path, err = filepath.Abs(output); err != nil {
 		return "", nil, err
 	}
-	parent, err = os.Open(filepath.Dir(path))
+	parent, err = image.OpenDirectory(filepath.Dir(path))
 	return path, parent, err
 }

@@ -18,6 +18,9 @@ Numbers of descriptors are examples.
 Exit status: 0 printed; 1 not an image, or one that cannot be compiled here; 2 usage.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := asOwner(args[0]); err != nil {
+				return err
+			}
 			img, err := image.Open(args[0])
 			if err != nil {
 				return err

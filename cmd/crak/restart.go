@@ -17,9 +17,9 @@ import (
 
 func newRestart() *cobra.Command {
 	o := restore.Options{Pids: restore.PidsAuto, Files: fd.Keep, Notice: notice, Progress: showProgress}
-	statusFd := -1
+	statusFd, owner := -1, false
 	cmd := &cobra.Command{
-		Use:   "restart [--detach] [--pids=auto|keep|fresh] [--files=keep|rewind|strict] [--force] IMAGE",
+		Use:   "restart [--detach] [--as-owner] [--pids=auto|keep|fresh] [--files=keep|rewind|strict] [--force] IMAGE",
 		Short: "bring a program back from an image",
 		Long: `Bring a program back from an image: same PIDs, same threads, same files, same place in every system call.
 IMAGE is an image's directory, or the directory of a program's images: then the latest is taken.
@@ -30,6 +30,9 @@ session of its own, and /dev/null where it had a terminal or pipes.
 
 The old PIDs need CAP_CHECKPOINT_RESTORE, and must be free; otherwise --pids=auto restarts the program in a new
 PID namespace, which needs no privilege, and says so.
+
+An image, and every directory on the way to it, must belong to you or root, and nobody else may write there. Root
+restarts a user's image with --as-owner alone: crak becomes that user, for good, before it reads the image.
 
 Files that were written to since the checkpoint are taken as they are (--files=keep), cut back to the size they had if
 the program only appends to them and refused otherwise (rewind), or refused (strict). Files that are gone, replaced or
@@ -42,6 +45,11 @@ Exit status: the program's own; 1 it cannot be restarted (the reason is on stder
 			if err := checkStatusFd(cmd, statusFd); err != nil {
 				return usageError{err}
 			}
+			if owner {
+				if err := asOwner(args[0]); err != nil {
+					return err
+				}
+			}
 			o.Image = args[0]
 			o.Started = func(pid int) { started(pid, o.Detach, statusFd) }
 			return restart(cmd.Context(), o)
@@ -50,6 +58,7 @@ Exit status: the program's own; 1 it cannot be restarted (the reason is on stder
 	flags := cmd.Flags()
 	flags.BoolVar(&o.Detach, "detach", false, "return when the program runs, and print its PID")
 	restartFlags(cmd, &o)
+	flags.BoolVar(&owner, "as-owner", false, "as root: become the user to whom the image belongs")
 	flags.IntVar(&statusFd, "status-fd", -1, "write the PID to this descriptor, and close it, when the program runs")
 	return cmd
 }

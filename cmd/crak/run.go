@@ -46,7 +46,7 @@ Exit status: the program's; 1 it cannot be started so; 2 usage.`,
 			}
 			if resume {
 				var err error
-				o.Image, err = image.Newest(cmp.Or(dir, os.Getenv("CRAK_DIR"), "."))
+				o.Image, err = image.Newest(cmp.Or(dir, os.Getenv("CRAK_DIR"), "."), notice)
 				if err == nil {
 					err = alive(o.Image)
 				}

@@ -22,6 +22,9 @@ the CRC-32C of each page frame. What is broken is named.
 Exit status: 0 the image is whole; 1 it is damaged, or not an image; 2 usage.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := asOwner(args[0]); err != nil {
+				return err
+			}
 			result := verify(cmd.Context(), args[0])
 			if !asJSON {
 				if result.err == nil {

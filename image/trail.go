@@ -1,0 +1,242 @@
+package image
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/obstacle"
+)
+
+// A trail goes from / to a directory, one name at a time, and looks at each directory and symbolic link by the handle it
+// has of it. What it has looked at is what it goes on from, so nobody can put something else in the way meanwhile.
+//
+// A strict trail ends in a directory that only we and root can have made, and that only we and root can replace: each
+// directory on the way belongs to one of the two, and nobody else can write to it. In a sticky directory (/tmp) anybody can make
+// entries, but only replace their own: there our own entries count, and root's directories.
+//
+// A trail that is not strict only keeps to symbolic links of ours and root's. It is for writing: what we write has its
+// mode, whoever may rename the directory that it is in.
+type trail struct {
+	strict bool
+	uid    uint32 // ours
+	top    uint32 // whose / is: root, or whoever stands for root in a user namespace that does not know root
+	dir    int    // O_PATH
+	st     unix.Stat_t
+	path   string
+	links  int // that were followed
+}
+
+// mostLinks is how many symbolic links the kernel follows (MAXSYMLINKS).
+const mostLinks = 40
+
+// newTrail goes to a directory. The caller closes the trail.
+func newTrail(path string, strict bool) (*trail, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	t := &trail{strict: strict, uid: uint32(os.Geteuid()), dir: -1}
+	if err := t.follow(strings.Split(abs, "/")); err != nil {
+		t.close()
+		return nil, err
+	}
+	return t, nil
+}
+
+// OpenDirectory opens a directory to make an image in, through no symbolic link of another user.
+func OpenDirectory(path string) (*os.File, error) {
+	t, err := newTrail(path, false)
+	if err != nil {
+		return nil, err
+	}
+	defer t.close()
+	return t.open()
+}
+
+func (t *trail) close() {
+	if t.dir >= 0 {
+		unix.Close(t.dir)
+	}
+	t.dir = -1
+}
+
+// follow goes on from / by names, some of which may be symbolic links.
+func (t *trail) follow(names []string) error {
+	if err := t.root(); err != nil {
+		return err
+	}
+	for len(names) > 0 {
+		name := names[0]
+		names = names[1:]
+		target, err := t.step(name)
+		if err != nil {
+			return err
+		}
+		if target == "" {
+			continue
+		}
+		if t.links++; t.links > mostLinks {
+			return &fs.PathError{Op: "open directory", Path: filepath.Join(t.path, name), Err: unix.ELOOP}
+		}
+		if filepath.IsAbs(target) {
+			if err := t.root(); err != nil {
+				return err
+			}
+		}
+		names = append(strings.Split(target, "/"), names...)
+	}
+	return nil
+}
+
+func (t *trail) root() error {
+	t.close()
+	var err error
+	if t.dir, err = unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		return &fs.PathError{Op: "open directory", Path: "/", Err: err}
+	}
+	t.path = "/"
+	if err := unix.Fstat(t.dir, &t.st); err != nil {
+		return &fs.PathError{Op: "stat", Path: "/", Err: err}
+	}
+	t.top = t.st.Uid
+	return nil
+}
+
+// enter goes into a directory of the one that the trail is at. A symbolic link is an error.
+func (t *trail) enter(name string) error {
+	target, err := t.step(name)
+	if err == nil && target != "" {
+		err = &fs.PathError{Op: "open directory", Path: filepath.Join(t.path, name), Err: unix.ENOTDIR}
+	}
+	return err
+}
+
+// step goes into a directory, or says what a symbolic link points to.
+func (t *trail) step(name string) (target string, err error) {
+	if name == "" || name == "." {
+		return "", nil
+	}
+	path := filepath.Join(t.path, name)
+	fd, err := unix.Openat(t.dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", &fs.PathError{Op: "open directory", Path: path, Err: err}
+	}
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err != nil {
+		err = &fs.PathError{Op: "stat", Path: path, Err: err}
+	} else {
+		err = t.check(name, &st)
+	}
+	if err == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		target, err = readlink(fd)
+		unix.Close(fd)
+		return target, err
+	}
+	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		err = &fs.PathError{Op: "open directory", Path: path, Err: unix.ENOTDIR}
+	}
+	if err != nil {
+		unix.Close(fd)
+		return "", err
+	}
+	unix.Close(t.dir)
+	t.dir, t.st, t.path = fd, st, path
+	return "", nil
+}
+
+// check looks at an entry of the directory that the trail is at.
+func (t *trail) check(name string, st *unix.Stat_t) error {
+	path := filepath.Join(t.path, name)
+	link := st.Mode&unix.S_IFMT == unix.S_IFLNK
+	if link && st.Uid != t.uid && st.Uid != 0 {
+		return obstacle.Obstacle{Where: path, What: "symbolic link",
+			Why: fmt.Sprintf("belongs to user %d, who decides where it leads", st.Uid), Do: "name the directory itself"}
+	}
+	if !t.strict {
+		return nil
+	}
+	if who := t.othersWrite(); who != "" && name != ".." {
+		if !t.sticky() {
+			return t.writable(who)
+		}
+		if link && st.Uid != t.uid {
+			return t.foreign(path, st.Uid)
+		}
+	}
+	if !link && st.Uid != t.uid && !t.isRoot(st.Uid) {
+		return t.foreign(path, st.Uid)
+	}
+	return nil
+}
+
+// isRoot: in a user namespace that does not know root, root's directories and those of all other unknown users have one
+// and the same owner. There the directories on the way may be any of theirs; what the trail ends in may not.
+func (t *trail) isRoot(uid uint32) bool { return uid == 0 || uid == t.top }
+
+// end looks at the directory that the trail has come to, as at one that holds files of ours.
+func (t *trail) end() error {
+	if t.st.Uid != t.uid && (t.st.Uid != 0 || !t.strict) {
+		return t.foreign(t.path, t.st.Uid)
+	}
+	if who := t.othersWrite(); who != "" {
+		return t.writable(who)
+	}
+	return nil
+}
+
+// open opens the directory that the trail is at, for reading.
+func (t *trail) open() (*os.File, error) {
+	fd, err := unix.Openat(t.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open directory", Path: t.path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), t.path), nil
+}
+
+// othersWrite says who besides us and root can write to the directory that the trail is at, or nothing.
+func (t *trail) othersWrite() string {
+	return othersWrite(t.dir, &t.st, t.uid)
+}
+
+func (t *trail) sticky() bool { return t.st.Mode&unix.S_ISVTX != 0 }
+
+func (t *trail) writable(who string) error {
+	return obstacle.Obstacle{Where: t.path, What: "directory", Why: who + " can write to it, and so put another image in the place of yours",
+		Do: "chmod go-w " + t.path + ", or move the image to a directory of your own"}
+}
+
+func (t *trail) foreign(path string, uid uint32) error {
+	return Foreign{obstacle.Obstacle{Where: path, What: "directory",
+		Why: fmt.Sprintf("belongs to user %d, not to user %d or root", uid, t.uid), Do: t.whatToDo()}}
+}
+
+func (t *trail) whatToDo() string {
+	switch {
+	case !t.strict:
+		return "have images elsewhere: CRAK_DIR, or --dir of crak run"
+	case t.uid == 0:
+		return "crak restart --as-owner restarts a user's image as that user"
+	}
+	return "use images of your own, in directories of your own"
+}
+
+// Foreign is something of another user, where only what is ours counts.
+type Foreign struct{ obstacle.Obstacle }
+
+// Unwrap has a Foreign be an Obstacle, too.
+func (f Foreign) Unwrap() error { return f.Obstacle }
+
+// readlink says where an open symbolic link leads.
+func readlink(fd int) (string, error) {
+	buf := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(fd, "", buf)
+	if err != nil || n == 0 {
+		return "", fmt.Errorf("readlink: %w", err)
+	}
+	return string(buf[:n]), nil
+}
