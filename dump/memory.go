@@ -167,8 +167,9 @@ func (m *Member) fileMapping(v *image.Mapping, e proc.SmapsEntry, where string) 
 			return nil
 		}
 	}
-	// An image outlives the library's next version: the few pages of this one are in it.
-	v.SelfContained = m.SelfContained || f.Deleted || e.Path == m.library
+	// An image outlives the library's next version: the few pages of this one are in it. What is written to a shared mapping
+	// goes to the file, and there is none without it.
+	v.SelfContained = (m.SelfContained || f.Deleted || e.Path == m.library) && !(v.Shared && v.Writable)
 	return nil
 }
 

@@ -31,7 +31,7 @@ type part struct {
 
 // add plans a mapping.
 func (p *plan) add(v image.Mapping, e proc.SmapsEntry) {
-	if v.Shared || v.Kind == image.MappingKernel || v.Kind == "" || v.Droppable {
+	if v.Shared && !v.SelfContained || v.Kind == image.MappingKernel || v.Kind == "" || v.Droppable {
 		return
 	}
 	a := area{start: e.Start, end: e.End, saved: proc.Anonymous}

@@ -59,7 +59,7 @@ func (b *bounds) of(s Space) ([]Run, error) {
 	case processSpace:
 		for i := range b.group.Processes {
 			if p := &b.group.Processes[i]; p.Pid == Pid(n) {
-				return p.private(), nil
+				return p.own(), nil
 			}
 		}
 	case memorySpace:
@@ -78,10 +78,10 @@ func (b *bounds) of(s Space) ([]Run, error) {
 	return nil, fmt.Errorf("space %q: not in %s", string(s), groupFile)
 }
 
-// private is the memory that is the process's own.
-func (p *Process) private() (ranges []Run) {
+// own is the memory that is the process's own, and what the image has of files that it shares.
+func (p *Process) own() (ranges []Run) {
 	for i := range p.Mappings {
-		if m := &p.Mappings[i]; !m.Shared && m.Kind != MappingKernel {
+		if m := &p.Mappings[i]; (!m.Shared || m.SelfContained) && m.Kind != MappingKernel {
 			ranges = appendRun(ranges, Run{Start: uint64(m.Start), Length: uint64(m.End - m.Start)})
 		}
 	}

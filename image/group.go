@@ -104,7 +104,7 @@ type Mapping struct {
 	Memory   MemoryID    `json:"memory,omitempty"`
 	Writable bool        `json:"writable,omitempty"` // shared: VM_MAYWRITE, the file was open for writing
 
-	// SelfContained: every page of this private file mapping that is within the file is in
+	// SelfContained: every page of this file mapping, which is not both shared and writable, that is within the file is in
 	// the image, and it is restored without the file where the file is missing or differs.
 	SelfContained bool `json:"self_contained,omitempty"`
 

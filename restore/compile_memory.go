@@ -80,7 +80,7 @@ func (c *compiler) mapOne(i int, m *image.Mapping) {
 	switch m.Kind {
 	case image.MappingFile:
 		note = fmt.Sprintf("%q", m.File.Path)
-		if n, ok := c.files[i]; ok {
+		if n, ok := c.files[i]; ok && !c.filledInFile(i) {
 			fd = n
 		}
 	case image.MappingMemory:
@@ -127,6 +127,13 @@ func (c *compiler) firstProt(i int) uint32 {
 	return m.Prot
 }
 
+// filledInFile tells whether the image has the content of a shared mapping whose file is there, and as it was. The
+// content is not to be written to the file: it goes into memory in its place, and then the file is mapped over that.
+func (c *compiler) filledInFile(i int) bool {
+	_, there := c.files[i]
+	return there && c.filled[i] && c.process.Mappings[i].Shared
+}
+
 // comeFrom is before the pages are there, so that they come from the right nodes. A machine may have fewer.
 func (c *compiler) comeFrom(m *image.Mapping) {
 	if p := m.Policy; p != nil {
@@ -156,7 +163,10 @@ func (c *compiler) memoryFinish() {
 			continue
 		}
 		start, length := program.Const(m.Start), program.Const(m.End-m.Start)
-		if c.firstProt(i) != m.Prot {
+		if c.filledInFile(i) {
+			c.b.Call(unix.SYS_MMAP, start, length, program.Const(m.Prot), program.Const(unix.MAP_SHARED|unix.MAP_FIXED),
+				program.Const(c.files[i]), program.Const(m.Offset)).Want(uint64(m.Start)).Note(fmt.Sprintf("%q", m.File.Path))
+		} else if c.firstProt(i) != m.Prot {
 			c.b.Call(unix.SYS_MPROTECT, start, length, program.Const(m.Prot)).Note(m.Name)
 		}
 		c.advise(m, m.DontFork, unix.MADV_DONTFORK)

@@ -92,9 +92,9 @@ func (g *group) keep(f *os.File) (int, error) {
 }
 
 // withoutFile tells whether a mapping comes back as plain memory, because the image has all of it
-// and the file is not what it was.
+// and the file is not what it was. What is written to a shared mapping belongs into the file.
 func withoutFile(m *image.Mapping) bool {
-	return m.SelfContained && fd.CompareFile(*m.File).Change != fd.Same
+	return m.SelfContained && !(m.Shared && m.Writable) && fd.CompareFile(*m.File).Change != fd.Same
 }
 
 // checkMapped finds the mapped files that are missing or changed, each once.
@@ -102,7 +102,13 @@ func checkMapped(p *image.Process, env *fd.Env) (all obstacle.List) {
 	seen := make(map[mappedFile]bool)
 	for i := range p.Mappings {
 		m := &p.Mappings[i]
-		if m.Kind != image.MappingFile || withoutFile(m) {
+		if m.Kind != image.MappingFile {
+			continue
+		}
+		if withoutFile(m) {
+			if m.Shared { // others may see the file change, and the program will not
+				env.Tell(fmt.Sprintf("%s: %v; its content comes from the image", m.File.Path, fd.CompareFile(*m.File)))
+			}
 			continue
 		}
 		if seen[behind(m)] {

@@ -67,7 +67,7 @@ Exit status: 0 the image is on disk; 1 there is none; 2 usage.`,
 	flags := cmd.Flags()
 	flags.BoolVar(&o.Kill, "kill", false, "end the program")
 	flags.StringVarP(&o.Output, "output", "o", "", "path of the image, instead of the program's CRAK_DIR")
-	flags.BoolVar(&o.SelfContained, "self-contained", false, "save the pages of mapped files too: libraries and the executable")
+	flags.BoolVar(&o.SelfContained, "self-contained", false, "save the pages of mapped files too: libraries, the executable, but not files written to through a shared mapping")
 	flags.StringVar(&o.Compress, "compress", "", "zstd (the default) or none")
 	return cmd
 }
