@@ -37,6 +37,7 @@ const (
 // program after a checkpoint finds it as it was before.
 func (c *checkpoint) dismiss() {
 	defer c.member.Close()
+	c.table.Close() // handles of what the program may close once it goes on
 	if c.twin == 0 {
 		c.conn.Close()
 		return

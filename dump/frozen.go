@@ -157,8 +157,9 @@ func (m *Member) inCore(p part) ([]image.Run, error) {
 }
 
 // SaveContents saves the objects of a group that a descriptor leads to. Nothing
-// copies them on write, so this, too, is done while everyone is frozen.
+// copies them on write, so this, too, is done while everyone is frozen. The table's handles are closed then.
 func SaveContents(w *image.Writer, table *fd.Table) error {
+	defer table.Close()
 	for _, c := range table.Contents() {
 		if err := saveContent(w, c); err != nil {
 			return fmt.Errorf("memory object %d: %w", c.Memory, err)
@@ -173,7 +174,7 @@ func saveContent(w *image.Writer, c fd.Content) error {
 		return err
 	}
 	defer f.Close()
-	runs, err := data(f, c.Size)
+	runs, err := f.Runs(c.Size)
 	if err != nil {
 		return err
 	}
@@ -189,32 +190,4 @@ func saveContent(w *image.Writer, c fd.Content) error {
 		}
 		return nil
 	})
-}
-
-// data lists the parts of a file that are not holes, in whole pages (lseek(2), SEEK_DATA).
-func data(f *os.File, size int64) ([]image.Run, error) {
-	var runs []image.Run
-	for at := int64(0); at < size; {
-		start, err := unix.Seek(int(f.Fd()), at, unix.SEEK_DATA)
-		if errors.Is(err, unix.ENXIO) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		end, err := unix.Seek(int(f.Fd()), start, unix.SEEK_HOLE)
-		if err != nil {
-			return nil, err
-		}
-		r := image.Run{Start: uint64(start) &^ (image.PageSize - 1)} // blocks may be smaller than pages
-		if last := len(runs) - 1; last >= 0 {
-			r.Start = max(r.Start, runs[last].End())
-		}
-		if r.Start < uint64(end) {
-			r.Length = pages(uint64(end)) - r.Start
-			runs = append(runs, r)
-		}
-		at = end
-	}
-	return runs, nil
 }

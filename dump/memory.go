@@ -128,7 +128,7 @@ func (m *Member) memory(v *image.Mapping, e proc.SmapsEntry) {
 		o.Kind, o.SysV = image.MemorySysV, &image.SysV{ID: int(e.Inode)}
 	}
 	v.Kind, v.Name = image.MappingMemory, ""
-	v.Memory = m.Table.Object(fd.Inode{Device: e.Device(), Number: e.Inode}, o, "")
+	v.Memory = m.Table.Object(fd.Inode{Device: e.Device(), Number: e.Inode}, o, nil)
 	m.mapped(v, e)
 }
 
@@ -178,7 +178,7 @@ func (m *Member) fileMapping(v *image.Mapping, e proc.SmapsEntry, where string) 
 func (m *Member) deletedFile(v *image.Mapping, e proc.SmapsEntry, inode fd.Inode) {
 	o := image.MemoryObject{Kind: image.MemoryFile, Name: e.Path, Size: uint64(v.File.Size)}
 	v.Kind, v.File = image.MappingMemory, nil
-	v.Memory = m.Table.Object(inode, o, "")
+	v.Memory = m.Table.Object(inode, o, nil)
 	m.mapped(v, e)
 }
 

@@ -42,6 +42,8 @@ type Member struct {
 	fresh   map[uint64]bool // starts of VMAs that Known does not have
 	waiting []waiting       // for each thread
 
+	executable *fd.Handle
+
 	policies map[uint64]*image.MemoryPolicy // by the start of a mapping
 
 	secureBits uint32 // asked for with the attributes of the process, and every thread's
@@ -160,8 +162,10 @@ func (m *Member) paths() error {
 	if err != nil {
 		return err
 	}
-	m.process.Executable, err = m.file(exe, m.path("exe"))
-	if err != nil {
+	if m.executable, err = fd.TakePath(m.path("exe")); err != nil {
+		return err
+	}
+	if m.process.Executable, err = m.file(exe, m.executable); err != nil {
 		return err
 	}
 	m.process.Auxv, err = proc.ReadFile(m.path("auxv"))
@@ -170,21 +174,23 @@ func (m *Member) paths() error {
 
 // deletedExecutable keeps the content of an executable that has no name any more.
 func (m *Member) deletedExecutable() {
+	defer m.executable.Close() // unless the table keeps it
 	exe := &m.process.Executable
 	if !exe.Deleted {
 		return
 	}
 	path := strings.TrimSuffix(exe.Path, " (deleted)")
 	o := image.MemoryObject{Kind: image.MemoryFile, Name: path, Size: uint64(exe.Size), Mode: exe.Mode & 0o7777}
-	m.process.ExecutableMemory = m.Table.Object(fd.Inode{Device: exe.Device, Number: exe.Inode}, o, m.path("exe"))
+	m.process.ExecutableMemory = m.Table.Object(fd.Inode{Device: exe.Device, Number: exe.Inode}, o, m.executable)
 }
 
-// file identifies the file that `at` leads to and that is called path.
-func (m *Member) file(path, at string) (image.File, error) {
-	var st, named unix.Stat_t
-	if err := unix.Stat(at, &st); err != nil {
-		return image.File{}, fmt.Errorf("stat %s: %w", at, err)
+// file identifies the file that a handle leads to and that is called path.
+func (m *Member) file(path string, h *fd.Handle) (image.File, error) {
+	st, err := h.Stat()
+	if err != nil {
+		return image.File{}, fmt.Errorf("stat %s: %w", path, err)
 	}
+	var named unix.Stat_t
 	f := image.File{
 		Path:    path,
 		Device:  st.Dev,

@@ -2,12 +2,9 @@ package dump
 
 import (
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
 )
@@ -110,60 +107,6 @@ func TestMoved(t *testing.T) {
 	if runs[0].Start != 10 {
 		t.Error("what is moved stays as well")
 	}
-}
-
-// TestData: the parts of a file that are not holes, in whole pages, whatever the size of its blocks.
-func TestData(t *testing.T) {
-	const page = image.PageSize
-	for name, test := range map[string]struct {
-		writes map[int64]int // length at each offset
-		size   int64
-		want   []image.Run
-	}{
-		"empty":       {nil, 0, nil},
-		"hole":        {nil, 16 * page, nil},
-		"one byte":    {map[int64]int{0: 1}, 1, at(0, page)},
-		"after holes": {map[int64]int{8 * page: page, 24*page + 7: 9}, 32 * page, at(8*page, 9*page, 24*page, 25*page)},
-		"at the end":  {map[int64]int{9*page + 100: 5}, 9*page + 105, at(9*page, 10*page)},
-	} {
-		t.Run(name, func(t *testing.T) {
-			f, err := os.Create(filepath.Join(t.TempDir(), "file"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer f.Close()
-			if err := f.Truncate(test.size); err != nil {
-				t.Fatal(err)
-			}
-			for offset, n := range test.writes {
-				if _, err := f.WriteAt(make([]byte, n), offset); err != nil {
-					t.Fatal(err)
-				}
-			}
-			got, err := data(f, test.size)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !knowsHoles(t) {
-				test.want = at(0, pages(uint64(test.size)))
-			}
-			// Blocks may be larger than pages: then there is more, never less.
-			if diff := cmp.Diff(test.want, got); diff != "" && len(subtract(test.want, got)) > 0 {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
-func knowsHoles(t *testing.T) bool {
-	f, err := os.Create(filepath.Join(t.TempDir(), "hole"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	f.Truncate(1 << 20)
-	_, err = unix.Seek(int(f.Fd()), 0, unix.SEEK_DATA)
-	return err == unix.ENXIO
 }
 
 func TestPages(t *testing.T) {

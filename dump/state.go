@@ -39,6 +39,7 @@ func (m *Member) Prepare() {
 func (m *Member) told() error {
 	descriptors, err := fd.Look(&fd.Member{
 		Pid:    m.Pid,
+		Live:   m.Live,
 		Inside: int(m.Conn.Hello.Pid),
 		Proc:   "/proc/" + strconv.Itoa(m.Live),
 		Except: []int{int(m.Conn.Hello.Socket)},
@@ -47,6 +48,7 @@ func (m *Member) told() error {
 	if err != nil {
 		return err
 	}
+	defer descriptors.Close()
 	m.Prepare()
 	descriptors.Ask(m.ask)
 	m.askTop(m.ask)

@@ -43,7 +43,7 @@ func Survey(pid, live int, table *fd.Table) (Known, error) {
 	if err != nil {
 		return Known{}, m.fail(err)
 	}
-	member := &fd.Member{Pid: pid, Inside: int(inside(status.NSpid, pid)), Proc: "/proc/" + strconv.Itoa(live)}
+	member := &fd.Member{Pid: pid, Live: live, Inside: int(inside(status.NSpid, pid)), Proc: "/proc/" + strconv.Itoa(live)}
 	if _, err := fd.Capture(member, table); err != nil {
 		return Known{}, m.fail(err)
 	}

@@ -1,6 +1,7 @@
 package fd_test
 
 import (
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -105,7 +106,7 @@ func copyContent(t *testing.T, c fd.Content, to *os.File) {
 		t.Fatal(err)
 	}
 	defer from.Close()
-	if _, err := to.ReadFrom(from); err != nil {
+	if _, err := to.ReadFrom(io.NewSectionReader(from, 0, c.Size)); err != nil {
 		t.Fatal(err)
 	}
 }

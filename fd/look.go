@@ -10,16 +10,18 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// open is what /proc shows of one descriptor.
+// open is what is known of one descriptor.
 type open struct {
-	fd    int
-	proc  string // "/proc/412/fd/7"
-	link  string // what proc links to: "/tmp/x", "/tmp/x (deleted)", "pipe:[12]"
-	stat  unix.Stat_t
-	flags uint32 // F_GETFL
-	cloex bool
-	pos   int64
-	locks []proc.FileLock
+	fd      int
+	handle  *Handle // closed where isPlain, and while the program runs
+	path    string  // leads to the object: "/proc/self/fd/9" of the handle, or "/proc/412/fd/7"
+	link    string  // what that links to: "/tmp/x", "/tmp/x (deleted)", "pipe:[12]"
+	stat    unix.Stat_t
+	flags   uint32 // F_GETFL
+	cloex   bool
+	pos     int64
+	locks   []proc.FileLock
+	swapped bool // the descriptor is of another description by now
 
 	filesystem int64 // its type (statfs(2)), of files with a path; 0 where it cannot be told
 }
@@ -30,6 +32,19 @@ func (o *open) writable() bool { return o.flags&unix.O_ACCMODE != unix.O_RDONLY 
 func (o *open) hasPath() bool  { return strings.HasPrefix(o.link, "/") }
 func (o *open) rdev() (major, minor uint32) {
 	return unix.Major(o.stat.Rdev), unix.Minor(o.stat.Rdev)
+}
+
+// isPlain: a file or directory with a path, of which nothing is left to ask. A program may have as many descriptors as a process
+// can, so handles of these, which are most, are not kept.
+func (o *open) isPlain() bool {
+	format := o.format()
+	return (format == unix.S_IFREG || format == unix.S_IFDIR) && o.stat.Nlink > 0
+}
+
+func closeHandles(all []*open) {
+	for _, o := range all {
+		o.handle.Close()
+	}
 }
 
 // file is the identity by which a restart finds the file again.

@@ -16,8 +16,9 @@ import (
 // Member is a process whose descriptors are read. Frozen, its leader makes system calls for us.
 type Member struct {
 	Pid    int    // as errors have it
+	Live   int    // a live thread of it, where the thread group leader has exited; 0: Pid
 	Inside int    // its PID in its own PID namespace
-	Proc   string // "/proc/412"
+	Proc   string // "/proc/412", of the live thread
 
 	// Except are descriptors that are not the program's: the resident's own.
 	Except []int
@@ -28,16 +29,19 @@ type Member struct {
 	Calls func(calls []abi.Call, data []byte) ([]int64, error)
 }
 
+func (m *Member) live() int { return cmp.Or(m.Live, m.Pid) }
+
 // Descriptors are a member's, as far as they are known: Look, Ask, Capture. What Ask asks of the leader goes
 // together with what others ask: each word with it costs two wake-ups.
 type Descriptors struct {
 	member *Member
 	all    []*open
-	parts  []*partition
 	owners map[*open]*owner
 }
 
-// Look reads what /proc shows of a member's descriptors. The error is for a process that cannot be read at all.
+// Look takes a handle of each descriptor of a frozen member, and asks what there is to know of it. Of a program that runs it reads
+// what /proc shows: a handle would keep alive what the program closes. The error is for a process that cannot be read at all.
+// Close releases the handles.
 func Look(m *Member) (*Descriptors, error) {
 	all, err := look(m)
 	if err != nil {
@@ -46,13 +50,12 @@ func Look(m *Member) (*Descriptors, error) {
 	return &Descriptors{member: m, all: all, owners: make(map[*open]*owner)}, nil
 }
 
+// Close releases the handles, but for those that the table keeps.
+func (d *Descriptors) Close() { closeHandles(d.all) }
+
 // Ask adds what the leader is to say of them.
 func (d *Descriptors) Ask(q *resident.Questions) {
 	ask := &questions{q}
-	d.parts = lookAlikes(d.all)
-	for _, p := range d.parts {
-		p.ask(d.member, ask)
-	}
 	for _, o := range d.all {
 		d.owners[o] = askOwner(ask, o)
 	}
@@ -64,6 +67,7 @@ func Capture(m *Member, table *Table) ([]image.Descriptor, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer d.Close()
 	if m.Calls != nil {
 		var q resident.Questions
 		d.Ask(&q)
@@ -143,6 +147,13 @@ type taken struct {
 // take finds the kind of a description and captures it.
 func (c *capture) take(g shared) (*taken, error) {
 	o := g.first()
+	if o.swapped {
+		return nil, obstacle.Obstacle{
+			What: o.link,
+			Why:  "another object takes its place while the program stands still: a process outside shares its descriptors (clone(2), CLONE_FILES)",
+			Do:   "end that process before the checkpoint",
+		}
+	}
 	k := kindOf(o)
 	record, err := k.capture(c, g)
 	if err != nil {

@@ -57,11 +57,8 @@ func captureMemfd(c *capture, g shared) (any, error) {
 	if o.filesystem == unix.HUGETLBFS_MAGIC {
 		object.HugePageSize = uint64(o.stat.Blksize)
 	}
-	id := c.table.Object(o.inode(), object, o.proc)
-	if c.Calls == nil {
-		return &Memfd{Memory: id}, nil
-	}
-	c.questions.fcntl(o.fd, unix.F_GET_SEALS, 0, func(result int64) {
+	id := c.table.Object(o.inode(), object, o.handle)
+	c.questions.fcntl(o, unix.F_GET_SEALS, 0, func(result int64) {
 		if result >= 0 {
 			c.table.Memory[id-1].Seals = uint32(result)
 		}

@@ -27,13 +27,13 @@ const (
 // askModes asks for termios and the window's size.
 func (c *capture) askModes(o *open, r *Terminal) {
 	modes := &Modes{}
-	c.questions.ioctl(o.fd, tcgets2, termiosSize, func(result int64, data []byte) {
+	c.questions.ioctl(o, tcgets2, termiosSize, func(result int64, data []byte) {
 		if result == 0 {
 			modes.Termios = append([]byte(nil), data...)
 			r.Modes = modes
 		}
 	})
-	c.questions.ioctl(o.fd, unix.TIOCGWINSZ, winsizeSize, func(result int64, data []byte) {
+	c.questions.ioctl(o, unix.TIOCGWINSZ, winsizeSize, func(result int64, data []byte) {
 		if result == 0 {
 			modes.Rows = uint16(data[0]) | uint16(data[1])<<8
 			modes.Columns = uint16(data[2]) | uint16(data[3])<<8

@@ -20,6 +20,7 @@ type owner struct {
 	signal    int64
 }
 
+// askOwner asks the leader, not our handle: the kernel tells PIDs as they are in the PID namespace of who asks.
 func askOwner(q *questions, o *open) *owner {
 	w := &owner{}
 	if o.flags&unix.O_PATH != 0 {
@@ -32,7 +33,7 @@ func askOwner(q *questions, o *open) *owner {
 			w.pid = int32(binary.NativeEndian.Uint32(data[4:]))
 		}
 	})
-	q.fcntl(o.fd, fGetSig, 0, func(result int64) { w.signal = max(result, 0) })
+	q.fcntl(o, fGetSig, 0, func(result int64) { w.signal = max(result, 0) })
 	return w
 }
 

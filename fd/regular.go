@@ -50,7 +50,7 @@ func captureRegular(c *capture, g shared) (any, error) {
 			Name: path,
 			Size: uint64(o.stat.Size),
 			Mode: o.stat.Mode & 0o7777,
-		}, o.proc)
+		}, o.handle)
 	}
 	return r, nil
 }

@@ -8,7 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/internal/abi"
-	"crak.dev/crak/internal/resident"
 )
 
 // shared are the descriptors of one open file description, in ascending order.
@@ -16,72 +15,121 @@ type shared []*open
 
 func (s shared) first() *open { return s[0] }
 
-// share finds out which descriptors are dups of each other, ordered by their lowest number.
-// Without a leader every descriptor stands alone.
-//
-// Descriptors that look alike are sorted by quicksort, as kcmp(2) orders descriptions; all comparisons of one
-// depth go in one exchange with the leader, and for the usual handful of dups there is one depth, which Ask has asked.
+// share finds out which descriptors are dups of each other, ordered by their lowest number. Without a leader every
+// descriptor stands alone. Handles of all but the first of each are closed.
 func (d *Descriptors) share() ([]shared, error) {
 	var groups []shared
-	if d.member.Calls == nil {
-		for _, o := range d.all {
-			groups = append(groups, shared{o})
-		}
-		return groups, nil
-	}
-	for pending := d.parts; len(pending) > 0; {
-		var next []*partition
-		q := questions{new(resident.Questions)}
-		for _, p := range pending {
-			if p.err != nil {
-				return nil, p.err
-			}
-			groups = append(groups, p.equal)
-			for _, side := range [][]*open{p.less, p.more} {
-				if len(side) > 0 {
-					deeper := &partition{rest: side}
-					deeper.ask(d.member, &q)
-					next = append(next, deeper)
-				}
-			}
-		}
-		if err := q.put(d.member); err != nil {
+	for _, alike := range d.lookAlikes() {
+		found, err := d.dups(alike)
+		if err != nil {
 			return nil, err
 		}
-		pending = next
+		groups = append(groups, found...)
 	}
 	slices.SortFunc(groups, func(a, b shared) int { return cmp.Compare(a.first().fd, b.first().fd) })
+	for _, g := range groups {
+		closeHandles(g[1:])
+	}
 	return groups, nil
 }
 
-// partition sorts descriptors by how they compare with the first of them.
-type partition struct {
-	rest              []*open
-	less, equal, more []*open
-	err               error
-}
-
 // lookAlikes puts those descriptors together that agree in what all dups agree in.
-func lookAlikes(all []*open) []*partition {
+func (d *Descriptors) lookAlikes() [][]*open {
 	type looks struct {
 		inode Inode
 		flags uint32
 		pos   int64
 		link  string
+		alone int // its number, where nobody can be asked
 	}
-	by := make(map[looks]*partition)
-	var parts []*partition
-	for _, o := range all {
-		key := looks{o.inode(), o.flags, o.pos, o.link}
-		p := by[key]
-		if p == nil {
-			p = &partition{}
-			by[key] = p
-			parts = append(parts, p)
+	at := make(map[looks]int)
+	var sets [][]*open
+	for _, o := range d.all {
+		key := looks{inode: o.inode(), flags: o.flags, pos: o.pos, link: o.link}
+		if d.member.Calls == nil {
+			key.alone = o.fd
 		}
-		p.rest = append(p.rest, o)
+		i, known := at[key]
+		if !known {
+			i = len(sets)
+			at[key] = i
+			sets = append(sets, nil)
+		}
+		sets[i] = append(sets[i], o)
 	}
-	return parts
+	return sets
+}
+
+// dups divides look-alikes by their descriptions: sorted in the order that kcmp(2) has for these, dups are neighbours.
+func (d *Descriptors) dups(alike []*open) ([]shared, error) {
+	if len(alike) == 1 {
+		return []shared{alike}, nil
+	}
+	pid := d.member.live()
+	refused := false
+	order := func(a, b *open) int {
+		switch result := kcmp(pid, pid, a.fd, b.fd); {
+		case result < 0:
+			refused = true
+			return 0
+		case result == kcmpLess:
+			return -1
+		default:
+			return result
+		}
+	}
+	sorted := slices.Clone(alike)
+	slices.SortStableFunc(sorted, order)
+	var groups []shared
+	for i, o := range sorted {
+		if i == 0 || order(sorted[i-1], o) != 0 {
+			groups = append(groups, nil)
+		}
+		last := len(groups) - 1
+		groups[last] = append(groups[last], o)
+	}
+	if refused {
+		return d.dupsByQuery(alike)
+	}
+	for _, g := range groups { // as they were, unless descriptors change meanwhile
+		slices.SortFunc(g, func(a, b *open) int { return cmp.Compare(a.fd, b.fd) })
+	}
+	return groups, nil
+}
+
+// dupsByQuery is for where kcmp is forbidden, as by seccomp filters of containers: the leader compares the first with the
+// others, and so on with those that are left.
+func (d *Descriptors) dupsByQuery(rest []*open) (groups []shared, err error) {
+	for len(rest) > 0 {
+		first := rest[0]
+		calls := make([]abi.Call, 0, min(len(rest)-1, abi.CallsMax))
+		same := shared{first}
+		var others []*open
+		for batch := range slices.Chunk(rest[1:], abi.CallsMax) {
+			calls = calls[:0]
+			for _, o := range batch {
+				calls = append(calls, abi.Call{Number: unix.SYS_FCNTL, Args: [6]uint64{uint64(o.fd), fdupFdQuery, uint64(first.fd)}})
+			}
+			results, err := d.member.Calls(calls, nil)
+			if err != nil {
+				return nil, err
+			}
+			for i, o := range batch {
+				switch results[i] {
+				case 1:
+					same = append(same, o)
+				case 0:
+					others = append(others, o)
+				default:
+					return nil, fmt.Errorf("fd %d: neither kcmp(2) nor F_DUPFD_QUERY tells what shares its description: %w",
+						o.fd, unix.Errno(-results[i]))
+				}
+			}
+		}
+		groups = append(groups, same)
+		rest = others
+	}
+	return groups, nil
 }
 
 const (
@@ -91,31 +139,11 @@ const (
 	fdupFdQuery = 1027 // F_DUPFD_QUERY of linux/fcntl.h, since Linux 6.10: 1 for the same description
 )
 
-// ask compares each descriptor with the first by kcmp and by F_DUPFD_QUERY as well: seccomp filters of
-// containers often forbid the former, older kernels lack the latter.
-func (p *partition) ask(m *Member, q *questions) {
-	pivot := p.rest[0]
-	p.equal = p.rest[:1:1]
-	for _, o := range p.rest[1:] {
-		pid, a, b := uint64(m.Inside), uint64(o.fd), uint64(pivot.fd)
-		var order int64
-		kcmp := abi.Call{Number: unix.SYS_KCMP, Args: [6]uint64{pid, pid, kcmpFile, a, b}}
-		q.Ask(kcmp, nil, func(result int64, _ []byte) { order = result })
-		q.fcntl(o.fd, fdupFdQuery, b, func(result int64) { p.place(o, order, result) })
+// kcmp compares the descriptions of two descriptors; negative where that is not allowed, or a process or descriptor is not there.
+func kcmp(pid1, pid2, fd1, fd2 int) int {
+	result, _, errno := unix.RawSyscall6(unix.SYS_KCMP, uintptr(pid1), uintptr(pid2), kcmpFile, uintptr(fd1), uintptr(fd2), 0)
+	if errno != 0 {
+		return -int(errno)
 	}
-}
-
-// place puts a descriptor on its side. Where only F_DUPFD_QUERY answers there is no order, and
-// everything else counts as more.
-func (p *partition) place(o *open, order, same int64) {
-	switch {
-	case order == kcmpEqual || order < 0 && same == 1:
-		p.equal = append(p.equal, o)
-	case order == kcmpLess:
-		p.less = append(p.less, o)
-	case order > kcmpLess || same == 0:
-		p.more = append(p.more, o)
-	default:
-		p.err = fmt.Errorf("fd %d: kcmp: %w", o.fd, unix.Errno(-order))
-	}
+	return int(result)
 }

@@ -1,8 +1,9 @@
 package fd
 
 import (
+	"cmp"
 	"fmt"
-	"os"
+	"slices"
 
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
@@ -16,7 +17,7 @@ type Table struct {
 	Obstacles    obstacle.List
 
 	objects map[Inode]image.MemoryID
-	sources map[image.MemoryID]string
+	sources map[image.MemoryID]*Handle
 }
 
 // An Inode names a file of this machine, as stat(2) does and as /proc/PID/maps does.
@@ -26,22 +27,23 @@ type Inode struct {
 }
 
 // Object gives the number of the memory object behind an inode. An inode that is new gets the
-// next one and is described by o, whose ID is ignored. Source is a path that opens the object's content
-// for reading as long as the member lives ("/proc/412/fd/7"), or empty: then only its mappings can be read,
-// and o's size is what is known of them; a source tells name, size and mode for certain.
-func (t *Table) Object(inode Inode, o image.MemoryObject, source string) image.MemoryID {
+// next one and is described by o, whose ID is ignored. Source is a handle of the object, which
+// the table may keep until it is closed, or nil: then only the object's mappings can be read, and o's size is what is known of
+// them; a source tells name, size and mode for certain.
+func (t *Table) Object(inode Inode, o image.MemoryObject, source *Handle) image.MemoryID {
 	id, known := t.objects[inode]
 	if !known {
 		if t.objects == nil {
 			t.objects = make(map[Inode]image.MemoryID)
-			t.sources = make(map[image.MemoryID]string)
+			t.sources = make(map[image.MemoryID]*Handle)
 		}
 		id = image.MemoryID(len(t.Memory) + 1)
 		o.ID = id
 		t.Memory = append(t.Memory, o)
 		t.objects[inode] = id
 	}
-	if source != "" && t.sources[id] == "" {
+	if source != nil && t.sources[id] == nil {
+		source.kept = true
 		t.sources[id] = source
 		m := &t.Memory[id-1]
 		m.Name, m.Size, m.Mode = o.Name, o.Size, o.Mode
@@ -49,36 +51,49 @@ func (t *Table) Object(inode Inode, o image.MemoryObject, source string) image.M
 	return id
 }
 
+// Close releases the handles of all sources.
+// Preconditions: every member is still frozen, or none had any.
+func (t *Table) Close() {
+	for _, source := range t.sources {
+		source.kept = false
+		source.Close()
+	}
+}
+
 // Known is the number of the memory object behind an inode, or 0.
 func (t *Table) Known(inode Inode) image.MemoryID { return t.objects[inode] }
 
 // HasSource tells whether a descriptor leads to the whole content of an object.
-func (t *Table) HasSource(id image.MemoryID) bool { return t.sources[id] != "" }
+func (t *Table) HasSource(id image.MemoryID) bool { return t.sources[id] != nil }
 
 // Content is what has to be saved of a memory object that a descriptor refers to.
 type Content struct {
 	Memory image.MemoryID
 	Size   int64
-	source string
+	inode  Inode
+	name   string
+	handle *Handle
 }
 
-// Open opens the content for reading. The member must not have closed it yet: call it before it resumes.
-func (c Content) Open() (*os.File, error) {
-	f, err := os.Open(c.source)
+// Open opens the content for reading.
+func (c Content) Open() (*Source, error) {
+	s, err := c.handle.Open(c.inode)
 	if err != nil {
-		return nil, fmt.Errorf("memory object %d: %w", c.Memory, err)
+		return nil, fmt.Errorf("memory object %d: %s: %w", c.Memory, c.name, err)
 	}
-	return f, nil
+	return s, nil
 }
 
 // Contents lists the memory objects that can be read through a descriptor. Nothing
 // copies them on write: what must agree with the program's memory is read before it resumes.
 func (t *Table) Contents() []Content {
 	var all []Content
-	for _, o := range t.Memory {
-		if source := t.sources[o.ID]; source != "" {
-			all = append(all, Content{Memory: o.ID, Size: int64(o.Size), source: source})
+	for inode, id := range t.objects {
+		if source := t.sources[id]; source != nil {
+			o := &t.Memory[id-1]
+			all = append(all, Content{Memory: id, Size: int64(o.Size), inode: inode, name: o.Name, handle: source})
 		}
 	}
+	slices.SortFunc(all, func(a, b Content) int { return cmp.Compare(a.Memory, b.Memory) })
 	return all
 }

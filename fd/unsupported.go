@@ -90,7 +90,7 @@ func refusal(o *open) obstacle.Obstacle {
 // attribute of any socket (net/socket.c, sockfs_xattr_get).
 func socketName(o *open) string {
 	var name [32]byte
-	n, err := unix.Getxattr(o.proc, "system.sockprotoname", name[:])
+	n, err := unix.Getxattr(o.path, "system.sockprotoname", name[:])
 	if err != nil || n < 2 {
 		return "socket (" + o.link + ")"
 	}

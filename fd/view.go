@@ -2,6 +2,7 @@ package fd
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -12,11 +13,14 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// A view reads a process's descriptors. The program stands still meanwhile: names are looked up from the two
+// A view reads a process's descriptors. The program stands still meanwhile: names are looked up from the
 // directories' own descriptors, and there are as few system calls as can be.
 type view struct {
-	proc     string // "/proc/412"
-	fd, info int    // descriptors of its fd and fdinfo directories
+	*Member
+	fd, info int // descriptors of its fd and fdinfo directories
+	links    int // descriptor of the directory in which handles have their links: our own /proc/self/fd, or fd without handles
+	taker    *taker
+	self     int // our PID
 	buffer   [4096]byte
 
 	filesystems map[uint64]int64 // types, by device
@@ -25,7 +29,7 @@ type view struct {
 // look reads every descriptor of a process, in ascending order. One that is closed meanwhile
 // (only a process that is not frozen does that) is left out.
 func look(m *Member) ([]*open, error) {
-	v := &view{proc: m.Proc, filesystems: make(map[uint64]int64)}
+	v := &view{Member: m, filesystems: make(map[uint64]int64)}
 	var err error
 	// Not by os.Open, which would try to have the directory polled.
 	if v.fd, err = unix.Open(m.Proc+"/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
@@ -41,16 +45,27 @@ func look(m *Member) ([]*open, error) {
 		return nil, fmt.Errorf("descriptors: fdinfo: %w", err)
 	}
 	defer unix.Close(v.info)
+	v.links = v.fd
+	if m.Calls != nil {
+		if v.links, err = unix.Open("/proc/self/fd", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+			return nil, fmt.Errorf("descriptors: %w", err)
+		}
+		defer unix.Close(v.links)
+		v.self = os.Getpid()
+		v.taker = newTaker(m.live(), v.fd)
+		defer v.taker.close()
+	}
 	all := make([]*open, 0, len(names))
 	for _, name := range names {
 		o, err := v.at(name)
-		if os.IsNotExist(err) {
+		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
 		if err != nil {
+			closeHandles(all)
 			return nil, fmt.Errorf("fd %s: %w", name, err)
 		}
-		if !slices.Contains(m.Except, o.fd) && (m.Proc != "/proc/self" || o.fd != v.fd && o.fd != v.info) {
+		if o != nil {
 			all = append(all, o)
 		}
 	}
@@ -69,36 +84,71 @@ func (v *view) names() (names []string, err error) {
 	}
 }
 
-// at reads one descriptor.
+// at reads one descriptor; nil for one that is not the program's.
 func (v *view) at(name string) (*open, error) {
 	number, err := strconv.Atoi(name)
 	if err != nil {
 		return nil, err
 	}
-	o := &open{fd: number, proc: v.proc + "/fd/" + name}
-	n, err := unix.Readlinkat(v.fd, name, v.buffer[:])
+	if slices.Contains(v.Except, number) || v.Proc == "/proc/self" && (number == v.fd || number == v.info) {
+		return nil, nil
+	}
+	o := &open{fd: number, path: v.Proc + "/fd/" + name, handle: &Handle{fd: -1}}
+	link := name
+	if v.taker != nil {
+		if o.handle, err = v.taker.take(number); err != nil {
+			return nil, err
+		}
+		o.path = o.handle.path()
+		link = strconv.Itoa(o.handle.fd)
+	}
+	if err = v.identify(o, link); err == nil {
+		err = v.describe(o, name)
+	}
+	if err != nil || o.isPlain() {
+		o.handle.Close()
+	}
+	return o, err
+}
+
+// identify finds out what a descriptor is open on.
+func (v *view) identify(o *open, link string) error {
+	n, err := unix.Readlinkat(v.links, link, v.buffer[:])
 	if err != nil {
-		return nil, &os.PathError{Op: "readlink", Path: o.proc, Err: err}
+		return &os.PathError{Op: "readlink", Path: o.path, Err: err}
 	}
 	o.link = string(v.buffer[:n])
-	if err := unix.Fstatat(v.fd, name, &o.stat, 0); err != nil {
-		return nil, &os.PathError{Op: "stat", Path: o.proc, Err: err}
+	if o.handle.fd >= 0 {
+		o.stat, err = o.handle.Stat()
+	} else {
+		err = unix.Fstatat(v.links, link, &o.stat, 0)
+	}
+	if err != nil {
+		return &os.PathError{Op: "stat", Path: o.path, Err: err}
 	}
 	if o.hasPath() {
 		o.filesystem = v.filesystem(o)
 	}
+	return nil
+}
+
+// describe reads what the description is like. The descriptor must still be of the description that the handle shares.
+func (v *view) describe(o *open, name string) error {
 	text, err := v.read(name)
 	if err != nil {
-		return nil, &os.PathError{Op: "fdinfo", Path: o.proc, Err: err}
+		return &os.PathError{Op: "fdinfo", Path: o.path, Err: err}
 	}
 	info, err := proc.Fdinfo(bytes.NewReader(text))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	o.pos, o.locks = info.Pos, info.Locks
 	o.flags = info.Flags &^ unix.O_CLOEXEC
 	o.cloex = info.Flags&unix.O_CLOEXEC != 0
-	return o, nil
+	if o.handle.shares {
+		o.swapped = kcmp(v.self, v.live(), o.handle.fd, o.fd) > kcmpEqual
+	}
+	return nil
 }
 
 // read reads a whole fdinfo. A short read is its end, as the kernel fills the buffer with whole lines.
@@ -127,7 +177,7 @@ func (v *view) filesystem(o *open) int64 {
 	known, ok := v.filesystems[o.stat.Dev]
 	if !ok {
 		var st unix.Statfs_t
-		if unix.Statfs(o.proc, &st) == nil {
+		if unix.Statfs(o.path, &st) == nil {
 			known = int64(st.Type)
 		}
 		v.filesystems[o.stat.Dev] = known

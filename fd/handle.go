@@ -1,0 +1,183 @@
+package fd
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+)
+
+// A Handle is a descriptor of ours on what a frozen process has open. It is taken once. Whatever is asked of the object is asked
+// through it, so that nobody can put another object into its place between two questions.
+//
+// Most handles share the open file description with the program (pidfd_getfd(2)). A description has one offset, one set of
+// flags and one set of locks for all who share it. So a handle is never read by read(2), no flag of it is changed, and no
+// os.File is made of it: os.File changes flags. It is closed before the program goes on: as long as it is open, a pipe
+// has no end of file, and a lock of flock(2) is not released, when the program closes its own descriptor.
+//
+// Where the kernel refuses pidfd_getfd (before Linux 5.6, seccomp filters of containers), the handle has the object alone,
+// by O_PATH: it says what the object is, but nothing of the description.
+type Handle struct {
+	fd     int
+	shares bool // the description, not the object alone
+	kept   bool // by a Table, for the content
+}
+
+// Close releases the handle, unless a Table keeps it. Nil has nothing to release.
+func (h *Handle) Close() {
+	if h != nil && h.fd >= 0 && !h.kept {
+		unix.Close(h.fd)
+		h.fd = -1
+	}
+}
+
+// asks tells whether the description can be asked something.
+func (h *Handle) asks() bool { return h.shares && h.fd >= 0 }
+
+// path leads to the object for system calls that take none but a path.
+func (h *Handle) path() string { return "/proc/self/fd/" + strconv.Itoa(h.fd) }
+
+// Stat is fstat(2).
+func (h *Handle) Stat() (st unix.Stat_t, err error) {
+	err = unix.Fstat(h.fd, &st)
+	return st, err
+}
+
+// TakePath takes a handle of what a path leads to, by O_PATH: to open it has no effect on a FIFO or a device.
+func TakePath(path string) (*Handle, error) {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return &Handle{fd: fd}, nil
+}
+
+// A taker takes handles of one process.
+type taker struct {
+	pidfd int // -1: pidfd_getfd is refused
+	dir   int // of its descriptors in /proc
+}
+
+// newTaker is for a live thread of a process. dir is its directory /proc/PID/fd, opened.
+func newTaker(live, dir int) *taker {
+	t := &taker{pidfd: -1, dir: dir}
+	if fd, err := unix.PidfdOpen(live, 0); err == nil {
+		t.pidfd = fd
+	} else if fd, err := unix.PidfdOpen(live, unix.PIDFD_THREAD); err == nil { // Linux 6.9; the thread group leader has exited
+		t.pidfd = fd
+	}
+	return t
+}
+
+func (t *taker) close() {
+	if t.pidfd >= 0 {
+		unix.Close(t.pidfd)
+	}
+}
+
+// take takes a handle of the descriptor with that number. The error is os.ErrNotExist for one that is closed.
+func (t *taker) take(number int) (*Handle, error) {
+	if t.pidfd >= 0 {
+		fd, err := unix.PidfdGetfd(t.pidfd, number, 0)
+		switch err {
+		case nil:
+			return &Handle{fd: fd, shares: true}, nil
+		case unix.EBADF:
+			return nil, os.ErrNotExist
+		case unix.EPERM, unix.ENOSYS, unix.ESRCH:
+			t.close()
+			t.pidfd = -1
+		default:
+			return nil, os.NewSyscallError("pidfd_getfd", err)
+		}
+	}
+	fd, err := unix.Openat(t.dir, strconv.Itoa(number), unix.O_PATH|unix.O_CLOEXEC, 0)
+	return &Handle{fd: fd}, os.NewSyscallError("openat", err)
+}
+
+// A Source is the content of a regular file that has no name, opened for reading.
+type Source struct {
+	fd  int
+	own bool // has an offset of its own
+}
+
+// Open opens the content. A new description is made through the handle, after the object was found to be what it has to be: no
+// other can be opened, and no FIFO or device. Where the file's mode forbids that, the program's own description is read.
+func (h *Handle) Open(want Inode) (*Source, error) {
+	st, err := h.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Dev != want.Device || st.Ino != want.Number {
+		return nil, errors.New("is another file than it was")
+	}
+	fd, err := unix.Open(h.path(), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err == nil {
+		return &Source{fd: fd, own: true}, nil
+	}
+	if h.shares && errors.Is(err, os.ErrPermission) {
+		flags, flagsErr := unix.FcntlInt(uintptr(h.fd), unix.F_GETFL, 0)
+		readable := flags&unix.O_ACCMODE != unix.O_WRONLY && flags&(unix.O_PATH|unix.O_DIRECT) == 0
+		if flagsErr == nil && readable {
+			fd, err = unix.FcntlInt(uintptr(h.fd), unix.F_DUPFD_CLOEXEC, 3)
+			return &Source{fd: fd}, err
+		}
+	}
+	return nil, fmt.Errorf("cannot be read: %w", err)
+}
+
+// Close ends reading.
+func (s *Source) Close() { unix.Close(s.fd) }
+
+// ReadAt is io.ReaderAt. It moves no offset.
+func (s *Source) ReadAt(b []byte, at int64) (n int, err error) {
+	for n < len(b) {
+		more, err := unix.Pread(s.fd, b[n:], at+int64(n))
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return n, err
+		case more == 0:
+			return n, io.EOF
+		}
+		n += max(more, 0)
+	}
+	return n, nil
+}
+
+// Runs lists the parts of the file that are not holes, in whole pages (lseek(2), SEEK_DATA).
+func (s *Source) Runs(size int64) ([]image.Run, error) {
+	if !s.own { // to look for holes would move the program's offset
+		length := uint64(size+image.PageSize-1) &^ (image.PageSize - 1)
+		return []image.Run{{Length: length}}, nil
+	}
+	var runs []image.Run
+	for at := int64(0); at < size; {
+		start, err := unix.Seek(s.fd, at, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		end, err := unix.Seek(s.fd, start, unix.SEEK_HOLE)
+		if err != nil {
+			return nil, err
+		}
+		r := image.Run{Start: uint64(start) &^ (image.PageSize - 1)} // blocks may be smaller than pages
+		if last := len(runs) - 1; last >= 0 {
+			r.Start = max(r.Start, runs[last].End())
+		}
+		if r.Start < uint64(end) {
+			r.Length = (uint64(end)+image.PageSize-1)&^(image.PageSize-1) - r.Start
+			runs = append(runs, r)
+		}
+		at = end
+	}
+	return runs, nil
+}
