@@ -14,7 +14,11 @@ import (
 
 // mappings records every VMA and plans what is to be saved of it.
 func (m *Member) mappings() error {
-	m.plan.files = make(map[string]image.File)
+	var err error
+	if m.plan.files, err = m.openFiles(); err != nil {
+		return err
+	}
+	defer m.plan.files.close()
 	for _, e := range m.entries {
 		if e.Path == "[vsyscall]" {
 			continue // the kernel's, the same in every process
@@ -128,7 +132,7 @@ func (m *Member) memory(v *image.Mapping, e proc.SmapsEntry) {
 		o.Kind, o.SysV = image.MemorySysV, &image.SysV{ID: int(e.Inode)}
 	}
 	v.Kind, v.Name = image.MappingMemory, ""
-	v.Memory = m.Table.Object(fd.Inode{Device: e.Device(), Number: e.Inode}, o, nil)
+	v.Memory = m.Table.Object(inodeOf(e), o, nil)
 	m.mapped(v, e)
 }
 
@@ -150,18 +154,19 @@ func (m *Member) mapped(v *image.Mapping, e proc.SmapsEntry) {
 // fileMapping records a mapping of a file.
 func (m *Member) fileMapping(v *image.Mapping, e proc.SmapsEntry, where string) error {
 	v.Kind, v.Name = image.MappingFile, ""
-	f, known := m.plan.files[e.Path]
-	if !known {
-		f = m.mappedFile(e)
-		m.plan.files[e.Path] = f
+	found := m.mappedFile(e)
+	if why := found.why; why.What != "" {
+		m.refuse(where, why.What, why.Why, why.Do)
+		return nil
 	}
+	f := found.file
 	v.File = &f
 	if f.Mode&unix.S_IFMT != unix.S_IFREG {
 		m.refuse(where, fmt.Sprintf("mapping of %q", e.Path), "not a regular file", "")
 		return nil
 	}
 	if f.Deleted {
-		inode := fd.Inode{Device: e.Device(), Number: e.Inode}
+		inode := inodeOf(e)
 		if e.Shared || m.Table.HasSource(m.Table.Known(inode)) {
 			m.deletedFile(v, e, inode)
 			return nil
@@ -180,26 +185,6 @@ func (m *Member) deletedFile(v *image.Mapping, e proc.SmapsEntry, inode fd.Inode
 	v.Kind, v.File = image.MappingMemory, nil
 	v.Memory = m.Table.Object(inode, o, nil)
 	m.mapped(v, e)
-}
-
-// mappedFile identifies the file behind a mapping. The path may lead to another file by now: then
-// the one that is mapped has no name any more.
-func (m *Member) mappedFile(e proc.SmapsEntry) image.File {
-	f := image.File{Path: e.Path, Device: e.Device(), Inode: e.Inode, Mode: unix.S_IFREG, Deleted: true}
-	if e.Deleted {
-		return f
-	}
-	var st unix.Stat_t
-	if err := unix.Stat(e.Path, &st); err != nil || st.Ino != e.Inode || !sameDevice(st.Dev, e) {
-		return f
-	}
-	return image.File{Path: e.Path, Device: st.Dev, Inode: st.Ino, Mode: st.Mode, Size: st.Size, MtimeNs: st.Mtim.Nano()}
-}
-
-// sameDevice: overlayfs and btrfs show another device in /proc/PID/maps than in st_dev; both of them
-// are anonymous ones, with major number 0.
-func sameDevice(dev uint64, e proc.SmapsEntry) bool {
-	return dev == e.Device() || unix.Major(dev) == 0 && e.Major == 0
 }
 
 // guards lists the guard pages of a mapping of a process (madvise(2), MADV_GUARD_INSTALL, Linux 6.13).

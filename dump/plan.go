@@ -9,10 +9,10 @@ import (
 
 // plan is what is to be saved of a member's memory, and when.
 type plan struct {
-	files  map[string]image.File // mapped, by the path that maps shows
-	twin   []area                // private memory that a fork copies: read once the program runs again
-	frozen []area                // private memory that a fork does not copy: read while it is frozen
-	parts  []part                // shared objects that can be read through their mappings alone
+	files  *files // behind mappings
+	twin   []area // private memory that a fork copies: read once the program runs again
+	frozen []area // private memory that a fork does not copy: read while it is frozen
+	parts  []part // shared objects that can be read through their mappings alone
 }
 
 // area is private memory of one mapping.

@@ -43,6 +43,7 @@ type Member struct {
 	waiting []waiting       // for each thread
 
 	executable *fd.Handle
+	unseen     error // why the executable's path cannot be looked at
 
 	policies map[uint64]*image.MemoryPolicy // by the start of a mapping
 
@@ -176,6 +177,11 @@ func (m *Member) paths() error {
 func (m *Member) deletedExecutable() {
 	defer m.executable.Close() // unless the table keeps it
 	exe := &m.process.Executable
+	if m.unseen != nil {
+		m.refuse("", fmt.Sprintf("executable %q", exe.Path), fmt.Sprintf("it cannot be looked at: %v", m.unseen),
+			"give the user who makes the checkpoint access to every directory of this path")
+		return
+	}
 	if !exe.Deleted {
 		return
 	}
@@ -184,23 +190,18 @@ func (m *Member) deletedExecutable() {
 	m.process.ExecutableMemory = m.Table.Object(fd.Inode{Device: exe.Device, Number: exe.Inode}, o, m.executable)
 }
 
-// file identifies the file that a handle leads to and that is called path.
+// file identifies the file that a handle leads to and that is called path, as the program sees it.
 func (m *Member) file(path string, h *fd.Handle) (image.File, error) {
 	st, err := h.Stat()
 	if err != nil {
 		return image.File{}, fmt.Errorf("stat %s: %w", path, err)
 	}
+	f := fileOf(path, &st)
 	var named unix.Stat_t
-	f := image.File{
-		Path:    path,
-		Device:  st.Dev,
-		Inode:   st.Ino,
-		Mode:    st.Mode,
-		Size:    st.Size,
-		MtimeNs: st.Mtim.Nano(),
-	}
-	if err := unix.Stat(path, &named); err != nil || named.Dev != st.Dev || named.Ino != st.Ino {
-		f.Deleted = true
+	err = unix.Stat(m.path("root")+path, &named)
+	f.Deleted = err != nil || named.Dev != st.Dev || named.Ino != st.Ino
+	if err != nil && !isAbsent(err) {
+		m.unseen = err
 	}
 	return f, nil
 }

@@ -1,0 +1,181 @@
+package dump
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/fd"
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/proc"
+)
+
+// files finds the files behind mappings, each once. Paths are looked at from the program's root directory, in its mount namespace.
+type files struct {
+	root  int // descriptor of that directory, or -1
+	known map[mappedAs]found
+}
+
+// mappedAs is all that maps says of a file.
+type mappedAs struct {
+	inode   fd.Inode
+	path    string
+	deleted bool
+	shared  bool // how it is mapped
+}
+
+// found is a file, or why it cannot be said which it is.
+type found struct {
+	file image.File
+	why  obstacle.Obstacle // What is empty where there is none
+}
+
+func (m *Member) openFiles() (*files, error) {
+	root, err := unix.Open(m.path("root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: m.path("root"), Err: err}
+	}
+	return &files{root: root, known: make(map[mappedAs]found)}, nil
+}
+
+func (f *files) close() { unix.Close(f.root) }
+
+// stat looks at a path that the kernel has shown: a symbolic link at its end is another file.
+func (f *files) stat(path string) (st unix.Stat_t, err error) {
+	err = unix.Fstatat(f.root, strings.TrimPrefix(path, "/"), &st, unix.AT_SYMLINK_NOFOLLOW)
+	return st, err
+}
+
+// mappedFile identifies the file behind a mapping. A private mapping of a file that has lost its name can be saved like other
+// memory. A shared one is memory of this program alone only if nobody else finds the file any more.
+func (m *Member) mappedFile(e proc.SmapsEntry) found {
+	key := mappedAs{inodeOf(e), e.Path, e.Deleted, e.Shared}
+	result, known := m.plan.files.known[key]
+	if !known {
+		result = m.findFile(e)
+		m.plan.files.known[key] = result
+	}
+	return result
+}
+
+func (m *Member) findFile(e proc.SmapsEntry) found {
+	names := []string{e.Path}
+	if e.Deleted { // or the name of the file ends like that
+		names = []string{e.Path + " (deleted)", e.Path}
+	}
+	for _, name := range names {
+		st, err := m.plan.files.stat(name)
+		switch {
+		case err == nil && isBehind(&st, e):
+			return found{file: fileOf(name, &st)}
+		case err != nil && !isAbsent(err):
+			return found{why: obstacle.Obstacle{
+				What: fmt.Sprintf("mapping of %q", name),
+				Why:  fmt.Sprintf("the file cannot be looked at: %v", err),
+				Do:   "give the user who makes the checkpoint access to every directory of this path",
+			}}
+		}
+	}
+	lost := found{file: image.File{Path: e.Path, Device: e.Device(), Inode: e.Inode, Mode: unix.S_IFREG, Deleted: true}}
+	if !e.Shared || m.Table.HasSource(m.Table.Known(inodeOf(e))) { // that is a descriptor, which tells that there is no name left
+		return lost
+	}
+	if !e.Deleted {
+		return found{why: obstacle.Obstacle{
+			What: fmt.Sprintf("shared mapping of %q", e.Path),
+			Why:  "another file, or none, is at this path",
+			Do:   "undo the mount that hides it, or unmap the file before the checkpoint",
+		}}
+	}
+	if name, st := m.plan.files.otherName(e); name != "" {
+		return found{file: fileOf(name, st)}
+	}
+	if links, err := m.links(e); err == nil && links > 0 {
+		return found{why: obstacle.Obstacle{
+			What: fmt.Sprintf("shared mapping of %q", e.Path+" (deleted)"),
+			Why:  "the file was deleted under this name but has others, which cannot be found",
+			Do:   "unmap it before the checkpoint, or put its name back with ln",
+		}}
+	}
+	return lost
+}
+
+func inodeOf(e proc.SmapsEntry) fd.Inode { return fd.Inode{Device: e.Device(), Number: e.Inode} }
+
+func fileOf(path string, st *unix.Stat_t) image.File {
+	return image.File{Path: path, Device: st.Dev, Inode: st.Ino, Mode: st.Mode, Size: st.Size, MtimeNs: st.Mtim.Nano()}
+}
+
+// isAbsent: nothing has this name. A name that is too long is none.
+func isAbsent(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ENAMETOOLONG)
+}
+
+func isBehind(st *unix.Stat_t, e proc.SmapsEntry) bool {
+	return st.Ino == e.Inode && sameDevice(st.Dev, e)
+}
+
+// sameDevice: overlayfs and btrfs show another device in /proc/PID/maps than in st_dev; both of them
+// are anonymous ones, with major number 0.
+func sameDevice(dev uint64, e proc.SmapsEntry) bool {
+	return dev == e.Device() || unix.Major(dev) == 0 && e.Major == 0
+}
+
+// links is the number of names that a mapped file has. Only CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN lets others look (proc(5),
+// map_files).
+func (m *Member) links(e proc.SmapsEntry) (uint64, error) {
+	h, err := fd.TakePath(m.path(fmt.Sprintf("map_files/%x-%x", e.Start, e.End)))
+	if err != nil {
+		return 0, err
+	}
+	defer h.Close()
+	st, err := h.Stat()
+	if err == nil && !isBehind(&st, e) {
+		err = unix.ESTALE
+	}
+	return uint64(st.Nlink), err
+}
+
+// otherName looks for another name of a file in the directory in which it had the one that was deleted. sem_open(3), for one, makes
+// a semaphore under a name for the moment, and links it to its own.
+func (f *files) otherName(e proc.SmapsEntry) (string, *unix.Stat_t) {
+	dir := filepath.Dir(e.Path)
+	at, err := unix.Openat(f.root, "."+dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", nil
+	}
+	defer unix.Close(at)
+	buffer := make([]byte, 32768)
+	for {
+		n, err := unix.Getdents(at, buffer)
+		if err != nil || n <= 0 {
+			return "", nil
+		}
+		for entries := buffer[:n]; len(entries) > 0; {
+			inode, name, rest := direntOf(entries)
+			entries = rest
+			if inode != e.Inode {
+				continue
+			}
+			path := filepath.Join(dir, name)
+			if st, err := f.stat(path); err == nil && isBehind(&st, e) {
+				return path, &st
+			}
+		}
+	}
+}
+
+// direntOf takes the first struct linux_dirent64 (getdents(2)).
+func direntOf(b []byte) (inode uint64, name string, rest []byte) {
+	const nameAt = 19
+	length := binary.NativeEndian.Uint16(b[16:])
+	text, _, _ := bytes.Cut(b[nameAt:length], []byte{0})
+	return binary.NativeEndian.Uint64(b), string(text), b[length:]
+}
