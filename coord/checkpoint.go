@@ -41,6 +41,7 @@ type Options struct {
 	Kill          bool     // end the program; it does not run on after the instant of the image
 	SelfContained bool
 	Compress      string              // "zstd", "none" or ""
+	Twin          string              // "auto", "need", "never" or ""
 	Progress      func(*image.Writer) // told of the writer as soon as there is one
 	Context       context.Context     // gives up when it is done; nil: never
 	Settings      map[string]string   // where to note the outcome, should there be no word with the program
@@ -50,6 +51,7 @@ type Options struct {
 type Result struct {
 	Path  string
 	Pause time.Duration // how long the program stood still
+	Note  string        // why it stood still until its memory was written, or ""
 }
 
 // checkpoint is one run of Checkpoint.
@@ -64,7 +66,9 @@ type checkpoint struct {
 	trigger   int  // the signal that asks it for a checkpoint, or 0
 	listener  *resident.Listener
 	conn      *resident.Conn
-	twin      int // in our PID namespace, or 0
+	twin      int    // in our PID namespace, or 0
+	noTwin    string // why none is made
+	needTwin  bool   // without a twin there is no checkpoint
 	known     dump.Known
 	member    *dump.Member
 	table     fd.Table
@@ -121,6 +125,9 @@ func (c *checkpoint) run() (*Result, error) {
 	}
 	defer c.listener.Close()
 	if err := c.survey(); err != nil {
+		return nil, err
+	}
+	if err := c.planTwin(); err != nil {
 		return nil, err
 	}
 	result, err := c.attempt()
@@ -215,7 +222,7 @@ func (c *checkpoint) write() (*Result, error) {
 			return nil, err
 		}
 	}
-	return &Result{Path: path, Pause: c.pause}, nil
+	return &Result{Path: path, Pause: c.pause, Note: c.noTwin}, nil
 }
 
 // warmth is more than what is allocated during a pause of most programs.
@@ -345,19 +352,16 @@ func (c *checkpoint) save() error {
 		}
 		return c.member.SavePrivate(c.writer.Put, c.live)
 	}
+	if c.noTwin != "" {
+		return c.saveStill()
+	}
 	twin, err := c.conn.Snapshot()
-	if err != nil { // refused (EAGAIN, ENOMEM): the pause is longer, that is all
-		if err := c.member.Confirm(c.live); err != nil {
-			return err
+	if err != nil { // refused (EAGAIN, ENOMEM)
+		c.noTwin = fmt.Sprintf("it could not fork: %v", err)
+		if c.needTwin {
+			return obstacle.List{{Pid: c.Pid, What: "no twin", Why: c.noTwin, Do: "give it room (ulimit -u, pids.max, memory), or CRAK_TWIN=auto"}}
 		}
-		if err := c.member.SavePrivate(c.writer.PutSync, c.live); err != nil {
-			return err
-		}
-		if err := c.conn.Resume(); err != nil {
-			return err
-		}
-		c.resumed()
-		return nil
+		return c.saveStill()
 	}
 	c.resumed()
 	if c.twin, err = twinPid(c.Pid, int(c.conn.Hello.Pid), twin, c.namespace); err != nil {
@@ -367,6 +371,21 @@ func (c *checkpoint) save() error {
 		return err
 	}
 	return c.member.SavePrivate(c.writer.Put, c.twin)
+}
+
+// saveStill writes the private memory of the program itself, which stands still until that is done.
+func (c *checkpoint) saveStill() error {
+	if err := c.member.Confirm(c.live); err != nil {
+		return err
+	}
+	if err := c.member.SavePrivate(c.writer.PutSync, c.live); err != nil {
+		return err
+	}
+	if err := c.conn.Resume(); err != nil {
+		return err
+	}
+	c.resumed()
+	return nil
 }
 
 // resumed is the end of the pause.

@@ -36,6 +36,9 @@ func (c *checkpoint) log(result *Result, err error) {
 	} else {
 		outcome = fmt.Sprintf("image %s (pause %.1f ms, %.2f s in all)", plain(result.Path),
 			float64(result.Pause.Microseconds())/1000, time.Since(c.begun).Seconds())
+		if result.Note != "" {
+			outcome += "; without a twin: " + plain(result.Note)
+		}
 	}
 	fmt.Fprintf(f, "%s pid %d: %s\n", time.Now().Format(time.RFC3339), c.Pid, outcome)
 }

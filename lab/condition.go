@@ -111,7 +111,8 @@ func capable(n int) bool {
 
 // features are those that a kernel or a machine may lack. Each function looks for one.
 var features = map[string]func(*Lab, Identity) bool{
-	"hugetlb": func(*Lab, Identity) bool { return number("/proc/sys/vm/nr_hugepages") > 0 },
+	"hugetlb":       func(*Lab, Identity) bool { return number("/proc/sys/vm/nr_hugepages") > 0 },
+	"memory-cgroup": func(*Lab, Identity) bool { return memoryCgroup() },
 	"thp": func(*Lab, Identity) bool {
 		data, err := os.ReadFile("/sys/kernel/mm/transparent_hugepage/enabled")
 		return err == nil && !strings.Contains(string(data), "[never]")
@@ -128,6 +129,21 @@ var features = map[string]func(*Lab, Identity) bool{
 	"m32":    func(l *Lab, _ Identity) bool { return l.compiles("-m32") },
 	"static": func(l *Lab, _ Identity) bool { return l.compiles("-static") },
 	"openmp": func(l *Lab, _ Identity) bool { return l.compiles("-fopenmp") },
+}
+
+// memoryCgroup reports whether a memory control group can be made, of either version.
+func memoryCgroup() bool {
+	for top, limit := range map[string]string{"/sys/fs/cgroup/memory": "memory.limit_in_bytes", "/sys/fs/cgroup": "memory.max"} {
+		group, err := os.MkdirTemp(top, "crak-lab-probe")
+		if err != nil {
+			continue
+		}
+		_, err = os.Stat(filepath.Join(group, limit))
+		if os.Remove(group) == nil && err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 func prctl(option int, args ...uintptr) bool {

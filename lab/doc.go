@@ -105,7 +105,7 @@ belongs to none of its programs fails the script.
 	[kernel:6.7]       this version or later
 	[prog:gawk]        a program of the system
 	[cap:sys_admin]    a capability of the lab's own
-	[feature:NAME]     hugetlb, thp, ksm, avx, avx2, avx512, mdwe, timens, timer-restore-ids,
+	[feature:NAME]     hugetlb, thp, memory-cgroup, ksm, avx, avx2, avx512, mdwe, timens, timer-restore-ids,
 	                   m32, static, openmp
 
 # Layout

@@ -6,6 +6,7 @@
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/prctl.h>
 #include <poll.h>
 #include <sched.h>
@@ -16,6 +17,20 @@
 #define PR_SET_PTRACER 0x59616d61
 #endif
 
+/*
+ * When memory runs out, in a control group or in the machine, the kernel ends the twin and not the program. Only this process
+ * has this score: a process that shares the program's memory (the nurse) would set the program's, too.
+ */
+static void offer_to_oom(void)
+{
+	long fd = SYSCALL_4(SYS_openat, AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY, 0);
+
+	if (fd < 0)
+		return;
+	SYSCALL_3(SYS_write, fd, "1000", 4);
+	SYSCALL_1(SYS_close, fd);
+}
+
 /* Holds the picture until the other end of the socket is closed: the writer is done or dead. */
 static void __attribute__((noreturn)) hold_picture(int socket)
 {
@@ -24,7 +39,8 @@ static void __attribute__((noreturn)) hold_picture(int socket)
 	SYSCALL_2(SYS_prctl, PR_SET_PTRACER, wire_peer(socket)); /* Yama: the writer is no ancestor */
 	SYSCALL_0(SYS_setsid); /* or the program's PID stays taken, as that of our process group */
 	SYSCALL_3(SYS_dup3, socket, 0, 0);
-	SYSCALL_3(SYS_close_range, 1, ~0u, 0);
+	SYSCALL_3(SYS_close_range, 1, ~0u, 0); /* a descriptor is free for what follows */
+	offer_to_oom();
 	while (!(end.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)))
 		SYSCALL_4(SYS_ppoll, &end, 1, NULL, NULL);
 	for (;;)

@@ -45,6 +45,7 @@ func run() int {
 		fmt.Fprintln(os.Stderr, usage)
 		return 2
 	}
+	coord.OfferToOOM()
 	result, err := coord.Checkpoint(coord.Options{Pid: pid, Settings: settings()})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "crak:", err)

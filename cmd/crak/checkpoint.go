@@ -48,6 +48,10 @@ Exit status: 0 the image is on disk; 1 there is none; 2 usage.`,
 			if o.Rights, err = coord.Adopt(o.Pid); err != nil {
 				return err
 			}
+			if o.Twin != "" && o.Twin != "auto" && o.Twin != "need" && o.Twin != "never" {
+				return usageError{fmt.Errorf("--twin=%s: neither auto, need nor never", o.Twin)}
+			}
+			coord.OfferToOOM()
 			signal.Ignore(unix.SIGXFSZ) // a limit on file sizes is then an error like others
 			ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 			defer stop()
@@ -60,6 +64,9 @@ Exit status: 0 the image is on disk; 1 there is none; 2 usage.`,
 			if err != nil {
 				return err
 			}
+			if result.Note != "" {
+				notice("it stood still until its memory was written: " + result.Note)
+			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), result.Path)
 			return err
 		},
@@ -68,6 +75,7 @@ Exit status: 0 the image is on disk; 1 there is none; 2 usage.`,
 	flags.BoolVar(&o.Kill, "kill", false, "end the program")
 	flags.StringVarP(&o.Output, "output", "o", "", "path of the image, instead of the program's CRAK_DIR")
 	flags.BoolVar(&o.SelfContained, "self-contained", false, "save the pages of mapped files too: libraries, the executable, but not files written to through a shared mapping")
+	flags.StringVar(&o.Twin, "twin", "", "auto (the default), need: refuse where memory for a copy-on-write twin is short, or never")
 	flags.StringVar(&o.Compress, "compress", "", "zstd (the default) or none")
 	return cmd
 }

@@ -26,7 +26,10 @@ type StatusInfo struct {
 	VmPin  uint64 // bytes
 	VmHWM  uint64 // bytes: the most VmRSS ever was
 	VmRSS  uint64 // bytes
+	VmPTE  uint64 // bytes: page tables
 	VmSwap uint64 // bytes
+
+	RssAnon uint64 // bytes: what of VmRSS is private (Linux 4.5)
 
 	Threads  int
 	SigQ     uint64 // signals queued for the real user
@@ -141,6 +144,10 @@ func (s *StatusInfo) size(key string) *uint64 {
 		return &s.VmHWM
 	case "VmRSS":
 		return &s.VmRSS
+	case "VmPTE":
+		return &s.VmPTE
+	case "RssAnon":
+		return &s.RssAnon
 	case "VmSwap":
 		return &s.VmSwap
 	}
