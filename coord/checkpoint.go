@@ -57,25 +57,25 @@ type Result struct {
 // checkpoint is one run of Checkpoint.
 type checkpoint struct {
 	Options
-	namespace string // of its PIDs
-	live      int    // a live thread of the program: its main thread may have exited
-	program   string // which program the process executes (programOf), when it was last found ready
-	settings  map[string]string
-	dumpable  bool // when it is not frozen
-	holds     int  // depth of crak_hold
-	trigger   int  // the signal that asks it for a checkpoint, or 0
-	listener  *resident.Listener
-	conn      *resident.Conn
-	twin      int    // in our PID namespace, or 0
-	noTwin    string // why none is made
-	needTwin  bool   // without a twin there is no checkpoint
-	known     dump.Known
-	member    *dump.Member
-	table     fd.Table
-	writer    *image.Writer
-	begun     time.Time
-	frozen    time.Time
-	pause     time.Duration
+	live     int    // a live thread of the program: its main thread may have exited
+	program  string // which program the process executes (programOf), when it was last found ready
+	settings map[string]string
+	dumpable bool // when it is not frozen
+	holds    int  // depth of crak_hold
+	trigger  int  // the signal that asks it for a checkpoint, or 0
+	listener *resident.Listener
+	conn     *resident.Conn
+	twin     int    // in our PID namespace, or 0
+	noTwin   string // why none is made
+	needTwin bool   // without a twin there is no checkpoint
+	known    dump.Known
+	member   *dump.Member
+	table    fd.Table
+	writer   *image.Writer
+	begun    time.Time
+	since    uint64 // a time before the freeze, in ticks since boot
+	frozen   time.Time
+	pause    time.Duration
 
 	xfeatures uint64 // of the signal frames
 	xsaveSize uint32
@@ -114,10 +114,12 @@ func (c *checkpoint) run() (*Result, error) {
 	if len(list) > 0 {
 		return nil, list
 	}
-	c.namespace = namespaceOf(c.Pid)
-	release, err := lock(c.Pid, c.namespace)
-	if err != nil {
+	if c.live, err = liveThread(c.Pid); err != nil {
 		return nil, err
+	}
+	release, err := lock(c.live)
+	if err != nil {
+		return nil, fmt.Errorf("pid %d: %w", c.Pid, err)
 	}
 	defer release()
 	if err := c.query(); err != nil {
@@ -150,9 +152,6 @@ func (c *checkpoint) attempt() (*Result, error) {
 // query learns who is there and how it was started, without stopping it.
 func (c *checkpoint) query() error {
 	var err error
-	if c.live, err = liveThread(c.Pid); err != nil {
-		return err
-	}
 	if c.listener, err = resident.Listen(); err != nil {
 		return err
 	}
@@ -259,10 +258,7 @@ func (c *checkpoint) create() error {
 	if err != nil {
 		return fmt.Errorf("pid %d: %w", c.Pid, err)
 	}
-	pid := c.Pid
-	if n := len(status.NSpid); n > 0 {
-		pid = status.NSpid[n-1]
-	}
+	pid := insidePid(status)
 	compress, err := c.compress()
 	if err != nil {
 		return err
@@ -310,6 +306,9 @@ func (c *checkpoint) fromStart(path string) string {
 func (c *checkpoint) freeze() error {
 	restricted := isRestricted()
 	var err error
+	if c.since, err = ticks(); err != nil {
+		return err
+	}
 	if c.conn, err = c.order(abi.OrderFreeze, patienceHold); err != nil {
 		return err
 	}
@@ -323,6 +322,16 @@ func (c *checkpoint) freeze() error {
 		return nil
 	}
 	return c.allowReading()
+}
+
+// ticks is the time since boot, as /proc/PID/stat has it.
+func ticks() (uint64, error) {
+	const perSecond = 100 // USER_HZ
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
+		return 0, fmt.Errorf("clock: %w", err)
+	}
+	return uint64(now.Nano()) / (1e9 / perSecond), nil
 }
 
 // isRestricted tells whether Yama restricts ptrace to ancestors.
@@ -347,10 +356,7 @@ func (c *checkpoint) save() error {
 		return err
 	}
 	if c.Kill {
-		if err := c.member.Confirm(c.live); err != nil {
-			return err
-		}
-		return c.member.SavePrivate(c.writer.Put, c.live)
+		return c.saveFrozen(c.writer.Put)
 	}
 	if c.noTwin != "" {
 		return c.saveStill()
@@ -364,21 +370,32 @@ func (c *checkpoint) save() error {
 		return c.saveStill()
 	}
 	c.resumed()
-	if c.twin, err = twinPid(c.Pid, int(c.conn.Hello.Pid), twin, c.namespace); err != nil {
+	pid, memory, err := c.member.Twin(twin, c.since)
+	if err != nil {
 		return err
 	}
+	c.twin = pid
 	if err := c.member.Confirm(c.twin); err != nil {
 		return err
 	}
-	return c.member.SavePrivate(c.writer.Put, c.twin)
+	return c.member.SavePrivate(c.writer.Put, memory)
+}
+
+// saveFrozen writes the private memory of the program itself.
+func (c *checkpoint) saveFrozen(put dump.Put) error {
+	if err := c.member.Confirm(c.live); err != nil {
+		return err
+	}
+	memory, err := c.member.Memory(c.live)
+	if err != nil {
+		return err
+	}
+	return c.member.SavePrivate(put, memory)
 }
 
 // saveStill writes the private memory of the program itself, which stands still until that is done.
 func (c *checkpoint) saveStill() error {
-	if err := c.member.Confirm(c.live); err != nil {
-		return err
-	}
-	if err := c.member.SavePrivate(c.writer.PutSync, c.live); err != nil {
+	if err := c.saveFrozen(c.writer.PutSync); err != nil {
 		return err
 	}
 	if err := c.conn.Resume(); err != nil {

@@ -74,7 +74,7 @@ func TestFailures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := start(t, true, exec.Command("cat"))
 			if test.want == ErrBusy.Error() {
-				release, err := lock(p.pid(), namespaceOf(p.pid()))
+				release, err := lock(p.pid())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -92,15 +92,15 @@ func TestFailures(t *testing.T) {
 }
 
 func TestLock(t *testing.T) {
-	release, err := lock(os.Getpid(), namespaceOf(os.Getpid()))
+	release, err := lock(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := lock(os.Getpid(), namespaceOf(os.Getpid())); !errors.Is(err, ErrBusy) {
+	if _, err := lock(os.Getpid()); !errors.Is(err, ErrBusy) {
 		t.Errorf("second lock: %v", err)
 	}
 	release()
-	if release, err = lock(os.Getpid(), namespaceOf(os.Getpid())); err != nil {
+	if release, err = lock(os.Getpid()); err != nil {
 		t.Errorf("lock after release: %v", err)
 	} else {
 		release()

@@ -8,6 +8,6 @@
 //	                    └────── any failure: Close: everyone runs on, the partial image is removed
 //	                                        └──fork refused, --kill──> stays frozen while it is read
 //
-// Locks: one checkpoint at a time for a process (an abstract socket's name, freed by the kernel
-// with its holder). A group has one member so far; the phases are those of many.
+// Locks: one checkpoint at a time for a process (flock on a file of /proc/PID that only those can open who may
+// trace it, dropped by the kernel with its holder). A group has one member so far; the phases are those of many.
 package coord

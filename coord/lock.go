@@ -6,34 +6,33 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/proc"
 )
 
 // ErrBusy means that another checkpoint of the same program is under way.
 var ErrBusy = errors.New("another checkpoint of it is under way")
 
-// namespaceOf names the PID namespace of a process, as well as it can be told.
-func namespaceOf(pid int) string {
-	name, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", pid))
-	if err != nil {
-		return "pid"
-	}
-	return name
-}
-
-// lock keeps others from checkpointing the same process. The name belongs to the PID namespace
-// of the process too; the kernel frees it when we close the socket or die.
-func lock(pid int, namespace string) (release func(), err error) {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("socket: %w", err)
-	}
-	err = unix.Bind(fd, &unix.SockaddrUnix{Name: fmt.Sprintf("@crak.lock.%s.%d", namespace, pid)})
-	if errors.Is(err, unix.EADDRINUSE) {
-		err = ErrBusy
+// lock keeps others from checkpointing the process of a live thread at the same time: a lock (flock(2)) on a file of
+// /proc that only those can open who may trace the process. The kernel drops it when we close the file or die.
+//
+// Nobody, not even its own user, can open that file of a process that is not dumpable; and each mount of proc has files of its
+// own. There is no lock then: the resident leads one freeze after the other.
+func lock(live int) (release func(), err error) {
+	path := proc.Path(live, "environ")
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
+		return func() {}, nil
 	}
 	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		unix.Close(fd)
-		return nil, fmt.Errorf("pid %d: %w", pid, err)
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, ErrBusy
+		}
+		return nil, fmt.Errorf("%s: lock: %w", path, err)
 	}
 	return func() { unix.Close(fd) }, nil
 }

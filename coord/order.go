@@ -141,10 +141,33 @@ func (c *checkpoint) order(order int32, patience time.Duration) (*resident.Conn,
 			conn.Close()
 		case !another && errors.Is(err, resident.ErrSilent):
 			return nil, silent(c.Pid, c.live, c.holds, patience)
+		case !another && err != nil:
+			return nil, err
 		case !another:
-			return conn, err
+			return c.believe(conn)
 		}
 	}
+}
+
+// believe compares what a resident says of its process with what the kernel does.
+func (c *checkpoint) believe(conn *resident.Conn) (*resident.Conn, error) {
+	status, err := proc.Read(c.Pid, "status", proc.Status)
+	if inside := insidePid(status); err == nil && int(conn.Hello.Pid) != inside {
+		err = fmt.Errorf("its resident says that its PID is %d, which is %d", conn.Hello.Pid, inside)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("pid %d: %w", c.Pid, err)
+	}
+	return conn, nil
+}
+
+// insidePid is the PID of a process in its own PID namespace.
+func insidePid(status proc.StatusInfo) int {
+	if n := len(status.NSpid); n > 0 {
+		return status.NSpid[n-1]
+	}
+	return status.Pid
 }
 
 // accept waits for the program to connect. It gives up when the process executes another one.

@@ -1,31 +1,10 @@
 package coord
 
 import (
-	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"crak.dev/crak/internal/proc"
 )
-
-// twinPid is the PID of a twin in our own PID namespace, given that in the program's. The program may have ended meanwhile.
-func twinPid(pid, inside, twin int, namespace string) (int, error) {
-	if pid == inside {
-		return twin, nil
-	}
-	pids, err := proc.Pids()
-	if err != nil {
-		return 0, err
-	}
-	for _, candidate := range pids {
-		s, err := proc.Read(candidate, "status", proc.Status)
-		if err == nil && len(s.NSpid) > 0 && s.NSpid[len(s.NSpid)-1] == twin && namespaceOf(candidate) == namespace {
-			return candidate, nil
-		}
-	}
-	return 0, fmt.Errorf("pid %d: its twin, %d in its PID namespace, is not to be found", pid, twin)
-}
 
 // How long to wait for a process to free its memory, and for its parent to reap it.
 const (

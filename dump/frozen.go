@@ -19,8 +19,14 @@ import (
 // SaveFrozen saves what has to be read while the member is frozen: memory that a fork leaves
 // out, and shared objects that only its mappings lead to.
 func (m *Member) SaveFrozen(w *image.Writer) error {
-	if err := m.save(w.PutSync, m.plan.frozen, m.Live); err != nil {
-		return err
+	if len(m.plan.frozen) > 0 {
+		memory, err := m.Memory(m.Live)
+		if err != nil {
+			return err
+		}
+		if err := m.save(w.PutSync, m.plan.frozen, memory); err != nil {
+			return err
+		}
 	}
 	// A private mapping shows the object where it has no copies of its own; a shared one always does, so it goes first.
 	slices.SortStableFunc(m.plan.parts, func(a, b part) int {

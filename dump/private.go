@@ -12,32 +12,39 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// SavePrivate streams the private memory that Capture planned. It is read from process pid: the
-// member's twin, or the member itself where it stays frozen. put is a Writer's Put or PutSync.
-func (m *Member) SavePrivate(put Put, pid int) error {
-	return m.save(put, m.plan.twin, pid)
+// Memory is what a process has in its address space, opened once: another process that gets its PID later, or another
+// program that it executes, is not what is read.
+type Memory struct {
+	reader  *reader
+	pagemap *proc.Pagemap
 }
+
+// Memory opens that of process pid: the member's twin, or the member itself where it stays frozen. It is closed with the
+// member.
+func (m *Member) Memory(pid int) (*Memory, error) {
+	reader, err := m.reader(pid)
+	if err != nil {
+		return nil, m.fail(err)
+	}
+	pagemap, err := proc.OpenPagemap(pid)
+	if err != nil {
+		return nil, m.fail(err)
+	}
+	m.open = append(m.open, pagemap)
+	return &Memory{reader, pagemap}, nil
+}
+
+// SavePrivate streams the private memory that Capture planned. put is a Writer's Put or PutSync.
+func (m *Member) SavePrivate(put Put, from *Memory) error { return m.save(put, m.plan.twin, from) }
 
 // Put is how a Writer takes pages.
 type Put func(image.Space, []image.Run, func([]byte, []image.Run) error) error
 
-func (m *Member) save(put Put, areas []area, pid int) error {
-	if len(areas) == 0 {
-		return nil
-	}
-	pagemap, err := proc.OpenPagemap(pid)
-	if err != nil {
-		return m.fail(err)
-	}
-	defer pagemap.Close()
-	memory, err := m.reader(pid)
-	if err != nil {
-		return m.fail(err)
-	}
+func (m *Member) save(put Put, areas []area, from *Memory) error {
 	space := image.ProcessSpace(m.process.Pid)
 	var runs, ofFiles []image.Run
 	for _, a := range areas {
-		found, err := a.runs(pagemap)
+		found, err := a.runs(from.pagemap)
 		if err != nil {
 			return m.fail(err)
 		}
@@ -47,10 +54,10 @@ func (m *Member) save(put Put, areas []area, pid int) error {
 			ofFiles = append(ofFiles, found...)
 		}
 	}
-	if err := put(space, ofFiles, memory.readFile); err != nil {
+	if err := put(space, ofFiles, from.reader.readFile); err != nil {
 		return err
 	}
-	return put(space, runs, memory.read)
+	return put(space, runs, from.reader.read)
 }
 
 // runs lists the pages of an area that are to be saved. Zeroes count where a file is behind them.

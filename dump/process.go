@@ -3,6 +3,7 @@ package dump
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -35,7 +36,7 @@ type Member struct {
 	ask     *resident.Questions // for the leader
 	plan    plan                // which pages are to be saved, and when
 
-	open    []*os.File // memory being read
+	open    []io.Closer // memory being read
 	entries []proc.SmapsEntry
 	library string          // path of libcrak.so
 	quick   bool            // their flags are those of Known, but for the fresh ones

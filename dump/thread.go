@@ -17,6 +17,13 @@ import (
 // threads records every thread, the thread group leader first.
 func (m *Member) threads() error {
 	main := m.Conn.Hello.Pid
+	outside, err := m.numbers()
+	if err != nil {
+		return err
+	}
+	if err := m.believe(outside); err != nil {
+		return err
+	}
 	slices.SortFunc(m.Threads, func(a, b abi.Thread) int {
 		if a.Tid == main || b.Tid == main {
 			return order(a.Tid == main) - order(b.Tid == main)
@@ -29,17 +36,10 @@ func (m *Member) threads() error {
 	}
 	m.process.Threads = make([]image.Thread, len(m.Threads))
 	m.waiting = make([]waiting, len(m.Threads))
-	outside, err := m.numbers()
-	if err != nil {
-		return err
-	}
 	return inParallel(len(m.Threads), func(i int) error {
 		t := &m.process.Threads[i]
 		t.Parked = m.Threads[i]
-		tid := int(t.Parked.Tid)
-		if outside != nil {
-			tid = outside[tid]
-		}
+		tid := outside[int(t.Parked.Tid)]
 		if err := m.thread(t, tid, &m.waiting[i]); err != nil {
 			return fmt.Errorf("thread %d: %w", t.Parked.Tid, err)
 		}
@@ -115,24 +115,48 @@ func (m *Member) isApart(tid int) bool {
 	return false // also where the kernel has no kcmp
 }
 
-// numbers maps TIDs as the program knows them to those of the writer's PID namespace; nil where they are the same.
+// numbers maps TIDs as the program knows them to those of the writer's PID namespace: of every thread that /proc shows.
 func (m *Member) numbers() (map[int]int, error) {
-	if m.Pid == int(m.Conn.Hello.Pid) {
-		return nil, nil
-	}
 	tasks, err := proc.Tasks(m.Pid)
 	if err != nil {
 		return nil, err
 	}
 	outside := make(map[int]int, len(tasks))
 	for _, task := range tasks {
+		if len(m.status.NSpid) <= 1 {
+			outside[task] = task
+			continue
+		}
 		s, err := proc.Read(m.Pid, fmt.Sprintf("task/%d/status", task), proc.Status)
 		if err != nil {
-			return nil, err
+			continue // it has ended meanwhile
 		}
 		outside[s.NSpid[len(s.NSpid)-1]] = task
 	}
 	return outside, nil
+}
+
+// believe compares the threads that the resident says are parked with those that /proc shows: they are those, each once.
+// What else there is has ended, or will never run.
+func (m *Member) believe(outside map[int]int) error {
+	parked := make(map[int]bool, len(m.Threads))
+	for _, t := range m.Threads {
+		tid := int(t.Tid)
+		if _, there := outside[tid]; !there || parked[tid] {
+			return fmt.Errorf("its resident names thread %d: the kernel knows no such thread, or it was named before", tid)
+		}
+		parked[tid] = true
+	}
+	for tid, task := range outside {
+		if parked[tid] {
+			continue
+		}
+		s, err := proc.Read(m.Pid, fmt.Sprintf("task/%d/stat", task), proc.Stat)
+		if err == nil && s.State != 'Z' && s.State != 'X' {
+			return fmt.Errorf("its resident says nothing of thread %d", tid)
+		}
+	}
+	return nil
 }
 
 // niceOf is the nice value also of a thread whose policy has no use for it now: sched_getattr(2) gives 0 then.

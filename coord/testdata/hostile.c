@@ -11,11 +11,11 @@
  *	many          4,000,000,000 threads are frozen
  *	pid           it has another PID
  *	silent        nothing comes after the greeting
- *	drip          the greeting comes a byte at a time
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -82,58 +83,40 @@ static void greet(int fd)
 		strcpy(body + length, settings[i]);
 		length += strlen(settings[i]) + 1;
 	}
-	if (is("drip")) {
-		struct abi_message message = { ABI_HELLO, 1, 60000 };
-
-		put(fd, &message, sizeof(message));
-		for (size_t i = 0; i < 60000; i++) {
-			if (write(fd, i < length ? body + i : "", 1) != 1)
-				return;
-			usleep(50000);
-		}
-	}
 	send_message(fd, ABI_HELLO, 1, body, length);
 }
 
-static void __attribute__((noreturn)) wait_forever(void)
-{
-	for (;;)
-		pause();
-}
-
-/* A child with an exit signal of ours, or a false one. */
-static int child(int signal)
+/* A child with this exit signal and so many mappings of its own. It ends when the writer hangs up, or with us. */
+static int child(int signal, int mappings, int fd)
 {
 	int pid = syscall(SYS_clone, signal, 0, 0, 0, 0);
+	struct pollfd end = { .fd = fd, .events = POLLRDHUP };
 
-	if (pid == 0)
-		wait_forever();
-	return pid;
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (int i = 0; i < mappings; i++)
+		mmap(NULL, 4096, i % 2 ? PROT_READ : PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	poll(&end, 1, -1);
+	_exit(0);
 }
 
 static int earlier;
 
-static int twin(void)
+static int twin(int fd)
 {
 	int pid;
 
 	if (is("twin"))
 		return victim;
-	if (is("child"))
-		return child(SIGCHLD);
 	if (is("older"))
 		return earlier;
-	if (is("other")) {
-		pid = syscall(SYS_clone, ABI_FREEZE_SIGNAL, 0, 0, 0, 0);
-		if (pid == 0) {
-			for (int i = 0; i < 50; i++)
-				mmap(NULL, 4096, i % 2 ? PROT_READ : PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-			wait_forever();
-		}
-		usleep(200000);
-		return pid;
-	}
-	return child(ABI_FREEZE_SIGNAL);
+	if (is("child"))
+		return child(SIGCHLD, 0, fd);
+	pid = child(ABI_FREEZE_SIGNAL, is("other") ? 50 : 0, fd);
+	if (is("other"))
+		usleep(200000); /* until it has them */
+	return pid;
 }
 
 /* Results, and the data as the calls left it. */
@@ -170,7 +153,7 @@ static void serve(int fd)
 			answer(fd, order.count, order.length - length);
 			break;
 		case ABI_SNAPSHOT:
-			results[0] = twin();
+			results[0] = twin(fd);
 			send_message(fd, ABI_RESULTS, 1, results, sizeof(results[0]));
 			break;
 		default:
@@ -244,7 +227,7 @@ int main(int argc, char **argv)
 			settings[n++] = entry;
 	}
 	if (is("older"))
-		earlier = child(ABI_FREEZE_SIGNAL);
+		earlier = child(ABI_FREEZE_SIGNAL, 0, -1);
 	syscall(SYS_rt_sigaction, ABI_FREEZE_SIGNAL, &action, NULL, 8);
 	while (read(0, &c, 1) == 1 && write(1, &c, 1) == 1)
 		;

@@ -12,6 +12,7 @@ import (
 
 	"crak.dev/crak/internal/abi"
 	"crak.dev/crak/internal/eager"
+	"crak.dev/crak/internal/proc"
 )
 
 // A Conn is the connection to one resident.
@@ -21,6 +22,10 @@ type Conn struct {
 	Settings map[string]string // CRAK_DIR and its kin as the program was started with, CRAK_START_DIR
 
 	fd int
+
+	patience time.Duration // for one message
+	until    time.Time     // when the present one has to be there as a whole
+	waited   time.Duration // for all messages so far
 }
 
 // A FreezeError is why a resident gave up a freeze: every thread of the program runs on.
@@ -112,14 +117,34 @@ func (c *Conn) Frozen(patience time.Duration) ([]abi.Thread, error) {
 		}
 		return nil, e
 	case message.Type == abi.Frozen && message.Count > 0 && message.Length == uint64(message.Count)*abi.ThreadSize:
+		if err := c.believe(message.Count); err != nil {
+			return nil, err
+		}
 		threads := make([]abi.Thread, message.Count)
 		return threads, c.read(bytesOfSlice(threads))
 	}
 	return nil, fmt.Errorf("pid %d: answer of type %d, %d bytes, to a freeze", c.Pid, message.Type, message.Length)
 }
 
-// bound is for how long a read waits at most.
+// believe compares a number of threads with what /proc says. A small one costs nothing, whatever is true.
+func (c *Conn) believe(threads uint32) error {
+	const small = 256
+	if threads <= small {
+		return nil
+	}
+	status, err := proc.Read(c.Pid, "status", proc.Status)
+	if err != nil {
+		return fmt.Errorf("pid %d: %w", c.Pid, err)
+	}
+	if uint64(threads) > uint64(status.Threads) {
+		return fmt.Errorf("pid %d: its resident says that %d threads are parked; it has %d", c.Pid, threads, status.Threads)
+	}
+	return nil
+}
+
+// bound is for how long to wait for a message at most.
 func (c *Conn) bound(patience time.Duration) error {
+	c.patience = patience
 	limit := unix.NsecToTimeval(patience.Nanoseconds())
 	return unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit)
 }
@@ -186,6 +211,7 @@ func (c *Conn) results(length uint64, count uint32) error {
 }
 
 func (c *Conn) message() (m abi.Message, err error) {
+	c.until = time.Now().Add(c.patience)
 	err = c.read(bytesOf(&m))
 	return m, err
 }
@@ -207,9 +233,15 @@ func (c *Conn) some(b []byte) (int, error) {
 	return unix.Read(c.fd, b)
 }
 
+// read reads all of b. Whoever sends a byte now and then is bounded as well: by the whole message, and by all of them.
 func (c *Conn) read(b []byte) error {
 	for len(b) > 0 {
+		begun := time.Now()
+		if begun.After(c.until) || c.waited > patienceAll {
+			return fmt.Errorf("pid %d: %w", c.Pid, ErrSilent)
+		}
 		n, err := c.some(b)
+		c.waited += time.Since(begun)
 		switch {
 		case err == unix.EINTR:
 		case err != nil:

@@ -1,6 +1,7 @@
 package resident
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -21,14 +22,22 @@ var (
 	ErrEnded  = errors.New("the program has ended")
 )
 
-// patienceWire bounds every exchange with a resident that has come: a stopped program leaves one unanswered.
-const patienceWire = 30 * time.Second
+// patienceWire bounds every exchange with a resident that has come: a stopped program leaves one unanswered. patienceAll
+// bounds all of them together.
+const (
+	patienceWire = 30 * time.Second
+	patienceAll  = 2 * time.Minute
+)
 
 // A Listener is where residents connect to.
 type Listener struct {
 	fd   int
 	name uint64
 }
+
+// backlog is how many connections may wait to be turned away without keeping the resident's from being made. The kernel
+// takes less where net.core.somaxconn is less.
+const backlog = 4096
 
 // Listen opens a socket with a random name.
 func Listen() (*Listener, error) {
@@ -46,7 +55,7 @@ func Listen() (*Listener, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("socket %s: bind: %w", address.Name, err)
 	}
-	if err := unix.Listen(fd, 64); err != nil {
+	if err := unix.Listen(fd, backlog); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("socket %s: listen: %w", address.Name, err)
 	}
@@ -134,10 +143,9 @@ func (l *Listener) Accept(pid int, patience time.Duration) (*Conn, error) {
 // begin bounds the exchanges of a new connection, and reads the greeting.
 func (c *Conn) begin() error {
 	limit := unix.NsecToTimeval(patienceWire.Nanoseconds())
-	for _, option := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
-		if err := unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, option, &limit); err != nil {
-			return fmt.Errorf("pid %d: socket: %w", c.Pid, err)
-		}
+	err := unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit)
+	if err := cmp.Or(err, c.bound(patienceWire)); err != nil {
+		return fmt.Errorf("pid %d: socket: %w", c.Pid, err)
 	}
 	return c.greet()
 }
@@ -149,7 +157,7 @@ func (l *Listener) readable(process int, deadline time.Time) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("poll: %w", err)
-	case n == 0:
+	case n == 0 || time.Now().After(deadline): // others may knock all the time
 		return ErrSilent
 	case fds[0].Revents != 0:
 		return nil

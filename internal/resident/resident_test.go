@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -169,6 +170,65 @@ func TestAcceptGivesUp(t *testing.T) {
 	time.AfterFunc(time.Millisecond, l.Interrupt)
 	if _, err := l.Accept(os.Getpid(), time.Minute); err == nil {
 		t.Error("an interrupted Accept goes on")
+	}
+}
+
+// TestDrip: a byte now and then does not make a message last.
+func TestDrip(t *testing.T) {
+	l := listen(t)
+	fd := connect(t, l, hello(abi.Version, "")...)
+	c, err := l.Accept(os.Getpid(), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	go func() {
+		for err := error(nil); err == nil; time.Sleep(time.Millisecond) {
+			_, err = unix.Write(fd, bytesOf(&abi.Message{Type: abi.Frozen, Count: 1, Length: abi.ThreadSize})[:1])
+		}
+	}()
+	begun := time.Now()
+	if _, err := c.Frozen(5 * time.Millisecond); !errors.Is(err, ErrSilent) {
+		t.Errorf("%v", err)
+	}
+	c.waited = patienceAll + 1
+	if _, err := c.Calls([]abi.Call{{}}, nil); !errors.Is(err, ErrSilent) {
+		t.Errorf("all answers together: %v", err)
+	}
+	if took := time.Since(begun); took > patienceWire/2 {
+		t.Errorf("it took %v", took)
+	}
+}
+
+// TestFlood: connections of others come faster than they are turned away, and Accept still ends in time.
+func TestFlood(t *testing.T) {
+	l := listen(t)
+	done := make(chan struct{})
+	var others sync.WaitGroup
+	defer others.Wait()
+	defer close(done)
+	for range 4 {
+		others.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+				if err == nil {
+					unix.Connect(fd, &unix.SockaddrUnix{Name: fmt.Sprintf("@%s%016x", abi.SocketPrefix, l.name)})
+					unix.Close(fd)
+				}
+			}
+		})
+	}
+	begun := time.Now()
+	if _, err := l.Accept(1, 200*time.Millisecond); !errors.Is(err, ErrSilent) {
+		t.Errorf("%v", err)
+	}
+	if took := time.Since(begun); took > patienceWire/2 {
+		t.Errorf("it took %v", took)
 	}
 }
 
