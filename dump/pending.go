@@ -17,7 +17,7 @@ const signalInfoSize = 128 // siginfo_t
 type waiting struct {
 	tid         int // in our PID namespace
 	own, shared bool
-	seccomp     int
+	lost        []lost
 	apart       bool // it shares too little with the others
 }
 

@@ -52,6 +52,7 @@ type Member struct {
 	childish   bool   // it may have children
 
 	descriptorTable bool // it has a local descriptor table
+	noCPUID         bool // the leading thread, at least, may not use CPUID
 }
 
 // Capture records a frozen process. Obstacles are added to the group's table; the error is for
@@ -102,12 +103,16 @@ func (m *Member) judge() error {
 	m.library = m.residentFile()
 	m.deletedExecutable()
 	m.refuseRoot()
+	m.refuseFlags(&m.stat)
+	if m.noCPUID {
+		m.refuse("", "faulting CPUID instruction (arch_prctl(2), ARCH_SET_CPUID)", "not supported", "")
+	}
 	if m.descriptorTable {
 		m.refuse("", "local descriptor table", "modify_ldt(2) is not supported", "")
 	}
 	for i, w := range m.waiting {
 		m.process.Threads[i].Credentials.SecureBits = m.secureBits
-		m.refuseThread(w.tid, w.seccomp)
+		m.refuseThread(w.tid, w.lost)
 		if w.apart {
 			m.refuse(fmt.Sprintf("thread %d", w.tid), "descriptors or a working directory of its own (unshare(2))", "not supported", "")
 		}

@@ -11,6 +11,7 @@ import (
 
 // Of arch_prctl(2): the components of XSAVE that a process may use, and those of them that it has to ask for first.
 const (
+	archGetCPUID      = 0x1011  // ARCH_GET_CPUID
 	archGetPermission = 0x1022  // ARCH_GET_XCOMP_PERM, Linux 5.16
 	askedFor          = 1 << 18 // XFEATURE_MASK_XTILE_DATA
 )
@@ -23,6 +24,7 @@ func (m *Member) askProcessor(ask *resident.Questions) {
 			m.process.Attributes.ExtendedStates = binary.NativeEndian.Uint64(data) & askedFor
 		}
 	})
+	ask.Value(unix.SYS_ARCH_PRCTL, [6]uint64{archGetCPUID}, func(result int64) { m.noCPUID = result == 0 })
 	const read = 0 // modify_ldt(2)
 	table := abi.Call{Number: unix.SYS_MODIFY_LDT, Relative: 1 << 1, Args: [6]uint64{read, 0, 8}}
 	ask.Ask(table, make([]byte, 8), func(result int64, _ []byte) { m.descriptorTable = int32(result) > 0 })

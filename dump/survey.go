@@ -31,7 +31,7 @@ func Survey(pid, live int, table *fd.Table) (Known, error) {
 	for _, tid := range tids {
 		s, err := proc.Read(pid, fmt.Sprintf("task/%d/status", tid), proc.Status)
 		if err == nil {
-			m.refuseThread(tid, s.Seccomp)
+			m.refuseThread(tid, lostOf(&s))
 			m.refuseNamespaces(tid)
 		}
 	}
@@ -57,16 +57,14 @@ func Survey(pid, live int, table *fd.Table) (Known, error) {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return Known{}, m.fail(err)
 	}
+	stat, err := proc.Read(live, "stat", proc.Stat)
+	if err != nil {
+		return Known{}, m.fail(err)
+	}
+	m.refuseFlags(&stat)
 	m.namespaces()
 	m.childish = true
 	return Known{m.entries, policies}, m.children()
-}
-
-// refuseThread finds what cannot be restored of a thread.
-func (m *Member) refuseThread(tid, seccomp int) {
-	if seccomp != 0 {
-		m.refuse(fmt.Sprintf("thread %d", tid), "seccomp filter", "not supported", "start the program without its sandbox")
-	}
 }
 
 // refuseNamespaces finds those that a thread does not share with the rest of its process (setns(2), unshare(2)), and those

@@ -92,7 +92,8 @@ func (m *Member) thread(t *image.Thread, tid int, w *waiting) error {
 		Ambient:     s.CapAmb,
 		NoNewPrivs:  s.NoNewPrivs,
 	}
-	*w = waiting{tid: tid, own: s.SigPnd != 0, shared: s.ShdPnd != 0, seccomp: s.Seccomp}
+	t.Speculation = speculation(&s)
+	*w = waiting{tid: tid, own: s.SigPnd != 0, shared: s.ShdPnd != 0, lost: lostOf(&s)}
 	if t.Parked.Flags&abi.ThreadDead != 0 {
 		return nil
 	}
@@ -182,6 +183,8 @@ func schedule(tid int, t *image.Thread) error {
 		Runtime:  a.Runtime,
 		Deadline: a.Deadline,
 		Period:   a.Period,
+		UtilMin:  a.Util_min,
+		UtilMax:  a.Util_max,
 	}
 	var cpus [128]uint64 // 8192 CPUs, the most of a kernel
 	n, _, errno := unix.RawSyscall(unix.SYS_SCHED_GETAFFINITY, uintptr(tid), unsafe.Sizeof(cpus), uintptr(unsafe.Pointer(&cpus)))

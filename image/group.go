@@ -181,6 +181,7 @@ type Thread struct {
 	Schedule    Schedule     `json:"schedule"`
 	Affinity    []uint64     `json:"affinity"`    // CPU mask, 64 CPUs a word
 	IOPriority  int          `json:"io_priority"` // ioprio_get(2)
+	Speculation Speculation  `json:"speculation,omitzero"`
 	Credentials Credentials  `json:"credentials"`
 	Pending     []SignalInfo `json:"pending,omitempty"`
 }
@@ -194,6 +195,15 @@ type Schedule struct {
 	Runtime  uint64 `json:"runtime,omitempty"`
 	Deadline uint64 `json:"deadline,omitempty"`
 	Period   uint64 `json:"period,omitempty"`
+	UtilMin  uint32 `json:"util_min,omitempty"` // both 0: a kernel without utilization clamps
+	UtilMax  uint32 `json:"util_max,omitempty"`
+}
+
+// Speculation is what a thread has forbidden the processor: PR_SPEC_DISABLE or PR_SPEC_FORCE_DISABLE for each
+// (PR_SET_SPECULATION_CTRL(2const)); 0: nothing.
+type Speculation struct {
+	StoreBypass    uint32 `json:"store_bypass,omitempty"`
+	IndirectBranch uint32 `json:"indirect_branch,omitempty"`
 }
 
 // Credentials are a thread's IDs (real, effective, saved, file system) and capability sets.

@@ -102,13 +102,17 @@ func withThreads(g *image.Group) {
 	other := *leader
 	other.Parked.Tid, other.Parked.Flags, other.Comm = 413, 0, "worker"
 	other.Parked.GsBase, other.Parked.DeathSignal, other.IOPriority = 0x1000, 9, 0x4003
-	other.Schedule = image.Schedule{Policy: 1, Priority: 10}
+	other.Schedule = image.Schedule{Policy: 1, Priority: 10, UtilMin: 1024, UtilMax: 1024}
+	clamped := *leader
+	clamped.Parked.Tid, clamped.Parked.Flags = 414, 0
+	clamped.Schedule = image.Schedule{UtilMin: 100, UtilMax: 512}
+	clamped.Speculation = image.Speculation{StoreBypass: unix.PR_SPEC_DISABLE, IndirectBranch: unix.PR_SPEC_FORCE_DISABLE}
 	other.Pending = []image.SignalInfo{pendingInfo(12, -6, 0)}
 	other.Credentials.UID = [4]uint32{1000, 1000, 1000, 1000}
 	other.Credentials.Groups = []uint32{27, 1000}
 	other.Credentials.Permitted, other.Credentials.Effective, other.Credentials.Ambient = 1, 1, 1
 	other.Credentials.NoNewPrivs = true
-	p.Threads = append(p.Threads, other)
+	p.Threads = append(p.Threads, other, clamped)
 }
 
 func withDeadLeader(g *image.Group) {

@@ -82,17 +82,6 @@ func (c *compiler) leader(t *image.Thread, others int, dead bool) {
 	c.b.Jump(t.Parked.Context, c.restart)
 }
 
-// scheduling is struct sched_attr, version 0 (sched_setattr(2)).
-type scheduling struct {
-	Size, Policy              uint32
-	Flags                     uint64
-	Nice                      int32
-	Priority                  uint32
-	Runtime, Deadline, Period uint64
-}
-
-const schedulingSize = 48
-
 // threadState is what each thread sets for itself. The altstack comes back by sigreturn.
 func (c *compiler) threadState(b *program.Builder, t *image.Thread) {
 	p := &t.Parked
@@ -111,12 +100,8 @@ func (c *compiler) threadState(b *program.Builder, t *image.Thread) {
 	if p.Policy != 0 {
 		b.Call(unix.SYS_SET_MEMPOLICY, program.Const(p.Policy), c.set.Struct(p.Nodes), program.Const(64*len(p.Nodes))).MayFail()
 	}
-	s := t.Schedule
-	b.Call(unix.SYS_SCHED_SETATTR, self, c.set.Struct(scheduling{schedulingSize, s.Policy, s.Flags, s.Nice, s.Priority,
-		s.Runtime, s.Deadline, s.Period}), program.Const(0)).MayFail()
-	if s.Policy != unix.SCHED_NORMAL && s.Policy != unix.SCHED_BATCH {
-		b.Call(unix.SYS_SETPRIORITY, program.Const(unix.PRIO_PROCESS), self, program.Const(s.Nice)).MayFail()
-	}
+	c.schedule(b, t.Schedule)
+	c.speculation(b, t.Speculation)
 	if len(t.Affinity) > 0 {
 		b.Call(unix.SYS_SCHED_SETAFFINITY, self, program.Const(8*len(t.Affinity)), c.set.Struct(t.Affinity)).MayFail()
 	}

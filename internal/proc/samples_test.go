@@ -61,14 +61,15 @@ func TestStatus(t *testing.T) {
 	const text = "Name:\ta) (b\\nc\\\\\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t6230\nNgid:\t0\nPid:\t6231\nPPid:\t6222\nTracerPid:\t7\n" +
 		"Uid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nFDSize:\t256\nGroups:\t4 24 \nNStgid:\t6230\t1\nNSpid:\t6231\t2\nNSpgid:\t6230\t0\nNSsid:\t6230\t1\nKthread:\t0\nVmLck:\t       8 kB\nVmRSS:\t    1680 kB\nRssAnon:\t     96 kB\nVmPTE:\t      48 kB\n" +
 		"Threads:\t2\nSigQ:\t1/96365\nSigPnd:\t0000000000000001\nShdPnd:\t0000000000000002\nSigBlk:\tfffffffe7ffbfeff\nSigIgn:\t0000000000001000\nSigCgt:\t0000000180004002\n" +
-		"CapInh:\t0000000000000001\nCapPrm:\t000001fffeffffff\nCapEff:\t0000000000000003\nCapBnd:\t0000000000000004\nCapAmb:\t0000000000000005\nNoNewPrivs:\t1\nSeccomp:\t2\n" +
-		"Cpus_allowed_list:\t0-1\nvoluntary_ctxt_switches:\t11\nnonvoluntary_ctxt_switches:\t3\n"
+		"CapInh:\t0000000000000001\nCapPrm:\t000001fffeffffff\nCapEff:\t0000000000000003\nCapBnd:\t0000000000000004\nCapAmb:\t0000000000000005\nNoNewPrivs:\t1\nSeccomp:\t2\nSpeculation_Store_Bypass:\tthread mitigated\nSpeculationIndirectBranch:\tconditional enabled\n" +
+		"untag_mask:\t0xffffffffffffffff\nx86_Thread_features:\tshstk wrss \nx86_Thread_features_locked:\tshstk\nCpus_allowed_list:\t0-1\nvoluntary_ctxt_switches:\t11\nnonvoluntary_ctxt_switches:\t3\n"
 	run(t, Status, []sample[StatusInfo]{
 		{"thread", text, StatusInfo{
 			Name: "a) (b\nc\\", Umask: 0o22, State: 'S', Tgid: 6230, Pid: 6231, PPid: 6222, TracerPid: 7, NSpid: []int{6231, 2}, NSpgid: []int{6230, 0}, NSsid: []int{6230, 1},
 			Uid: [4]uint32{1, 2, 3, 4}, Gid: [4]uint32{5, 6, 7, 8}, Groups: []uint32{4, 24}, VmLck: 8 << 10, VmRSS: 1680 << 10, RssAnon: 96 << 10, VmPTE: 48 << 10,
 			Threads: 2, SigQ: 1, SigLimit: 96365, SigPnd: 1, ShdPnd: 2, SigBlk: 0xfffffffe7ffbfeff, SigIgn: 0x1000, SigCgt: 0x180004002,
-			CapInh: 1, CapPrm: 0x1fffeffffff, CapEff: 3, CapBnd: 4, CapAmb: 5, NoNewPrivs: true, Seccomp: 2,
+			CapInh: 1, CapPrm: 0x1fffeffffff, CapEff: 3, CapBnd: 4, CapAmb: 5, NoNewPrivs: true, Seccomp: 2, StoreBypass: "thread mitigated", IndirectBranch: "conditional enabled",
+			ThreadFeatures: "shstk wrss", UntagMask: 1<<64 - 1,
 			VoluntarySwitches: 11, InvoluntarySwitches: 3,
 		}, ""},
 		{"zombie", "Name:\tx\nState:\tZ (zombie)\nTgid:\t5\nPid:\t5\nPPid:\t1\n", StatusInfo{Name: "x", State: 'Z', Tgid: 5, Pid: 5, PPid: 1}, ""},

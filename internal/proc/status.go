@@ -48,6 +48,11 @@ type StatusInfo struct {
 	NoNewPrivs bool
 	Seccomp    int // 0: off, 1: strict, 2: filter
 
+	StoreBypass    string // of speculation control, as "thread mitigated" (Linux 4.17)
+	IndirectBranch string // likewise, as "conditional disabled" (Linux 5.11)
+	ThreadFeatures string // shadow stacks, as "shstk wrss" (x86, Linux 6.6)
+	UntagMask      uint64 // bits of an address that count (x86, Linux 6.4); 0 where there is no such line
+
 	VoluntarySwitches   uint64
 	InvoluntarySwitches uint64
 }
@@ -120,6 +125,14 @@ func (s *StatusInfo) set(f *fields, key, value string) {
 		s.NoNewPrivs = f.uint("flag", value, 10) != 0
 	case "Seccomp":
 		s.Seccomp = f.int("mode", value)
+	case "Speculation_Store_Bypass":
+		s.StoreBypass = value
+	case "SpeculationIndirectBranch":
+		s.IndirectBranch = value
+	case "x86_Thread_features":
+		s.ThreadFeatures = strings.TrimSpace(value)
+	case "untag_mask":
+		s.UntagMask = f.uint("mask", strings.TrimPrefix(value, "0x"), 16)
 	case "voluntary_ctxt_switches":
 		s.VoluntarySwitches = f.uint("count", value, 10)
 	case "nonvoluntary_ctxt_switches":
