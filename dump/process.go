@@ -100,6 +100,7 @@ func inOrder(steps ...func() error) error {
 
 // judge draws conclusions from what was read side by side.
 func (m *Member) judge() error {
+	m.usedBefore()
 	m.library = m.residentFile()
 	m.deletedExecutable()
 	m.refuseRoot()

@@ -29,6 +29,7 @@ func (m *Member) Prepare() {
 	m.askActions(m.ask)
 	m.askChildren(m.ask)
 	m.askClocks(m.ask)
+	m.askCPU(m.ask)
 	m.askPolicies(m.ask)
 	m.askProcessor(m.ask)
 	m.askIntervals(m.ask)

@@ -49,6 +49,9 @@ func (c *checker) process(p *Process) error {
 	if p.Clocks.MonotonicNs < 0 || p.Clocks.BoottimeNs < 0 {
 		return fmt.Errorf("clocks: monotonic %d ns, boottime %d ns: negative", p.Clocks.MonotonicNs, p.Clocks.BoottimeNs)
 	}
+	if err := checkCPU(p); err != nil {
+		return err
+	}
 	for i, l := range p.Limits {
 		if l.Resource < 0 || l.Resource >= 64 || l.Soft > l.Hard {
 			return fmt.Errorf("limits[%d]: resource %d, soft %d, hard %d: not a limit", i, l.Resource, l.Soft, l.Hard)
@@ -74,6 +77,9 @@ func (c *checker) thread(t *Thread, p *Process) error {
 		if p.mapping(Address(a.value)) == nil {
 			return fmt.Errorf("parked.%s: %#x: not in a mapping", a.name, a.value)
 		}
+	}
+	if err := checkCPUTime(&k.CPU); err != nil {
+		return err
 	}
 	return checkInfos(t.Pending)
 }

@@ -49,6 +49,7 @@ type Process struct {
 	Timers    []PosixTimer     `json:"timers,omitempty"`
 
 	Clocks      Clocks       `json:"clocks"` // as it was frozen
+	CPU         CPU          `json:"cpu"`
 	Limits      []Limit      `json:"limits"`
 	Attributes  Attributes   `json:"attributes"`
 	Descriptors []Descriptor `json:"descriptors"`
@@ -254,6 +255,21 @@ type PosixTimer struct {
 type Clocks struct {
 	MonotonicNs int64 `json:"monotonic_ns"`
 	BoottimeNs  int64 `json:"boottime_ns"`
+}
+
+// CPU is the CPU time that a process had used, over all its restarts, and where its resident wants to have it.
+type CPU struct {
+	TotalNs  int64 `json:"total_ns"` // in user mode and in the kernel
+	UserUs   int64 `json:"user_us"`
+	SystemUs int64 `json:"system_us"`
+	SinceNs  int64 `json:"since_ns"` // of TotalNs, since it was restarted last
+
+	ChildrenUserUs   int64 `json:"children_user_us"` // of children that it has waited for
+	ChildrenSystemUs int64 `json:"children_system_us"`
+
+	Record  Address `json:"record"`  // struct abi_cpu
+	Threads Address `json:"threads"` // its table
+	Clock   Address `json:"clock"`   // code that clock_gettime is to call for clocks of CPU time
 }
 
 // Limit is one resource limit (prlimit(2)).

@@ -92,11 +92,30 @@ func (c *compiler) workingDirectory() {
 // after the best that needs no privilege.
 func (c *compiler) limits() {
 	for _, l := range c.process.Limits {
+		if l.Resource == unix.RLIMIT_CPU {
+			l = remaining(l, c.process.CPU.SinceNs)
+		}
 		c.limit(l.Resource, min(l.Soft, c.hard[l.Resource]), min(l.Hard, c.hard[l.Resource]))
 		if l.Hard > c.hard[l.Resource] {
 			c.limit(l.Resource, l.Soft, l.Hard).MayFail()
 		}
 	}
+}
+
+// remaining is a limit of CPU time without what was used of it, as the kernel counts from 0 again. A second is left at least.
+func remaining(l image.Limit, usedNs int64) image.Limit {
+	less := func(seconds uint64) uint64 {
+		used := uint64(usedNs / 1e9)
+		switch {
+		case seconds == unix.RLIM_INFINITY:
+			return seconds
+		case seconds <= used:
+			return 1
+		}
+		return seconds - used
+	}
+	l.Soft, l.Hard = less(l.Soft), less(l.Hard)
+	return l
 }
 
 func (c *compiler) limit(resource int, soft, hard uint64) *program.Builder {

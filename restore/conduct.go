@@ -156,7 +156,10 @@ func (c *conductor) fill(ctx context.Context) error {
 	if err := c.objects.seal(c.img.Group); err != nil {
 		return err
 	}
-	return c.segments.settle(c.img.Group)
+	if err := c.segments.settle(c.img.Group); err != nil {
+		return err
+	}
+	return c.goOnWithCPUTime(c.seen)
 }
 
 // await reads messages until done says so.

@@ -19,4 +19,5 @@ void next_prepare(void)
 {
 	exec_prepare();
 	setxid_prepare();
+	cpu_prepare();
 }

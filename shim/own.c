@@ -4,7 +4,8 @@
 
 #include "resident.h"
 
-struct own own;
+/* Last, so that the page splits no other memory of ours off (crak.ld). */
+struct own own __attribute__((section(".bss.own")));
 
 /*
  * 1 in the process that the page belongs to, which a forked child makes its own as it

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <ucontext.h>
@@ -88,6 +89,8 @@ struct own {
 
 	int executing;    /* futex: TID of the thread that executes a program, while the freeze signal is ignored; or 0 */
 	unsigned setxids; /* futex: threads in a function of setxid.c */
+
+	struct abi_cpu cpu;
 } __attribute__((aligned(4096)));
 extern struct own own;
 
@@ -122,6 +125,20 @@ void frame_admit_signals(ucontext_t *, const struct abi_thread *, int asleep);
 
 /* interrupted_amd64.c */
 int interrupted_syscall(const ucontext_t *, const siginfo_t *);
+
+/* cpu_time.c */
+extern struct abi_cpu_thread cpu_threads[ABI_CPU_THREADS_MAX];
+extern const struct abi_cpu_time cpu_none;
+const struct abi_cpu_time *cpu_of_thread(int tid);
+void cpu_note(struct abi_thread *);
+int64_t cpu_before(int clock);
+void cpu_shift(struct timespec *, int clock);
+
+/* cpu_until.c */
+void cpu_prepare(void);
+
+/* cpu_time_amd64.S */
+void crak_cpu_clock(void);
 
 /* thread.c */
 void thread_note(struct parked *, ucontext_t *, const siginfo_t *);

@@ -59,5 +59,6 @@ void thread_note(struct parked *parked, ucontext_t *context, const siginfo_t *in
 	SYSCALL_2(SYS_prctl, PR_GET_TID_ADDRESS, &thread->tid_address);
 	SYSCALL_2(SYS_prctl, PR_GET_PDEATHSIG, &thread->death_signal);
 	thread->timer_slack = SYSCALL_1(SYS_prctl, PR_GET_TIMERSLACK);
+	cpu_note(thread);
 	SYSCALL_5(SYS_get_mempolicy, &thread->policy, thread->nodes, 8 * sizeof(thread->nodes), NULL, 0);
 }

@@ -127,6 +127,11 @@ int wire_hello(int socket, int dumpable)
 		.socket = socket,
 		.trigger = trigger_in_force(),
 		.restarts = resident.restarts,
+		.cpu = (uint64_t)&own.cpu,
+		.cpu_threads = (uint64_t)cpu_threads,
+		.cpu_clock = (uint64_t)crak_cpu_clock,
+		.used = own.cpu.process,
+		.children_used = own.cpu.children,
 	};
 	struct abi_message message = { ABI_HELLO, 1, sizeof(hello) + resident.settings_length };
 	struct iovec parts[] = {

@@ -26,6 +26,8 @@ const (
 
 	SocketPrefix = "crak."
 
+	CPUThreadsMax = 4096
+
 	CallsMax = 512
 	DataMax  = 32768
 )
@@ -78,6 +80,36 @@ type HelloBody struct {
 	Socket   int32
 	Trigger  int32
 	Restarts uint64
+
+	CPU          uint64
+	CPUThreads   uint64
+	CPUClock     uint64
+	Used         CPUTime
+	ChildrenUsed CPUTime
+}
+
+// CPUTime is struct abi_cpu_time.
+type CPUTime struct {
+	_        structs.HostLayout
+	TotalNs  int64
+	UserUs   int64
+	SystemUs int64
+}
+
+// CPU is struct abi_cpu.
+type CPU struct {
+	_        structs.HostLayout
+	Process  CPUTime
+	Children CPUTime
+	Threads  uint64
+}
+
+// CPUThread is struct abi_cpu_thread.
+type CPUThread struct {
+	_    structs.HostLayout
+	Tid  int32
+	_    int32
+	Used CPUTime
 }
 
 // Failure is struct abi_failure.
@@ -116,6 +148,7 @@ type Thread struct {
 	Policy        int32
 	_             int32
 	Nodes         [4]uint64
+	CPU           CPUTime
 }
 
 // Call is struct abi_call: one system call for the leader to make.
@@ -146,20 +179,27 @@ type Restart struct {
 // Sizes that abi.h states too; a mismatch does not compile.
 const (
 	MessageSize = 16
-	HelloSize   = 40
+	HelloSize   = 112
 	FailureSize = 16
-	ThreadSize  = 184
+	ThreadSize  = 208
 	CallSize    = 56
 	ContextSize = 64
 	RestartSize = 32
+
+	CPUTimeSize   = 24
+	CPUSize       = 56
+	CPUThreadSize = 32
 )
 
 var (
-	_ [MessageSize]byte = [unsafe.Sizeof(Message{})]byte{}
-	_ [HelloSize]byte   = [unsafe.Sizeof(HelloBody{})]byte{}
-	_ [FailureSize]byte = [unsafe.Sizeof(Failure{})]byte{}
-	_ [ThreadSize]byte  = [unsafe.Sizeof(Thread{})]byte{}
-	_ [CallSize]byte    = [unsafe.Sizeof(Call{})]byte{}
-	_ [ContextSize]byte = [unsafe.Sizeof(Context{})]byte{}
-	_ [RestartSize]byte = [unsafe.Sizeof(Restart{})]byte{}
+	_ [MessageSize]byte   = [unsafe.Sizeof(Message{})]byte{}
+	_ [HelloSize]byte     = [unsafe.Sizeof(HelloBody{})]byte{}
+	_ [FailureSize]byte   = [unsafe.Sizeof(Failure{})]byte{}
+	_ [ThreadSize]byte    = [unsafe.Sizeof(Thread{})]byte{}
+	_ [CallSize]byte      = [unsafe.Sizeof(Call{})]byte{}
+	_ [ContextSize]byte   = [unsafe.Sizeof(Context{})]byte{}
+	_ [CPUTimeSize]byte   = [unsafe.Sizeof(CPUTime{})]byte{}
+	_ [CPUSize]byte       = [unsafe.Sizeof(CPU{})]byte{}
+	_ [CPUThreadSize]byte = [unsafe.Sizeof(CPUThread{})]byte{}
+	_ [RestartSize]byte   = [unsafe.Sizeof(Restart{})]byte{}
 )

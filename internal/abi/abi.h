@@ -66,6 +66,34 @@ struct abi_message {
 };
 #define ABI_MESSAGE_SIZE 16
 
+/* CPU time that was used, and its part in user mode and in the kernel. */
+struct abi_cpu_time {
+	long long total_ns;
+	long long user_us;
+	long long system_us;
+};
+#define ABI_CPU_TIME_SIZE 24
+
+/*
+ * What the process and its threads had used before they were last restarted: the kernel counts from 0 again. It lies in
+ * the resident's memory, a restart writes it. A forked child finds zeroes.
+ */
+struct abi_cpu {
+	struct abi_cpu_time process;
+	struct abi_cpu_time children; /* those waited for; total_ns is unused */
+	unsigned long long threads; /* entries of the table */
+};
+#define ABI_CPU_SIZE 56
+
+/* An entry of the table, which is sorted by tid. */
+struct abi_cpu_thread {
+	int tid;
+	int pad;
+	struct abi_cpu_time used;
+};
+#define ABI_CPU_THREAD_SIZE 32
+#define ABI_CPU_THREADS_MAX 4096
+
 struct abi_hello {
 	unsigned int magic;
 	unsigned int version;
@@ -76,8 +104,13 @@ struct abi_hello {
 	int socket; /* the resident's own descriptor of this connection */
 	int trigger; /* the signal that asks for a checkpoint; 0: none, or the program has it for itself */
 	unsigned long long restarts; /* how often this process was restarted */
+	unsigned long long cpu; /* address of its struct abi_cpu */
+	unsigned long long cpu_threads; /* address of that one's table */
+	unsigned long long cpu_clock; /* address of the code that clock_gettime is to call for clocks of CPU time */
+	struct abi_cpu_time used; /* as struct abi_cpu has it */
+	struct abi_cpu_time children_used;
 };
-#define ABI_HELLO_SIZE 40
+#define ABI_HELLO_SIZE 112
 
 enum abi_failure_code {
 	ABI_FAILED_PARK = 1, /* tid did not park within the bound */
@@ -123,8 +156,9 @@ struct abi_thread {
 	int policy; /* of NUMA memory, and its mode flags (set_mempolicy(2)); 0: default */
 	int pad;
 	unsigned long long nodes[4]; /* of that policy */
+	struct abi_cpu_time cpu; /* over all restarts */
 };
-#define ABI_THREAD_SIZE 184
+#define ABI_THREAD_SIZE 208
 
 /* One system call for the leader to make. Arguments whose bit is set in
  * `relative` are offsets into the message's data. */

@@ -30,13 +30,16 @@ var (
 
 // mirrors are the structs of abi.h.
 var mirrors = map[string]reflect.Type{
-	"abi_message": reflect.TypeFor[abi.Message](),
-	"abi_hello":   reflect.TypeFor[abi.HelloBody](),
-	"abi_failure": reflect.TypeFor[abi.Failure](),
-	"abi_thread":  reflect.TypeFor[abi.Thread](),
-	"abi_call":    reflect.TypeFor[abi.Call](),
-	"abi_context": reflect.TypeFor[abi.Context](),
-	"abi_restart": reflect.TypeFor[abi.Restart](),
+	"abi_message":    reflect.TypeFor[abi.Message](),
+	"abi_cpu_time":   reflect.TypeFor[abi.CPUTime](),
+	"abi_cpu":        reflect.TypeFor[abi.CPU](),
+	"abi_cpu_thread": reflect.TypeFor[abi.CPUThread](),
+	"abi_hello":      reflect.TypeFor[abi.HelloBody](),
+	"abi_failure":    reflect.TypeFor[abi.Failure](),
+	"abi_thread":     reflect.TypeFor[abi.Thread](),
+	"abi_call":       reflect.TypeFor[abi.Call](),
+	"abi_context":    reflect.TypeFor[abi.Context](),
+	"abi_restart":    reflect.TypeFor[abi.Restart](),
 }
 
 // TestHeader compares abi.h, as the C compiler understands it, with abi.go.

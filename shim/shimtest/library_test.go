@@ -31,7 +31,9 @@ func TestExports(t *testing.T) {
 		"lio_listio64", "mq_notify", "pthread_create", "thrd_create", "timer_create",
 		// What executes a program (exec.c), and what must not come at the same time (setxid.c).
 		"execl", "execle", "execlp", "execv", "execve", "execveat", "execvp", "execvpe", "fexecve", "initgroups", "setegid",
-		"seteuid", "setgid", "setgroups", "setregid", "setresgid", "setresuid", "setreuid", "setuid"}
+		"seteuid", "setgid", "setgroups", "setregid", "setresgid", "setresuid", "setreuid", "setuid",
+		// To what the CPU time of before a restart is added (cpu_usage.c, cpu_until.c).
+		"clock_nanosleep", "getrusage", "timer_settime", "times"}
 	slices.Sort(want)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("exported symbols (-want +got):\n%s", diff)
@@ -60,7 +62,7 @@ func TestSymbolVersions(t *testing.T) {
 
 // mayCall are the files that run outside of signal handlers: as the program starts, on behalf of a call that we interpose,
 // and in an executed libcrak.so.
-var mayCall = []string{"init.c", "pthread.c", "exec.c", "setxid.c", "next.c", "entry_amd64.S", "load_writer.c"}
+var mayCall = []string{"init.c", "pthread.c", "exec.c", "setxid.c", "next.c", "cpu_usage.c", "entry_amd64.S", "load_writer.c"}
 
 // maximalFrame is in bytes: a handler may find itself on an alternate stack of MINSIGSTKSZ, beside its own frame.
 const maximalFrame = 1024

@@ -1,0 +1,64 @@
+package restore
+
+import (
+	"bytes"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+)
+
+// TestDetour: of this kernel's vDSO only the number of the system call is overwritten, and bytes that were zero.
+func TestDetour(t *testing.T) {
+	ours := ownVDSO(t)
+	code := bytes.Clone(ours)
+	if err := detour(code, 0x1122334455667788); err != nil {
+		t.Fatal(err)
+	}
+	all, err := functions(ours)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock := all["__vdso_clock_gettime"]
+	at := bytes.Index(ours[clock.Value:], systemCallOf(unix.SYS_CLOCK_GETTIME)) + int(clock.Value)
+	for i := range ours {
+		if ours[i] != code[i] && ours[i] != 0 && (i < at || i >= at+5) {
+			t.Errorf("byte %#x changes from %#x to %#x", i, ours[i], code[i])
+		}
+	}
+	if code[at] != 0xe9 || code[at+5] != 0x0f || code[at+6] != 0x05 {
+		t.Errorf("the system call has become % x", code[at:at+7])
+	}
+}
+
+func TestDetourRefuses(t *testing.T) {
+	ours := ownVDSO(t)
+	none := bytes.ReplaceAll(ours, systemCallOf(unix.SYS_CLOCK_GETTIME), make([]byte, 7))
+	if err := detour(none, 1); err == nil {
+		t.Error("no system call: no error")
+	}
+	full := bytes.Clone(ours)
+	for i := len(full) - 1; full[i] == 0; i-- {
+		full[i] = 0xcc
+	}
+	if err := detour(full, 1); err == nil {
+		t.Error("no room: no error")
+	}
+}
+
+func TestRemaining(t *testing.T) {
+	const second = 1e9
+	for _, test := range []struct{ soft, hard, wantSoft, wantHard uint64 }{
+		{10, 20, 7, 17},
+		{3, 20, 1, 17},
+		{0, 0, 1, 1},
+		{10, unix.RLIM_INFINITY, 7, unix.RLIM_INFINITY},
+		{unix.RLIM_INFINITY, unix.RLIM_INFINITY, unix.RLIM_INFINITY, unix.RLIM_INFINITY},
+	} {
+		got := remaining(image.Limit{Resource: unix.RLIMIT_CPU, Soft: test.soft, Hard: test.hard}, 3*second+second/2)
+		if got.Soft != test.wantSoft || got.Hard != test.wantHard {
+			t.Errorf("of %d, %d: %d, %d are left, want %d, %d", test.soft, test.hard, got.Soft, got.Hard, test.wantSoft, test.wantHard)
+		}
+	}
+}
