@@ -57,7 +57,8 @@ func mayOrder(pid int) (bool, error) {
 	}
 	shares := sharesMemory(pid, status.PPid)
 	status, err = proc.Read(pid, "status", proc.Status)
-	if err == nil && (status.State == 'Z' || status.State == 'X') {
+	// A thread group leader that has ended is a zombie as long as other threads live.
+	if err == nil && (status.State == 'Z' && status.Threads <= 1 || status.State == 'X') {
 		err = resident.ErrEnded
 	}
 	return err == nil && !shares && isExpected(status), err
@@ -72,6 +73,13 @@ func programOf(pid int) string {
 	}
 	return string(auxv)
 }
+
+// differ tells whether two are certainly different ones. What may not be seen at first, of a program that is not dumpable,
+// may be when it is frozen.
+func differ(program, other string) bool { return program != "" && other != "" && program != other }
+
+// isAnother tells whether the process executes another program than the one that was last found ready.
+func (c *checkpoint) isAnother() bool { return differ(programOf(c.Pid), c.program) }
 
 // errAnother: what was asked of one program cannot be had of the next.
 func errAnother(pid int) error {
@@ -93,7 +101,7 @@ func (c *checkpoint) isReady() (bool, error) {
 		return false, nil
 	}
 	expected, err := mayOrder(c.Pid)
-	if err != nil || !expected || programOf(c.Pid) != program {
+	if err != nil || !expected || differ(programOf(c.Pid), program) {
 		return false, err
 	}
 	c.program = program
@@ -126,7 +134,7 @@ func (c *checkpoint) order(order int32, patience time.Duration) (*resident.Conn,
 		if err := c.awaitReady(); err != nil {
 			return nil, err
 		}
-		if order != abi.OrderQuery && c.program != surveyed {
+		if order != abi.OrderQuery && differ(c.program, surveyed) {
 			return nil, errAnother(c.Pid)
 		}
 		if err := c.Rights.still(c.Pid); err != nil {
@@ -136,7 +144,7 @@ func (c *checkpoint) order(order int32, patience time.Duration) (*resident.Conn,
 			return nil, explain(err)
 		}
 		conn, err := c.accept(deadline)
-		switch another := programOf(c.Pid) != c.program; {
+		switch another := c.isAnother(); {
 		case err == nil && another:
 			conn.Close()
 		case !another && errors.Is(err, resident.ErrSilent):
@@ -174,7 +182,7 @@ func insidePid(status proc.StatusInfo) int {
 func (c *checkpoint) accept(deadline time.Time) (*resident.Conn, error) {
 	for {
 		conn, err := c.listener.Accept(c.Pid, min(intervalOrder, time.Until(deadline)))
-		if !errors.Is(err, resident.ErrSilent) || time.Now().After(deadline) || programOf(c.Pid) != c.program {
+		if !errors.Is(err, resident.ErrSilent) || time.Now().After(deadline) || c.isAnother() {
 			return conn, err
 		}
 	}

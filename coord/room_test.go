@@ -15,7 +15,7 @@ import (
 // TestTwinGoesFirst: when memory runs out the kernel ends the twin, not the program.
 func TestTwinGoesFirst(t *testing.T) {
 	p := start(t, true, exec.Command("cat"))
-	c := &checkpoint{Options: Options{Pid: p.pid(), Context: context.Background()}}
+	c := &checkpoint{Options: Options{Pid: p.pid(), Context: context.Background()}, live: p.pid()}
 	if err := c.query(); err != nil {
 		t.Fatal(err)
 	}
