@@ -18,9 +18,6 @@ func Check(pid int, r *Rights, notice func(string)) (obstacle.List, error) {
 		return list, err
 	}
 	c := &checkpoint{Options: Options{Pid: pid, Rights: r, Context: context.Background()}}
-	if c.live, err = liveThread(pid); err != nil {
-		return nil, err
-	}
 	if err := c.query(); err != nil {
 		return nil, err
 	}

@@ -114,12 +114,9 @@ func (c *checkpoint) run() (*Result, error) {
 	if len(list) > 0 {
 		return nil, list
 	}
-	if c.live, err = liveThread(c.Pid); err != nil {
-		return nil, err
-	}
-	release, err := lock(c.live)
+	release, err := lock(c.Pid)
 	if err != nil {
-		return nil, fmt.Errorf("pid %d: %w", c.Pid, err)
+		return nil, err
 	}
 	defer release()
 	if err := c.query(); err != nil {
@@ -152,6 +149,9 @@ func (c *checkpoint) attempt() (*Result, error) {
 // query learns who is there and how it was started, without stopping it.
 func (c *checkpoint) query() error {
 	var err error
+	if c.live, err = liveThread(c.Pid); err != nil {
+		return err
+	}
 	if c.listener, err = resident.Listen(); err != nil {
 		return err
 	}

@@ -38,6 +38,10 @@ Exit status: 0 the image is on disk; 1 there is none; 2 usage.`,
 			if o.Compress != "" && o.Compress != "zstd" && o.Compress != "none" {
 				return usageError{fmt.Errorf("--compress=%s: neither zstd nor none", o.Compress)}
 			}
+			if o.Twin != "" && o.Twin != "auto" && o.Twin != "need" && o.Twin != "never" {
+				return usageError{fmt.Errorf("--twin=%s: neither auto, need nor never", o.Twin)}
+			}
+			coord.OfferToOOM()
 			// What was typed here is opened with the caller's rights, all else used with the program's.
 			if o.Output != "" {
 				if o.Output, o.Parent, err = openParent(o.Output); err != nil {
@@ -48,10 +52,6 @@ Exit status: 0 the image is on disk; 1 there is none; 2 usage.`,
 			if o.Rights, err = coord.Adopt(o.Pid); err != nil {
 				return err
 			}
-			if o.Twin != "" && o.Twin != "auto" && o.Twin != "need" && o.Twin != "never" {
-				return usageError{fmt.Errorf("--twin=%s: neither auto, need nor never", o.Twin)}
-			}
-			coord.OfferToOOM()
 			signal.Ignore(unix.SIGXFSZ) // a limit on file sizes is then an error like others
 			ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 			defer stop()
