@@ -202,6 +202,9 @@ func (c *checkpoint) write() (*Result, error) {
 	if err := c.save(); err != nil {
 		return nil, err
 	}
+	if err := c.member.SumCommon(c.Kill); err != nil {
+		return nil, err
+	}
 	manifest, err := c.manifest(process)
 	if err != nil {
 		return nil, err

@@ -39,7 +39,7 @@ func (m *Member) SaveFrozen(w *image.Writer) error {
 			return m.fail(err)
 		}
 	}
-	return nil
+	return m.copyCommon()
 }
 
 // savePart saves what a mapping shows of a shared object and no earlier one did.

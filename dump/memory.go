@@ -32,6 +32,7 @@ func (m *Member) mappings() error {
 		}
 		m.process.Mappings = append(m.process.Mappings, mapping)
 		m.plan.add(mapping, e)
+		m.plan.addCommon(len(m.process.Mappings)-1, &mapping)
 	}
 	return nil
 }

@@ -9,10 +9,11 @@ import (
 
 // plan is what is to be saved of a member's memory, and when.
 type plan struct {
-	files  *files // behind mappings
-	twin   []area // private memory that a fork copies: read once the program runs again
-	frozen []area // private memory that a fork does not copy: read while it is frozen
-	parts  []part // shared objects that can be read through their mappings alone
+	files  *files   // behind mappings
+	twin   []area   // private memory that a fork copies: read once the program runs again
+	frozen []area   // private memory that a fork does not copy: read while it is frozen
+	common []common // files that are written to through shared mappings
+	parts  []part   // shared objects that can be read through their mappings alone
 }
 
 // area is private memory of one mapping.

@@ -34,6 +34,7 @@ type Member struct {
 	stat    proc.StatInfo
 	process image.Process
 	ask     *resident.Questions // for the leader
+	room    []byte              // for copies of files that it writes to through shared mappings
 	plan    plan                // which pages are to be saved, and when
 
 	open    []io.Closer // memory being read

@@ -33,6 +33,7 @@ func (m *Member) Prepare() {
 	m.askPolicies(m.ask)
 	m.askProcessor(m.ask)
 	m.askIntervals(m.ask)
+	m.room = roomForCommon(m.Known.Mappings)
 }
 
 // told records what the leader has a say in, in one exchange where possible: the descriptors, and what belongs to

@@ -18,6 +18,7 @@ const (
 	Same     Change = "same"     // inode, size and time of modification are what they were
 	Copied   Change = "copied"   // another inode, but size and time of modification (in ns) are the same: moved between disks, restored from a backup
 	Touched  Change = "touched"  // as long as it was, modified since
+	Unseen   Change = "unseen"   // as it was for all that shows, but the program could write to it through a mapping
 	Grown    Change = "grown"    // longer than it was
 	Shrunk   Change = "shrunk"   // shorter than it was
 	Replaced Change = "replaced" // another file is at the path
@@ -80,6 +81,8 @@ func (c Comparison) String() string {
 		return "is a copy of the file of the checkpoint, with the same size and time of modification"
 	case Touched:
 		return "has been modified since the checkpoint"
+	case Unseen:
+		return "may have been modified through a shared mapping since the checkpoint, which its time of modification does not show"
 	case Grown:
 		return fmt.Sprintf("has grown from %d to %d bytes since the checkpoint", c.Want.Size, c.Have.Size)
 	case Shrunk:

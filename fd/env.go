@@ -22,7 +22,9 @@ type Env struct {
 	// Notice is told, in a line, what is not quite as it was. May be nil.
 	Notice func(string)
 
-	uses map[Inode]use // of the files of the image
+	uses      map[Inode]use // of the files of the image
+	stretches map[Inode][]stretch
+	contents  map[Inode]Change // Same, Touched or Unseen: what was found out by stretches
 
 	standIns map[string]*os.File // open for reading and writing, by the path of what is gone
 	late     []func() error

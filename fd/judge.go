@@ -38,7 +38,10 @@ func useOfMapping(m *image.Mapping) use {
 // Know tells what the members of a group do with files, by whatever descriptor or mapping: only then Check,
 // Make and the functions for mapped files can tell their changes from those of a file that is only read.
 func (e *Env) Know(g *image.Group) {
-	e.uses = make(map[Inode]use)
+	e.uses, e.stretches = make(map[Inode]use), make(map[Inode][]stretch)
+	if e.contents == nil {
+		e.contents = make(map[Inode]Change)
+	}
 	add := func(f image.File, u use) { e.uses[inodeOf(f)] = e.uses[inodeOf(f)].and(u) }
 	for _, d := range g.Descriptions {
 		if r, err := record[Regular](d); d.Kind == regular.name && err == nil {
@@ -47,8 +50,14 @@ func (e *Env) Know(g *image.Group) {
 	}
 	for _, p := range g.Processes {
 		for i := range p.Mappings {
-			if m := &p.Mappings[i]; m.File != nil {
-				add(*m.File, useOfMapping(m))
+			m := &p.Mappings[i]
+			if m.File == nil {
+				continue
+			}
+			u := useOfMapping(m)
+			add(*m.File, u)
+			if s := stretchOf(m); u.writes && s.length > 0 {
+				e.stretches[inodeOf(*m.File)] = append(e.stretches[inodeOf(*m.File)], s)
 			}
 		}
 	}
@@ -66,6 +75,7 @@ type verdict struct {
 
 // judge decides about a regular file. own is what the one who asks does with it, who may be unknown to Know.
 func (e *Env) judge(c Comparison, own use) verdict {
+	c = e.content(c)
 	u := own.and(e.uses[inodeOf(c.Want)])
 	message := c.Want.Path + ": " + c.String()
 	sameFormat := c.Change != Gone && c.Have.Mode&unix.S_IFMT == c.Want.Mode&unix.S_IFMT
@@ -92,7 +102,7 @@ func (e *Env) judge(c Comparison, own use) verdict {
 	case u.writes && changed && e.Files == Rewind:
 		return refused(c.Want.Path, c.String()+" without growing: what was overwritten cannot be brought back",
 			"put the file back as it was, or restart with --force to take what is there")
-	case u.writes && changed:
+	case u.writes && (changed || c.Change == Unseen):
 		return verdict{notice: message + "; taken as it is"}
 	}
 	return refused(c.Want.Path, c.String(), "put the file back as it was, or restart with --force to take what is there")

@@ -1,6 +1,8 @@
 package image
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/bits"
@@ -63,6 +65,9 @@ func checkBehind(m *Mapping, memory map[MemoryID]bool) error {
 		if m.File == nil || m.File.Path == "" {
 			return errors.New("file: missing")
 		}
+		if m.Sum != "" && (!m.Shared || !m.Writable || !isSum(m.Sum)) {
+			return fmt.Errorf("sum: %.80q: not a SHA-256 of a shared and writable file", m.Sum)
+		}
 	case MappingMemory:
 		if !memory[m.Memory] {
 			return fmt.Errorf("memory: %d: not one of the memory objects", m.Memory)
@@ -75,6 +80,11 @@ func checkBehind(m *Mapping, memory map[MemoryID]bool) error {
 		return fmt.Errorf("kind: %.40q: unknown", string(m.Kind))
 	}
 	return nil
+}
+
+func isSum(text string) bool {
+	sum, err := hex.DecodeString(text)
+	return err == nil && len(sum) == sha256.Size
 }
 
 // validPageSize allows 0, for pages of the normal size.

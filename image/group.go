@@ -104,6 +104,7 @@ type Mapping struct {
 	File     *File       `json:"file,omitempty"`
 	Memory   MemoryID    `json:"memory,omitempty"`
 	Writable bool        `json:"writable,omitempty"` // shared: VM_MAYWRITE, the file was open for writing
+	Sum      string      `json:"sum,omitempty"`      // of a file, shared and writable: SHA-256 of what it showed of the file, hex
 
 	// SelfContained: every page of this file mapping, which is not both shared and writable, that is within the file is in
 	// the image, and it is restored without the file where the file is missing or differs.
@@ -129,6 +130,9 @@ type Mapping struct {
 
 	Policy *MemoryPolicy `json:"policy,omitempty"` // mbind(2)
 }
+
+// SummedMost is how many bytes the sums of a process's mappings are of, at most: all of it is read at a restart.
+const SummedMost = 1 << 30
 
 // MemoryPolicy says which NUMA nodes memory comes from (set_mempolicy(2)).
 type MemoryPolicy struct {

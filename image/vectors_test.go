@@ -181,6 +181,13 @@ var brokenGroups = []vector{
 		`processes[0].mappings[1].shared: an anonymous mapping is private`),
 	inGroup("file mapping without a file", func(g *Group) { g.Processes[0].Mappings[0].File = nil },
 		`processes[0].mappings[0].file: missing`),
+	inGroup("sum of a private mapping", func(g *Group) { g.Processes[0].Mappings[0].Sum = strings.Repeat("0", 64) },
+		`processes[0].mappings[0].sum: "0000000000000000000000000000000000000000000000000000000000000000": not a SHA-256 of a shared and writable file`),
+	inGroup("sum that is none", func(g *Group) {
+		m := &g.Processes[0].Mappings[0]
+		m.Shared, m.Writable, m.Sum = true, true, "00"
+	},
+		`processes[0].mappings[0].sum: "00": not a SHA-256 of a shared and writable file`),
 	inGroup("kernel mapping without a name", func(g *Group) { g.Processes[0].Mappings[4].Name = "" },
 		`processes[0].mappings[4].name: missing`),
 	inGroup("dangling memory object", func(g *Group) { g.Processes[0].Mappings[2].Memory = 4 },

@@ -1,0 +1,72 @@
+package fd
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+)
+
+// A stretch is what a shared, writable mapping shows of a file. Its sum is that of the checkpoint, or empty.
+type stretch struct {
+	offset, length int64
+	sum            string
+}
+
+func stretchOf(m *image.Mapping) stretch {
+	offset := int64(m.Offset)
+	return stretch{offset, min(int64(m.End-m.Start), max(m.File.Size-offset, 0)), m.Sum}
+}
+
+// content looks into a file that seems to be as it was: what the program writes through a shared mapping need not show in
+// the time of modification. It looks once.
+func (e *Env) content(c Comparison) Comparison {
+	inode := inodeOf(c.Want)
+	stretches := e.stretches[inode]
+	if len(stretches) == 0 || c.Change != Same && c.Change != Copied {
+		return c
+	}
+	change, known := e.contents[inode]
+	if !known {
+		change = lookInto(c.Want, stretches)
+		e.contents[inode] = change
+	}
+	if change != Same {
+		c.Change = change
+	}
+	return c
+}
+
+// lookInto compares a file with the sums of its stretches.
+func lookInto(want image.File, stretches []stretch) Change {
+	left := int64(image.SummedMost)
+	for _, s := range stretches {
+		if left -= s.length; s.sum == "" || left < 0 {
+			return Unseen
+		}
+	}
+	f, err := openAt(want.Path, unix.O_RDONLY, func(st *unix.Stat_t) error {
+		if st.Mode&unix.S_IFMT != unix.S_IFREG {
+			return fmt.Errorf("%s: not a regular file", want.Path)
+		}
+		return nil
+	})
+	if err != nil {
+		return Unseen
+	}
+	defer f.Close()
+	for _, s := range stretches {
+		sum := sha256.New()
+		if _, err := io.Copy(sum, io.NewSectionReader(f, s.offset, s.length)); err != nil {
+			return Unseen
+		}
+		if hex.EncodeToString(sum.Sum(nil)) != s.sum {
+			return Touched
+		}
+	}
+	return Same
+}
