@@ -19,6 +19,7 @@
 
 #define TIDS_MAX (4 << 20) /* PID_MAX_LIMIT of 64-bit kernels */
 #define PARK_BOUND 5000	   /* milliseconds */
+#define QUEUE_BOUND 500
 
 typedef unsigned long tid_set[TIDS_MAX / 64];
 
@@ -26,6 +27,7 @@ static tid_set signalled; /* touched where there are threads only */
 static tid_set parked_tids;
 static int lowest_tid, highest_tid; /* of those in the sets */
 static unsigned signalled_count;
+static long queue_full_since; /* in milliseconds; 0: signals can be queued */
 
 static int has(const unsigned long *set, int tid)
 {
@@ -57,6 +59,7 @@ static void forget(void)
 	}
 	lowest_tid = highest_tid = 0;
 	signalled_count = 0;
+	queue_full_since = 0;
 	own.list = NULL;
 	own.parked = 0;
 }
@@ -116,12 +119,29 @@ void park_release(void)
 	futex_wake_all(&own.freeze);
 }
 
+static long milliseconds(void)
+{
+	struct timespec now = { 0, 0 };
+
+	SYSCALL_2(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* RLIMIT_SIGPENDING counts the signals of all of the user's processes: ours on their way, and others that are taken in a moment.
+ * Whether to try again at the next look. */
+static int queue_may_empty(void)
+{
+	if (queue_full_since == 0)
+		queue_full_since = milliseconds();
+	return load(&own.parked) < signalled_count || milliseconds() - queue_full_since < QUEUE_BOUND;
+}
+
 static int signal_task(int tid, struct abi_failure *failure)
 {
 	int error = queue_freeze_signal(tid, ABI_ORDER_PARK, own.freeze, task_asleep(tid));
 
-	if (error == -EAGAIN && load(&own.parked) < signalled_count)
-		return 0; /* RLIMIT_SIGPENDING: those on their way take theirs first; the next look tries again */
+	if (error == -EAGAIN && queue_may_empty())
+		return 0;
 	put_wide(signalled, tid);
 	if (error == -ESRCH)
 		return 0;
@@ -130,6 +150,7 @@ static int signal_task(int tid, struct abi_failure *failure)
 		return -1;
 	}
 	signalled_count++;
+	queue_full_since = 0;
 	return 0;
 }
 
@@ -203,14 +224,6 @@ static int look(int self, struct abi_failure *failure)
 	return missing;
 }
 
-static long milliseconds(void)
-{
-	struct timespec now = { 0, 0 };
-
-	SYSCALL_2(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Parks every other thread; 0, or -1 with the reason. Whoever is parked stays so until park_release. */
 int park_siblings(struct abi_failure *failure)
 {
@@ -228,7 +241,7 @@ int park_siblings(struct abi_failure *failure)
 		if (missing <= 0)
 			return missing;
 		count = load(&own.parked);
-		if (count < signalled_count)
+		if (count < signalled_count || queue_full_since)
 			futex_wait(&own.parked, count, 1000000);
 		while ((count = load(&own.parked)) < signalled_count && round == 0 && count != 0) {
 			/* the first round: they are on their way, one after the other */
