@@ -6,6 +6,7 @@ CC = gcc
 PREFIX ?= /usr/local
 DESTDIR ?=
 FUZZTIME ?= 10s
+SOAK ?= 10m
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
@@ -32,7 +33,7 @@ SHIM_CFLAGS = -g -O2 -DABI_SUM_OF_FILE=0x$(shell sha256sum internal/abi/abi.h | 
 SHELL_FILES = $(wildcard scripts/setup scripts/test scripts/demo .ci/run)
 C_FILES = $(wildcard shim/*.c scripts/bench/workloads/*.c testdata/programs/*.c)
 
-.PHONY: all test lint bench fuzz demo install clean force
+.PHONY: all test lint bench soak fuzz demo install clean force
 .DELETE_ON_ERROR:
 
 all: build/crak build/crak-lab build/libcrak.so
@@ -82,6 +83,10 @@ lint: all
 
 bench: all
 	$(GO) run ./scripts/bench
+
+# A program that does everything, checkpointed as fast as possible for SOAK, in each of two ways.
+soak: all
+	SOAK=$(SOAK) $(GO) test ./lab -count=1 -v -timeout 0 -run 'TestSuite/.*/^storm$$'
 
 # Every fuzz target for FUZZTIME each.
 fuzz: all

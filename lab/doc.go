@@ -69,6 +69,10 @@ directory, checks itself, prints PASS and exits 0, or prints what is wrong and e
 	generations [-every N] NAME COUNT
 	    Checkpoint (by command and by signal in turn), crash and restart it COUNT times.
 	    After every Nth, make a file round-K and wait for the line ROUND K.
+	storm [-trigger] NAME DURATION
+	    Checkpoint it without a pause, by command, and with -trigger by signal too, and kill
+	    some writers. The program changes the text of a link named beat all the time, and must not
+	    stop doing so. $SOAK is the environment variable of that name, or 5s.
 	finish NAME [STATUS]
 	    Wait for its end; its exit status, or 128 and the signal, must be STATUS (0).
 	survives [-trigger] [-restless] [-env K=V] PROGRAM [ARG...]

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -159,6 +160,7 @@ func (l *Lab) setup(env *testscript.Env, id Identity) error {
 	env.Setenv("CRAK_DIR", s.images)
 	env.Setenv("LIBRARY", l.library)
 	env.Setenv("BIN", l.build.bin)
+	env.Setenv("SOAK", cmp.Or(os.Getenv("SOAK"), "5s"))
 	env.Values[sessionKey{}] = s
 	env.Defer(func() {
 		if err := s.close(); err != nil {
