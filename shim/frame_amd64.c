@@ -20,26 +20,58 @@ void frame_note(struct abi_thread *thread, const ucontext_t *context)
 }
 
 /*
+ * Where EINTR does not say that nothing has happened. Linux has closed the descriptor when close(2) fails, and another
+ * file may have its number by now. A file server that was interrupted may have made or removed the name.
+ */
+static int may_repeat(int number)
+{
+	switch (number) {
+	case SYS_close:
+	case SYS_mkdir:
+	case SYS_mkdirat:
+	case SYS_mknod:
+	case SYS_mknodat:
+	case SYS_link:
+	case SYS_linkat:
+	case SYS_symlink:
+	case SYS_symlinkat:
+	case SYS_rename:
+	case SYS_renameat:
+	case SYS_renameat2:
+	case SYS_unlink:
+	case SYS_unlinkat:
+	case SYS_rmdir:
+		return 0;
+	}
+	return 1;
+}
+
+/*
  * A signal with a handler makes sleep, poll, epoll_wait and their like fail
  * with EINTR even with SA_RESTART (signal(7)). Nobody asked for this signal, so
  * the call is made again: the instruction pointer goes back to the syscall
  * instruction and rax to the call's number. The kernel does the same by itself
  * where it may; then rax is the number already.
+ *
+ * thread: where to note it; repeat_settle is then called before the return. NULL: the return is next.
  */
 void frame_repeat_syscall(ucontext_t *context, const siginfo_t *info, struct abi_thread *thread)
 {
-	uint64_t ip = REGISTER(context, RIP);
-	int number;
+	int number = -1;
 
-	if (REGISTER(context, RAX) != -EINTR)
-		return;
-	number = interrupted_syscall(context, info);
-	if (number < 0)
-		return;
-	REGISTER(context, RAX) = number;
-	REGISTER(context, RIP) = ip - 2;
-	if (thread) {
-		thread->ip = ip - 2;
-		thread->syscall = number;
+	if (REGISTER(context, RAX) == -EINTR) {
+		number = repeat_number(context);
+		if (number < 0)
+			number = interrupted_syscall(context, info);
 	}
+	if (number >= 0 && may_repeat(number)) {
+		REGISTER(context, RIP) = repeat_from(context, number);
+		REGISTER(context, RAX) = number;
+		if (thread) {
+			thread->ip = REGISTER(context, RIP);
+			thread->syscall = number;
+		}
+	}
+	if (!thread)
+		repeat_settle(context);
 }

@@ -3,38 +3,33 @@
  * is now. It is found, in this order,
  *
  *	b8 nn nn 00 00   mov $nr,%eax     before the instruction (most of glibc)
- *	[44] 89 xx       mov %reg,%eax    before it: system calls keep the register
+ *	[4x] 89 xx       mov %reg,%eax    before it: system calls keep the register
  *	                                  what /proc said as the signal was sent
  *	b8 nn nn 00 00   mov $nr,%eax     farther before it
  *	bf nn nn 00 00   mov $nr,%edi     before the call of syscall(3)
  *
- * The last two might be bytes of something else, so they count only for calls
- * that a handler interrupts in spite of SA_RESTART (signal(7)); of the others
- * the kernel takes care.
+ * Instructions cannot be told apart backwards: a byte 41 before these may be a REX prefix, which makes it mov $nr,%r8d, or
+ * the end of another instruction. The registers tell. Where r8 does not have the value, that was not moved into it;
+ * where it has, nobody knows, and the next way is tried. The last two ways might find bytes of something else, so they
+ * count only for calls that a handler interrupts in spite of SA_RESTART (signal(7)); of the others the kernel takes care.
  */
-
 
 #include "resident.h"
 
 #define REGISTER(context, name) ((context)->uc_mcontext.gregs[REG_##name])
-#define REACH 64 /* how far back to look, in bytes */
+#define REACH 192 /* how far back to look, in bytes */
 
 struct code {
 	unsigned char bytes[REACH];
 	int length; /* of what could be read; it ends at the address asked for */
 };
 
-/* A call that cannot fault, on a thread of ours that lives: the process's main thread may not. */
 static struct code code_before(uint64_t address)
 {
 	struct code code = { .length = 0 };
-	int tid = SYSCALL_0(SYS_gettid);
 
-	for (int length = REACH; length >= 8; length /= 2) {
-		struct iovec here = { code.bytes, length };
-		struct iovec there = { (void *)(address - length), length };
-
-		if (syscall6(SYS_process_vm_readv, tid, (long)&here, 1, (long)&there, 1, 0) == length) {
+	for (int length = REACH; length >= 6; length /= 2) {
+		if (copy_in(code.bytes, address - length, length) == 0) {
 			code.length = length;
 			break;
 		}
@@ -66,30 +61,64 @@ static int is_interruptible(int number)
 	return 0;
 }
 
-/* The nearest `opcode imm32` that ends at `end` or before. */
-static int search(const struct code *code, int end, unsigned char opcode)
+/* A REX prefix (40 to 4f) with the bits of a mask. */
+static int is_rex(unsigned char byte, unsigned char bits)
 {
-	for (int at = end - 5; at >= 0; at--)
-		if (code->bytes[at] == opcode && is_interruptible(immediate(code->bytes + at + 1)))
-			return immediate(code->bytes + at + 1);
+	return (byte & 0xf0) == 0x40 && (byte & bits) == bits;
+}
+
+#define REX_B 1 /* the register that is written to is one of r8 to r15 */
+#define REX_R 4 /* the register that is read is */
+
+/* The number that `opcode imm32` at a place moves into a low register, or -1. */
+static int move(const ucontext_t *context, const struct code *code, int at, unsigned char opcode)
+{
+	static const unsigned char with_prefix[] = { REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
+	int number = immediate(code->bytes + at + 1);
+
+	if (code->bytes[at] != opcode)
+		return -1;
+	if (at > 0 && is_rex(code->bytes[at - 1], REX_B) &&
+	    context->uc_mcontext.gregs[with_prefix[opcode & 7]] == number)
+		return -1;
+	return number;
+}
+
+/* The nearest one that ends at `end` or before. */
+static int search(const ucontext_t *context, const struct code *code, int end, unsigned char opcode)
+{
+	for (int at = end - 5; at >= 0; at--) {
+		int number = move(context, code, at, opcode);
+
+		if (is_interruptible(number))
+			return number;
+	}
 	return -1;
 }
 
-/* mov %reg,%eax: opcode 89, eax as its target; a REX prefix of 44 adds 8 to the register's number. */
-static int from_register(const ucontext_t *context, const unsigned char *end)
+static long value_of(const ucontext_t *context, int number)
 {
 	static const unsigned char order[] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
 					       REG_R8,	REG_R9,	 REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
-	int number = end[-1] >> 3 & 7;
+
+	if (number == 0 || number == 1 || number == 11) /* rax is the result; rcx and r11 do not survive */
+		return -1;
+	return context->uc_mcontext.gregs[order[number]];
+}
+
+/* mov %reg,%eax: opcode 89, eax as its target. */
+static int from_register(const ucontext_t *context, const unsigned char *end)
+{
+	int low = end[-1] >> 3 & 7, high = low + 8;
 	long value;
 
 	if (end[-2] != 0x89 || (end[-1] & 0xc7) != 0xc0)
 		return -1;
-	if (end[-3] == 0x44)
-		number += 8;
-	if (number == 0 || number == 1 || number == 11) /* rcx and r11 do not survive */
-		return -1;
-	value = context->uc_mcontext.gregs[order[number]];
+	value = value_of(context, low);
+	if (is_rex(end[-3], REX_B)) /* into r8? then r8 has the value */
+		value = REGISTER(context, R8) == value_of(context, is_rex(end[-3], REX_R) ? high : low) ? -1 : value;
+	else if (is_rex(end[-3], REX_R) && value != value_of(context, high)) /* or a byte of another instruction */
+		value = value >= 0 && value < 1024 ? -1 : value_of(context, high);
 	return value >= 0 && value < 1024 ? value : -1;
 }
 
@@ -100,18 +129,16 @@ static int from_generic(const ucontext_t *context, const struct code *code, int 
 						 0x4d, 0x89, 0xc2, 0x4d, 0x89, 0xc8, 0x4c, 0x8b, 0x4c, 0x24, 0x08 };
 	struct code caller;
 	uint64_t back;
-	struct iovec here = { &back, sizeof(back) };
-	struct iovec there = { (void *)REGISTER(context, RSP), sizeof(back) };
 
 	if (end < (int)sizeof(generic))
 		return -1;
 	for (size_t i = 0; i < sizeof(generic); i++)
 		if (code->bytes[end - sizeof(generic) + i] != generic[i])
 			return -1;
-	if (syscall6(SYS_process_vm_readv, SYSCALL_0(SYS_gettid), (long)&here, 1, (long)&there, 1, 0) != sizeof(back))
+	if (copy_in(&back, REGISTER(context, RSP), sizeof(back)))
 		return -1;
 	caller = code_before(back);
-	return search(&caller, caller.length, 0xbf);
+	return search(context, &caller, caller.length, 0xbf);
 }
 
 /* A call that another came after, at the same instruction, had other arguments: they are in the registers still. */
@@ -135,7 +162,7 @@ int interrupted_syscall(const ucontext_t *context, const siginfo_t *info)
 
 	if (end < 6 || code.bytes[end] != 0x0f || code.bytes[end + 1] != 0x05)
 		return -1;
-	if (code.bytes[end - 5] == 0xb8 && (number = immediate(code.bytes + end - 4)) >= 0)
+	if ((number = move(context, &code, end - 5, 0xb8)) >= 0)
 		return number;
 	if ((number = from_register(context, code.bytes + end)) >= 0)
 		return number;
@@ -143,5 +170,5 @@ int interrupted_syscall(const ucontext_t *context, const siginfo_t *info)
 		return order_asleep(info).number;
 	if ((number = from_generic(context, &code, end)) >= 0)
 		return number;
-	return search(&code, end, 0xb8);
+	return search(context, &code, end, 0xb8);
 }

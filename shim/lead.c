@@ -149,6 +149,7 @@ void lead(ucontext_t *context, const siginfo_t *info)
 		come_back(restart, dumpable);
 	else
 		freeze(socket, &self, dumpable);
+	repeat_settle(context);
 	if (self.next == NULL) /* there are no siblings: the list ends with us */
 		frame_admit_signals(context, &self.thread, order_asleep(info).number);
 }

@@ -106,6 +106,7 @@ void park(ucontext_t *context, const siginfo_t *info)
 	}
 	while (load(&own.freeze) == freeze)
 		futex_wait(&own.freeze, freeze, 0);
+	repeat_settle(context);
 }
 
 /* The end of a freeze, whether all were parked or not. */

@@ -140,6 +140,15 @@ void cpu_prepare(void);
 /* cpu_time_amd64.S */
 void crak_cpu_clock(void);
 
+/* repeat_amd64.c */
+int repeat_number(const ucontext_t *);
+uint64_t repeat_from(const ucontext_t *, int number);
+void repeat_settle(ucontext_t *);
+
+/* memory.c */
+int copy_in(void *, uint64_t address, size_t length);
+int is_writable(uint64_t address, size_t length);
+
 /* thread.c */
 void thread_note(struct parked *, ucontext_t *, const siginfo_t *);
 

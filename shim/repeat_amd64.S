@@ -1,0 +1,70 @@
+/*
+ * The system calls that are made again with what is left of their timeout (repeat_amd64.c).
+ *
+ * A thread goes on at the stub of its record, with its own registers but for the one with the timeout. After the call
+ * the stub puts that one back, and goes on behind the program's own syscall instruction. Stack and flags stay as
+ * they are; rcx and r11 are those that a system call changes anyway.
+ */
+
+#include "repeat_amd64.h"
+
+	.text
+	.p2align 12
+	.globl	crak_repeat_stubs
+	.hidden	crak_repeat_stubs
+	.type	crak_repeat_stubs, @function
+crak_repeat_stubs:
+	.cfi_startproc
+	.cfi_signal_frame
+	.cfi_def_cfa rsp, 0
+	/*
+	 * The caller's rip is in the record, at
+	 *	page = rip & -4096; page + *page + (rip & 0xff0) / REPEAT_STUB * REPEAT_RECORD
+	 * DW_CFA_expression(rip): breg16 0, dup, const2u 0xff0, and, lit3, shl, swap, const2s -4096, and, dup, deref,
+	 * plus, plus
+	 */
+	.cfi_escape 0x10, 16, 18, 0x80, 0, 0x12, 0x0a, 0xf0, 0x0f, 0x1a, 0x33, 0x24, 0x16, 0x0b, 0x00, 0xf0, 0x1a, 0x12, 0x06, 0x22, 0x22
+	.set	record, 0
+	.rept	REPEAT_PAGES
+	.quad	crak_repeats + record * REPEAT_RECORD - .
+	.quad	0
+	.set	record, record + 1
+	.rept	REPEAT_PER_PAGE - 1
+	syscall
+	lea	crak_repeats + record * REPEAT_RECORD(%rip), %r11
+	jmp	go_on
+	.p2align 4
+	.set	record, record + 1
+	.endr
+	.endr
+	.cfi_endproc
+	.size	crak_repeat_stubs, . - crak_repeat_stubs
+
+	.p2align 4
+	.type	go_on, @function
+go_on:
+	.cfi_startproc
+	.cfi_signal_frame
+	.cfi_def_cfa rsp, 0
+	.cfi_escape 0x10, 16, 2, 0x7b, REPEAT_IP	/* rip: breg11 */
+	mov	REPEAT_BACK(%r11), %rcx			/* what the kernel says is left goes to the program */
+	jrcxz	1f
+	mov	REPEAT_LEFT(%r11), %r10
+	mov	%r10, (%rcx)
+	mov	REPEAT_LEFT+8(%r11), %r10
+	mov	%r10, 8(%rcx)
+1:	mov	REPEAT_RDI(%r11), %rdi
+	mov	REPEAT_RSI(%r11), %rsi
+	mov	REPEAT_RDX(%r11), %rdx
+	mov	REPEAT_R10(%r11), %r10
+	mov	REPEAT_R8(%r11), %r8
+	mov	REPEAT_R9(%r11), %r9
+	mov	REPEAT_IP(%r11), %rcx
+	.cfi_register rip, rcx
+	mov	REPEAT_OWNER(%r11), %r11
+	movl	$0, (%r11)				/* from now on the record is free */
+	jmp	*%rcx
+	.cfi_endproc
+	.size	go_on, . - go_on
+
+	.section .note.GNU-stack, "", @progbits

@@ -1,0 +1,27 @@
+/* Where a system call has its relative timeout. */
+#ifndef CRAK_TIMEOUT_H
+#define CRAK_TIMEOUT_H
+
+#include <stdint.h>
+
+enum timeout_kind {
+	TIMEOUT_NONE,
+	TIMEOUT_TIMESPEC,     /* argument: its address */
+	TIMEOUT_TIMEVAL,      /* argument: its address */
+	TIMEOUT_MILLISECONDS, /* argument */
+	TIMEOUT_SOCKET,       /* an option of the socket, which is argument 0 */
+};
+
+struct timeout {
+	enum timeout_kind kind;
+	int argument;	 /* 0 to 5 */
+	int written;	 /* the kernel has written there what is left */
+	int rest;	 /* argument with the address where the kernel has written what is left, if it is not 0; or -1 */
+	int socket_option; /* SO_RCVTIMEO, SO_SNDTIMEO */
+};
+
+/* timeout.c */
+struct timeout timeout_of(int number, const uint64_t *arguments);
+int64_t timeout_left(const struct timeout *, const uint64_t *arguments);
+
+#endif
