@@ -84,6 +84,8 @@ func (e *Env) judge(c Comparison, own use) verdict {
 	switch {
 	case c.Change == Same:
 		return verdict{}
+	case errors.Is(c.Err, ErrLinked):
+		return refused(c.Want.Path, c.String(), "mount the directory with the file at its old path (mount --bind), or put the file there")
 	case grown && !u.inPlace:
 		return verdict{notice: message + "; cut back", cut: true}
 	case grown && e.Force:

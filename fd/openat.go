@@ -102,7 +102,8 @@ func permitted(want image.File, flags uint32) obstacle.List {
 	}}
 }
 
-var errLinked = errors.New("its path leads over a symbolic link now")
+// ErrLinked: the path of an image leads over a symbolic link now.
+var ErrLinked = errors.New("its path leads over a symbolic link now")
 
 // openPath opens without blocking, without following links and without getting a controlling terminal.
 func openPath(path string, flags uint32, mode uint32) (*os.File, error) {
@@ -118,7 +119,7 @@ func openPath(path string, flags uint32, mode uint32) (*os.File, error) {
 	}
 	fd, err := unix.Openat2(unix.AT_FDCWD, path, &how)
 	if errors.Is(err, unix.ELOOP) {
-		return nil, &os.PathError{Op: "open", Path: path, Err: errLinked}
+		return nil, &os.PathError{Op: "open", Path: path, Err: ErrLinked}
 	}
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}

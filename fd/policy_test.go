@@ -2,6 +2,7 @@ package fd_test
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,11 @@ var changes = map[string]func(t *testing.T, path string){
 	"fifo": func(t *testing.T, path string) {
 		must(t, os.Remove(path))
 		must(t, unix.Mkfifo(path, 0o600))
+	},
+	"on a linked path": func(t *testing.T, path string) {
+		dir := filepath.Dir(path)
+		must(t, os.Rename(dir, dir+".moved"))
+		must(t, os.Symlink(dir+".moved", dir))
 	},
 	"linked": func(t *testing.T, path string) {
 		must(t, os.Rename(path, path+".moved"))
@@ -78,6 +84,7 @@ func TestPolicies(t *testing.T) {
 		{"gone", "read", "is gone", "is gone", "is gone", "notice"},
 		{"gone", "write", "is gone", "is gone", "is gone", "notice"},
 		{"fifo", "read", "replaced", "replaced", "replaced", "replaced"},
+		{"on a linked path", "read", "symbolic link", "symbolic link", "symbolic link", "symbolic link"},
 		{"linked", "read", "replaced", "replaced", "replaced", "replaced"},
 	} {
 		t.Run(test.change+" "+test.access, func(t *testing.T) {

@@ -138,6 +138,9 @@ func checkPlaces(p *image.Process) (all obstacle.List) {
 
 // toReach is what to do about a directory: where it is there, but not for us, not to make it.
 func toReach(err error, otherwise string) string {
+	if errors.Is(err, fd.ErrLinked) {
+		return "mount the directory at its old path (mount --bind), or move it there"
+	}
 	if errors.Is(err, os.ErrPermission) {
 		return "restart as a user who has access to it, or give it"
 	}
