@@ -307,7 +307,6 @@ func (c *checkpoint) fromStart(path string) string {
 
 // freeze stops every thread of the program.
 func (c *checkpoint) freeze() error {
-	restricted := isRestricted()
 	var err error
 	if c.since, err = ticks(); err != nil {
 		return err
@@ -321,10 +320,7 @@ func (c *checkpoint) freeze() error {
 		return explain(err)
 	}
 	c.member.Conn = c.conn
-	if !restricted {
-		return nil
-	}
-	return c.allowReading()
+	return nil
 }
 
 // ticks is the time since boot, as /proc/PID/stat has it.
@@ -335,18 +331,6 @@ func ticks() (uint64, error) {
 		return 0, fmt.Errorf("clock: %w", err)
 	}
 	return uint64(now.Nano()) / (1e9 / perSecond), nil
-}
-
-// isRestricted tells whether Yama restricts ptrace to ancestors.
-func isRestricted() bool {
-	scope, err := proc.ReadFile("/proc/sys/kernel/yama/ptrace_scope")
-	return err == nil && len(scope) > 0 && scope[0] != '0'
-}
-
-// allowReading tells Yama that we may read the program.
-func (c *checkpoint) allowReading() error {
-	_, err := c.conn.Calls([]abi.Call{{Number: unix.SYS_PRCTL, Args: [6]uint64{unix.PR_SET_PTRACER, uint64(os.Getpid())}}}, nil)
-	return err
 }
 
 // save writes the content: what a twin cannot hold still first, the rest from the twin, while the program

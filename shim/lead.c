@@ -40,6 +40,12 @@ static void resume(int dumpable)
 	park_release();
 }
 
+static void hang_up(int socket)
+{
+	SYSCALL_1(SYS_close, socket);
+	tracer_dismiss();
+}
+
 /* While frozen the writer may read us, whatever the program thinks of being dumped. */
 static void freeze(int socket, struct parked *self, int dumpable)
 {
@@ -55,7 +61,7 @@ static void freeze(int socket, struct parked *self, int dumpable)
 		serve(socket);
 		callbacks_run(CALLBACK_AFTER);
 	}
-	SYSCALL_1(SYS_close, socket);
+	hang_up(socket);
 	resume(dumpable);
 }
 
@@ -74,6 +80,7 @@ static void come_back(const struct abi_restart *in_area, int dumpable)
 	own.writer = 0;
 	own.again = 0;
 	own.held_order = 0;
+	tracer_come_back();
 	resident.restarts++;
 	add(&own.writers, 1); /* whoever waits in crak_checkpoint */
 	callbacks_run(CALLBACK_RESTART);
@@ -112,8 +119,11 @@ static int greet(uint64_t name, int dumpable)
 {
 	int socket = wire_connect(name);
 
-	if (socket >= 0 && wire_hello(socket, dumpable)) {
-		SYSCALL_1(SYS_close, socket);
+	if (socket < 0)
+		return -1;
+	tracer_admit(wire_peer(socket));
+	if (wire_hello(socket, dumpable)) {
+		hang_up(socket);
 		return -1;
 	}
 	return socket;
@@ -132,7 +142,7 @@ void lead(ucontext_t *context, const siginfo_t *info)
 	}
 	if (socket < 0 || begun <= 0) {
 		if (socket >= 0)
-			SYSCALL_1(SYS_close, socket);
+			hang_up(socket);
 		if (begun > 0)
 			store(&own.freezing, 0);
 		else if (begun == 0)

@@ -85,6 +85,8 @@ struct own {
 	int writer_status;    /* of the last nurse, as wait4 gave it: 0 if its writer succeeded */
 	unsigned writers;     /* futex: how many writers have been reaped */
 
+	unsigned long tracer; /* that the program has named for Yama; 0: none */
+
 	uint64_t held_order; /* socket name of a freeze that waits for crak_release, or 0 */
 
 	int executing;    /* futex: TID of the thread that executes a program, while the freeze signal is ignored; or 0 */
@@ -178,6 +180,11 @@ void serve(int socket);
 
 /* snapshot.c */
 long snapshot(int socket);
+
+/* tracer.c */
+void tracer_admit(int pid);
+void tracer_dismiss(void);
+void tracer_come_back(void);
 
 /* spawn.c */
 int spawn_writer(void);

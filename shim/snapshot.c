@@ -7,15 +7,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/prctl.h>
 #include <poll.h>
 #include <sched.h>
 
 #include "resident.h"
-
-#ifndef PR_SET_PTRACER
-#define PR_SET_PTRACER 0x59616d61
-#endif
 
 /*
  * When memory runs out, in a control group or in the machine, the kernel ends the twin and not the program. Only this process
@@ -36,7 +31,7 @@ static void __attribute__((noreturn)) hold_picture(int socket)
 {
 	struct pollfd end = { .fd = 0, .events = POLLRDHUP };
 
-	SYSCALL_2(SYS_prctl, PR_SET_PTRACER, wire_peer(socket)); /* Yama: the writer is no ancestor */
+	tracer_admit(wire_peer(socket));
 	SYSCALL_0(SYS_setsid); /* or the program's PID stays taken, as that of our process group */
 	SYSCALL_3(SYS_dup3, socket, 0, 0);
 	SYSCALL_3(SYS_close_range, 1, ~0u, 0); /* a descriptor is free for what follows */

@@ -62,7 +62,8 @@ func TestSymbolVersions(t *testing.T) {
 
 // mayCall are the files that run outside of signal handlers: as the program starts, on behalf of a call that we interpose,
 // and in an executed libcrak.so.
-var mayCall = []string{"init.c", "pthread.c", "exec.c", "setxid.c", "next.c", "cpu_usage.c", "entry_amd64.S", "load_writer.c"}
+var mayCall = []string{"init.c", "pthread.c", "exec.c", "setxid.c", "next.c", "cpu_usage.c", "prctl.c",
+	"entry_amd64.S", "load_writer.c"}
 
 // maximalFrame is in bytes: a handler may find itself on an alternate stack of MINSIGSTKSZ, beside its own frame.
 const maximalFrame = 1024

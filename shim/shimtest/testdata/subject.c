@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -283,6 +284,19 @@ static void locked(void)
 	say("LOCKED", mlockall(MCL_CURRENT | MCL_FUTURE) ? errno : 0);
 }
 
+/* prctl goes by the library. */
+static void use_prctl(void)
+{
+	char name[16] = "";
+	int wrong = 0;
+
+	wrong |= prctl(PR_SET_NAME, "named") != 0;
+	wrong |= prctl(PR_GET_NAME, name) != 0 || strcmp(name, "named") != 0;
+	errno = 0;
+	wrong |= prctl(-1, 0, 0, 0, 0) != -1 || errno != EINVAL;
+	say("RESULT", wrong);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -292,6 +306,7 @@ int main(int argc, char **argv)
 		{ "broken", broken }, { "callback", callback }, { "hold", hold },	{ "forked", forked },
 		{ "vforked", vforked }, { "nurse", nurse },	{ "queue", queue_full }, { "altstack", altstack },
 		{ "together", together }, { "churn", churn },		{ "locked", locked },
+		{ "prctl", use_prctl },
 	};
 
 	if (argc != 2)
