@@ -103,6 +103,7 @@ func (m *Member) Close() {
 		f.Close()
 	}
 	m.open = nil
+	m.executable.Close()
 }
 
 // read reads runs, one after the other, into dst. What cannot be read is an error.

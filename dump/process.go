@@ -67,7 +67,9 @@ func (m *Member) Capture() (*image.Process, error) {
 		return nil, m.fail(err)
 	}
 	p := &m.process
-	p.Pid = image.Pid(m.Conn.Hello.Pid)
+	if p.Pid, err = m.insidePid(); err != nil {
+		return nil, m.fail(err)
+	}
 	p.Parent = image.Pid(m.stat.PPid)
 	p.ProcessGroup = inside(m.status.NSpgid, m.stat.Pgrp)
 	p.Session = inside(m.status.NSsid, m.stat.Session)
@@ -88,6 +90,22 @@ func (m *Member) Capture() (*image.Process, error) {
 		return nil, m.fail(err)
 	}
 	return p, nil
+}
+
+// insidePid is the PID that the process has in its own PID namespace. Its resident has said so, too.
+func (m *Member) insidePid() (image.Pid, error) {
+	status := m.status
+	if m.Live != m.Pid { // those of the thread
+		var err error
+		if status, err = proc.Read(m.Pid, "status", proc.Status); err != nil {
+			return 0, err
+		}
+	}
+	pid := inside(status.NSpid, m.Pid)
+	if said := m.Conn.Hello.Pid; said != int32(pid) {
+		return 0, fmt.Errorf("its resident says that it is process %d, the kernel %d", said, pid)
+	}
+	return pid, nil
 }
 
 func inOrder(steps ...func() error) error {

@@ -91,9 +91,9 @@ func (c *Conn) Left() {
 	if c.bound(patienceLeft) != nil {
 		return
 	}
-	var b [1]byte
-	for n, err := 1, error(nil); n > 0 || err == unix.EINTR; {
-		n, err = unix.Read(c.fd, b[:])
+	c.until = time.Now().Add(patienceLeft)
+	var b [64]byte
+	for c.read(b[:]) == nil { // a resident that talks on
 	}
 }
 

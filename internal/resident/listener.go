@@ -131,23 +131,26 @@ func (l *Listener) Accept(pid int, patience time.Duration) (*Conn, error) {
 			unix.Close(fd)
 			continue
 		}
-		c := &Conn{fd: fd, Pid: pid}
-		if err := c.begin(); err != nil {
-			c.Close()
-			return nil, err
-		}
-		return c, nil
+		return Greeted(fd, pid)
 	}
 }
 
-// begin bounds the exchanges of a new connection, and reads the greeting.
-func (c *Conn) begin() error {
+// Greeted is the connection to the resident of pid over a socket, once it has greeted. The socket is the connection's.
+func Greeted(fd, pid int) (*Conn, error) {
+	c := &Conn{fd: fd, Pid: pid}
 	limit := unix.NsecToTimeval(patienceWire.Nanoseconds())
-	err := unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit)
-	if err := cmp.Or(err, c.bound(patienceWire)); err != nil {
-		return fmt.Errorf("pid %d: socket: %w", c.Pid, err)
+	err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit)
+	err = cmp.Or(err, c.bound(patienceWire))
+	if err != nil {
+		err = fmt.Errorf("pid %d: socket: %w", pid, err)
+	} else {
+		err = c.greet()
 	}
-	return c.greet()
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
 // readable waits for a connection, or the end of the process.

@@ -1,0 +1,117 @@
+package dump
+
+import (
+	"encoding/binary"
+	"io"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/fd"
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/internal/resident"
+)
+
+// What a capture can cost at most, whatever a resident answers.
+const (
+	mostMemory = 64 << 20
+	mostTime   = 20 * time.Second
+)
+
+// FuzzCapture captures this very process by a resident that greets as it should, and then answers every question with what
+// comes next of some bytes, in messages of the right lengths.
+func FuzzCapture(f *testing.F) {
+	f.Add(int32(0), uint32(abi.ThreadLeader), []byte{0})
+	f.Add(int32(1), uint32(abi.ThreadRseq), []byte{255})
+	f.Add(int32(-1), uint32(abi.ThreadDead), []byte("\x01\x00\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\x7f"))
+	f.Add(int32(0), uint32(0), []byte("\xf5\xff\xff\xff\xff\xff\xff\xff"))
+	f.Fuzz(func(t *testing.T, other int32, flags uint32, answers []byte) {
+		if len(answers) == 0 {
+			return
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		begun := time.Now()
+		tids, err := proc.Tasks(os.Getpid())
+		if err != nil {
+			t.Fatal(err)
+		}
+		threads := []abi.Thread{{Tid: int32(os.Getpid()) + other, Flags: flags}}
+		for _, tid := range tids {
+			if tid != os.Getpid() {
+				threads = append(threads, abi.Thread{Tid: int32(tid)})
+			}
+		}
+		captureLiar(t, threads, answers)
+		runtime.ReadMemStats(&after)
+		if used := after.TotalAlloc - before.TotalAlloc; used > mostMemory {
+			t.Errorf("%d MiB allocated", used>>20)
+		}
+		if took := time.Since(begun); took > mostTime {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
+func captureLiar(t *testing.T, threads []abi.Thread, answers []byte) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	liar := os.NewFile(uintptr(pair[1]), "liar")
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		lie(liar, answers)
+		liar.Close()
+	}()
+	c, err := resident.Greeted(pair[0], os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table fd.Table
+	m := &Member{Pid: os.Getpid(), Live: os.Getpid(), Table: &table, Conn: c, Threads: threads}
+	if process, err := m.Capture(); err == nil {
+		group := &image.Group{Root: process.Pid, Processes: []image.Process{*process}, Descriptions: table.Descriptions, Memory: table.Memory}
+		image.MarshalText(group)
+	}
+	m.Close()
+	table.Close()
+	c.Close()
+	<-answered
+}
+
+// lie greets, and answers CALLS until there are no more.
+func lie(f *os.File, answers []byte) {
+	hello := abi.HelloBody{Magic: abi.Magic, Version: abi.Version, Pid: int32(os.Getpid()), Socket: -1}
+	message := abi.Message{Type: abi.Hello, Count: 1, Length: abi.HelloSize}
+	f.Write(append(bytesOf(&message), bytesOf(&hello)...))
+	next := 0
+	for {
+		order := make([]byte, abi.MessageSize)
+		if _, err := io.ReadFull(f, order); err != nil || binary.NativeEndian.Uint32(order) != uint32(abi.Calls) {
+			return
+		}
+		count, length := binary.NativeEndian.Uint32(order[4:]), binary.NativeEndian.Uint64(order[8:])
+		if _, err := io.CopyN(io.Discard, f, int64(length)); err != nil {
+			return
+		}
+		body := make([]byte, length-uint64(count)*(abi.CallSize-8))
+		for i := range body {
+			body[i] = answers[next%len(answers)]
+			next++
+		}
+		answer := abi.Message{Type: abi.Results, Count: count, Length: uint64(len(body))}
+		if _, err := f.Write(append(bytesOf(&answer), body...)); err != nil {
+			return
+		}
+	}
+}
+
+func bytesOf[T any](p *T) []byte { return unsafe.Slice((*byte)(unsafe.Pointer(p)), unsafe.Sizeof(*p)) }

@@ -1,0 +1,105 @@
+package resident
+
+import (
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/abi"
+)
+
+// What a resident can cost at most, whatever it says.
+const (
+	mostMemory = 64 << 20
+	mostTime   = 10 * time.Second
+)
+
+// FuzzResident is a resident that says anything to a writer that asks for everything, and hangs up.
+func FuzzResident(f *testing.F) {
+	join := func(parts ...[]byte) (all []byte) {
+		for _, p := range parts {
+			all = append(all, p...)
+		}
+		return all
+	}
+	greeting := join(hello(abi.Version, "CRAK_DIR=/x\x00")...)
+	frozen := join(greeting, bytesOf(&abi.Message{Type: abi.Frozen, Count: 1, Length: abi.ThreadSize}), make([]byte, abi.ThreadSize))
+	many := &abi.Message{Type: abi.Frozen, Count: 1 << 31, Length: (1 << 31) * abi.ThreadSize}
+	f.Add(greeting)
+	f.Add(frozen)
+	f.Add(join(greeting, bytesOf(many), make([]byte, 4096)))
+	f.Add(join(greeting, bytesOf(&abi.Message{Type: abi.Failed, Count: 1, Length: abi.FailureSize}), make([]byte, abi.FailureSize)))
+	f.Add(join(frozen, bytesOf(&abi.Message{Type: abi.Results, Count: 1, Length: 8 + 16}), make([]byte, 24),
+		bytesOf(&abi.Message{Type: abi.Results, Count: 1, Length: 8}), make([]byte, 8)))
+	f.Fuzz(func(t *testing.T, says []byte) {
+		bounded(t, func() {
+			if len(says) > 1<<17 { // what the socket takes
+				return
+			}
+			l := listen(t)
+			unix.Shutdown(connect(t, l, says), unix.SHUT_WR)
+			c, err := l.Accept(os.Getpid(), time.Second)
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			if _, err := c.Frozen(time.Second); err != nil {
+				return
+			}
+			if _, err := c.Calls(make([]abi.Call, 1), make([]byte, 16)); err != nil {
+				return
+			}
+			c.Snapshot()
+			c.Left()
+		})
+	})
+}
+
+// bounded fails where something takes too much memory or time.
+func bounded(t *testing.T, do func()) {
+	t.Helper()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	begun := time.Now()
+	do()
+	runtime.ReadMemStats(&after)
+	if used := after.TotalAlloc - before.TotalAlloc; used > mostMemory {
+		t.Errorf("%d MiB allocated", used>>20)
+	}
+	if took := time.Since(begun); took > mostTime {
+		t.Errorf("took %v", took)
+	}
+}
+
+// dripping has a resident send the same bytes again and again, until the test is over.
+func dripping(t *testing.T, fd int, pause time.Duration, bytes []byte) {
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(pause):
+				unix.SendmsgN(fd, bytes, nil, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
+			}
+		}
+	}()
+	t.Cleanup(func() { close(stop); <-stopped })
+}
+
+// TestTalkativeAfterQuery: it does not hang up, but talks on.
+func TestTalkativeAfterQuery(t *testing.T) {
+	l := listen(t)
+	fd := connect(t, l, hello(abi.Version, "")...)
+	c, err := l.Accept(os.Getpid(), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	dripping(t, fd, 0, make([]byte, 100))
+	bounded(t, c.Left)
+}
