@@ -86,7 +86,7 @@ func (m *Member) Capture() (*image.Process, error) {
 	if err := cmp.Or(err, <-reading); err != nil {
 		return nil, m.fail(err)
 	}
-	if err := inOrder(m.judge, m.pending, m.overruns, m.foreignRseq, m.children, m.freshPolicies, m.mappings, m.segments); err != nil {
+	if err := inOrder(m.judge, m.pending, m.overruns, m.foreignRseq, m.children, m.freshPolicies, m.mappings, m.segments, m.robust); err != nil {
 		return nil, m.fail(err)
 	}
 	return p, nil

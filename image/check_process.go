@@ -15,6 +15,8 @@ const (
 	maxTimers  = 1 << 20
 	maxVDSO    = 1 << 18
 	maxPending = 1 << 20
+	maxRobust  = 2048 // ROBUST_LIST_LIMIT
+	futexTID   = 0x3fffffff
 	signals    = 64
 	infoSize   = 128 // siginfo_t
 )
@@ -81,7 +83,22 @@ func (c *checker) thread(t *Thread, p *Process) error {
 	if err := checkCPUTime(&k.CPU); err != nil {
 		return err
 	}
+	if err := checkRobust(t.Robust, tid); err != nil {
+		return err
+	}
 	return checkInfos(t.Pending)
+}
+
+func checkRobust(all []Robust, tid Pid) error {
+	if len(all) > maxRobust {
+		return fmt.Errorf("robust: %d: more than %d", len(all), maxRobust)
+	}
+	for i, r := range all {
+		if r.Word%4 != 0 || Pid(r.Value&futexTID) != tid {
+			return fmt.Errorf("robust[%d]: word %v, value %#x: not a futex that thread %d holds", i, r.Word, r.Value, tid)
+		}
+	}
+	return nil
 }
 
 // mapping finds the mapping that an address is in. Preconditions: they are sorted.

@@ -189,6 +189,13 @@ type Thread struct {
 	Speculation Speculation  `json:"speculation,omitzero"`
 	Credentials Credentials  `json:"credentials"`
 	Pending     []SignalInfo `json:"pending,omitempty"`
+	Robust      []Robust     `json:"robust,omitempty"` // that the thread held
+}
+
+// Robust is a futex word of a robust list (get_robust_list(2)) in a shared mapping of a file, which outlives the thread.
+type Robust struct {
+	Word  Address `json:"word"`
+	Value uint32  `json:"value"` // the owner's TID, and FUTEX_WAITERS
 }
 
 // Schedule is struct sched_attr (sched_setattr(2)).

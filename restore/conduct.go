@@ -121,6 +121,7 @@ func (c *conductor) conduct(ctx context.Context, adopt func(pid int) error) erro
 	if err := c.env.Commit(); err != nil {
 		return err
 	}
+	c.reclaimMutexes()
 	if err := c.goOn(); err != nil {
 		return err
 	}

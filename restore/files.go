@@ -21,7 +21,7 @@ func behind(m *image.Mapping) mappedFile { return mappedFile{m.File.Path, m.Shar
 // mappedFiles opens the files behind a member's mappings, each once.
 func (g *group) mappedFiles(p *image.Process) error {
 	numbers := make(map[mappedFile]int)
-	g.site.files = make(map[int]int)
+	g.site.files, g.mapped = make(map[int]int), make(map[mappedFile]*os.File)
 	for i := range p.Mappings {
 		m := &p.Mappings[i]
 		if m.Kind != image.MappingFile || withoutFile(m) {
@@ -31,6 +31,7 @@ func (g *group) mappedFiles(p *image.Process) error {
 		if !ok {
 			f, err := g.env.OpenMapped(m)
 			if err == nil {
+				g.mapped[behind(m)] = f
 				n, err = g.keep(f)
 			}
 			if err != nil {

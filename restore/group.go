@@ -23,6 +23,7 @@ type group struct {
 	objects     objects
 	segments    segments
 	open        []*os.File // for as long as the interpreter has not been started
+	mapped      map[mappedFile]*os.File
 	descriptors *descriptors
 	site        site
 	programs    *compiler

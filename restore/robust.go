@@ -1,0 +1,85 @@
+package restore
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+)
+
+// Bits of a futex word (linux/futex.h).
+const (
+	futexWaiters   = 0x80000000
+	futexOwnerDied = 0x40000000
+	futexTID       = 0x3fffffff
+)
+
+// reclaimMutexes gives a member's threads the robust mutexes in mapped files that they held. When they died, the kernel
+// took these away from them and marked them, so that others can take them over. Preconditions: every thread is there,
+// and the files are as they will be.
+func (g *group) reclaimMutexes() {
+	p := g.site.process
+	for i := range p.Threads {
+		t := &p.Threads[i]
+		for _, r := range t.Robust {
+			if path, err := g.reclaim(p, r); err != nil {
+				g.env.Notice(fmt.Sprintf("pid %d thread %d: robust mutex at %v in %s: %v", p.Pid, t.Parked.Tid, r.Word, path, err))
+			}
+		}
+	}
+}
+
+func (g *group) reclaim(p *image.Process, r image.Robust) (path string, err error) {
+	for i := range p.Mappings {
+		m := &p.Mappings[i]
+		if m.Kind != image.MappingFile || r.Word < m.Start || m.End <= r.Word {
+			continue
+		}
+		f := g.mapped[behind(m)]
+		if f == nil {
+			return m.File.Path, errors.New("the mapping has no file")
+		}
+		return m.File.Path, reclaimIn(f, int64(m.Offset)+int64(r.Word-m.Start), r.Value)
+	}
+	return "no mapping", errors.New("not given back")
+}
+
+// reclaimIn changes the word at an offset in a file, which other programs may do at the same time.
+func reclaimIn(f *os.File, offset int64, value uint32) error {
+	stat, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if offset < 0 || offset+4 > stat.Size() {
+		return fmt.Errorf("the file ends at %d", stat.Size())
+	}
+	start := offset &^ (image.PageSize - 1)
+	memory, err := unix.Mmap(int(f.Fd()), start, image.PageSize, readWrite, unix.MAP_SHARED)
+	if err != nil {
+		return fmt.Errorf("mmap: %w", err)
+	}
+	defer unix.Munmap(memory)
+	return reclaimWord((*uint32)(unsafe.Pointer(&memory[offset-start])), value)
+}
+
+// reclaimWord takes a mutex back that shows just what the kernel leaves of a dead owner.
+func reclaimWord(word *uint32, value uint32) error {
+	for {
+		have := atomic.LoadUint32(word)
+		switch {
+		case have&^futexWaiters == value&^futexWaiters:
+			return nil
+		case have&futexTID != 0:
+			return fmt.Errorf("it is no longer held by the thread: %d has it", have&futexTID)
+		case have&futexOwnerDied == 0:
+			return errors.New("it is no longer held by the thread, nor by any other")
+		case atomic.CompareAndSwapUint32(word, have, value|have&futexWaiters):
+			return nil
+		}
+	}
+}
