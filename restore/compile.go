@@ -75,7 +75,15 @@ func compile(s *site, root int) (*compiler, error) {
 	} else {
 		first := set.Build("interpreter", root)
 		c.b = set.Build(fmt.Sprintf("pid %d", s.process.Pid), s.control)
-		first.Process(c.b.Number, int(s.process.Pid), unix.CLONE_PARENT).Note(s.process.Threads[0].Comm)
+		parent := uint64(unix.CLONE_PARENT)
+		if s.manner.apart {
+			parent = 0
+		}
+		first.Process(c.b.Number, int(s.process.Pid), parent).Note(s.process.Threads[0].Comm)
+		if s.manner.apart {
+			first.Call(unix.SYS_READ, program.Const(root), c.set.Own(make([]byte, 1)), program.Const(1)).Any().
+				Note("the member can do without its parent")
+		}
 		first.Call(unix.SYS_EXIT_GROUP, program.Const(0))
 	}
 	if err := c.prepare(); err != nil {

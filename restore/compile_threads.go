@@ -43,9 +43,10 @@ func (c *compiler) threads() {
 		}
 		c.b.Thread(b.Number, int(t.Parked.Tid), flags, t.Parked.FsBase, t.Parked.TidAddress).Note(t.Comm)
 		c.threadState(b, t)
-		c.credentialsOf(b, t)
+		c.become(b, &t.Credentials)
 		b.Arrive(c.arrived, others)
 		b.Await(c.released, 1).Note("every process is ready")
+		c.deathSignal(b, t)
 		if leaderDead && t.Parked.Flags&abi.ThreadLeader != 0 {
 			b.Await(c.gone, 0).Note("the thread group leader has exited")
 		}
@@ -70,9 +71,12 @@ func (c *compiler) leader(t *image.Thread, others int, dead bool) {
 		c.become(c.b, &t.Credentials)
 		c.b.Call(unix.SYS_SET_TID_ADDRESS, c.gone).Want(uint64(t.Parked.Tid)).Note("cleared by the exit")
 	} else {
-		c.credentialsOf(c.b, t)
+		c.become(c.b, &t.Credentials)
 	}
 	c.stage(stageReady, "nothing can fail any more", "go")
+	if !dead {
+		c.deathSignal(c.b, t)
+	}
 	c.armTimers()
 	c.b.Arrive(c.released, 1)
 	if dead {
@@ -117,10 +121,9 @@ func (c *compiler) threadState(b *program.Builder, t *image.Thread) {
 	}
 }
 
-// credentialsOf ends a thread's privileges; the death signal does not survive a change of IDs.
-func (c *compiler) credentialsOf(b *program.Builder, t *image.Thread) {
-	c.become(b, &t.Credentials)
+// deathSignal is for when the parent is the one that is to stay; the signal does not survive a change of IDs either.
+func (c *compiler) deathSignal(b *program.Builder, t *image.Thread) {
 	if t.Parked.DeathSignal != 0 {
-		b.Call(unix.SYS_PRCTL, program.Const(unix.PR_SET_PDEATHSIG), program.Const(t.Parked.DeathSignal))
+		b.Call(unix.SYS_PRCTL, program.Const(unix.PR_SET_PDEATHSIG), program.Const(t.Parked.DeathSignal)).MayFail()
 	}
 }

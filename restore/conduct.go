@@ -29,10 +29,11 @@ import (
 // after that nothing can fail.
 type conductor struct {
 	*group
-	pid  image.Pid
-	seen int            // the member's PID as we see it
-	ends [2]unix.PollFd // our ends of the sockets, the interpreter's and the member's; -1 when nobody has the other
-	gone bool           // the interpreter has been waited for, or has become the member
+	pid   image.Pid
+	seen  int            // the member's PID as we see it
+	ends  [2]unix.PollFd // our ends of the sockets, the interpreter's and the member's; -1 when nobody has the other
+	gone  bool           // the interpreter has been waited for, or has become the member
+	pidfd int            // of a member that is not our child, once it is there; else -1
 }
 
 const (
@@ -47,7 +48,7 @@ type message struct {
 }
 
 func newConductor(g *group) *conductor {
-	c := &conductor{group: g, pid: g.site.process.Pid, seen: int(g.site.process.Pid)}
+	c := &conductor{group: g, pid: g.site.process.Pid, seen: int(g.site.process.Pid), pidfd: -1}
 	if g.manner.first {
 		c.seen, c.gone = g.interpreter.pid, true
 	}
@@ -104,6 +105,12 @@ func (c *conductor) conduct(ctx context.Context, adopt func(pid int) error) erro
 	if err := c.reach(ctx, stageMapped); err != nil {
 		return err
 	}
+	if c.manner.apart {
+		var err error
+		if c.pidfd, err = unix.PidfdOpen(c.seen, 0); err != nil {
+			return fmt.Errorf("pid %d: pidfd_open: %w", c.pid, err)
+		}
+	}
 	if err := c.fill(ctx); err != nil {
 		return err
 	}
@@ -122,10 +129,21 @@ func (c *conductor) conduct(ctx context.Context, adopt func(pid int) error) erro
 		return err
 	}
 	c.reclaimMutexes()
+	if c.manner.apart {
+		c.part()
+	}
 	if err := c.goOn(); err != nil {
 		return err
 	}
 	return c.await(ctx, func(m message) bool { return m.success })
+}
+
+// part has the interpreter end, whose child the member is. The member then belongs to init or a subreaper, and our own
+// end does not concern it.
+func (c *conductor) part() {
+	unix.Write(int(c.interpreter.control.Fd()), []byte{1})
+	c.interpreter.wait()
+	c.gone = true
 }
 
 // reach waits until the member has reached a stage.
@@ -229,6 +247,9 @@ func (c *conductor) explain(r program.Report) string {
 
 // died says how a member ended. Nobody has its socket any more; the interpreter's may have brought the reason.
 func (c *conductor) died() error {
+	if c.manner.apart { // the interpreter may be waiting for our word
+		unix.Shutdown(int(c.interpreter.control.Fd()), unix.SHUT_WR)
+	}
 	for end := c.ends[interpreterEnd]; end.Fd >= 0; {
 		m, ok := receive(int(end.Fd))
 		if !ok {
@@ -237,6 +258,9 @@ func (c *conductor) died() error {
 		if m.report.Kind == program.Failed {
 			return c.failure(m.report)
 		}
+	}
+	if c.manner.apart {
+		return fmt.Errorf("pid %d: ended while it was restored", c.pid)
 	}
 	if status, err := wait(c.seen); err == nil {
 		if status.Signaled() {
@@ -272,10 +296,18 @@ func (c *conductor) set(name, want string) {
 	}
 }
 
+const killPatience = 5 * time.Second
+
 // kill leaves nothing behind.
 func (c *conductor) kill() {
 	if !c.gone {
 		c.interpreter.kill()
+	}
+	if c.pidfd >= 0 {
+		unix.PidfdSendSignal(c.pidfd, unix.SIGKILL, nil, 0)
+		eager.Poll([]unix.PollFd{{Fd: int32(c.pidfd), Events: unix.POLLIN}}, killPatience)
+		unix.Close(c.pidfd)
+		return // whoever is its parent by now waits for it
 	}
 	// The member is our child, or was never made: then the number may be somebody else's.
 	if unix.Waitid(unix.P_PID, c.seen, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == nil {
@@ -286,6 +318,9 @@ func (c *conductor) kill() {
 
 // release lets the member run on without us.
 func (c *conductor) release() {
+	if c.pidfd >= 0 {
+		unix.Close(c.pidfd)
+	}
 	if !c.gone {
 		c.interpreter.wait()
 	}

@@ -17,7 +17,8 @@
 //	                                                   jumps into the resident
 //	  a byte <──────────────────────────────────────── unmaps the interpreter
 //
-// A member is a child of crak restart: the interpreter makes it with CLONE_PARENT. All
+// A member is a child of crak restart: the interpreter makes it with CLONE_PARENT
+// (a detached one that wants a signal at the end of its parent is the interpreter's, which ends before that is asked for). All
 // numbers (PIDs, TIDs, addresses, descriptors) are the old ones. Where the PIDs cannot be
 // had, crak runs itself again as process 1 of a new PID namespace, does the very same
 // there, and then looks after the namespace. Where the member was process 1 itself, the interpreter

@@ -37,6 +37,7 @@ type group struct {
 type manner struct {
 	group         groupChoice
 	first         bool                // the member is process 1 of a PID namespace that the interpreter begins
+	apart         bool                // the member is to be nobody's child that we know before it runs
 	userNamespace bool                // our own IDs are all that there are
 	adopt         func(pid int) error // called when the members exist, before they run; pid is the root's, as we see it
 	progress      Progress            // may be nil

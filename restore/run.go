@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os/signal"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -70,6 +71,11 @@ func once(notice func(string)) func(string) {
 	}
 }
 
+// wantsDeathSignal tells whether a thread asks for a signal when its parent ends (PR_SET_PDEATHSIG).
+func wantsDeathSignal(g *image.Group) bool {
+	return slices.ContainsFunc(g.Processes[0].Threads, func(t image.Thread) bool { return t.Parked.DeathSignal != 0 })
+}
+
 // here restarts an image in this PID namespace.
 func here(ctx context.Context, img *image.Image, env *fd.Env, o *Options, f *foreground, choice groupChoice) (unix.WaitStatus, error) {
 	pid := int(img.Group.Root)
@@ -81,7 +87,7 @@ func here(ctx context.Context, img *image.Image, env *fd.Env, o *Options, f *for
 		f.adopt(pid, pidfd)
 		return nil
 	}
-	if err := start(ctx, img, env, manner{group: choice, adopt: adopt, progress: o.Progress}); err != nil {
+	if err := start(ctx, img, env, manner{group: choice, apart: o.Detach && wantsDeathSignal(img.Group), adopt: adopt, progress: o.Progress}); err != nil {
 		return 0, err
 	}
 	f.running()
