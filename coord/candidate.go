@@ -28,7 +28,7 @@ func candidate(pid int) (obstacle.List, error) {
 	}
 	live, err := liveThread(pid)
 	if err != nil {
-		return obstacle.List{{Pid: pid, What: "zombie", Why: "it has ended already"}}, nil
+		return obstacle.List{{Pid: pid, What: "the program has ended", Why: "what is left of it is its exit status, for its parent"}}, nil
 	}
 	awaitHandler(pid)
 	shares := sharesMemory(pid, status.PPid)

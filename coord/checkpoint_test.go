@@ -49,6 +49,7 @@ func TestKill(t *testing.T) {
 	if err := p.Wait(); !p.ProcessState.Sys().(interface{ Signaled() bool }).Signaled() {
 		t.Errorf("the program has not been killed: %v", err)
 	}
+	contains(t, p.log(), "(the program is ended, ")
 	if err := func() error { img, err := image.Open(result.Path); img.Close(); return err }(); err != nil {
 		t.Error(err)
 	}

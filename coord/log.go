@@ -34,8 +34,11 @@ func (c *checkpoint) log(result *Result, err error) {
 	if err != nil {
 		outcome = "no checkpoint: " + plain(err.Error())
 	} else {
-		outcome = fmt.Sprintf("image %s (pause %.1f ms, %.2f s in all)", plain(result.Path),
-			float64(result.Pause.Microseconds())/1000, time.Since(c.begun).Seconds())
+		pause := fmt.Sprintf("pause %.1f ms", float64(result.Pause.Microseconds())/1000)
+		if c.Kill {
+			pause = "the program is ended"
+		}
+		outcome = fmt.Sprintf("image %s (%s, %.2f s in all)", plain(result.Path), pause, time.Since(c.begun).Seconds())
 		if result.Note != "" {
 			outcome += "; without a twin: " + plain(result.Note)
 		}

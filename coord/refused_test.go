@@ -72,7 +72,7 @@ func TestEnded(t *testing.T) {
 	p := start(t, true, exec.Command("cat"))
 	p.Process.Kill()
 	p.state('Z')
-	refused(t, p.pid(), "zombie", "")
+	refused(t, p.pid(), "the program has ended", "")
 	p.Wait()
 	if _, err := Checkpoint(Options{Pid: p.pid()}); !strings.Contains(errorText(err), "no such process") {
 		t.Errorf("a process that is gone: %v", err)
