@@ -31,8 +31,8 @@ func Check(pid int, r *Rights, notice func(string)) (obstacle.List, error) {
 	if c.noTwin != "" {
 		notice(fmt.Sprintf("a checkpoint stops it until its memory is written: %s", c.noTwin))
 	}
-	if c.trigger == 0 {
-		notice(fmt.Sprintf("no signal asks it for a checkpoint: it has a use of its own for SIGUSR2, or for what CRAK_SIGNAL says; crak checkpoint %d does", pid))
+	if text := c.triggerNotice(); text != "" {
+		notice(text)
 	}
 	_, err = dump.Survey(pid, c.live, &c.table)
 	if errors.Is(err, os.ErrPermission) && !c.dumpable {

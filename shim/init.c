@@ -26,7 +26,7 @@ static void remember(const char *name, const char *value)
 
 static void remember_settings(const char *directory)
 {
-	static const char *const names[] = { "CRAK_DIR", "CRAK_LOG", "CRAK_COMPRESS", "CRAK_SELF_CONTAINED", "CRAK_TWIN" };
+	static const char *const names[] = { "CRAK_DIR", "CRAK_LOG", "CRAK_COMPRESS", "CRAK_SELF_CONTAINED", "CRAK_SIGNAL", "CRAK_TWIN" };
 
 	remember("CRAK_START_DIR", directory);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -122,8 +122,9 @@ static int trigger_signal(void)
 		return number;
 	if (strncmp(name, "SIG", 3) == 0)
 		name += 3;
-	if (strcmp(name, "RTMIN") == 0 || strncmp(name, "RTMIN+", 6) == 0)
-		return SIGRTMIN + atoi(name + 5);
+	number = SIGRTMIN + (strncmp(name, "RTMIN+", 6) == 0 ? atoi(name + 6) : 0);
+	if (strcmp(name, "RTMIN") == 0 || (strncmp(name, "RTMIN+", 6) == 0 && number <= 64 && !is_taken(number)))
+		return number;
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		if (strcmp(name, signals[i].name) == 0)
 			return signals[i].number;

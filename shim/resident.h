@@ -57,6 +57,7 @@ struct resident {
 
 	unsigned restarts;
 	int trigger; /* signal that our handler was installed for, or 0 */
+	int chained; /* 1: a handler of the program's has called ours for that signal */
 	int holds;   /* depth of crak_hold, which a child is in as well */
 };
 extern struct resident resident;

@@ -77,12 +77,21 @@ static void on_freeze_signal(int signal, siginfo_t *info, void *context)
 	}
 }
 
+/* Also called by a handler of the program's that has taken our place and calls the one before it: PHP does, perhaps later, when
+ * the context is gone. The kernel has us return to the function that ends a signal handler; then the context is there. */
 static void on_trigger(int signal, siginfo_t *info, void *context)
 {
+	unsigned long all = ~0ul, mask;
+
 	(void)signal;
 	(void)info;
+	SYSCALL_4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask));
 	start_writer();
-	frame_repeat_syscall(context, NULL, NULL);
+	if (__builtin_return_address(0) == (void *)crak_restore_rt)
+		frame_repeat_syscall(context, NULL, NULL);
+	else
+		store(&resident.chained, 1);
+	SYSCALL_4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
 }
 
 /* Again after whoever else wants the signal (glibc, for setuid in threads) has taken it: then 1. */
@@ -140,7 +149,8 @@ int trigger_in_force(void)
 {
 	struct kernel_sigaction now;
 
-	if (resident.trigger == 0 || change_action(resident.trigger, NULL, &now) || !is_our_action(&now))
+	if (resident.trigger == 0 || change_action(resident.trigger, NULL, &now) ||
+	    (!is_our_action(&now) && !load(&resident.chained)))
 		return 0;
 	return resident.trigger;
 }

@@ -2,13 +2,12 @@ package main
 
 import (
 	"cmp"
+	"debug/buildinfo"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,7 +16,6 @@ import (
 	"crak.dev/crak/coord"
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
-	"crak.dev/crak/internal/abi"
 	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/restore"
@@ -95,29 +93,13 @@ func checkRunFlags(cmd *cobra.Command, resume bool, signal string) error {
 			return fmt.Errorf("--%s is for --resume", name)
 		}
 	}
-	if !isTrigger(signal) {
-		return fmt.Errorf("--signal %q: neither none, nor a number, nor RTMIN or RTMIN+n, nor one of %s", signal, strings.Join(triggers, ", "))
+	if _, err := coord.ParseTrigger(signal); err != nil {
+		return fmt.Errorf("--signal %w", err)
+	}
+	if _, err := coord.ParseTrigger(os.Getenv("CRAK_SIGNAL")); err != nil && signal == "" {
+		return fmt.Errorf("CRAK_SIGNAL %w", err)
 	}
 	return nil
-}
-
-// triggers are the signals that libcrak.so knows by name (shim/init.c).
-var triggers = []string{"USR1", "USR2", "HUP", "QUIT", "ALRM", "TERM", "URG", "IO", "PWR", "XCPU", "WINCH", "VTALRM"}
-
-func isTrigger(signal string) bool {
-	name := strings.TrimPrefix(signal, "SIG")
-	if name == "RTMIN" {
-		return true
-	}
-	if offset, ok := strings.CutPrefix(name, "RTMIN+"); ok {
-		n, err := strconv.Atoi(offset)
-		return err == nil && n >= 0 && n <= 30
-	}
-	if n, err := strconv.Atoi(signal); err == nil {
-		taken := []int{int(unix.SIGKILL), int(unix.SIGSTOP), 32, abi.FreezeSignal} // 32 is glibc's
-		return n > 0 && n <= 64 && !slices.Contains(taken, n)
-	}
-	return signal == "" || signal == "none" || slices.Contains(triggers, name)
 }
 
 // run executes the program in place of crak.
@@ -150,6 +132,9 @@ func run(args []string, dir, signal string) error {
 	}
 	if signal != "" {
 		set["CRAK_SIGNAL"] = signal
+	}
+	if _, err := buildinfo.ReadFile(path); err == nil {
+		notice(fmt.Sprintf("%s: a Go program, which takes every signal for itself: none asks it for a checkpoint; crak checkpoint %d does", path, os.Getpid()))
 	}
 	err = unix.Exec(path, args, environment(set))
 	return fmt.Errorf("%s: %w", path, err)

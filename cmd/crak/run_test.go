@@ -77,32 +77,6 @@ func TestPreloadable(t *testing.T) {
 	}
 }
 
-func TestIsTrigger(t *testing.T) {
-	for _, good := range []string{"", "none", "USR1", "SIGUSR2", "10", "64", "RTMIN", "RTMIN+3", "SIGRTMIN+0"} {
-		if !isTrigger(good) {
-			t.Errorf("%q is none", good)
-		}
-	}
-	for _, bad := range []string{"FOO", "KILL", "9", "19", "32", "33", "65", "0", "-1", "RTMIN+31", "RTMIN+", "RTMIN+x", "SIG"} {
-		if isTrigger(bad) {
-			t.Errorf("%q is one", bad)
-		}
-	}
-}
-
-// TestTriggersOfLibrary: the library and the command know the same names.
-func TestTriggersOfLibrary(t *testing.T) {
-	source, err := os.ReadFile("../../shim/init.c")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range triggers {
-		if !strings.Contains(string(source), fmt.Sprintf("{ %q, SIG%s }", name, name)) {
-			t.Errorf("init.c does not know %s", name)
-		}
-	}
-}
-
 func TestEnvironment(t *testing.T) {
 	t.Setenv("CRAK_DIR", "old")
 	t.Setenv("OTHER", "a=b")

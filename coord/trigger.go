@@ -1,0 +1,97 @@
+package coord
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/proc"
+)
+
+// triggers are the signals that libcrak.so knows by name (shim/init.c).
+var triggers = []struct {
+	name   string
+	number unix.Signal
+}{
+	{"USR1", unix.SIGUSR1}, {"USR2", unix.SIGUSR2}, {"HUP", unix.SIGHUP}, {"QUIT", unix.SIGQUIT}, {"ALRM", unix.SIGALRM},
+	{"TERM", unix.SIGTERM}, {"URG", unix.SIGURG}, {"IO", unix.SIGIO}, {"PWR", unix.SIGPWR}, {"XCPU", unix.SIGXCPU},
+	{"WINCH", unix.SIGWINCH}, {"VTALRM", unix.SIGVTALRM},
+}
+
+// glibcRTMIN is SIGRTMIN: glibc keeps the two real-time signals below.
+const glibcRTMIN = 34
+
+// ParseTrigger reads a value of CRAK_SIGNAL: the signal that asks for a checkpoint, 0 for none.
+func ParseTrigger(value string) (int, error) {
+	name := strings.TrimPrefix(value, "SIG")
+	switch {
+	case value == "":
+		return int(unix.SIGUSR2), nil
+	case value == "none":
+		return 0, nil
+	case name == "RTMIN":
+		return glibcRTMIN, nil
+	}
+	var names []string
+	for _, t := range triggers {
+		if name == t.name {
+			return int(t.number), nil
+		}
+		names = append(names, t.name)
+	}
+	number, err := strconv.Atoi(value)
+	if offset, ok := strings.CutPrefix(name, "RTMIN+"); ok {
+		number, err = strconv.Atoi(offset)
+		number += glibcRTMIN
+	}
+	taken := []int{int(unix.SIGKILL), int(unix.SIGSTOP), 32, abi.FreezeSignal} // 32 is glibc's
+	if err != nil || number <= 0 || number > 64 || slices.Contains(taken, number) {
+		return 0, fmt.Errorf("%q: neither none, nor a number, nor RTMIN or RTMIN+n, nor one of %s", value, strings.Join(names, ", "))
+	}
+	return number, nil
+}
+
+// signalName is a signal as kill(1) takes it.
+func signalName(number int) string {
+	for _, t := range triggers {
+		if int(t.number) == number {
+			return t.name
+		}
+	}
+	return strconv.Itoa(number)
+}
+
+// triggerNotice says what a signal that is to ask a program for a checkpoint does now.
+func (c *checkpoint) triggerNotice() string {
+	instead := fmt.Sprintf("crak checkpoint %d does", c.Pid)
+	value := c.settings["CRAK_SIGNAL"]
+	number, err := ParseTrigger(value)
+	if err != nil { // as the library takes it
+		number = int(unix.SIGUSR2)
+	}
+	if number == 0 {
+		return "no signal asks it for a checkpoint: CRAK_SIGNAL is none; " + instead
+	}
+	name := signalName(number)
+	status, statusErr := proc.Read(c.live, "status", proc.Status)
+	bit := uint64(1) << (number - 1)
+	switch {
+	case statusErr != nil:
+		return ""
+	case c.trigger != 0 && status.SigBlk&bit != 0:
+		return fmt.Sprintf("thread %d blocks signal %s, which asks it for a checkpoint; %s", c.live, name, instead)
+	case c.trigger != 0 && err != nil:
+		return fmt.Sprintf("signal %s asks it for a checkpoint; CRAK_SIGNAL is %v", name, err)
+	case c.trigger != 0:
+		return fmt.Sprintf("kill -%s %d asks it for a checkpoint", name, c.Pid)
+	case status.SigIgn&bit != 0:
+		return fmt.Sprintf("no signal asks it for a checkpoint: it ignores signal %s; %s", name, instead)
+	case status.SigCgt&bit != 0:
+		return fmt.Sprintf("no signal asks it for a checkpoint: it has a use of its own for signal %s; %s", name, instead)
+	}
+	return fmt.Sprintf("no signal asks it for a checkpoint: signal %s ends it; %s", name, instead)
+}
