@@ -214,6 +214,7 @@ func (c *checkpoint) write() (*Result, error) {
 		Processes:    []image.Process{*process},
 		Descriptions: c.table.Descriptions,
 		Memory:       c.table.Memory,
+		Objects:      c.table.Objects,
 	}
 	path, err := c.writer.Commit(*manifest, group)
 	if err != nil {

@@ -166,6 +166,17 @@ func (m *Member) inCore(p part) ([]image.Run, error) {
 // copies them on write, so this, too, is done while everyone is frozen. The table's handles are closed then.
 func SaveContents(w *image.Writer, table *fd.Table) error {
 	defer table.Close()
+	for _, c := range table.InFlight {
+		put := func(dst []byte, runs []image.Run) error {
+			for _, r := range runs {
+				dst = dst[copy(dst, c.Content[r.Start:r.End()]):]
+			}
+			return nil
+		}
+		if err := w.PutSync(image.ObjectSpace(c.Object), []image.Run{{Length: uint64(len(c.Content))}}, put); err != nil {
+			return fmt.Errorf("object %d: %w", c.Object, err)
+		}
+	}
 	for _, c := range table.Contents() {
 		if err := saveContent(w, c); err != nil {
 			return fmt.Errorf("memory object %d: %w", c.Memory, err)

@@ -46,6 +46,8 @@ func (m *Member) told() error {
 		Proc:   "/proc/" + strconv.Itoa(m.Live),
 		Except: []int{int(m.Conn.Hello.Socket)},
 		Calls:  m.Conn.Calls,
+
+		Holders: m.Known.Holders,
 	})
 	if err != nil {
 		return err

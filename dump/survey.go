@@ -16,6 +16,7 @@ import (
 type Known struct {
 	Mappings []proc.SmapsEntry
 	Policies []uint64 // starts of mappings that have a NUMA policy
+	Holders  *fd.Holders
 }
 
 // Survey finds the obstacles in a process that is not frozen: it looks where Capture looks, but
@@ -43,7 +44,8 @@ func Survey(pid, live int, table *fd.Table) (Known, error) {
 	if err != nil {
 		return Known{}, m.fail(err)
 	}
-	member := &fd.Member{Pid: pid, Live: live, Inside: int(inside(status.NSpid, pid)), Proc: "/proc/" + strconv.Itoa(live)}
+	holders := new(fd.Holders)
+	member := &fd.Member{Holders: holders, Pid: pid, Live: live, Inside: int(inside(status.NSpid, pid)), Proc: "/proc/" + strconv.Itoa(live)}
 	if _, err := fd.Capture(member, table); err != nil {
 		return Known{}, m.fail(err)
 	}
@@ -64,7 +66,7 @@ func Survey(pid, live int, table *fd.Table) (Known, error) {
 	m.refuseFlags(&stat)
 	m.namespaces()
 	m.childish = true
-	return Known{m.entries, policies}, m.children()
+	return Known{m.entries, policies, holders}, m.children()
 }
 
 // refuseNamespaces finds those that a thread does not share with the rest of its process (setns(2), unshare(2)), and those

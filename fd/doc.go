@@ -21,6 +21,7 @@
 //	device.go     /dev/null and its kin
 //	terminal.go   the terminal that the program is used from
 //	pipe.go       stdin, stdout and stderr that are pipes to the outside
+//	pipe_object.go  pipes and FIFOs that only the group has open (pipe_ends.go, holders.go find that out)
 //	memfd.go      memfd_create
 //	unsupported.go  the rest, refused by name
 //

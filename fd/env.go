@@ -19,12 +19,18 @@ type Env struct {
 	// Memory gives the file of a shared memory object, with its content in place.
 	Memory func(image.MemoryID) (*os.File, error)
 
+	// Content gives the content of a kernel object, which has a number of bytes.
+	Content func(id image.ObjectID, size int) ([]byte, error)
+
 	// Notice is told, in a line, what is not quite as it was. May be nil.
 	Notice func(string)
 
 	uses      map[Inode]use // of the files of the image
 	stretches map[Inode][]stretch
 	contents  map[Inode]Change // Same, Touched or Unseen: what was found out by stretches
+
+	objects map[image.ObjectID]image.Object
+	pipes   map[image.ObjectID]*madePipe
 
 	standIns map[string]*os.File // open for reading and writing, by the path of what is gone
 	late     []func() error
@@ -69,8 +75,17 @@ func (e *Env) Abandon() {
 	e.undo = nil
 }
 
+// ClosePipes is for when every description is made: from now on a pipe has no ends but those of the group.
+func (e *Env) ClosePipes() {
+	for _, p := range e.pipes {
+		p.close()
+	}
+	e.pipes = nil
+}
+
 // Close closes what Make needed. It is for when every description is where it belongs.
 func (e *Env) Close() {
+	e.ClosePipes()
 	for _, f := range e.standIns {
 		f.Close()
 	}

@@ -42,6 +42,10 @@ func (e *Env) Know(g *image.Group) {
 	if e.contents == nil {
 		e.contents = make(map[Inode]Change)
 	}
+	e.objects = make(map[image.ObjectID]image.Object)
+	for _, o := range g.Objects {
+		e.objects[o.ID] = o
+	}
 	add := func(f image.File, u use) { e.uses[inodeOf(f)] = e.uses[inodeOf(f)].and(u) }
 	for _, d := range g.Descriptions {
 		if r, err := record[Regular](d); d.Kind == regular.name && err == nil {

@@ -35,7 +35,7 @@ type kind struct {
 }
 
 // kinds is every kind, the more particular before the more general.
-var kinds = []*kind{&memfd, &pathOnly, &terminal, &device, &pipe, &special, &directory, &regular, &unsupported}
+var kinds = []*kind{&memfd, &pathOnly, &terminal, &device, &pipeEnd, &pipe, &special, &directory, &regular, &unsupported}
 
 func kindOf(o *open) *kind {
 	for _, k := range kinds[:len(kinds)-1] {

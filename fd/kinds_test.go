@@ -149,8 +149,17 @@ func pipeOf(t *testing.T) (r, w *os.File) {
 }
 
 func TestPipesToTheOutsideAreTakenOver(t *testing.T) {
-	inRead, _ := pipeOf(t)
-	_, outWrite := pipeOf(t)
+	inRead, inWrite := pipeOf(t)
+	outRead, outWrite := pipeOf(t)
+	other := exec.Command("sleep", "60")
+	other.ExtraFiles = []*os.File{inWrite, outRead}
+	must(t, other.Start())
+	t.Cleanup(func() {
+		other.Process.Kill()
+		other.Wait()
+	})
+	inWrite.Close()
+	outRead.Close()
 	p := outside(t, nil, [3]*os.File{inRead, outWrite, outWrite})
 	newRead, newWrite := pipeOf(t)
 	env := &fd.Env{Stdio: [3]*os.File{nil, newWrite, newWrite}}
@@ -166,8 +175,20 @@ func TestPipesToTheOutsideAreTakenOver(t *testing.T) {
 }
 
 func TestOtherPipesAreRefused(t *testing.T) {
-	r, _ := pipeOf(t)
-	if got := captured(t, ourselves()).obstacleOf(r); !strings.Contains(got, "both ends are in the program") {
+	r, w := pipeOf(t)
+	other := exec.Command("sleep", "60")
+	other.Stdin = r
+	must(t, other.Start())
+	t.Cleanup(func() {
+		other.Process.Kill()
+		other.Wait()
+	})
+	want := fmt.Sprintf("the program has both ends, and pid %d (\"sleep\") has it open, too", other.Process.Pid)
+	if got := captured(t, ourselves()).obstacleOf(w); !strings.Contains(got, want) {
+		t.Errorf("obstacle %q, want %q", got, want)
+	}
+	r.Close()
+	if got := captured(t, ourselves()).obstacleOf(w); !strings.Contains(got, "its other end is outside the program") {
 		t.Errorf("obstacle %q", got)
 	}
 }
@@ -288,8 +309,6 @@ func TestRefusals(t *testing.T) {
 		t.Cleanup(func() { f.Close() })
 		return f
 	}
-	fifo := filepath.Join(t.TempDir(), "fifo")
-	must(t, unix.Mkfifo(fifo, 0o600))
 	for want, f := range map[string]*os.File{
 		"epoll instance":     number(unix.EpollCreate1(0)),
 		"eventfd":            number(unix.Eventfd(0, 0)),
@@ -299,7 +318,6 @@ func TestRefusals(t *testing.T) {
 		"pidfd":              number(unix.PidfdOpen(os.Getpid(), 0)),
 		"UDP socket":         number(unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)),
 		"UNIX-STREAM socket": number(unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)),
-		"FIFO ":              openedAt(t, fifo, unix.O_RDWR),
 		"network namespace":  openedAt(t, "/proc/self/ns/net", unix.O_RDONLY),
 	} {
 		if got := captured(t, ourselves()).obstacleOf(f); !strings.Contains(got, want) || !strings.Contains(got, "; ") {
@@ -309,7 +327,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestDamagedRecordsAreErrors(t *testing.T) {
-	for _, kind := range []string{"regular", "directory", "path", "device", "terminal", "pipe", "special", "memfd", "unsupported", "x"} {
+	for _, kind := range []string{"regular", "directory", "path", "device", "terminal", "pipe", "pipe_end", "special", "memfd", "unsupported", "x"} {
 		for _, text := range []string{"", "{", "null", `{"standard":-5}`, `{"file":{"path":""}}`, `{"file":{"path":5}}`, `{"file":{"deleted":true}}`} {
 			d := image.Description{ID: 1, Kind: kind, Record: json.RawMessage(text)}
 			if f, err := fd.Make(d, &fd.Env{}); err == nil && f.Name() != os.DevNull {

@@ -22,6 +22,7 @@ type open struct {
 	pos     int64
 	locks   []proc.FileLock
 	swapped bool // the descriptor is of another description by now
+	ownPipe bool // a pipe or FIFO that nobody outside the group has open
 
 	filesystem int64 // its type (statfs(2)), of files with a path; 0 where it cannot be told
 }
@@ -29,6 +30,8 @@ type open struct {
 func (o *open) format() uint32 { return o.stat.Mode & unix.S_IFMT }
 func (o *open) inode() Inode   { return Inode{o.stat.Dev, o.stat.Ino} }
 func (o *open) writable() bool { return o.flags&unix.O_ACCMODE != unix.O_RDONLY }
+func (o *open) readable() bool { return o.flags&unix.O_ACCMODE != unix.O_WRONLY }
+func (o *open) isPipe() bool   { return o.format() == unix.S_IFIFO && o.flags&unix.O_PATH == 0 }
 func (o *open) hasPath() bool  { return strings.HasPrefix(o.link, "/") }
 func (o *open) rdev() (major, minor uint32) {
 	return unix.Major(o.stat.Rdev), unix.Minor(o.stat.Rdev)

@@ -20,6 +20,9 @@ type Member struct {
 	Inside int    // its PID in its own PID namespace
 	Proc   string // "/proc/412", of the live thread
 
+	// Holders knows who else has the member's pipes open, or is nil.
+	Holders *Holders
+
 	// Except are descriptors that are not the program's: the resident's own.
 	Except []int
 
@@ -37,6 +40,7 @@ type Descriptors struct {
 	member *Member
 	all    []*open
 	owners map[*open]*owner
+	pipes  map[Inode]*ends
 }
 
 // Look takes a handle of each descriptor of a frozen member, and asks what there is to know of it. Of a program that runs it reads
@@ -85,6 +89,10 @@ func (d *Descriptors) Capture(table *Table) ([]image.Descriptor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pid %d: %w", m.Pid, err)
 	}
+	d.findEnds()
+	for _, o := range d.all {
+		o.ownPipe = o.isPipe() && d.pipes[o.inode()].isOwn()
+	}
 	c := &capture{Descriptors: d, Member: m, table: table}
 	c.questions.Questions = new(resident.Questions)
 	descriptors := make([]image.Descriptor, 0, len(d.all))
@@ -123,6 +131,7 @@ type capture struct {
 	table     *Table
 	questions questions
 	tty       *controlling
+	object    image.ObjectID // of the description that is being captured
 }
 
 // refuse notes an obstacle of a description; another error is given back.
@@ -155,12 +164,13 @@ func (c *capture) take(g shared) (*taken, error) {
 		}
 	}
 	k := kindOf(o)
+	c.object = 0
 	record, err := k.capture(c, g)
 	if err != nil {
 		return nil, err
 	}
 	t := &taken{record: record}
-	t.description = image.Description{Kind: k.name, Flags: o.flags, Offset: o.pos}
+	t.description = image.Description{Kind: k.name, Object: c.object, Flags: o.flags, Offset: o.pos}
 	if t.description.Locks, err = c.locks(g); err != nil {
 		return nil, err
 	}

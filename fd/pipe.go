@@ -37,15 +37,13 @@ var pipe = kind{
 // capturePipe takes a pipe that comes from outside on 0, 1 or 2, and whatever else is open on the same end.
 func capturePipe(c *capture, g shared) (any, error) {
 	o := g.first()
+	e := c.pipes[o.inode()]
+	if e.read && e.write {
+		return nil, pipeObstacle(o, fmt.Sprintf("the program has both ends, and %v has it open, too", e.outside[0]))
+	}
 	standard := -1
 	for _, other := range c.all {
-		if other.inode() != o.inode() {
-			continue
-		}
-		if other.writable() != o.writable() {
-			return nil, pipeObstacle(o, "both ends are in the program, which is not supported")
-		}
-		if other.fd <= 2 && standard < 0 {
+		if other.inode() == o.inode() && other.fd <= 2 && standard < 0 {
 			standard = other.fd
 		}
 	}

@@ -14,10 +14,19 @@ import (
 type Table struct {
 	Descriptions []image.Description
 	Memory       []image.MemoryObject
+	Objects      []image.Object
+	InFlight     []InFlight // contents of objects
 	Obstacles    obstacle.List
 
 	objects map[Inode]image.MemoryID
+	pipes   map[Inode]image.ObjectID
 	sources map[image.MemoryID]*Handle
+}
+
+// InFlight is what an object held as it was captured: bytes that were written to a pipe and not read yet.
+type InFlight struct {
+	Object  image.ObjectID
+	Content []byte
 }
 
 // An Inode names a file of this machine, as stat(2) does and as /proc/PID/maps does.

@@ -30,7 +30,7 @@ func (b *bounds) check(f *Frame) error {
 	}
 	kind, _, _ := f.Space.split()
 	for i, r := range f.Runs {
-		if kind != descriptionSpace && (r.Start%PageSize != 0 || r.Length%PageSize != 0) {
+		if kind != descriptionSpace && kind != objectSpace && (r.Start%PageSize != 0 || r.Length%PageSize != 0) {
 			return fmt.Errorf("run %d: %v: not on page boundaries", i, r)
 		}
 		n := sort.Search(len(ranges), func(n int) bool { return ranges[n].End() > r.Start })
@@ -48,6 +48,7 @@ var inside = map[string]string{
 	processSpace:     "a private mapping of the process",
 	memorySpace:      "the memory object",
 	descriptionSpace: "a file",
+	objectSpace:      "the object's content",
 }
 
 func (b *bounds) of(s Space) ([]Run, error) {
@@ -72,6 +73,12 @@ func (b *bounds) of(s Space) ([]Run, error) {
 		for i := range b.group.Descriptions {
 			if b.group.Descriptions[i].ID == DescriptionID(n) {
 				return []Run{{Length: math.MaxInt64}}, nil
+			}
+		}
+	case objectSpace:
+		for i := range b.group.Objects {
+			if o := &b.group.Objects[i]; o.ID == ObjectID(n) {
+				return []Run{{Length: o.Size}}, nil
 			}
 		}
 	}

@@ -18,6 +18,7 @@ func decodeGroup(text []byte) (*Group, error) {
 type checker struct {
 	descriptions map[DescriptionID]bool
 	memory       map[MemoryID]bool
+	objects      map[ObjectID]bool
 	tids         map[Pid]bool
 }
 
@@ -27,11 +28,17 @@ func (g *Group) Check() error {
 	c := checker{
 		descriptions: make(map[DescriptionID]bool),
 		memory:       make(map[MemoryID]bool),
+		objects:      make(map[ObjectID]bool),
 		tids:         make(map[Pid]bool),
 	}
 	for i := range g.Memory {
 		if err := c.object(&g.Memory[i]); err != nil {
 			return fmt.Errorf("memory[%d].%w", i, err)
+		}
+	}
+	for i := range g.Objects {
+		if err := c.kernelObject(&g.Objects[i]); err != nil {
+			return fmt.Errorf("objects[%d].%w", i, err)
 		}
 	}
 	for i := range g.Descriptions {
@@ -79,6 +86,8 @@ func (c *checker) description(d *Description) error {
 		return fmt.Errorf("id: %d: not a new positive number", d.ID)
 	case d.Kind == "":
 		return errors.New("kind: empty")
+	case d.Object != 0 && !c.objects[d.Object]:
+		return fmt.Errorf("object: %d: not one of the objects", d.Object)
 	}
 	c.descriptions[d.ID] = true
 	return nil

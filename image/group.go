@@ -21,6 +21,7 @@ type Group struct {
 	Processes    []Process      `json:"processes"`
 	Descriptions []Description  `json:"descriptions"`
 	Memory       []MemoryObject `json:"memory,omitempty"`
+	Objects      []Object       `json:"objects,omitempty"`
 }
 
 // Process is one member on disk. Everything that the kernel keeps per thread is in Threads.
@@ -326,7 +327,8 @@ type Descriptor struct {
 type Description struct {
 	ID     DescriptionID   `json:"id"`
 	Kind   string          `json:"kind"`
-	Flags  uint32          `json:"flags"` // F_GETFL
+	Object ObjectID        `json:"object,omitempty"` // that it is an end or a view of
+	Flags  uint32          `json:"flags"`            // F_GETFL
 	Offset int64           `json:"offset"`
 	Owner  *Owner          `json:"owner,omitempty"`
 	Locks  []Lock          `json:"locks,omitempty"`

@@ -16,6 +16,7 @@ const (
 	processSpace     = "process"
 	memorySpace      = "memory"
 	descriptionSpace = "description"
+	objectSpace      = "object"
 )
 
 // ProcessSpace is the private memory of a member; addresses are its own.
@@ -30,16 +31,19 @@ func DescriptionSpace(id DescriptionID) Space {
 	return Space(fmt.Sprintf("%s:%d", descriptionSpace, id))
 }
 
+// ObjectSpace is the content of a kernel object; addresses are offsets into it, in bytes.
+func ObjectSpace(id ObjectID) Space { return Space(fmt.Sprintf("%s:%d", objectSpace, id)) }
+
 // split returns the kind and the number of a space.
 func (s Space) split() (kind string, n int, err error) {
 	kind, digits, ok := strings.Cut(string(s), ":")
-	if ok && (kind == processSpace || kind == memorySpace || kind == descriptionSpace) {
+	if ok && (kind == processSpace || kind == memorySpace || kind == descriptionSpace || kind == objectSpace) {
 		n, err = strconv.Atoi(digits)
 		if err == nil && n > 0 && strconv.Itoa(n) == digits {
 			return kind, n, nil
 		}
 	}
-	return "", 0, fmt.Errorf("space %q: not process:N, memory:N or description:N", string(s))
+	return "", 0, fmt.Errorf("space %q: not process:N, memory:N, description:N or object:N", string(s))
 }
 
 // A Run is a range of a space, in bytes. Runs of process and memory spaces begin and

@@ -230,7 +230,7 @@ var brokenIndexes = []vector{
 	{"wrong totals", func(k *kit) { k.patchIndex(-8, 5) },
 		`pages.idx: frame 12: totals: is {Spaces:3 Frames:12 Stored:PAGES Raw:1480465}, must be {Spaces:3 Frames:12 Stored:PAGES Raw:5}`},
 	inFrames("odd name of a space", func(k *kit) { k.rename("process:0412") },
-		`frame 0: space "process:0412": not process:N, memory:N or description:N`),
+		`frame 0: space "process:0412": not process:N, memory:N, description:N or object:N`),
 	inFrames("space of no process", func(k *kit) { k.rename("process:413") },
 		`frame 0: space "process:413": not in group.json`),
 	inFrames("space of no memory object", func(k *kit) { k.rename("memory:9") },

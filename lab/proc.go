@@ -210,6 +210,7 @@ func descriptors(dir string) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	namePipes(targets)
 	all := map[string]any{}
 	for fd, target := range targets {
 		data, err := os.ReadFile(filepath.Join(dir, "fdinfo", fd))
@@ -227,6 +228,22 @@ func descriptors(dir string) (map[string]any, error) {
 		all[fd] = info
 	}
 	return all, nil
+}
+
+// namePipes replaces the inode number of each pipe, which the kernel chooses anew, by the lowest descriptor of that pipe.
+func namePipes(targets map[string]any) {
+	lowest := make(map[any]int)
+	for name, target := range targets {
+		fd, _ := strconv.Atoi(name)
+		if at, known := lowest[target]; !known || fd < at {
+			lowest[target] = fd
+		}
+	}
+	for name, target := range targets {
+		if strings.HasPrefix(target.(string), "pipe:[") {
+			targets[name] = fmt.Sprintf("pipe of descriptor %d", lowest[target])
+		}
+	}
 }
 
 // locks lists the `lock:` lines of a descriptor, each without its number and its owner's PID:

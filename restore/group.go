@@ -53,6 +53,7 @@ func start(ctx context.Context, img *image.Image, env *fd.Env, m manner) error {
 	g := &group{img: img, env: env, manner: m, objects: make(objects)}
 	defer g.close()
 	env.Memory = g.objects.file
+	env.Content = g.content(ctx)
 	env.Know(img.Group)
 	if m.progress != nil {
 		defer m.progress(g.filled.Load, img.Totals("").Raw)()
@@ -66,6 +67,20 @@ func start(ctx context.Context, img *image.Image, env *fd.Env, m manner) error {
 		}
 	}
 	return err
+}
+
+// content reads what a kernel object held. What the image has no frame for is zero.
+func (g *group) content(ctx context.Context) func(image.ObjectID, int) ([]byte, error) {
+	return func(id image.ObjectID, size int) ([]byte, error) {
+		all := make([]byte, size)
+		err := g.img.Fill(ctx, image.ObjectSpace(id), 0, func(runs []image.Run, data []byte) error {
+			for _, r := range runs {
+				data = data[copy(all[r.Start:r.End()], data):]
+			}
+			return nil
+		})
+		return all, err
+	}
 }
 
 func (g *group) bring(ctx context.Context) error {
@@ -123,10 +138,17 @@ func (g *group) descriptions() error {
 		if err != nil {
 			return err
 		}
-		if g.site.descriptions[d.ID], err = g.keep(f); err != nil {
+		if d.Object != 0 {
+			g.site.descriptions[d.ID], err = g.descriptors.place(f)
+			f.Close() // or the pipe would have this end as long as we live
+		} else {
+			g.site.descriptions[d.ID], err = g.keep(f)
+		}
+		if err != nil {
 			return err
 		}
 	}
+	g.env.ClosePipes()
 	for id, f := range g.objects {
 		var err error
 		if g.site.memory[id], err = g.descriptors.place(f); err != nil {

@@ -48,10 +48,6 @@ static void make(const char *kind)
 		CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
 	else if (!strcmp(kind, "tcp"))
 		CHECK(socket(AF_INET, SOCK_STREAM, 0) >= 0);
-	else if (!strcmp(kind, "pipe"))
-		CHECK(pipe(pair) == 0);
-	else if (!strcmp(kind, "fifo"))
-		CHECK(mkfifo("fifo", 0600) == 0 && open("fifo", O_RDWR) >= 0);
 	else if (!strcmp(kind, "ptmx"))
 		CHECK(open("/dev/ptmx", O_RDWR | O_NOCTTY) >= 0);
 	else if (!strcmp(kind, "pidfd"))

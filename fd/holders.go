@@ -1,0 +1,91 @@
+package fd
+
+import (
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/proc"
+)
+
+// Holders tells which processes have pipes open, as far as the caller may look into them (proc(5), /proc/PID/fd). To look
+// through all processes takes long, so a survey does it before the program stands still. The zero value is ready.
+type Holders struct {
+	known map[string]bool         // links, "pipe:[12]", that were looked for
+	found map[string][]pipeHolder // by link
+}
+
+// A pipeHolder is a process that has an end of a pipe open.
+type pipeHolder struct {
+	pid         int
+	read, write bool
+}
+
+// of lists the processes that have pipes with these links open, without those in except. It looks through all processes once
+// for links that are new.
+func (h *Holders) of(links []string, except []int) map[string][]pipeHolder {
+	if h.known == nil {
+		h.known, h.found = make(map[string]bool), make(map[string][]pipeHolder)
+	}
+	wanted := make(map[string]bool)
+	for _, link := range links {
+		if !h.known[link] {
+			h.known[link], wanted[link] = true, true
+		}
+	}
+	if len(wanted) > 0 {
+		h.search(wanted)
+	}
+	others := make(map[string][]pipeHolder)
+	for _, link := range links {
+		others[link] = slices.DeleteFunc(slices.Clone(h.found[link]), func(o pipeHolder) bool { return slices.Contains(except, o.pid) })
+	}
+	return others
+}
+
+// search looks through all processes but ourselves: we have handles of everything.
+func (h *Holders) search(wanted map[string]bool) {
+	pids, err := proc.Pids()
+	if err != nil {
+		return
+	}
+	for _, pid := range pids {
+		if pid != os.Getpid() {
+			h.look(pid, wanted)
+		}
+	}
+}
+
+func (h *Holders) look(pid int, wanted map[string]bool) {
+	fds, err := proc.Fds(pid)
+	if err != nil {
+		return // it has ended, or is another user's
+	}
+	var buffer [256]byte
+	for _, fd := range fds {
+		name := proc.Path(pid, "fd/"+strconv.Itoa(fd))
+		n, err := unix.Readlink(name, buffer[:])
+		if err != nil || !wanted[string(buffer[:n])] {
+			continue
+		}
+		info, err := proc.Read(pid, "fdinfo/"+strconv.Itoa(fd), proc.Fdinfo)
+		if err != nil || info.Flags&unix.O_PATH != 0 {
+			continue
+		}
+		mode := info.Flags & unix.O_ACCMODE
+		link := string(buffer[:n])
+		h.found[link] = append(h.found[link], pipeHolder{pid: pid, read: mode != unix.O_WRONLY, write: mode != unix.O_RDONLY})
+	}
+}
+
+// String names a process, for people.
+func (h pipeHolder) String() string {
+	comm, err := proc.ReadFile(proc.Path(h.pid, "comm"))
+	if err != nil {
+		return "pid " + strconv.Itoa(h.pid)
+	}
+	return "pid " + strconv.Itoa(h.pid) + " (" + strconv.Quote(strings.TrimSpace(string(comm))) + ")"
+}

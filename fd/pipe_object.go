@@ -1,0 +1,291 @@
+package fd
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/obstacle"
+)
+
+// pipeKind is Object.Kind of a pipe or FIFO.
+const pipeKind = "pipe"
+
+// pipeContentMost bounds the bytes in one pipe. A pipe holds 1 MiB at most, unless root has raised it (pipe(7)).
+const pipeContentMost = 64 << 20
+
+// PipeObject is the record of a pipe, or of a FIFO. The bytes in it are its content.
+type PipeObject struct {
+	File     *image.File `json:"file,omitempty"`    // of a FIFO
+	Capacity int         `json:"capacity"`          // bytes (fcntl(2), F_GETPIPE_SZ)
+	Packets  []int       `json:"packets,omitempty"` // lengths, where there is more than one (pipe(2), O_DIRECT)
+}
+
+// pipeEnd is a description of a pipe that is the group's own.
+var pipeEnd = kind{
+	name: "pipe_end",
+	is:   func(o *open) bool { return o.ownPipe },
+	capture: func(c *capture, g shared) (any, error) {
+		object, err := c.pipeObject(g.first())
+		if err != nil {
+			return nil, err
+		}
+		c.object = object
+		return nil, nil
+	},
+	describe: func(d image.Description) string {
+		return fmt.Sprintf("%s of pipe %d", choose(d.Flags&unix.O_ACCMODE == unix.O_RDONLY, "read end", "write end"), d.Object)
+	},
+	check: func(d image.Description, env *Env) obstacle.List {
+		r, _, err := env.pipeRecord(d.Object)
+		if err != nil {
+			return broken(err)
+		}
+		if r.File == nil {
+			return nil
+		}
+		if c := CompareFile(*r.File); c.Change == Gone || c.Have.Mode&unix.S_IFMT != unix.S_IFIFO {
+			return obstacle.List{{What: r.File.Path, Why: "is no FIFO any more, or cannot be looked at", Do: "make it again: mkfifo " + r.File.Path}}
+		}
+		return nil
+	},
+	create: func(d image.Description, env *Env) (*os.File, error) {
+		p, err := env.pipe(d.Object)
+		if err != nil {
+			return nil, err
+		}
+		return p.description(d.Flags)
+	},
+}
+
+// pipeObject is the number of the pipe that a description is an end of. The pipe is read when the first of its ends is.
+func (c *capture) pipeObject(o *open) (image.ObjectID, error) {
+	if id, known := c.table.pipes[o.inode()]; known {
+		return id, nil
+	}
+	var r PipeObject
+	if o.hasPath() {
+		path, where := o.where(c.Member)
+		if where != there {
+			return 0, obstacle.Obstacle{What: "FIFO " + o.link, Why: "it has been removed, or another file is at this path", Do: "close it before the checkpoint"}
+		}
+		file := o.file(path)
+		r.File = &file
+	}
+	var content []byte
+	if o.handle.fd >= 0 {
+		var err error
+		if content, err = r.read(o.handle); err != nil {
+			return 0, obstacle.Obstacle{What: o.link, Why: "its content cannot be read: " + err.Error(), Do: "close it before the checkpoint"}
+		}
+	}
+	record, err := image.MarshalText(&r)
+	if err != nil {
+		return 0, err
+	}
+	return c.table.addPipe(o.inode(), record, content), nil
+}
+
+// read copies what is in the pipe, by tee(2), which takes nothing out. The copies are read one packet at a time, if they are
+// packets. The pipe is opened anew, so that the program's description is not touched.
+func (r *PipeObject) read(h *Handle) ([]byte, error) {
+	from, err := unix.Open(h.path(), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(from)
+	if r.Capacity, err = unix.FcntlInt(uintptr(from), unix.F_GETPIPE_SZ, 0); err != nil {
+		return nil, fmt.Errorf("F_GETPIPE_SZ: %w", err)
+	}
+	length, err := unix.IoctlGetInt(from, unix.TIOCINQ) // FIONREAD
+	if err != nil || length == 0 {
+		return nil, err
+	}
+	if length > pipeContentMost {
+		return nil, fmt.Errorf("%d bytes, more than %d", length, pipeContentMost)
+	}
+	var copies [2]int
+	if err := unix.Pipe2(copies[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
+		return nil, err
+	}
+	defer unix.Close(copies[0])
+	defer unix.Close(copies[1])
+	if _, err := unix.FcntlInt(uintptr(copies[1]), unix.F_SETPIPE_SZ, r.Capacity); err != nil {
+		return nil, fmt.Errorf("F_SETPIPE_SZ %d: %w", r.Capacity, err)
+	}
+	copied, err := unix.Tee(from, copies[1], length, unix.SPLICE_F_NONBLOCK)
+	if err != nil || copied != int64(length) {
+		return nil, fmt.Errorf("tee: %d bytes of %d: %w", copied, length, err)
+	}
+	content := make([]byte, length)
+	for at := 0; at < length; {
+		n, err := unix.Read(copies[0], content[at:])
+		if err != nil || n <= 0 {
+			return nil, fmt.Errorf("%d bytes of %d: %w", at, length, err)
+		}
+		r.Packets = append(r.Packets, n)
+		at += n
+	}
+	if len(r.Packets) == 1 {
+		r.Packets = nil
+	}
+	return content, nil
+}
+
+// addPipe adds a pipe to the group's objects.
+func (t *Table) addPipe(inode Inode, record json.RawMessage, content []byte) image.ObjectID {
+	if t.pipes == nil {
+		t.pipes = make(map[Inode]image.ObjectID)
+	}
+	id := image.ObjectID(len(t.Objects) + 1)
+	t.Objects = append(t.Objects, image.Object{ID: id, Kind: pipeKind, Size: uint64(len(content)), Record: record})
+	t.pipes[inode] = id
+	if len(content) > 0 {
+		t.InFlight = append(t.InFlight, InFlight{id, content})
+	}
+	return id
+}
+
+// pipeRecord decodes the record of a pipe.
+func (e *Env) pipeRecord(id image.ObjectID) (PipeObject, image.Object, error) {
+	var r PipeObject
+	o, known := e.objects[id]
+	if !known || o.Kind != pipeKind {
+		return r, o, fmt.Errorf("object %d, kind %q: not known as a pipe", id, o.Kind)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(o.Record))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&r); err != nil {
+		return r, o, fmt.Errorf("object %d: record of a pipe: %w", id, err)
+	}
+	image.RestoreText(o.Record, &r)
+	total := 0
+	for _, n := range r.Packets {
+		if n <= 0 || n > pipeContentMost {
+			return r, o, fmt.Errorf("object %d: packet of %d bytes", id, n)
+		}
+		total += n
+	}
+	if o.Size > pipeContentMost || len(r.Packets) > 0 && uint64(total) != o.Size {
+		return r, o, fmt.Errorf("object %d: %d bytes, in packets %d", id, o.Size, total)
+	}
+	return r, o, nil
+}
+
+// A madePipe is a pipe or FIFO of the group, made anew. It stays open until all descriptions of it are made: the last end that
+// closes takes the content along.
+type madePipe struct {
+	ends  [2]*os.File // of pipe2(2), to read and to write; nil of a FIFO, or when they have been given away
+	whole *os.File    // for reading and writing
+}
+
+// pipe makes a pipe, or opens a FIFO, with its content in it.
+func (e *Env) pipe(id image.ObjectID) (*madePipe, error) {
+	if p := e.pipes[id]; p != nil {
+		return p, nil
+	}
+	r, o, err := e.pipeRecord(id)
+	if err != nil {
+		return nil, err
+	}
+	p := &madePipe{}
+	if e.pipes == nil {
+		e.pipes = make(map[image.ObjectID]*madePipe)
+	}
+	e.pipes[id] = p
+	if err = p.open(&r); err == nil {
+		err = r.fill(p.whole, o, e)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pipe %d: %w", id, err)
+	}
+	return p, nil
+}
+
+func (p *madePipe) open(r *PipeObject) (err error) {
+	const both = unix.O_RDWR | unix.O_NONBLOCK
+	if r.File != nil {
+		p.whole, err = openAt(r.File.Path, both, func(st *unix.Stat_t) error {
+			if st.Mode&unix.S_IFMT != unix.S_IFIFO {
+				return fmt.Errorf("%s: is no FIFO any more", r.File.Path)
+			}
+			return nil
+		})
+		return err
+	}
+	var made [2]int
+	if err := unix.Pipe2(made[:], unix.O_CLOEXEC); err != nil {
+		return os.NewSyscallError("pipe2", err)
+	}
+	for i := range made {
+		p.ends[i] = os.NewFile(uintptr(made[i]), "pipe")
+	}
+	p.whole, err = reopen(p.ends[0], both)
+	return err
+}
+
+// description gives an end. Those of pipe2 have no O_LARGEFILE; every other has been opened through /proc, which sets it.
+func (p *madePipe) description(flags uint32) (*os.File, error) {
+	mode := flags & unix.O_ACCMODE
+	if flags&largeFile == 0 && mode <= unix.O_WRONLY {
+		if f := p.ends[mode]; f != nil {
+			p.ends[mode] = nil
+			return f, nil
+		}
+	}
+	return reopen(p.whole, mode)
+}
+
+func (p *madePipe) close() {
+	for _, f := range append(p.ends[:], p.whole) {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// fill sets the capacity, and puts the bytes in that were in it.
+func (r *PipeObject) fill(f *os.File, o image.Object, e *Env) error {
+	now, err := unix.FcntlInt(f.Fd(), unix.F_GETPIPE_SZ, 0)
+	if err == nil && now != r.Capacity {
+		_, err = unix.FcntlInt(f.Fd(), unix.F_SETPIPE_SZ, r.Capacity)
+	}
+	if errors.Is(err, unix.EPERM) && o.Size <= uint64(now) {
+		e.Tell(fmt.Sprintf("pipe %d: capacity of %d bytes: %v; it has %d", o.ID, r.Capacity, err, now))
+		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("capacity of %d bytes: %w", r.Capacity, err)
+	}
+	if o.Size == 0 {
+		return nil
+	}
+	if waiting, err := unix.IoctlGetInt(int(f.Fd()), unix.TIOCINQ); err != nil || waiting != 0 {
+		return errors.New("another process has written to this FIFO since the checkpoint")
+	}
+	content, err := e.Content(o.ID, int(o.Size))
+	if err != nil {
+		return err
+	}
+	packets, mode := r.Packets, unix.O_NONBLOCK
+	if packets == nil {
+		packets = []int{len(content)}
+	} else {
+		mode |= unix.O_DIRECT
+	}
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETFL, mode); err != nil {
+		return fmt.Errorf("F_SETFL: %w", err)
+	}
+	for _, n := range packets {
+		if written, err := unix.Write(int(f.Fd()), content[:n]); err != nil || written != n {
+			return fmt.Errorf("%d bytes of %d written: %w", written, n, err)
+		}
+		content = content[n:]
+	}
+	return nil
+}
