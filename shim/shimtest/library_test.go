@@ -29,6 +29,8 @@ func TestExports(t *testing.T) {
 		// What may make the program's first thread (pthread.c).
 		"aio_fsync", "aio_fsync64", "aio_read", "aio_read64", "aio_write", "aio_write64", "getaddrinfo_a", "lio_listio",
 		"lio_listio64", "mq_notify", "pthread_create", "thrd_create", "timer_create",
+		// What names a tracer (prctl.c).
+		"prctl",
 		// What executes a program (exec.c), and what must not come at the same time (setxid.c).
 		"execl", "execle", "execlp", "execv", "execve", "execveat", "execvp", "execvpe", "fexecve", "initgroups", "setegid",
 		"seteuid", "setgid", "setgroups", "setregid", "setresgid", "setresuid", "setreuid", "setuid",
