@@ -48,14 +48,22 @@ func capturePipe(c *capture, g shared) (any, error) {
 		}
 	}
 	if standard < 0 {
-		return nil, pipeObstacle(o, "its other end is outside the program")
+		return nil, obstacle.Obstacle{
+			What: endOf(o),
+			Why:  "inherited, or left over from a child: its other end is outside the program",
+			Do:   "start the program without it: crak run --close-fds, or N>&- in the shell for descriptor N",
+		}
 	}
 	return &Pipe{Standard: standard}, nil
 }
 
+func endOf(o *open) string {
+	return choose(o.writable(), "write end of a pipe", "read end of a pipe") + " (" + o.link + ")"
+}
+
 func pipeObstacle(o *open, why string) error {
 	return obstacle.Obstacle{
-		What: choose(o.writable(), "write end of a pipe", "read end of a pipe") + " (" + o.link + ")",
+		What: endOf(o),
 		Why:  why,
 		Do:   "close it before the checkpoint; only stdin, stdout and stderr may be pipes",
 	}

@@ -5,6 +5,7 @@ import (
 	"debug/buildinfo"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,10 +24,10 @@ import (
 
 func newRun() *cobra.Command {
 	var dir, signal string
-	var resume bool
+	var resume, closeFds bool
 	o := restore.Options{Pids: restore.PidsAuto, Files: fd.Keep, Notice: notice, Started: func(int) {}}
 	cmd := &cobra.Command{
-		Use:   "run [--dir D] [--signal SIG] [--resume [--files=keep|rewind|strict] [--pids=auto|keep|fresh] [--force]] -- CMD [ARG…]",
+		Use:   "run [--dir D] [--signal SIG] [--close-fds] [--resume [--files=keep|rewind|strict] [--pids=auto|keep|fresh] [--force]] -- CMD [ARG…]",
 		Short: "start a program that can be checkpointed",
 		Long: `Start a program with libcrak.so preloaded. crak becomes the program: it keeps the PID, and nothing of
 crak stays behind.
@@ -56,6 +57,11 @@ Exit status: the program's; 1 it cannot be started so; 2 usage.`,
 					return err
 				}
 			}
+			if closeFds {
+				if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+					return fmt.Errorf("--close-fds: close_range: %w", err)
+				}
+			}
 			return run(args, dir, signal)
 		},
 	}
@@ -63,6 +69,7 @@ Exit status: the program's; 1 it cannot be started so; 2 usage.`,
 	flags.SetInterspersed(false)
 	flags.StringVarP(&dir, "dir", "d", "", "where images go (CRAK_DIR); default: this directory")
 	flags.StringVar(&signal, "signal", "", "the signal that asks for a checkpoint (CRAK_SIGNAL); default: USR2")
+	flags.BoolVar(&closeFds, "close-fds", false, "start the program with standard input, output and error only: others, inherited from a shell or an IDE, may keep checkpoints from working")
 	flags.BoolVar(&resume, "resume", false, "restart the newest image under the directory, if there is one")
 	restartFlags(cmd, &o)
 	return cmd
