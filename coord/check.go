@@ -19,7 +19,7 @@ func Check(pid int, r *Rights, notice func(string)) (obstacle.List, error) {
 	}
 	c := &checkpoint{Options: Options{Pid: pid, Rights: r, Context: context.Background()}}
 	if err := c.query(); err != nil {
-		return nil, err
+		return nil, explainPermission(pid, r, err)
 	}
 	c.listener.Close()
 	if _, err := c.compress(); err != nil {

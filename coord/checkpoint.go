@@ -45,6 +45,7 @@ type Options struct {
 	Progress      func(*image.Writer) // told of the writer as soon as there is one
 	Context       context.Context     // gives up when it is done; nil: never
 	Settings      map[string]string   // where to note the outcome, should there be no word with the program
+	Secret        []byte              // of the program, which has started us itself; nil: it is to be read
 }
 
 // Result is a committed image.
@@ -76,6 +77,9 @@ type checkpoint struct {
 	since    uint64 // a time before the freeze, in ticks since boot
 	frozen   time.Time
 	pause    time.Duration
+
+	silence   func() // ends keepFrozen
+	stoppable func() // ends unstoppable
 
 	xfeatures uint64 // of the signal frames
 	xsaveSize uint32
@@ -155,6 +159,10 @@ func (c *checkpoint) query() error {
 	if c.listener, err = resident.Listen(); err != nil {
 		return err
 	}
+	c.listener.Handed = c.Secret
+	if c.Rights != nil {
+		c.listener.Memory = c.Rights.memory
+	}
 	defer context.AfterFunc(c.Context, c.listener.Interrupt)()
 	conn, err := c.order(abi.OrderQuery, patienceAnswer)
 	if err != nil {
@@ -187,9 +195,13 @@ func (c *checkpoint) write() (*Result, error) {
 	debug.SetMemoryLimit(memoryLimit)
 	warm()
 	debug.SetGCPercent(-1) // no collection while a program stands still, but to stay within the limit
+	c.writer.Hold()
+	c.stoppable = unstoppable()
+	defer c.stoppable()
 	if err := c.freeze(); err != nil {
 		return nil, err
 	}
+	c.silence = c.keepFrozen()
 	defer c.dismiss() // everyone goes on, the twin goes away
 	process, err := c.member.Capture()
 	if err != nil {
@@ -221,7 +233,7 @@ func (c *checkpoint) write() (*Result, error) {
 		return nil, err
 	}
 	if c.Kill {
-		if err := c.kill(); err != nil {
+		if err := c.kill(path); err != nil {
 			return nil, err
 		}
 	}
@@ -273,6 +285,7 @@ func (c *checkpoint) create() error {
 		Output:   c.Output,
 		Parent:   c.Parent,
 		Compress: compress,
+		Confirm:  c.confirm,
 	})
 	if err == nil && c.Progress != nil {
 		c.Progress(c.writer)
@@ -344,6 +357,9 @@ func (c *checkpoint) save() error {
 		return err
 	}
 	if c.Kill {
+		if err := c.writer.Release(); err != nil { // what it is held for will not run again
+			return err
+		}
 		return c.saveFrozen(c.writer.Put)
 	}
 	if c.noTwin != "" {
@@ -366,6 +382,9 @@ func (c *checkpoint) save() error {
 	if err := c.member.Confirm(c.twin); err != nil {
 		return err
 	}
+	if err := c.writer.Release(); err != nil {
+		return err
+	}
 	return c.member.SavePrivate(c.writer.Put, memory)
 }
 
@@ -386,31 +405,18 @@ func (c *checkpoint) saveStill() error {
 	if err := c.saveFrozen(c.writer.PutSync); err != nil {
 		return err
 	}
-	if err := c.conn.Resume(); err != nil {
+	if err := cmp.Or(c.conn.Confirm(), c.conn.Resume()); err != nil {
 		return err
 	}
 	c.resumed()
-	return nil
+	return c.writer.Release()
 }
 
 // resumed is the end of the pause.
 func (c *checkpoint) resumed() {
 	c.pause = time.Since(c.frozen)
+	c.silence()
+	c.stoppable()
 	debug.SetGCPercent(100)
 	stepBack()
-}
-
-// kill ends the frozen program, whose image is committed, and waits for the end: its PID is to be free for a restart.
-func (c *checkpoint) kill() error {
-	process, err := unix.PidfdOpen(c.Pid, 0)
-	if err == nil {
-		defer unix.Close(process)
-	}
-	if killErr := unix.Kill(c.Pid, unix.SIGKILL); killErr != nil && killErr != unix.ESRCH {
-		return fmt.Errorf("pid %d: kill: %w", c.Pid, killErr)
-	}
-	if err == nil {
-		waitForEnd(process)
-	}
-	return nil
 }

@@ -46,6 +46,11 @@ func explainPermission(pid int, ours *Rights, err error) error {
 	if !errors.Is(err, fs.ErrPermission) || !errors.As(err, &path) || !strings.HasPrefix(path.Path, "/proc/") {
 		return err
 	}
+	if isHidden(pid) {
+		return obstacle.Obstacle{What: err.Error(),
+			Why: "the program is not dumpable (prctl(2), PR_SET_DUMPABLE): its own user may not look into it",
+			Do:  fmt.Sprintf("have it start the checkpoint itself: kill -USR2 %d; or as root: crak checkpoint %d", pid, pid)}
+	}
 	o := obstacle.Obstacle{What: err.Error(), Why: "the program has privileges that this checkpoint does not have",
 		Do: fmt.Sprintf("as root: crak checkpoint %d", pid)}
 	r, rightsErr := rightsOf(pid)
@@ -57,6 +62,17 @@ func explainPermission(pid int, ours *Rights, err error) error {
 		o.Do = fmt.Sprintf("checkpoint it from there: nsenter --user --target %d crak …", pid)
 	}
 	return o
+}
+
+// isHidden: the files of a process in /proc belong to its user, or to root if it is not dumpable.
+func isHidden(pid int) bool {
+	status, err := proc.Read(pid, "status", proc.Status)
+	if err != nil {
+		return false
+	}
+	var st unix.Stat_t
+	err = unix.Stat(proc.Path(pid, "mem"), &st)
+	return err == nil && st.Uid != status.Uid[1] && status.Uid[1] == status.Uid[0]
 }
 
 // silent is why a program did not take up an order. holds is how deep it was in crak_hold when last asked.

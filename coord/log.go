@@ -1,6 +1,7 @@
 package coord
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -31,7 +32,9 @@ func (c *checkpoint) log(result *Result, err error) {
 	}
 	defer f.Close()
 	outcome := ""
-	if err != nil {
+	if survivor := (*survivorError)(nil); errors.As(err, &survivor) {
+		outcome = plain(err.Error())
+	} else if err != nil {
 		outcome = "no checkpoint: " + plain(err.Error())
 	} else {
 		pause := fmt.Sprintf("pause %.1f ms", float64(result.Pause.Microseconds())/1000)

@@ -10,6 +10,7 @@ import (
 
 	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/internal/resident"
 	"crak.dev/crak/internal/rights"
 )
 
@@ -20,6 +21,8 @@ type Rights struct {
 	caps     uint64    // permitted, in our own user namespace
 	foreign  bool      // in another user namespace; false where that cannot be told
 	start    uint64    // of the process, in ticks since boot
+
+	memory *resident.Memory // of the process, opened before anything was given up; nil: it could not be opened
 }
 
 // rightsOf reads the rights of a process; pid 0 stands for ourselves.
@@ -105,6 +108,7 @@ func Adopt(pid int) (*Rights, error) {
 	if _, err := userNamespace(pid); err != nil {
 		theirs.caps = 0
 	}
+	memory, _ := resident.OpenMemory(pid) // the kernel asks now who we are: of a program that is not dumpable, only root gets it
 	if !ours.sameIDs(theirs) || ours.caps&^theirs.caps != 0 {
 		if err := ours.become(theirs); err != nil {
 			return nil, obstacle.List{{Pid: pid, What: fmt.Sprintf("process of user %d", theirs.uid[1]),
@@ -112,6 +116,7 @@ func Adopt(pid int) (*Rights, error) {
 		}
 	}
 	theirs.caps &= ours.caps
+	theirs.memory = memory
 	return &theirs, theirs.still(pid)
 }
 

@@ -17,6 +17,7 @@ const (
 func (c *checkpoint) dismiss() {
 	defer c.member.Close()
 	c.table.Close() // handles of what the program may close once it goes on
+	c.silence()
 	if c.twin == 0 {
 		c.conn.Close()
 		return

@@ -71,7 +71,7 @@ func captureLiar(t *testing.T, threads []abi.Thread, answers []byte) {
 		lie(liar, answers)
 		liar.Close()
 	}()
-	c, err := resident.Greeted(pair[0], os.Getpid())
+	c, err := resident.Greeted(pair[0], os.Getpid(), make([]byte, abi.SecretSize))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,13 @@ func captureLiar(t *testing.T, threads []abi.Thread, answers []byte) {
 // lie greets, and answers CALLS until there are no more.
 func lie(f *os.File, answers []byte) {
 	hello := abi.HelloBody{Magic: abi.Magic, Version: abi.Version, Pid: int32(os.Getpid()), Socket: -1}
-	message := abi.Message{Type: abi.Hello, Count: 1, Length: abi.HelloSize}
+	challenge := abi.ChallengeBody{Magic: abi.Magic, Version: abi.Version}
+	message := abi.Message{Type: abi.Challenge, Count: 1, Length: abi.ChallengeSize}
+	f.Write(append(bytesOf(&message), bytesOf(&challenge)...))
+	if _, err := io.CopyN(io.Discard, f, abi.MessageSize+abi.SecretSize); err != nil {
+		return // the proof
+	}
+	message = abi.Message{Type: abi.Hello, Count: 1, Length: abi.HelloSize}
 	f.Write(append(bytesOf(&message), bytesOf(&hello)...))
 	next := 0
 	for {

@@ -17,6 +17,9 @@ import (
 // options. On error the caller calls Abort.
 func (w *Writer) Commit(m Manifest, g *Group) (path string, err error) {
 	w.stop()
+	if err := w.Release(); err != nil {
+		return "", err
+	}
 	if err := w.failed.get(); err != nil {
 		return "", err
 	}
@@ -65,8 +68,14 @@ func (w *Writer) finish(m Manifest, g *Group) error {
 	if _, err := w.place.write(manifestFile, text); err != nil {
 		return err
 	}
+	settle(w.pages, w.size, func(n uint64) { w.settled.Add(n) })
 	for _, f := range []*os.File{w.pages, w.idx, w.place.dir} {
 		if err := f.Sync(); err != nil {
+			return err
+		}
+	}
+	if w.options.Confirm != nil {
+		if err := w.options.Confirm(); err != nil {
 			return err
 		}
 	}

@@ -19,6 +19,18 @@ func flushEarly(f *os.File, offset, n int64) {
 	}
 }
 
+// settle waits until a file of so many bytes is on the disk but for the last of it, and says how it gets on: one fsync
+// would say nothing until it is done. Errors come up in the fsync.
+func settle(f *os.File, size int64, tell func(n uint64)) {
+	const flags = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
+	for at := int64(0); at < size; at += flushStep {
+		if unix.SyncFileRange(int(f.Fd()), at, flushStep, flags) != nil {
+			return
+		}
+		tell(uint64(min(flushStep, size-at)))
+	}
+}
+
 // readStep is how far ahead of a Fill the disk is kept reading, in bytes.
 const readStep = 4 << 20
 

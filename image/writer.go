@@ -18,6 +18,8 @@ type Options struct {
 
 	Compress bool // with zstd, what gets smaller by it
 	Workers  int  // 0: one a processor
+
+	Confirm func() error // asked at the last moment whether the image is to be committed; nil: it is
 }
 
 // maxWorkers bounds the memory of a Writer and of a Fill: about 3 MiB a worker.
@@ -33,13 +35,17 @@ type Writer struct {
 
 	jobs    chan job
 	workers sync.WaitGroup
-	stopped bool // jobs is closed
-	done    atomic.Uint64
+	stopped bool          // jobs is closed
+	done    atomic.Uint64 // bytes of content
+	settled atomic.Uint64 // bytes that Commit has seen on the disk
 
 	mu     sync.Mutex
 	index  *indexWriter
 	size   int64 // of pages.bin, as reserved so far
+	queue  queue
 	failed failure
+
+	heldIndex *heldFile
 }
 
 // failure is the first error of many goroutines.
@@ -89,7 +95,8 @@ func Create(dir string, o Options) (*Writer, error) {
 		w.Abort()
 		return nil, fmt.Errorf("new image in %q: %w", w.place.path, err)
 	}
-	w.index = newIndexWriter(w.idx)
+	w.heldIndex = &heldFile{file: w.idx}
+	w.index = newIndexWriter(w.heldIndex)
 	w.start()
 	return w, nil
 }
@@ -120,6 +127,10 @@ func (w *Writer) Path() string { return w.place.final() }
 // Progress is how many bytes of content have been dealt with, zeroes included.
 func (w *Writer) Progress() (done uint64) { return w.done.Load() }
 
+// Advance is how far the work has got, in bytes read and bytes written to the disk: no time of day, but it stands still
+// while nothing is done.
+func (w *Writer) Advance() uint64 { return w.done.Load() + w.settled.Load() }
+
 // Put has the content of runs read and saved. It returns when all of it is being worked on or
 // in the queue. fill puts the content of the runs it is given, which are parts of those of Put,
 // one after the other into dst; it is called by several goroutines at once and until Commit.
@@ -131,7 +142,7 @@ func (w *Writer) Put(space Space, runs []Run, fill func(dst []byte, runs []Run) 
 }
 
 // PutSync is Put for what only holds still while the program is frozen: when it returns, all of
-// the content has been read and written to the page cache. To be fast it does
+// the content has been read and written to the page cache, or, after Hold, to memory. To be fast it does
 // not compress, and leaves little to no other goroutine.
 func (w *Writer) PutSync(space Space, runs []Run, fill func(dst []byte, runs []Run) error) error {
 	var pending sync.WaitGroup
@@ -175,17 +186,27 @@ func (w *Writer) append(f *Frame, data []byte) error {
 		w.size += int64(len(data))
 	}
 	err := w.index.frame(f)
+	var room []byte
+	if w.queue.holding {
+		room = w.queue.room(f.Offset, len(data))
+	}
 	w.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("%s: %w", indexFile, err)
 	}
-	if len(data) == 0 {
+	if room != nil || len(data) == 0 {
+		copy(room, data)
 		return nil
 	}
-	if _, err := w.pages.WriteAt(data, f.Offset); err != nil {
+	return w.store(data, f.Offset)
+}
+
+// store writes to pages.bin.
+func (w *Writer) store(data []byte, offset int64) error {
+	if _, err := w.pages.WriteAt(data, offset); err != nil {
 		return fmt.Errorf("%s: %w", pagesFile, plainError(err))
 	}
-	flushEarly(w.pages, f.Offset, int64(len(data)))
+	flushEarly(w.pages, offset, int64(len(data)))
 	return nil
 }
 
@@ -212,5 +233,6 @@ func (w *Writer) Abort() {
 		}
 	}
 	w.pages, w.idx = nil, nil
+	w.queue.drop()
 	w.place.remove()
 }

@@ -37,6 +37,28 @@ void callbacks_run(enum callback which)
 	}
 }
 
+/* How many of the holds are this thread's: those that its forked child begins with. */
+static __thread int held __attribute__((tls_model("initial-exec")));
+
+/* In a forked child, whose own page is empty. The threads that had the other holds are not there. */
+void holds_forked(void)
+{
+	store(&own.holds, held);
+}
+
+/* How many are left. */
+static int drop_hold(void)
+{
+	int holds = load(&own.holds);
+
+	if (held > 0)
+		held--;
+	while (holds > 0 &&
+	       !__atomic_compare_exchange_n(&own.holds, &holds, holds - 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		;
+	return holds - 1;
+}
+
 /*
  * Either the leader sees our mark, or we see the leader's: then we take ours back and
  * are stopped here, outside of the section. A callback, which the leader itself runs, is
@@ -45,7 +67,8 @@ void callbacks_run(enum callback which)
 EXPORT void crak_hold(void)
 {
 	for (;;) {
-		add(&resident.holds, 1);
+		held++;
+		add(&own.holds, 1);
 		if (!load(&own.freezing) || load(&own.leader) == SYSCALL_0(SYS_gettid))
 			return;
 		crak_release();
@@ -57,7 +80,7 @@ EXPORT void crak_release(void)
 {
 	uint64_t name;
 
-	if (add(&resident.holds, -1) > 0)
+	if (drop_hold() > 0)
 		return;
 	name = __atomic_exchange_n(&own.held_order, 0, __ATOMIC_SEQ_CST);
 	if (name)
@@ -68,27 +91,25 @@ EXPORT void crak_release(void)
 static int spawn_masked(void)
 {
 	unsigned long all = ~0ul, mask;
-	int error;
+	int writer;
 
 	SYSCALL_4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask));
-	error = spawn_writer();
+	writer = spawn_writer();
 	SYSCALL_4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
-	return error;
+	return writer;
 }
 
 EXPORT int crak_checkpoint(void)
 {
 	unsigned restarts = resident.restarts;
-	unsigned writers = load(&own.writers);
-	int error = load(&own.freezing) ? -EBUSY : spawn_masked(); /* a callback would wait for itself */
+	int writer = load(&own.freezing) ? -EBUSY : spawn_masked(); /* a callback would wait for itself */
 
-	if (error)
-		return error;
-	while (load(&own.writers) == writers) {
-		futex_wait(&own.writers, writers, 1000000000);
-		spawn_reap(load(&own.writer)); /* there may have been no room to queue the signal */
-	}
+	if (writer < 0)
+		return writer;
+	while (load(&own.writer) && (load(&own.writers) & 0x7fffffff) == (unsigned)writer)
+		futex_wait_for_kernel(&own.writer, 1, 1000000000);
+	spawn_settle();
 	if (resident.restarts != restarts)
 		return 1;
-	return load(&own.writer_status) == 0 ? 0 : -ECANCELED;
+	return load(&own.results[writer % RESULTS_MAX]) == 0 ? 0 : -ECANCELED;
 }

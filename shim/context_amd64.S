@@ -22,18 +22,19 @@ crak_save_context:
 	ret
 	.size	crak_save_context, . - crak_save_context
 
-/* long crak_clone_vm(long flags, void *stack, int (*child)(void *), void *argument, int *pid):
+/* long crak_clone_vm(long flags, void *stack, int (*child)(void *), void *argument, int *pid, unsigned *alive):
  * clone(2) of a child that shares the memory, runs child(argument) on its own stack and exits.
- * With CLONE_PARENT_SETTID its PID is at *pid before it runs. */
+ * With CLONE_PARENT_SETTID its PID is at *pid before it runs. With CLONE_CHILD_CLEARTID the kernel clears
+ * *alive as it ends, however it ends. */
 	.globl	crak_clone_vm
 	.hidden	crak_clone_vm
 	.type	crak_clone_vm, @function
 crak_clone_vm:
+	mov	%r9, %r10
 	mov	%rdx, %r9
 	mov	%r8, %rdx
 	mov	%rcx, %r8		/* kept by the kernel: clone's tls, unused without CLONE_SETTLS */
 	and	$-16, %rsi
-	xor	%r10d, %r10d
 	mov	$56, %eax		/* clone */
 	syscall
 	test	%rax, %rax

@@ -38,7 +38,11 @@ extern int crak_checkpoint(void) __attribute__((weak));
 /* Remembers the callbacks, which must stay where they are; 0, or -ENOMEM when there are 16 already. */
 extern int crak_on(const struct crak_callbacks *) __attribute__((weak));
 
-/* Between hold and release no checkpoint begins; one that is asked for waits. They nest. */
+/*
+ * Between hold and release no checkpoint begins; one that is asked for waits. They nest. The thread that has called
+ * crak_hold calls crak_release. A child of fork() begins with the holds of the thread that called fork, and with nobody
+ * else's.
+ */
 extern void crak_hold(void) __attribute__((weak));
 extern void crak_release(void) __attribute__((weak));
 

@@ -13,6 +13,14 @@ void futex_wait(unsigned *word, unsigned value, long nanoseconds)
 	SYSCALL_4(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, nanoseconds ? &timeout : NULL);
 }
 
+/* For a word that the kernel itself clears (CLONE_CHILD_CLEARTID): it wakes those who do not wait privately. */
+void futex_wait_for_kernel(unsigned *word, unsigned value, long nanoseconds)
+{
+	struct timespec timeout = { nanoseconds / 1000000000, nanoseconds % 1000000000 };
+
+	SYSCALL_4(SYS_futex, word, FUTEX_WAIT, value, &timeout);
+}
+
 void futex_wake_all(unsigned *word)
 {
 	SYSCALL_3(SYS_futex, word, FUTEX_WAKE_PRIVATE, 0x7fffffff);

@@ -11,6 +11,9 @@
 
 struct resident resident;
 
+/* pthread_atfork(3), which is in no shared library. */
+extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library);
+
 static void remember(const char *name, const char *value)
 {
 	size_t n = strlen(name), v = strlen(value);
@@ -26,7 +29,8 @@ static void remember(const char *name, const char *value)
 
 static void remember_settings(const char *directory)
 {
-	static const char *const names[] = { "CRAK_DIR", "CRAK_LOG", "CRAK_COMPRESS", "CRAK_SELF_CONTAINED", "CRAK_SIGNAL", "CRAK_TWIN" };
+	static const char *const names[] = { "CRAK_DIR",    "CRAK_LOG",  "CRAK_COMPRESS",     "CRAK_SELF_CONTAINED",
+					     "CRAK_SIGNAL", "CRAK_TWIN", "CRAK_FREEZE_LIMIT" };
 
 	remember("CRAK_START_DIR", directory);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -131,6 +135,15 @@ static int trigger_signal(void)
 	return strcmp(name, "none") ? SIGUSR2 : 0;
 }
 
+/* CRAK_FREEZE_LIMIT: seconds. */
+static int freeze_limit(void)
+{
+	const char *text = getenv("CRAK_FREEZE_LIMIT");
+	int seconds = text ? atoi(text) : 0;
+
+	return 1000 * (seconds > 0 && seconds <= 86400 ? seconds : 30);
+}
+
 static void __attribute__((constructor)) become_resident(void)
 {
 	char directory[4096];
@@ -144,6 +157,8 @@ static void __attribute__((constructor)) become_resident(void)
 	remember_settings(directory);
 	make_directory();
 	find_log(directory);
+	resident.freeze_limit = freeze_limit();
+	__register_atfork(NULL, NULL, holds_forked, NULL);
 	install_freeze_handler();
 	trigger = trigger_signal();
 	if (trigger)

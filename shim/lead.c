@@ -1,7 +1,7 @@
 /*
  * The leader: the thread that an order from the writer reached.
  *
- *	connect -> HELLO -> [QUERY: done] -> park the siblings -> FROZEN
+ *	connect -> CHALLENGE -> PROOF -> HELLO -> [QUERY: done] -> park the siblings -> FROZEN
  *	   -> serve orders -> resume everyone -> return to what it did
  *
  * A restart comes back out of crak_save_context, waits until every thread is
@@ -75,14 +75,14 @@ static void come_back(const struct abi_restart *in_area, int dumpable)
 		futex_wait(&own.back, back, 0);
 	SYSCALL_2(SYS_munmap, restart.area, restart.area_length);
 	store(&own.back, 0);
-	for (int i = 0; i < TWINS_MAX; i++)
-		own.twins[i] = 0;
+	for (int i = 0; i < CHILDREN_MAX; i++)
+		own.children[i] = 0;
 	own.writer = 0;
+	proof_forget();
 	own.again = 0;
 	own.held_order = 0;
 	tracer_come_back();
 	resident.restarts++;
-	add(&own.writers, 1); /* whoever waits in crak_checkpoint */
 	callbacks_run(CALLBACK_RESTART);
 	SYSCALL_3(SYS_write, restart.control, "", 1);
 	SYSCALL_1(SYS_close, restart.control);
@@ -96,11 +96,11 @@ static int begin(uint64_t name)
 	for (;;) {
 		if (__atomic_exchange_n(&own.freezing, 1, __ATOMIC_SEQ_CST))
 			return 0;
-		if (load(&resident.holds) <= 0)
+		if (load(&own.holds) <= 0)
 			return 1;
 		store(&own.held_order, name);
 		store(&own.freezing, 0);
-		if (load(&resident.holds) > 0 || __atomic_exchange_n(&own.held_order, 0, __ATOMIC_SEQ_CST) != name)
+		if (load(&own.holds) > 0 || __atomic_exchange_n(&own.held_order, 0, __ATOMIC_SEQ_CST) != name)
 			return -1;
 	}
 }
@@ -114,7 +114,7 @@ static void postpone(const siginfo_t *info)
 			    order_asleep(info));
 }
 
-/* The socket to the writer, greeted, or -1. */
+/* The socket to a writer that may command us, greeted, or -1. */
 static int greet(uint64_t name, int dumpable)
 {
 	int socket = wire_connect(name);
@@ -122,7 +122,7 @@ static int greet(uint64_t name, int dumpable)
 	if (socket < 0)
 		return -1;
 	tracer_admit(wire_peer(socket));
-	if (wire_hello(socket, dumpable)) {
+	if (proof_demand(socket) || wire_hello(socket, dumpable)) {
 		hang_up(socket);
 		return -1;
 	}

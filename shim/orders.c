@@ -1,4 +1,5 @@
-/* The leader's loop while the process is frozen: it does what the writer says until that has a twin, says RESUME, or is gone. */
+/* The leader's loop while the process is frozen: it does what the writer says until that has a twin, says RESUME,
+ * is gone, or has sent no message for the freeze limit: it may be stopped, or its disk may hang. */
 
 #include "resident.h"
 
@@ -16,7 +17,7 @@ static void make(const struct abi_call *call, int64_t *result)
 }
 
 /* CALLS: abi_call[count] and data in; int64[count] and the data out. */
-static int make_calls(int socket, const struct abi_message *order)
+static int make_calls(int socket, const struct abi_message *order, long until)
 {
 	size_t length = order->count * sizeof(calls[0]);
 	struct abi_message answer = { ABI_RESULTS, order->count, 0 };
@@ -24,7 +25,7 @@ static int make_calls(int socket, const struct abi_message *order)
 
 	if (order->count > ABI_CALLS_MAX || order->length < length || order->length - length > sizeof(data))
 		return -1;
-	if (wire_read(socket, calls, length) || wire_read(socket, data, order->length - length))
+	if (wire_read(socket, calls, length, until) || wire_read(socket, data, order->length - length, until))
 		return -1;
 	for (unsigned i = 0; i < order->count; i++)
 		make(&calls[i], &results[i]);
@@ -38,11 +39,14 @@ void serve(int socket)
 {
 	struct abi_message order;
 	int64_t result;
+	long until;
 
-	while (wire_read(socket, &order, sizeof(order)) == 0) {
+	while (until = milliseconds() + resident.freeze_limit, wire_read(socket, &order, sizeof(order), until) == 0) {
 		switch (order.type) {
+		case ABI_PROGRESS:
+			break;
 		case ABI_CALLS:
-			if (make_calls(socket, &order))
+			if (make_calls(socket, &order, until))
 				return;
 			break;
 		case ABI_SNAPSHOT:

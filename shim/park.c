@@ -13,12 +13,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <time.h>
 
 #include "resident.h"
 
 #define TIDS_MAX (4 << 20) /* PID_MAX_LIMIT of 64-bit kernels */
-#define PARK_BOUND 5000	   /* milliseconds */
+
+/* How long the others wait for a thread, in milliseconds since the last one has parked. One in an uninterruptible sleep (a
+ * slow NFS) takes no signal; one that can run may only have no processor. */
+#define STUCK_BOUND 1000
+#define PARK_BOUND 5000
+#define PARK_BOUND_TOTAL 20000
+#define STUCK_LOOKS 100 /* at least: we may have had no processor ourselves */
 #define QUEUE_BOUND 500
 
 typedef unsigned long tid_set[TIDS_MAX / 64];
@@ -28,6 +33,7 @@ static tid_set parked_tids;
 static int lowest_tid, highest_tid; /* of those in the sets */
 static unsigned signalled_count;
 static long queue_full_since; /* in milliseconds; 0: signals can be queued */
+static int stuck; /* a thread that the last look found in an uninterruptible sleep, or 0 */
 
 static int has(const unsigned long *set, int tid)
 {
@@ -120,14 +126,6 @@ void park_release(void)
 	futex_wake_all(&own.freeze);
 }
 
-static long milliseconds(void)
-{
-	struct timespec now = { 0, 0 };
-
-	SYSCALL_2(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* RLIMIT_SIGPENDING counts the signals of all of the user's processes: ours on their way, and others that are taken in a moment.
  * Whether to try again at the next look. */
 static int queue_may_empty(void)
@@ -171,16 +169,19 @@ struct directory_entry {
 static int has_yet_to_park(int tid, struct abi_failure *failure)
 {
 	int leads = tid == SYSCALL_0(SYS_getpid);
-	int dead = 0;
+	int state = 'R', dead;
 
 	if (has(parked_tids, tid))
 		return 0;
 	if (leads || has(signalled, tid)) /* others can be signalled unseen: they are alive, or gone in a moment */
-		dead = task_is_dead(tid);
-	if (dead < 0) {
-		*failure = (struct abi_failure){ ABI_FAILED_TASKS, tid, -dead, __LINE__ };
+		state = task_state(tid);
+	if (state < 0) {
+		*failure = (struct abi_failure){ ABI_FAILED_TASKS, tid, -state, __LINE__ };
 		return -1;
 	}
+	dead = state == 'Z' || state == 'X';
+	if (state == 'D')
+		stuck = tid;
 	if (dead && leads)
 		return 0;
 	if (!dead && !has(signalled, tid) && signal_task(tid, failure))
@@ -197,6 +198,8 @@ static int look(int self, struct abi_failure *failure)
 	int fd = SYSCALL_4(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	int missing = 0;
 	long n = fd;
+
+	stuck = 0;
 
 	while (fd >= 0 && (n = SYSCALL_3(SYS_getdents64, fd, buffer, sizeof(buffer))) > 0) {
 		for (long at = 0; at < n;) {
@@ -225,15 +228,47 @@ static int look(int self, struct abi_failure *failure)
 	return missing;
 }
 
+/* How the wait for the others goes. */
+struct patience {
+	long begun;
+	long since;	 /* the last one has parked */
+	long stuck_since; /* one of them has been stuck at every look */
+	unsigned looks;	 /* since then */
+	unsigned parked;
+};
+
+/* After each look: how long it has been in vain, in milliseconds, when that is too long, else 0. */
+static long lost(struct patience *patience)
+{
+	long now = milliseconds();
+	unsigned parked = load(&own.parked);
+
+	if (parked != patience->parked) {
+		patience->parked = parked;
+		patience->since = now;
+	}
+	if (!stuck || patience->stuck_since < patience->since) {
+		patience->stuck_since = now;
+		patience->looks = 0;
+	}
+	patience->looks++;
+	if (patience->looks > STUCK_LOOKS && now - patience->stuck_since > STUCK_BOUND)
+		return now - patience->stuck_since;
+	if (now - patience->since > PARK_BOUND || now - patience->begun > PARK_BOUND_TOTAL)
+		return now - patience->since;
+	return 0;
+}
+
 /* Parks every other thread; 0, or -1 with the reason. Whoever is parked stays so until park_release. */
 int park_siblings(struct abi_failure *failure)
 {
 	int self = SYSCALL_0(SYS_gettid);
-	long until = milliseconds() + PARK_BOUND;
+	long now = milliseconds(), in_vain = 0;
+	struct patience patience = { .begun = now, .since = now, .stuck_since = now };
 
 	forget();
 	put_wide(signalled, self);
-	for (int round = 0; round == 0 || milliseconds() < until; round++) {
+	for (int round = 0; in_vain == 0; round++) {
 		int missing = look(self, failure);
 		unsigned count;
 
@@ -250,9 +285,12 @@ int park_siblings(struct abi_failure *failure)
 			if (load(&own.parked) == count)
 				break;
 		}
+		in_vain = lost(&patience);
 	}
 	failure->code = ABI_FAILED_PARK;
-	failure->detail = PARK_BOUND;
+	failure->detail = in_vain;
+	if (stuck)
+		failure->tid = stuck;
 	failure->line = __LINE__;
 	return -1;
 }

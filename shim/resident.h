@@ -56,13 +56,15 @@ struct resident {
 	struct kernel_sigaction passed_on; /* of whom the freeze signal also belongs to: glibc's setxid */
 
 	unsigned restarts;
-	int trigger; /* signal that our handler was installed for, or 0 */
-	int chained; /* 1: a handler of the program's has called ours for that signal */
-	int holds;   /* depth of crak_hold, which a child is in as well */
+	int trigger;	  /* signal that our handler was installed for, or 0 */
+	int chained;	  /* 1: a handler of the program's has called ours for that signal */
+	int freeze_limit; /* milliseconds: how long a freeze lasts without a message from the writer */
 };
 extern struct resident resident;
 
-#define TWINS_MAX 4 /* more than one only where a writer was killed and its twin is still going */
+#define CHILDREN_MAX 8 /* of ours: more than a nurse and a twin only where writers were killed and twins are still going */
+#define RESULTS_MAX 8  /* of the last writers */
+#define SECRET_WORDS (ABI_SECRET_SIZE / 8)
 
 /*
  * What belongs to this very process: a page of its own, which the kernel hands
@@ -80,11 +82,15 @@ struct own {
 	unsigned back;     /* futex: threads that came back after a restart */
 	struct parked *list;
 
-	int twins[TWINS_MAX]; /* PIDs of those alive, or 0 */
-	int writer;           /* PID of the living nurse of the writer that we started, or 0; -1: on its way */
-	int again;            /* 1: a request waits for that writer to end */
-	int writer_status;    /* of the last nurse, as wait4 gave it: 0 if its writer succeeded */
-	unsigned writers;     /* futex: how many writers have been reaped */
+	int holds;		/* depth of crak_hold, of all threads */
+	uint64_t secret[SECRET_WORDS]; /* proof.c; 0: not made yet */
+
+	int children[CHILDREN_MAX]; /* PIDs of nurses and twins that are still to be reaped, or 0 */
+	int nurse;	     /* index of the last nurse in children */
+	unsigned writer;     /* futex: 1 while the writer that we started has a nurse; the kernel clears it as that ends */
+	unsigned writers;    /* number of that writer, or of the last one */
+	int results[RESULTS_MAX]; /* of writers, by number: 0 done, 1 failed, -1 ended without a word */
+	int again;	     /* 1: a request waits for that writer to end */
 
 	unsigned long tracer; /* that the program has named for Yama; 0: none */
 
@@ -114,7 +120,7 @@ struct asleep {
 
 /* context_amd64.S */
 void *crak_save_context(struct abi_context *) __attribute__((returns_twice));
-long crak_clone_vm(long flags, void *stack, int (*child)(void *), void *argument, int *pid);
+long crak_clone_vm(long flags, void *stack, int (*child)(void *), void *argument, int *pid, unsigned *alive);
 
 /* own.c */
 int is_ours(void);
@@ -162,7 +168,7 @@ void park_add(struct parked *);
 void park_release(void);
 
 /* task.c */
-int task_is_dead(int tid);
+int task_state(int tid);
 struct asleep task_asleep(int tid);
 
 /* lead.c */
@@ -173,8 +179,17 @@ int wire_connect(uint64_t name);
 int wire_hello(int socket, int dumpable);
 int wire_send(int socket, unsigned type, unsigned count, const void *body, size_t length);
 int wire_write(int socket, struct iovec *parts, int count);
-int wire_read(int socket, void *data, size_t length);
+int wire_read(int socket, void *data, size_t length, long until);
 int wire_peer(int socket);
+
+/* proof.c */
+#define SECRET_SETTING_MAX (sizeof("CRAK_SECRET=") + 2 * ABI_SECRET_SIZE)
+int proof_demand(int socket);
+void proof_forget(void);
+int proof_hand_down(char *setting);
+
+/* clock.c */
+long milliseconds(void);
 
 /* orders.c */
 void serve(int socket);
@@ -189,11 +204,15 @@ void tracer_come_back(void);
 
 /* spawn.c */
 int spawn_writer(void);
+int *spawn_place(void);
 void spawn_reap(int pid);
+void spawn_reap_all(void);
+void spawn_settle(void);
 
 /* api.c */
 enum callback { CALLBACK_BEFORE, CALLBACK_AFTER, CALLBACK_RESTART };
 void callbacks_run(enum callback);
+void holds_forked(void);
 
 /* signals.c */
 int install_freeze_handler(void);
@@ -225,6 +244,7 @@ void log_failure(int error);
 
 /* futex.c */
 void futex_wait(unsigned *, unsigned value, long nanoseconds);
+void futex_wait_for_kernel(unsigned *, unsigned value, long nanoseconds);
 void futex_wake_all(unsigned *);
 
 #endif

@@ -41,9 +41,12 @@ static void pass_on(int signal, siginfo_t *info, void *context)
 /* Starts the writer that a request waits for, once the one before it is gone. */
 static int next_writer(void)
 {
+	int error;
+
 	if (load(&own.writer) != 0 || !__atomic_exchange_n(&own.again, 0, __ATOMIC_SEQ_CST))
 		return 0;
-	return spawn_writer();
+	error = spawn_writer();
+	return error < 0 ? error : 0;
 }
 
 /* A request that comes while a writer is at work waits for its end; of more than one the others are refused. */
@@ -53,7 +56,7 @@ static void start_writer(void)
 
 	if (error == -EBUSY && !__atomic_exchange_n(&own.again, 1, __ATOMIC_SEQ_CST))
 		error = next_writer();
-	if (error && error != -EPERM) /* a child of vfork leaves it to its parent */
+	if (error < 0 && error != -EPERM) /* a child of vfork leaves it to its parent */
 		log_failure(error);
 }
 

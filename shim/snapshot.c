@@ -42,21 +42,10 @@ static void __attribute__((noreturn)) hold_picture(int socket)
 		SYSCALL_1(SYS_exit_group, 0);
 }
 
-/* A place to note a PID at, or NULL. */
-static int *free_place(void)
-{
-	for (int i = 0; i < TWINS_MAX; i++) {
-		spawn_reap(own.twins[i]);
-		if (own.twins[i] == 0)
-			return &own.twins[i];
-	}
-	return NULL;
-}
-
 /* PID of the twin or -errno. */
 long snapshot(int socket)
 {
-	int *place = free_place();
+	int *place = spawn_place();
 	long pid;
 
 	if (!place)

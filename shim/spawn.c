@@ -19,14 +19,16 @@
 
 #include "resident.h"
 
-#define SETTINGS_MAX 8
+#define SETTINGS_MAX 16
 #define WRITER_FAILED 1 /* exit status of a writer that has said why; every other but 0 is of one that has not */
+#define WRITER_GONE -1
 #define LOADER_FAILED 127 /* exit status of the loader where it cannot load a program (ld.so(8)) */
 
 /* One writer at a time: own.writer guards these. */
 static char nurse_stack[4096] __attribute__((aligned(16)));
 static char writer_stack[2048] __attribute__((aligned(16)));
 static char pid_argument[12];
+static char secret_setting[SECRET_SETTING_MAX];
 
 /* Shares the program's memory until execve: nothing but system calls. Signals stay
  * blocked; the writer's entry unblocks them. What execve says is for the nurse, which shares that memory, too. */
@@ -34,7 +36,7 @@ static int become_writer(void *error)
 {
 	char *argv[] = { "crak-writer", "checkpoint", pid_argument, NULL };
 	struct kernel_sigaction ignore = { .handler = (void *)SIG_IGN };
-	char *envp[SETTINGS_MAX + 1]; /* for its log, should it have no word with us */
+	char *envp[SETTINGS_MAX + 2]; /* for its log, should it have no word with us */
 	int n = 0;
 
 	for (char *p = resident.settings; n < SETTINGS_MAX && p < resident.settings + resident.settings_length; p++) {
@@ -42,6 +44,8 @@ static int become_writer(void *error)
 		while (*p)
 			p++;
 	}
+	if (proof_hand_down(secret_setting))
+		envp[n++] = secret_setting;
 	envp[n] = NULL;
 	/* An image that may not grow is an error like others (EFBIG), not the end of the writer. */
 	SYSCALL_4(SYS_rt_sigaction, SIGXFSZ, &ignore, NULL, sizeof(ignore.mask));
@@ -63,13 +67,21 @@ static void raise_limits(void)
 	}
 }
 
-/* Has a descriptor table of its own, from which the program's descriptors are gone. */
-static int nurse(void *unused)
+/* There may be no room for another descriptor. */
+static void report(int error)
 {
+	SYSCALL_3(SYS_close_range, 0, ~0u, 0);
+	log_failure(error);
+}
+
+/* Has a descriptor table of its own, from which the program's descriptors are gone. It leaves the result in the memory that
+ * it shares with the program: who reaps it, and when, makes no difference. */
+static int nurse(void *argument)
+{
+	int *result = argument;
 	int null, status = 0, error = 0;
 	long pid;
 
-	(void)unused;
 	SYSCALL_0(SYS_setsid); /* the terminal's ^C is for the program, not for its image */
 	SYSCALL_3(SYS_close_range, 0, ~0u, 0);
 	raise_limits();
@@ -79,18 +91,18 @@ static int nurse(void *unused)
 	SYSCALL_1(SYS_dup, null);
 	SYSCALL_1(SYS_dup, null);
 	pid = crak_clone_vm(CLONE_VM | CLONE_VFORK | SIGCHLD, writer_stack + sizeof(writer_stack), become_writer,
-			    &error, NULL);
-	if (pid < 0)
-		return 126;
+			    &error, NULL, NULL);
+	if (pid < 0) {
+		report(pid);
+		return 0;
+	}
 	while (SYSCALL_4(SYS_wait4, pid, &status, __WALL, NULL) == -EINTR)
 		;
 	if (WIFEXITED(status) && WEXITSTATUS(status) <= WRITER_FAILED)
-		return WEXITSTATUS(status);
-	SYSCALL_3(SYS_close_range, 0, ~0u, 0); /* there may be no room for more */
-	if (error == 0)
-		error = WIFEXITED(status) && WEXITSTATUS(status) == LOADER_FAILED ? -ELIBBAD : -ECHILD;
-	log_failure(error);
-	return WRITER_FAILED;
+		store(result, WEXITSTATUS(status));
+	else
+		report(error ? error : WIFEXITED(status) && WEXITSTATUS(status) == LOADER_FAILED ? -ELIBBAD : -ECHILD);
+	return 0;
 }
 
 static void decimal(char *text, int number)
@@ -120,11 +132,23 @@ static int children_live_elsewhere(void)
 	return m != n;
 }
 
-/* 0, or -errno: -EBUSY while an earlier writer is at work, -EXDEV where children are born into another PID
- * namespace: the nurse would be its first process, and with its death nothing could be started there any more. Preconditions: every signal is blocked. */
+/* Where the PID of a child of ours is to be noted, or NULL. */
+int *spawn_place(void)
+{
+	spawn_reap_all(); /* there may have been no room to queue a signal */
+	for (int i = 0; i < CHILDREN_MAX; i++)
+		if (load(&own.children[i]) == 0)
+			return &own.children[i];
+	return NULL;
+}
+
+/* The number of the writer, or -errno: -EBUSY while an earlier writer is at work, -EXDEV where children are born into another
+ * PID namespace: the nurse would be its first process, and with its death nothing could be started there any more.
+ * Preconditions: every signal is blocked. */
 int spawn_writer(void)
 {
-	int none = 0;
+	unsigned none = 0;
+	int *place, *result, number;
 	long pid;
 
 	if (resident.library[0] == 0)
@@ -133,46 +157,66 @@ int spawn_writer(void)
 		return -EPERM;
 	if (children_live_elsewhere())
 		return -EXDEV;
-	spawn_reap(load(&own.writer)); /* there may have been no room to queue the signal */
-	if (!__atomic_compare_exchange_n(&own.writer, &none, -1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+	if (!__atomic_compare_exchange_n(&own.writer, &none, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 		return -EBUSY;
+	place = spawn_place();
+	if (!place) {
+		store(&own.writer, 0);
+		return -EAGAIN;
+	}
+	number = add(&own.writers, 1) & 0x7fffffff;
+	own.nurse = place - own.children;
+	result = &own.results[number % RESULTS_MAX];
+	store(result, WRITER_GONE);
 	decimal(pid_argument, SYSCALL_0(SYS_getpid));
-	pid = crak_clone_vm(CLONE_VM | CLONE_PARENT_SETTID | ABI_FREEZE_SIGNAL, nurse_stack + sizeof(nurse_stack), nurse,
-			    NULL, &own.writer);
+	pid = crak_clone_vm(CLONE_VM | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | ABI_FREEZE_SIGNAL,
+			    nurse_stack + sizeof(nurse_stack), nurse, result, place, &own.writer);
 	if (pid < 0) {
+		store(place, 0);
 		store(&own.writer, 0);
 		return pid;
 	}
-	return 0;
+	return number;
 }
 
-static int *twin_of(int pid)
+/*
+ * Takes a dead nurse or twin off the kernel's list. Nothing depends on it: a program that waits for every kind of child
+ * (__WALL, __WCLONE) may have taken it, and then its PID may be another child's. That one has SIGCHLD as its exit signal,
+ * and is left alone.
+ */
+static void reap(int *place, int pid)
 {
-	for (int i = 0; i < TWINS_MAX; i++)
-		if (load(&own.twins[i]) == pid)
-			return &own.twins[i];
-	return NULL;
+	if (SYSCALL_4(SYS_wait4, pid, NULL, WNOHANG | __WCLONE, NULL) != 0)
+		__atomic_compare_exchange_n(place, &pid, 0, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
-/* A child died with the freeze signal as its exit signal: a twin, or the nurse. Its PID was noted
- * before it ran. */
+/* A child died with the freeze signal as its exit signal. Its PID was noted before it ran. */
 void spawn_reap(int pid)
 {
-	int status;
-	int *twin;
+	for (int i = 0; pid > 0 && i < CHILDREN_MAX; i++)
+		if (load(&own.children[i]) == pid)
+			reap(&own.children[i], pid);
+}
 
-	if (pid <= 0 || (!(twin = twin_of(pid)) && pid != load(&own.writer)))
-		return;
-	if (SYSCALL_4(SYS_wait4, pid, &status, WNOHANG | __WALL, NULL) != pid)
-		return;
-	if (twin) {
-		store(twin, 0);
-		return;
+/* The nurse has given up our memory, and will be dead in a moment: whoever looks at the program after a checkpoint finds it
+ * as it was before. */
+void spawn_settle(void)
+{
+	unsigned never = 0;
+
+	for (int look = 0; look < 100 && load(&own.children[own.nurse]); look++) {
+		spawn_reap_all(); /* there may have been no room to queue the signal */
+		if (load(&own.children[own.nurse]))
+			futex_wait(&never, 0, 1000000);
 	}
-	if (!WIFEXITED(status) || WEXITSTATUS(status) > WRITER_FAILED)
-		log_failure(-ECHILD); /* the nurse itself has been killed */
-	store(&own.writer_status, status);
-	store(&own.writer, 0);
-	add(&own.writers, 1);
-	futex_wake_all(&own.writers);
+}
+
+void spawn_reap_all(void)
+{
+	for (int i = 0; i < CHILDREN_MAX; i++) {
+		int pid = load(&own.children[i]);
+
+		if (pid > 0)
+			reap(&own.children[i], pid);
+	}
 }

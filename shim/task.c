@@ -38,22 +38,22 @@ static long read_task_file(int tid, const char *file, char *buffer, size_t size)
 	return n;
 }
 
-/* 1 if the thread has ended, -errno if nobody can tell. A thread group leader that called pthread_exit stays
- * in the list, dead; others are there for a moment. */
-int task_is_dead(int tid)
+/* The state letter of /proc/TID/stat; 'X' where the thread is gone, -errno if nobody can tell. A thread group leader that
+ * called pthread_exit stays in the list, 'Z'; others are there for a moment. */
+int task_state(int tid)
 {
 	char stat[128];
 	char *p, *state = NULL;
 	long n = read_task_file(tid, "/stat", stat, sizeof(stat));
 
 	if (n == -ENOENT || n == -ESRCH)
-		return 1;
+		return 'X';
 	if (n <= 0)
 		return n ? n : -EIO;
 	for (p = stat; *p; p++)
 		if (p[0] == ')' && p[1] == ' ')
 			state = p + 2;
-	return state && (*state == 'Z' || *state == 'X');
+	return state ? *state : -EIO;
 }
 
 static const char *decimal(const char *p, int *value)

@@ -1,21 +1,12 @@
-/* The resident's end of the wire (abi.h): a stream socket to the writer that asked. */
+/* The resident's end of the wire (abi.h): a stream socket to the writer that asked. Nothing here waits without bound. */
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include "resident.h"
-
-static int peer_is_trusted(int socket)
-{
-	struct ucred peer;
-	socklen_t length = sizeof(peer);
-
-	if (SYSCALL_5(SYS_getsockopt, socket, SOL_SOCKET, SO_PEERCRED, &peer, &length))
-		return 0;
-	return peer.uid == 0 || peer.uid == (uid_t)SYSCALL_0(SYS_geteuid) ||
-	       peer.uid == (uid_t)SYSCALL_0(SYS_getuid);
-}
 
 /* PID of the writer in our PID namespace, 0 if it is outside of it. */
 int wire_peer(int socket)
@@ -40,12 +31,10 @@ int wire_connect(uint64_t name)
 		*p++ = prefix[i];
 	for (int shift = 60; shift >= 0; shift -= 4)
 		*p++ = "0123456789abcdef"[name >> shift & 15];
-	fd = SYSCALL_3(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	fd = SYSCALL_3(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return fd;
 	error = SYSCALL_3(SYS_connect, fd, &address, p - (char *)&address);
-	if (!error && !peer_is_trusted(fd))
-		error = -EPERM;
 	if (error) {
 		SYSCALL_1(SYS_close, fd);
 		return error;
@@ -53,16 +42,37 @@ int wire_connect(uint64_t name)
 	return fd;
 }
 
+/* Waits until the socket is ready for events; 0, or -ETIMEDOUT when it is not by then. */
+static int wait_for(int socket, int events, long until)
+{
+	struct pollfd fd = { .fd = socket, .events = events };
+	long left = until - milliseconds();
+	struct timespec timeout = { left / 1000, left % 1000 * 1000000 };
+	long n;
+
+	if (left <= 0)
+		return -ETIMEDOUT;
+	n = SYSCALL_5(SYS_ppoll, &fd, 1, &timeout, NULL, 0);
+	return n < 0 && n != -EINTR ? n : 0;
+}
+
 /* All parts or -errno; a writer that died gives -EPIPE and no signal. In one go where that is
  * possible: each piece would wake the writer. The parts are used up. */
 int wire_write(int socket, struct iovec *parts, int count)
 {
+	long until = milliseconds() + resident.freeze_limit;
+
 	while (count > 0) {
 		struct msghdr message = { .msg_iov = parts, .msg_iovlen = count };
 		long n = SYSCALL_3(SYS_sendmsg, socket, &message, MSG_NOSIGNAL);
 
 		if (n == -EINTR)
 			continue;
+		if (n == -EAGAIN) {
+			n = wait_for(socket, POLLOUT, until);
+			if (n == 0)
+				continue;
+		}
 		if (n < 0)
 			return n;
 		for (; count > 0 && (size_t)n >= parts->iov_len; count--)
@@ -79,26 +89,31 @@ int wire_write(int socket, struct iovec *parts, int count)
  * than most orders. Whoever else has something to do gets the processor in between. */
 #define LOOKS 2000
 
-static long read_some(int socket, void *data, size_t length)
+static long read_some(int socket, void *data, size_t length, long until)
 {
-	for (int look = 0; look < LOOKS; look++) {
-		long n = SYSCALL_6(SYS_recvfrom, socket, data, length, MSG_DONTWAIT, NULL, NULL);
-
-		if (n != -EAGAIN)
-			return n;
-		SYSCALL_0(SYS_sched_yield);
-	}
-	return SYSCALL_6(SYS_recvfrom, socket, data, length, 0, NULL, NULL);
-}
-
-/* All of it; -EPIPE at the end of the stream. */
-int wire_read(int socket, void *data, size_t length)
-{
-	while (length > 0) {
-		long n = read_some(socket, data, length);
+	for (int look = 0;; look++) {
+		long n = SYSCALL_6(SYS_recvfrom, socket, data, length, 0, NULL, NULL);
 
 		if (n == -EINTR)
 			continue;
+		if (n != -EAGAIN)
+			return n;
+		if (look < LOOKS) {
+			SYSCALL_0(SYS_sched_yield);
+			continue;
+		}
+		n = wait_for(socket, POLLIN, until);
+		if (n)
+			return n;
+	}
+}
+
+/* All of it; -EPIPE at the end of the stream, -ETIMEDOUT when it has not come by then. */
+int wire_read(int socket, void *data, size_t length, long until)
+{
+	while (length > 0) {
+		long n = read_some(socket, data, length, until);
+
 		if (n <= 0)
 			return n ? n : -EPIPE;
 		data = (char *)data + n;
@@ -123,7 +138,7 @@ int wire_hello(int socket, int dumpable)
 		.pid = SYSCALL_0(SYS_getpid),
 		.tid = SYSCALL_0(SYS_gettid),
 		.dumpable = dumpable,
-		.holds = load(&resident.holds),
+		.holds = load(&own.holds),
 		.socket = socket,
 		.trigger = trigger_in_force(),
 		.restarts = resident.restarts,
@@ -132,6 +147,7 @@ int wire_hello(int socket, int dumpable)
 		.cpu_clock = (uint64_t)crak_cpu_clock,
 		.used = own.cpu.process,
 		.children_used = own.cpu.children,
+		.limit = resident.freeze_limit,
 	};
 	struct abi_message message = { ABI_HELLO, 1, sizeof(hello) + resident.settings_length };
 	struct iovec parts[] = {

@@ -11,10 +11,13 @@ package main
 import "C"
 
 import (
+	"encoding/hex"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/coord"
 )
@@ -45,14 +48,31 @@ func run() int {
 		fmt.Fprintln(os.Stderr, usage)
 		return 2
 	}
-	coord.OfferToOOM()
-	result, err := coord.Checkpoint(coord.Options{Pid: pid, Settings: settings()})
+	coord.OfferToOOM() // before we become one that is not dumpable
+	result, err := coord.Checkpoint(coord.Options{Pid: pid, Secret: secret(), Settings: settings()})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "crak:", err)
 		return 1
 	}
 	fmt.Println(result.Path)
 	return 0
+}
+
+// secret is what proves that the program has started us. It comes only where the program is not dumpable (prctl(2),
+// PR_SET_DUMPABLE), and then neither are we.
+func secret() []byte {
+	const name = "CRAK_SECRET"
+	text, given := os.LookupEnv(name)
+	if !given {
+		return nil
+	}
+	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+	os.Unsetenv(name)
+	secret, err := hex.DecodeString(text)
+	if err != nil {
+		return nil
+	}
+	return secret
 }
 
 // settings are those of the program. Its resident passes them on in our environment.

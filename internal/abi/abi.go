@@ -7,7 +7,7 @@ import (
 
 // The values of abi.h. TestHeader compares the two files name by name.
 const (
-	Version      = 1
+	Version      = 2
 	Magic        = 0x4b415243
 	FreezeSignal = 33
 
@@ -27,6 +27,7 @@ const (
 	SocketPrefix = "crak."
 
 	CPUThreadsMax = 4096
+	SecretSize    = 16 // bytes
 
 	CallsMax = 512
 	DataMax  = 32768
@@ -43,6 +44,10 @@ const (
 	Results  MessageType = 5
 	Snapshot MessageType = 6
 	Resume   MessageType = 7
+
+	Challenge MessageType = 8
+	Proof     MessageType = 9
+	Progress  MessageType = 10
 )
 
 // FailureCode is why a resident gave up a freeze.
@@ -68,6 +73,14 @@ type Message struct {
 	Length uint64
 }
 
+// ChallengeBody is struct abi_challenge.
+type ChallengeBody struct {
+	_       structs.HostLayout
+	Magic   uint32
+	Version uint32
+	Secret  uint64
+}
+
 // HelloBody is struct abi_hello.
 type HelloBody struct {
 	_        structs.HostLayout
@@ -80,6 +93,8 @@ type HelloBody struct {
 	Socket   int32
 	Trigger  int32
 	Restarts uint64
+	Limit    int32
+	_        int32
 
 	CPU          uint64
 	CPUThreads   uint64
@@ -179,9 +194,12 @@ type Restart struct {
 // Sizes that abi.h states too; a mismatch does not compile.
 const (
 	MessageSize = 16
-	HelloSize   = 112
+	HelloSize   = 120
 	FailureSize = 16
 	ThreadSize  = 208
+
+	ChallengeSize = 16
+
 	CallSize    = 56
 	ContextSize = 64
 	RestartSize = 32
@@ -194,6 +212,7 @@ const (
 var (
 	_ [MessageSize]byte   = [unsafe.Sizeof(Message{})]byte{}
 	_ [HelloSize]byte     = [unsafe.Sizeof(HelloBody{})]byte{}
+	_ [ChallengeSize]byte = [unsafe.Sizeof(ChallengeBody{})]byte{}
 	_ [FailureSize]byte   = [unsafe.Sizeof(Failure{})]byte{}
 	_ [ThreadSize]byte    = [unsafe.Sizeof(Thread{})]byte{}
 	_ [CallSize]byte      = [unsafe.Sizeof(Call{})]byte{}

@@ -4,16 +4,20 @@
  * The Go mirror is abi.go; sizes are asserted on both sides.
  *
  * Wire. A stream socket (abstract AF_UNIX); every message is a struct
- * abi_message and then `length` bytes. The resident speaks first (HELLO; after an
- * order to freeze FROZEN or FAILED too), afterwards it only answers. The end of
- * the stream at any time means: resume as if nothing had been asked.
+ * abi_message and then `length` bytes. The resident speaks first: CHALLENGE, and
+ * after the right PROOF HELLO, which ends a query, and FROZEN or FAILED. Afterwards it only
+ * answers. The end of the stream at any time means: resume as if nothing had been
+ * asked. A frozen resident that gets no whole message for hello.limit resumes, too, and ends the stream.
  *
  *	resident                    writer
+ *	CHALLENGE abi_challenge ->           where in its memory a secret is
+ *	                      <-    PROOF    the secret: who can read it may trace the process
  *	HELLO   abi_hello     ->             then settings: "NAME=value\0" each
  *	FROZEN  abi_thread[n] ->             every thread is parked
  *	FAILED  abi_failure   ->             nothing is frozen any more
  *	                      <-    CALLS    abi_call[count], then data
  *	RESULTS int64[count], data ->        data: the same bytes, as the calls left them
+ *	                      <-    PROGRESS the writer is still reading; there is no answer
  *	                      <-    SNAPSHOT
  *	RESULTS int64[1]      ->             PID of the twin, and everyone goes on; or -errno
  *	                      <-    RESUME   where there is no twin
@@ -21,7 +25,7 @@
 #ifndef CRAK_ABI_H
 #define CRAK_ABI_H
 
-#define ABI_VERSION 1
+#define ABI_VERSION 2
 #define ABI_MAGIC 0x4b415243 /* "CRAK" */
 
 /* The freeze signal: one of the two that glibc keeps out of every mask. */
@@ -57,6 +61,9 @@ enum abi_message_type {
 	ABI_RESULTS = 5,
 	ABI_SNAPSHOT = 6,
 	ABI_RESUME = 7,
+	ABI_CHALLENGE = 8,
+	ABI_PROOF = 9,
+	ABI_PROGRESS = 10,
 };
 
 struct abi_message {
@@ -93,6 +100,15 @@ struct abi_cpu_thread {
 };
 #define ABI_CPU_THREAD_SIZE 32
 #define ABI_CPU_THREADS_MAX 4096
+#define ABI_SECRET_SIZE 16 /* bytes, random, of this process only */
+
+/* The address is told as a distance: who may not read the process shall not learn where its memory is. */
+struct abi_challenge {
+	unsigned int magic;
+	unsigned int version;
+	unsigned long long secret; /* bytes from the start of libcrak.so in memory (its ELF header) */
+};
+#define ABI_CHALLENGE_SIZE 16
 
 struct abi_hello {
 	unsigned int magic;
@@ -104,13 +120,15 @@ struct abi_hello {
 	int socket; /* the resident's own descriptor of this connection */
 	int trigger; /* the signal that asks for a checkpoint; 0: none, or the program has it for itself */
 	unsigned long long restarts; /* how often this process was restarted */
+	int limit; /* milliseconds: how long a freeze lasts without a message */
+	int pad;
 	unsigned long long cpu; /* address of its struct abi_cpu */
 	unsigned long long cpu_threads; /* address of that one's table */
 	unsigned long long cpu_clock; /* address of the code that clock_gettime is to call for clocks of CPU time */
 	struct abi_cpu_time used; /* as struct abi_cpu has it */
 	struct abi_cpu_time children_used;
 };
-#define ABI_HELLO_SIZE 112
+#define ABI_HELLO_SIZE 120
 
 enum abi_failure_code {
 	ABI_FAILED_PARK = 1, /* tid did not park within the bound */

@@ -34,6 +34,7 @@ var mirrors = map[string]reflect.Type{
 	"abi_cpu_time":   reflect.TypeFor[abi.CPUTime](),
 	"abi_cpu":        reflect.TypeFor[abi.CPU](),
 	"abi_cpu_thread": reflect.TypeFor[abi.CPUThread](),
+	"abi_challenge":  reflect.TypeFor[abi.ChallengeBody](),
 	"abi_hello":      reflect.TypeFor[abi.HelloBody](),
 	"abi_failure":    reflect.TypeFor[abi.Failure](),
 	"abi_thread":     reflect.TypeFor[abi.Thread](),

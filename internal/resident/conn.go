@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -21,12 +22,17 @@ type Conn struct {
 	Hello    abi.HelloBody
 	Settings map[string]string // CRAK_DIR and its kin as the program was started with, CRAK_START_DIR
 
-	fd int
+	fd      int
+	frozen  bool       // and not let go by us
+	writing sync.Mutex // Progress comes between
 
 	patience time.Duration // for one message
 	until    time.Time     // when the present one has to be there as a whole
 	waited   time.Duration // for all messages so far
 }
+
+// ErrLetGo means that a resident has ended a freeze by itself.
+var ErrLetGo = errors.New("the program was let go: this checkpoint made no progress for as long as CRAK_FREEZE_LIMIT says")
 
 // A FreezeError is why a resident gave up a freeze: every thread of the program runs on.
 type FreezeError struct {
@@ -57,7 +63,7 @@ func (c *Conn) Close() {
 func (c *Conn) greet() error {
 	message, err := c.message()
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("pid %d: its resident hangs up: orders are for its own user and the root of its user namespace", c.Pid)
+		return fmt.Errorf("pid %d: its resident hangs up: orders are for those who may trace the program", c.Pid)
 	}
 	if err != nil {
 		return err
@@ -70,9 +76,6 @@ func (c *Conn) greet() error {
 		return err
 	}
 	c.Hello = *(*abi.HelloBody)(unsafe.Pointer(&body[0]))
-	if c.Hello.Magic != abi.Magic || c.Hello.Version != abi.Version {
-		return fmt.Errorf("pid %d: its libcrak.so speaks version %d, this crak version %d", c.Pid, c.Hello.Version, abi.Version)
-	}
 	c.Settings = make(map[string]string)
 	for _, entry := range strings.Split(string(body[abi.HelloSize:]), "\x00") {
 		if name, value, ok := strings.Cut(entry, "="); ok {
@@ -121,6 +124,7 @@ func (c *Conn) Frozen(patience time.Duration) ([]abi.Thread, error) {
 			return nil, err
 		}
 		threads := make([]abi.Thread, message.Count)
+		c.frozen = true
 		return threads, c.read(bytesOfSlice(threads))
 	}
 	return nil, fmt.Errorf("pid %d: answer of type %d, %d bytes, to a freeze", c.Pid, message.Type, message.Length)
@@ -187,6 +191,9 @@ func (c *Conn) Snapshot() (int, error) {
 	if err := c.read(bytesOfSlice(result[:])); err != nil {
 		return 0, err
 	}
+	if result[0] >= 0 {
+		c.frozen = false
+	}
 	if result[0] < 0 {
 		return 0, fmt.Errorf("pid %d: fork: %w", c.Pid, unix.Errno(-result[0]))
 	}
@@ -195,8 +202,39 @@ func (c *Conn) Snapshot() (int, error) {
 
 // Resume lets a program go on that has no twin.
 func (c *Conn) Resume() error {
+	c.frozen = false
 	order := abi.Message{Type: abi.Resume}
 	return c.write(bytesOf(&order))
+}
+
+// Progress keeps a program frozen: without a message the resident lets it go after Hello.Limit. It may be called while
+// another goroutine uses the Conn.
+func (c *Conn) Progress() {
+	order := abi.Message{Type: abi.Progress}
+	c.write(bytesOf(&order)) // the next exchange has the error
+}
+
+// Confirm asks whether the program is still frozen. If it was let go meanwhile the error is ErrLetGo.
+func (c *Conn) Confirm() error {
+	order := abi.Message{Type: abi.Calls}
+	if err := c.write(bytesOf(&order)); err != nil {
+		return err
+	}
+	return c.results(0, 0)
+}
+
+// Kill ends the frozen program. It has the program kill itself: if it was let go meanwhile, nobody is killed, and the error
+// is ErrLetGo.
+func (c *Conn) Kill() error {
+	kill := abi.Call{Number: unix.SYS_KILL, Args: [6]uint64{uint64(c.Hello.Pid), uint64(unix.SIGKILL)}}
+	_, err := c.Calls([]abi.Call{kill}, nil)
+	switch {
+	case errors.Is(err, ErrLetGo):
+		return err
+	case err == nil: // it is process 1 of its PID namespace, and can only be killed from outside
+		return unix.Kill(c.Pid, unix.SIGKILL)
+	}
+	return nil
 }
 
 func (c *Conn) results(length uint64, count uint32) error {
@@ -244,22 +282,45 @@ func (c *Conn) read(b []byte) error {
 		c.waited += time.Since(begun)
 		switch {
 		case err == unix.EINTR:
+		case err == unix.ECONNRESET:
+			return c.ended()
 		case err != nil:
 			return fmt.Errorf("pid %d: read from its resident: %w", c.Pid, err)
 		case n == 0:
-			return fmt.Errorf("pid %d: it has ended meanwhile, or executed another program: %w", c.Pid, io.ErrUnexpectedEOF)
+			return c.ended()
 		}
 		b = b[max(n, 0):]
 	}
 	return nil
 }
 
+// patienceEnd: a process that dies closes its files a moment before it is dead.
+const patienceEnd = time.Second
+
+// ended is why there is nobody at the other end.
+func (c *Conn) ended() error {
+	process, err := unix.PidfdOpen(c.Pid, 0)
+	if err == nil && c.frozen {
+		defer unix.Close(process)
+		fds := []unix.PollFd{{Fd: int32(process), Events: unix.POLLIN}}
+		if n, err := eager.Poll(fds, patienceEnd); n == 0 && err == nil {
+			return fmt.Errorf("pid %d: %w", c.Pid, ErrLetGo)
+		}
+	}
+	return fmt.Errorf("pid %d: it has ended meanwhile, or executed another program: %w", c.Pid, io.ErrUnexpectedEOF)
+}
+
 // write sends all parts, in one go where that is possible: each piece would wake the leader.
 func (c *Conn) write(parts ...[]byte) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
 	for len(parts) > 0 {
 		n, err := unix.SendmsgBuffers(c.fd, parts, nil, nil, unix.MSG_NOSIGNAL)
 		if err == unix.EINTR {
 			continue
+		}
+		if err == unix.EPIPE || err == unix.ECONNRESET {
+			return c.ended()
 		}
 		if err != nil {
 			return fmt.Errorf("pid %d: write to its resident: %w", c.Pid, err)

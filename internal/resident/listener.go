@@ -31,8 +31,12 @@ const (
 
 // A Listener is where residents connect to.
 type Listener struct {
-	fd   int
-	name uint64
+	Memory *Memory // of the program, if it was opened before
+	Handed []byte  // the program's secret, if it has started us itself and told us
+
+	fd     int
+	name   uint64
+	secret []byte // once it is known
 }
 
 // backlog is how many connections may wait to be turned away without keeping the resident's from being made. The kernel
@@ -59,7 +63,7 @@ func Listen() (*Listener, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("socket %s: listen: %w", address.Name, err)
 	}
-	return &Listener{fd, name}, nil
+	return &Listener{fd: fd, name: name}, nil
 }
 
 // Close ends the socket; connections stay.
@@ -131,12 +135,17 @@ func (l *Listener) Accept(pid int, patience time.Duration) (*Conn, error) {
 			unix.Close(fd)
 			continue
 		}
-		return Greeted(fd, pid)
+		return l.greeted(fd, pid)
 	}
 }
 
-// Greeted is the connection to the resident of pid over a socket, once it has greeted. The socket is the connection's.
-func Greeted(fd, pid int) (*Conn, error) {
+// Greeted is the connection to the resident of pid over a socket, once it has greeted. The socket is the connection's. secret
+// is the resident's.
+func Greeted(fd, pid int, secret []byte) (*Conn, error) {
+	return (&Listener{secret: secret}).greeted(fd, pid)
+}
+
+func (l *Listener) greeted(fd, pid int) (*Conn, error) {
 	c := &Conn{fd: fd, Pid: pid}
 	limit := unix.NsecToTimeval(patienceWire.Nanoseconds())
 	err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit)
@@ -144,7 +153,10 @@ func Greeted(fd, pid int) (*Conn, error) {
 	if err != nil {
 		err = fmt.Errorf("pid %d: socket: %w", pid, err)
 	} else {
-		err = c.greet()
+		err = c.prove(l)
+		if err == nil {
+			err = c.greet()
+		}
 	}
 	if err != nil {
 		c.Close()

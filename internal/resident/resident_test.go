@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
@@ -102,13 +103,16 @@ func listen(t *testing.T) *Listener {
 		t.Fatal(err)
 	}
 	t.Cleanup(l.Close)
+	l.secret = make([]byte, abi.SecretSize) // as after a query
 	return l
 }
 
 func hello(version uint32, settings string) [][]byte {
-	body := &abi.HelloBody{Magic: abi.Magic, Version: version, Pid: 412, Tid: 413, Dumpable: 1}
+	challenge := &abi.ChallengeBody{Magic: abi.Magic, Version: version}
+	body := &abi.HelloBody{Magic: abi.Magic, Version: abi.Version, Pid: 412, Tid: 413, Dumpable: 1}
 	message := &abi.Message{Type: abi.Hello, Count: 1, Length: abi.HelloSize + uint64(len(settings))}
-	return [][]byte{bytesOf(message), bytesOf(body), []byte(settings)}
+	return [][]byte{bytesOf(&abi.Message{Type: abi.Challenge, Count: 1, Length: abi.ChallengeSize}), bytesOf(challenge),
+		bytesOf(message), bytesOf(body), []byte(settings)}
 }
 
 func TestGreeting(t *testing.T) {
@@ -128,11 +132,12 @@ func TestGreetingRefused(t *testing.T) {
 	long := &abi.Message{Type: abi.Hello, Length: 1 << 40}
 	for want, say := range map[string][][]byte{
 		"speaks version 9":          hello(9, ""),
+		"speaks version 1,":         {bytesOf(&abi.Message{Type: abi.Hello, Length: 40}), bytesOf(&abi.ChallengeBody{Magic: abi.Magic, Version: 1})},
 		"of type 7, 0 bytes":        {bytesOf(&abi.Message{Type: abi.Resume})},
-		"1099511627776 bytes":       {bytesOf(long)},
-		"its resident hangs up":     {},
-		"unexpected EOF":            hello(abi.Version, "CRAK_DIR=/")[:2],
-		"its resident hangs up: or": {bytesOf(long)[:5]},
+		"1099511627776 bytes":       append(hello(abi.Version, "")[:2], bytesOf(long)),
+		"its resident hangs up":     hello(abi.Version, "")[:2],
+		"unexpected EOF":            hello(abi.Version, "CRAK_DIR=/")[:4],
+		"its resident hangs up: or": append(hello(abi.Version, "")[:2], bytesOf(long)[:5]),
 	} {
 		l := listen(t)
 		unix.Shutdown(connect(t, l, say...), unix.SHUT_WR)
@@ -265,6 +270,10 @@ func TestExchange(t *testing.T) {
 		t.Error("too many calls")
 	}
 	asked := bufio.NewReader(os.NewFile(uintptr(must(unix.Dup(fd))), "peer"))
+	proof := make([]byte, abi.MessageSize+abi.SecretSize)
+	if _, err := io.ReadFull(asked, proof); err != nil || binary.NativeEndian.Uint32(proof) != uint32(abi.Proof) {
+		t.Errorf("proof %x: %v", proof, err)
+	}
 	first := make([]byte, abi.MessageSize)
 	if _, err := asked.Read(first); err != nil || binary.NativeEndian.Uint32(first) != uint32(abi.Calls) {
 		t.Errorf("asked %x: %v", first, err)

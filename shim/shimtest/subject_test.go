@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -33,6 +34,9 @@ func library(t *testing.T) string {
 
 var compiled = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "shimtest")
+	if err == nil {
+		err = os.Chmod(dir, 0o755) // other users run it, too
+	}
 	if err != nil {
 		return "", err
 	}
@@ -40,10 +44,16 @@ var compiled = sync.OnceValues(func() (string, error) {
 	out, err := exec.Command("gcc", "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-I..",
 		"-o", program, "testdata/subject.c").CombinedOutput()
 	os.Stderr.Write(out)
+	if err == nil {
+		err = os.Chmod(program, 0o755)
+	}
 	return program, err
 })
 
 func TestMain(m *testing.M) {
+	if attackFromEnvironment() {
+		os.Exit(0)
+	}
 	// The stray pipe of a shell, of make or of a CI runner would be an obstacle to every program.
 	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		panic(err)
@@ -67,6 +77,17 @@ type subject struct {
 // start runs the program in one of its modes. A library other than the one in build comes as an environment entry.
 func start(t *testing.T, preloaded bool, mode string, env ...string) *subject {
 	t.Helper()
+	return startWith(t, nil, preloaded, mode, env...)
+}
+
+// startAs runs the program with the library, perhaps as another user, to whom its directory is given.
+func startAs(t *testing.T, attributes *syscall.SysProcAttr, mode string, env ...string) *subject {
+	t.Helper()
+	return startWith(t, attributes, true, mode, env...)
+}
+
+func startWith(t *testing.T, attributes *syscall.SysProcAttr, preloaded bool, mode string, env ...string) *subject {
+	t.Helper()
 	program, err := compiled()
 	if err != nil {
 		t.Fatal(err)
@@ -79,6 +100,14 @@ func start(t *testing.T, preloaded bool, mode string, env ...string) *subject {
 	s.cmd.Env = append(s.cmd.Env, env...)
 	s.cmd.Dir = s.dir
 	s.cmd.Stderr = os.Stderr
+	if s.cmd.SysProcAttr = attributes; attributes != nil && attributes.Credential != nil {
+		if err := os.Chmod(filepath.Dir(s.dir), 0o711); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(s.dir, int(attributes.Credential.Uid), int(attributes.Credential.Gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if s.stdin, err = s.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}

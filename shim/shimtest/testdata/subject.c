@@ -297,6 +297,27 @@ static void use_prctl(void)
 	say("RESULT", wrong);
 }
 
+/* Who it is, before it is READY. */
+static void become(const char *mode)
+{
+	if (strcmp(mode, "effective") == 0 && setresuid(12345, 0, 0))
+		say("SETRESUID", errno);
+	if (strcmp(mode, "undumpable") == 0 && prctl(PR_SET_DUMPABLE, 0))
+		say("DUMPABLE", errno);
+}
+
+static void wait_for_line(void)
+{
+	await_line();
+	say("DONE", 0);
+}
+
+static void undumpable(void)
+{
+	wait_for_line();
+	say("RESULT", crak_checkpoint());
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -307,10 +328,12 @@ int main(int argc, char **argv)
 		{ "vforked", vforked }, { "nurse", nurse },	{ "queue", queue_full }, { "altstack", altstack },
 		{ "together", together }, { "churn", churn },		{ "locked", locked },
 		{ "prctl", use_prctl },
+		{ "wait", wait_for_line }, { "effective", wait_for_line }, { "undumpable", undumpable },
 	};
 
 	if (argc != 2)
 		return 2;
+	become(argv[1]);
 	say("READY", getpid());
 	if (strcmp(argv[1], "broken") == 0)
 		await_line();

@@ -1,0 +1,298 @@
+package coord
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/internal/resident"
+)
+
+// holder is cat with memory that is saved under the freeze (shared) and beside it, and a short CRAK_FREEZE_LIMIT.
+func holder(t *testing.T, seconds int) *program {
+	t.Helper()
+	source := filepath.Join(t.TempDir(), "holder")
+	os.WriteFile(source+".c", []byte(`#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+int main(void)
+{
+	char c, *shared = mmap(0, 8 << 20, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	char *own = mmap(0, 64 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED || own == MAP_FAILED) return 1;
+	memset(shared, 1, 8 << 20);
+	memset(own, 2, 64 << 20);
+	while (read(0, &c, 1) == 1 && write(1, &c, 1) == 1)
+		;
+	return 0;
+}
+`), 0o600)
+	if out, err := exec.Command("gcc", "-O1", "-o", source, source+".c").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	cmd := exec.Command(source)
+	cmd.Env = []string{"CRAK_FREEZE_LIMIT=" + strconv.Itoa(seconds)}
+	return start(t, true, cmd)
+}
+
+// frozen freezes a program as a checkpoint does.
+func frozen(t *testing.T, pid int) *resident.Conn {
+	t.Helper()
+	l, err := resident.Listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := l.Order(pid, pid, abi.OrderFreeze); err != nil {
+		t.Fatal(err)
+	}
+	c, err := l.Accept(pid, patienceAnswer)
+	if err == nil {
+		_, err = c.Frozen(patienceFreeze)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// TestFreezeIsBounded: a writer that says nothing is left; one that says that it gets on, or asks, is waited for.
+func TestFreezeIsBounded(t *testing.T) {
+	p := holder(t, 1)
+	c := frozen(t, p.pid())
+	if c.Hello.Limit != 1000 {
+		t.Errorf("limit %d ms", c.Hello.Limit)
+	}
+	for range 10 {
+		time.Sleep(250 * time.Millisecond)
+		c.Progress()
+	}
+	if err := c.Confirm(); err != nil {
+		t.Fatalf("with progress: %v", err)
+	}
+	begun := time.Now()
+	p.echoes()
+	if d := time.Since(begun); d < 500*time.Millisecond || d > 5*time.Second {
+		t.Errorf("the program was let go after %v", d)
+	}
+	if err := c.Confirm(); !errors.Is(err, resident.ErrLetGo) {
+		t.Errorf("asked then: %v", err)
+	}
+	if err := c.Kill(); !errors.Is(err, resident.ErrLetGo) {
+		t.Errorf("killed then: %v", err)
+	}
+	p.leftAlone()
+}
+
+// TestKillFrozen: a frozen program is ended; the error is for one that was let go.
+func TestKillFrozen(t *testing.T) {
+	p := holder(t, 1)
+	if err := frozen(t, p.pid()).Kill(); err != nil {
+		t.Error(err)
+	}
+	p.state('Z')
+}
+
+// disk is a file system that hangs when it is told to.
+type disk struct {
+	*testing.T
+	dir  string
+	root *os.File
+}
+
+func newDisk(t *testing.T) *disk {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("root: a file system is to be mounted and frozen")
+	}
+	base := t.TempDir()
+	d := &disk{T: t, dir: filepath.Join(base, "disk")}
+	os.Mkdir(d.dir, 0o700)
+	file := filepath.Join(base, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(file, 256<<20); err != nil {
+		t.Fatal(err)
+	}
+	for _, argv := range [][]string{{"mkfs.ext4", "-q", file}, {"mount", "-o", "loop", file, d.dir}} {
+		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
+			t.Skipf("a loop device: %s: %v\n%s", argv, err, out)
+		}
+	}
+	var err error
+	if d.root, err = os.Open(d.dir); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		d.thaw()
+		d.root.Close()
+		exec.Command("umount", "-l", d.dir).Run()
+	})
+	return d
+}
+
+const (
+	fiFreeze = 0xc0045877 // FIFREEZE
+	fiThaw   = 0xc0045878 // FITHAW
+)
+
+func (d *disk) freeze() {
+	if err := unix.IoctlSetInt(int(d.root.Fd()), fiFreeze, 0); err != nil {
+		d.Errorf("fsfreeze: %v", err)
+	}
+}
+
+func (d *disk) thaw() { unix.IoctlSetInt(int(d.root.Fd()), fiThaw, 0) }
+
+// TestDiskHangs: what is saved under the freeze goes to memory first. The disk hangs before, and until the program
+// has run again.
+func TestDiskHangs(t *testing.T) {
+	d, p := newDisk(t), holder(t, 30)
+	done := make(chan error, 1)
+	var result *Result
+	go func() {
+		var err error
+		result, err = Checkpoint(Options{Pid: p.pid(), Output: filepath.Join(d.dir, "image"),
+			Progress: func(*image.Writer) { d.freeze() }})
+		done <- err
+	}()
+	p.twin()
+	p.echoes()
+	select {
+	case err := <-done:
+		t.Errorf("the checkpoint is over: %v", err)
+	default:
+	}
+	d.thaw()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if result.Pause > 5*time.Second {
+		t.Errorf("pause %v", result.Pause)
+	}
+	if _, err := image.Open(result.Path); err != nil {
+		t.Error(err)
+	}
+}
+
+// twin waits until the program has a twin: then it runs again.
+func (p *program) twin() {
+	p.Helper()
+	path := "/proc/" + strconv.Itoa(p.pid()) + "/task/" + strconv.Itoa(p.pid()) + "/children"
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		text, _ := os.ReadFile(path)
+		if len(text) > 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			p.Fatal("no twin")
+		}
+	}
+}
+
+// TestDiskHangsKill: a program that is to be ended is frozen while the disk hangs. It is let go, there is no image, and
+// it is not ended.
+func TestDiskHangsKill(t *testing.T) {
+	d, p := newDisk(t), holder(t, 1)
+	done, hangs := make(chan error, 1), make(chan bool, 1)
+	go func() {
+		_, err := Checkpoint(Options{Pid: p.pid(), Kill: true, Output: filepath.Join(d.dir, "image"),
+			Progress: func(*image.Writer) {
+				d.freeze()
+				hangs <- true
+			}})
+		done <- err
+	}()
+	<-hangs
+	for deadline := time.Now().Add(20 * time.Second); !p.inHandler(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no freeze")
+		}
+	}
+	p.echoes()
+	d.thaw()
+	if err := <-done; !errors.Is(err, resident.ErrLetGo) {
+		t.Errorf("%v", err)
+	}
+	p.leftAlone()
+	if left, _ := filepath.Glob(filepath.Join(d.dir, "*image*")); len(left) > 0 {
+		t.Errorf("left over: %q", left)
+	}
+}
+
+// inHandler tells whether the program is in the resident's handler, which blocks all signals.
+func (p *program) inHandler() bool {
+	status, err := proc.Read(p.pid(), "status", proc.Status)
+	return err == nil && status.SigBlk&(1<<(abi.FreezeSignal-1)) != 0
+}
+
+// TestStoppedWriter: a writer that is stopped at any moment holds the program up for a moment, and when it goes on it does
+// not end the program.
+func TestStoppedWriter(t *testing.T) {
+	p := holder(t, 1)
+	crak, err := filepath.Abs("../build/crak")
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := 0
+	for try := 0; try < 40 && (try < 10 || held == 0) && !p.ended(); try++ {
+		argv := []string{"checkpoint", strconv.Itoa(p.pid())}
+		if try >= 5 {
+			argv = append(argv, "--kill")
+		}
+		cmd := exec.Command(crak, argv...)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		p.awaitFreeze(time.Duration(try) * time.Millisecond)
+		cmd.Process.Signal(unix.SIGSTOP)
+		begun := time.Now()
+		if !p.ended() { // it was stopped too late
+			p.echoes()
+		}
+		d := time.Since(begun)
+		if d > 500*time.Millisecond {
+			held++
+		}
+		if d > 5*time.Second {
+			t.Errorf("try %d: the program was held up for %v", try, d)
+		}
+		cmd.Process.Signal(unix.SIGCONT)
+		err := cmd.Wait()
+		if ended := p.ended(); d > 500*time.Millisecond && ended {
+			t.Errorf("try %d: it was let go, and ended: %v", try, err)
+		}
+	}
+	if held == 0 && !p.ended() {
+		t.Error("the writer was never stopped under the freeze")
+	}
+	t.Logf("held up %d times", held)
+}
+
+// awaitFreeze waits until the program has been in the handler for so long, and 2 ms: a query is over sooner.
+func (p *program) awaitFreeze(inside time.Duration) {
+	begun := time.Now()
+	for deadline := begun.Add(5 * time.Second); time.Since(begun) < inside+2*time.Millisecond && time.Now().Before(deadline); {
+		if !p.inHandler() {
+			begun = time.Now()
+		}
+	}
+}
+
+func (p *program) ended() bool {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(p.pid()) + "/stat")
+	return err != nil || strings.Contains(string(text), ") Z ")
+}

@@ -1,0 +1,112 @@
+package image
+
+import (
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// queueBytes bounds what a Writer keeps in memory while it holds back. What is more goes to the disk at once.
+const queueBytes = 128 << 20
+
+// queueChunk is how much memory a queue maps at a time. It is not the Go heap's, which has a limit of its own.
+const queueChunk = 4 << 20
+
+// A queue keeps stored frames in memory. While a program is frozen the disk is not waited for: it may be slow, or hang.
+type queue struct {
+	holding bool
+	chunks  [][]byte
+	free    []byte // of the last chunk
+	frames  []queuedFrame
+}
+
+type queuedFrame struct {
+	offset int64 // in pages.bin
+	data   []byte
+}
+
+// room reserves n bytes for a frame; nil where there is none.
+func (q *queue) room(offset int64, n int) []byte {
+	if n > len(q.free) && !q.grow() || n > len(q.free) {
+		return nil
+	}
+	data := q.free[:n:n]
+	q.free = q.free[n:]
+	q.frames = append(q.frames, queuedFrame{offset, data})
+	return data
+}
+
+// grow maps the next chunk, with all its pages: their first touch one by one would take longer.
+func (q *queue) grow() bool {
+	if (len(q.chunks)+1)*queueChunk > queueBytes {
+		return false
+	}
+	chunk, err := unix.Mmap(-1, 0, queueChunk, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE)
+	if err != nil {
+		return false
+	}
+	q.chunks = append(q.chunks, chunk)
+	q.free = chunk
+	return true
+}
+
+// drop forgets all frames and gives the memory back.
+func (q *queue) drop() {
+	for _, chunk := range q.chunks {
+		unix.Munmap(chunk)
+	}
+	*q = queue{}
+}
+
+// Hold makes PutSync keep content in memory, up to 128 MiB, until Release. It does not wait for the disk then.
+func (w *Writer) Hold() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.queue.holding = true
+	w.heldIndex.holding = true
+	w.queue.grow() // the first one before the program stands still
+}
+
+// Release writes what was held back. No Put may be under way.
+func (w *Writer) Release() error {
+	w.mu.Lock()
+	frames := w.queue.frames
+	w.queue.frames, w.queue.holding = nil, false
+	w.heldIndex.holding = false
+	w.mu.Unlock()
+	for _, f := range frames {
+		if err := w.failed.get(); err != nil {
+			return err
+		}
+		if err := w.store(f.data, f.offset); err != nil {
+			w.failed.set(err)
+			return err
+		}
+	}
+	w.queue.drop()
+	return nil
+}
+
+// heldFile is a file whose writes are kept in memory while it is held back.
+type heldFile struct {
+	file    *os.File
+	holding bool
+	held    []byte
+}
+
+var _ io.Writer = (*heldFile)(nil)
+
+func (h *heldFile) Write(b []byte) (int, error) {
+	if h.holding {
+		h.held = append(h.held, b...)
+		return len(b), nil
+	}
+	if len(h.held) > 0 {
+		if _, err := h.file.Write(h.held); err != nil {
+			return 0, err
+		}
+		h.held = nil
+	}
+	return h.file.Write(b)
+}
