@@ -6,38 +6,61 @@ import (
 	"sort"
 )
 
-// bounds knows what each space of a group may have content for.
+// bounds knows what each space of a group may have content for, and what it has.
 type bounds struct {
-	group  *Group
-	ranges map[Space][]Run // sorted, joined
-	seen   map[Space]*coverage
+	processes    map[Pid]*Process
+	memory       map[MemoryID]*MemoryObject
+	descriptions map[DescriptionID]bool
+	objects      map[ObjectID]*Object
+	spaces       map[Space]*room
+	seen         coverage
+}
+
+// A room is what a space may have content for.
+type room struct {
+	number uint32
+	kind   string
+	ranges []Run // sorted, joined
 }
 
 func newBounds(g *Group) *bounds {
-	return &bounds{group: g, ranges: make(map[Space][]Run), seen: make(map[Space]*coverage)}
+	b := &bounds{processes: make(map[Pid]*Process), memory: make(map[MemoryID]*MemoryObject),
+		descriptions: make(map[DescriptionID]bool), objects: make(map[ObjectID]*Object), spaces: make(map[Space]*room)}
+	for i := range g.Processes {
+		b.processes[g.Processes[i].Pid] = &g.Processes[i]
+	}
+	for i := range g.Memory {
+		b.memory[g.Memory[i].ID] = &g.Memory[i]
+	}
+	for i := range g.Descriptions {
+		b.descriptions[g.Descriptions[i].ID] = true
+	}
+	for i := range g.Objects {
+		b.objects[g.Objects[i].ID] = &g.Objects[i]
+	}
+	return b
 }
 
 // check says whether all runs of the frame are inside its space, and in no frame before it.
 func (b *bounds) check(f *Frame) error {
-	ranges, ok := b.ranges[f.Space]
+	m, ok := b.spaces[f.Space]
 	if !ok {
 		var err error
-		if ranges, err = b.of(f.Space); err != nil {
+		if m, err = b.of(f.Space); err != nil {
 			return err
 		}
-		b.ranges[f.Space] = ranges
-		b.seen[f.Space] = new(coverage)
+		m.number = uint32(len(b.spaces))
+		b.spaces[f.Space] = m
 	}
-	kind, _, _ := f.Space.split()
 	for i, r := range f.Runs {
-		if kind != descriptionSpace && kind != objectSpace && (r.Start%PageSize != 0 || r.Length%PageSize != 0) {
+		if r.Start%PageSize != 0 || m.kind != descriptionSpace && m.kind != objectSpace && r.Length%PageSize != 0 {
 			return fmt.Errorf("run %d: %v: not on page boundaries", i, r)
 		}
-		n := sort.Search(len(ranges), func(n int) bool { return ranges[n].End() > r.Start })
-		if n == len(ranges) || r.Start < ranges[n].Start || r.End() > ranges[n].End() {
-			return fmt.Errorf("run %d: %v: not inside %s", i, r, inside[kind])
+		n := sort.Search(len(m.ranges), func(n int) bool { return m.ranges[n].End() > r.Start })
+		if n == len(m.ranges) || r.Start < m.ranges[n].Start || r.End() > m.ranges[n].End() {
+			return fmt.Errorf("run %d: %v: not inside %s", i, r, inside[m.kind])
 		}
-		if err := b.seen[f.Space].add(r); err != nil {
+		if err := b.seen.add(m.number, r); err != nil {
 			return fmt.Errorf("run %d: %w", i, err)
 		}
 	}
@@ -51,35 +74,27 @@ var inside = map[string]string{
 	objectSpace:      "the object's content",
 }
 
-func (b *bounds) of(s Space) ([]Run, error) {
+func (b *bounds) of(s Space) (*room, error) {
 	kind, n, err := s.split()
 	if err != nil {
 		return nil, err
 	}
 	switch kind {
 	case processSpace:
-		for i := range b.group.Processes {
-			if p := &b.group.Processes[i]; p.Pid == Pid(n) {
-				return p.own(), nil
-			}
+		if p := b.processes[Pid(n)]; p != nil {
+			return &room{kind: kind, ranges: p.own()}, nil
 		}
 	case memorySpace:
-		for i := range b.group.Memory {
-			if m := &b.group.Memory[i]; m.ID == MemoryID(n) {
-				return []Run{{Length: (m.Size + PageSize - 1) &^ (PageSize - 1)}}, nil
-			}
+		if m := b.memory[MemoryID(n)]; m != nil {
+			return &room{kind: kind, ranges: []Run{{Length: (m.Size + PageSize - 1) &^ (PageSize - 1)}}}, nil
 		}
 	case descriptionSpace:
-		for i := range b.group.Descriptions {
-			if b.group.Descriptions[i].ID == DescriptionID(n) {
-				return []Run{{Length: math.MaxInt64}}, nil
-			}
+		if b.descriptions[DescriptionID(n)] {
+			return &room{kind: kind, ranges: []Run{{Length: math.MaxInt64}}}, nil
 		}
 	case objectSpace:
-		for i := range b.group.Objects {
-			if o := &b.group.Objects[i]; o.ID == ObjectID(n) {
-				return []Run{{Length: o.Size}}, nil
-			}
+		if o := b.objects[ObjectID(n)]; o != nil {
+			return &room{kind: kind, ranges: []Run{{Length: o.Size}}}, nil
 		}
 	}
 	return nil, fmt.Errorf("space %q: not in %s", string(s), groupFile)

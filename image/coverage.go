@@ -1,39 +1,77 @@
 package image
 
 import (
+	"errors"
 	"fmt"
-	"slices"
-	"sort"
 )
 
-// coverage is the set of all bytes of one space that frames were seen for: runs, sorted and joined.
-// Frames mostly come in order, so that it stays as short as the memory is whole.
-type coverage []Run
+// coverage is the set of all pages of all spaces that frames were seen for: a bit a page, in blocks. So adding a run takes the
+// same time in whatever order they come, and a whole terabyte takes 50 MiB.
+type coverage struct {
+	index map[blockID]uint32 // of the block in slabs
+	slabs []*[slabBlocks]block
+	last  blockID // was found last, as
+	found *block
+}
 
-// add puts a run into the set, unless it overlaps with what is there.
-func (c *coverage) add(r Run) error {
-	all := *c
-	n := len(all)
-	if n > 0 && all[n-1].End() > r.Start {
-		n = sort.Search(n, func(i int) bool { return all[i].Start >= r.Start })
+type blockID struct {
+	space  uint32
+	number uint64 // address / blockBytes
+}
+
+// A block has a bit for each of its pages.
+type block [blockPages / 64]uint64
+
+const (
+	blockPages = 512
+	blockBytes = blockPages * PageSize
+	slabBlocks = 1024
+
+	maxBlocks = 1 << 21 // that have content: 4 TiB
+)
+
+var errScattered = errors.New("content in more places than one image may have")
+
+// add puts a run into the set, unless it overlaps with what is there. It begins on a page.
+func (c *coverage) add(space uint32, r Run) error {
+	end := (r.End() + PageSize - 1) / PageSize
+	for page := r.Start / PageSize; page < end; {
+		b, err := c.block(blockID{space, page / blockPages})
+		if err != nil {
+			return err
+		}
+		bit := page % 64
+		n := min(64-bit, end-page)
+		mask := ^uint64(0) >> (64 - n) << bit
+		word := &b[page%blockPages/64]
+		if *word&mask != 0 {
+			return fmt.Errorf("%v: saved before", r)
+		}
+		*word |= mask
+		page += n
 	}
-	if n > 0 && all[n-1].End() > r.Start || n < len(all) && all[n].Start < r.End() {
-		return fmt.Errorf("%v: saved before", r)
-	}
-	joinsLeft := n > 0 && all[n-1].End() == r.Start
-	joinsRight := n < len(all) && all[n].Start == r.End()
-	switch {
-	case joinsLeft && joinsRight:
-		all[n-1].Length += r.Length + all[n].Length
-		all = slices.Delete(all, n, n+1)
-	case joinsLeft:
-		all[n-1].Length += r.Length
-	case joinsRight:
-		all[n].Start = r.Start
-		all[n].Length += r.Length
-	default:
-		all = slices.Insert(all, n, Run{Start: r.Start, Length: r.Length})
-	}
-	*c = all
 	return nil
+}
+
+// block finds or makes a block.
+func (c *coverage) block(id blockID) (*block, error) {
+	if c.found != nil && c.last == id {
+		return c.found, nil
+	}
+	at, ok := c.index[id]
+	if !ok {
+		at = uint32(len(c.index))
+		if at == maxBlocks {
+			return nil, errScattered
+		}
+		if c.index == nil {
+			c.index = make(map[blockID]uint32)
+		}
+		c.index[id] = at
+		if at%slabBlocks == 0 {
+			c.slabs = append(c.slabs, new([slabBlocks]block))
+		}
+	}
+	c.last, c.found = id, &c.slabs[at/slabBlocks][at%slabBlocks]
+	return c.found, nil
 }

@@ -29,7 +29,7 @@ const (
 	endRecord    = 32
 	runRecord    = 16
 
-	maxSpaces    = 1 << 20
+	maxSpaces    = 1 << 17
 	maxSpaceName = 64
 )
 

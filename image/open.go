@@ -16,7 +16,7 @@ import (
 // Bounds of what is read into memory, in bytes.
 const (
 	maxManifest = 1 << 20
-	maxGroup    = 256 << 20
+	maxGroup    = 64 << 20
 )
 
 // An Image is a committed image, open for reading. Its methods may be called by several

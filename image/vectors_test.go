@@ -97,7 +97,15 @@ var brokenGroups = []vector{
 	{"many small objects", func(k *kit) {
 		k.seal(groupFile, []byte(`{"processes":[`+strings.Repeat("{},", 1<<16)+`{}]}`))
 	},
-		`group.json: 65538 objects in 196626 bytes`},
+		`group.json: takes too much memory for a text of 196626 bytes`},
+	{"lists of nothing", func(k *kit) {
+		k.seal(groupFile, []byte(`{"processes":[`+strings.Repeat("null,", 1<<16)+`null]}`))
+	},
+		`group.json: byte 14: something else than an object in a list of objects`},
+	{"a field twice", func(k *kit) { k.seal(groupFile, []byte(`{"root": 412, "root": 413}`)) },
+		`group.json: field "root" comes twice`},
+	{"a field by another case", func(k *kit) { k.seal(groupFile, []byte(`{"Root": 412}`)) },
+		`group.json: unknown field "Root"`},
 	{"deep nesting", func(k *kit) {
 		k.seal(groupFile, []byte(`{"descriptions":[{"record":`+strings.Repeat("[", 1<<16)))
 	},

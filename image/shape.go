@@ -1,0 +1,186 @@
+package image
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+// Bounds of the memory that decoding a text may take, in bytes: so that it is in proportion to the text, as an object in
+// three bytes of JSON may take a thousand of memory, and bounded in any case.
+const (
+	shapeRatio = 16
+	shapeSlack = 1 << 16
+	shapeMost  = 128 << 20
+)
+
+// A shape goes through JSON before it is decoded: it finds fields that are not known or come twice, and adds up the
+// memory that the value will take.
+type shape struct {
+	text   []byte
+	at     int
+	weight int // bytes
+	fields map[reflect.Type]map[string]field
+}
+
+// A field is one of a struct.
+type field struct {
+	index int // less than 64
+	typ   reflect.Type
+}
+
+// checkShape checks a text that is to be decoded into what v points to. Preconditions: it is valid JSON.
+func checkShape(text []byte, v any) error {
+	s := &shape{text: text, fields: make(map[reflect.Type]map[string]field)}
+	return s.value(reflect.TypeOf(v).Elem())
+}
+
+func (s *shape) grow(n int) error {
+	s.weight += n
+	if s.weight > shapeSlack+shapeRatio*len(s.text) || s.weight > shapeMost {
+		return fmt.Errorf("takes too much memory for a text of %d bytes", len(s.text))
+	}
+	return nil
+}
+
+var rawMessage = reflect.TypeFor[json.RawMessage]()
+
+// value goes over a value of type t. What is of another kind than t wants is left for the decoder to refuse.
+func (s *shape) value(t reflect.Type) error {
+	c := s.peek()
+	switch {
+	case t.Kind() == reflect.Pointer && c != 'n':
+		if err := s.grow(int(t.Elem().Size())); err != nil {
+			return err
+		}
+		return s.value(t.Elem())
+	case t == rawMessage, isWord(t):
+	case t.Kind() == reflect.Struct && c == '{':
+		return s.object(t)
+	case t.Kind() == reflect.Slice && c == '[', t.Kind() == reflect.Array && c == '[':
+		return s.list(t)
+	}
+	return s.grow(s.skip())
+}
+
+// isWord: such a value is one string.
+func isWord(t reflect.Type) bool {
+	p := reflect.PointerTo(t)
+	return p.Implements(reflect.TypeFor[json.Unmarshaler]()) || p.Implements(reflect.TypeFor[interface{ UnmarshalText([]byte) error }]())
+}
+
+func (s *shape) object(t reflect.Type) error {
+	fields := s.known(t)
+	seen := uint64(0)
+	s.at++ // {
+	for s.peek() != '}' {
+		start := s.at
+		s.skip()
+		name := string(s.text[start+1 : s.at-1]) // as it stands: crak escapes nothing in names of fields
+		f, ok := fields[name]
+		if !ok {
+			return fmt.Errorf("unknown field %.80q", name)
+		}
+		if seen&(1<<f.index) != 0 {
+			return fmt.Errorf("field %q comes twice", name)
+		}
+		seen |= 1 << f.index
+		s.peek()
+		s.at++ // :
+		if err := s.value(f.typ); err != nil {
+			return err
+		}
+		if s.peek() == ',' {
+			s.at++
+		}
+	}
+	s.at++
+	return nil
+}
+
+func (s *shape) list(t reflect.Type) error {
+	const growth = 2 // of a slice, over what it holds
+	elem := t.Elem()
+	s.at++ // [
+	for s.peek() != ']' {
+		if elem.Kind() == reflect.Struct && s.peek() != '{' && !isWord(elem) {
+			return fmt.Errorf("byte %d: something else than an object in a list of objects", s.at)
+		}
+		if err := s.grow(growth * int(elem.Size())); err != nil {
+			return err
+		}
+		if err := s.value(elem); err != nil {
+			return err
+		}
+		if s.peek() == ',' {
+			s.at++
+		}
+	}
+	s.at++
+	return nil
+}
+
+// known are the fields of a struct by their names in JSON.
+func (s *shape) known(t reflect.Type) map[string]field {
+	fields, ok := s.fields[t]
+	if !ok {
+		fields = make(map[string]field)
+		for i := range t.NumField() {
+			f := t.Field(i)
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if name == "" {
+				name = f.Name
+			}
+			if f.IsExported() {
+				fields[name] = field{i, f.Type}
+			}
+		}
+		s.fields[t] = fields
+	}
+	return fields
+}
+
+// peek is the next byte that is not white space.
+func (s *shape) peek() byte {
+	for ; s.at < len(s.text); s.at++ {
+		switch s.text[s.at] {
+		case ' ', '\t', '\r', '\n':
+		default:
+			return s.text[s.at]
+		}
+	}
+	return 0
+}
+
+// skip goes over a value of any kind, and returns its length in bytes.
+func (s *shape) skip() int {
+	s.peek()
+	start := s.at
+	for depth := 0; s.at < len(s.text); s.at++ {
+		switch c := s.text[s.at]; c {
+		case '{', '[':
+			depth++
+			continue
+		case '}', ']':
+			depth--
+		case '"':
+			for s.at++; s.at < len(s.text) && s.text[s.at] != '"'; s.at++ {
+				if s.text[s.at] == '\\' {
+					s.at++
+				}
+			}
+		case ' ', '\t', '\r', '\n', ':', ',':
+			continue
+		default: // a number or a word
+			for s.at+1 < len(s.text) && !strings.ContainsRune(" \t\r\n:,]}", rune(s.text[s.at+1])) {
+				s.at++
+			}
+		}
+		if depth <= 0 {
+			s.at++
+			break
+		}
+	}
+	return s.at - start
+}
