@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/printable"
 )
 
 const logName = "crak.log"
@@ -54,21 +54,7 @@ func openLog(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY, 0o600)
 }
 
-// plain is text that cannot end its line, nor speak to a terminal: what is not printable becomes an escape of Go's. The lines
-// of an error are set apart by "; ".
+// plain is text in one line. The lines of an error are set apart by "; ".
 func plain(text string) string {
-	var b strings.Builder
-	for i, line := range strings.Split(text, "\n") {
-		if i > 0 {
-			b.WriteString("; ")
-		}
-		for _, r := range line {
-			if unicode.IsPrint(r) {
-				b.WriteRune(r)
-			} else {
-				b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
-			}
-		}
-	}
-	return b.String()
+	return printable.Text(strings.ReplaceAll(text, "\n", "; "))
 }

@@ -87,26 +87,36 @@ func Check(d image.Description, env *Env) obstacle.List {
 func CheckGroup(g *image.Group, env *Env) obstacle.List {
 	var all obstacle.List
 	env.Know(g)
+	holders := holdersOf(g)
 	for _, d := range g.Descriptions {
-		pid, where := holder(g, d.ID)
+		h, ok := holders[d.ID]
+		if !ok {
+			h.where = fmt.Sprintf("description %d", d.ID)
+		}
 		for _, o := range Check(d, env) {
-			o.Pid, o.Where = pid, where
+			o.Pid, o.Where = h.pid, h.where
 			all = append(all, o)
 		}
 	}
 	return all
 }
 
-// holder is the first process and descriptor that have a description.
-func holder(g *image.Group, id image.DescriptionID) (pid int, where string) {
-	for _, p := range g.Processes {
-		for _, d := range p.Descriptors {
-			if d.Description == id {
-				return int(p.Pid), fmt.Sprintf("fd %d", d.Fd)
+// A holder is the first process and descriptor that have a description.
+type holder struct {
+	pid   int
+	where string
+}
+
+func holdersOf(g *image.Group) map[image.DescriptionID]holder {
+	holders := make(map[image.DescriptionID]holder)
+	for i := range g.Processes {
+		for _, d := range g.Processes[i].Descriptors {
+			if _, ok := holders[d.Description]; !ok {
+				holders[d.Description] = holder{int(g.Processes[i].Pid), fmt.Sprintf("fd %d", d.Fd)}
 			}
 		}
 	}
-	return 0, fmt.Sprintf("description %d", id)
+	return holders
 }
 
 // Describe names what a description is open on, for people: "/tmp/x", "pipe", "terminal /dev/pts/3".

@@ -7,6 +7,9 @@ import (
 
 // decodeGroup reads group.json and checks it.
 func decodeGroup(text []byte) (*Group, error) {
+	if len(text) > maxGroup {
+		return nil, fmt.Errorf("%d bytes: more than %d", len(text), maxGroup)
+	}
 	g := new(Group)
 	if err := decodeJSON(text, g); err != nil {
 		return nil, err

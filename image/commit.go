@@ -35,13 +35,14 @@ func (w *Writer) Commit(m Manifest, g *Group) (path string, err error) {
 }
 
 func (w *Writer) finish(m Manifest, g *Group) error {
-	if err := g.Check(); err != nil {
-		return fmt.Errorf("%s: %w", groupFile, err)
-	}
+	begun := time.Now()
 	if err := w.index.end(); err != nil {
 		return fmt.Errorf("%s: %w", indexFile, plainError(err))
 	}
 	text, err := encodeJSON(g)
+	if err == nil {
+		_, err = decodeGroup(text) // as Open does, so that no image is committed that will not be opened
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", groupFile, err)
 	}
@@ -54,6 +55,12 @@ func (w *Writer) finish(m Manifest, g *Group) error {
 		return err
 	}
 
+	settle(w.pages, w.size, func(n uint64) { w.settled.Add(n) })
+	for _, f := range []*os.File{w.pages, w.idx} {
+		if err := f.Sync(); err != nil {
+			return err
+		}
+	}
 	m.Format, m.Crak, m.Sequence = Format, Version, w.place.sequence
 	if m.Created.IsZero() {
 		m.Created = time.Now().UTC()
@@ -62,17 +69,20 @@ func (w *Writer) finish(m Manifest, g *Group) error {
 	t := w.index.totals
 	m.Statistics.RawBytes, m.Statistics.StoredBytes, m.Statistics.Frames = t.Raw, t.Stored, t.Frames
 	m.Files = []FileSum{group, index, {Name: pagesFile, Size: w.size}}
-	if text, err = m.encode(); err != nil {
+	if m.Statistics.TotalNs != 0 {
+		m.Statistics.TotalNs += time.Since(begun).Nanoseconds() // what the syncs took, too
+	}
+	if text, err = m.encode(); err == nil {
+		_, err = decodeManifest(text)
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", manifestFile, err)
 	}
 	if _, err := w.place.write(manifestFile, text); err != nil {
 		return err
 	}
-	settle(w.pages, w.size, func(n uint64) { w.settled.Add(n) })
-	for _, f := range []*os.File{w.pages, w.idx, w.place.dir} {
-		if err := f.Sync(); err != nil {
-			return err
-		}
+	if err := w.place.dir.Sync(); err != nil {
+		return err
 	}
 	if w.options.Confirm != nil {
 		if err := w.options.Confirm(); err != nil {

@@ -304,3 +304,26 @@ func TestCommitChecks(t *testing.T) {
 		t.Errorf("error:\n got %v\nwant %s", err, want)
 	}
 }
+
+// TestCommitManySmall: what is committed is opened, however small its records are.
+func TestCommitManySmall(t *testing.T) {
+	w, err := Create(t.TempDir(), Options{Program: "app", Pid: 412})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Abort()
+	g := goodGroup()
+	for i := range 3000 {
+		g.Processes[0].Timers = append(g.Processes[0].Timers, PosixTimer{ID: int32(i + 1)})
+		g.Processes[0].Descriptors = append(g.Processes[0].Descriptors, Descriptor{Fd: 10 + i, Description: 7})
+	}
+	path, err := w.Commit(Manifest{Root: 412}, g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.Close()
+}

@@ -17,6 +17,7 @@ import (
 type site struct {
 	group   *image.Group
 	process *image.Process
+	uses    map[image.MemoryID]*memoryUse
 
 	control      int                         // socket to the member
 	executable   int                         // descriptor, -1: none
@@ -54,13 +55,15 @@ const (
 type compiler struct {
 	*site
 	set      *program.Set
-	b        *program.Builder               // the thread group leader's program
-	restart  program.Arg                    // struct abi_restart
-	arrived  program.Arg                    // counter: threads that are ready
-	released program.Arg                    // 1 once the process was told to go
-	gone     program.Arg                    // 1 until a dead thread group leader has exited
-	shared   map[image.MemoryID]program.Arg // addresses of shared memory that is no file
-	waits    map[int32]bool                 // timers that send their pending signal again
+	b        *program.Builder                           // the thread group leader's program
+	restart  program.Arg                                // struct abi_restart
+	arrived  program.Arg                                // counter: threads that are ready
+	released program.Arg                                // 1 once the process was told to go
+	gone     program.Arg                                // 1 until a dead thread group leader has exited
+	shared   map[image.MemoryID]program.Arg             // addresses of shared memory that is no file
+	waits    map[int32]bool                             // timers that send their pending signal again
+	pending  uint64                                     // signals that are pending for the process, a bit each
+	numbers  map[image.DescriptionID][]image.Descriptor // by which the process has a description
 	err      error
 }
 
@@ -68,7 +71,8 @@ type compiler struct {
 // member's, and its threads'.
 func compile(s *site, root int) (*compiler, error) {
 	set := &program.Set{}
-	c := &compiler{site: s, set: set, shared: make(map[image.MemoryID]program.Arg)}
+	c := &compiler{site: s, set: set, shared: make(map[image.MemoryID]program.Arg),
+		numbers: make(map[image.DescriptionID][]image.Descriptor)}
 	if s.manner.first {
 		c.b = set.Build("pid 1", s.control)
 		c.ownProc()
@@ -90,6 +94,9 @@ func compile(s *site, root int) (*compiler, error) {
 		return nil, err
 	}
 	c.waits = c.waitingTimers()
+	for _, info := range c.process.Pending {
+		c.pending |= 1 << (signalOf(info) - 1)
+	}
 	c.session()
 	c.memoryMap()
 	c.stage(stageMapped, "memory is mapped", "memory is filled")
@@ -99,6 +106,9 @@ func compile(s *site, root int) (*compiler, error) {
 	c.table()
 	c.signals()
 	c.threads()
+	if set.Full && c.err == nil {
+		c.fail(fmt.Errorf("a restart takes more than %d system calls", program.MostInstructions))
+	}
 	return c, c.err
 }
 

@@ -67,8 +67,12 @@ func (c *compiler) fail(err error) {
 }
 
 // mostAtOnce: one mapping may have grown, or been joined of many, to more than the machine has memory, which
-// the kernel refuses to map in one piece (vm.overcommit_memory is 0). Joined they are again.
-const mostAtOnce = 1 << 30
+// the kernel refuses to map in one piece (vm.overcommit_memory is 0). Joined they are again. Beyond the address space
+// of four levels of page tables the pieces are larger, so that any image is a bounded number of them.
+const (
+	mostAtOnce      = 1 << 30
+	mostAtOnceAbove = 1 << 40
+)
 
 func (c *compiler) mapOne(i int, m *image.Mapping) {
 	flags, fd, note := unix.MAP_FIXED_NOREPLACE, -1, m.Name
@@ -107,7 +111,9 @@ func (c *compiler) mapOne(i int, m *image.Mapping) {
 	}
 	step := m.End - m.Start
 	if fd < 0 && !m.Shared && !m.GrowsDown && !m.NoReserve && m.HugePageSize == 0 && c.firstProt(i)&unix.PROT_WRITE != 0 {
-		step = mostAtOnce
+		if step = mostAtOnce; m.End > userEnd {
+			step = mostAtOnceAbove
+		}
 	}
 	for at := m.Start; at < m.End; at += step {
 		c.b.Call(unix.SYS_MMAP, program.Const(at), program.Const(min(step, m.End-at)), program.Const(c.firstProt(i)),

@@ -17,11 +17,12 @@ const (
 // parkShared makes an object that is no file in the park, from where it is filled, and mapped wherever it
 // is wanted. What is left in the park goes with the interpreter.
 func (c *compiler) parkShared(m *image.MemoryObject) {
-	if isFile(c.group, m) {
+	use := c.uses[m.ID]
+	if use.isFile() {
 		return
 	}
 	if m.HugePageSize != 0 {
-		c.shared[m.ID] = program.Const(onlyMapping(c.group, m).Start) // where it is filled, and wanted
+		c.shared[m.ID] = program.Const(use.only().Start) // where it is filled, and wanted
 		return
 	}
 	at, size := program.Park.At(c.set.Park), pages(m.Size)
@@ -34,10 +35,8 @@ func (c *compiler) parkShared(m *image.MemoryObject) {
 		c.b.Call(unix.SYS_SHMAT, program.Const(c.segments[m.ID]), at, program.Const(shmRemap)).Note(note)
 	} else {
 		flags := unix.MAP_SHARED | unix.MAP_ANONYMOUS | unix.MAP_FIXED
-		for i := range c.process.Mappings {
-			if o := &c.process.Mappings[i]; o.Kind == image.MappingMemory && o.Memory == m.ID && o.NoReserve {
-				flags |= unix.MAP_NORESERVE
-			}
+		if use.noReserve {
+			flags |= unix.MAP_NORESERVE
 		}
 		c.b.Call(unix.SYS_MMAP, at, program.Const(size), program.Const(readWrite), program.Const(flags),
 			program.Const(-1), program.Const(0)).Note(note)
@@ -53,10 +52,8 @@ func (c *compiler) parked(m *image.Mapping) *image.MemoryObject {
 	if m.Kind != image.MappingMemory {
 		return nil
 	}
-	for i := range c.group.Memory {
-		if o := &c.group.Memory[i]; o.ID == m.Memory && !isFile(c.group, o) && o.HugePageSize == 0 {
-			return o
-		}
+	if u := c.uses[m.Memory]; u != nil && !u.isFile() && u.object.HugePageSize == 0 {
+		return u.object
 	}
 	return nil
 }

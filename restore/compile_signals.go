@@ -124,12 +124,7 @@ func (c *compiler) takes(t *image.PosixTimer) bool {
 	if _, ok := c.now(t.Clock); !ok {
 		return false
 	}
-	for _, info := range c.process.Pending {
-		if signalOf(info) == uint32(t.Signal) {
-			return false
-		}
-	}
-	return true
+	return c.pending&(1<<(t.Signal-1)) == 0
 }
 
 // queued tells whether a pending signal is to be queued by the process itself.

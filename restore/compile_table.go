@@ -22,6 +22,7 @@ func (c *compiler) table() {
 	for _, d := range c.process.Descriptors {
 		c.b.Call(unix.SYS_DUP3, program.Const(c.descriptions[d.Description]), program.Const(d.Fd), program.Const(closeOnExec(d))).
 			Want(uint64(d.Fd))
+		c.numbers[d.Description] = append(c.numbers[d.Description], d)
 		keep = append(keep, d.Fd)
 	}
 	c.openOwn()
@@ -45,10 +46,8 @@ func (c *compiler) openOwn() {
 		if d.Offset != 0 {
 			c.b.Call(unix.SYS_LSEEK, file, program.Const(d.Offset), program.Const(unix.SEEK_SET)).Want(uint64(d.Offset))
 		}
-		for _, at := range c.process.Descriptors {
-			if at.Description == d.ID {
-				c.b.Call(unix.SYS_DUP3, file, program.Const(at.Fd), program.Const(closeOnExec(at))).Want(uint64(at.Fd))
-			}
+		for _, at := range c.numbers[d.ID] {
+			c.b.Call(unix.SYS_DUP3, file, program.Const(at.Fd), program.Const(closeOnExec(at))).Want(uint64(at.Fd))
 		}
 	}
 }
@@ -85,10 +84,11 @@ type lockRange struct {
 
 // owned does for a description what only a process that has it can do.
 func (c *compiler) owned(d *image.Description) {
-	fd := c.descriptorOf(d.ID)
-	if fd < 0 {
+	all := c.numbers[d.ID]
+	if len(all) == 0 {
 		return
 	}
+	fd := all[0].Fd
 	if o := d.Owner; o != nil {
 		if o.Pid != 0 {
 			c.b.Call(unix.SYS_FCNTL, program.Const(fd), program.Const(unix.F_SETOWN_EX), c.set.Struct(ownerEx{int32(o.Type), int32(o.Pid)})).
@@ -128,14 +128,4 @@ func lockOf(l image.Lock) lockRange {
 		r.Len = l.End - l.Start + 1
 	}
 	return r
-}
-
-// descriptorOf is a number by which the process has the description, or -1.
-func (c *compiler) descriptorOf(id image.DescriptionID) int {
-	for _, d := range c.process.Descriptors {
-		if d.Description == id {
-			return d.Fd
-		}
-	}
-	return -1
 }

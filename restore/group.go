@@ -107,7 +107,7 @@ func (g *group) prepare(ctx context.Context) error {
 		wanted[d.Fd] = true
 	}
 	g.descriptors = newDescriptors(wanted)
-	g.site = site{group: g.img.Group, process: p, manner: g.manner, timerIDs: timerIDs(), shift: shiftFor(p), hard: hardLimits()}
+	g.site = site{group: g.img.Group, process: p, uses: memoryUses(g.img.Group), manner: g.manner, timerIDs: timerIDs(), shift: shiftFor(p), hard: hardLimits()}
 	if err := g.objects.make(ctx, g.img, g.env.Notice); err != nil {
 		return err
 	}

@@ -24,9 +24,10 @@ func (o objects) file(id image.MemoryID) (*os.File, error) {
 
 // make makes and fills all of them that are files. The others are filled where members map them.
 func (o objects) make(ctx context.Context, img *image.Image, notice func(string)) error {
+	uses := memoryUses(img.Group)
 	for i := range img.Group.Memory {
 		m := &img.Group.Memory[i]
-		if !isFile(img.Group, m) {
+		if !uses[m.ID].isFile() {
 			continue
 		}
 		f, err := makeObject(m, notice)
@@ -48,35 +49,6 @@ func (o objects) make(ctx context.Context, img *image.Image, notice func(string)
 		}
 	}
 	return nil
-}
-
-// isFile: all but SysV segments, and what mmap(MAP_SHARED|MAP_ANONYMOUS) alone makes. Of huge pages the latter comes
-// back as a memfd where it is mapped more than once, as a mapping of these cannot be doubled.
-func isFile(g *image.Group, m *image.MemoryObject) bool {
-	switch {
-	case m.Kind == image.MemorySysV:
-		return false
-	case m.Kind == image.MemoryAnonymous && m.HugePageSize != 0:
-		return onlyMapping(g, m) == nil
-	}
-	return m.Kind != image.MemoryAnonymous
-}
-
-// onlyMapping is the one mapping that has all of an object, or nil.
-func onlyMapping(g *image.Group, o *image.MemoryObject) (only *image.Mapping) {
-	for p := range g.Processes {
-		for i := range g.Processes[p].Mappings {
-			m := &g.Processes[p].Mappings[i]
-			if m.Kind != image.MappingMemory || m.Memory != o.ID {
-				continue
-			}
-			if only != nil || m.Offset != 0 || uint64(m.End-m.Start) != o.Size {
-				return nil
-			}
-			only = m
-		}
-	}
-	return only
 }
 
 func makeObject(m *image.MemoryObject, notice func(string)) (*os.File, error) {

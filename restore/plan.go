@@ -35,7 +35,7 @@ func Plan(w io.Writer, img *image.Image) error {
 
 // plannedSite numbers the descriptors that a restart would have, from above those that the program uses.
 func plannedSite(g *image.Group, p *image.Process) *site {
-	s := &site{group: g, process: p, manner: manner{group: groupOwn, first: isFirst(g)}, files: make(map[int]int),
+	s := &site{group: g, process: p, uses: memoryUses(g), manner: manner{group: groupOwn, first: isFirst(g)}, files: make(map[int]int),
 		memory: make(map[image.MemoryID]int), segments: make(map[image.MemoryID]int),
 		descriptions: make(map[image.DescriptionID]int)}
 	next := 10
@@ -49,10 +49,11 @@ func plannedSite(g *image.Group, p *image.Process) *site {
 			s.files[i] = take()
 		}
 	}
-	for _, m := range g.Memory {
+	for i := range g.Memory {
+		m := &g.Memory[i]
 		if m.Kind == image.MemorySysV {
 			s.segments[m.ID] = m.SysV.ID
-		} else if isFile(g, &m) {
+		} else if s.uses[m.ID].isFile() {
 			s.memory[m.ID] = take()
 		}
 	}

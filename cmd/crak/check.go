@@ -11,6 +11,7 @@ import (
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/printable"
 	"crak.dev/crak/restore"
 )
 
@@ -101,14 +102,14 @@ func (c *checked) print(w io.Writer) error {
 		}
 	}
 	for _, n := range c.Notices {
-		if _, err := fmt.Fprintf(w, "notice: %s\n", n); err != nil {
+		if _, err := fmt.Fprintf(w, "notice: %s\n", printable.Text(n)); err != nil {
 			return err
 		}
 	}
 	if !c.OK {
 		return nil
 	}
-	_, err := fmt.Fprintf(w, "%s: no obstacles\n", c.Subject)
+	_, err := fmt.Fprintf(w, "%s: no obstacles\n", printable.Text(c.Subject))
 	return err
 }
 

@@ -74,20 +74,38 @@ func printJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-// savedBytes tells how much content the image has for each mapping of a process, in bytes.
-func savedBytes(img *image.Image, p *image.Process) ([]uint64, error) {
-	saved := make([]uint64, len(p.Mappings))
-	for f, err := range img.Frames(image.ProcessSpace(p.Pid)) {
+// savedBytes tells how much content the image has for each mapping of each process, in bytes.
+func savedBytes(img *image.Image) (map[image.Pid][]uint64, error) {
+	all := make(map[image.Space]*saved)
+	byPid := make(map[image.Pid][]uint64)
+	for i := range img.Group.Processes {
+		p := &img.Group.Processes[i]
+		byPid[p.Pid] = make([]uint64, len(p.Mappings))
+		all[image.ProcessSpace(p.Pid)] = &saved{p.Mappings, byPid[p.Pid]}
+	}
+	for f, err := range img.Frames("") {
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range f.Runs {
-			n := sort.Search(len(p.Mappings), func(i int) bool { return uint64(p.Mappings[i].End) > r.Start })
-			for ; n < len(p.Mappings) && uint64(p.Mappings[n].Start) < r.End(); n++ {
-				start := max(r.Start, uint64(p.Mappings[n].Start))
-				saved[n] += min(r.End(), uint64(p.Mappings[n].End)) - start
-			}
+		if s := all[f.Space]; s != nil {
+			s.add(f.Runs)
 		}
 	}
-	return saved, nil
+	return byPid, nil
+}
+
+// saved are bytes of content by mapping.
+type saved struct {
+	mappings []image.Mapping
+	bytes    []uint64
+}
+
+func (s *saved) add(runs []image.Run) {
+	for _, r := range runs {
+		n := sort.Search(len(s.mappings), func(i int) bool { return uint64(s.mappings[i].End) > r.Start })
+		for ; n < len(s.mappings) && uint64(s.mappings[n].Start) < r.End(); n++ {
+			start := max(r.Start, uint64(s.mappings[n].Start))
+			s.bytes[n] += min(r.End(), uint64(s.mappings[n].End)) - start
+		}
+	}
 }

@@ -19,28 +19,37 @@ import (
 // inspectText prints an image for people.
 func inspectText(out io.Writer, img *image.Image) error {
 	b := bufio.NewWriter(out)
-	w := tabwriter.NewWriter(b, 0, 8, 2, ' ', 0)
+	w := &table{w: tabwriter.NewWriter(b, 0, 8, 2, ' ', 0)}
 	printManifest(w, img)
+	saved, err := savedBytes(img)
+	if err != nil {
+		return err
+	}
+	descriptions := make(map[image.DescriptionID]image.Description)
+	for _, d := range img.Group.Descriptions {
+		descriptions[d.ID] = d
+	}
 	for i := range img.Group.Processes {
-		if err := printProcess(w, img, &img.Group.Processes[i]); err != nil {
-			return err
-		}
+		p := &img.Group.Processes[i]
+		printProcess(w, p)
+		printMappings(w, p, saved[p.Pid])
+		printDescriptors(w, descriptions, p)
 	}
 	printMemory(w, img)
-	if err := w.Flush(); err != nil {
+	if err := w.w.Flush(); err != nil {
 		return err
 	}
 	return b.Flush()
 }
 
-func printManifest(w io.Writer, img *image.Image) {
+func printManifest(w *table, img *image.Image) {
 	m, t := img.Manifest, img.Totals("")
-	fmt.Fprintf(w, "image\t%s\n", img.Path)
-	fmt.Fprintf(w, "program\t%s (pid %d)\n", m.Program, m.Root)
-	fmt.Fprintf(w, "created\t%s by crak %s on %s\n", m.Created.Local().Format(time.DateTime+" -0700"), m.Crak, m.Host.Hostname)
-	fmt.Fprintf(w, "kernel\tLinux %s %s\n", m.Host.Kernel, m.Host.Machine)
-	fmt.Fprintf(w, "size\t%s stored of %s, in %d frames%s\n", bytesText(t.Stored), bytesText(t.Raw), t.Frames, optionsText(m.Options))
-	fmt.Fprintf(w, "pause\t%v, %v until it was on disk\n", roundDuration(m.Statistics.PauseNs), roundDuration(m.Statistics.TotalNs))
+	w.row("image\t%s\n", img.Path)
+	w.row("program\t%s (pid %d)\n", m.Program, m.Root)
+	w.row("created\t%s by crak %s on %s\n", m.Created.Local().Format(time.DateTime+" -0700"), m.Crak, m.Host.Hostname)
+	w.row("kernel\tLinux %s %s\n", m.Host.Kernel, m.Host.Machine)
+	w.row("size\t%s stored of %s, in %d frames%s\n", bytesText(t.Stored), bytesText(t.Raw), t.Frames, optionsText(m.Options))
+	w.row("pause\t%v, %v until it was on disk\n", roundDuration(m.Statistics.PauseNs), roundDuration(m.Statistics.TotalNs))
 }
 
 func optionsText(o image.SaveOptions) string {
@@ -54,27 +63,22 @@ func optionsText(o image.SaveOptions) string {
 	return text
 }
 
-func printProcess(w io.Writer, img *image.Image, p *image.Process) error {
-	fmt.Fprintf(w, "\nprocess %d\t%s\n", p.Pid, filepath.Base(p.Executable.Path))
-	fmt.Fprintf(w, "  executable\t%s\n", p.Executable.Path)
-	fmt.Fprintf(w, "  directory\t%s\n", p.Cwd)
-	fmt.Fprintf(w, "  parent\t%d, process group %d, session %d\n", p.Parent, p.ProcessGroup, p.Session)
+func printProcess(w *table, p *image.Process) {
+	w.row("\nprocess %d\t%s\n", p.Pid, filepath.Base(p.Executable.Path))
+	w.row("  executable\t%s\n", p.Executable.Path)
+	w.row("  directory\t%s\n", p.Cwd)
+	w.row("  parent\t%d, process group %d, session %d\n", p.Parent, p.ProcessGroup, p.Session)
 	if len(p.Threads) > 0 {
 		c := p.Threads[0].Credentials
-		fmt.Fprintf(w, "  ids\tuid %d, gid %d\n", c.UID[1], c.GID[1])
+		w.row("  ids\tuid %d, gid %d\n", c.UID[1], c.GID[1])
 	}
 	printSignals(w, p)
 	printTimers(w, p)
 	printThreads(w, p)
-	if err := printMappings(w, img, p); err != nil {
-		return err
-	}
-	printDescriptors(w, img.Group, p)
-	return nil
 }
 
-func printThreads(w io.Writer, p *image.Process) {
-	fmt.Fprintf(w, "\n  threads\t%d\n", len(p.Threads))
+func printThreads(w *table, p *image.Process) {
+	w.row("\n  threads\t%d\n", len(p.Threads))
 	for _, t := range p.Threads {
 		doing := fmt.Sprintf("running at %#x", t.Parked.IP)
 		if t.Parked.Syscall >= 0 {
@@ -84,21 +88,17 @@ func printThreads(w io.Writer, p *image.Process) {
 		if len(t.Pending) > 0 {
 			pending = fmt.Sprintf(", %d signals pending", len(t.Pending))
 		}
-		fmt.Fprintf(w, "    %d\t%s\t%s%s\n", t.Parked.Tid, t.Comm, doing, pending)
+		w.row("    %d\t%s\t%s%s\n", t.Parked.Tid, t.Comm, doing, pending)
 	}
 }
 
-func printMappings(w io.Writer, img *image.Image, p *image.Process) error {
-	saved, err := savedBytes(img, p)
-	if err != nil {
-		return err
-	}
+func printMappings(w *table, p *image.Process, saved []uint64) {
 	var size, sum uint64
 	for i, m := range p.Mappings {
 		size += uint64(m.End - m.Start)
 		sum += saved[i]
 	}
-	fmt.Fprintf(w, "\n  mappings\t%d, %s, of which saved %s\n", len(p.Mappings), bytesText(size), bytesText(sum))
+	w.row("\n  mappings\t%d, %s, of which saved %s\n", len(p.Mappings), bytesText(size), bytesText(sum))
 	for i, m := range p.Mappings {
 		what := m.Name
 		switch {
@@ -107,9 +107,8 @@ func printMappings(w io.Writer, img *image.Image, p *image.Process) error {
 		case m.Memory != 0:
 			what = fmt.Sprintf("memory %d", m.Memory)
 		}
-		fmt.Fprintf(w, "    %x-%x\t%s\t%s\t%s\n", uint64(m.Start), uint64(m.End), protectionText(m), bytesText(saved[i]), what)
+		w.row("    %x-%x\t%s\t%s\t%s\n", uint64(m.Start), uint64(m.End), protectionText(m), bytesText(saved[i]), what)
 	}
-	return nil
 }
 
 // protectionText is as /proc/PID/maps has it.
@@ -126,14 +125,10 @@ func protectionText(m image.Mapping) string {
 	return string(text)
 }
 
-func printDescriptors(w io.Writer, g *image.Group, p *image.Process) {
-	fmt.Fprintf(w, "\n  descriptors\t%d\n", len(p.Descriptors))
-	byID := make(map[image.DescriptionID]image.Description)
-	for _, d := range g.Descriptions {
-		byID[d.ID] = d
-	}
+func printDescriptors(w *table, descriptions map[image.DescriptionID]image.Description, p *image.Process) {
+	w.row("\n  descriptors\t%d\n", len(p.Descriptors))
 	for _, d := range p.Descriptors {
-		of := byID[d.Description]
+		of := descriptions[d.Description]
 		var notes []string
 		if of.Offset != 0 {
 			notes = append(notes, fmt.Sprintf("at %d", of.Offset))
@@ -144,7 +139,7 @@ func printDescriptors(w io.Writer, g *image.Group, p *image.Process) {
 		if d.CloseOnExec {
 			notes = append(notes, "close-on-exec")
 		}
-		fmt.Fprintf(w, "    %d\t%s\t%s\t%s\n", d.Fd, accessText(of.Flags), fd.Describe(of), strings.Join(notes, ", "))
+		w.row("    %d\t%s\t%s\t%s\n", d.Fd, accessText(of.Flags), fd.Describe(of), strings.Join(notes, ", "))
 	}
 }
 
@@ -161,7 +156,7 @@ func accessText(flags uint32) string {
 	return text
 }
 
-func printSignals(w io.Writer, p *image.Process) {
+func printSignals(w *table, p *image.Process) {
 	var handled, ignored []string
 	for i, a := range p.Actions {
 		name := signalText(i + 1)
@@ -173,7 +168,7 @@ func printSignals(w io.Writer, p *image.Process) {
 			handled = append(handled, name)
 		}
 	}
-	fmt.Fprintf(w, "  signals\thandled: %s; ignored: %s; pending: %d\n", listText(handled), listText(ignored), len(p.Pending))
+	w.row("  signals\thandled: %s; ignored: %s; pending: %d\n", listText(handled), listText(ignored), len(p.Pending))
 }
 
 func signalText(n int) string {
@@ -190,24 +185,24 @@ func listText(words []string) string {
 	return strings.Join(words, " ")
 }
 
-func printTimers(w io.Writer, p *image.Process) {
+func printTimers(w *table, p *image.Process) {
 	for i, name := range []string{"real", "virtual", "profiling"} {
 		if t := p.Intervals[i]; t.ValueUs != 0 {
-			fmt.Fprintf(w, "  %s timer\t%v left, every %v\n", name, time.Duration(t.ValueUs)*time.Microsecond, time.Duration(t.IntervalUs)*time.Microsecond)
+			w.row("  %s timer\t%v left, every %v\n", name, time.Duration(t.ValueUs)*time.Microsecond, time.Duration(t.IntervalUs)*time.Microsecond)
 		}
 	}
 	for _, t := range p.Timers {
-		fmt.Fprintf(w, "  timer %d\t%v left, every %v, signal %s\n", t.ID, time.Duration(t.ValueNs), time.Duration(t.IntervalNs), signalText(int(t.Signal)))
+		w.row("  timer %d\t%v left, every %v, signal %s\n", t.ID, time.Duration(t.ValueNs), time.Duration(t.IntervalNs), signalText(int(t.Signal)))
 	}
 }
 
-func printMemory(w io.Writer, img *image.Image) {
+func printMemory(w *table, img *image.Image) {
 	if len(img.Group.Memory) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\nshared memory\t%d\n", len(img.Group.Memory))
+	w.row("\nshared memory\t%d\n", len(img.Group.Memory))
 	for _, m := range img.Group.Memory {
-		fmt.Fprintf(w, "  %d\t%s\t%s, saved %s\t%s\n", m.ID, m.Kind, bytesText(m.Size), bytesText(img.Totals(image.MemorySpace(m.ID)).Raw), m.Name)
+		w.row("  %d\t%s\t%s, saved %s\t%s\n", m.ID, m.Kind, bytesText(m.Size), bytesText(img.Totals(image.MemorySpace(m.ID)).Raw), m.Name)
 	}
 }
 

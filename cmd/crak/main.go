@@ -9,10 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/printable"
 )
 
 // version is set when crak is linked.
@@ -27,7 +29,11 @@ const (
 // usageError is a command line that cannot be understood.
 type usageError struct{ error }
 
+// memoryLimit is of the Go runtime: near it, it collects more often. Reading an image takes less, whatever is in it.
+const memoryLimit = 384 << 20
+
 func main() {
+	debug.SetMemoryLimit(memoryLimit)
 	root := newRoot()
 	if cmd, err := root.ExecuteContextC(context.Background()); err != nil {
 		report(cmd, err)
@@ -91,20 +97,24 @@ func report(cmd *cobra.Command, err error) {
 	case errors.As(err, &one):
 		reportObstacle(one)
 	case errors.As(err, &usage):
-		fmt.Fprintf(os.Stderr, "crak: %v\ncrak: hint: %s --help\n", err, cmd.CommandPath())
+		say("", err.Error())
+		say("hint: ", cmd.CommandPath()+" --help")
 	default:
-		fmt.Fprintf(os.Stderr, "crak: %v\n", err)
+		say("", err.Error())
 	}
 }
 
 func reportObstacle(o obstacle.Obstacle) {
 	do := o.Do
 	o.Do = ""
-	fmt.Fprintf(os.Stderr, "crak: %v\n", o)
+	say("", o.Error())
 	if do != "" {
-		fmt.Fprintf(os.Stderr, "crak: hint: %s\n", do)
+		say("hint: ", do)
 	}
 }
 
 // notice says what is not an error.
-func notice(text string) { fmt.Fprintf(os.Stderr, "crak: notice: %s\n", text) }
+func notice(text string) { say("notice: ", text) }
+
+// say is all that crak says: a line on stderr, whatever names of files and programs are in it.
+func say(kind, text string) { fmt.Fprintf(os.Stderr, "crak: %s%s\n", kind, printable.Text(text)) }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/printable"
 )
 
 func newVerify() *cobra.Command {
@@ -73,5 +74,5 @@ func verify(ctx context.Context, path string) verification {
 }
 
 func (v verification) print(w io.Writer) {
-	fmt.Fprintf(w, "%s: OK (%d frames, %s, in %v)\n", v.Path, v.Frames, bytesText(v.Bytes), v.took.Round(time.Millisecond))
+	fmt.Fprintf(w, "%s: OK (%d frames, %s, in %v)\n", printable.Text(v.Path), v.Frames, bytesText(v.Bytes), v.took.Round(time.Millisecond))
 }

@@ -5,6 +5,8 @@ package obstacle
 import (
 	"fmt"
 	"strings"
+
+	"crak.dev/crak/internal/printable"
 )
 
 // An Obstacle is one thing that cannot be checkpointed or restored.
@@ -16,6 +18,7 @@ type Obstacle struct {
 	Do    string `json:"do,omitempty"`    // "start the program with …"
 }
 
+// Error is one line, whatever the names in it are.
 func (o Obstacle) Error() string {
 	var b strings.Builder
 	if o.Pid != 0 {
@@ -33,7 +36,7 @@ func (o Obstacle) Error() string {
 	if o.Do != "" {
 		b.WriteString("; " + o.Do)
 	}
-	return b.String()
+	return printable.Text(b.String())
 }
 
 // A List is every obstacle found, in order; as an error it is one a line.

@@ -9,6 +9,9 @@ type Builder struct {
 	Number  int
 }
 
+// MostInstructions is how many a Set has room for: an image may ask for any number.
+const MostInstructions = 1 << 20
+
 // Build starts a new program in the set.
 func (s *Set) Build(name string, control int) *Builder {
 	p := &Program{Name: name, Control: control}
@@ -71,6 +74,14 @@ func (a Arg) At(n uint64) Arg { return Arg{Kind: a.Kind, Value: a.Value + n} }
 
 // Do appends an instruction.
 func (b *Builder) Do(in Instruction) *Builder {
+	if b.Set.instructions == MostInstructions {
+		b.Set.Full = true
+		if len(b.Program.Instructions) > 0 {
+			*b.last() = in // what is said of it next is said of no other
+			return b
+		}
+	}
+	b.Set.instructions++
 	b.Program.Instructions = append(b.Program.Instructions, in)
 	return b
 }

@@ -1,33 +1,34 @@
 package program
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
 	"strings"
 
+	"crak.dev/crak/internal/printable"
 	"crak.dev/crak/internal/sysname"
 )
 
 // Print writes the programs as text, for people.
 func (s *Set) Print(w io.Writer) error {
-	var b bytes.Buffer
+	b := bufio.NewWriter(w)
 	for i, p := range s.Programs {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		fmt.Fprintf(&b, "program %d: %s (reports on %d)\n", i, p.Name, p.Control)
+		fmt.Fprintf(b, "program %d: %s (reports on %d)\n", i, p.Name, p.Control)
 		for n := range p.Instructions {
 			in := &p.Instructions[n]
-			fmt.Fprintf(&b, "%5d  %s", n, s.Text(in))
+			fmt.Fprintf(b, "%5d  %s", n, s.Text(in))
 			if in.Note != "" {
-				fmt.Fprintf(&b, "  # %s", in.Note)
+				fmt.Fprintf(b, "  # %s", printable.Text(in.Note))
 			}
 			b.WriteByte('\n')
 		}
 	}
-	_, err := w.Write(b.Bytes())
-	return err
+	return b.Flush()
 }
 
 // Text is an instruction without its note: "dup3(12, 3, O_CLOEXEC) = 0x3".

@@ -93,9 +93,12 @@ type Set struct {
 	Slots    int    // results in all programs
 	Stacks   int    // threads
 	Park     uint64 // bytes of the park
+	Full     bool   // there were more instructions than it has room for: it is of no use
 
 	known map[string]Arg  // data that only is read, by its content
 	texts map[uint64]bool // data that is a C string
+
+	instructions int // of all programs
 }
 
 // A Pointer is an address, in the data at offset At, that is known only when the area is.

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/image/imagetest"
+	"crak.dev/crak/internal/abi"
+)
+
+// list is a JSON list of n elements.
+func list(n int, elem func(i int) string) string {
+	var b strings.Builder
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(elem(i))
+	}
+	return "[" + b.String() + "]"
+}
+
+// group is a group.json of one process with some lists replaced.
+func group(parts map[string]string) []byte {
+	const pid = 412
+	p := image.Process{Pid: pid, Executable: image.File{Path: "/bin/true"}, Cwd: "/", RootDir: "/",
+		Mappings: []image.Mapping{{Start: 0x1000, End: 1 << 46, Prot: 3, Kind: image.MappingAnonymous}},
+		Threads:  []image.Thread{{Parked: abi.Thread{Tid: pid, Flags: abi.ThreadLeader, Context: 0x1000, Frame: 0x1000, Syscall: -1}}},
+		Actions:  make([]image.SignalAction, 64), Limits: []image.Limit{}, Descriptors: []image.Descriptor{}}
+	fields := func(v any) map[string]json.RawMessage {
+		text, _ := json.Marshal(v)
+		all := make(map[string]json.RawMessage)
+		json.Unmarshal(text, &all)
+		return all
+	}
+	process := fields(p)
+	all := fields(image.Group{Root: pid, Descriptions: []image.Description{}})
+	for name, text := range parts {
+		switch name {
+		case "memory", "descriptions":
+			all[name] = json.RawMessage(text)
+		default:
+			process[name] = json.RawMessage(text)
+		}
+	}
+	text, _ := json.Marshal(process)
+	if more, ok := parts["processes"]; ok {
+		delete(process, "processes")
+		text, _ = json.Marshal(process)
+		text = append(append(text, ','), more[1:len(more)-1]...)
+	}
+	all["processes"] = json.RawMessage("[" + string(text) + "]")
+	text, err := json.Marshal(all)
+	if err != nil {
+		panic(err)
+	}
+	return append(text, '\n')
+}
+
+func runs(n int, at func(i int) uint64) []byte {
+	all := make([]image.Run, n)
+	for i := range all {
+		all[i] = image.Run{Start: at(i), Length: image.PageSize}
+	}
+	return imagetest.Zeroes(image.ProcessSpace(412), all)
+}
+
+const flags = `"locked":true,"dont_fork":true,"wipe_on_fork":true,"dont_dump":true,"huge_page":true,"mergeable":true,"sequential":true,"random":true,"sealed":true`
+
+// TestHostile has no image, whatever is in it, take more than 512 MiB or much time of any command that reads it.
+func TestHostile(t *testing.T) {
+	const most = 512 << 20
+	empty := imagetest.Zeroes(image.ProcessSpace(412), nil)
+	mapping := func(more string) func(i int) string {
+		return func(i int) string {
+			at := 0x1000 * uint64(2*i+1)
+			return fmt.Sprintf(`{"start":"%#x","end":"%#x","prot":3,"kind":"anonymous"%s}`, at, at+0x1000, more)
+		}
+	}
+	plain := group(nil)
+	wide := bytes.Replace(plain, []byte(`"0x400000000000"`), []byte(`"0xfffffffffff000"`), 1)
+	actions := list(64, func(int) string { return `{"handler":"0x0"}` })
+	for name, build := range map[string]func() (group, index []byte){
+		"plain": func() ([]byte, []byte) { return plain, empty },
+		"lists of null": func() ([]byte, []byte) {
+			return []byte(`{"root":412,"processes":[` + strings.Repeat("null,", 4<<20) + `null]}`), empty
+		},
+		"lists of objects": func() ([]byte, []byte) {
+			return []byte(`{"root":412,"processes":[` + strings.Repeat("{},", 7<<20) + `{}]}`), empty
+		},
+		"descending order": func() ([]byte, []byte) {
+			return plain, runs(200_000, func(i int) uint64 { return 0x10_0000_0000 - 0x2000*uint64(i) })
+		},
+		"no order": func() ([]byte, []byte) {
+			return plain, runs(1<<19, func(i int) uint64 { return 0x2000 * (1 + uint64(i)*0x9e3779b1%(1<<31)) })
+		},
+		"scattered": func() ([]byte, []byte) {
+			return plain, runs(1<<21+1, func(i int) uint64 { return 0x20_0000 * uint64(i+1) })
+		},
+		"2^56 bytes": func() ([]byte, []byte) { return wide, empty },
+		"mappings": func() ([]byte, []byte) {
+			return group(map[string]string{"mappings": list(200_000, mapping(""))}), empty
+		},
+		"mappings with flags": func() ([]byte, []byte) {
+			return group(map[string]string{"mappings": list(120_000, mapping(","+flags))}), empty
+		},
+		"one name in many": func() ([]byte, []byte) {
+			return group(map[string]string{"mappings": list(100_000, func(i int) string {
+				return mapping(fmt.Sprintf(`,"name":%q`, strings.Repeat("x", 1+i/99_999*10_000_000)))(i)
+			})}), empty
+		},
+		"threads": func() ([]byte, []byte) {
+			return group(map[string]string{"threads": list(60_000, func(i int) string {
+				return fmt.Sprintf(`{"parked":{"Tid":%d,"Flags":%d,"Context":4096,"Frame":4096},"comm":"x"}`, 412+i, max(0, 1-i))
+			})}), empty
+		},
+		"descriptors": func() ([]byte, []byte) {
+			return group(map[string]string{"descriptors": list(200_000, func(i int) string { return fmt.Sprintf(`{"fd":%d,"description":%d}`, i, i+1) }), "descriptions": list(200_000, func(i int) string {
+				return fmt.Sprintf(`{"id":%d,"kind":"device","flags":0,"offset":0,"owner":{"pid":1}}`, i+1)
+			})}), empty
+		},
+		"memory": func() ([]byte, []byte) {
+			return group(map[string]string{"mappings": list(100_000, func(i int) string {
+				return strings.Replace(mapping(fmt.Sprintf(`,"shared":true,"memory":%d`, i+1))(i), "anonymous", "memory", 1)
+			}), "memory": list(100_000, func(i int) string {
+				return fmt.Sprintf(`{"id":%d,"kind":"anonymous","size":4096,"huge_page_size":2097152}`, i+1)
+			})}), empty
+		},
+		"timers and signals": func() ([]byte, []byte) {
+			return group(map[string]string{"timers": list(100_000, func(i int) string {
+				return fmt.Sprintf(`{"id":%d,"clock":1,"signal":10,"interval_ns":1,"value_ns":1,"overrun":1}`, i)
+			}), "pending": list(100_000, func(i int) string { return `"` + strings.Repeat("A", 171) + `="` })}), empty
+		},
+		"processes and others": func() ([]byte, []byte) {
+			return group(map[string]string{"processes": list(8_000, func(i int) string {
+				return fmt.Sprintf(`{"pid":%d,"threads":[{"parked":{"Tid":%d,"Flags":2}}],"actions":%s}`, 1000+i, 1000+i, actions)
+			}), "descriptions": list(200_000, func(i int) string { return fmt.Sprintf(`{"id":%d,"kind":"x","flags":0,"offset":0}`, i+1) })}), empty
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			group, index := build()
+			dir := t.TempDir()
+			if err := imagetest.Write(dir, image.Manifest{Program: "app", Root: 412}, group, index, nil); err != nil {
+				t.Fatal(err)
+			}
+			for _, args := range [][]string{{"inspect"}, {"inspect", "--json"}, {"verify"}, {"check"}, {"plan"}} {
+				m := measure(t, append(args, dir)...)
+				t.Logf("%v: %d MiB, %v: status %d, %.200s", args, m.Memory>>20, m.Time.Round(time.Millisecond), m.Status, m.Said)
+				if m.Memory > most {
+					t.Errorf("%v: %d MiB of memory", args, m.Memory>>20)
+				}
+				size := len(group) + len(index)
+				if most := 2*time.Second + time.Duration(size)*300; m.Time > most {
+					t.Errorf("%v: %v for %d KiB, more than %v", args, m.Time, size>>10, most)
+				}
+				if m.Status > exitFailed || m.Status < 0 || strings.Contains(m.Said, "goroutine") {
+					t.Errorf("%v: status %d, %.500s", args, m.Status, m.Said)
+				}
+			}
+		})
+	}
+}
