@@ -85,7 +85,7 @@ func compile(s *site, root int) (*compiler, error) {
 		}
 		first.Process(c.b.Number, int(s.process.Pid), parent).Note(s.process.Threads[0].Comm)
 		if s.manner.apart {
-			first.Call(unix.SYS_READ, program.Const(root), c.set.Own(make([]byte, 1)), program.Const(1)).Any().
+			first.Call(unix.SYS_READ, program.Const(root), c.set.Variable(make([]byte, 1)), program.Const(1)).Any().
 				Note("the member can do without its parent")
 		}
 		first.Call(unix.SYS_EXIT_GROUP, program.Const(0))
@@ -138,12 +138,12 @@ func (c *compiler) prepare() error {
 	if lead == 0 {
 		return errors.New("threads: none that led the freeze")
 	}
-	c.restart = c.set.Own(program.Raw(abi.Restart{Control: int32(c.control), Threads: int32(live), Leader: int32(lead)}))
+	c.restart = c.set.Variable(program.Raw(abi.Restart{Control: int32(c.control), Threads: int32(live), Leader: int32(lead)}))
 	c.set.Point(c.restart, program.Area)
 	c.set.Point(c.restart.At(8), program.AreaLength)
-	c.arrived = c.set.Own(make([]byte, 4))
-	c.released = c.set.Own(make([]byte, 4))
-	c.gone = c.set.Own([]byte{1, 0, 0, 0})
+	c.arrived = c.set.Variable(make([]byte, 4))
+	c.released = c.set.Variable(make([]byte, 4))
+	c.gone = c.set.Variable([]byte{1, 0, 0, 0})
 	return nil
 }
 
@@ -152,7 +152,7 @@ func (c *compiler) stage(number int64, reached, next string) {
 	report := program.Report{Kind: program.Stage, Tid: int32(c.process.Pid), Program: uint32(c.b.Number), Result: number}
 	c.b.Call(unix.SYS_SENDTO, program.Const(c.control), c.set.Bytes(report.Bytes()), program.Const(program.ReportSize),
 		program.Const(unix.MSG_NOSIGNAL)).Want(program.ReportSize).Note(reached)
-	c.b.Call(unix.SYS_READ, program.Const(c.control), c.set.Own(make([]byte, 1)), program.Const(1)).
+	c.b.Call(unix.SYS_READ, program.Const(c.control), c.set.Variable(make([]byte, 1)), program.Const(1)).
 		Want(1).Note(next)
 }
 

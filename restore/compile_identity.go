@@ -214,5 +214,5 @@ func (c *compiler) capabilities(b *program.Builder, effective, permitted, inheri
 	for i := range d {
 		d[i].Effective, d[i].Permitted, d[i].Inheritable = uint32(effective>>(32*i)), uint32(permitted>>(32*i)), uint32(inheritable>>(32*i))
 	}
-	b.Call(unix.SYS_CAPSET, c.set.Own(program.Raw(capabilityHeader{Version: capabilityVersion3})), c.set.Struct(d))
+	b.Call(unix.SYS_CAPSET, c.set.Variable(program.Raw(capabilityHeader{Version: capabilityVersion3})), c.set.Struct(d))
 }

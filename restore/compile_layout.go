@@ -33,7 +33,7 @@ func (c *compiler) layout() {
 	}
 	auxv := c.set.Bytes(c.process.Auxv)
 	set := func() *program.Builder {
-		at := c.set.Own(program.Raw(d))
+		at := c.set.Variable(program.Raw(d))
 		c.set.Point(at.At(auxvAt), auxv)
 		return c.b.Call(unix.SYS_PRCTL, program.Const(unix.PR_SET_MM), program.Const(unix.PR_SET_MM_MAP),
 			at, program.Const(memoryDescriptionSize))

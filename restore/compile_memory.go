@@ -21,17 +21,17 @@ const (
 func (c *compiler) memoryMap() {
 	for _, k := range c.kernel {
 		c.b.Call(unix.SYS_MREMAP, program.Const(k.Start), program.Const(k.Size()), program.Const(k.Size()),
-			program.Const(unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED), program.Park.At(c.set.Park)).Note(k.Path + ", out of the way")
-		c.set.Park += k.Size()
+			program.Const(unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED), program.Staging.At(c.set.Staging)).Note(k.Path + ", out of the way")
+		c.set.Staging += k.Size()
 	}
 	c.b.Call(unix.SYS_MUNMAP, program.Const(0), program.Area).Note("everything below the interpreter")
 	c.b.Call(unix.SYS_MUNMAP, program.AreaEnd, program.Beyond(userEnd)).Note("everything above")
 	for i := range c.group.Memory {
-		c.parkShared(&c.group.Memory[i])
+		c.stageShared(&c.group.Memory[i])
 	}
 	for i := range c.process.Mappings {
 		m := &c.process.Mappings[i]
-		switch object := c.parked(m); {
+		switch object := c.staged(m); {
 		case m.Kind == image.MappingKernel:
 			c.moveKernel(m)
 		case object != nil:
@@ -43,17 +43,17 @@ func (c *compiler) memoryMap() {
 	}
 }
 
-// moveKernel takes the vdso, or its kin, from the park to where it was.
+// moveKernel takes the vdso, or its kin, from the staging area to where it was.
 func (c *compiler) moveKernel(m *image.Mapping) {
-	park := uint64(0)
+	staged := uint64(0)
 	for _, k := range c.kernel {
 		if k.Path == m.Name && k.Size() == uint64(m.End-m.Start) {
-			c.b.Call(unix.SYS_MREMAP, program.Park.At(park), program.Const(k.Size()), program.Const(k.Size()),
+			c.b.Call(unix.SYS_MREMAP, program.Staging.At(staged), program.Const(k.Size()), program.Const(k.Size()),
 				program.Const(unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED), program.Const(m.Start)).
 				Want(uint64(m.Start)).Note(m.Name)
 			return
 		}
-		park += k.Size()
+		staged += k.Size()
 	}
 	if m.Name != "[uprobes]" {
 		c.fail(fmt.Errorf("%s: this kernel has none of %d bytes", m.Name, m.End-m.Start))

@@ -14,9 +14,9 @@ const (
 	shmRemap    = 0o40000 // SHM_REMAP
 )
 
-// parkShared makes an object that is no file in the park, from where it is filled, and mapped wherever it
-// is wanted. What is left in the park goes with the interpreter.
-func (c *compiler) parkShared(m *image.MemoryObject) {
+// stageShared makes an object that is no file in the staging area, from where it is filled, and mapped wherever it
+// is wanted. What is left in the staging area goes with the interpreter.
+func (c *compiler) stageShared(m *image.MemoryObject) {
 	use := c.uses[m.ID]
 	if use.isFile() {
 		return
@@ -25,8 +25,8 @@ func (c *compiler) parkShared(m *image.MemoryObject) {
 		c.shared[m.ID] = program.Const(use.only().Start) // where it is filled, and wanted
 		return
 	}
-	at, size := program.Park.At(c.set.Park), pages(m.Size)
-	if size > userEnd || c.set.Park+size > userEnd {
+	at, size := program.Staging.At(c.set.Staging), pages(m.Size)
+	if size > userEnd || c.set.Staging+size > userEnd {
 		c.fail(fmt.Errorf("memory object %d: %d bytes: more than an address space", m.ID, m.Size))
 		return
 	}
@@ -42,13 +42,13 @@ func (c *compiler) parkShared(m *image.MemoryObject) {
 			program.Const(-1), program.Const(0)).Note(note)
 	}
 	c.shared[m.ID] = at
-	c.set.Park += size
+	c.set.Staging += size
 }
 
 func pages(size uint64) uint64 { return (size + image.PageSize - 1) &^ (image.PageSize - 1) }
 
-// parked is the object in the park that a mapping is of, or nil: then it is mapped like any other.
-func (c *compiler) parked(m *image.Mapping) *image.MemoryObject {
+// staged is the object in the staging area that a mapping is of, or nil: then it is mapped like any other.
+func (c *compiler) staged(m *image.Mapping) *image.MemoryObject {
 	if m.Kind != image.MappingMemory {
 		return nil
 	}
@@ -58,7 +58,7 @@ func (c *compiler) parked(m *image.Mapping) *image.MemoryObject {
 	return nil
 }
 
-// mapShared maps part of an object in the park once more: by mremap(2) of a shared mapping with an old size of
+// mapShared maps part of an object in the staging area once more: by mremap(2) of a shared mapping with an old size of
 // 0. A whole segment attached for reading only is attached again: it cannot be made writable.
 func (c *compiler) mapShared(m *image.Mapping, o *image.MemoryObject) {
 	start, length := program.Const(m.Start), uint64(m.End-m.Start)

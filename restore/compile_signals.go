@@ -189,6 +189,6 @@ func (c *compiler) restoreIDs(on int) {
 
 func (c *compiler) createTimer(t *image.PosixTimer) {
 	event := sigevent{Value: t.Value, Signal: t.Signal, Notify: t.Notify, Tid: int32(t.Tid)}
-	id := c.set.Own(program.Raw(t.ID))
+	id := c.set.Variable(program.Raw(t.ID))
 	c.b.Call(unix.SYS_TIMER_CREATE, program.Const(t.Clock), c.set.Struct(event), id)
 }

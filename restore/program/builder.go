@@ -24,7 +24,7 @@ func (s *Set) Bytes(v []byte) Arg {
 	if a, ok := s.known[string(v)]; ok {
 		return a
 	}
-	a := s.Own(v)
+	a := s.Variable(v)
 	if s.known == nil {
 		s.known = make(map[string]Arg)
 	}
@@ -32,8 +32,8 @@ func (s *Set) Bytes(v []byte) Arg {
 	return a
 }
 
-// Own puts v into the data in a place of its own, which programs may write to.
-func (s *Set) Own(v []byte) Arg {
+// Variable puts v into the data in a place of its own, which programs may write to.
+func (s *Set) Variable(v []byte) Arg {
 	for len(s.Data)%8 != 0 {
 		s.Data = append(s.Data, 0)
 	}
@@ -42,7 +42,7 @@ func (s *Set) Own(v []byte) Arg {
 	return Arg{Kind: ArgData, Value: uint64(at)}
 }
 
-// Point has the eight bytes of data at an address hold another address. Preconditions: at is of Own.
+// Point has the eight bytes of data at an address hold another address. Preconditions: at is a Variable.
 func (s *Set) Point(at, to Arg) {
 	s.Pointers = append(s.Pointers, Pointer{at.Value, to})
 }

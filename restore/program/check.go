@@ -89,12 +89,12 @@ func (c *checker) call(in *Instruction) error {
 	return nil
 }
 
-// outside makes sure that a range is not in the interpreter's area; its park is meant to be mapped over.
+// outside makes sure that a range is not in the interpreter's area; its staging area is meant to be mapped over.
 func (c *checker) outside(start, length Arg) error {
 	from := c.layout.Address(start)
 	to := from + c.layout.Address(length)
-	end := c.layout.Park
-	if start.Kind != ArgPark {
+	end := c.layout.Staging
+	if start.Kind != ArgStaging {
 		end = c.layout.Area + c.layout.Length
 	}
 	if from < end && c.layout.Area < to {

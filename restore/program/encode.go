@@ -20,7 +20,7 @@ type Layout struct {
 	Results uint64
 	Stacks  uint64 // thread stacks, then the main stack
 	Stack   uint64 // top of the main stack
-	Park    uint64
+	Staging uint64
 	Length  uint64
 }
 
@@ -38,8 +38,8 @@ func (s *Set) Measure(code uint64) Layout {
 	l.Results = up(l.Data+uint64(len(s.Data)), pageSize)
 	l.Stacks = up(l.Results+8*uint64(s.Slots), pageSize)
 	l.Stack = up(l.Stacks+ThreadStack*uint64(s.Stacks)+MainStack, pageSize)
-	l.Park = l.Stack
-	l.Length = l.Park + up(s.Park, pageSize)
+	l.Staging = l.Stack
+	l.Length = l.Staging + up(s.Staging, pageSize)
 	return l
 }
 
@@ -51,7 +51,7 @@ func (l Layout) Move(area uint64) Layout {
 	l.Results += area
 	l.Stacks += area
 	l.Stack += area
-	l.Park += area
+	l.Staging += area
 	return l
 }
 
@@ -92,8 +92,8 @@ func (l Layout) Address(a Arg) uint64 {
 		return l.Length
 	case ArgBeyond:
 		return a.Value - (l.Area + l.Length)
-	case ArgPark:
-		return l.Park + a.Value
+	case ArgStaging:
+		return l.Staging + a.Value
 	}
 	return a.Value
 }

@@ -101,8 +101,8 @@ func (s *Set) arg(a Arg) string {
 		return "area.length"
 	case ArgBeyond:
 		return fmt.Sprintf("%#x-area.end", a.Value)
-	case ArgPark:
-		return "park" + plus(a.Value)
+	case ArgStaging:
+		return "staging" + plus(a.Value)
 	}
 	return number(a.Value)
 }

@@ -26,14 +26,14 @@ const (
 type ArgKind uint8
 
 const (
-	ArgConst  ArgKind = iota // Value itself
-	ArgData                  // address of the data at offset Value
-	ArgResult                // the result in slot Value
-	ArgArea                  // address of the interpreter's area, plus Value
-	ArgEnd                   // address after the area, plus Value
-	ArgLength                // length of the area
-	ArgBeyond                // Value less the address after the area: a length
-	ArgPark                  // address of the area's park, plus Value
+	ArgConst   ArgKind = iota // Value itself
+	ArgData                   // address of the data at offset Value
+	ArgResult                 // the result in slot Value
+	ArgArea                   // address of the interpreter's area, plus Value
+	ArgEnd                    // address after the area, plus Value
+	ArgLength                 // length of the area
+	ArgBeyond                 // Value less the address after the area: a length
+	ArgStaging                // address of the staging area, plus Value
 )
 
 // Arg is one argument of an instruction.
@@ -52,7 +52,7 @@ var (
 	Area       = Arg{Kind: ArgArea}
 	AreaEnd    = Arg{Kind: ArgEnd}
 	AreaLength = Arg{Kind: ArgLength}
-	Park       = Arg{Kind: ArgPark}
+	Staging    = Arg{Kind: ArgStaging}
 )
 
 // Beyond is the distance from the end of the area to an address.
@@ -92,7 +92,7 @@ type Set struct {
 	Pointers []Pointer
 	Slots    int    // results in all programs
 	Stacks   int    // threads
-	Park     uint64 // bytes of the park
+	Staging  uint64 // bytes of the staging area
 	Full     bool   // there were more instructions than it has room for: it is of no use
 
 	known map[string]Arg  // data that only is read, by its content

@@ -11,18 +11,18 @@ import (
 
 // small is a set with a bit of everything: one process with one more thread.
 func small() *Set {
-	s := &Set{Park: 2 * pageSize}
+	s := &Set{Staging: 2 * pageSize}
 	leader := s.Build("pid 412", 9)
-	restart := s.Own(make([]byte, 32))
+	restart := s.Variable(make([]byte, 32))
 	s.Point(restart, Area)
-	counter := s.Own(make([]byte, 4))
+	counter := s.Variable(make([]byte, 4))
 	dir := leader.Call(unix.SYS_OPENAT, Const(unix.AT_FDCWD), s.String("/etc"), Const(unix.O_PATH)).Keep()
 	leader.Call(unix.SYS_FCHDIR, dir.Arg()).Note("the working directory")
 	leader.Call(unix.SYS_MUNMAP, Const(0), Area)
 	leader.Call(unix.SYS_MUNMAP, AreaEnd, Beyond(1<<47-pageSize)).Note("everything above")
 	leader.Call(unix.SYS_MMAP, Const(0x400000), Const(0x1000), Const(unix.PROT_READ|unix.PROT_WRITE),
 		Const(unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_FIXED_NOREPLACE), Const(-1), Const(0)).Want(0x400000)
-	leader.Call(unix.SYS_MREMAP, Park.At(pageSize), Const(0x1000), Const(0x1000),
+	leader.Call(unix.SYS_MREMAP, Staging.At(pageSize), Const(0x1000), Const(0x1000),
 		Const(unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED), Const(0x500000)).Want(0x500000).Note("[vdso]")
 	leader.Call(unix.SYS_DUP3, Const(12), Const(3), Const(unix.O_CLOEXEC)).Want(3)
 	leader.Call(unix.SYS_CLOSE_RANGE, Const(10), Const(uint32(1<<32-1)), Const(0)).Any()
@@ -41,7 +41,7 @@ func TestPrint(t *testing.T) {
     2  munmap(0x0, area)
     3  munmap(area.end, 0x7ffffffff000-area.end)  # everything above
     4  mmap(0x400000, 0x1000, rw-, PRIVATE|ANONYMOUS|FIXED_NOREPLACE, -1, 0x0) = 0x400000
-    5  mremap(park+0x1000, 0x1000, 0x1000, MAYMOVE|FIXED, 0x500000) = 0x500000  # [vdso]
+    5  mremap(staging+0x1000, 0x1000, 0x1000, MAYMOVE|FIXED, 0x500000) = 0x500000  # [vdso]
     6  dup3(12, 3, O_CLOEXEC) = 3
     7  close_range(10, 0xffffffff) = any
     8  prctl(SET_NAME, "app", 0, 0, 0) may fail
@@ -78,7 +78,7 @@ func TestCheck(t *testing.T) {
 			b.Call(unix.SYS_MUNMAP, Const(0), Const(uint64(1)<<47))
 		}, "is in the interpreter's area"},
 		{"move onto the interpreter", func(_ *Set, b *Builder) {
-			b.Call(unix.SYS_MREMAP, Park, Const(pageSize), Const(pageSize), Const(3), Const(area))
+			b.Call(unix.SYS_MREMAP, Staging, Const(pageSize), Const(pageSize), Const(3), Const(area))
 		}, "is in the interpreter's area"},
 		{"result of nothing", func(s *Set, b *Builder) { b.Call(unix.SYS_CLOSE, Slot(5).Arg()) }, "result 5 is not there yet"},
 		{"beyond the data", func(s *Set, b *Builder) {
@@ -116,7 +116,7 @@ func TestCheck(t *testing.T) {
 
 func TestBytes(t *testing.T) {
 	s := &Set{}
-	a, b, own := s.String("x"), s.String("x"), s.Own([]byte("x\x00"))
+	a, b, own := s.String("x"), s.String("x"), s.Variable([]byte("x\x00"))
 	if a != b || own == a {
 		t.Errorf("%v %v %v: equal data for reading is kept once, data to write to is not", a, b, own)
 	}

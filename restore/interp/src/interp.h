@@ -8,7 +8,7 @@
  * it, reads the load (a file made by Go) to order.load, and runs programs[0] there:
  *
  *	area  code | load: interp_load, interp_program[], interp_instruction[], data |
- *	      results: int64[] | stacks | park: room for vdso and vvar
+ *	      results: int64[] | stacks | staging area: room for vdso and vvar
  *
  * All addresses in the load are absolute. A program is run from its first
  * instruction to a JUMP, or to a system call that does not return. An argument
