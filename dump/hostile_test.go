@@ -27,7 +27,7 @@ const (
 // FuzzCapture captures this very process by a resident that greets as it should, and then answers every question with what
 // comes next of some bytes, in messages of the right lengths.
 func FuzzCapture(f *testing.F) {
-	f.Add(int32(0), uint32(abi.ThreadLeader), []byte{0})
+	f.Add(int32(0), uint32(abi.ThreadInitiator), []byte{0})
 	f.Add(int32(1), uint32(abi.ThreadRseq), []byte{255})
 	f.Add(int32(-1), uint32(abi.ThreadDead), []byte("\x01\x00\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\x7f"))
 	f.Add(int32(0), uint32(0), []byte("\xf5\xff\xff\xff\xff\xff\xff\xff"))

@@ -61,7 +61,7 @@ func (m *Member) overrun(t *image.PosixTimer, info image.SignalInfo) error {
 			return nil
 		}
 	}
-	for _, own := range m.leader().Pending {
+	for _, own := range m.initiator().Pending {
 		if binary.NativeEndian.Uint32(own[infoSigno:]) == signal {
 			return nil
 		}
@@ -90,8 +90,8 @@ func (m *Member) overrun(t *image.PosixTimer, info image.SignalInfo) error {
 	return m.setTimer(t, first)
 }
 
-func (m *Member) leader() *image.Thread {
-	i := slices.IndexFunc(m.process.Threads, func(t image.Thread) bool { return t.Parked.Flags&abi.ThreadLeader != 0 })
+func (m *Member) initiator() *image.Thread {
+	i := slices.IndexFunc(m.process.Threads, func(t image.Thread) bool { return t.Parked.Flags&abi.ThreadInitiator != 0 })
 	return &m.process.Threads[max(i, 0)]
 }
 

@@ -122,23 +122,23 @@ func (c *compiler) ownProc() {
 
 // prepare lays out what the programs share.
 func (c *compiler) prepare() error {
-	live, lead := 0, 0
+	live, initiator := 0, 0
 	for i := range c.process.Threads {
 		t := &c.process.Threads[i].Parked
 		if t.Flags&abi.ThreadDead == 0 {
 			live++
 		}
-		if t.Flags&abi.ThreadLeader != 0 {
-			if lead != 0 {
+		if t.Flags&abi.ThreadInitiator != 0 {
+			if initiator != 0 {
 				return errors.New("threads: two that led the freeze")
 			}
-			lead = int(t.Tid)
+			initiator = int(t.Tid)
 		}
 	}
-	if lead == 0 {
+	if initiator == 0 {
 		return errors.New("threads: none that led the freeze")
 	}
-	c.restart = c.set.Variable(program.Raw(abi.Restart{Control: int32(c.control), Threads: int32(live), Leader: int32(lead)}))
+	c.restart = c.set.Variable(program.Raw(abi.Restart{Control: int32(c.control), Threads: int32(live), Initiator: int32(initiator)}))
 	c.set.Point(c.restart, program.Area)
 	c.set.Point(c.restart.At(8), program.AreaLength)
 	c.arrived = c.set.Variable(make([]byte, 4))

@@ -119,7 +119,7 @@ func withDeadLeader(g *image.Group) {
 	withThreads(g)
 	p := &g.Processes[0]
 	p.Threads[0].Parked = abi.Thread{Tid: 412, Flags: abi.ThreadDead, Syscall: -1}
-	p.Threads[1].Parked.Flags = abi.ThreadLeader
+	p.Threads[1].Parked.Flags = abi.ThreadInitiator
 }
 
 func withDescriptors(g *image.Group) {

@@ -47,7 +47,7 @@ func (c *compiler) threads() {
 		b.Arrive(c.arrived, others)
 		b.Await(c.released, 1).Note("every process is ready")
 		c.deathSignal(b, t)
-		if leaderDead && t.Parked.Flags&abi.ThreadLeader != 0 {
+		if leaderDead && t.Parked.Flags&abi.ThreadInitiator != 0 {
 			b.Await(c.gone, 0).Note("the thread group leader has exited")
 		}
 		b.Jump(t.Parked.Context, c.restart)

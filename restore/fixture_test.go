@@ -54,7 +54,7 @@ func handMade(pid image.Pid) *image.Group {
 			{Start: dataAt, End: dataAt + image.PageSize, Prot: readWrite, Kind: image.MappingAnonymous},
 		},
 		Threads: []image.Thread{{
-			Parked:      abi.Thread{Tid: int32(pid), Flags: abi.ThreadLeader, Context: contextAt, Frame: contextAt, Syscall: -1},
+			Parked:      abi.Thread{Tid: int32(pid), Flags: abi.ThreadInitiator, Context: contextAt, Frame: contextAt, Syscall: -1},
 			Comm:        "handmade",
 			Credentials: ownCredentials(),
 		}},

@@ -60,8 +60,8 @@ static int drop_hold(void)
 }
 
 /*
- * Either the leader sees our mark, or we see the leader's: then we take ours back and
- * are stopped here, outside of the section. A callback, which the leader itself runs, is
+ * Either the initiator sees our mark, or we see the initiator's: then we take ours back and
+ * are stopped here, outside of the section. A callback, which the initiator itself runs, is
  * as good as in one.
  */
 EXPORT void crak_hold(void)
@@ -69,7 +69,7 @@ EXPORT void crak_hold(void)
 	for (;;) {
 		held++;
 		add(&own.holds, 1);
-		if (!load(&own.freezing) || load(&own.leader) == SYSCALL_0(SYS_gettid))
+		if (!load(&own.freezing) || load(&own.initiator) == SYSCALL_0(SYS_gettid))
 			return;
 		crak_release();
 		futex_wait(&own.freezing, 1, 1000000);

@@ -1,4 +1,4 @@
-/* The leader's loop while the process is frozen: it does what the writer says until that has a twin, says RESUME,
+/* The initiator's loop while the process is frozen: it does what the writer says until that has a twin, says RESUME,
  * is gone, or has sent no message for the freeze limit: it may be stopped, or its disk may hang. */
 
 #include "resident.h"

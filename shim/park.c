@@ -1,7 +1,7 @@
 /*
  * Parking: every thread of the process waits inside the freeze handler.
  *
- *	leader                       sibling
+ *	initiator                    sibling
  *	signals it              ->   notes itself, saves its context,
  *	waits for the count     <-   joins the list, counts itself
  *	…                            waits while own.freeze is unchanged
@@ -121,7 +121,7 @@ void park_release(void)
 	add(&own.freeze, 1);
 	wait_for_parking();
 	forget();
-	own.leader = 0;
+	own.initiator = 0;
 	store(&own.freezing, 0);
 	futex_wake_all(&own.freeze);
 }

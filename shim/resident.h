@@ -74,8 +74,8 @@ extern struct resident resident;
 struct own {
 	int pid; /* 0: not asked yet */
 
-	unsigned freezing; /* 1 from a leader's first step to its last */
-	int leader;        /* TID of the last one */
+	unsigned freezing; /* 1 from the initiator's first step to its last */
+	int initiator;     /* TID of the last one */
 	unsigned freeze;   /* futex: number of the freeze; parked threads wait until it changes */
 	unsigned parking;  /* futex: threads that have taken up an order to park and are not yet on the list */
 	unsigned parked;   /* futex: threads on the list */
@@ -171,8 +171,8 @@ void park_release(void);
 int task_state(int tid);
 struct asleep task_asleep(int tid);
 
-/* lead.c */
-void lead(ucontext_t *, const siginfo_t *);
+/* initiate.c */
+void initiate(ucontext_t *, const siginfo_t *);
 
 /* wire.c */
 int wire_connect(uint64_t name);

@@ -74,7 +74,7 @@ static void on_freeze_signal(int signal, siginfo_t *info, void *context)
 		park(context, info);
 	} else if (info->si_code == SI_QUEUE &&
 		   (info->si_errno == ABI_ORDER_FREEZE || info->si_errno == ABI_ORDER_QUERY)) {
-		lead(context, info);
+		initiate(context, info);
 	} else {
 		pass_on(signal, info, context);
 	}

@@ -1,6 +1,6 @@
 /*
  * Yama (a security module of the kernel) lets a process be traced by its ancestors only, and by one process that it
- * names itself: prctl(2), PR_SET_PTRACER. The writer is no ancestor, so the leader names it for as long as it takes its
+ * names itself: prctl(2), PR_SET_PTRACER. The writer is no ancestor, so the initiator names it for as long as it takes its
  * orders. The kernel does not tell whom the program had named before: prctl.c remembers that, and it is named again at
  * the end.
  */

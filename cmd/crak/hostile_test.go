@@ -30,7 +30,7 @@ func group(parts map[string]string) []byte {
 	const pid = 412
 	p := image.Process{Pid: pid, Executable: image.File{Path: "/bin/true"}, Cwd: "/", RootDir: "/",
 		Mappings: []image.Mapping{{Start: 0x1000, End: 1 << 46, Prot: 3, Kind: image.MappingAnonymous}},
-		Threads:  []image.Thread{{Parked: abi.Thread{Tid: pid, Flags: abi.ThreadLeader, Context: 0x1000, Frame: 0x1000, Syscall: -1}}},
+		Threads:  []image.Thread{{Parked: abi.Thread{Tid: pid, Flags: abi.ThreadInitiator, Context: 0x1000, Frame: 0x1000, Syscall: -1}}},
 		Actions:  make([]image.SignalAction, 64), Limits: []image.Limit{}, Descriptors: []image.Descriptor{}}
 	fields := func(v any) map[string]json.RawMessage {
 		text, _ := json.Marshal(v)

@@ -165,7 +165,7 @@ static void serve(int fd)
 
 static void freeze(int fd, ucontext_t *frame)
 {
-	struct abi_thread thread = { .tid = getpid(), .flags = ABI_THREAD_LEADER, .context = (uint64_t)&context,
+	struct abi_thread thread = { .tid = getpid(), .flags = ABI_THREAD_INITIATOR, .context = (uint64_t)&context,
 				     .frame = (uint64_t)frame, .syscall = -1, .ip = frame->uc_mcontext.gregs[REG_RIP],
 				     .sp = frame->uc_mcontext.gregs[REG_RSP] };
 	struct abi_thread two[2] = { thread, thread };

@@ -60,9 +60,9 @@ const (
 )
 
 const (
-	ThreadLeader = 1 // ran the freeze; not always the thread group leader
-	ThreadDead   = 2 // an exited thread group leader: Tid alone is valid
-	ThreadRseq   = 4 // has an rseq area that is not glibc's: only a tracer can tell where
+	ThreadInitiator = 1 // ran the freeze; not always the thread group leader
+	ThreadDead      = 2 // an exited thread group leader: Tid alone is valid
+	ThreadRseq      = 4 // has an rseq area that is not glibc's: only a tracer can tell where
 )
 
 // Message is struct abi_message.
@@ -166,7 +166,7 @@ type Thread struct {
 	CPU           CPUTime
 }
 
-// Call is struct abi_call: one system call for the leader to make.
+// Call is struct abi_call: one system call for the initiator to make.
 type Call struct {
 	_        structs.HostLayout
 	Number   uint32
@@ -187,7 +187,7 @@ type Restart struct {
 	AreaLength uint64
 	Control    int32
 	Threads    int32
-	Leader     int32
+	Initiator  int32
 	_          int32
 }
 

@@ -34,7 +34,7 @@
 /* Kinds of order in siginfo.si_errno of a queued freeze signal. */
 #define ABI_ORDER_QUERY 0x43524600  /* value: name of the writer's socket; say HELLO and go on */
 #define ABI_ORDER_FREEZE 0x43524601 /* value: name of the writer's socket */
-#define ABI_ORDER_PARK 0x43524602   /* value: number of this freeze; from the leader only */
+#define ABI_ORDER_PARK 0x43524602   /* value: number of this freeze; from the initiator only */
 /* With each order goes the system call that the thread was seen asleep in, or -1, the low half of its instruction pointer
  * then, and a sum of its arguments: an int and three unsigned ints behind si_value, in bytes that the kernel passes on. (It
  * puts others into si_pid and si_uid where the sender is in another namespace.) */
@@ -114,7 +114,7 @@ struct abi_hello {
 	unsigned int magic;
 	unsigned int version;
 	int pid; /* in the resident's own PID namespace */
-	int tid; /* the leader */
+	int tid; /* the initiator */
 	int dumpable; /* before the freeze; 1 while frozen, so that the writer may read */
 	int holds; /* depth of crak_hold: a freeze waits for crak_release */
 	int socket; /* the resident's own descriptor of this connection */
@@ -144,7 +144,7 @@ struct abi_failure {
 };
 #define ABI_FAILURE_SIZE 16
 
-#define ABI_THREAD_LEADER 1u /* ran the freeze; not always the thread group leader */
+#define ABI_THREAD_INITIATOR 1u /* ran the freeze; not always the thread group leader */
 #define ABI_THREAD_DEAD 2u   /* an exited thread group leader: a zombie, tid alone is valid */
 #define ABI_THREAD_RSEQ 4u   /* has an rseq area that is not glibc's: only a tracer can tell where */
 
@@ -178,7 +178,7 @@ struct abi_thread {
 };
 #define ABI_THREAD_SIZE 208
 
-/* One system call for the leader to make. Arguments whose bit is set in
+/* One system call for the initiator to make. Arguments whose bit is set in
  * `relative` are offsets into the message's data. */
 struct abi_call {
 	unsigned int number;
@@ -199,13 +199,13 @@ struct abi_context {
 };
 #define ABI_CONTEXT_SIZE 64
 
-/* In the interpreter's area; read by the leader alone, before it unmaps the area. */
+/* In the interpreter's area; read by the initiator alone, before it unmaps the area. */
 struct abi_restart {
 	unsigned long long area; /* address of what is left of the interpreter */
 	unsigned long long area_length;
-	int control; /* descriptor: the leader writes one byte when all is done, and closes it */
-	int threads; /* that will come back, the leader included */
-	int leader; /* tid */
+	int control; /* descriptor: the initiator writes one byte when all is done, and closes it */
+	int threads; /* that will come back, the initiator included */
+	int initiator; /* tid */
 	int pad;
 };
 #define ABI_RESTART_SIZE 32

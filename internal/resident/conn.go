@@ -153,7 +153,7 @@ func (c *Conn) bound(patience time.Duration) error {
 	return unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit)
 }
 
-// Calls has the leader make system calls inside the frozen program, in order. Arguments marked
+// Calls has the initiator make system calls inside the frozen program, in order. Arguments marked
 // in Relative are offsets into data, which comes back as the calls left it. A result is -errno
 // where the call failed. At most abi.CallsMax calls and abi.DataMax bytes.
 func (c *Conn) Calls(calls []abi.Call, data []byte) ([]int64, error) {
@@ -310,7 +310,7 @@ func (c *Conn) ended() error {
 	return fmt.Errorf("pid %d: it has ended meanwhile, or executed another program: %w", c.Pid, io.ErrUnexpectedEOF)
 }
 
-// write sends all parts, in one go where that is possible: each piece would wake the leader.
+// write sends all parts, in one go where that is possible: each piece would wake the initiator.
 func (c *Conn) write(parts ...[]byte) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()

@@ -5,7 +5,7 @@
 // connection and checks who is there, and the Conn then makes the resident work:
 //
 //	Frozen    waits until every thread is parked
-//	Calls     has the leader make system calls inside the program
+//	Calls     has the initiator make system calls inside the program
 //	Snapshot  has it fork the copy-on-write twin
 //	Resume    lets the program go on; so does Close, and so does our death
 //

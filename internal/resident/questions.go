@@ -4,7 +4,7 @@ import (
 	"crak.dev/crak/internal/abi"
 )
 
-// Questions are system calls that a leader is to make, put together so that there is one
+// Questions are system calls that the initiator is to make, put together so that there is one
 // exchange for all of them. The zero value is ready.
 type Questions struct {
 	calls []abi.Call

@@ -1,5 +1,5 @@
 /*
- * The leader: the thread that an order from the writer reached.
+ * The initiator: the thread that an order from the writer reached.
  *
  *	connect -> CHALLENGE -> PROOF -> HELLO -> [QUERY: done] -> park the siblings -> FROZEN
  *	   -> serve orders -> resume everyone -> return to what it did
@@ -129,7 +129,7 @@ static int greet(uint64_t name, int dumpable)
 	return socket;
 }
 
-void lead(ucontext_t *context, const siginfo_t *info)
+void initiate(ucontext_t *context, const siginfo_t *info)
 {
 	uint64_t name = (uint64_t)info->si_value.sival_ptr;
 	struct abi_restart *restart;
@@ -152,8 +152,8 @@ void lead(ucontext_t *context, const siginfo_t *info)
 	}
 	thread_note(&self, context, info);
 	self.next = &self;
-	self.thread.flags |= ABI_THREAD_LEADER;
-	own.leader = self.thread.tid;
+	self.thread.flags |= ABI_THREAD_INITIATOR;
+	own.initiator = self.thread.tid;
 	restart = crak_save_context(&self.context);
 	if (restart)
 		come_back(restart, dumpable);
