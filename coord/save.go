@@ -1,0 +1,85 @@
+package coord
+
+import (
+	"cmp"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"crak.dev/crak/dump"
+	"crak.dev/crak/internal/obstacle"
+)
+
+// save writes the content: what a twin cannot hold still first, the rest from the twin, while the program
+// runs, or from the program itself where there is no twin.
+func (c *checkpoint) save() error {
+	if err := c.member.SaveFrozen(c.writer); err != nil {
+		return err
+	}
+	if err := dump.SaveContents(c.writer, &c.table); err != nil {
+		return err
+	}
+	if c.Kill {
+		if err := c.writer.Release(); err != nil { // what it is held for will not run again
+			return err
+		}
+		return c.saveFrozen(c.writer.Put)
+	}
+	if c.noTwin != "" {
+		return c.saveStill()
+	}
+	twin, err := c.conn.Snapshot()
+	if err != nil { // refused (EAGAIN, ENOMEM)
+		c.noTwin = fmt.Sprintf("it could not fork: %v", err)
+		if c.needTwin {
+			return obstacle.List{{Pid: c.Pid, What: "no twin", Why: c.noTwin, Do: "give it room (ulimit -u, pids.max, memory), or CRAK_TWIN=auto"}}
+		}
+		return c.saveStill()
+	}
+	c.resumed()
+	pid, memory, err := c.member.Twin(twin, c.since)
+	if err != nil {
+		return err
+	}
+	c.twin = pid
+	if err := c.member.Confirm(c.twin); err != nil {
+		return err
+	}
+	if err := c.writer.Release(); err != nil {
+		return err
+	}
+	return c.member.SavePrivate(c.writer.Put, memory)
+}
+
+// saveFrozen writes the private memory of the program itself.
+func (c *checkpoint) saveFrozen(put dump.Put) error {
+	if err := c.member.Confirm(c.live); err != nil {
+		return err
+	}
+	memory, err := c.member.Memory(c.live)
+	if err != nil {
+		return err
+	}
+	return c.member.SavePrivate(put, memory)
+}
+
+// saveStill writes the private memory of the program itself, which stands still until that is done.
+func (c *checkpoint) saveStill() error {
+	if err := c.saveFrozen(c.writer.PutSync); err != nil {
+		return err
+	}
+	if err := cmp.Or(c.conn.Confirm(), c.conn.Resume()); err != nil {
+		return err
+	}
+	c.resumed()
+	return c.writer.Release()
+}
+
+// resumed is the end of the pause.
+func (c *checkpoint) resumed() {
+	c.pause = time.Since(c.frozen)
+	c.silence()
+	c.stoppable()
+	debug.SetGCPercent(100)
+	stepBack()
+}
