@@ -34,8 +34,8 @@ func Check(pid int, r *Rights, notice func(string)) (obstacle.List, error) {
 	if text := c.triggerNotice(); text != "" {
 		notice(text)
 	}
-	_, err = dump.Survey(pid, c.live, &c.table)
-	if errors.Is(err, os.ErrPermission) && !c.dumpable {
+	_, err = dump.Survey(pid, c.member.live, &c.table)
+	if errors.Is(err, os.ErrPermission) && !c.member.dumpable {
 		return nil, fmt.Errorf("pid %d: it is not dumpable (prctl(2), PR_SET_DUMPABLE): only a checkpoint itself can look", pid)
 	}
 	return c.table.Obstacles, explainPermission(pid, r, err)

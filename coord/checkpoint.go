@@ -25,19 +25,11 @@ const (
 // checkpoint is one run of Checkpoint.
 type checkpoint struct {
 	Options
-	live     int    // a live thread of the program: its main thread may have exited
-	program  string // which program the process executes (programOf), when it was last found ready
+	member   member
 	settings map[string]string
-	dumpable bool // when it is not frozen
-	holds    int  // depth of crak_hold
-	trigger  int  // the signal that asks it for a checkpoint, or 0
 	listener *resident.Listener
-	conn     *resident.Conn
-	twin     int    // in our PID namespace, or 0
-	noTwin   string // why none is made
+	noTwin   string // why no twin is made, or ""
 	needTwin bool   // without a twin there is no checkpoint
-	known    dump.Known
-	member   *dump.Member
 	table    fd.Table
 	writer   *image.Writer
 	begun    time.Time
@@ -50,6 +42,19 @@ type checkpoint struct {
 
 	xfeatures uint64 // of the signal frames
 	xsaveSize uint32
+}
+
+// member is what a checkpoint knows of one process of the group.
+type member struct {
+	live     int    // a live thread: the main thread may have exited
+	program  string // which program the process executes (programOf), when it was last found ready
+	dumpable bool   // when it is not frozen
+	holds    int    // depth of crak_hold
+	trigger  int    // the signal that asks it for a checkpoint, or 0
+	conn     *resident.Conn
+	twin     int // PID in our PID namespace, or 0
+	known    dump.Known
+	dump     *dump.Member // reads the process
 }
 
 // Checkpoint writes an image of a running program and lets it go on, or ends it. On any failure the program
@@ -102,7 +107,7 @@ func (c *checkpoint) run() (*Result, error) {
 	}
 	result, err := c.attempt()
 	if errors.Is(err, dump.ErrChanged) {
-		c.known.Mappings, c.table = nil, fd.Table{}
+		c.member.known.Mappings, c.table = nil, fd.Table{}
 		result, err = c.attempt()
 	}
 	return result, err
@@ -123,14 +128,14 @@ func (c *checkpoint) write() (*Result, error) {
 		c.writer.GiveUp(context.Cause(c.Context))
 		c.listener.Interrupt()
 	})()
-	c.member = &dump.Member{
+	c.member.dump = &dump.Member{
 		Pid:           c.Pid,
-		Live:          c.live,
+		Live:          c.member.live,
 		Table:         &c.table,
-		Known:         c.known,
+		Known:         c.member.known,
 		SelfContained: c.SelfContained || c.settings["CRAK_SELF_CONTAINED"] == "1",
 	}
-	c.member.Prepare()
+	c.member.dump.Prepare()
 	debug.SetMemoryLimit(memoryLimit)
 	warm()
 	debug.SetGCPercent(-1) // no collection while a program stands still, but to stay within the limit
@@ -142,18 +147,18 @@ func (c *checkpoint) write() (*Result, error) {
 	}
 	c.silence = c.keepFrozen()
 	defer c.dismiss() // everyone goes on, the twin goes away
-	process, err := c.member.Capture()
+	process, err := c.member.dump.Capture()
 	if err != nil {
 		return nil, err
 	}
 	if err := cmp.Or(c.Rights.still(c.Pid), c.table.Obstacles.Err()); err != nil {
 		return nil, err
 	}
-	c.xfeatures, c.xsaveSize = extendedState(c.live, process)
+	c.xfeatures, c.xsaveSize = extendedState(c.member.live, process)
 	if err := c.save(); err != nil {
 		return nil, err
 	}
-	if err := c.member.SumCommon(c.Kill); err != nil {
+	if err := c.member.dump.SumCommon(c.Kill); err != nil {
 		return nil, err
 	}
 	manifest, err := c.manifest(process)

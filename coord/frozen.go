@@ -20,10 +20,10 @@ const progressPart = 8
 
 // keepFrozen tells the resident now and then that the work goes on, but only if it does. The result ends that.
 func (c *checkpoint) keepFrozen() (silence func()) {
-	limit := time.Duration(c.conn.Hello.Limit) * time.Millisecond
+	limit := time.Duration(c.member.conn.Hello.Limit) * time.Millisecond
 	ticker := time.NewTicker(max(limit/progressPart, 10*time.Millisecond))
 	done := make(chan struct{})
-	conn, writer, before := c.conn, c.writer, c.writer.Advance()
+	conn, writer, before := c.member.conn, c.writer, c.writer.Advance()
 	var told sync.WaitGroup
 	told.Go(func() {
 		defer ticker.Stop()
@@ -50,7 +50,7 @@ func (c *checkpoint) confirm() error {
 	if !c.Kill {
 		return nil // the twin stands still, or it was asked before it was let go
 	}
-	return c.conn.Confirm()
+	return c.member.conn.Confirm()
 }
 
 // kill ends the frozen program, whose image is committed, and waits for the end: its PID is to be free for a restart.
@@ -59,7 +59,7 @@ func (c *checkpoint) kill(path string) error {
 	if err == nil {
 		defer unix.Close(process)
 	}
-	killed := c.conn.Kill()
+	killed := c.member.conn.Kill()
 	if errors.Is(killed, resident.ErrLetGo) {
 		return &survivorError{path, killed}
 	}

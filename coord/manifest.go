@@ -26,7 +26,7 @@ func (c *checkpoint) manifest(process *image.Process) (*image.Manifest, error) {
 		Root:    process.Pid,
 		Host:    h,
 		Options: image.SaveOptions{
-			SelfContained: c.member.SelfContained,
+			SelfContained: c.member.dump.SelfContained,
 			Compress:      compress,
 		},
 		Statistics: image.Statistics{

@@ -79,7 +79,7 @@ func programOf(pid int) string {
 func differ(program, other string) bool { return program != "" && other != "" && program != other }
 
 // isAnother tells whether the process executes another program than the one that was last found ready.
-func (c *checkpoint) isAnother() bool { return differ(programOf(c.Pid), c.program) }
+func (c *checkpoint) isAnother() bool { return differ(programOf(c.Pid), c.member.program) }
 
 // errAnother: what was asked of one program cannot be had of the next.
 func errAnother(pid int) error {
@@ -97,14 +97,14 @@ const (
 // execute a third without ours.
 func (c *checkpoint) isReady() (bool, error) {
 	program := programOf(c.Pid)
-	if program != c.program && !hasLibrary(c.live) {
+	if program != c.member.program && !hasLibrary(c.member.live) {
 		return false, nil
 	}
 	expected, err := mayOrder(c.Pid)
 	if err != nil || !expected || differ(programOf(c.Pid), program) {
 		return false, err
 	}
-	c.program = program
+	c.member.program = program
 	return true, nil
 }
 
@@ -129,18 +129,18 @@ func (c *checkpoint) awaitReady() error {
 // order has a program connect to the listener. Where the process executes another program meanwhile, the order is lost: to
 // be asked who it is the new program is sent it again, to be frozen it is not.
 func (c *checkpoint) order(order int32, patience time.Duration) (*resident.Conn, error) {
-	surveyed := c.program
+	surveyed := c.member.program
 	for deadline := time.Now().Add(patience); ; {
 		if err := c.awaitReady(); err != nil {
 			return nil, err
 		}
-		if order != abi.OrderQuery && differ(c.program, surveyed) {
+		if order != abi.OrderQuery && differ(c.member.program, surveyed) {
 			return nil, errAnother(c.Pid)
 		}
 		if err := c.Rights.still(c.Pid); err != nil {
 			return nil, err
 		}
-		if err := c.listener.Order(c.Pid, c.live, order); err != nil {
+		if err := c.listener.Order(c.Pid, c.member.live, order); err != nil {
 			return nil, explain(err)
 		}
 		conn, err := c.accept(deadline)
@@ -148,7 +148,7 @@ func (c *checkpoint) order(order int32, patience time.Duration) (*resident.Conn,
 		case err == nil && another:
 			conn.Close()
 		case !another && errors.Is(err, resident.ErrSilent):
-			return nil, silent(c.Pid, c.live, c.holds, patience)
+			return nil, silent(c.Pid, c.member.live, c.member.holds, patience)
 		case !another && err != nil:
 			return nil, err
 		case !another:

@@ -20,7 +20,7 @@ import (
 // query learns who is there and how it was started, without stopping it.
 func (c *checkpoint) query() error {
 	var err error
-	if c.live, err = liveThread(c.Pid); err != nil {
+	if c.member.live, err = liveThread(c.Pid); err != nil {
 		return err
 	}
 	if c.listener, err = resident.Listen(); err != nil {
@@ -39,9 +39,9 @@ func (c *checkpoint) query() error {
 	conn.Left()
 	conn.Close()
 	c.settings = conn.Settings
-	c.dumpable = conn.Hello.Dumpable == 1
-	c.holds = int(conn.Hello.Holds)
-	c.trigger = int(conn.Hello.Trigger)
+	c.member.dumpable = conn.Hello.Dumpable == 1
+	c.member.holds = int(conn.Hello.Holds)
+	c.member.trigger = int(conn.Hello.Trigger)
 	return nil
 }
 
@@ -50,8 +50,8 @@ func (c *checkpoint) query() error {
 func (c *checkpoint) survey() error {
 	var table fd.Table
 	var err error
-	c.known, err = dump.Survey(c.Pid, c.live, &table)
-	if err != nil && (c.dumpable || !errors.Is(err, os.ErrPermission)) {
+	c.member.known, err = dump.Survey(c.Pid, c.member.live, &table)
+	if err != nil && (c.member.dumpable || !errors.Is(err, os.ErrPermission)) {
 		return err
 	}
 	return table.Obstacles.Err()
@@ -92,15 +92,15 @@ func (c *checkpoint) freeze() error {
 	if c.since, err = ticks(); err != nil {
 		return err
 	}
-	if c.conn, err = c.order(abi.OrderFreeze, patienceHold); err != nil {
+	if c.member.conn, err = c.order(abi.OrderFreeze, patienceHold); err != nil {
 		return err
 	}
 	c.frozen = time.Now()
-	if c.member.Threads, err = c.conn.Frozen(patienceFreeze); err != nil {
-		c.conn.Close()
+	if c.member.dump.Threads, err = c.member.conn.Frozen(patienceFreeze); err != nil {
+		c.member.conn.Close()
 		return explain(err)
 	}
-	c.member.Conn = c.conn
+	c.member.dump.Conn = c.member.conn
 	return nil
 }
 

@@ -36,7 +36,7 @@ func (c *checkpoint) planTwin() error {
 		return fmt.Errorf("CRAK_TWIN=%q: neither auto, need nor never", choice)
 	}
 	c.needTwin = choice == twinNeed
-	status, err := proc.Read(c.live, "status", proc.Status)
+	status, err := proc.Read(c.member.live, "status", proc.Status)
 	if err != nil {
 		return fmt.Errorf("pid %d: %w", c.Pid, err)
 	}

@@ -15,7 +15,7 @@ import (
 // TestTwinGoesFirst: when memory runs out the kernel ends the twin, not the program.
 func TestTwinGoesFirst(t *testing.T) {
 	p := start(t, true, exec.Command("cat"))
-	c := &checkpoint{Options: Options{Pid: p.pid(), Context: context.Background()}, live: p.pid()}
+	c := &checkpoint{Options: Options{Pid: p.pid(), Context: context.Background()}, member: member{live: p.pid()}}
 	if err := c.query(); err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestTwinGoesFirst(t *testing.T) {
 
 func TestTwinChoice(t *testing.T) {
 	for choice, want := range map[string]string{"": "", "auto": "", "need": "", "never": "", "two": `CRAK_TWIN="two": neither auto, need nor never`} {
-		c := &checkpoint{Options: Options{Pid: os.Getpid()}, live: os.Getpid(), settings: map[string]string{"CRAK_TWIN": choice}}
+		c := &checkpoint{Options: Options{Pid: os.Getpid()}, member: member{live: os.Getpid()}, settings: map[string]string{"CRAK_TWIN": choice}}
 		if err := c.planTwin(); errorText(err) != want {
 			t.Errorf("%q: %v", choice, err)
 		}

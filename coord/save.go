@@ -13,7 +13,7 @@ import (
 // save writes the content: what a twin cannot hold still first, the rest from the twin, while the program
 // runs, or from the program itself where there is no twin.
 func (c *checkpoint) save() error {
-	if err := c.member.SaveFrozen(c.writer); err != nil {
+	if err := c.member.dump.SaveFrozen(c.writer); err != nil {
 		return err
 	}
 	if err := dump.SaveContents(c.writer, &c.table); err != nil {
@@ -28,7 +28,7 @@ func (c *checkpoint) save() error {
 	if c.noTwin != "" {
 		return c.saveStill()
 	}
-	twin, err := c.conn.Snapshot()
+	twin, err := c.member.conn.Snapshot()
 	if err != nil { // refused (EAGAIN, ENOMEM)
 		c.noTwin = fmt.Sprintf("it could not fork: %v", err)
 		if c.needTwin {
@@ -37,30 +37,30 @@ func (c *checkpoint) save() error {
 		return c.saveStill()
 	}
 	c.resumed()
-	pid, memory, err := c.member.Twin(twin, c.since)
+	pid, memory, err := c.member.dump.Twin(twin, c.since)
 	if err != nil {
 		return err
 	}
-	c.twin = pid
-	if err := c.member.Confirm(c.twin); err != nil {
+	c.member.twin = pid
+	if err := c.member.dump.Confirm(c.member.twin); err != nil {
 		return err
 	}
 	if err := c.writer.Release(); err != nil {
 		return err
 	}
-	return c.member.SavePrivate(c.writer.Put, memory)
+	return c.member.dump.SavePrivate(c.writer.Put, memory)
 }
 
 // saveFrozen writes the private memory of the program itself.
 func (c *checkpoint) saveFrozen(put dump.Put) error {
-	if err := c.member.Confirm(c.live); err != nil {
+	if err := c.member.dump.Confirm(c.member.live); err != nil {
 		return err
 	}
-	memory, err := c.member.Memory(c.live)
+	memory, err := c.member.dump.Memory(c.member.live)
 	if err != nil {
 		return err
 	}
-	return c.member.SavePrivate(put, memory)
+	return c.member.dump.SavePrivate(put, memory)
 }
 
 // saveStill writes the private memory of the program itself, which stands still until that is done.
@@ -68,7 +68,7 @@ func (c *checkpoint) saveStill() error {
 	if err := c.saveFrozen(c.writer.PutSync); err != nil {
 		return err
 	}
-	if err := cmp.Or(c.conn.Confirm(), c.conn.Resume()); err != nil {
+	if err := cmp.Or(c.member.conn.Confirm(), c.member.conn.Resume()); err != nil {
 		return err
 	}
 	c.resumed()

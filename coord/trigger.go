@@ -77,16 +77,16 @@ func (c *checkpoint) triggerNotice() string {
 		return "no signal asks it for a checkpoint: CRAK_SIGNAL is none; " + instead
 	}
 	name := signalName(number)
-	status, statusErr := proc.Read(c.live, "status", proc.Status)
+	status, statusErr := proc.Read(c.member.live, "status", proc.Status)
 	bit := uint64(1) << (number - 1)
 	switch {
 	case statusErr != nil:
 		return ""
-	case c.trigger != 0 && status.SigBlk&bit != 0:
-		return fmt.Sprintf("thread %d blocks signal %s, which asks it for a checkpoint; %s", c.live, name, instead)
-	case c.trigger != 0 && err != nil:
+	case c.member.trigger != 0 && status.SigBlk&bit != 0:
+		return fmt.Sprintf("thread %d blocks signal %s, which asks it for a checkpoint; %s", c.member.live, name, instead)
+	case c.member.trigger != 0 && err != nil:
 		return fmt.Sprintf("signal %s asks it for a checkpoint; CRAK_SIGNAL is %v", name, err)
-	case c.trigger != 0:
+	case c.member.trigger != 0:
 		return fmt.Sprintf("kill -%s %d asks it for a checkpoint", name, c.Pid)
 	case status.SigIgn&bit != 0:
 		return fmt.Sprintf("no signal asks it for a checkpoint: it ignores signal %s; %s", name, instead)

@@ -15,16 +15,16 @@ const (
 // dismiss closes the wire, which ends the twin, and waits until the program has reaped it: whoever looks at the
 // program after a checkpoint finds it as it was before.
 func (c *checkpoint) dismiss() {
-	defer c.member.Close()
+	defer c.member.dump.Close()
 	c.table.Close() // handles of what the program may close once it goes on
 	c.silence()
-	if c.twin == 0 {
-		c.conn.Close()
+	if c.member.twin == 0 {
+		c.member.conn.Close()
 		return
 	}
-	fd, err := unix.PidfdOpen(c.twin, 0)
-	c.conn.Close()
-	c.twin = 0
+	fd, err := unix.PidfdOpen(c.member.twin, 0)
+	c.member.conn.Close()
+	c.member.twin = 0
 	if err != nil {
 		return
 	}
