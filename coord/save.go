@@ -81,5 +81,5 @@ func (c *checkpoint) resumed() {
 	c.silence()
 	c.stoppable()
 	debug.SetGCPercent(100)
-	stepBack()
+	lowerPriority()
 }

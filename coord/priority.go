@@ -6,13 +6,13 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// modesty is how much nicer than the program the writer is once that runs again: on a busy machine it still gets a
+// niceIncrement is how much nicer than the program the writer is once that runs again: on a busy machine it still gets a
 // quarter of what a thread of the program gets, but never has one wait for its turn.
-const modesty = 5
+const niceIncrement = 5
 
-// stepBack lets the program go first. Threads have a nice value each; new ones inherit it. Where the program's own is
+// lowerPriority lets the program go first. Threads have a nice value each; new ones inherit it. Where the program's own is
 // lower than ours may be, nothing happens.
-func stepBack() {
+func lowerPriority() {
 	tids, err := proc.Tasks(0)
 	if err != nil {
 		return
@@ -20,7 +20,7 @@ func stepBack() {
 	for _, tid := range tids {
 		// The system call gives 20 less the nice value (getpriority(2), C library/kernel differences).
 		if raw, err := unix.Getpriority(unix.PRIO_PROCESS, tid); err == nil {
-			_ = unix.Setpriority(unix.PRIO_PROCESS, tid, min(20-raw+modesty, 19))
+			_ = unix.Setpriority(unix.PRIO_PROCESS, tid, min(20-raw+niceIncrement, 19))
 		}
 	}
 }
