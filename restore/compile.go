@@ -12,9 +12,9 @@ import (
 	"crak.dev/crak/restore/program"
 )
 
-// A site is what programs are compiled for: this machine, the descriptors that the
+// A target is what programs are compiled for: this machine, the descriptors that the
 // interpreter was started with, and what the user chose.
-type site struct {
+type target struct {
 	group   *image.Group
 	process *image.Process
 	uses    map[image.MemoryID]*memoryUse
@@ -33,7 +33,7 @@ type site struct {
 	now         func(clock int32) (ns int64, ok bool)
 	shift       clockShift
 	timerIDs    bool // PR_TIMER_CREATE_RESTORE_IDS is known
-	manner      manner
+	mode        mode
 }
 
 // A groupChoice says what becomes of a member's process group and session.
@@ -53,7 +53,7 @@ const (
 
 // A compiler makes the programs of one member.
 type compiler struct {
-	*site
+	*target
 	set      *program.Set
 	b        *program.Builder                           // the thread group leader's program
 	restart  program.Arg                                // struct abi_restart
@@ -69,22 +69,22 @@ type compiler struct {
 
 // compile makes the programs of a group with one member: the interpreter's own, the
 // member's, and its threads'.
-func compile(s *site, root int) (*compiler, error) {
+func compile(s *target, root int) (*compiler, error) {
 	set := &program.Set{}
-	c := &compiler{site: s, set: set, shared: make(map[image.MemoryID]program.Arg),
+	c := &compiler{target: s, set: set, shared: make(map[image.MemoryID]program.Arg),
 		numbers: make(map[image.DescriptionID][]image.Descriptor)}
-	if s.manner.first {
+	if s.mode.first {
 		c.b = set.Build("pid 1", s.control)
 		c.ownProc()
 	} else {
 		first := set.Build("interpreter", root)
 		c.b = set.Build(fmt.Sprintf("pid %d", s.process.Pid), s.control)
 		parent := uint64(unix.CLONE_PARENT)
-		if s.manner.apart {
+		if s.mode.apart {
 			parent = 0
 		}
 		first.Process(c.b.Number, int(s.process.Pid), parent).Note(s.process.Threads[0].Comm)
-		if s.manner.apart {
+		if s.mode.apart {
 			first.Call(unix.SYS_READ, program.Const(root), c.set.Variable(make([]byte, 1)), program.Const(1)).Any().
 				Note("the member can do without its parent")
 		}
@@ -158,7 +158,7 @@ func (c *compiler) stage(number int64, reached, next string) {
 
 // session is early, so that the terminal can be handed over before the program runs.
 func (c *compiler) session() {
-	switch c.manner.group {
+	switch c.mode.group {
 	case groupOwn:
 		c.b.Call(unix.SYS_SETPGID, program.Const(0), program.Const(0))
 	case groupSession:

@@ -184,7 +184,7 @@ func (c *compiler) changesIDs(want *image.Credentials) bool {
 
 // changesGroups: in a user namespace of an ordinary user they cannot be set, and are what they are.
 func (c *compiler) changesGroups(want *image.Credentials) bool {
-	return !c.manner.userNamespace && !slices.Equal(want.Groups, c.credentials.Groups)
+	return !c.mode.userNamespace && !slices.Equal(want.Groups, c.credentials.Groups)
 }
 
 // ids keeps the permitted set over the change, and all of it effective until the sets are set.

@@ -19,9 +19,9 @@ import (
 
 var update = flag.Bool("update", false, "write the golden programs anew")
 
-// fixedSite is a machine where nothing changes.
-func fixedSite(g *image.Group) *site {
-	s := plannedSite(g, &g.Processes[0])
+// fixedTarget is a machine where nothing changes.
+func fixedTarget(g *image.Group) *target {
+	s := plannedTarget(g, &g.Processes[0])
 	s.kernel = []proc.Mapping{
 		{Start: 0x7ffff7ff9000, End: 0x7ffff7ffd000, Path: "[vvar]"},
 		{Start: 0x7ffff7ffd000, End: 0x7ffff7fff000, Path: "[vdso]"},
@@ -31,7 +31,7 @@ func fixedSite(g *image.Group) *site {
 	s.hard = map[int]uint64{unix.RLIMIT_NOFILE: 20000, unix.RLIMIT_STACK: unix.RLIM_INFINITY}
 	s.now = func(clock int32) (int64, bool) { return 1e12, clock == unix.CLOCK_MONOTONIC }
 	s.timerIDs = true
-	s.manner.group = groupOwn
+	s.mode.group = groupOwn
 	return s
 }
 
@@ -154,7 +154,7 @@ func TestCompile(t *testing.T) {
 			if err := g.Check(); err != nil {
 				t.Fatal(err)
 			}
-			c, err := compile(fixedSite(g), 3)
+			c, err := compile(fixedTarget(g), 3)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -190,7 +190,7 @@ func compareGolden(t *testing.T, path string, set *program.Set) {
 func TestFallbacks(t *testing.T) {
 	g := fixedGroup()
 	withSignals(g)
-	s := fixedSite(g)
+	s := fixedTarget(g)
 	s.timerIDs = false
 	c, err := compile(s, 3)
 	if err != nil {
@@ -200,7 +200,7 @@ func TestFallbacks(t *testing.T) {
 
 	g = fixedGroup()
 	withMemory(g)
-	s = fixedSite(g)
+	s = fixedTarget(g)
 	s.kernel = s.kernel[:1]
 	if _, err := compile(s, 3); err == nil {
 		t.Error("a vDSO that is not there: no error")

@@ -48,8 +48,8 @@ type message struct {
 }
 
 func newConductor(g *group) *conductor {
-	c := &conductor{group: g, pid: g.site.process.Pid, seen: int(g.site.process.Pid), pidfd: -1}
-	if g.manner.first {
+	c := &conductor{group: g, pid: g.target.process.Pid, seen: int(g.target.process.Pid), pidfd: -1}
+	if g.mode.first {
 		c.seen, c.gone = g.interpreter.pid, true
 	}
 	for i, socket := range []*os.File{interpreterEnd: g.interpreter.control, memberEnd: g.control} {
@@ -105,7 +105,7 @@ func (c *conductor) conduct(ctx context.Context, adopt func(pid int) error) erro
 	if err := c.reach(ctx, stageMapped); err != nil {
 		return err
 	}
-	if c.manner.apart {
+	if c.mode.apart {
 		var err error
 		if c.pidfd, err = unix.PidfdOpen(c.seen, 0); err != nil {
 			return fmt.Errorf("pid %d: pidfd_open: %w", c.pid, err)
@@ -129,7 +129,7 @@ func (c *conductor) conduct(ctx context.Context, adopt func(pid int) error) erro
 		return err
 	}
 	c.reclaimMutexes()
-	if c.manner.apart {
+	if c.mode.apart {
 		c.part()
 	}
 	if err := c.goOn(); err != nil {
@@ -247,7 +247,7 @@ func (c *conductor) explain(r program.Report) string {
 
 // died says how a member ended. Nobody has its socket any more; the interpreter's may have brought the reason.
 func (c *conductor) died() error {
-	if c.manner.apart { // the interpreter may be waiting for our word
+	if c.mode.apart { // the interpreter may be waiting for our word
 		unix.Shutdown(int(c.interpreter.control.Fd()), unix.SHUT_WR)
 	}
 	for end := c.ends[interpreterEnd]; end.Fd >= 0; {
@@ -259,7 +259,7 @@ func (c *conductor) died() error {
 			return c.failure(m.report)
 		}
 	}
-	if c.manner.apart {
+	if c.mode.apart {
 		return fmt.Errorf("pid %d: ended while it was restored", c.pid)
 	}
 	if status, err := wait(c.seen); err == nil {
@@ -278,7 +278,7 @@ func (c *conductor) died() error {
 
 // adjust does what only files in /proc can do; lowering the score needs a capability.
 func (c *conductor) adjust() {
-	a := &c.site.process.Attributes
+	a := &c.target.process.Attributes
 	c.set("oom_score_adj", fmt.Sprint(a.OOMScoreAdj))
 	c.set("coredump_filter", fmt.Sprintf("%08x", a.CoredumpFilter))
 }

@@ -24,7 +24,7 @@ import (
 //
 // It writes to a member what the resident is to add, once its memory is filled; seen is the member's PID as we see it.
 func (g *group) goOnWithCPUTime(seen int) error {
-	p := g.site.process
+	p := g.target.process
 	if p.CPU.Record == 0 {
 		return nil
 	}

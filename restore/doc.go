@@ -25,5 +25,5 @@
 // begins the namespace and becomes the member.
 //
 // Compiling (compile_*.go) makes no system call, and gives the same programs for the same image
-// and site. It does not know how an image came to be: dump is no import of it.
+// and target. It does not know how an image came to be: dump is no import of it.
 package restore

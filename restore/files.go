@@ -21,7 +21,7 @@ func behind(m *image.Mapping) mappedFile { return mappedFile{m.File.Path, m.Shar
 // mappedFiles opens the files behind a member's mappings, each once.
 func (g *group) mappedFiles(p *image.Process) error {
 	numbers := make(map[mappedFile]int)
-	g.site.files, g.mapped = make(map[int]int), make(map[mappedFile]*os.File)
+	g.target.files, g.mapped = make(map[int]int), make(map[mappedFile]*os.File)
 	for i := range p.Mappings {
 		m := &p.Mappings[i]
 		if m.Kind != image.MappingFile || withoutFile(m) {
@@ -39,7 +39,7 @@ func (g *group) mappedFiles(p *image.Process) error {
 			}
 			numbers[behind(m)] = n
 		}
-		g.site.files[i] = n
+		g.target.files[i] = n
 	}
 	return nil
 }
@@ -53,12 +53,12 @@ func (g *group) executable(p *image.Process) (err error) {
 		f, err = g.env.OpenExecutable(p.Executable)
 	}
 	if err != nil {
-		g.site.executable = -1
+		g.target.executable = -1
 		g.env.Notice(fmt.Sprintf("pid %d: its executable %s is not there (%v): /proc/%d/exe leads elsewhere from now on",
 			p.Pid, p.Executable.Path, err, p.Pid))
 		return nil
 	}
-	g.site.executable, err = g.keep(f)
+	g.target.executable, err = g.keep(f)
 	return err
 }
 

@@ -25,7 +25,7 @@ func FuzzCompile(f *testing.F) {
 		if json.Unmarshal(text, &g) != nil || g.Check() != nil || len(g.Processes) != 1 {
 			return
 		}
-		s := fixedSite(&g)
+		s := fixedTarget(&g)
 		s.timerIDs = timerIDs
 		c, err := compile(s, 3)
 		if err != nil {

@@ -16,16 +16,16 @@ import (
 // A group is the members of an image on their way back: kernel objects, descriptors for
 // the interpreter, and the interpreter.
 type group struct {
-	img    *image.Image
-	env    *fd.Env
-	manner manner
+	img  *image.Image
+	env  *fd.Env
+	mode mode
 
 	objects     objects
 	segments    segments
 	open        []*os.File // for as long as the interpreter has not been started
 	mapped      map[mappedFile]*os.File
 	descriptors *descriptors
-	site        site
+	target      target
 	programs    *compiler
 	interpreter *interpreter
 	vdso        *foreignVDSO  // nil: the program has this kernel's
@@ -33,8 +33,8 @@ type group struct {
 	filled      atomic.Uint64 // bytes of memory
 }
 
-// A manner says how the members of an image come back.
-type manner struct {
+// A mode (restore mode) says how the members of an image come back.
+type mode struct {
 	group         groupChoice
 	first         bool                // the member is process 1 of a PID namespace that the interpreter begins
 	apart         bool                // the member is to be nobody's child that we know before it runs
@@ -49,8 +49,8 @@ type Progress func(done func() uint64, total uint64) (end func())
 
 // start brings the members of an image back in this PID namespace, as children of the calling process. They
 // run when it returns; on an error nothing is left of them. Descriptors are made with env.
-func start(ctx context.Context, img *image.Image, env *fd.Env, m manner) error {
-	g := &group{img: img, env: env, manner: m, objects: make(objects)}
+func start(ctx context.Context, img *image.Image, env *fd.Env, m mode) error {
+	g := &group{img: img, env: env, mode: m, objects: make(objects)}
 	defer g.close()
 	env.Memory = g.objects.file
 	env.Content = g.content(ctx)
@@ -91,7 +91,7 @@ func (g *group) bring(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.conduct(ctx, g.manner.adopt); err != nil {
+	if err := c.conduct(ctx, g.mode.adopt); err != nil {
 		c.kill()
 		return err
 	}
@@ -107,15 +107,15 @@ func (g *group) prepare(ctx context.Context) error {
 		wanted[d.Fd] = true
 	}
 	g.descriptors = newDescriptors(wanted)
-	g.site = site{group: g.img.Group, process: p, uses: memoryUses(g.img.Group), manner: g.manner, timerIDs: timerIDs(), shift: shiftFor(p), hard: hardLimits()}
+	g.target = target{group: g.img.Group, process: p, uses: memoryUses(g.img.Group), mode: g.mode, timerIDs: timerIDs(), shift: shiftFor(p), hard: hardLimits()}
 	if err := g.objects.make(ctx, g.img, g.env.Notice); err != nil {
 		return err
 	}
 	if err := g.segments.make(g.img.Group); err != nil {
 		return err
 	}
-	g.site.segments = g.segments.ids
-	g.site.now = g.site.shift.now
+	g.target.segments = g.segments.ids
+	g.target.now = g.target.shift.now
 	for _, open := range []func(*image.Process) error{g.mappedFiles, g.executable} {
 		if err := open(p); err != nil {
 			return fmt.Errorf("pid %d: %w", p.Pid, err)
@@ -125,24 +125,24 @@ func (g *group) prepare(ctx context.Context) error {
 		return err
 	}
 	var err error
-	g.site.filled, err = filledMappings(g.img, p)
+	g.target.filled, err = filledMappings(g.img, p)
 	return err
 }
 
 // descriptions makes the open file descriptions.
 func (g *group) descriptions() error {
-	g.site.descriptions = make(map[image.DescriptionID]int)
-	g.site.memory = make(map[image.MemoryID]int)
+	g.target.descriptions = make(map[image.DescriptionID]int)
+	g.target.memory = make(map[image.MemoryID]int)
 	for _, d := range g.img.Group.Descriptions {
 		f, err := fd.Make(d, g.env)
 		if err != nil {
 			return err
 		}
 		if d.Object != 0 {
-			g.site.descriptions[d.ID], err = g.descriptors.place(f)
+			g.target.descriptions[d.ID], err = g.descriptors.place(f)
 			f.Close() // or the pipe would have this end as long as we live
 		} else {
-			g.site.descriptions[d.ID], err = g.keep(f)
+			g.target.descriptions[d.ID], err = g.keep(f)
 		}
 		if err != nil {
 			return err
@@ -151,7 +151,7 @@ func (g *group) descriptions() error {
 	g.env.ClosePipes()
 	for id, f := range g.objects {
 		var err error
-		if g.site.memory[id], err = g.descriptors.place(f); err != nil {
+		if g.target.memory[id], err = g.descriptors.place(f); err != nil {
 			return err
 		}
 	}
@@ -166,17 +166,17 @@ func (g *group) launch() (*conductor, error) {
 	}
 	g.control = ours
 	defer theirs.Close()
-	if g.site.control, err = g.descriptors.place(theirs); err != nil {
+	if g.target.control, err = g.descriptors.place(theirs); err != nil {
 		return nil, err
 	}
-	if g.interpreter, err = startInterpreter(g.descriptors, g.site.process, g.site.shift, g.manner.first); err != nil {
+	if g.interpreter, err = startInterpreter(g.descriptors, g.target.process, g.target.shift, g.mode.first); err != nil {
 		return nil, err
 	}
 	g.descriptors.close()
-	g.site.kernel = kernelMappings(g.interpreter.mappings)
-	g.site.credentials = credentialsFrom(&g.interpreter.status)
+	g.target.kernel = kernelMappings(g.interpreter.mappings)
+	g.target.credentials = credentialsFrom(&g.interpreter.status)
 	if err = g.adoptVDSO(); err == nil {
-		g.programs, err = compile(&g.site, g.interpreter.number)
+		g.programs, err = compile(&g.target, g.interpreter.number)
 	}
 	if err == nil {
 		err = g.interpreter.run(g.programs.set, g.img.Group)

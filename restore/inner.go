@@ -101,7 +101,7 @@ func innerRun(w *wire, img *image.Image, r *innerRequest, progress Progress) err
 		return err
 	}
 	env := o.env()
-	if err := start(context.Background(), img, env, manner{group: r.GroupChoice, first: r.First, userNamespace: r.UserNamespace, adopt: adopt, progress: progress}); err != nil {
+	if err := start(context.Background(), img, env, mode{group: r.GroupChoice, first: r.First, userNamespace: r.UserNamespace, adopt: adopt, progress: progress}); err != nil {
 		return err
 	}
 	img.Close()

@@ -23,7 +23,7 @@ func Plan(w io.Writer, img *image.Image) error {
 	if err != nil {
 		return err
 	}
-	s := plannedSite(img.Group, p)
+	s := plannedTarget(img.Group, p)
 	s.filled, s.kernel, s.credentials = filled, kernelMappings(mappings), credentialsFrom(&status)
 	s.hard, s.timerIDs, s.now = hardLimits(), timerIDs(), now
 	c, err := compile(s, 3)
@@ -33,9 +33,9 @@ func Plan(w io.Writer, img *image.Image) error {
 	return c.set.Print(w)
 }
 
-// plannedSite numbers the descriptors that a restart would have, from above those that the program uses.
-func plannedSite(g *image.Group, p *image.Process) *site {
-	s := &site{group: g, process: p, uses: memoryUses(g), manner: manner{group: groupOwn, first: isFirst(g)}, files: make(map[int]int),
+// plannedTarget numbers the descriptors that a restart would have, from above those that the program uses.
+func plannedTarget(g *image.Group, p *image.Process) *target {
+	s := &target{group: g, process: p, uses: memoryUses(g), mode: mode{group: groupOwn, first: isFirst(g)}, files: make(map[int]int),
 		memory: make(map[image.MemoryID]int), segments: make(map[image.MemoryID]int),
 		descriptions: make(map[image.DescriptionID]int)}
 	next := 10

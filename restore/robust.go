@@ -23,7 +23,7 @@ const (
 // took these away from them and marked them, so that others can take them over. Preconditions: every thread is there,
 // and the files are as they will be.
 func (g *group) reclaimMutexes() {
-	p := g.site.process
+	p := g.target.process
 	for i := range p.Threads {
 		t := &p.Threads[i]
 		for _, r := range t.Robust {

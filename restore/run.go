@@ -87,7 +87,7 @@ func here(ctx context.Context, img *image.Image, env *fd.Env, o *Options, f *for
 		f.adopt(pid, pidfd)
 		return nil
 	}
-	if err := start(ctx, img, env, manner{group: choice, apart: o.Detach && wantsDeathSignal(img.Group), adopt: adopt, progress: o.Progress}); err != nil {
+	if err := start(ctx, img, env, mode{group: choice, apart: o.Detach && wantsDeathSignal(img.Group), adopt: adopt, progress: o.Progress}); err != nil {
 		return 0, err
 	}
 	f.running()

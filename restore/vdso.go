@@ -32,11 +32,11 @@ func (g *group) adoptVDSO() error {
 	if err != nil {
 		return err
 	}
-	p := g.site.process
+	p := g.target.process
 	if len(p.VDSO) == 0 || bytes.Equal(p.VDSO, ours) {
 		return nil
 	}
-	at, err := g.interpreter.placeKernel(g.site.kernel, g.img.Group)
+	at, err := g.interpreter.placeKernel(g.target.kernel, g.img.Group)
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (g *group) adoptVDSO() error {
 				return fmt.Errorf("pid %d: vDSO of %d bytes in a mapping of %d", p.Pid, len(p.VDSO), m.End-m.Start)
 			}
 			g.vdso = &foreignVDSO{uint64(m.Start), bytes.Clone(p.VDSO)}
-			g.site.filled[i] = true
+			g.target.filled[i] = true
 		}
 		*m = image.Mapping{Start: m.Start, End: m.End, Prot: m.Prot, Kind: image.MappingAnonymous}
 	}
