@@ -116,7 +116,7 @@ func (m *Member) namespaces() {
 	}
 }
 
-// children finds the process's children: a group has one member so far. The twin and the nurse of the writer,
+// children finds the process's children: a group has one member so far. The twin and the reaper of the writer,
 // known by their exit signal, are ours.
 func (m *Member) children() error {
 	if !m.childish {

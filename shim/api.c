@@ -87,7 +87,7 @@ EXPORT void crak_release(void)
 		queue_freeze_signal(SYSCALL_0(SYS_gettid), ABI_ORDER_FREEZE, name, (struct asleep){ .number = -1 });
 }
 
-/* No handler of the program's may run in the nurse, which begins with our mask. */
+/* No handler of the program's may run in the reaper, which begins with our mask. */
 static int spawn_masked(void)
 {
 	unsigned long all = ~0ul, mask;

@@ -106,7 +106,7 @@ void log_failure(int error)
 	SYSCALL_2(SYS_clock_gettime, CLOCK_REALTIME, &now);
 	put_time(&line, now.tv_sec);
 	put(&line, "pid ");
-	put_number(&line, load(&own.pid), 1); /* we may be the nurse */
+	put_number(&line, load(&own.pid), 1); /* we may be the reaper */
 	put(&line, ": no checkpoint: ");
 	if (!why) {
 		put(&line, "errno ");

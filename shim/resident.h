@@ -62,7 +62,7 @@ struct resident {
 };
 extern struct resident resident;
 
-#define CHILDREN_MAX 8 /* of ours: more than a nurse and a twin only where writers were killed and twins are still going */
+#define CHILDREN_MAX 8 /* of ours: more than a reaper and a twin only where writers were killed and twins are still going */
 #define RESULTS_MAX 8  /* of the last writers */
 #define SECRET_WORDS (ABI_SECRET_SIZE / 8)
 
@@ -85,9 +85,9 @@ struct own {
 	int holds;		/* depth of crak_hold, of all threads */
 	uint64_t secret[SECRET_WORDS]; /* proof.c; 0: not made yet */
 
-	int children[CHILDREN_MAX]; /* PIDs of nurses and twins that are still to be reaped, or 0 */
-	int nurse;	     /* index of the last nurse in children */
-	unsigned writer;     /* futex: 1 while the writer that we started has a nurse; the kernel clears it as that ends */
+	int children[CHILDREN_MAX]; /* PIDs of reapers and twins that are still to be reaped, or 0 */
+	int reaper;	     /* index of the last reaper in children */
+	unsigned writer;     /* futex: 1 while the writer that we started has a reaper; the kernel clears it as that ends */
 	unsigned writers;    /* number of that writer, or of the last one */
 	int results[RESULTS_MAX]; /* of writers, by number: 0 done, 1 failed, -1 ended without a word */
 	int again;	     /* 1: a request waits for that writer to end */

@@ -14,7 +14,7 @@
 
 /*
  * When memory runs out, in a control group or in the machine, the kernel ends the twin and not the program. Only this process
- * has this score: a process that shares the program's memory (the nurse) would set the program's, too.
+ * has this score: a process that shares the program's memory (the reaper) would set the program's, too.
  */
 static void offer_to_oom(void)
 {

@@ -1,11 +1,11 @@
 /*
  * Starting the writer: this very file, executed (load_writer.c).
  *
- *	program --clone--> nurse --vfork, execve--> writer
+ *	program --clone--> reaper --vfork, execve--> writer
  *
  * A child that executes a file gets SIGCHLD as its exit signal (de_thread in
  * the kernel's fs/exec.c), whatever it was made with, and would show in the
- * program's waitpid(-1). So the writer is the child of a nurse, which shares the
+ * program's waitpid(-1). So the writer is the child of a reaper, which shares the
  * program's memory, executes nothing, waits for the writer and dies with
  * the freeze signal as its exit signal; the handler reaps it.
  */
@@ -25,13 +25,13 @@
 #define LOADER_FAILED 127 /* exit status of the loader where it cannot load a program (ld.so(8)) */
 
 /* One writer at a time: own.writer guards these. */
-static char nurse_stack[4096] __attribute__((aligned(16)));
+static char reaper_stack[4096] __attribute__((aligned(16)));
 static char writer_stack[2048] __attribute__((aligned(16)));
 static char pid_argument[12];
 static char secret_setting[SECRET_SETTING_MAX];
 
 /* Shares the program's memory until execve: nothing but system calls. Signals stay
- * blocked; the writer's entry unblocks them. What execve says is for the nurse, which shares that memory, too. */
+ * blocked; the writer's entry unblocks them. What execve says is for the reaper, which shares that memory, too. */
 static int become_writer(void *error)
 {
 	char *argv[] = { "crak-writer", "checkpoint", pid_argument, NULL };
@@ -76,7 +76,7 @@ static void report(int error)
 
 /* Has a descriptor table of its own, from which the program's descriptors are gone. It leaves the result in the memory that
  * it shares with the program: who reaps it, and when, makes no difference. */
-static int nurse(void *argument)
+static int reaper(void *argument)
 {
 	int *result = argument;
 	int null, status = 0, error = 0;
@@ -143,7 +143,7 @@ int *spawn_place(void)
 }
 
 /* The number of the writer, or -errno: -EBUSY while an earlier writer is at work, -EXDEV where children are born into another
- * PID namespace: the nurse would be its first process, and with its death nothing could be started there any more.
+ * PID namespace: the reaper would be its first process, and with its death nothing could be started there any more.
  * Preconditions: every signal is blocked. */
 int spawn_writer(void)
 {
@@ -165,12 +165,12 @@ int spawn_writer(void)
 		return -EAGAIN;
 	}
 	number = add(&own.writers, 1) & 0x7fffffff;
-	own.nurse = place - own.children;
+	own.reaper = place - own.children;
 	result = &own.results[number % RESULTS_MAX];
 	store(result, WRITER_GONE);
 	decimal(pid_argument, SYSCALL_0(SYS_getpid));
 	pid = crak_clone_vm(CLONE_VM | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | ABI_FREEZE_SIGNAL,
-			    nurse_stack + sizeof(nurse_stack), nurse, result, place, &own.writer);
+			    reaper_stack + sizeof(reaper_stack), reaper, result, place, &own.writer);
 	if (pid < 0) {
 		store(place, 0);
 		store(&own.writer, 0);
@@ -180,7 +180,7 @@ int spawn_writer(void)
 }
 
 /*
- * Takes a dead nurse or twin off the kernel's list. Nothing depends on it: a program that waits for every kind of child
+ * Takes a dead reaper or twin off the kernel's list. Nothing depends on it: a program that waits for every kind of child
  * (__WALL, __WCLONE) may have taken it, and then its PID may be another child's. That one has SIGCHLD as its exit signal,
  * and is left alone.
  */
@@ -198,15 +198,15 @@ void spawn_reap(int pid)
 			reap(&own.children[i], pid);
 }
 
-/* The nurse has given up our memory, and will be dead in a moment: whoever looks at the program after a checkpoint finds it
+/* The reaper has given up our memory, and will be dead in a moment: whoever looks at the program after a checkpoint finds it
  * as it was before. */
 void spawn_settle(void)
 {
 	unsigned never = 0;
 
-	for (int look = 0; look < 100 && load(&own.children[own.nurse]); look++) {
+	for (int look = 0; look < 100 && load(&own.children[own.reaper]); look++) {
 		spawn_reap_all(); /* there may have been no room to queue the signal */
-		if (load(&own.children[own.nurse]))
+		if (load(&own.children[own.reaper]))
 			futex_wait(&never, 0, 1000000);
 	}
 }

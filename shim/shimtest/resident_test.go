@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// TestWriterMissing: the nurse dies before its parent has had time to look at it.
+// TestWriterMissing: the reaper dies before its parent has had time to look at it.
 func TestWriterMissing(t *testing.T) {
 	content, err := os.ReadFile(library(t))
 	if err != nil {
@@ -64,17 +64,17 @@ func TestVfork(t *testing.T) {
 	s.await("RESULT 0")
 }
 
-// TestNurse: none of the program's handlers may run in the process that shares its memory, and none of its
+// TestReaper: none of the program's handlers may run in the process that shares its memory, and none of its
 // descriptors may live on there.
-func TestNurse(t *testing.T) {
-	s := start(t, true, "nurse")
+func TestReaper(t *testing.T) {
+	s := start(t, true, "reaper")
 	s.await("READY")
 	s.await("HELD")
 	var child string
 	for deadline := time.Now().Add(patience); child == ""; {
 		child = strings.TrimSpace(s.file("task/" + strconv.Itoa(s.pid()) + "/children"))
 		if time.Now().After(deadline) {
-			t.Fatal("no nurse")
+			t.Fatal("no reaper")
 		}
 	}
 	status, err := os.ReadFile("/proc/" + child + "/status")
@@ -83,7 +83,7 @@ func TestNurse(t *testing.T) {
 	}
 	const kill, stop = 1 << (9 - 1), 1 << (19 - 1)
 	if got := signalSet(t, string(status), "SigBlk"); got|kill|stop != ^uint64(0) {
-		t.Errorf("the nurse blocks %x", got)
+		t.Errorf("the reaper blocks %x", got)
 	}
 	s.proceed()
 	s.await("RESULT 0")
@@ -117,7 +117,7 @@ func TestChurn(t *testing.T) {
 	s.await("DONE")
 }
 
-// TestQueueFull: the kernel has no room to tell of the nurse's end.
+// TestQueueFull: the kernel has no room to tell of the reaper's end.
 func TestQueueFull(t *testing.T) {
 	s := start(t, true, "queue")
 	s.await("READY")

@@ -34,7 +34,7 @@ static void await_line(void)
 	} while (c != '\n');
 }
 
-/* The library's file is gone: the nurse dies as soon as it was made. */
+/* The library's file is gone: the reaper dies as soon as it was made. */
 static void broken(void)
 {
 	for (int i = 0; i < 50; i++) {
@@ -157,8 +157,8 @@ static void *release_later(void *unused)
 	return NULL;
 }
 
-/* The nurse lives while somebody holds the checkpoint off. */
-static void nurse(void)
+/* The reaper lives while somebody holds the checkpoint off. */
+static void reaper(void)
 {
 	pthread_t thread;
 
@@ -245,7 +245,7 @@ static void close_queue(void *unused)
 	setrlimit(RLIMIT_SIGPENDING, &none);
 }
 
-/* There is no room to queue the signal that tells of the nurse's end. */
+/* There is no room to queue the signal that tells of the reaper's end. */
 static void queue_full(void)
 {
 	static const struct crak_callbacks callbacks = { .after = close_queue };
@@ -325,7 +325,7 @@ int main(int argc, char **argv)
 		void (*run)(void);
 	} modes[] = {
 		{ "broken", broken }, { "callback", callback }, { "hold", hold },	{ "forked", forked },
-		{ "vforked", vforked }, { "nurse", nurse },	{ "queue", queue_full }, { "altstack", altstack },
+		{ "vforked", vforked }, { "reaper", reaper },	{ "queue", queue_full }, { "altstack", altstack },
 		{ "together", together }, { "churn", churn },		{ "locked", locked },
 		{ "prctl", use_prctl },
 		{ "wait", wait_for_line }, { "effective", wait_for_line }, { "undumpable", undumpable },
