@@ -49,8 +49,8 @@ type Member struct {
 
 	policies map[uint64]*image.MemoryPolicy // by the start of a mapping
 
-	secureBits uint32 // asked for with the attributes of the process, and every thread's
-	childish   bool   // it may have children
+	secureBits      uint32 // asked for with the attributes of the process, and every thread's
+	mayHaveChildren bool   // it may have children
 
 	descriptorTable bool // it has a local descriptor table
 	noCPUID         bool // the leading thread, at least, may not use CPUID

@@ -180,7 +180,7 @@ func (m *Member) askChildren(ask *resident.Questions) {
 	options := uint64(unix.WEXITED | unix.WNOHANG | unix.WNOWAIT)
 	call := abi.Call{Number: unix.SYS_WAITID, Relative: 1 << 2, Args: [6]uint64{all, 0, 0, options}}
 	ask.Ask(call, make([]byte, signalInfoSize), func(r int64, _ []byte) {
-		m.childish = r != -int64(unix.ECHILD)
+		m.mayHaveChildren = r != -int64(unix.ECHILD)
 	})
 }
 

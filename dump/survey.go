@@ -65,7 +65,7 @@ func Survey(pid, live int, table *fd.Table) (Known, error) {
 	}
 	m.refuseFlags(&stat)
 	m.namespaces()
-	m.childish = true
+	m.mayHaveChildren = true
 	return Known{m.entries, policies, holders}, m.children()
 }
 
@@ -119,7 +119,7 @@ func (m *Member) namespaces() {
 // children finds the process's children: a group has one member so far. The twin and the reaper of the writer,
 // known by their exit signal, are ours.
 func (m *Member) children() error {
-	if !m.childish {
+	if !m.mayHaveChildren {
 		return nil
 	}
 	tids, err := proc.Tasks(m.Pid)
