@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
-	"crak.dev/crak/internal/eager"
+	"crak.dev/crak/internal/busypoll"
 	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/restore/program"
 )
@@ -62,7 +62,7 @@ func newConductor(g *group) *conductor {
 // has made the members; if it failed it has said so.)
 func (c *conductor) next() (message, error) {
 	for c.ends[memberEnd].Fd >= 0 {
-		if _, err := eager.Poll(c.ends[:], forEver); err != nil {
+		if _, err := busypoll.Poll(c.ends[:], forEver); err != nil {
 			return message{}, fmt.Errorf("control sockets: poll: %w", err)
 		}
 		for i := range c.ends {
@@ -305,7 +305,7 @@ func (c *conductor) kill() {
 	}
 	if c.pidfd >= 0 {
 		unix.PidfdSendSignal(c.pidfd, unix.SIGKILL, nil, 0)
-		eager.Poll([]unix.PollFd{{Fd: int32(c.pidfd), Events: unix.POLLIN}}, killPatience)
+		busypoll.Poll([]unix.PollFd{{Fd: int32(c.pidfd), Events: unix.POLLIN}}, killPatience)
 		unix.Close(c.pidfd)
 		return // whoever is its parent by now waits for it
 	}

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
-	"crak.dev/crak/internal/eager"
+	"crak.dev/crak/internal/busypoll"
 	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/restore/interp"
 	"crak.dev/crak/restore/program"
@@ -99,7 +99,7 @@ const bootPatience = 10 * time.Second
 // what ForkExec waits for, before the new program is mapped (begin_new_exec in fs/exec.c).
 func (in *interpreter) readMappings() ([]proc.Mapping, error) {
 	word := []unix.PollFd{{Fd: int32(in.control.Fd()), Events: unix.POLLIN}}
-	if n, err := eager.Poll(word, bootPatience); n == 0 || err != nil {
+	if n, err := busypoll.Poll(word, bootPatience); n == 0 || err != nil {
 		return nil, errors.New("does not begin to run")
 	}
 	buf := make([]byte, program.ReportSize)

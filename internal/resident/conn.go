@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/internal/abi"
-	"crak.dev/crak/internal/eager"
+	"crak.dev/crak/internal/busypoll"
 	"crak.dev/crak/internal/proc"
 )
 
@@ -256,14 +256,14 @@ func (c *Conn) message() (m abi.Message, err error) {
 
 // some reads what there is, at least a byte.
 func (c *Conn) some(b []byte) (int, error) {
-	for range eager.Looks {
+	for range busypoll.SpinLimit {
 		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
 			uintptr(len(b)), unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0:
 			return int(n), nil
 		case unix.EAGAIN:
-			eager.Yield()
+			busypoll.Yield()
 		default:
 			return -1, errno
 		}
@@ -303,7 +303,7 @@ func (c *Conn) ended() error {
 	if err == nil && c.frozen {
 		defer unix.Close(process)
 		fds := []unix.PollFd{{Fd: int32(process), Events: unix.POLLIN}}
-		if n, err := eager.Poll(fds, patienceEnd); n == 0 && err == nil {
+		if n, err := busypoll.Poll(fds, patienceEnd); n == 0 && err == nil {
 			return fmt.Errorf("pid %d: %w", c.Pid, ErrLetGo)
 		}
 	}

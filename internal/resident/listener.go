@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/internal/abi"
-	"crak.dev/crak/internal/eager"
+	"crak.dev/crak/internal/busypoll"
 	"crak.dev/crak/internal/proc"
 )
 
@@ -168,7 +168,7 @@ func (l *Listener) greeted(fd, pid int) (*Conn, error) {
 // readable waits for a connection, or the end of the process.
 func (l *Listener) readable(process int, deadline time.Time) error {
 	fds := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}, {Fd: int32(process), Events: unix.POLLIN}}
-	n, err := eager.Poll(fds, time.Until(deadline))
+	n, err := busypoll.Poll(fds, time.Until(deadline))
 	switch {
 	case err != nil:
 		return fmt.Errorf("poll: %w", err)
