@@ -22,15 +22,15 @@ const (
 func (m *Member) askMembarrier(ask *resident.Questions) {
 	a := &m.process.Attributes
 	command := func(c uint64, got func(int64)) { ask.Value(unix.SYS_MEMBARRIER, [6]uint64{c}, got) }
-	told := false
+	listed := false
 	command(barrierGetRegistrations, func(r int64) {
-		if told = r >= 0; told {
+		if listed = r >= 0; listed {
 			a.Membarrier = uint32(r) & barrierRegistrations
 		}
 	})
 	for _, c := range []uint32{barrierPrivate, barrierPrivateCore, barrierPrivateRseq} {
 		command(uint64(c), func(r int64) {
-			if !told && r == 0 {
+			if !listed && r == 0 {
 				a.Membarrier |= c<<1 | barrierRegisterGlobal
 			}
 		})

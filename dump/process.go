@@ -82,7 +82,7 @@ func (m *Member) Capture() (*image.Process, error) {
 	// What needs no word with the leader is read beside what does: there is a processor free, the program's.
 	reading := make(chan error, 1)
 	go func() { reading <- inOrder(m.readMappings, m.threads, m.paths) }()
-	err = m.told()
+	err = m.askInitiator()
 	if err := cmp.Or(err, <-reading); err != nil {
 		return nil, m.fail(err)
 	}

@@ -36,9 +36,9 @@ func (m *Member) Prepare() {
 	m.room = roomForCommon(m.Known.Mappings)
 }
 
-// told records what the leader has a say in, in one exchange where possible: the descriptors, and what belongs to
+// askInitiator records what the leader has a say in, in one exchange where possible: the descriptors, and what belongs to
 // the whole process.
-func (m *Member) told() error {
+func (m *Member) askInitiator() error {
 	descriptors, err := fd.Look(&fd.Member{
 		Pid:    m.Pid,
 		Live:   m.Live,
