@@ -86,7 +86,7 @@ func (m *Member) Capture() (*image.Process, error) {
 	if err := cmp.Or(err, <-reading); err != nil {
 		return nil, m.fail(err)
 	}
-	if err := inOrder(m.judge, m.pending, m.overruns, m.foreignRseq, m.children, m.freshPolicies, m.mappings, m.segments, m.robust); err != nil {
+	if err := inOrder(m.combine, m.refuseUnsupported, m.pending, m.overruns, m.foreignRseq, m.children, m.freshPolicies, m.mappings, m.segments, m.robust); err != nil {
 		return nil, m.fail(err)
 	}
 	return p, nil
@@ -117,11 +117,19 @@ func inOrder(steps ...func() error) error {
 	return nil
 }
 
-// judge draws conclusions from what was read side by side.
-func (m *Member) judge() error {
+// combine completes the record with what follows from several of the files and answers that were read concurrently.
+func (m *Member) combine() error {
 	m.usedBefore()
 	m.library = m.residentFile()
+	for i := range m.process.Threads {
+		m.process.Threads[i].Credentials.SecureBits = m.secureBits
+	}
 	m.deletedExecutable()
+	return nil
+}
+
+// refuseUnsupported refuses the attributes of the process and its threads that a restart cannot restore.
+func (m *Member) refuseUnsupported() error {
 	m.refuseRoot()
 	m.refuseFlags(&m.stat)
 	if m.noCPUID {
@@ -130,8 +138,7 @@ func (m *Member) judge() error {
 	if m.descriptorTable {
 		m.refuse("", "local descriptor table", "modify_ldt(2) is not supported", "")
 	}
-	for i, w := range m.waiting {
-		m.process.Threads[i].Credentials.SecureBits = m.secureBits
+	for _, w := range m.waiting {
 		m.refuseThread(w.tid, w.lost)
 		if w.apart {
 			m.refuse(fmt.Sprintf("thread %d", w.tid), "descriptors or a working directory of its own (unshare(2))", "not supported", "")
