@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/cause"
 	"crak.dev/crak/internal/proc"
 )
 
@@ -126,7 +127,7 @@ func (r *reader) each(dst []byte, runs []image.Run, mayEnd bool) error {
 			case errors.Is(err, io.EOF): // no memory at all: the process is dead
 				return fmt.Errorf("pid %d: memory at %#x: %w", r.pid, run.Start, unix.ESRCH)
 			case !mayEnd || !errors.Is(err, unix.EIO):
-				return fmt.Errorf("pid %d: memory at %#x: %w", r.pid, run.Start+uint64(at), plain(err))
+				return fmt.Errorf("pid %d: memory at %#x: %w", r.pid, run.Start+uint64(at), cause.Of(err))
 			default:
 				end := min((at/page+1)*page, len(part))
 				clear(part[at:end])
@@ -135,13 +136,4 @@ func (r *reader) each(dst []byte, runs []image.Run, mayEnd bool) error {
 		}
 	}
 	return nil
-}
-
-// plain is an error without the call and path that os puts in front.
-func plain(err error) error {
-	var p *os.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
 }

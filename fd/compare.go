@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/cause"
 )
 
 // A Change is what has become of a file since the checkpoint.
@@ -93,14 +93,5 @@ func (c Comparison) String() string {
 	if errors.Is(c.Err, fs.ErrNotExist) {
 		return "is gone since the checkpoint"
 	}
-	return fmt.Sprintf("cannot be looked at: %v", plain(c.Err))
-}
-
-// plain is an error without the call and path that os puts in front.
-func plain(err error) error {
-	var p *os.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
+	return fmt.Sprintf("cannot be looked at: %v", cause.Of(c.Err))
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/cause"
 )
 
 // Commit finishes the image and gives it its name; path is where it is. Before the rename there is
@@ -37,7 +39,7 @@ func (w *Writer) Commit(m Manifest, g *Group) (path string, err error) {
 func (w *Writer) finish(m Manifest, g *Group) error {
 	begun := time.Now()
 	if err := w.index.end(); err != nil {
-		return fmt.Errorf("%s: %w", indexFile, plainError(err))
+		return fmt.Errorf("%s: %w", indexFile, cause.Of(err))
 	}
 	text, err := encodeJSON(g)
 	if err == nil {
@@ -120,7 +122,7 @@ func (p *place) write(name string, text []byte) (FileSum, error) {
 		err = e
 	}
 	if err != nil {
-		return FileSum{}, fmt.Errorf("%s: %w", name, plainError(err))
+		return FileSum{}, fmt.Errorf("%s: %w", name, cause.Of(err))
 	}
 	sum := sha256.Sum256(text)
 	return FileSum{name, int64(len(text)), hex.EncodeToString(sum[:])}, nil

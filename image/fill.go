@@ -9,6 +9,8 @@ import (
 	"os"
 	"runtime"
 	"sync"
+
+	"crak.dev/crak/internal/cause"
 )
 
 // Frames are the frames of a space in the order of the index, all of them if s is
@@ -157,7 +159,7 @@ func (u *unpacker) content(f *Frame) ([]byte, error) {
 		if errors.Is(err, io.EOF) {
 			err = errTruncated
 		}
-		return nil, plainError(err)
+		return nil, cause.Of(err)
 	}
 	if f.Codec == CodecZstd {
 		if u.zstd == nil {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"crak.dev/crak/internal/cause"
 )
 
 // ErrNone means that there is no image, nor anything that was one.
@@ -34,9 +36,9 @@ func Newest(dir string, notice func(string)) (path string, err error) {
 		switch {
 		case err == errNoImage:
 		case err != nil && !ours:
-			notice(fmt.Sprintf("passed over: %v", &Error{i.Path, "", plainError(err)}))
+			notice(fmt.Sprintf("passed over: %v", &Error{i.Path, "", cause.Of(err)}))
 		case err != nil:
-			return "", &Error{i.Path, manifestFile, plainError(err)}
+			return "", &Error{i.Path, manifestFile, cause.Of(err)}
 		case best == nil || i.Manifest.Created.After(best.Created):
 			best, path = i.Manifest, i.Path
 		}

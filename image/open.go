@@ -11,6 +11,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/cause"
 )
 
 // Bounds of what is read into memory, in bytes.
@@ -66,7 +68,7 @@ func Open(path string) (*Image, error) {
 	}
 	if err != nil {
 		i.Close()
-		return nil, &Error{i.Path, "", plainError(err)}
+		return nil, &Error{i.Path, "", cause.Of(err)}
 	}
 	return i.read()
 }
@@ -85,7 +87,7 @@ func (i *Image) Handle() *os.File { return i.dir }
 func (i *Image) read() (*Image, error) {
 	if file, err := i.readAll(); err != nil {
 		i.Close()
-		return nil, &Error{i.Path, file, plainError(err)}
+		return nil, &Error{i.Path, file, cause.Of(err)}
 	}
 	return i, nil
 }

@@ -2,9 +2,7 @@ package image
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
 	"sync"
 )
 
@@ -138,13 +136,4 @@ func (k *packer) sift(raw []byte, runs []Run) []byte {
 		}
 	}
 	return raw[:kept]
-}
-
-// plainError takes off what a *fs.PathError repeats: the file has been named.
-func plainError(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
 }

@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"crak.dev/crak/internal/cause"
 )
 
 // Options say where an image goes and how it is stored.
@@ -204,7 +206,7 @@ func (w *Writer) append(f *Frame, data []byte) error {
 // store writes to pages.bin.
 func (w *Writer) store(data []byte, offset int64) error {
 	if _, err := w.pages.WriteAt(data, offset); err != nil {
-		return fmt.Errorf("%s: %w", pagesFile, plainError(err))
+		return fmt.Errorf("%s: %w", pagesFile, cause.Of(err))
 	}
 	flushEarly(w.pages, offset, int64(len(data)))
 	return nil

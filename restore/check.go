@@ -11,6 +11,7 @@ import (
 
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/cause"
 	"crak.dev/crak/internal/host"
 	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
@@ -124,7 +125,7 @@ func checkPlaces(p *image.Process) (all obstacle.List) {
 	} else if !ownDirectory(p) {
 		f, err := fd.OpenDirectory(path)
 		if err != nil {
-			all = append(all, obstacle.Obstacle{Pid: int(p.Pid), Where: "working directory", What: p.Cwd, Why: plain(err), Do: toReach(err, "make it again")})
+			all = append(all, obstacle.Obstacle{Pid: int(p.Pid), Where: "working directory", What: p.Cwd, Why: cause.Of(err).Error(), Do: toReach(err, "make it again")})
 		} else {
 			f.Close()
 		}
@@ -145,12 +146,4 @@ func toReach(err error, otherwise string) string {
 		return "restart as a user who has access to it, or give it"
 	}
 	return otherwise
-}
-
-// plain is an error without the call and path that os puts in front.
-func plain(err error) string {
-	if p, ok := err.(*os.PathError); ok {
-		return p.Err.Error()
-	}
-	return err.Error()
 }
