@@ -12,15 +12,7 @@ import (
 	"crak.dev/crak/internal/resident"
 )
 
-// Offsets in the siginfo_t of a timer's signal (sigaction(2)).
-const (
-	infoSigno   = 0
-	infoCode    = 8
-	infoTimerID = 16
-	infoOverrun = 20
-)
-
-const codeTimer = -2 // SI_TIMER
+const overrunAt = 20 // offset of si_overrun in the siginfo_t of a timer's signal (sigaction(2))
 
 // overruns finds out how often interval timers have expired again since their signal, which is
 // still pending, was queued. The kernel counts that as the signal is taken, and tells nobody before. So the
@@ -28,7 +20,7 @@ const codeTimer = -2 // SI_TIMER
 // same next expiry, follow: the timer has its signal queued again at once.
 func (m *Member) overruns() error {
 	for _, info := range m.process.Pending {
-		t := m.timerOf(info)
+		t := m.senderOf(info)
 		if t == nil || t.IntervalNs == 0 {
 			continue
 		}
@@ -39,13 +31,10 @@ func (m *Member) overruns() error {
 	return nil
 }
 
-func (m *Member) timerOf(info image.SignalInfo) *image.PosixTimer {
-	if int32(binary.NativeEndian.Uint32(info[infoCode:])) != codeTimer {
-		return nil
-	}
-	id := int32(binary.NativeEndian.Uint32(info[infoTimerID:]))
+func (m *Member) senderOf(info image.SignalInfo) *image.PosixTimer {
+	id, ok := info.Timer()
 	for i := range m.process.Timers {
-		if t := &m.process.Timers[i]; t.ID == id && t.Tid == 0 {
+		if t := &m.process.Timers[i]; ok && t.ID == id && t.Tid == 0 {
 			return t
 		}
 	}
@@ -55,14 +44,14 @@ func (m *Member) timerOf(info image.SignalInfo) *image.PosixTimer {
 // overrun is for a timer whose signal is the only one of its number that is pending: of several the first would be
 // taken, and the leader's own before those of the process.
 func (m *Member) overrun(t *image.PosixTimer, info image.SignalInfo) error {
-	signal := binary.NativeEndian.Uint32(info[infoSigno:])
+	signal := info.Signal()
 	for _, other := range m.process.Pending {
-		if &other[0] != &info[0] && binary.NativeEndian.Uint32(other[infoSigno:]) == signal {
+		if &other[0] != &info[0] && other.Signal() == signal {
 			return nil
 		}
 	}
 	for _, own := range m.initiator().Pending {
-		if binary.NativeEndian.Uint32(own[infoSigno:]) == signal {
+		if own.Signal() == signal {
 			return nil
 		}
 	}
@@ -84,7 +73,7 @@ func (m *Member) overrun(t *image.PosixTimer, info image.SignalInfo) error {
 	if err := ask.Put(m.Conn.Calls); err != nil || taken == nil {
 		return err
 	}
-	t.Overrun = int32(binary.NativeEndian.Uint32(taken[infoOverrun:]))
+	t.Overrun = int32(binary.NativeEndian.Uint32(taken[overrunAt:]))
 	t.ValueNs = remaining
 	first := max(now+remaining-(int64(t.Overrun)+1)*t.IntervalNs, 1)
 	return m.setTimer(t, first)

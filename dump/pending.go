@@ -1,7 +1,6 @@
 package dump
 
 import (
-	"encoding/binary"
 	"fmt"
 	"unsafe"
 
@@ -79,10 +78,10 @@ const codeThread = -6 // SI_TKILL
 
 // isOurs: a signal that asks for a checkpoint is no state of the program. The freeze signal is glibc's too: a thread
 // that changes the user of all sends it to the others, and waits for them.
-func (m *Member) isOurs(info []byte) bool {
-	signal := binary.NativeEndian.Uint32(info)
+func (m *Member) isOurs(info image.SignalInfo) bool {
+	signal := info.Signal()
 	if signal == abi.FreezeSignal {
-		return int32(binary.NativeEndian.Uint32(info[infoCode:])) != codeThread
+		return info.Code() != codeThread
 	}
 	if signal < 1 || int(signal) > len(m.process.Actions) {
 		return false

@@ -35,7 +35,7 @@ func TestIsOurs(t *testing.T) {
 	} {
 		info := make([]byte, signalInfoSize)
 		binary.NativeEndian.PutUint32(info, uint32(test.signal))
-		binary.NativeEndian.PutUint32(info[infoCode:], uint32(test.code))
+		binary.NativeEndian.PutUint32(info[8:], uint32(test.code))
 		if got := m.isOurs(info); got != test.want {
 			t.Errorf("%s: %v", test.name, got)
 		}

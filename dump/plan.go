@@ -1,8 +1,6 @@
 package dump
 
 import (
-	"os"
-
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/proc"
 )
@@ -42,7 +40,7 @@ func (p *plan) add(v image.Mapping, e proc.SmapsEntry) {
 	if v.SelfContained {
 		a.whole = true
 		if !v.File.Deleted {
-			a.end = min(a.end, a.start+pages(uint64(max(v.File.Size-int64(v.Offset), 0))))
+			a.end = min(a.end, a.start+image.PageAlign(uint64(max(v.File.Size-int64(v.Offset), 0))))
 		}
 	}
 	if v.DontFork || v.WipeOnFork || v.HugePageSize > 0 {
@@ -50,10 +48,4 @@ func (p *plan) add(v image.Mapping, e proc.SmapsEntry) {
 	} else {
 		p.twin = append(p.twin, a)
 	}
-}
-
-// pages rounds up to whole pages.
-func pages(n uint64) uint64 {
-	size := uint64(os.Getpagesize())
-	return (n + size - 1) / size * size
 }

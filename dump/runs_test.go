@@ -108,11 +108,3 @@ func TestMoved(t *testing.T) {
 		t.Error("what is moved stays as well")
 	}
 }
-
-func TestPages(t *testing.T) {
-	for n, want := range map[uint64]uint64{0: 0, 1: 4096, 4096: 4096, 4097: 8192} {
-		if got := pages(n); got != want {
-			t.Errorf("%d bytes: %d instead of %d", n, got, want)
-		}
-	}
-}

@@ -86,7 +86,7 @@ func (b *bounds) of(s Space) (*room, error) {
 		}
 	case memorySpace:
 		if m := b.memory[MemoryID(n)]; m != nil {
-			return &room{kind: kind, ranges: []Run{{Length: (m.Size + PageSize - 1) &^ (PageSize - 1)}}}, nil
+			return &room{kind: kind, ranges: []Run{{Length: PageAlign(m.Size)}}}, nil
 		}
 	case descriptionSpace:
 		if b.descriptions[DescriptionID(n)] {

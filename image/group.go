@@ -241,9 +241,6 @@ type SignalAction struct {
 	Mask     uint64  `json:"mask,omitempty"`
 }
 
-// SignalInfo is a pending signal's siginfo_t, 128 bytes as the kernel gives it.
-type SignalInfo []byte
-
 // IntervalTimer is struct itimerval (getitimer(2)), in microseconds.
 type IntervalTimer struct {
 	IntervalUs int64 `json:"interval_us"`

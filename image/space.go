@@ -9,6 +9,9 @@ import (
 // PageSize is the unit in which zeroes are left out, and of mappings, in bytes.
 const PageSize = 4096
 
+// PageAlign rounds a number of bytes up to whole pages.
+func PageAlign(n uint64) uint64 { return (n + PageSize - 1) &^ (PageSize - 1) }
+
 // A Space is what the addresses of a Run are addresses of.
 type Space string
 

@@ -95,7 +95,7 @@ func compile(s *target, root int) (*compiler, error) {
 	}
 	c.waits = c.waitingTimers()
 	for _, info := range c.process.Pending {
-		c.pending |= 1 << (signalOf(info) - 1)
+		c.pending |= 1 << (info.Signal() - 1)
 	}
 	c.session()
 	c.memoryMap()

@@ -25,7 +25,7 @@ func (c *compiler) stageShared(m *image.MemoryObject) {
 		c.shared[m.ID] = program.Const(use.only().Start) // where it is filled, and wanted
 		return
 	}
-	at, size := program.Staging.At(c.set.Staging), pages(m.Size)
+	at, size := program.Staging.At(c.set.Staging), image.PageAlign(m.Size)
 	if size > userEnd || c.set.Staging+size > userEnd {
 		c.fail(fmt.Errorf("memory object %d: %d bytes: more than an address space", m.ID, m.Size))
 		return
@@ -45,8 +45,6 @@ func (c *compiler) stageShared(m *image.MemoryObject) {
 	c.set.Staging += size
 }
 
-func pages(size uint64) uint64 { return (size + image.PageSize - 1) &^ (image.PageSize - 1) }
-
 // staged is the object in the staging area that a mapping is of, or nil: then it is mapped like any other.
 func (c *compiler) staged(m *image.Mapping) *image.MemoryObject {
 	if m.Kind != image.MappingMemory {
@@ -63,7 +61,7 @@ func (c *compiler) staged(m *image.Mapping) *image.MemoryObject {
 func (c *compiler) mapShared(m *image.Mapping, o *image.MemoryObject) {
 	start, length := program.Const(m.Start), uint64(m.End-m.Start)
 	note := fmt.Sprintf("memory object %d", o.ID)
-	if o.Kind == image.MemorySysV && !m.Writable && m.Offset == 0 && length == pages(o.Size) {
+	if o.Kind == image.MemorySysV && !m.Writable && m.Offset == 0 && length == image.PageAlign(o.Size) {
 		c.b.Call(unix.SYS_SHMAT, program.Const(c.segments[o.ID]), start, program.Const(shmReadOnly)).Want(uint64(m.Start)).Note(note)
 		return
 	}

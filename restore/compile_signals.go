@@ -1,7 +1,6 @@
 package restore
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -38,13 +37,10 @@ func (c *compiler) signals() {
 		if !c.queued(info) {
 			continue
 		}
-		c.b.Call(unix.SYS_RT_SIGQUEUEINFO, program.Const(c.process.Pid), program.Const(signalOf(info)), c.set.Bytes(info)).
+		c.b.Call(unix.SYS_RT_SIGQUEUEINFO, program.Const(c.process.Pid), program.Const(info.Signal()), c.set.Bytes(info)).
 			Note("pending")
 	}
 }
-
-// signalOf is si_signo.
-func signalOf(info image.SignalInfo) uint32 { return binary.NativeEndian.Uint32(info) }
 
 // sigevent is struct sigevent (sigevent(3type)).
 type sigevent struct {
@@ -96,7 +92,7 @@ func (c *compiler) waitingTimers() map[int32]bool {
 	waits := make(map[int32]bool)
 	note := func(all []image.SignalInfo) {
 		for _, info := range all {
-			if id, ok := timerOf(info); ok && interval[id] {
+			if id, ok := info.Timer(); ok && interval[id] {
 				waits[id] = true
 			}
 		}
@@ -106,13 +102,6 @@ func (c *compiler) waitingTimers() map[int32]bool {
 		note(c.process.Threads[i].Pending)
 	}
 	return waits
-}
-
-// timerOf is the ID of the POSIX timer that sent a signal.
-func timerOf(info image.SignalInfo) (id int32, ok bool) {
-	const codeAt, timerAt, siTimer = 8, 16, -2
-	n := binary.NativeEndian
-	return int32(n.Uint32(info[timerAt:])), int32(n.Uint32(info[codeAt:])) == siTimer
 }
 
 // takes tells whether a timer's last overrun count (timer_getoverrun(2)) can come back: by taking a signal of
@@ -129,7 +118,7 @@ func (c *compiler) takes(t *image.PosixTimer) bool {
 
 // queued tells whether a pending signal is to be queued by the process itself.
 func (c *compiler) queued(info image.SignalInfo) bool {
-	id, ok := timerOf(info)
+	id, ok := info.Timer()
 	return !ok || !c.waits[id]
 }
 

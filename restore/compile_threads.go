@@ -117,7 +117,7 @@ func (c *compiler) threadState(b *program.Builder, t *image.Thread) {
 			continue
 		}
 		b.Call(unix.SYS_RT_TGSIGQUEUEINFO, program.Const(c.process.Pid), program.Const(p.Tid),
-			program.Const(signalOf(info)), c.set.Bytes(info)).Note("pending")
+			program.Const(info.Signal()), c.set.Bytes(info)).Note("pending")
 	}
 }
 
