@@ -3,7 +3,9 @@
  * of one end, and threads that sleep in them.
  */
 
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <pthread.h>
 #include <signal.h>
 #include <sys/ioctl.h>

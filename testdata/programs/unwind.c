@@ -4,7 +4,9 @@
  * cleanup handlers. Each must find the library as any other, before and after a restart.
  */
 
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <execinfo.h>
 #include <link.h>
 #include <pthread.h>
