@@ -84,7 +84,7 @@ EXPORT void crak_release(void)
 		return;
 	name = __atomic_exchange_n(&own.held_order, 0, __ATOMIC_SEQ_CST);
 	if (name)
-		queue_freeze_signal(SYSCALL_0(SYS_gettid), ABI_ORDER_FREEZE, name, (struct asleep){ .number = -1 });
+		queue_freeze_signal(SYSCALL_0(SYS_gettid), ABI_ORDER_FREEZE, name, (struct blocked_syscall){ .number = -1 });
 }
 
 /* No handler of the program's may run in the reaper, which begins with our mask. */

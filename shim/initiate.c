@@ -111,7 +111,7 @@ static void postpone(const siginfo_t *info)
 {
 	futex_wait(&own.freezing, 1, 1000000);
 	queue_freeze_signal(SYSCALL_0(SYS_gettid), info->si_errno, (uint64_t)info->si_value.sival_ptr,
-			    order_asleep(info));
+			    order_blocked_syscall(info));
 }
 
 /* The socket to a writer that may command us, greeted, or -1. */
@@ -161,5 +161,5 @@ void initiate(ucontext_t *context, const siginfo_t *info)
 		freeze(socket, &self, dumpable);
 	repeat_settle(context);
 	if (self.next == NULL) /* there are no siblings: the list ends with us */
-		frame_admit_signals(context, &self.thread, order_asleep(info).number);
+		frame_admit_signals(context, &self.thread, order_blocked_syscall(info).number);
 }

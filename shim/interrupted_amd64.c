@@ -142,14 +142,14 @@ static int from_generic(const ucontext_t *context, const struct code *code, int 
 }
 
 /* A call that another came after, at the same instruction, had other arguments: they are in the registers still. */
-static int is_in(const ucontext_t *context, struct asleep asleep)
+static int is_in(const ucontext_t *context, struct blocked_syscall blocked)
 {
 	static const unsigned char order[] = { REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9 };
 	uint64_t sum = 0;
 
 	for (size_t i = 0; i < sizeof(order); i++)
 		sum = (sum ^ (uint64_t)context->uc_mcontext.gregs[order[i]]) * ABI_SUM;
-	return asleep.number >= 0 && asleep.ip == (uint32_t)REGISTER(context, RIP) && asleep.arguments == sum;
+	return blocked.number >= 0 && blocked.ip == (uint32_t)REGISTER(context, RIP) && blocked.arguments == sum;
 }
 
 /* The number, or -1: not stopped behind a syscall instruction, or nobody knows. */
@@ -166,8 +166,8 @@ int interrupted_syscall(const ucontext_t *context, const siginfo_t *info)
 		return number;
 	if ((number = from_register(context, code.bytes + end)) >= 0)
 		return number;
-	if (info && is_in(context, order_asleep(info)))
-		return order_asleep(info).number;
+	if (info && is_in(context, order_blocked_syscall(info)))
+		return order_blocked_syscall(info).number;
 	if ((number = from_generic(context, &code, end)) >= 0)
 		return number;
 	return search(context, &code, end, 0xb8);

@@ -137,7 +137,7 @@ static int queue_may_empty(void)
 
 static int signal_task(int tid, struct abi_failure *failure)
 {
-	int error = queue_freeze_signal(tid, ABI_ORDER_PARK, own.freeze, task_asleep(tid));
+	int error = queue_freeze_signal(tid, ABI_ORDER_PARK, own.freeze, task_blocked_syscall(tid));
 
 	if (error == -EAGAIN && queue_may_empty())
 		return 0;

@@ -3,7 +3,7 @@
 #include "resident.h"
 
 /* 0 or -errno. */
-int queue_freeze_signal(int tid, int order, uint64_t value, struct asleep asleep)
+int queue_freeze_signal(int tid, int order, uint64_t value, struct blocked_syscall blocked)
 {
 	siginfo_t info;
 	unsigned *word = (unsigned *)&info;
@@ -13,19 +13,19 @@ int queue_freeze_signal(int tid, int order, uint64_t value, struct asleep asleep
 	info.si_errno = order;
 	info.si_code = SI_QUEUE;
 	info.si_value.sival_ptr = (void *)value;
-	word[ABI_ORDER_ASLEEP] = asleep.number;
-	word[ABI_ORDER_IP] = asleep.ip;
-	word[ABI_ORDER_ARGUMENTS] = asleep.arguments;
-	word[ABI_ORDER_ARGUMENTS + 1] = asleep.arguments >> 32;
+	word[ABI_ORDER_BLOCKED] = blocked.number;
+	word[ABI_ORDER_IP] = blocked.ip;
+	word[ABI_ORDER_ARGUMENTS] = blocked.arguments;
+	word[ABI_ORDER_ARGUMENTS + 1] = blocked.arguments >> 32;
 	return SYSCALL_4(SYS_rt_tgsigqueueinfo, SYSCALL_0(SYS_getpid), tid, ABI_FREEZE_SIGNAL, &info);
 }
 
-struct asleep order_asleep(const siginfo_t *info)
+struct blocked_syscall order_blocked_syscall(const siginfo_t *info)
 {
 	const unsigned *word = (const unsigned *)info;
 
-	return (struct asleep){
-		.number = (int)word[ABI_ORDER_ASLEEP],
+	return (struct blocked_syscall){
+		.number = (int)word[ABI_ORDER_BLOCKED],
 		.ip = word[ABI_ORDER_IP],
 		.arguments = word[ABI_ORDER_ARGUMENTS] | (uint64_t)word[ABI_ORDER_ARGUMENTS + 1] << 32,
 	};

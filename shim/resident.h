@@ -112,7 +112,7 @@ struct parked {
 
 /* The system call that a thread was seen asleep in. By the time that it takes a signal it may be in another, at the same
  * instruction. */
-struct asleep {
+struct blocked_syscall {
 	int number; /* -1: none */
 	uint32_t ip;
 	uint64_t arguments; /* their sum (abi.h) */
@@ -169,7 +169,7 @@ void park_release(void);
 
 /* task.c */
 int task_state(int tid);
-struct asleep task_asleep(int tid);
+struct blocked_syscall task_blocked_syscall(int tid);
 
 /* initiate.c */
 void initiate(ucontext_t *, const siginfo_t *);
@@ -236,8 +236,8 @@ void exec_unlock(void);
 void setxid_prepare(void);
 
 /* queue.c */
-int queue_freeze_signal(int tid, int order, uint64_t value, struct asleep);
-struct asleep order_asleep(const siginfo_t *);
+int queue_freeze_signal(int tid, int order, uint64_t value, struct blocked_syscall);
+struct blocked_syscall order_blocked_syscall(const siginfo_t *);
 
 /* log.c */
 void log_failure(int error);

@@ -79,22 +79,22 @@ static const char *hexadecimal(const char *p, uint64_t *value)
 }
 
 /* /proc/self/task/TID/syscall: "number args… sp ip", six arguments. */
-struct asleep task_asleep(int tid)
+struct blocked_syscall task_blocked_syscall(int tid)
 {
-	struct asleep asleep = { .number = -1 };
+	struct blocked_syscall blocked = { .number = -1 };
 	char text[256];
 	const char *p = text;
 	uint64_t value;
 
 	if (read_task_file(tid, "/syscall", text, sizeof(text)) <= 0 || *p < '0' || *p > '9')
-		return asleep;
-	p = decimal(p, &asleep.number);
+		return blocked;
+	p = decimal(p, &blocked.number);
 	for (int i = 0; i < 6; i++) {
 		p = hexadecimal(p, &value);
-		asleep.arguments = (asleep.arguments ^ value) * ABI_SUM;
+		blocked.arguments = (blocked.arguments ^ value) * ABI_SUM;
 	}
 	p = hexadecimal(p, &value);
 	hexadecimal(p, &value);
-	asleep.ip = value;
-	return asleep;
+	blocked.ip = value;
+	return blocked;
 }

@@ -15,7 +15,7 @@ const (
 	OrderFreeze = 0x43524601
 	OrderPark   = 0x43524602
 
-	OrderAsleep    = 8
+	OrderBlocked   = 8
 	OrderIP        = 9
 	OrderArguments = 10
 

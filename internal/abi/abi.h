@@ -38,7 +38,7 @@
 /* With each order goes the system call that the thread was seen asleep in, or -1, the low half of its instruction pointer
  * then, and a sum of its arguments: an int and three unsigned ints behind si_value, in bytes that the kernel passes on. (It
  * puts others into si_pid and si_uid where the sender is in another namespace.) */
-#define ABI_ORDER_ASLEEP 8 /* index of the int, in ints */
+#define ABI_ORDER_BLOCKED 8 /* index of the int, in ints */
 #define ABI_ORDER_IP 9
 #define ABI_ORDER_ARGUMENTS 10 /* low half, high half */
 

@@ -79,7 +79,7 @@ type queuedSignal struct {
 	pid                int32
 	uid                uint32
 	value              uint64
-	asleep             int32     // abi.OrderAsleep
+	blocked            int32     // abi.OrderBlocked
 	ip                 uint32    // abi.OrderIP
 	arguments          [2]uint32 // abi.OrderArguments
 	_                  [80]byte
@@ -88,9 +88,9 @@ type queuedSignal struct {
 // Order sends the freeze signal with an order to one live thread of pid. Which system call the
 // thread is asleep in goes along: once it is interrupted nobody can tell any more.
 func (l *Listener) Order(pid, tid int, order int32) error {
-	info := queuedSignal{signo: abi.FreezeSignal, errno: order, code: -1 /* SI_QUEUE */, asleep: -1, value: l.name}
+	info := queuedSignal{signo: abi.FreezeSignal, errno: order, code: -1 /* SI_QUEUE */, blocked: -1, value: l.name}
 	if s, err := proc.Read(pid, fmt.Sprintf("task/%d/syscall", tid), proc.Syscall); err == nil && !s.Running {
-		info.asleep = int32(s.Number)
+		info.blocked = int32(s.Number)
 		info.ip = uint32(s.PC)
 		sum := sumOf(s.Args)
 		info.arguments = [2]uint32{uint32(sum), uint32(sum >> 32)}

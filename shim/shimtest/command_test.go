@@ -103,7 +103,7 @@ func ordered(pid int) (peer int, err error) {
 // order queues the freeze signal to a process (abi.h).
 func order(pid int, order uint32, value uint64) error {
 	var info [128]byte
-	for i, word := range map[int]int32{0: abi.FreezeSignal, 1: int32(order), 2: -1 /* SI_QUEUE */, abi.OrderAsleep: -1} {
+	for i, word := range map[int]int32{0: abi.FreezeSignal, 1: int32(order), 2: -1 /* SI_QUEUE */, abi.OrderBlocked: -1} {
 		binary.NativeEndian.PutUint32(info[4*i:], uint32(word))
 	}
 	binary.NativeEndian.PutUint64(info[24:], value)
