@@ -161,5 +161,5 @@ void initiate(ucontext_t *context, const siginfo_t *info)
 		freeze(socket, &self, dumpable);
 	repeat_settle(context);
 	if (self.next == NULL) /* there are no siblings: the list ends with us */
-		frame_admit_signals(context, &self.thread, order_blocked_syscall(info).number);
+		frame_fail_with_eintr(context, &self.thread, order_blocked_syscall(info).number);
 }

@@ -129,8 +129,8 @@ int is_ours(void);
 void frame_note(struct abi_thread *, const ucontext_t *);
 void frame_repeat_syscall(ucontext_t *, const siginfo_t *, struct abi_thread *);
 
-/* admit_amd64.c */
-void frame_admit_signals(ucontext_t *, const struct abi_thread *, int asleep);
+/* eintr_amd64.c */
+void frame_fail_with_eintr(ucontext_t *, const struct abi_thread *, int number);
 
 /* interrupted_amd64.c */
 int interrupted_syscall(const ucontext_t *, const siginfo_t *);

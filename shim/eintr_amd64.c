@@ -53,16 +53,16 @@ static int interrupts(int signal, int always)
 	       (always || !(action.flags & SA_RESTART));
 }
 
-/* asleep: the call that the thread was seen asleep in, or -1. Preconditions: every signal is blocked, and the next
- * thing is the return to the frame. */
-void frame_admit_signals(ucontext_t *context, const struct abi_thread *thread, int asleep)
+/* number: the system call in which the thread was blocked, or -1. Preconditions: every signal is blocked, and the caller
+ * returns to the frame next. */
+void frame_fail_with_eintr(ucontext_t *context, const struct abi_thread *thread, int number)
 {
 	const unsigned char *next = (const unsigned char *)REGISTER(context, RIP);
 	unsigned long pending = 0, blocked;
 
-	if (asleep < 0 || REGISTER(context, RAX) != asleep || next[0] != 0x0f || next[1] != 0x05)
+	if (number < 0 || REGISTER(context, RAX) != number || next[0] != 0x0f || next[1] != 0x05)
 		return;
-	if (thread->syscall < 0 && !is_interruptible(asleep))
+	if (thread->syscall < 0 && !is_interruptible(number))
 		return;
 	SYSCALL_2(SYS_rt_sigpending, &pending, sizeof(pending));
 	__builtin_memcpy(&blocked, &context->uc_sigmask, sizeof(blocked));
