@@ -13,35 +13,6 @@
 
 #define REGISTER(context, name) ((context)->uc_mcontext.gregs[REG_##name])
 
-/* Those that sleep, and that a handler without SA_RESTART interrupts (signal(7)). */
-static int is_interruptible(int number)
-{
-	switch (number) {
-	case SYS_read:
-	case SYS_readv:
-	case SYS_write:
-	case SYS_writev:
-	case SYS_ioctl:
-	case SYS_open:
-	case SYS_openat:
-	case SYS_wait4:
-	case SYS_waitid:
-	case SYS_flock:
-	case SYS_fcntl:
-	case SYS_accept:
-	case SYS_accept4:
-	case SYS_connect:
-	case SYS_recvfrom:
-	case SYS_recvmsg:
-	case SYS_sendto:
-	case SYS_sendmsg:
-	case SYS_mq_timedsend:
-	case SYS_mq_timedreceive:
-		return 1;
-	}
-	return 0;
-}
-
 /* always: the call is of those that SA_RESTART does not help. */
 static int interrupts(int signal, int always)
 {
@@ -62,7 +33,7 @@ void frame_fail_with_eintr(ucontext_t *context, const struct abi_thread *thread,
 
 	if (number < 0 || REGISTER(context, RAX) != number || next[0] != 0x0f || next[1] != 0x05)
 		return;
-	if (thread->syscall < 0 && !is_interruptible(number))
+	if (thread->syscall < 0 && !is_interruptible(number, INTERRUPTED_WITHOUT_RESTART))
 		return;
 	SYSCALL_2(SYS_rt_sigpending, &pending, sizeof(pending));
 	__builtin_memcpy(&blocked, &context->uc_sigmask, sizeof(blocked));

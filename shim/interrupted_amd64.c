@@ -45,22 +45,6 @@ static int immediate(const unsigned char *p)
 	return value >= 0 && value < 1024 ? value : -1;
 }
 
-static int is_interruptible(int number)
-{
-	static const short calls[] = {
-		SYS_accept, SYS_accept4, SYS_clock_nanosleep, SYS_connect, SYS_epoll_pwait, SYS_epoll_pwait2,
-		SYS_epoll_wait, SYS_futex, 449 /* futex_waitv */, 455 /* futex_wait */, SYS_io_getevents,
-		SYS_msgrcv, SYS_msgsnd, SYS_nanosleep, SYS_pause, SYS_poll, SYS_ppoll, SYS_pselect6, SYS_recvfrom,
-		SYS_recvmmsg, SYS_recvmsg, SYS_rt_sigsuspend, SYS_rt_sigtimedwait, SYS_select, SYS_semop,
-		SYS_semtimedop, SYS_sendmsg, SYS_sendto,
-	};
-
-	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
-		if (calls[i] == number)
-			return 1;
-	return 0;
-}
-
 /* A REX prefix (40 to 4f) with the bits of a mask. */
 static int is_rex(unsigned char byte, unsigned char bits)
 {
@@ -90,7 +74,7 @@ static int search(const ucontext_t *context, const struct code *code, int end, u
 	for (int at = end - 5; at >= 0; at--) {
 		int number = move(context, code, at, opcode);
 
-		if (is_interruptible(number))
+		if (is_interruptible(number, INTERRUPTED_ALWAYS))
 			return number;
 	}
 	return -1;

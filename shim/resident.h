@@ -132,6 +132,13 @@ void frame_repeat_syscall(ucontext_t *, const siginfo_t *, struct abi_thread *);
 /* eintr_amd64.c */
 void frame_fail_with_eintr(ucontext_t *, const struct abi_thread *, int number);
 
+/* interruptible_amd64.c */
+enum interrupted {
+	INTERRUPTED_WITHOUT_RESTART = 1, /* by a handler that was installed without SA_RESTART */
+	INTERRUPTED_ALWAYS = 2,		 /* SA_RESTART makes no difference */
+};
+int is_interruptible(int number, enum interrupted);
+
 /* interrupted_amd64.c */
 int interrupted_syscall(const ucontext_t *, const siginfo_t *);
 

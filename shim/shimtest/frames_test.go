@@ -12,7 +12,7 @@ func TestInterrupted(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "frames")
 	args := []string{"-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-I..", "-I../../internal/abi", "-o", program,
 		"testdata/frames.c"}
-	for _, source := range []string{"frame_amd64.c", "interrupted_amd64.c", "memory.c", "queue.c", "repeat_amd64.c", "repeat_amd64.S",
+	for _, source := range []string{"frame_amd64.c", "interrupted_amd64.c", "interruptible_amd64.c", "memory.c", "queue.c", "repeat_amd64.c", "repeat_amd64.S",
 		"timeout.c"} {
 		args = append(args, "../"+source)
 	}
