@@ -23,13 +23,10 @@ static void put(struct line *line, const char *text)
 /* At least so many digits. */
 static void put_number(struct line *line, long number, int digits)
 {
-	char text[24];
-	char *p = text + sizeof(text);
+	char text[DECIMAL_MAX];
 
-	*--p = 0;
-	for (; number > 0 || digits > 0; number /= 10, digits--)
-		*--p = '0' + number % 10;
-	put(line, p);
+	decimal_write(text, number, digits);
+	put(line, text);
 }
 
 /* RFC 3339, in UTC. The days are counted in years that begin in March, so that a leap day is a year's last. */

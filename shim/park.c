@@ -204,11 +204,10 @@ static int look(int self, struct abi_failure *failure)
 	while (fd >= 0 && (n = SYSCALL_3(SYS_getdents64, fd, buffer, sizeof(buffer))) > 0) {
 		for (long at = 0; at < n;) {
 			struct directory_entry *entry = (struct directory_entry *)(buffer + at);
-			int tid = 0, yet;
+			int tid, yet;
 
 			at += entry->length;
-			for (const char *p = entry->name; *p >= '0' && *p <= '9'; p++)
-				tid = tid * 10 + (*p - '0');
+			decimal_read(entry->name, &tid);
 			if (tid == 0 || tid == self)
 				continue;
 			yet = has_yet_to_park(tid, failure);

@@ -195,6 +195,11 @@ int proof_demand(int socket);
 void proof_forget(void);
 int proof_hand_down(char *setting);
 
+/* decimal.c */
+#define DECIMAL_MAX 24 /* bytes of a number, with its null byte */
+char *decimal_write(char *text, long number, int digits);
+const char *decimal_read(const char *text, int *value);
+
 /* clock.c */
 long milliseconds(void);
 

@@ -27,7 +27,7 @@
 /* One writer at a time: own.writer guards these. */
 static char reaper_stack[4096] __attribute__((aligned(16)));
 static char writer_stack[2048] __attribute__((aligned(16)));
-static char pid_argument[12];
+static char pid_argument[DECIMAL_MAX];
 static char secret_setting[SECRET_SETTING_MAX];
 
 /* Shares the program's memory until execve: nothing but system calls. Signals stay
@@ -105,18 +105,6 @@ static int reaper(void *argument)
 	return 0;
 }
 
-static void decimal(char *text, int number)
-{
-	char digits[12];
-	int n = 0;
-
-	for (; number > 0; number /= 10)
-		digits[n++] = '0' + number % 10;
-	while (n > 0)
-		*text++ = digits[--n];
-	*text = 0;
-}
-
 /* The link of a namespace that has no process yet cannot be read. */
 static int children_live_elsewhere(void)
 {
@@ -168,7 +156,7 @@ int spawn_writer(void)
 	own.reaper = place - own.children;
 	result = &own.results[number % RESULTS_MAX];
 	store(result, WRITER_GONE);
-	decimal(pid_argument, SYSCALL_0(SYS_getpid));
+	decimal_write(pid_argument, SYSCALL_0(SYS_getpid), 1);
 	pid = crak_clone_vm(CLONE_VM | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | ABI_FREEZE_SIGNAL,
 			    reaper_stack + sizeof(reaper_stack), reaper, result, place, &own.writer);
 	if (pid < 0) {

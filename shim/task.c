@@ -8,16 +8,11 @@
 static char *path_of_task(char *path, int tid, const char *file)
 {
 	static const char prefix[] = "/proc/self/task/";
-	char digits[12];
 	char *p = path;
-	int n = 0;
 
 	for (size_t i = 0; i < sizeof(prefix) - 1; i++)
 		*p++ = prefix[i];
-	for (; tid > 0; tid /= 10)
-		digits[n++] = '0' + tid % 10;
-	while (n > 0)
-		*p++ = digits[--n];
+	p = decimal_write(p, tid, 1);
 	while ((*p++ = *file++))
 		;
 	return path;
@@ -56,13 +51,6 @@ int task_state(int tid)
 	return state ? *state : -EIO;
 }
 
-static const char *decimal(const char *p, int *value)
-{
-	for (*value = 0; *p >= '0' && *p <= '9'; p++)
-		*value = *value * 10 + (*p - '0');
-	return p;
-}
-
 /* The digits behind " 0x". */
 static const char *hexadecimal(const char *p, uint64_t *value)
 {
@@ -88,7 +76,7 @@ struct blocked_syscall task_blocked_syscall(int tid)
 
 	if (read_task_file(tid, "/syscall", text, sizeof(text)) <= 0 || *p < '0' || *p > '9')
 		return blocked;
-	p = decimal(p, &blocked.number);
+	p = decimal_read(p, &blocked.number);
 	for (int i = 0; i < 6; i++) {
 		p = hexadecimal(p, &value);
 		blocked.arguments = (blocked.arguments ^ value) * ABI_SUM;
