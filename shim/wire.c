@@ -87,7 +87,7 @@ int wire_write(int socket, struct iovec *parts, int count)
 
 /* How often to look for an order before going to sleep for it: to wake a processor, above all a virtual one, takes longer
  * than most orders. Whoever else has something to do gets the processor in between. */
-#define LOOKS 2000
+#define SPIN_LIMIT 2000
 
 static long read_some(int socket, void *data, size_t length, long until)
 {
@@ -98,7 +98,7 @@ static long read_some(int socket, void *data, size_t length, long until)
 			continue;
 		if (n != -EAGAIN)
 			return n;
-		if (look < LOOKS) {
+		if (look < SPIN_LIMIT) {
 			SYSCALL_0(SYS_sched_yield);
 			continue;
 		}
