@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
+	"crak.dev/crak/restore/program"
 )
 
 // likeAddressSpace has an exec in do choose the place below which new mappings go (mmap_base) as
@@ -32,8 +33,8 @@ func likeAddressSpace(p *image.Process, do func() error) error {
 	if err := syscall.Getrlimit(syscall.RLIMIT_STACK, &limit); err != nil {
 		return err
 	}
-	room := uint64(userEnd) - mapBase(p) - guardGap
-	if room < userEnd && room <= limit.Max {
+	room := uint64(program.UserEnd) - mapBase(p) - guardGap
+	if room < program.UserEnd && room <= limit.Max {
 		wide := syscall.Rlimit{Cur: room, Max: limit.Max}
 		if syscall.Setrlimit(syscall.RLIMIT_STACK, &wide) == nil {
 			defer syscall.Setrlimit(syscall.RLIMIT_STACK, &limit)
@@ -52,7 +53,7 @@ func personality(p uintptr) (uintptr, error) {
 
 // mapBase is the end of the highest mapping below the stack.
 func mapBase(p *image.Process) uint64 {
-	base := uint64(userEnd)
+	base := uint64(program.UserEnd)
 	for _, m := range p.Mappings {
 		if m.End > p.Layout.StartStack {
 			break

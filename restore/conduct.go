@@ -14,6 +14,7 @@ import (
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/busypoll"
 	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/restore/compile"
 	"crak.dev/crak/restore/program"
 )
 
@@ -28,12 +29,13 @@ import (
 // Either may say instead that an instruction failed, or die. Until all are ready nothing of the user's is changed;
 // after that nothing can fail.
 type conductor struct {
-	*group
-	pid   image.Pid
-	seen  int            // the member's PID as we see it
-	ends  [2]unix.PollFd // our ends of the sockets, the interpreter's and the member's; -1 when nobody has the other
-	gone  bool           // the interpreter has been waited for, or has become the member
-	pidfd int            // of a member that is not our child, once it is there; else -1
+	group  *group
+	member *member
+	pid    image.Pid
+	seen   int            // the member's PID as we see it
+	ends   [2]unix.PollFd // our ends of the sockets, the interpreter's and the member's; -1 when nobody has the other
+	gone   bool           // the interpreter has been waited for, or has become the member
+	pidfd  int            // of a member that is not our child, once it is there; else -1
 }
 
 const (
@@ -47,12 +49,12 @@ type message struct {
 	success bool // the byte of the resident
 }
 
-func newConductor(g *group) *conductor {
-	c := &conductor{group: g, pid: g.target.process.Pid, seen: int(g.target.process.Pid), pidfd: -1}
-	if g.mode.first {
+func newConductor(g *group, m *member) *conductor {
+	c := &conductor{group: g, member: m, pid: m.process.Pid, seen: int(m.process.Pid), pidfd: -1}
+	if g.mode.First {
 		c.seen, c.gone = g.interpreter.pid, true
 	}
-	for i, socket := range []*os.File{interpreterEnd: g.interpreter.control, memberEnd: g.control} {
+	for i, socket := range []*os.File{interpreterEnd: g.interpreter.control, memberEnd: m.control} {
 		c.ends[i] = unix.PollFd{Fd: int32(socket.Fd()), Events: unix.POLLIN}
 	}
 	return c
@@ -100,12 +102,12 @@ func receive(socket int) (m message, ok bool) {
 }
 
 // conduct returns when the member runs.
-func (c *conductor) conduct(ctx context.Context, adopt func(pid int) error) error {
+func (c *conductor) conduct(ctx context.Context) error {
 	defer context.AfterFunc(ctx, c.interrupt)()
-	if err := c.reach(ctx, stageMapped); err != nil {
+	if err := c.reach(ctx, compile.StageMapped); err != nil {
 		return err
 	}
-	if c.mode.apart {
+	if c.group.mode.Apart {
 		var err error
 		if c.pidfd, err = unix.PidfdOpen(c.seen, 0); err != nil {
 			return fmt.Errorf("pid %d: pidfd_open: %w", c.pid, err)
@@ -118,18 +120,18 @@ func (c *conductor) conduct(ctx context.Context, adopt func(pid int) error) erro
 	if err := c.goOn(); err != nil {
 		return err
 	}
-	if err := c.reach(ctx, stageReady); err != nil {
+	if err := c.reach(ctx, compile.StageReady); err != nil {
 		return err
 	}
 	// Until here ^C is for us.
-	if err := adopt(c.seen); err != nil {
+	if err := c.group.adopt(c.seen); err != nil {
 		return err
 	}
-	if err := c.env.Commit(); err != nil {
+	if err := c.group.env.Commit(); err != nil {
 		return err
 	}
-	c.reclaimMutexes()
-	if c.mode.apart {
+	c.group.reclaimMutexes(c.member)
+	if c.group.mode.Apart {
 		c.part()
 	}
 	if err := c.goOn(); err != nil {
@@ -141,8 +143,8 @@ func (c *conductor) conduct(ctx context.Context, adopt func(pid int) error) erro
 // part has the interpreter end, whose child the member is. The member then belongs to init or a subreaper, and our own
 // end does not concern it.
 func (c *conductor) part() {
-	unix.Write(int(c.interpreter.control.Fd()), []byte{1})
-	c.interpreter.wait()
+	unix.Write(int(c.group.interpreter.control.Fd()), []byte{1})
+	c.group.interpreter.wait()
 	c.gone = true
 }
 
@@ -153,7 +155,7 @@ func (c *conductor) reach(ctx context.Context, stage int64) error {
 
 // goOn tells the member to leave the stage it has reached.
 func (c *conductor) goOn() error {
-	if _, err := unix.Write(int(c.control.Fd()), []byte{1}); err != nil {
+	if _, err := unix.Write(int(c.member.control.Fd()), []byte{1}); err != nil {
 		return fmt.Errorf("pid %d: control socket: %w", c.pid, err)
 	}
 	return nil
@@ -161,24 +163,24 @@ func (c *conductor) goOn() error {
 
 // fill fills the member's memory, and seals the objects that it has mapped.
 func (c *conductor) fill(ctx context.Context) error {
-	if err := c.fillProcess(ctx, c.pid, c.seen); err != nil {
+	if err := c.group.fillProcess(ctx, c.pid, c.seen); err != nil {
 		return err
 	}
-	if err := c.fillVDSO(c.seen); err != nil {
+	if err := c.member.fillVDSO(c.seen); err != nil {
 		return err
 	}
-	for id, at := range c.programs.shared {
-		if err := c.fillShared(ctx, id, c.seen, c.interpreter.layout.Address(at)); err != nil {
+	for id, at := range c.group.programs.Shared {
+		if err := c.group.fillShared(ctx, id, c.seen, c.group.interpreter.layout.Address(at)); err != nil {
 			return err
 		}
 	}
-	if err := c.objects.seal(c.img.Group); err != nil {
+	if err := c.group.objects.seal(c.group.img.Group); err != nil {
 		return err
 	}
-	if err := c.segments.settle(c.img.Group); err != nil {
+	if err := c.group.segments.settle(c.group.img.Group); err != nil {
 		return err
 	}
-	return c.goOnWithCPUTime(c.seen)
+	return c.group.goOnWithCPUTime(c.member, c.seen)
 }
 
 // await reads messages until done says so.
@@ -195,7 +197,7 @@ func (c *conductor) await(ctx context.Context, done func(message) bool) error {
 		case m.report.Kind == program.Failed:
 			return c.failure(m.report)
 		case m.report.Kind == program.Notice:
-			c.env.Notice(c.explain(m.report))
+			c.group.env.Notice(c.explain(m.report))
 		case done(m):
 			return nil
 		}
@@ -204,7 +206,7 @@ func (c *conductor) await(ctx context.Context, done func(message) bool) error {
 
 // interrupt ends a wait for messages.
 func (c *conductor) interrupt() {
-	unix.Shutdown(int(c.control.Fd()), unix.SHUT_RDWR)
+	unix.Shutdown(int(c.member.control.Fd()), unix.SHUT_RDWR)
 }
 
 // failure is a failed instruction as an error.
@@ -218,10 +220,10 @@ func (c *conductor) failure(r program.Report) error {
 
 // instruction is what a report is about, or nil.
 func (c *conductor) instruction(r program.Report) *program.Instruction {
-	if r.Program >= uint32(len(c.programs.set.Programs)) || r.Instruction >= uint32(len(c.programs.set.Programs[r.Program].Instructions)) {
+	if r.Program >= uint32(len(c.group.programs.Set.Programs)) || r.Instruction >= uint32(len(c.group.programs.Set.Programs[r.Program].Instructions)) {
 		return nil
 	}
-	return &c.programs.set.Programs[r.Program].Instructions[r.Instruction]
+	return &c.group.programs.Set.Programs[r.Program].Instructions[r.Instruction]
 }
 
 // explain says in words which instruction had an unexpected result.
@@ -238,17 +240,17 @@ func (c *conductor) explain(r program.Report) string {
 	if in == nil {
 		return fmt.Sprintf("interpreter: program %d has no instruction %d", r.Program, r.Instruction)
 	}
-	text := c.programs.set.Text(in)
+	text := c.group.programs.Set.Text(in)
 	if in.Note != "" {
 		text += " [" + in.Note + "]"
 	}
-	return fmt.Sprintf("%s: %s: %s", c.programs.set.Programs[r.Program].Name, text, result)
+	return fmt.Sprintf("%s: %s: %s", c.group.programs.Set.Programs[r.Program].Name, text, result)
 }
 
 // died says how a member ended. Nobody has its socket any more; the interpreter's may have brought the reason.
 func (c *conductor) died() error {
-	if c.mode.apart { // the interpreter may be waiting for our word
-		unix.Shutdown(int(c.interpreter.control.Fd()), unix.SHUT_WR)
+	if c.group.mode.Apart { // the interpreter may be waiting for our word
+		unix.Shutdown(int(c.group.interpreter.control.Fd()), unix.SHUT_WR)
 	}
 	for end := c.ends[interpreterEnd]; end.Fd >= 0; {
 		m, ok := receive(int(end.Fd))
@@ -259,7 +261,7 @@ func (c *conductor) died() error {
 			return c.failure(m.report)
 		}
 	}
-	if c.mode.apart {
+	if c.group.mode.Apart {
 		return fmt.Errorf("pid %d: ended while it was restored", c.pid)
 	}
 	if status, err := wait(c.seen); err == nil {
@@ -268,7 +270,7 @@ func (c *conductor) died() error {
 		}
 		return fmt.Errorf("pid %d: exit status %d while it was restored", c.pid, status.ExitStatus())
 	}
-	status, _ := c.interpreter.wait()
+	status, _ := c.group.interpreter.wait()
 	c.gone = true
 	if status.Signaled() {
 		return fmt.Errorf("interpreter: killed by %s", unix.SignalName(status.Signal()))
@@ -278,7 +280,7 @@ func (c *conductor) died() error {
 
 // adjust does what only files in /proc can do; lowering the score needs a capability.
 func (c *conductor) adjust() {
-	a := &c.target.process.Attributes
+	a := &c.member.process.Attributes
 	c.set("oom_score_adj", fmt.Sprint(a.OOMScoreAdj))
 	c.set("coredump_filter", fmt.Sprintf("%08x", a.CoredumpFilter))
 }
@@ -292,7 +294,7 @@ func (c *conductor) set(name, want string) {
 		want = "0x" + want
 	}
 	if err := os.WriteFile(path, []byte(want), 0); err != nil {
-		c.env.Notice(fmt.Sprintf("pid %d: %s %s: %v", c.pid, name, want, err))
+		c.group.env.Notice(fmt.Sprintf("pid %d: %s %s: %v", c.pid, name, want, err))
 	}
 }
 
@@ -301,7 +303,7 @@ const killPatience = 5 * time.Second
 // kill leaves nothing behind.
 func (c *conductor) kill() {
 	if !c.gone {
-		c.interpreter.kill()
+		c.group.interpreter.kill()
 	}
 	if c.pidfd >= 0 {
 		unix.PidfdSendSignal(c.pidfd, unix.SIGKILL, nil, 0)
@@ -322,6 +324,6 @@ func (c *conductor) release() {
 		unix.Close(c.pidfd)
 	}
 	if !c.gone {
-		c.interpreter.wait()
+		c.group.interpreter.wait()
 	}
 }

@@ -23,8 +23,8 @@ import (
 //	                   There it calls the resident instead. All other clocks are as fast as ever.
 //
 // It writes to a member what the resident is to add, once its memory is filled; seen is the member's PID as we see it.
-func (g *group) goOnWithCPUTime(seen int) error {
-	p := g.target.process
+func (g *group) goOnWithCPUTime(of *member, seen int) error {
+	p := of.process.Process
 	if p.CPU.Record == 0 {
 		return nil
 	}

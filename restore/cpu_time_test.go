@@ -5,8 +5,6 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
-
-	"crak.dev/crak/image"
 )
 
 // TestDetour: of this kernel's vDSO only the number of the system call is overwritten, and bytes that were zero.
@@ -44,21 +42,5 @@ func TestDetourRefuses(t *testing.T) {
 	}
 	if err := detour(full, 1); err == nil {
 		t.Error("no room: no error")
-	}
-}
-
-func TestRemaining(t *testing.T) {
-	const second = 1e9
-	for _, test := range []struct{ soft, hard, wantSoft, wantHard uint64 }{
-		{10, 20, 7, 17},
-		{3, 20, 1, 17},
-		{0, 0, 1, 1},
-		{10, unix.RLIM_INFINITY, 7, unix.RLIM_INFINITY},
-		{unix.RLIM_INFINITY, unix.RLIM_INFINITY, unix.RLIM_INFINITY, unix.RLIM_INFINITY},
-	} {
-		got := remaining(image.Limit{Resource: unix.RLIMIT_CPU, Soft: test.soft, Hard: test.hard}, 3*second+second/2)
-		if got.Soft != test.wantSoft || got.Hard != test.wantHard {
-			t.Errorf("of %d, %d: %d, %d are left, want %d, %d", test.soft, test.hard, got.Soft, got.Hard, test.wantSoft, test.wantHard)
-		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
 )
 
 // descriptors are what the interpreter inherits: each has a number that no member needs for
@@ -15,8 +17,14 @@ type descriptors struct {
 	placed []int
 }
 
-func newDescriptors(wanted map[int]bool) *descriptors {
-	return &descriptors{wanted: wanted, next: 3}
+func newDescriptors(all []image.Process) *descriptors {
+	d := &descriptors{wanted: make(map[int]bool), next: 3}
+	for i := range all {
+		for _, of := range all[i].Descriptors {
+			d.wanted[of.Fd] = true
+		}
+	}
+	return d
 }
 
 // place gives a file another number, which survives exec. It stays open until close.

@@ -19,11 +19,11 @@ type mappedFile struct {
 func behind(m *image.Mapping) mappedFile { return mappedFile{m.File.Path, m.Shared && m.Writable} }
 
 // mappedFiles opens the files behind a member's mappings, each once.
-func (g *group) mappedFiles(p *image.Process) error {
+func (g *group) mappedFiles(of *member) error {
 	numbers := make(map[mappedFile]int)
-	g.target.files, g.mapped = make(map[int]int), make(map[mappedFile]*os.File)
-	for i := range p.Mappings {
-		m := &p.Mappings[i]
+	of.process.Files, of.mapped = make(map[int]int), make(map[mappedFile]*os.File)
+	for i := range of.process.Mappings {
+		m := &of.process.Mappings[i]
 		if m.Kind != image.MappingFile || withoutFile(m) {
 			continue
 		}
@@ -31,7 +31,7 @@ func (g *group) mappedFiles(p *image.Process) error {
 		if !ok {
 			f, err := g.env.OpenMapped(m)
 			if err == nil {
-				g.mapped[behind(m)] = f
+				of.mapped[behind(m)] = f
 				n, err = g.keep(f)
 			}
 			if err != nil {
@@ -39,27 +39,26 @@ func (g *group) mappedFiles(p *image.Process) error {
 			}
 			numbers[behind(m)] = n
 		}
-		g.target.files[i] = n
+		of.process.Files[i] = n
 	}
 	return nil
 }
 
-// executable opens the file that a member runs. It can run without: its memory is there.
-func (g *group) executable(p *image.Process) (err error) {
+// executable opens the file that a member runs, and returns its number for the interpreter. A member can run without it: -1.
+func (g *group) executable(p *image.Process) (int, error) {
 	var f *os.File
+	var err error
 	if p.ExecutableMemory != 0 {
 		f, err = g.objects.readOnly(p.ExecutableMemory)
 	} else {
 		f, err = g.env.OpenExecutable(p.Executable)
 	}
 	if err != nil {
-		g.target.executable = -1
 		g.env.Notice(fmt.Sprintf("pid %d: its executable %s is not there (%v): /proc/%d/exe leads elsewhere from now on",
 			p.Pid, p.Executable.Path, err, p.Pid))
-		return nil
+		return -1, nil
 	}
-	g.target.executable, err = g.keep(f)
-	return err
+	return g.keep(f)
 }
 
 // removedDirectory is the path of a working directory that had been removed: the old one, or, where that is taken

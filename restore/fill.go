@@ -18,12 +18,12 @@ func (g *group) fillProcess(ctx context.Context, pid image.Pid, seen int) error 
 }
 
 // fillVDSO writes the code of another kernel's vDSO.
-func (g *group) fillVDSO(pid int) error {
-	if g.vdso == nil {
+func (of *member) fillVDSO(pid int) error {
+	if of.vdso == nil {
 		return nil
 	}
-	run := image.Run{Start: g.vdso.address, Length: uint64(len(g.vdso.code))}
-	if _, err := writeRuns(pid, 0, []image.Run{run}, g.vdso.code); err != nil {
+	run := image.Run{Start: of.vdso.address, Length: uint64(len(of.vdso.code))}
+	if _, err := writeRuns(pid, 0, []image.Run{run}, of.vdso.code); err != nil {
 		return fmt.Errorf("pid %d: vDSO at %v: %w", pid, run, err)
 	}
 	return nil

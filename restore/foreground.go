@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
+	"crak.dev/crak/restore/compile"
 )
 
 // A foreground is what a small shell is for its only job: it gives it the terminal, takes it back
@@ -40,11 +41,11 @@ func newForeground(tty *os.File, detach bool) *foreground {
 }
 
 // choice is where the program goes. A job has a group of its own; detached, a session.
-func (f *foreground) choice(p *image.Process) groupChoice {
+func (f *foreground) choice(p *image.Process) compile.GroupChoice {
 	if f.detach || f.tty == nil && p.Session == p.Pid {
-		return groupSession
+		return compile.OwnSession
 	}
-	return groupOwn
+	return compile.OwnGroup
 }
 
 // adopt is told the program, which exists but does not run yet.

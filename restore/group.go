@@ -7,66 +7,76 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"golang.org/x/sys/unix"
-
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
+	"crak.dev/crak/restore/compile"
 )
 
-// A group is the members of an image on their way back: kernel objects, descriptors for
-// the interpreter, and the interpreter.
+// A group is the processes of an image while they are restored: kernel objects, descriptors for the interpreter, the
+// interpreter, and the members.
 type group struct {
-	img  *image.Image
-	env  *fd.Env
-	mode mode
+	img      *image.Image
+	env      *fd.Env // open file descriptions are made from it
+	mode     compile.Mode
+	adopt    func(pid int) error // called when the members exist, before they run; pid is the root's in our PID namespace
+	progress Progress            // may be nil
 
 	objects     objects
 	segments    segments
 	open        []*os.File // for as long as the interpreter has not been started
-	mapped      map[mappedFile]*os.File
 	descriptors *descriptors
-	target      target
-	programs    *compiler
+	target      *compile.Target
+	shift       clockShift
+	members     []*member
+	programs    *compile.Output
 	interpreter *interpreter
-	vdso        *foreignVDSO  // nil: the program has this kernel's
-	control     *os.File      // our end of the member's socket
 	filled      atomic.Uint64 // bytes of memory
 }
 
-// A mode (restore mode) says how the members of an image come back.
-type mode struct {
-	group         groupChoice
-	first         bool                // the member is process 1 of a PID namespace that the interpreter begins
-	apart         bool                // the member is to be nobody's child that we know before it runs
-	userNamespace bool                // our own IDs are all that there are
-	adopt         func(pid int) error // called when the members exist, before they run; pid is the root's, as we see it
-	progress      Progress            // may be nil
+// A member is one process of a group.
+type member struct {
+	process *compile.Process
+	mapped  map[mappedFile]*os.File
+	vdso    *foreignVDSO // nil: the program has this kernel's
+	control *os.File     // our end of its socket
 }
 
 // Progress is told, as memory is about to be filled, how to ask for the bytes done, and of how many. What it returns is
 // called when that is over.
 type Progress func(done func() uint64, total uint64) (end func())
 
-// start brings the members of an image back in this PID namespace, as children of the calling process. They
-// run when it returns; on an error nothing is left of them. Descriptors are made with env.
-func start(ctx context.Context, img *image.Image, env *fd.Env, m mode) error {
-	g := &group{img: img, env: env, mode: m, objects: make(objects)}
+// start restarts the group in this PID namespace, as children of the calling process. They run when it returns; on an
+// error nothing is left of them.
+func (g *group) start(ctx context.Context) error {
+	g.objects = make(objects)
 	defer g.close()
-	env.Memory = g.objects.file
-	env.Content = g.content(ctx)
-	env.Know(img.Group)
-	if m.progress != nil {
-		defer m.progress(g.filled.Load, img.Totals("").Raw)()
+	g.env.Memory = g.objects.file
+	g.env.Content = g.content(ctx)
+	g.env.Know(g.img.Group)
+	if g.progress != nil {
+		defer g.progress(g.filled.Load, g.img.Totals("").Raw)()
 	}
 	err := g.bring(ctx)
 	if err != nil {
 		g.segments.remove()
-		env.Abandon()
+		g.env.Abandon()
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
 	}
 	return err
+}
+
+// root is the member that the interpreter makes.
+func (g *group) root() *member {
+	i := slices.IndexFunc(g.members, func(m *member) bool { return m.process.Pid == g.img.Group.Root })
+	return g.members[i]
+}
+
+// rootOf is the process of an image from which all others descend.
+func rootOf(g *image.Group) *image.Process {
+	i := slices.IndexFunc(g.Processes, func(p image.Process) bool { return p.Pid == g.Root })
+	return &g.Processes[i]
 }
 
 // content reads what a kernel object held. What the image has no frame for is zero.
@@ -87,11 +97,11 @@ func (g *group) bring(ctx context.Context) error {
 	if err := g.prepare(ctx); err != nil {
 		return err
 	}
-	c, err := g.launch()
-	if err != nil {
+	if err := g.launch(); err != nil {
 		return err
 	}
-	if err := c.conduct(ctx, g.mode.adopt); err != nil {
+	c := newConductor(g, g.root())
+	if err := c.conduct(ctx); err != nil {
 		c.kill()
 		return err
 	}
@@ -101,48 +111,55 @@ func (g *group) bring(ctx context.Context) error {
 
 // prepare makes everything that is inherited.
 func (g *group) prepare(ctx context.Context) error {
-	p := &g.img.Group.Processes[0]
-	wanted := make(map[int]bool)
-	for _, d := range p.Descriptors {
-		wanted[d.Fd] = true
-	}
-	g.descriptors = newDescriptors(wanted)
-	g.target = target{group: g.img.Group, process: p, uses: memoryUses(g.img.Group), mode: g.mode, timerIDs: timerIDs(), shift: shiftFor(p), hard: hardLimits()}
+	all := g.img.Group.Processes
+	g.descriptors = newDescriptors(all)
+	g.target = &compile.Target{Group: g.img.Group, Mode: g.mode}
+	g.shift = shiftFor(rootOf(g.img.Group))
 	if err := g.objects.make(ctx, g.img, g.env.Notice); err != nil {
 		return err
 	}
 	if err := g.segments.make(g.img.Group); err != nil {
 		return err
 	}
-	g.target.segments = g.segments.ids
-	g.target.now = g.target.shift.now
-	for _, open := range []func(*image.Process) error{g.mappedFiles, g.executable} {
-		if err := open(p); err != nil {
-			return fmt.Errorf("pid %d: %w", p.Pid, err)
+	g.target.Segments = g.segments.ids
+	for i := range all {
+		m, err := g.prepareMember(&all[i])
+		if err != nil {
+			return fmt.Errorf("pid %d: %w", all[i].Pid, err)
 		}
+		g.members = append(g.members, m)
 	}
-	if err := g.descriptions(); err != nil {
-		return err
+	return g.descriptions()
+}
+
+// prepareMember opens the files that one process inherits.
+func (g *group) prepareMember(p *image.Process) (m *member, err error) {
+	m = &member{process: &compile.Process{Process: p}}
+	m.process.Directory, m.process.MakeDirectory = removedDirectory(p.Cwd)
+	if err := g.mappedFiles(m); err != nil {
+		return nil, err
 	}
-	var err error
-	g.target.filled, err = filledMappings(g.img, p)
-	return err
+	if m.process.Exe, err = g.executable(p); err != nil {
+		return nil, err
+	}
+	m.process.Filled, err = filledMappings(g.img, p)
+	return m, err
 }
 
 // descriptions makes the open file descriptions.
 func (g *group) descriptions() error {
-	g.target.descriptions = make(map[image.DescriptionID]int)
-	g.target.memory = make(map[image.MemoryID]int)
+	g.target.Descriptions = make(map[image.DescriptionID]int)
+	g.target.Memory = make(map[image.MemoryID]int)
 	for _, d := range g.img.Group.Descriptions {
 		f, err := fd.Make(d, g.env)
 		if err != nil {
 			return err
 		}
 		if d.Object != 0 {
-			g.target.descriptions[d.ID], err = g.descriptors.place(f)
+			g.target.Descriptions[d.ID], err = g.descriptors.place(f)
 			f.Close() // or the pipe would have this end as long as we live
 		} else {
-			g.target.descriptions[d.ID], err = g.keep(f)
+			g.target.Descriptions[d.ID], err = g.keep(f)
 		}
 		if err != nil {
 			return err
@@ -151,7 +168,7 @@ func (g *group) descriptions() error {
 	g.env.ClosePipes()
 	for id, f := range g.objects {
 		var err error
-		if g.target.memory[id], err = g.descriptors.place(f); err != nil {
+		if g.target.Memory[id], err = g.descriptors.place(f); err != nil {
 			return err
 		}
 	}
@@ -159,33 +176,51 @@ func (g *group) descriptions() error {
 }
 
 // launch starts the interpreter and gives it its programs.
-func (g *group) launch() (*conductor, error) {
-	ours, theirs, err := socketPair()
-	if err != nil {
-		return nil, err
+func (g *group) launch() error {
+	for _, m := range g.members {
+		if err := g.connect(m); err != nil {
+			return err
+		}
 	}
-	g.control = ours
-	defer theirs.Close()
-	if g.target.control, err = g.descriptors.place(theirs); err != nil {
-		return nil, err
-	}
-	if g.interpreter, err = startInterpreter(g.descriptors, g.target.process, g.target.shift, g.mode.first); err != nil {
-		return nil, err
+	var err error
+	if g.interpreter, err = startInterpreter(g.descriptors, rootOf(g.img.Group), g.shift, g.mode.First); err != nil {
+		return err
 	}
 	g.descriptors.close()
-	g.target.kernel = kernelMappings(g.interpreter.mappings)
-	g.target.credentials = credentialsFrom(&g.interpreter.status)
-	if err = g.adoptVDSO(); err == nil {
-		g.programs, err = compile(&g.target, g.interpreter.number)
-	}
-	if err == nil {
-		err = g.interpreter.run(g.programs.set, g.img.Group)
-	}
-	if err != nil {
+	g.target.Interpreter = g.interpreter.number
+	describeMachine(g.target, g.interpreter.mappings, &g.interpreter.status, g.shift.now)
+	if err = g.runPrograms(); err != nil {
 		g.interpreter.kill()
-		return nil, err
 	}
-	return newConductor(g), nil
+	return err
+}
+
+// connect makes the control socket of a member.
+func (g *group) connect(m *member) error {
+	ours, theirs, err := socketPair()
+	if err != nil {
+		return err
+	}
+	defer theirs.Close()
+	m.control = ours
+	m.process.Control, err = g.descriptors.place(theirs)
+	return err
+}
+
+// runPrograms compiles the programs and has the interpreter run them.
+func (g *group) runPrograms() error {
+	processes := make([]*compile.Process, len(g.members))
+	for i, m := range g.members {
+		if err := g.adoptVDSO(m); err != nil {
+			return fmt.Errorf("pid %d: %w", m.process.Pid, err)
+		}
+		processes[i] = m.process
+	}
+	var err error
+	if g.programs, err = compile.Programs(g.target, processes); err != nil {
+		return err
+	}
+	return g.interpreter.run(g.programs.Set, g.img.Group)
 }
 
 func (g *group) close() {
@@ -198,40 +233,13 @@ func (g *group) close() {
 	if g.interpreter != nil {
 		g.interpreter.close()
 	}
-	if g.control != nil {
-		g.control.Close()
+	for _, m := range g.members {
+		if m.control != nil {
+			m.control.Close()
+		}
 	}
 	g.objects.close()
 	g.env.Close()
-}
-
-// hardLimits are our own, by resource.
-func hardLimits() map[int]uint64 {
-	hard := make(map[int]uint64)
-	for resource := range unix.RLIMIT_RTTIME + 1 {
-		var l unix.Rlimit
-		if unix.Getrlimit(resource, &l) == nil {
-			hard[resource] = l.Max
-		}
-	}
-	return hard
-}
-
-// timerIDs probes for PR_TIMER_CREATE_RESTORE_IDS.
-func timerIDs() bool {
-	_, err := unix.PrctlRetInt(unix.PR_TIMER_CREATE_RESTORE_IDS, unix.PR_TIMER_CREATE_RESTORE_IDS_GET, 0, 0, 0)
-	return err == nil
-}
-
-// now reads a clock that all processes share.
-func now(clock int32) (ns int64, ok bool) {
-	var t unix.Timespec
-	switch clock {
-	case unix.CLOCK_REALTIME, unix.CLOCK_MONOTONIC, unix.CLOCK_BOOTTIME, unix.CLOCK_TAI, unix.CLOCK_REALTIME_ALARM, unix.CLOCK_BOOTTIME_ALARM:
-		err := unix.ClockGettime(clock, &t)
-		return t.Nano(), err == nil
-	}
-	return 0, false
 }
 
 // tids are the IDs that a group needs, sorted.

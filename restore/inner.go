@@ -14,6 +14,7 @@ import (
 
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/restore/compile"
 )
 
 // Inner restarts an image in a new PID namespace, and then waits until nobody of it is left. It is the namespace's
@@ -101,7 +102,9 @@ func innerRun(w *wire, img *image.Image, r *innerRequest, progress Progress) err
 		return err
 	}
 	env := o.env()
-	if err := start(context.Background(), img, env, mode{group: r.GroupChoice, first: r.First, userNamespace: r.UserNamespace, adopt: adopt, progress: progress}); err != nil {
+	g := &group{img: img, env: env, adopt: adopt, progress: progress,
+		mode: compile.Mode{Group: r.GroupChoice, First: r.First, UserNamespace: r.UserNamespace}}
+	if err := g.start(context.Background()); err != nil {
 		return err
 	}
 	img.Close()
@@ -152,15 +155,12 @@ func (w *wire) endWith(free *atomic.Bool, program *atomic.Int32) {
 	}
 }
 
-// procFlags are those that /proc is mounted with.
-const procFlags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
-
 // mountProc gives the mount namespace the /proc of this PID namespace.
 func mountProc() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("mount /, private: %w", err)
 	}
-	if err := unix.Mount("proc", "/proc", "proc", procFlags, ""); err != nil {
+	if err := unix.Mount("proc", "/proc", "proc", compile.ProcFlags, ""); err != nil {
 		return obstacle.List{{What: "new PID namespace", Why: fmt.Sprintf("mount /proc: %v", err),
 			Do: "in a container whose /proc is masked, restart it as root, or let the container see all of /proc"}}
 	}

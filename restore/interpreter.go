@@ -13,13 +13,10 @@ import (
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/busypoll"
 	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/restore/compile"
 	"crak.dev/crak/restore/interp"
 	"crak.dev/crak/restore/program"
 )
-
-// firstArea is where the search for room for the interpreter begins: above the heaps of programs
-// linked at fixed addresses, below everything that the kernel places.
-const firstArea = 0x10_0000_0000
 
 // An interpreter is the process that makes the members. It is waiting for its order, or running.
 type interpreter struct {
@@ -127,24 +124,10 @@ func memoryFile(name string, content []byte) (*os.File, error) {
 	return f, nil
 }
 
-// kernelMappings are the vdso and its kin.
-func kernelMappings(mappings []proc.Mapping) (all []proc.Mapping) {
-	for _, m := range mappings {
-		if isKernelMapping(m.Path) {
-			all = append(all, m)
-		}
-	}
-	return all
-}
-
-func isKernelMapping(name string) bool {
-	return name == "[vdso]" || name == "[vvar]" || name == "[vvar_vclock]"
-}
-
 // run sends the programs.
 func (in *interpreter) run(set *program.Set, g *image.Group) error {
 	layout := set.Measure(uint64(len(interp.Binary)))
-	area, err := in.findArea(layout.Length, g)
+	area, err := compile.Room(layout.Length, in.mappings, g)
 	if err != nil {
 		return err
 	}
@@ -162,34 +145,6 @@ func (in *interpreter) run(set *program.Set, g *image.Group) error {
 		return fmt.Errorf("interpreter: %w", err)
 	}
 	return nil
-}
-
-// findArea finds room that is free in the interpreter and in all members.
-func (in *interpreter) findArea(length uint64, g *image.Group) (uint64, error) {
-	area := uint64(firstArea)
-	taken := func() (end uint64) {
-		for _, m := range in.mappings {
-			if m.Start < area+length && area < m.End {
-				return m.End
-			}
-		}
-		for i := range g.Processes {
-			for _, m := range g.Processes[i].Mappings {
-				if uint64(m.Start) < area+length && area < uint64(m.End) {
-					return uint64(m.End)
-				}
-			}
-		}
-		return 0
-	}
-	for area+length < userEnd {
-		end := taken()
-		if end == 0 {
-			return area, nil
-		}
-		area = end
-	}
-	return 0, errors.New("interpreter: no room in the address space")
 }
 
 func (in *interpreter) kill() {

@@ -10,6 +10,7 @@ import (
 
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
+	"crak.dev/crak/restore/compile"
 )
 
 // objects are the shared memory objects of a group, made anew.
@@ -24,10 +25,10 @@ func (o objects) file(id image.MemoryID) (*os.File, error) {
 
 // make makes and fills all of them that are files. The others are filled where members map them.
 func (o objects) make(ctx context.Context, img *image.Image, notice func(string)) error {
-	uses := memoryUses(img.Group)
+	uses := compile.Uses(img.Group)
 	for i := range img.Group.Memory {
 		m := &img.Group.Memory[i]
-		if !uses[m.ID].isFile() {
+		if !uses[m.ID].IsFile() {
 			continue
 		}
 		f, err := makeObject(m, notice)
@@ -90,7 +91,7 @@ func fillObject(ctx context.Context, img *image.Image, m *image.MemoryObject, f 
 			return nil
 		})
 	}
-	memory, err := unix.Mmap(int(f.Fd()), 0, int(m.Size), readWrite, unix.MAP_SHARED)
+	memory, err := unix.Mmap(int(f.Fd()), 0, int(m.Size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return fmt.Errorf("mmap: %w", err)
 	}

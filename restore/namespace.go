@@ -13,6 +13,7 @@ import (
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/restore/compile"
 )
 
 // InnerCommand is the hidden subcommand by which crak runs itself in new namespaces. It is to call Inner.
@@ -34,7 +35,7 @@ const (
 //	go               ->
 //	                 <-  runs
 //	                 <-  changed …                 stopped, ended
-func inNamespace(ctx context.Context, img *image.Image, o *Options, f *foreground, choice groupChoice) (status unix.WaitStatus, err error) {
+func inNamespace(ctx context.Context, img *image.Image, o *Options, f *foreground, choice compile.GroupChoice) (status unix.WaitStatus, err error) {
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return 0, err

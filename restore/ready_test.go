@@ -11,6 +11,7 @@ import (
 
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
+	"crak.dev/crak/restore/handmade"
 )
 
 // TestFailsUntouched has a restart fail as late as it can, with a file that it would have cut back and one that it would
@@ -23,7 +24,7 @@ func TestFailsUntouched(t *testing.T) {
 			other := p.Threads[0]
 			other.Parked.Tid++
 			other.Parked.Flags = 0
-			other.Parked.RobustList, other.Parked.RobustLength = dataAt, 1 // set_robust_list wants another length
+			other.Parked.RobustList, other.Parked.RobustLength = handmade.DataAt, 1 // set_robust_list wants another length
 			p.Threads = append(p.Threads, other)
 		},
 	}
@@ -31,7 +32,7 @@ func TestFailsUntouched(t *testing.T) {
 		for name, spoil := range tests {
 			t.Run(string(mode)+"/"+name, func(t *testing.T) {
 				dir := t.TempDir()
-				g := handMade(aPid(t))
+				g := handmade.Group(aPid(t))
 				log, gone := filepath.Join(dir, "log"), filepath.Join(dir, "gone")
 				writeFile(t, log, "before")
 				writeFile(t, gone, "before")
@@ -69,7 +70,7 @@ func writeFile(t *testing.T, path, content string) {
 // describe has the process of a group hold a file open for appending.
 func describe(t *testing.T, g *image.Group, number int, path string) {
 	t.Helper()
-	record, err := json.Marshal(fd.Regular{File: fileAt(path)})
+	record, err := json.Marshal(fd.Regular{File: handmade.FileAt(path)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,25 +22,24 @@ const (
 // reclaimMutexes gives a member's threads the robust mutexes in mapped files that they held. When they died, the kernel
 // took these away from them and marked them, so that others can take them over. Preconditions: every thread is there,
 // and the files are as they will be.
-func (g *group) reclaimMutexes() {
-	p := g.target.process
-	for i := range p.Threads {
-		t := &p.Threads[i]
+func (g *group) reclaimMutexes(m *member) {
+	for i := range m.process.Threads {
+		t := &m.process.Threads[i]
 		for _, r := range t.Robust {
-			if path, err := g.reclaim(p, r); err != nil {
-				g.env.Notice(fmt.Sprintf("pid %d thread %d: robust mutex at %v in %s: %v", p.Pid, t.Parked.Tid, r.Word, path, err))
+			if path, err := m.reclaim(r); err != nil {
+				g.env.Notice(fmt.Sprintf("pid %d thread %d: robust mutex at %v in %s: %v", m.process.Pid, t.Parked.Tid, r.Word, path, err))
 			}
 		}
 	}
 }
 
-func (g *group) reclaim(p *image.Process, r image.Robust) (path string, err error) {
-	for i := range p.Mappings {
-		m := &p.Mappings[i]
+func (of *member) reclaim(r image.Robust) (path string, err error) {
+	for i := range of.process.Mappings {
+		m := &of.process.Mappings[i]
 		if m.Kind != image.MappingFile || r.Word < m.Start || m.End <= r.Word {
 			continue
 		}
-		f := g.mapped[behind(m)]
+		f := of.mapped[behind(m)]
 		if f == nil {
 			return m.File.Path, errors.New("the mapping has no file")
 		}
@@ -59,7 +58,7 @@ func reclaimIn(f *os.File, offset int64, value uint32) error {
 		return fmt.Errorf("the file ends at %d", stat.Size())
 	}
 	start := offset &^ (image.PageSize - 1)
-	memory, err := unix.Mmap(int(f.Fd()), start, image.PageSize, readWrite, unix.MAP_SHARED)
+	memory, err := unix.Mmap(int(f.Fd()), start, image.PageSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return fmt.Errorf("mmap: %w", err)
 	}

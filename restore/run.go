@@ -11,6 +11,7 @@ import (
 
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
+	"crak.dev/crak/restore/compile"
 )
 
 // Run restarts an image. It returns when the program has ended, with what wait(2) says of it; with Detach, as soon as
@@ -48,7 +49,7 @@ func Run(ctx context.Context, o Options) (unix.WaitStatus, error) {
 	defer stop()
 	f := newForeground(env.Terminal, o.Detach)
 	defer f.end()
-	choice := f.choice(&img.Group.Processes[0])
+	choice := f.choice(rootOf(img.Group))
 	if !fresh {
 		status, err := here(ctx, img, env, &o, f, choice)
 		var taken takenError
@@ -73,11 +74,11 @@ func once(notice func(string)) func(string) {
 
 // wantsDeathSignal tells whether a thread asks for a signal when its parent ends (PR_SET_PDEATHSIG).
 func wantsDeathSignal(g *image.Group) bool {
-	return slices.ContainsFunc(g.Processes[0].Threads, func(t image.Thread) bool { return t.Parked.DeathSignal != 0 })
+	return slices.ContainsFunc(rootOf(g).Threads, func(t image.Thread) bool { return t.Parked.DeathSignal != 0 })
 }
 
 // here restarts an image in this PID namespace.
-func here(ctx context.Context, img *image.Image, env *fd.Env, o *Options, f *foreground, choice groupChoice) (unix.WaitStatus, error) {
+func here(ctx context.Context, img *image.Image, env *fd.Env, o *Options, f *foreground, choice compile.GroupChoice) (unix.WaitStatus, error) {
 	pid := int(img.Group.Root)
 	adopt := func(pid int) error {
 		pidfd, err := unix.PidfdOpen(pid, 0)
@@ -87,7 +88,9 @@ func here(ctx context.Context, img *image.Image, env *fd.Env, o *Options, f *for
 		f.adopt(pid, pidfd)
 		return nil
 	}
-	if err := start(ctx, img, env, mode{group: choice, apart: o.Detach && wantsDeathSignal(img.Group), adopt: adopt, progress: o.Progress}); err != nil {
+	g := &group{img: img, env: env, adopt: adopt, progress: o.Progress,
+		mode: compile.Mode{Group: choice, Apart: o.Detach && wantsDeathSignal(img.Group)}}
+	if err := g.start(ctx); err != nil {
 		return 0, err
 	}
 	f.running()

@@ -14,6 +14,7 @@ import (
 
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
+	"crak.dev/crak/restore/handmade"
 )
 
 // TestMain is process 1 of a namespace where crak runs itself so.
@@ -85,7 +86,7 @@ func noStray(t *testing.T, pid image.Pid) {
 func TestRun(t *testing.T) {
 	for _, mode := range modes(t) {
 		t.Run(string(mode), func(t *testing.T) {
-			g := handMade(aPid(t))
+			g := handmade.Group(aPid(t))
 			o := run(writeImage(t, g, says), mode)
 			if o.err != nil {
 				t.Fatal(o.err)
@@ -118,7 +119,7 @@ func TestRunFails(t *testing.T) {
 		{name: "no working directory", want: "/nowhere", spoil: func(g *image.Group) { g.Processes[0].Cwd = "/nowhere" }},
 		{name: "mapped file gone", want: "/gone.so", spoil: func(g *image.Group) {
 			p := &g.Processes[0]
-			p.Mappings = append(p.Mappings, image.Mapping{Start: dataAt + 0x10000, End: dataAt + 0x11000,
+			p.Mappings = append(p.Mappings, image.Mapping{Start: handmade.DataAt + 0x10000, End: handmade.DataAt + 0x11000,
 				Kind: image.MappingFile, File: &image.File{Path: "/gone.so"}})
 		}},
 		{name: "no such timer", want: "timer_create", spoil: func(g *image.Group) {
@@ -131,7 +132,7 @@ func TestRunFails(t *testing.T) {
 	for _, mode := range modes(t) {
 		for _, test := range tests {
 			t.Run(string(mode)+"/"+test.name, func(t *testing.T) {
-				g := handMade(aPid(t))
+				g := handmade.Group(aPid(t))
 				if test.spoil != nil {
 					test.spoil(g)
 				}
@@ -158,7 +159,7 @@ func TestTaken(t *testing.T) {
 	if mayChoosePids() != nil {
 		t.Skip("no capability to choose PIDs")
 	}
-	path := writeImage(t, handMade(image.Pid(os.Getppid())), says)
+	path := writeImage(t, handmade.Group(image.Pid(os.Getppid())), says)
 	if o := run(path, PidsKeep); o.err == nil || !strings.Contains(o.err.Error(), "is taken") {
 		t.Errorf("keep: %v", o.err)
 	}

@@ -11,6 +11,7 @@ import (
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/host"
 	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/restore/compile"
 )
 
 // A program has pointers into the vDSO of the kernel it was started under. Under another kernel that one's code stays where
@@ -27,16 +28,16 @@ type foreignVDSO struct {
 }
 
 // adoptVDSO prepares that, where it is needed. Preconditions: the interpreter has been started, and no program compiled.
-func (g *group) adoptVDSO() error {
+func (g *group) adoptVDSO(of *member) error {
 	ours, err := host.VDSO(os.Getpid())
 	if err != nil {
 		return err
 	}
-	p := g.target.process
+	p := of.process
 	if len(p.VDSO) == 0 || bytes.Equal(p.VDSO, ours) {
 		return nil
 	}
-	at, err := g.interpreter.placeKernel(g.target.kernel, g.img.Group)
+	at, err := g.interpreter.placeKernel(g.target.Kernel, g.img.Group)
 	if err != nil {
 		return err
 	}
@@ -47,19 +48,19 @@ func (g *group) adoptVDSO() error {
 		}
 		if m.Name == "[vdso]" {
 			if uint64(m.End-m.Start) < uint64(len(p.VDSO)) {
-				return fmt.Errorf("pid %d: vDSO of %d bytes in a mapping of %d", p.Pid, len(p.VDSO), m.End-m.Start)
+				return fmt.Errorf("vDSO of %d bytes in a mapping of %d", len(p.VDSO), m.End-m.Start)
 			}
-			g.vdso = &foreignVDSO{uint64(m.Start), bytes.Clone(p.VDSO)}
-			g.target.filled[i] = true
+			of.vdso = &foreignVDSO{uint64(m.Start), bytes.Clone(p.VDSO)}
+			p.Filled[i] = true
 		}
 		*m = image.Mapping{Start: m.Start, End: m.End, Prot: m.Prot, Kind: image.MappingAnonymous}
 	}
 	for _, k := range at {
 		p.Mappings = append(p.Mappings, image.Mapping{Start: image.Address(k.Start), End: image.Address(k.End), Prot: k.Prot,
 			Kind: image.MappingKernel, Name: k.Path})
-		if k.Path == "[vdso]" && g.vdso != nil {
-			if err := redirect(g.vdso.code, ours, k.Start); err != nil {
-				return fmt.Errorf("pid %d: %w", p.Pid, err)
+		if k.Path == "[vdso]" && of.vdso != nil {
+			if err := redirect(of.vdso.code, ours, k.Start); err != nil {
+				return err
 			}
 		}
 	}
@@ -72,7 +73,7 @@ func (in *interpreter) placeKernel(kernel []proc.Mapping, g *image.Group) ([]pro
 		return nil, nil
 	}
 	first, last := kernel[0].Start, kernel[len(kernel)-1].End
-	room, err := in.findArea(last-first, g)
+	room, err := compile.Room(last-first, in.mappings, g)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"crak.dev/crak/fd"
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/restore/compile"
 )
 
 // An innerMessage goes between crak and the crak that restarts the image in a new PID namespace. One field is set.
@@ -25,16 +26,16 @@ type innerMessage struct {
 }
 
 type innerRequest struct {
-	Image         string      `json:"image"`
-	Detach        bool        `json:"detach"`
-	Files         fd.Policy   `json:"files"`
-	Force         bool        `json:"force"`
-	UserNamespace bool        `json:"user_namespace"`
-	First         bool        `json:"first"` // the program was process 1
-	GroupChoice   groupChoice `json:"group_choice"`
+	Image         string              `json:"image"`
+	Detach        bool                `json:"detach"`
+	Files         fd.Policy           `json:"files"`
+	Force         bool                `json:"force"`
+	UserNamespace bool                `json:"user_namespace"`
+	First         bool                `json:"first"` // the program was process 1
+	GroupChoice   compile.GroupChoice `json:"group_choice"`
 }
 
-func (o *Options) request(user, first bool, choice groupChoice) *innerRequest {
+func (o *Options) request(user, first bool, choice compile.GroupChoice) *innerRequest {
 	return &innerRequest{Image: o.Image, Detach: o.Detach, Files: o.Files, Force: o.Force, UserNamespace: user, First: first, GroupChoice: choice}
 }
 

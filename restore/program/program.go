@@ -47,6 +47,9 @@ func Const[T ~int | ~int32 | ~int64 | ~uint32 | ~uint64 | ~uintptr](v T) Arg {
 	return Arg{Kind: ArgConst, Value: uint64(v)}
 }
 
+// UserEnd is the end of the address space that programs can use: TASK_SIZE with four levels of page tables.
+const UserEnd = 1<<47 - pageSize
+
 // Addresses that are known only when there is an area.
 var (
 	Area       = Arg{Kind: ArgArea}

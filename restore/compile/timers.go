@@ -1,4 +1,4 @@
-package restore
+package compile
 
 import (
 	"fmt"
@@ -10,37 +10,9 @@ import (
 )
 
 const (
-	sigsetSize = 8
-	sigevNone  = 1 // SIGEV_NONE
-
-	timerIDsMost = 10000 // that are counted up to
+	sigevNone    = 1     // SIGEV_NONE
+	timerIDsMost = 10000 // the largest ID that is reached by counting
 )
-
-// kernelAction is the kernel's struct sigaction.
-type kernelAction struct {
-	Handler, Flags, Restorer, Mask uint64
-}
-
-// signals sets all dispositions, and queues again what was pending. Everything is
-// blocked until the resident returns from its handler.
-func (c *compiler) signals() {
-	for i, a := range c.process.Actions {
-		sig := i + 1
-		if sig == int(unix.SIGKILL) || sig == int(unix.SIGSTOP) {
-			continue
-		}
-		c.b.Call(unix.SYS_RT_SIGACTION, program.Const(sig),
-			c.set.Struct(kernelAction{uint64(a.Handler), a.Flags, uint64(a.Restorer), a.Mask}),
-			program.Const(0), program.Const(sigsetSize))
-	}
-	for _, info := range c.process.Pending {
-		if !c.queued(info) {
-			continue
-		}
-		c.b.Call(unix.SYS_RT_SIGQUEUEINFO, program.Const(c.process.Pid), program.Const(info.Signal()), c.set.Bytes(info)).
-			Note("pending")
-	}
-}
 
 // sigevent is struct sigevent (sigevent(3type)).
 type sigevent struct {
@@ -110,22 +82,16 @@ func (c *compiler) takes(t *image.PosixTimer) bool {
 	if t.Signal < 1 || t.Signal > 64 || c.waits[t.ID] || t.IntervalNs == 0 || t.ValueNs == 0 || t.Notify != 0 {
 		return false
 	}
-	if _, ok := c.now(t.Clock); !ok {
+	if _, ok := c.target.Now(t.Clock); !ok {
 		return false
 	}
 	return c.pending&(1<<(t.Signal-1)) == 0
 }
 
-// queued tells whether a pending signal is to be queued by the process itself.
-func (c *compiler) queued(info image.SignalInfo) bool {
-	id, ok := info.Timer()
-	return !ok || !c.waits[id]
-}
-
 // expired is when a timer expired, so long ago that it does so at once, with the overruns it had, and keeps its phase. The clock of a
 // process's own CPU time is not there yet: for that it is the next nanosecond.
 func (c *compiler) expired(t *image.PosixTimer) (value unix.Timespec, flags int) {
-	now, ok := c.now(t.Clock)
+	now, ok := c.target.Now(t.Clock)
 	first := now + t.ValueNs - (int64(t.Overrun)+1)*t.IntervalNs
 	if !ok || first <= 0 {
 		return unix.NsecToTimespec(1), 0
@@ -148,7 +114,7 @@ func (c *compiler) createTimers() {
 		byID[t.ID] = t
 		last = max(last, t.ID)
 	}
-	if c.timerIDs {
+	if c.target.TimerIDs {
 		c.restoreIDs(unix.PR_TIMER_CREATE_RESTORE_IDS_ON)
 		for i := range c.process.Timers {
 			c.createTimer(&c.process.Timers[i])

@@ -1,4 +1,4 @@
-package restore
+package compile
 
 import (
 	"slices"
@@ -15,28 +15,28 @@ import (
 // last: they would be lost with the first descriptor of the file that is closed.
 func (c *compiler) table() {
 	// Numbers beyond the soft limit that crak was started with are not to be refused.
-	nofile := c.hard[unix.RLIMIT_NOFILE]
+	nofile := c.target.HardLimits[unix.RLIMIT_NOFILE]
 	c.b.Call(unix.SYS_PRLIMIT64, program.Const(0), program.Const(unix.RLIMIT_NOFILE),
 		c.set.Struct(unix.Rlimit{Cur: nofile, Max: nofile}), program.Const(0))
-	keep := []int{c.control}
+	keep := []int{c.process.Control}
 	for _, d := range c.process.Descriptors {
-		c.b.Call(unix.SYS_DUP3, program.Const(c.descriptions[d.Description]), program.Const(d.Fd), program.Const(closeOnExec(d))).
+		c.b.Call(unix.SYS_DUP3, program.Const(c.target.Descriptions[d.Description]), program.Const(d.Fd), program.Const(closeOnExec(d))).
 			Want(uint64(d.Fd))
 		c.numbers[d.Description] = append(c.numbers[d.Description], d)
 		keep = append(keep, d.Fd)
 	}
 	c.openOwn()
 	c.closeOthers(keep)
-	for i := range c.group.Descriptions {
-		c.owned(&c.group.Descriptions[i])
+	for i := range c.target.Group.Descriptions {
+		c.owned(&c.target.Group.Descriptions[i])
 	}
 }
 
 // openOwn opens what only the process itself can, files of /proc about it, in place of what stood for them. Every
 // number that it wants is in use by now: none of them is what open gives.
 func (c *compiler) openOwn() {
-	for i := range c.group.Descriptions {
-		d := &c.group.Descriptions[i]
+	for i := range c.target.Group.Descriptions {
+		d := &c.target.Group.Descriptions[i]
 		path, own := fd.Own(*d)
 		if !own {
 			continue

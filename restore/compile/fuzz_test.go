@@ -1,4 +1,4 @@
-package restore
+package compile
 
 import (
 	"encoding/json"
@@ -25,22 +25,21 @@ func FuzzCompile(f *testing.F) {
 		if json.Unmarshal(text, &g) != nil || g.Check() != nil || len(g.Processes) != 1 {
 			return
 		}
-		s := fixedTarget(&g)
-		s.timerIDs = timerIDs
-		c, err := compile(s, 3)
+		target, all := fixed(&g)
+		target.TimerIDs = timerIDs
+		c, err := Programs(target, all)
 		if err != nil {
 			return
 		}
-		in := interpreter{mappings: s.kernel}
-		l := c.set.Measure(8000)
-		area, err := in.findArea(l.Length, &g)
+		l := c.Set.Measure(8000)
+		area, err := Room(l.Length, target.Kernel, &g)
 		if err != nil {
 			return
 		}
 		l = l.Move(area)
-		if err := c.set.Check(l); err != nil {
+		if err := c.Set.Check(l); err != nil {
 			return
 		}
-		c.set.Encode(l)
+		c.Set.Encode(l)
 	})
 }

@@ -1,4 +1,4 @@
-package restore
+package compile
 
 import (
 	"fmt"
@@ -39,8 +39,8 @@ func (c *compiler) layout() {
 			at, program.Const(memoryDescriptionSize))
 	}
 	set().Note("heap, stack, arguments, environment, auxv")
-	if c.executable >= 0 {
-		d.Executable = int32(c.executable)
+	if c.process.Exe >= 0 {
+		d.Executable = int32(c.process.Exe)
 		set().MayFail().Note(fmt.Sprintf("/proc/PID/exe: %q", c.process.Executable.Path))
 	}
 }

@@ -1,4 +1,4 @@
-package restore
+package compile
 
 import (
 	"fmt"
@@ -10,25 +10,25 @@ import (
 	"crak.dev/crak/restore/program"
 )
 
-const (
-	userEnd = 1<<47 - image.PageSize // TASK_SIZE with four levels of page tables
+const readWrite = unix.PROT_READ | unix.PROT_WRITE
 
-	readWrite = unix.PROT_READ | unix.PROT_WRITE
-)
-
-// memoryMap empties the address space, and maps everything. What has content in the image
-// is writable for now.
-func (c *compiler) memoryMap() {
-	for _, k := range c.kernel {
+// stage moves the kernel's mappings into the staging area, empties the rest of the address space, and makes the shared
+// memory objects that are no files in the staging area.
+func (c *compiler) stage() {
+	for _, k := range c.target.Kernel {
 		c.b.Call(unix.SYS_MREMAP, program.Const(k.Start), program.Const(k.Size()), program.Const(k.Size()),
 			program.Const(unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED), program.Staging.At(c.set.Staging)).Note(k.Path + ", out of the way")
 		c.set.Staging += k.Size()
 	}
 	c.b.Call(unix.SYS_MUNMAP, program.Const(0), program.Area).Note("everything below the interpreter")
-	c.b.Call(unix.SYS_MUNMAP, program.AreaEnd, program.Beyond(userEnd)).Note("everything above")
-	for i := range c.group.Memory {
-		c.stageShared(&c.group.Memory[i])
+	c.b.Call(unix.SYS_MUNMAP, program.AreaEnd, program.Beyond(program.UserEnd)).Note("everything above")
+	for i := range c.target.Group.Memory {
+		c.stageShared(&c.target.Group.Memory[i])
 	}
+}
+
+// memoryMap maps everything. A mapping for which the image has content is writable until it is filled.
+func (c *compiler) memoryMap() {
 	for i := range c.process.Mappings {
 		m := &c.process.Mappings[i]
 		switch object := c.staged(m); {
@@ -46,7 +46,7 @@ func (c *compiler) memoryMap() {
 // moveKernel takes the vdso, or its kin, from the staging area to where it was.
 func (c *compiler) moveKernel(m *image.Mapping) {
 	staged := uint64(0)
-	for _, k := range c.kernel {
+	for _, k := range c.target.Kernel {
 		if k.Path == m.Name && k.Size() == uint64(m.End-m.Start) {
 			c.b.Call(unix.SYS_MREMAP, program.Staging.At(staged), program.Const(k.Size()), program.Const(k.Size()),
 				program.Const(unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED), program.Const(m.Start)).
@@ -57,12 +57,6 @@ func (c *compiler) moveKernel(m *image.Mapping) {
 	}
 	if m.Name != "[uprobes]" {
 		c.fail(fmt.Errorf("%s: this kernel has none of %d bytes", m.Name, m.End-m.Start))
-	}
-}
-
-func (c *compiler) fail(err error) {
-	if c.err == nil {
-		c.err = fmt.Errorf("pid %d: %w", c.process.Pid, err)
 	}
 }
 
@@ -84,12 +78,12 @@ func (c *compiler) mapOne(i int, m *image.Mapping) {
 	switch m.Kind {
 	case image.MappingFile:
 		note = fmt.Sprintf("%q", m.File.Path)
-		if n, ok := c.files[i]; ok && !c.filledInFile(i) {
+		if n, ok := c.process.Files[i]; ok && !c.filledInFile(i) {
 			fd = n
 		}
 	case image.MappingMemory:
 		note = fmt.Sprintf("memory object %d", m.Memory)
-		if n, ok := c.memory[m.Memory]; ok {
+		if n, ok := c.target.Memory[m.Memory]; ok {
 			fd = n
 		}
 	}
@@ -111,7 +105,7 @@ func (c *compiler) mapOne(i int, m *image.Mapping) {
 	}
 	step := m.End - m.Start
 	if fd < 0 && !m.Shared && !m.GrowsDown && !m.NoReserve && m.HugePageSize == 0 && c.firstProt(i)&unix.PROT_WRITE != 0 {
-		if step = mostAtOnce; m.End > userEnd {
+		if step = mostAtOnce; m.End > program.UserEnd {
 			step = mostAtOnceAbove
 		}
 	}
@@ -127,7 +121,7 @@ func (c *compiler) mapOne(i int, m *image.Mapping) {
 // firstProt lets the image's content in.
 func (c *compiler) firstProt(i int) uint32 {
 	m := &c.process.Mappings[i]
-	if c.filled[i] && m.Prot&unix.PROT_WRITE == 0 {
+	if c.process.Filled[i] && m.Prot&unix.PROT_WRITE == 0 {
 		return readWrite
 	}
 	return m.Prot
@@ -136,8 +130,8 @@ func (c *compiler) firstProt(i int) uint32 {
 // filledInFile tells whether the image has the content of a shared mapping whose file is there, and as it was. The
 // content is not to be written to the file: it goes into memory in its place, and then the file is mapped over that.
 func (c *compiler) filledInFile(i int) bool {
-	_, there := c.files[i]
-	return there && c.filled[i] && c.process.Mappings[i].Shared
+	_, there := c.process.Files[i]
+	return there && c.process.Filled[i] && c.process.Mappings[i].Shared
 }
 
 // comeFrom is before the pages are there, so that they come from the right nodes. A machine may have fewer.
@@ -171,7 +165,7 @@ func (c *compiler) memoryFinish() {
 		start, length := program.Const(m.Start), program.Const(m.End-m.Start)
 		if c.filledInFile(i) {
 			c.b.Call(unix.SYS_MMAP, start, length, program.Const(m.Prot), program.Const(unix.MAP_SHARED|unix.MAP_FIXED),
-				program.Const(c.files[i]), program.Const(m.Offset)).Want(uint64(m.Start)).Note(fmt.Sprintf("%q", m.File.Path))
+				program.Const(c.process.Files[i]), program.Const(m.Offset)).Want(uint64(m.Start)).Note(fmt.Sprintf("%q", m.File.Path))
 		} else if c.firstProt(i) != m.Prot {
 			c.b.Call(unix.SYS_MPROTECT, start, length, program.Const(m.Prot)).Note(m.Name)
 		}

@@ -1,4 +1,4 @@
-package restore
+package compile
 
 import (
 	"bytes"
@@ -14,25 +14,26 @@ import (
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/abi"
 	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/restore/handmade"
 	"crak.dev/crak/restore/program"
 )
 
 var update = flag.Bool("update", false, "write the golden programs anew")
 
-// fixedTarget is a machine where nothing changes.
-func fixedTarget(g *image.Group) *target {
-	s := plannedTarget(g, &g.Processes[0])
-	s.kernel = []proc.Mapping{
+// fixed is a machine where nothing changes.
+func fixed(g *image.Group) (*Target, []*Process) {
+	t, all := Plan(g)
+	t.Kernel = []proc.Mapping{
 		{Start: 0x7ffff7ff9000, End: 0x7ffff7ffd000, Path: "[vvar]"},
 		{Start: 0x7ffff7ffd000, End: 0x7ffff7fff000, Path: "[vdso]"},
 	}
-	s.credentials = g.Processes[0].Threads[0].Credentials
-	s.filled = map[int]bool{0: true, 1: true}
-	s.hard = map[int]uint64{unix.RLIMIT_NOFILE: 20000, unix.RLIMIT_STACK: unix.RLIM_INFINITY}
-	s.now = func(clock int32) (int64, bool) { return 1e12, clock == unix.CLOCK_MONOTONIC }
-	s.timerIDs = true
-	s.mode.group = groupOwn
-	return s
+	t.Credentials = g.Processes[0].Threads[0].Credentials
+	all[0].Filled = map[int]bool{0: true, 1: true}
+	t.HardLimits = map[int]uint64{unix.RLIMIT_NOFILE: 20000, unix.RLIMIT_STACK: unix.RLIM_INFINITY}
+	t.Now = func(clock int32) (int64, bool) { return 1e12, clock == unix.CLOCK_MONOTONIC }
+	t.TimerIDs = true
+	t.Mode = Mode{Group: OwnGroup, First: g.Root == 1}
+	return t, all
 }
 
 func pendingInfo(signal int32, code int32, id int32) image.SignalInfo {
@@ -46,7 +47,7 @@ func pendingInfo(signal int32, code int32, id int32) image.SignalInfo {
 
 // fixedGroup is the hand-made one with fixed IDs.
 func fixedGroup() *image.Group {
-	g := handMade(412)
+	g := handmade.Group(412)
 	g.Processes[0].Threads[0].Credentials = image.Credentials{Bounding: 7, Permitted: 7, Effective: 7}
 	return g
 }
@@ -82,7 +83,7 @@ func withMemory(g *image.Group) {
 
 func withSignals(g *image.Group) {
 	p := &g.Processes[0]
-	p.Actions[unix.SIGUSR1-1] = image.SignalAction{Handler: codeAt, Flags: 4, Restorer: codeAt + 16, Mask: 1}
+	p.Actions[unix.SIGUSR1-1] = image.SignalAction{Handler: handmade.CodeAt, Flags: 4, Restorer: handmade.CodeAt + 16, Mask: 1}
 	p.Pending = []image.SignalInfo{pendingInfo(10, -1, 0), pendingInfo(36, -2, 5), pendingInfo(37, -2, 0)}
 	p.Intervals[0] = image.IntervalTimer{IntervalUs: 1_500_000, ValueUs: 250_000}
 	p.Timers = []image.PosixTimer{
@@ -154,14 +155,14 @@ func TestCompile(t *testing.T) {
 			if err := g.Check(); err != nil {
 				t.Fatal(err)
 			}
-			c, err := compile(fixedTarget(g), 3)
+			c, err := Programs(fixed(g))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := c.set.Check(c.set.Measure(8000).Move(firstArea)); err != nil {
+			if err := c.Set.Check(c.Set.Measure(8000).Move(firstArea)); err != nil {
 				t.Error(err)
 			}
-			compareGolden(t, filepath.Join("testdata", name+".txt"), c.set)
+			compareGolden(t, filepath.Join("testdata", name+".txt"), c.Set)
 		})
 	}
 }
@@ -190,19 +191,19 @@ func compareGolden(t *testing.T, path string, set *program.Set) {
 func TestFallbacks(t *testing.T) {
 	g := fixedGroup()
 	withSignals(g)
-	s := fixedTarget(g)
-	s.timerIDs = false
-	c, err := compile(s, 3)
+	target, all := fixed(g)
+	target.TimerIDs = false
+	c, err := Programs(target, all)
 	if err != nil {
 		t.Fatal(err)
 	}
-	compareGolden(t, "testdata/timers_old_kernel.txt", c.set)
+	compareGolden(t, "testdata/timers_old_kernel.txt", c.Set)
 
 	g = fixedGroup()
 	withMemory(g)
-	s = fixedTarget(g)
-	s.kernel = s.kernel[:1]
-	if _, err := compile(s, 3); err == nil {
+	target, all = fixed(g)
+	target.Kernel = target.Kernel[:1]
+	if _, err := Programs(target, all); err == nil {
 		t.Error("a vDSO that is not there: no error")
 	}
 }

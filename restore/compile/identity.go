@@ -1,4 +1,4 @@
-package restore
+package compile
 
 import (
 	"math/bits"
@@ -7,7 +7,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
-	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/restore/program"
 )
 
@@ -74,16 +73,16 @@ func (c *compiler) lockFuture() {
 // directory that was opened in another mount namespace has no path in its own (getcwd(2)). One that had been removed is
 // made, and removed again.
 func (c *compiler) workingDirectory() {
-	path, removed := removedDirectory(c.process.Cwd)
+	path := c.process.Directory
 	name := c.set.String(path)
-	if removed {
+	if c.process.MakeDirectory {
 		c.b.Call(unix.SYS_MKDIR, name, program.Const(0o700))
 	}
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS}
 	directory := c.b.Call(unix.SYS_OPENAT2, program.Const(unix.AT_FDCWD), name, c.set.Struct(how), program.Const(unix.SizeofOpenHow)).
 		Note(path).Keep().Arg()
 	c.b.Call(unix.SYS_FCHDIR, directory)
-	if removed {
+	if c.process.MakeDirectory {
 		c.b.Call(unix.SYS_RMDIR, name)
 	}
 }
@@ -95,8 +94,8 @@ func (c *compiler) limits() {
 		if l.Resource == unix.RLIMIT_CPU {
 			l = remaining(l, c.process.CPU.SinceNs)
 		}
-		c.limit(l.Resource, min(l.Soft, c.hard[l.Resource]), min(l.Hard, c.hard[l.Resource]))
-		if l.Hard > c.hard[l.Resource] {
+		c.limit(l.Resource, min(l.Soft, c.target.HardLimits[l.Resource]), min(l.Hard, c.target.HardLimits[l.Resource]))
+		if l.Hard > c.target.HardLimits[l.Resource] {
 			c.limit(l.Resource, l.Soft, l.Hard).MayFail()
 		}
 	}
@@ -133,19 +132,12 @@ type capabilityData [2]struct{ Effective, Permitted, Inheritable uint32 }
 
 const capabilityVersion3 = 0x20080522
 
-// credentialsFrom are those of a process with one thread.
-func credentialsFrom(s *proc.StatusInfo) image.Credentials {
-	bits, _ := unix.PrctlRetInt(unix.PR_GET_SECUREBITS, 0, 0, 0, 0)
-	return image.Credentials{UID: s.Uid, GID: s.Gid, Groups: s.Groups, Inheritable: s.CapInh, Permitted: s.CapPrm,
-		Effective: s.CapEff, Bounding: s.CapBnd, Ambient: s.CapAmb, SecureBits: uint32(bits), NoNewPrivs: s.NoNewPrivs}
-}
-
 // become gives a thread its IDs and capabilities, as far as they differ from the interpreter's.
 //
 // The bounding set first, while CAP_SETPCAP is there; IDs with the permitted set kept
 // over the change; then all sets at once.
 func (c *compiler) become(b *program.Builder, want *image.Credentials) {
-	have := &c.credentials
+	have := &c.target.Credentials
 	for drop := have.Bounding &^ want.Bounding; drop != 0; drop &= drop - 1 {
 		prctl(b, program.Const(unix.PR_CAPBSET_DROP), program.Const(bits.TrailingZeros64(drop))).MayFail()
 	}
@@ -179,12 +171,12 @@ func onOff(on bool) program.Arg {
 }
 
 func (c *compiler) changesIDs(want *image.Credentials) bool {
-	return want.UID != c.credentials.UID || want.GID != c.credentials.GID || c.changesGroups(want)
+	return want.UID != c.target.Credentials.UID || want.GID != c.target.Credentials.GID || c.changesGroups(want)
 }
 
 // changesGroups: in a user namespace of an ordinary user they cannot be set, and are what they are.
 func (c *compiler) changesGroups(want *image.Credentials) bool {
-	return !c.mode.userNamespace && !slices.Equal(want.Groups, c.credentials.Groups)
+	return !c.target.Mode.UserNamespace && !slices.Equal(want.Groups, c.target.Credentials.Groups)
 }
 
 // ids keeps the permitted set over the change, and all of it effective until the sets are set.
@@ -192,7 +184,7 @@ func (c *compiler) ids(b *program.Builder, want *image.Credentials) {
 	if !c.changesIDs(want) {
 		return
 	}
-	have := &c.credentials
+	have := &c.target.Credentials
 	prctl(b, program.Const(unix.PR_SET_KEEPCAPS), program.Const(1))
 	if c.changesGroups(want) {
 		b.Call(unix.SYS_SETGROUPS, program.Const(len(want.Groups)), c.set.Struct(want.Groups))
@@ -207,9 +199,9 @@ func (c *compiler) ids(b *program.Builder, want *image.Credentials) {
 
 // capabilities can only give what the interpreter has.
 func (c *compiler) capabilities(b *program.Builder, effective, permitted, inheritable uint64) {
-	permitted &= c.credentials.Permitted
+	permitted &= c.target.Credentials.Permitted
 	effective &= permitted
-	inheritable &= c.credentials.Permitted | c.credentials.Inheritable
+	inheritable &= c.target.Credentials.Permitted | c.target.Credentials.Inheritable
 	var d capabilityData
 	for i := range d {
 		d[i].Effective, d[i].Permitted, d[i].Inheritable = uint32(effective>>(32*i)), uint32(permitted>>(32*i)), uint32(inheritable>>(32*i))

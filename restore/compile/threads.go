@@ -1,4 +1,4 @@
-package restore
+package compile
 
 import (
 	"fmt"
@@ -36,7 +36,7 @@ func (c *compiler) threads() {
 	}
 	for i := range all[1:] {
 		t := &all[i+1]
-		b := c.set.Build(fmt.Sprintf("thread %d", t.Parked.Tid), c.control)
+		b := c.set.Build(fmt.Sprintf("thread %d", t.Parked.Tid), c.process.Control)
 		flags := uint64(threadFlags)
 		if t.Parked.TidAddress != 0 {
 			flags |= unix.CLONE_CHILD_CLEARTID
@@ -73,7 +73,7 @@ func (c *compiler) leader(t *image.Thread, others int, dead bool) {
 	} else {
 		c.become(c.b, &t.Credentials)
 	}
-	c.stage(stageReady, "nothing can fail any more", "go")
+	c.report(StageReady, "nothing can fail any more", "go")
 	if !dead {
 		c.deathSignal(c.b, t)
 	}

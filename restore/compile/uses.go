@@ -1,20 +1,20 @@
-package restore
+package compile
 
 import "crak.dev/crak/image"
 
-// A memoryUse is a shared memory object with what is mapped of it.
-type memoryUse struct {
+// A Use is a shared memory object with what is mapped of it.
+type Use struct {
 	object    *image.MemoryObject
 	mapped    int            // mappings
 	whole     *image.Mapping // one that has all of the object
 	noReserve bool           // a mapping has MAP_NORESERVE
 }
 
-// memoryUses looks at all mappings of a group once.
-func memoryUses(g *image.Group) map[image.MemoryID]*memoryUse {
-	uses := make(map[image.MemoryID]*memoryUse)
+// Uses looks at all mappings of a group once.
+func Uses(g *image.Group) map[image.MemoryID]*Use {
+	uses := make(map[image.MemoryID]*Use)
 	for i := range g.Memory {
-		uses[g.Memory[i].ID] = &memoryUse{object: &g.Memory[i]}
+		uses[g.Memory[i].ID] = &Use{object: &g.Memory[i]}
 	}
 	for p := range g.Processes {
 		for i := range g.Processes[p].Mappings {
@@ -33,9 +33,9 @@ func memoryUses(g *image.Group) map[image.MemoryID]*memoryUse {
 	return uses
 }
 
-// isFile: all but SysV segments, and what mmap(MAP_SHARED|MAP_ANONYMOUS) alone makes. Of huge pages the latter comes
+// IsFile: all but SysV segments, and what mmap(MAP_SHARED|MAP_ANONYMOUS) alone makes. Of huge pages the latter comes
 // back as a memfd where it is mapped more than once, as a mapping of these cannot be doubled.
-func (u *memoryUse) isFile() bool {
+func (u *Use) IsFile() bool {
 	switch {
 	case u.object.Kind == image.MemorySysV:
 		return false
@@ -46,7 +46,7 @@ func (u *memoryUse) isFile() bool {
 }
 
 // only is the one mapping that has all of the object, or nil.
-func (u *memoryUse) only() *image.Mapping {
+func (u *Use) only() *image.Mapping {
 	if u.mapped != 1 {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package restore
+package compile
 
 import (
 	"fmt"
@@ -18,7 +18,7 @@ const (
 // is wanted. What is left in the staging area goes with the interpreter.
 func (c *compiler) stageShared(m *image.MemoryObject) {
 	use := c.uses[m.ID]
-	if use.isFile() {
+	if use.IsFile() {
 		return
 	}
 	if m.HugePageSize != 0 {
@@ -26,13 +26,13 @@ func (c *compiler) stageShared(m *image.MemoryObject) {
 		return
 	}
 	at, size := program.Staging.At(c.set.Staging), image.PageAlign(m.Size)
-	if size > userEnd || c.set.Staging+size > userEnd {
+	if size > program.UserEnd || c.set.Staging+size > program.UserEnd {
 		c.fail(fmt.Errorf("memory object %d: %d bytes: more than an address space", m.ID, m.Size))
 		return
 	}
 	note := fmt.Sprintf("memory object %d", m.ID)
 	if m.Kind == image.MemorySysV {
-		c.b.Call(unix.SYS_SHMAT, program.Const(c.segments[m.ID]), at, program.Const(shmRemap)).Note(note)
+		c.b.Call(unix.SYS_SHMAT, program.Const(c.target.Segments[m.ID]), at, program.Const(shmRemap)).Note(note)
 	} else {
 		flags := unix.MAP_SHARED | unix.MAP_ANONYMOUS | unix.MAP_FIXED
 		if use.noReserve {
@@ -50,7 +50,7 @@ func (c *compiler) staged(m *image.Mapping) *image.MemoryObject {
 	if m.Kind != image.MappingMemory {
 		return nil
 	}
-	if u := c.uses[m.Memory]; u != nil && !u.isFile() && u.object.HugePageSize == 0 {
+	if u := c.uses[m.Memory]; u != nil && !u.IsFile() && u.object.HugePageSize == 0 {
 		return u.object
 	}
 	return nil
@@ -62,7 +62,7 @@ func (c *compiler) mapShared(m *image.Mapping, o *image.MemoryObject) {
 	start, length := program.Const(m.Start), uint64(m.End-m.Start)
 	note := fmt.Sprintf("memory object %d", o.ID)
 	if o.Kind == image.MemorySysV && !m.Writable && m.Offset == 0 && length == image.PageAlign(o.Size) {
-		c.b.Call(unix.SYS_SHMAT, program.Const(c.segments[o.ID]), start, program.Const(shmReadOnly)).Want(uint64(m.Start)).Note(note)
+		c.b.Call(unix.SYS_SHMAT, program.Const(c.target.Segments[o.ID]), start, program.Const(shmReadOnly)).Want(uint64(m.Start)).Note(note)
 		return
 	}
 	c.b.Call(unix.SYS_MREMAP, c.shared[o.ID].At(m.Offset), program.Const(0), program.Const(length),

@@ -1,4 +1,4 @@
-package restore
+package compile
 
 import (
 	"math/bits"

@@ -1,4 +1,4 @@
-package restore
+package compile
 
 import (
 	"golang.org/x/sys/unix"

@@ -1,0 +1,41 @@
+package compile
+
+import "crak.dev/crak/image"
+
+// Plan returns a target and processes with the descriptors that a restart would have. Their numbers are above those that
+// the processes use.
+func Plan(g *image.Group) (*Target, []*Process) {
+	t := &Target{Group: g, Interpreter: 3, Memory: make(map[image.MemoryID]int), Segments: make(map[image.MemoryID]int),
+		Descriptions: make(map[image.DescriptionID]int)}
+	next := 10
+	for i := range g.Processes {
+		for _, d := range g.Processes[i].Descriptors {
+			next = max(next, d.Fd+1)
+		}
+	}
+	take := func() int { next++; return next - 1 }
+	var all []*Process
+	for i := range g.Processes {
+		p := &Process{Process: &g.Processes[i], Control: take(), Exe: take(), Files: make(map[int]int)}
+		p.Directory = p.Cwd
+		for at := range p.Mappings {
+			if p.Mappings[at].Kind == image.MappingFile {
+				p.Files[at] = take()
+			}
+		}
+		all = append(all, p)
+	}
+	uses := Uses(g)
+	for i := range g.Memory {
+		m := &g.Memory[i]
+		if m.Kind == image.MemorySysV {
+			t.Segments[m.ID] = m.SysV.ID
+		} else if uses[m.ID].IsFile() {
+			t.Memory[m.ID] = take()
+		}
+	}
+	for _, d := range g.Descriptions {
+		t.Descriptions[d.ID] = take()
+	}
+	return t, all
+}

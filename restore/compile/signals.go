@@ -1,0 +1,42 @@
+package compile
+
+import (
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/restore/program"
+)
+
+const sigsetSize = 8 // of the kernel
+
+// kernelAction is the kernel's struct sigaction.
+type kernelAction struct {
+	Handler, Flags, Restorer, Mask uint64
+}
+
+// signals sets all dispositions, and queues again what was pending. Everything is
+// blocked until the resident returns from its handler.
+func (c *compiler) signals() {
+	for i, a := range c.process.Actions {
+		sig := i + 1
+		if sig == int(unix.SIGKILL) || sig == int(unix.SIGSTOP) {
+			continue
+		}
+		c.b.Call(unix.SYS_RT_SIGACTION, program.Const(sig),
+			c.set.Struct(kernelAction{uint64(a.Handler), a.Flags, uint64(a.Restorer), a.Mask}),
+			program.Const(0), program.Const(sigsetSize))
+	}
+	for _, info := range c.process.Pending {
+		if !c.queued(info) {
+			continue
+		}
+		c.b.Call(unix.SYS_RT_SIGQUEUEINFO, program.Const(c.process.Pid), program.Const(info.Signal()), c.set.Bytes(info)).
+			Note("pending")
+	}
+}
+
+// queued tells whether a pending signal is to be queued by the process itself.
+func (c *compiler) queued(info image.SignalInfo) bool {
+	id, ok := info.Timer()
+	return !ok || !c.waits[id]
+}

@@ -1,0 +1,67 @@
+package compile
+
+import (
+	"strings"
+	"testing"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/restore/handmade"
+	"crak.dev/crak/restore/program"
+)
+
+// aTree is 412 with the children 413 and 414, and 415, a child of 414.
+func aTree() *image.Group {
+	g := fixedGroup()
+	for pid, parent := range map[image.Pid]image.Pid{413: 412, 414: 412, 415: 414} {
+		p := handmade.Group(pid).Processes[0]
+		p.Parent = parent
+		g.Processes = append(g.Processes, p)
+	}
+	return g
+}
+
+// TestTree: the interpreter makes the root, and each process makes its own children, before it maps its memory.
+func TestTree(t *testing.T) {
+	out, err := Programs(fixed(aTree()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Set.Check(out.Set.Measure(8000).Move(firstArea)); err != nil {
+		t.Error(err)
+	}
+	made := make(map[string]string) // program to the program that makes it
+	for _, p := range out.Set.Programs {
+		for _, in := range p.Instructions {
+			if in.Op == program.Process {
+				made[out.Set.Programs[in.Args[0].Value].Name] = p.Name
+			}
+		}
+	}
+	want := map[string]string{"pid 412": "interpreter", "pid 413": "pid 412", "pid 414": "pid 412", "pid 415": "pid 414"}
+	for name, by := range want {
+		if made[name] != by {
+			t.Errorf("%s is made by %q, want %q", name, made[name], by)
+		}
+	}
+	if len(made) != len(want) {
+		t.Errorf("made: %v", made)
+	}
+}
+
+// TestTreeRefuses has processes that nobody would make.
+func TestTreeRefuses(t *testing.T) {
+	for name, parents := range map[string][2]image.Pid{"outside": {999, 412}, "a ring": {414, 413}, "itself": {413, 412}} {
+		g := aTree()
+		for i := range g.Processes {
+			switch p := &g.Processes[i]; p.Pid {
+			case 413:
+				p.Parent = parents[0]
+			case 414:
+				p.Parent = parents[1]
+			}
+		}
+		if _, err := Programs(fixed(g)); err == nil || !strings.Contains(err.Error(), "do not descend from it") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
