@@ -1,10 +1,10 @@
 /*
- * A signal that comes while a program stands still finds its thread on the way back into the call that it slept in: the
- * kernel would run the handler first and then make the call, which goes on sleeping. Had it slept on, the call would
- * have been interrupted, and programs wait for that (a resized terminal, an alarm). So the call fails with EINTR, as it
- * would have.
+ * A signal may become pending while the program is frozen. Without the freeze it would have interrupted the blocked
+ * system call, and the call would have failed with EINTR. Programs depend on that (a resized terminal, an alarm). After
+ * the freeze, however, the kernel would run the program's handler first and then make the system call again, which
+ * would block again. So the resident lets the call fail with EINTR.
  *
- * Only where there is one thread: of several, another may take the signal, and then nothing has happened here.
+ * It does so only in a process with one thread. Where there are several, another thread may take the signal.
  */
 
 #include <errno.h>
@@ -13,7 +13,8 @@
 
 #define REGISTER(context, name) ((context)->uc_mcontext.gregs[REG_##name])
 
-/* always: the call is of those that SA_RESTART does not help. */
+/* Returns 1 if the signal runs a handler of the program's that interrupts the blocked call. always: SA_RESTART makes no
+ * difference for that call. */
 static int interrupts(int signal, int always)
 {
 	struct kernel_sigaction action;

@@ -1,11 +1,11 @@
 /*
- * The initiator: the thread that an order from the writer reached.
+ * The initiator: the thread that received the writer's order, as a freeze signal. It carries out the freeze.
  *
- *	connect -> CHALLENGE -> PROOF -> HELLO -> [QUERY: done] -> park the siblings -> FROZEN
- *	   -> serve orders -> resume everyone -> return to what it did
+ *	connect -> CHALLENGE -> PROOF -> HELLO -> [a query ends here] -> park the siblings -> FROZEN
+ *	   -> carry out the writer's orders -> resume all threads -> return to the interrupted code
  *
- * A restart comes back out of crak_save_context, waits until every thread is
- * back, removes the interpreter and resumes everyone.
+ * After a restart, crak_save_context returns a second time. The initiator waits until every thread is back, unmaps the
+ * interpreter and resumes all threads.
  */
 
 #include <linux/prctl.h>
@@ -33,7 +33,7 @@ static void send_frozen(int socket)
 	wire_write(socket, parts, n);
 }
 
-/* A process can get rid of its dumpable 2 (fs.suid_dumpable), but not take it back; 0 is as strict. */
+/* Dumpable was 2 if fs.suid_dumpable says so. A process can leave that value but cannot set it again. 0 is as strict. */
 static void resume(int dumpable)
 {
 	SYSCALL_2(SYS_prctl, PR_SET_DUMPABLE, dumpable == 1);
@@ -46,7 +46,7 @@ static void hang_up(int socket)
 	tracer_dismiss();
 }
 
-/* While frozen the writer may read us, whatever the program thinks of being dumped. */
+/* The process is dumpable during the freeze, so that the writer can read /proc/PID. */
 static void freeze(int socket, struct parked *self, int dumpable)
 {
 	struct abi_failure failure = { 0 };
@@ -65,7 +65,7 @@ static void freeze(int socket, struct parked *self, int dumpable)
 	resume(dumpable);
 }
 
-/* Preconditions: on our own stack again, every mapping and descriptor in its place. */
+/* Preconditions: the thread runs on its own stack again, and every mapping and descriptor is restored. */
 static void come_back(const struct abi_restart *in_area, int dumpable)
 {
 	struct abi_restart restart = *in_area;
@@ -89,8 +89,8 @@ static void come_back(const struct abi_restart *in_area, int dumpable)
 	resume(dumpable);
 }
 
-/* 1 when the freeze is ours; 0 when another thread leads one; -1 when a crak_hold is in force: crak_release
- * will send the order again. */
+/* Returns 1 if the calling thread is the initiator now, 0 if another thread is, or -1 if a crak_hold is in force. In the
+ * last case crak_release sends the order again. */
 static int begin(uint64_t name)
 {
 	for (;;) {
@@ -105,8 +105,8 @@ static int begin(uint64_t name)
 	}
 }
 
-/* Another thread leads a freeze: the order comes again when that is over. Until then the thread takes the order to park
- * that is meant for it. */
+/* Another thread is the initiator of a freeze. This thread waits for at most a millisecond and then sends the order to
+ * itself again. When the handler returns, it takes the other initiator's order to park first if there is one. */
 static void postpone(const siginfo_t *info)
 {
 	futex_wait(&own.freezing, 1, 1000000);
@@ -114,7 +114,7 @@ static void postpone(const siginfo_t *info)
 			    order_blocked_syscall(info));
 }
 
-/* The socket to a writer that may command us, greeted, or -1. */
+/* Returns a socket to the writer after its proof and our HELLO, or -1. */
 static int greet(uint64_t name, int dumpable)
 {
 	int socket = wire_connect(name);
@@ -160,6 +160,6 @@ void initiate(ucontext_t *context, const siginfo_t *info)
 	else
 		freeze(socket, &self, dumpable);
 	repeat_settle(context);
-	if (self.next == NULL) /* there are no siblings: the list ends with us */
+	if (self.next == NULL) /* the process has no other thread (eintr_amd64.c) */
 		frame_fail_with_eintr(context, &self.thread, order_blocked_syscall(info).number);
 }

@@ -1,17 +1,18 @@
 /*
- * Which system call was interrupted: its number was in rax, where the result
- * is now. It is found, in this order,
+ * Finds out which system call was interrupted. Its number was in rax, which now has the result. The resident looks for the
+ * number in these places, in this order:
  *
- *	b8 nn nn 00 00   mov $nr,%eax     before the instruction (most of glibc)
- *	[4x] 89 xx       mov %reg,%eax    before it: system calls keep the register
- *	                                  what /proc said as the signal was sent
- *	b8 nn nn 00 00   mov $nr,%eax     farther before it
- *	bf nn nn 00 00   mov $nr,%edi     before the call of syscall(3)
+ *	1. b8 nn nn 00 00   mov $nr,%eax     directly before the syscall instruction (most of glibc)
+ *	2. [4x] 89 xx       mov %reg,%eax    directly before it; a system call does not change that register
+ *	3. the blocked system call that came with the order, from /proc/PID/task/TID/syscall
+ *	4. bf nn nn 00 00   mov $nr,%edi     before the call of syscall(3)
+ *	5. b8 nn nn 00 00   mov $nr,%eax     farther before the syscall instruction
  *
- * Instructions cannot be told apart backwards: a byte 41 before these may be a REX prefix, which makes it mov $nr,%r8d, or
- * the end of another instruction. The registers tell. Where r8 does not have the value, that was not moved into it;
- * where it has, nobody knows, and the next way is tried. The last two ways might find bytes of something else, so they
- * count only for calls that a handler interrupts in spite of SA_RESTART (signal(7)); of the others the kernel takes care.
+ * Code cannot be decoded backwards without doubt. For example, a byte 41 before the first pattern may be a REX prefix, which
+ * makes the instruction mov $nr,%r8d, or it may be the last byte of another instruction. The registers decide: if r8
+ * does not have the value, the byte is not that prefix. If r8 has the value, the answer is unknown, and the next place is
+ * tried. The last two places could match bytes of unrelated instructions, so they count only for calls that a handler
+ * interrupts in spite of SA_RESTART (signal(7)). The kernel itself restarts the other calls.
  */
 
 #include "resident.h"
@@ -21,7 +22,7 @@
 
 struct code {
 	unsigned char bytes[REACH];
-	int length; /* of what could be read; it ends at the address asked for */
+	int length; /* bytes that could be read; the last one is just before the given address */
 };
 
 static struct code code_before(uint64_t address)
@@ -45,16 +46,17 @@ static int immediate(const unsigned char *p)
 	return value >= 0 && value < 1024 ? value : -1;
 }
 
-/* A REX prefix (40 to 4f) with the bits of a mask. */
+/* Returns 1 for a REX prefix (40 to 4f) that has these bits. */
 static int is_rex(unsigned char byte, unsigned char bits)
 {
 	return (byte & 0xf0) == 0x40 && (byte & bits) == bits;
 }
 
-#define REX_B 1 /* the register that is written to is one of r8 to r15 */
-#define REX_R 4 /* the register that is read is */
+#define REX_B 1 /* the destination is one of r8 to r15 */
+#define REX_R 4 /* the source is one of r8 to r15 */
 
-/* The number that `opcode imm32` at a place moves into a low register, or -1. */
+/* Returns the number that the instruction `opcode imm32` at code->bytes[at] moves into one of the first eight registers, or
+ * -1. */
 static int move(const ucontext_t *context, const struct code *code, int at, unsigned char opcode)
 {
 	static const unsigned char with_prefix[] = { REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
@@ -68,7 +70,7 @@ static int move(const ucontext_t *context, const struct code *code, int at, unsi
 	return number;
 }
 
-/* The nearest one that ends at `end` or before. */
+/* Returns the number of the last such instruction that ends at `end` or before it, or -1. */
 static int search(const ucontext_t *context, const struct code *code, int end, unsigned char opcode)
 {
 	for (int at = end - 5; at >= 0; at--) {
@@ -85,12 +87,12 @@ static long value_of(const ucontext_t *context, int number)
 	static const unsigned char order[] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
 					       REG_R8,	REG_R9,	 REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
 
-	if (number == 0 || number == 1 || number == 11) /* rax is the result; rcx and r11 do not survive */
+	if (number == 0 || number == 1 || number == 11) /* rax has the result; the kernel changes rcx and r11 */
 		return -1;
 	return context->uc_mcontext.gregs[order[number]];
 }
 
-/* mov %reg,%eax: opcode 89, eax as its target. */
+/* mov %reg,%eax: opcode 89 with eax as the destination. */
 static int from_register(const ucontext_t *context, const unsigned char *end)
 {
 	int low = end[-1] >> 3 & 7, high = low + 8;
@@ -99,14 +101,14 @@ static int from_register(const ucontext_t *context, const unsigned char *end)
 	if (end[-2] != 0x89 || (end[-1] & 0xc7) != 0xc0)
 		return -1;
 	value = value_of(context, low);
-	if (is_rex(end[-3], REX_B)) /* into r8? then r8 has the value */
+	if (is_rex(end[-3], REX_B)) /* perhaps mov %reg,%r8d: then r8 has the value */
 		value = REGISTER(context, R8) == value_of(context, is_rex(end[-3], REX_R) ? high : low) ? -1 : value;
-	else if (is_rex(end[-3], REX_R) && value != value_of(context, high)) /* or a byte of another instruction */
+	else if (is_rex(end[-3], REX_R) && value != value_of(context, high)) /* or the byte belongs to another instruction */
 		value = value >= 0 && value < 1024 ? -1 : value_of(context, high);
 	return value >= 0 && value < 1024 ? value : -1;
 }
 
-/* glibc's syscall(3), whose first argument the number was, up to its syscall instruction. */
+/* For glibc's syscall(3), whose first argument is the number. `generic` is its code up to the syscall instruction. */
 static int from_generic(const ucontext_t *context, const struct code *code, int end)
 {
 	static const unsigned char generic[] = { 0x48, 0x89, 0xf8, 0x48, 0x89, 0xf7, 0x48, 0x89, 0xd6, 0x48, 0x89, 0xca,
@@ -125,7 +127,8 @@ static int from_generic(const ucontext_t *context, const struct code *code, int 
 	return search(context, &caller, caller.length, 0xbf);
 }
 
-/* A call that another came after, at the same instruction, had other arguments: they are in the registers still. */
+/* Returns 1 if the frame shows the same call that /proc showed. The thread may have left that call and made another one at
+ * the same instruction. The arguments, which are still in the registers, differ then. */
 static int is_in(const ucontext_t *context, struct blocked_syscall blocked)
 {
 	static const unsigned char order[] = { REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9 };
@@ -136,7 +139,8 @@ static int is_in(const ucontext_t *context, struct blocked_syscall blocked)
 	return blocked.number >= 0 && blocked.ip == (uint32_t)REGISTER(context, RIP) && blocked.arguments == sum;
 }
 
-/* The number, or -1: not stopped behind a syscall instruction, or nobody knows. */
+/* Returns the number of the interrupted call, or -1 if the thread was not stopped after a syscall instruction or the number is
+ * unknown. info: the freeze signal's, or NULL. */
 int interrupted_syscall(const ucontext_t *context, const siginfo_t *info)
 {
 	uint64_t ip = REGISTER(context, RIP);

@@ -1,4 +1,4 @@
-/* The blocking system calls that a signal handler interrupts, as signal(7) lists them. */
+/* The blocking system calls that a signal handler interrupts, as listed in signal(7). */
 
 #include "resident.h"
 

@@ -1,5 +1,10 @@
-/* The initiator's loop while the process is frozen: it does what the writer says until that has a twin, says RESUME,
- * is gone, or has sent no message for the freeze limit: it may be stopped, or its disk may hang. */
+/*
+ * The initiator's loop while the process is frozen. It carries out the writer's orders until the writer
+ *	- has a twin,
+ *	- sends RESUME,
+ *	- closes the socket or dies, or
+ *	- has sent no message for the freeze limit (the writer may be stopped, or its disk may not respond).
+ */
 
 #include "resident.h"
 
@@ -16,7 +21,7 @@ static void make(const struct abi_call *call, int64_t *result)
 	*result = syscall6(call->number, args[0], args[1], args[2], args[3], args[4], args[5]);
 }
 
-/* CALLS: abi_call[count] and data in; int64[count] and the data out. */
+/* Reads the rest of a CALLS message: abi_call[count] and data. Answers with int64[count] and the data. */
 static int make_calls(int socket, const struct abi_message *order, long until)
 {
 	size_t length = order->count * sizeof(calls[0]);
@@ -52,9 +57,9 @@ void serve(int socket)
 		case ABI_SNAPSHOT:
 			result = snapshot(socket);
 			if (wire_send(socket, ABI_RESULTS, 1, &result, sizeof(result)) || result >= 0)
-				return; /* the pause is over */
+				return; /* the freeze is over */
 			break;
-		default: /* RESUME, and what we do not know */
+		default: /* RESUME, or an unknown order */
 			return;
 		}
 	}

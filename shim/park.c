@@ -1,14 +1,14 @@
 /*
- * Parking: every thread of the process waits inside the freeze handler.
+ * Parking: every thread of the process waits inside the handler of the freeze signal.
  *
- *	initiator                    sibling
- *	signals it              ->   notes itself, saves its context,
- *	waits for the count     <-   joins the list, counts itself
- *	…                            waits while own.freeze is unchanged
- *	++own.freeze            ->   returns to what it did
+ *	initiator                    sibling (each other thread)
+ *	sends the freeze signal ->   records its own state, saves its registers,
+ *	waits for own.parked    <-   joins own.list, increments own.parked,
+ *	…                            waits until own.freeze changes
+ *	++own.freeze            ->   returns to the interrupted code
  *
- * A restored thread comes back out of crak_save_context a second time and
- * waits in the same place.
+ * After a restart, crak_save_context returns a second time in each thread, and the thread
+ * waits for own.freeze in the same place.
  */
 
 #include <errno.h>
@@ -18,22 +18,22 @@
 
 #define TIDS_MAX (4 << 20) /* PID_MAX_LIMIT of 64-bit kernels */
 
-/* How long the others wait for a thread, in milliseconds since the last one has parked. One in an uninterruptible sleep (a
- * slow NFS) takes no signal; one that can run may only have no processor. */
-#define STUCK_BOUND 1000
-#define PARK_BOUND 5000
-#define PARK_BOUND_TOTAL 20000
-#define STUCK_LOOKS 100 /* at least: we may have had no processor ourselves */
-#define QUEUE_BOUND 500
+/* How long the initiator waits for a thread, in milliseconds. */
+#define STUCK_BOUND 1000       /* a thread is in an uninterruptible sleep (a slow NFS server, for example) and takes no signal */
+#define STUCK_LOOKS 100	       /* and so many checks in a row found it there: the initiator itself may have had no processor */
+#define PARK_BOUND 5000	       /* since the last thread parked: a runnable thread may be waiting for a processor */
+#define PARK_BOUND_TOTAL 20000 /* since the freeze began */
+#define QUEUE_BOUND 500	       /* the kernel cannot queue a signal (EAGAIN) */
 
 typedef unsigned long tid_set[TIDS_MAX / 64];
 
-static tid_set signalled; /* touched where there are threads only */
+/* These pages are used only in a process with more than one thread. */
+static tid_set signalled;
 static tid_set parked_tids;
-static int lowest_tid, highest_tid; /* of those in the sets */
+static int lowest_tid, highest_tid; /* in the sets */
 static unsigned signalled_count;
-static long queue_full_since; /* in milliseconds; 0: signals can be queued */
-static int stuck; /* a thread that the last look found in an uninterruptible sleep, or 0 */
+static long queue_full_since; /* milliseconds(); 0: signals can be queued */
+static int stuck; /* TID of a thread that the last check found in an uninterruptible sleep, or 0 */
 
 static int has(const unsigned long *set, int tid)
 {
@@ -45,6 +45,7 @@ static void put(unsigned long *set, int tid)
 	__atomic_fetch_or(&set[tid / 64], 1ul << (tid % 64), __ATOMIC_SEQ_CST);
 }
 
+/* Adds a TID and extends the range that forget() clears. */
 static void put_wide(unsigned long *set, int tid)
 {
 	if (lowest_tid == 0 || tid < lowest_tid)
@@ -54,7 +55,7 @@ static void put_wide(unsigned long *set, int tid)
 	put(set, tid);
 }
 
-/* Also of a freeze that our parent was in as it forked us. */
+/* Clears what the last freeze left. A process that was forked during a freeze of its parent has the parent's data here. */
 static void forget(void)
 {
 	for (int word = lowest_tid / 64; word <= highest_tid / 64; word++) {
@@ -78,7 +79,7 @@ void park_add(struct parked *parked)
 	put(parked_tids, parked->thread.tid);
 }
 
-/* Until nobody is half-way to the list. */
+/* Waits until no thread is on its way to the list. */
 static void wait_for_parking(void)
 {
 	unsigned parking;
@@ -87,8 +88,12 @@ static void wait_for_parking(void)
 		futex_wait(&own.parking, parking, 100000);
 }
 
-/* A sibling's whole stay. Who has counted itself in own.parking and still finds its freeze's
- * number is waited for, and so on nobody's list when that list is given up. */
+/*
+ * What a sibling does from the order to park until the end of the freeze.
+ *
+ * A thread increments own.parking before it checks the freeze number. The initiator changes that number and then waits
+ * until own.parking is zero. So no thread can join the list after it is discarded.
+ */
 void park(ucontext_t *context, const siginfo_t *info)
 {
 	struct parked parked;
@@ -97,7 +102,7 @@ void park(ucontext_t *context, const siginfo_t *info)
 	add(&own.parking, 1);
 	if (!load(&own.freezing) || freeze != load(&own.freeze)) {
 		add(&own.parking, -1);
-		frame_repeat_syscall(context, info, NULL); /* late: that freeze was given up */
+		frame_repeat_syscall(context, info, NULL); /* the order came too late: that freeze is over */
 		return;
 	}
 	thread_note(&parked, context, info);
@@ -115,7 +120,7 @@ void park(ucontext_t *context, const siginfo_t *info)
 	repeat_settle(context);
 }
 
-/* The end of a freeze, whether all were parked or not. */
+/* Ends a freeze, whether every thread has parked or not. */
 void park_release(void)
 {
 	add(&own.freeze, 1);
@@ -126,8 +131,11 @@ void park_release(void)
 	futex_wake_all(&own.freeze);
 }
 
-/* RLIMIT_SIGPENDING counts the signals of all of the user's processes: ours on their way, and others that are taken in a moment.
- * Whether to try again at the next look. */
+/*
+ * Returns 1 if the signal that could not be queued is worth another try. RLIMIT_SIGPENDING counts the signals that are
+ * queued for all processes of the user. The queue may shrink soon: by our own signals that threads have yet to take, or by
+ * those of other processes.
+ */
 static int queue_may_empty(void)
 {
 	if (queue_full_since == 0)
@@ -162,9 +170,10 @@ struct directory_entry {
 };
 
 /*
- * 1 if the thread has yet to park, 0 if not, -1 with the reason. A thread that has just ended counts:
- * the kernel's list may have ended with it (next_tid in fs/proc/base.c), and what it started come after it. The
- * thread group leader stands first, and stays.
+ * Returns 1 if the thread has yet to park, 0 if not, or -1 and fills in failure. A thread that has just ended counts as
+ * one that has yet to park: the kernel may have ended the listing at that thread (next_tid in fs/proc/base.c), so
+ * threads that it started may be missing from the listing. The thread group leader comes first in the listing, and stays
+ * there as a zombie after it has exited.
  */
 static int has_yet_to_park(int tid, struct abi_failure *failure)
 {
@@ -173,7 +182,8 @@ static int has_yet_to_park(int tid, struct abi_failure *failure)
 
 	if (has(parked_tids, tid))
 		return 0;
-	if (leads || has(signalled, tid)) /* others can be signalled unseen: they are alive, or gone in a moment */
+	/* Any other thread is alive or about to disappear from the listing: it can be signalled without this check. */
+	if (leads || has(signalled, tid))
 		state = task_state(tid);
 	if (state < 0) {
 		*failure = (struct abi_failure){ ABI_FAILED_TASKS, tid, -state, __LINE__ };
@@ -190,8 +200,8 @@ static int has_yet_to_park(int tid, struct abi_failure *failure)
 	return 1;
 }
 
-/* One look at the list of threads: signals those not seen before; the number of those that
- * have yet to park, or -1. */
+/* Reads the list of threads once and signals those that are new. Returns the number of threads that have yet to park, or -1
+ * and fills in failure. */
 static int look(int self, struct abi_failure *failure)
 {
 	static char buffer[4096] __attribute__((aligned(8)));
@@ -227,16 +237,17 @@ static int look(int self, struct abi_failure *failure)
 	return missing;
 }
 
-/* How the wait for the others goes. */
+/* Progress of the wait for the siblings. Times are of milliseconds(). */
 struct patience {
 	long begun;
-	long since;	 /* the last one has parked */
-	long stuck_since; /* one of them has been stuck at every look */
-	unsigned looks;	 /* since then */
+	long since;	  /* when the number of parked threads last changed */
+	long stuck_since; /* since when every check has found a stuck thread */
+	unsigned looks;	  /* checks since then */
 	unsigned parked;
 };
 
-/* After each look: how long it has been in vain, in milliseconds, when that is too long, else 0. */
+/* Called after each check. Returns 0 to go on waiting. Otherwise a bound is exceeded: returns how many milliseconds the
+ * initiator has waited without progress. */
 static long lost(struct patience *patience)
 {
 	long now = milliseconds();
@@ -258,7 +269,8 @@ static long lost(struct patience *patience)
 	return 0;
 }
 
-/* Parks every other thread; 0, or -1 with the reason. Whoever is parked stays so until park_release. */
+/* Parks every other thread. Returns 0, or -1 and fills in failure. Parked threads stay parked until park_release, also
+ * after a failure. */
 int park_siblings(struct abi_failure *failure)
 {
 	int self = SYSCALL_0(SYS_gettid);
@@ -279,7 +291,7 @@ int park_siblings(struct abi_failure *failure)
 		if (count < signalled_count || queue_full_since)
 			futex_wait(&own.parked, count, 1000000);
 		while ((count = load(&own.parked)) < signalled_count && round == 0 && count != 0) {
-			/* the first round: they are on their way, one after the other */
+			/* The first round: the threads park one after the other, so another check now would find nothing new. */
 			futex_wait(&own.parked, count, 1000000);
 			if (load(&own.parked) == count)
 				break;

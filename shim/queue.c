@@ -1,8 +1,8 @@
-/* How a thread of ours is told what to do: the freeze signal, with an order in its siginfo (abi.h). */
+/* Orders to a thread of this process: the freeze signal with the order in its siginfo (abi.h). */
 
 #include "resident.h"
 
-/* 0 or -errno. */
+/* Sends an order to a thread. Returns 0 or -errno. */
 int queue_freeze_signal(int tid, int order, uint64_t value, struct blocked_syscall blocked)
 {
 	siginfo_t info;

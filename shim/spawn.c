@@ -1,13 +1,12 @@
 /*
- * Starting the writer: this very file, executed (load_writer.c).
+ * Starts the writer. The writer is libcrak.so itself, executed (load_writer.c).
  *
  *	program --clone--> reaper --vfork, execve--> writer
  *
- * A child that executes a file gets SIGCHLD as its exit signal (de_thread in
- * the kernel's fs/exec.c), whatever it was made with, and would show in the
- * program's waitpid(-1). So the writer is the child of a reaper, which shares the
- * program's memory, executes nothing, waits for the writer and dies with
- * the freeze signal as its exit signal; the handler reaps it.
+ * The program must not see a child of CRAK in its waitpid(-1). The kernel sets a child's exit signal to SIGCHLD when the
+ * child executes a file (de_thread in fs/exec.c), so the writer cannot be a child of the program. It is a child of the
+ * reaper. The reaper shares the program's memory, executes no file and waits for the writer. Its exit signal is the freeze
+ * signal, whose handler reaps it.
  */
 
 #include <errno.h>
@@ -20,23 +19,23 @@
 #include "resident.h"
 
 #define SETTINGS_MAX 16
-#define WRITER_FAILED 1 /* exit status of a writer that has said why; every other but 0 is of one that has not */
-#define WRITER_GONE -1
-#define LOADER_FAILED 127 /* exit status of the loader where it cannot load a program (ld.so(8)) */
+#define WRITER_FAILED 1	  /* exit status of a writer that has logged the reason; any other than 0: it has logged nothing */
+#define WRITER_GONE -1	  /* result of a writer that has ended without an exit status of its own */
+#define LOADER_FAILED 127 /* exit status of the dynamic loader if it cannot load a program (ld.so(8)) */
 
-/* One writer at a time: own.writer guards these. */
+/* Used by one writer at a time: own.writer guards them. */
 static char reaper_stack[4096] __attribute__((aligned(16)));
 static char writer_stack[2048] __attribute__((aligned(16)));
 static char pid_argument[DECIMAL_MAX];
 static char secret_setting[SECRET_SETTING_MAX];
 
-/* Shares the program's memory until execve: nothing but system calls. Signals stay
- * blocked; the writer's entry unblocks them. What execve says is for the reaper, which shares that memory, too. */
+/* Runs in the child that becomes the writer. It shares the program's memory until execve, so it makes only system calls.
+ * Signals stay blocked; load_writer unblocks them. If execve fails, the error is left for the reaper in shared memory. */
 static int become_writer(void *error)
 {
 	char *argv[] = { "crak-writer", "checkpoint", pid_argument, NULL };
 	struct kernel_sigaction ignore = { .handler = (void *)SIG_IGN };
-	char *envp[SETTINGS_MAX + 2]; /* for its log, should it have no word with us */
+	char *envp[SETTINGS_MAX + 2]; /* HELLO has the settings too; the writer needs them for its log if HELLO never comes */
 	int n = 0;
 
 	for (char *p = resident.settings; n < SETTINGS_MAX && p < resident.settings + resident.settings_length; p++) {
@@ -47,13 +46,13 @@ static int become_writer(void *error)
 	if (proof_hand_down(secret_setting))
 		envp[n++] = secret_setting;
 	envp[n] = NULL;
-	/* An image that may not grow is an error like others (EFBIG), not the end of the writer. */
+	/* With SIGXFSZ ignored, a write beyond RLIMIT_FSIZE fails with EFBIG. Otherwise it would kill the writer. */
 	SYSCALL_4(SYS_rt_sigaction, SIGXFSZ, &ignore, NULL, sizeof(ignore.mask));
 	*(volatile int *)error = SYSCALL_3(SYS_execve, resident.library, argv, envp);
 	return LOADER_FAILED;
 }
 
-/* Limits that the program has set for itself are not meant for its image. */
+/* The soft limits that the program has set are not meant for the writer. */
 static void raise_limits(void)
 {
 	static const int limits[] = { RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK, RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_CPU };
@@ -67,26 +66,26 @@ static void raise_limits(void)
 	}
 }
 
-/* There may be no room for another descriptor. */
+/* Closes all descriptors first, because the limit may allow no other one for the log. */
 static void report(int error)
 {
 	SYSCALL_3(SYS_close_range, 0, ~0u, 0);
 	log_failure(error);
 }
 
-/* Has a descriptor table of its own, from which the program's descriptors are gone. It leaves the result in the memory that
- * it shares with the program: who reaps it, and when, makes no difference. */
+/* Runs in the reaper. The reaper has a descriptor table of its own and closes the program's descriptors there. It stores the
+ * writer's result in the memory that it shares with the program, so it does not matter who reaps it, or when. */
 static int reaper(void *argument)
 {
 	int *result = argument;
 	int null, status = 0, error = 0;
 	long pid;
 
-	SYSCALL_0(SYS_setsid); /* the terminal's ^C is for the program, not for its image */
+	SYSCALL_0(SYS_setsid); /* a ^C at the terminal must not kill the writer */
 	SYSCALL_3(SYS_close_range, 0, ~0u, 0);
 	raise_limits();
 	SYSCALL_1(SYS_umask, 077);
-	SYSCALL_2(SYS_prctl, PR_SET_TSC, PR_TSC_ENABLE); /* Go's runtime reads the counter */
+	SYSCALL_2(SYS_prctl, PR_SET_TSC, PR_TSC_ENABLE); /* Go's runtime reads the time stamp counter */
 	null = SYSCALL_4(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR, 0);
 	SYSCALL_1(SYS_dup, null);
 	SYSCALL_1(SYS_dup, null);
@@ -105,7 +104,8 @@ static int reaper(void *argument)
 	return 0;
 }
 
-/* The link of a namespace that has no process yet cannot be read. */
+/* Returns 1 if the program's children are created in another PID namespace (unshare(2), CLONE_NEWPID). The link
+ * pid_for_children cannot be read as long as that namespace has no process. */
 static int children_live_elsewhere(void)
 {
 	char ours[64], theirs[64];
@@ -120,19 +120,27 @@ static int children_live_elsewhere(void)
 	return m != n;
 }
 
-/* Where the PID of a child of ours is to be noted, or NULL. */
+/* Returns a free entry of own.children, or NULL. */
 int *spawn_place(void)
 {
-	spawn_reap_all(); /* there may have been no room to queue a signal */
+	spawn_reap_all(); /* if the kernel could not queue the signal of a child's end, the handler has not reaped it */
 	for (int i = 0; i < CHILDREN_MAX; i++)
 		if (load(&own.children[i]) == 0)
 			return &own.children[i];
 	return NULL;
 }
 
-/* The number of the writer, or -errno: -EBUSY while an earlier writer is at work, -EXDEV where children are born into another
- * PID namespace: the reaper would be its first process, and with its death nothing could be started there any more.
- * Preconditions: every signal is blocked. */
+/*
+ * Starts a writer. Returns its number or -errno:
+ *	-ENOENT	the path of libcrak.so is unknown
+ *	-EBUSY	an earlier writer is at work
+ *	-EXDEV	the program's children are created in another PID namespace. The reaper would be that namespace's first
+ *		process, and after its end the kernel would start no other process there.
+ *	-EPERM	the caller is a child of vfork
+ *	-EAGAIN	there is no free entry in own.children, or no process can be created
+ *
+ * Preconditions: every signal is blocked.
+ */
 int spawn_writer(void)
 {
 	unsigned none = 0;
@@ -168,9 +176,8 @@ int spawn_writer(void)
 }
 
 /*
- * Takes a dead reaper or twin off the kernel's list. Nothing depends on it: a program that waits for every kind of child
- * (__WALL, __WCLONE) may have taken it, and then its PID may be another child's. That one has SIGCHLD as its exit signal,
- * and is left alone.
+ * Reaps a dead reaper or twin. A program that waits for every kind of child (__WALL, __WCLONE) may have reaped it already.
+ * Its PID may then belong to another child of the program. __WCLONE does not match that child, whose exit signal is SIGCHLD.
  */
 static void reap(int *place, int pid)
 {
@@ -178,7 +185,7 @@ static void reap(int *place, int pid)
 		__atomic_compare_exchange_n(place, &pid, 0, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
-/* A child died with the freeze signal as its exit signal. Its PID was noted before it ran. */
+/* Called when the exit signal of a child is the freeze signal. The kernel stored its PID in own.children before it ran. */
 void spawn_reap(int pid)
 {
 	for (int i = 0; pid > 0 && i < CHILDREN_MAX; i++)
@@ -186,14 +193,14 @@ void spawn_reap(int pid)
 			reap(&own.children[i], pid);
 }
 
-/* The reaper has given up our memory, and will be dead in a moment: whoever looks at the program after a checkpoint finds it
- * as it was before. */
+/* Waits, for at most a tenth of a second, until the reaper is reaped. The kernel clears own.writer a little before the
+ * reaper's end. After a checkpoint the program should have the same children as before. */
 void spawn_settle(void)
 {
 	unsigned never = 0;
 
 	for (int look = 0; look < 100 && load(&own.children[own.reaper]); look++) {
-		spawn_reap_all(); /* there may have been no room to queue the signal */
+		spawn_reap_all(); /* the kernel may not have been able to queue the signal */
 		if (load(&own.children[own.reaper]))
 			futex_wait(&never, 0, 1000000);
 	}

@@ -1,4 +1,4 @@
-/* What /proc says of a thread of ours. */
+/* What /proc shows of a thread of this process. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,8 +33,9 @@ static long read_task_file(int tid, const char *file, char *buffer, size_t size)
 	return n;
 }
 
-/* The state letter of /proc/TID/stat; 'X' where the thread is gone, -errno if nobody can tell. A thread group leader that
- * called pthread_exit stays in the list, 'Z'; others are there for a moment. */
+/* Returns the state letter of /proc/self/task/TID/stat, 'X' if the thread is gone, or -errno if the file cannot be read. A
+ * thread group leader that has called pthread_exit stays a zombie ('Z') until the process ends; other threads are zombies only
+ * for a moment. */
 int task_state(int tid)
 {
 	char stat[128];
@@ -51,7 +52,7 @@ int task_state(int tid)
 	return state ? *state : -EIO;
 }
 
-/* The digits behind " 0x". */
+/* Reads a number after " 0x". Returns the address of the first byte after it. */
 static const char *hexadecimal(const char *p, uint64_t *value)
 {
 	for (*value = 0; *p == ' ' || *p == '0' || *p == 'x'; p++)
@@ -66,7 +67,7 @@ static const char *hexadecimal(const char *p, uint64_t *value)
 	}
 }
 
-/* /proc/self/task/TID/syscall: "number args… sp ip", six arguments. */
+/* Reads /proc/self/task/TID/syscall: "number args… sp ip", with six arguments. */
 struct blocked_syscall task_blocked_syscall(int tid)
 {
 	struct blocked_syscall blocked = { .number = -1 };
