@@ -1,4 +1,4 @@
-/* crak.h: a program that takes part. */
+/* The functions of crak.h, for programs that take part in their own checkpoints. */
 
 #include <errno.h>
 #include <sys/wait.h>
@@ -37,16 +37,16 @@ void callbacks_run(enum callback which)
 	}
 }
 
-/* How many of the holds are this thread's: those that its forked child begins with. */
+/* The number of holds of this thread. A child that it forks begins with these. */
 static __thread int held __attribute__((tls_model("initial-exec")));
 
-/* In a forked child, whose own page is empty. The threads that had the other holds are not there. */
+/* Runs in a forked child, where `own` is empty. The child has only the thread that called fork, so only its holds count. */
 void holds_forked(void)
 {
 	store(&own.holds, held);
 }
 
-/* How many are left. */
+/* Ends a hold. Returns how many are left. */
 static int drop_hold(void)
 {
 	int holds = load(&own.holds);
@@ -60,9 +60,9 @@ static int drop_hold(void)
 }
 
 /*
- * Either the initiator sees our mark, or we see the initiator's: then we take ours back and
- * are stopped here, outside of the section. A callback, which the initiator itself runs, is
- * as good as in one.
+ * This thread increments own.holds before it reads own.freezing. The initiator sets own.freezing before it reads own.holds.
+ * So at least one of them sees the other. If this thread sees a freeze, it takes the hold back and waits until the freeze
+ * is over. A callback runs in the initiator itself, so a hold in a callback does not wait.
  */
 EXPORT void crak_hold(void)
 {
@@ -87,7 +87,7 @@ EXPORT void crak_release(void)
 		queue_freeze_signal(SYSCALL_0(SYS_gettid), ABI_ORDER_FREEZE, name, (struct blocked_syscall){ .number = -1 });
 }
 
-/* No handler of the program's may run in the reaper, which begins with our mask. */
+/* Starts a writer with every signal blocked. The reaper inherits the signal mask, and must not run the program's handlers. */
 static int spawn_masked(void)
 {
 	unsigned long all = ~0ul, mask;
@@ -102,7 +102,7 @@ static int spawn_masked(void)
 EXPORT int crak_checkpoint(void)
 {
 	unsigned restarts = resident.restarts;
-	int writer = load(&own.freezing) ? -EBUSY : spawn_masked(); /* a callback would wait for itself */
+	int writer = load(&own.freezing) ? -EBUSY : spawn_masked(); /* a callback would wait for the checkpoint that runs it */
 
 	if (writer < 0)
 		return writer;

@@ -1,6 +1,6 @@
 /*
- * The one line that the resident writes itself: that no writer could be
- * started. Everything else a writer says, in the same file (coord/log.go).
+ * The only line that the resident itself writes into crak.log: why no writer could be started. Every other line comes from
+ * a writer (coord/log.go).
  */
 
 #include <errno.h>
@@ -20,7 +20,7 @@ static void put(struct line *line, const char *text)
 		line->text[line->length++] = *text++;
 }
 
-/* At least so many digits. */
+/* Adds a number with at least so many digits. */
 static void put_number(struct line *line, long number, int digits)
 {
 	char text[DECIMAL_MAX];
@@ -29,7 +29,8 @@ static void put_number(struct line *line, long number, int digits)
 	put(line, text);
 }
 
-/* RFC 3339, in UTC. The days are counted in years that begin in March, so that a leap day is a year's last. */
+/* Adds the time in RFC 3339 format, in UTC. The calculation uses years that begin in March, so a leap day is the last day of
+ * a year. */
 static void put_time(struct line *line, long seconds)
 {
 	long day = seconds / 86400 + 719468, second = seconds % 86400;
@@ -56,26 +57,27 @@ static void put_time(struct line *line, long seconds)
 	}
 }
 
-/* error: -errno of spawn_writer or of execve; -ECHILD: the writer is gone; -ELIBBAD: the loader could not load it. A %
- * stands for the library's path. */
+/* error: the -errno of spawn_writer or of execve; -ECHILD if the writer has ended and logged nothing; -ELIBBAD if the dynamic
+ * loader could not load it. A % in the text stands for the path of libcrak.so. */
 static const char *reason(int error)
 {
 	switch (error) {
 	case -EBUSY:
 		return "another checkpoint of it is under way";
 	case -ECHILD:
-		return "the process to write it ended without a word: killed, or too little memory (ulimit -v, -d, -s) or "
-		       "descriptors (-n); crak checkpoint is not bound by the program's limits";
+		return "the process that writes the image ended and logged no reason: it was killed, or it had too little memory "
+		       "(ulimit -v, -d, -s) or too few descriptors (-n); use crak checkpoint, to which the program's limits do "
+		       "not apply";
 	case -EXDEV:
-		return "its children are born into another PID namespace (unshare(2)), and so would be the process to write it; "
-		       "start the program in that namespace: unshare(1), then crak run";
+		return "the kernel creates the program's child processes in another PID namespace (unshare(2)), and would create the "
+		       "process that writes the image there, too; start the program in that namespace: unshare(1), then crak run";
 	case -EAGAIN:
-		return "a process to write it cannot be started: too many processes (raise the limit with ulimit -u), or a "
-		       "SCHED_DEADLINE thread that may not fork; use crak checkpoint";
+		return "the process that writes the image cannot be started: there are too many processes (raise the limit with "
+		       "ulimit -u), or the thread has the policy SCHED_DEADLINE and cannot fork; use crak checkpoint";
 	case -ENOENT:
-		return "% is not there, or the system's loader, which would run it, is not; use crak checkpoint";
+		return "% does not exist, or the dynamic loader that starts it (ld.so(8)) does not; use crak checkpoint";
 	case -ELIBBAD:
-		return "the system's C library cannot run % (execute it to see why); use crak checkpoint";
+		return "the dynamic loader cannot load % (execute this file to see the reason); use crak checkpoint";
 	}
 	return NULL;
 }
@@ -103,12 +105,12 @@ void log_failure(int error)
 	SYSCALL_2(SYS_clock_gettime, CLOCK_REALTIME, &now);
 	put_time(&line, now.tv_sec);
 	put(&line, "pid ");
-	put_number(&line, load(&own.pid), 1); /* we may be the reaper */
+	put_number(&line, load(&own.pid), 1); /* not getpid(): the caller may be the reaper */
 	put(&line, ": no checkpoint: ");
 	if (!why) {
 		put(&line, "errno ");
 		put_number(&line, -error, 1);
-		why = ": a process to write it cannot be started";
+		why = ": the process that writes the image cannot be started";
 	}
 	parts[0] = part(line.text, line.text + line.length);
 	path = end_of(why, '%');

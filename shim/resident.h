@@ -1,8 +1,8 @@
 /*
- * What the parts of the resident share.
+ * Declarations that the parts of the resident share.
  *
- * Rules: no malloc, no stdio, no lock, no errno, no library call but in
- * init.c, and in the functions that we interpose (pthread.c, exec.c, setxid.c, next.c).
+ * Rules: the resident uses no malloc, no stdio, no lock and no errno. It calls library functions only in init.c and in the
+ * functions that it interposes (pthread.c, exec.c, setxid.c, next.c, cpu_until.c).
  */
 #ifndef CRAK_RESIDENT_H
 #define CRAK_RESIDENT_H
@@ -46,76 +46,75 @@ struct kernel_sigaction {
 	unsigned long mask;
 };
 
-/* What the resident knows since the program was started; a forked child inherits it. */
+/* Set when the program starts. A forked child inherits it. */
 struct resident {
 	char library[4096];  /* path of libcrak.so; empty: unknown */
 	char log[4096];      /* path of crak.log */
-	char settings[8192]; /* "NAME=value\0"…: CRAK_* of the environment, and CRAK_START_DIR */
+	char settings[8192]; /* "NAME=value\0"…: CRAK_* from the environment, and CRAK_START_DIR, the initial working directory */
 	unsigned settings_length;
 
-	struct kernel_sigaction passed_on; /* of whom the freeze signal also belongs to: glibc's setxid */
+	struct kernel_sigaction passed_on; /* of the freeze signal before ours: glibc's, which it uses for setuid and the like */
 
 	unsigned restarts;
-	int trigger;	  /* signal that our handler was installed for, or 0 */
-	int chained;	  /* 1: a handler of the program's has called ours for that signal */
-	int freeze_limit; /* milliseconds: how long a freeze lasts without a message from the writer */
+	int trigger;	  /* signal for which the trigger's handler was installed, or 0 */
+	int chained;	  /* 1: a handler of the program has called the trigger's handler */
+	int freeze_limit; /* milliseconds without a message from the writer after which the resident ends a freeze */
 };
 extern struct resident resident;
 
-#define CHILDREN_MAX 8 /* of ours: more than a reaper and a twin only where writers were killed and twins are still going */
-#define RESULTS_MAX 8  /* of the last writers */
+#define CHILDREN_MAX 8 /* usually a reaper and a twin; more if writers were killed and their twins have not ended yet */
+#define RESULTS_MAX 8  /* results of the last writers are kept */
 #define SECRET_WORDS (ABI_SECRET_SIZE / 8)
 
 /*
- * What belongs to this very process: a page of its own, which the kernel hands
- * to a forked child empty (MADV_WIPEONFORK). A child that shares our memory (vfork) sees
- * it full, with a PID that is not its own: is_ours.
+ * State of one process, in a page of its own. The kernel clears the page in a forked child (MADV_WIPEONFORK). A child of vfork
+ * shares the page with its parent and finds the parent's PID in it (is_ours).
  */
 struct own {
-	int pid; /* 0: not asked yet */
+	int pid; /* of the process that the page belongs to; 0: unknown yet */
 
 	unsigned freezing; /* 1 from the initiator's first step to its last */
-	int initiator;     /* TID of the last one */
+	int initiator;     /* TID of the initiator during a freeze, or 0 */
 	unsigned freeze;   /* futex: number of the freeze; parked threads wait until it changes */
-	unsigned parking;  /* futex: threads that have taken up an order to park and are not yet on the list */
-	unsigned parked;   /* futex: threads on the list */
-	unsigned back;     /* futex: threads that came back after a restart */
+	unsigned parking;  /* futex: number of threads that have received an order to park and are not yet on the list */
+	unsigned parked;   /* futex: number of threads on the list, without the initiator */
+	unsigned back;     /* futex: number of threads that are back after a restart, without the initiator */
 	struct parked *list;
 
-	int holds;		/* depth of crak_hold, of all threads */
+	int holds;		/* number of holds (crak_hold) of all threads */
 	uint64_t secret[SECRET_WORDS]; /* proof.c; 0: not made yet */
 
 	int children[CHILDREN_MAX]; /* PIDs of reapers and twins that are still to be reaped, or 0 */
 	int reaper;	     /* index of the last reaper in children */
-	unsigned writer;     /* futex: 1 while the writer that we started has a reaper; the kernel clears it as that ends */
-	unsigned writers;    /* number of that writer, or of the last one */
-	int results[RESULTS_MAX]; /* of writers, by number: 0 done, 1 failed, -1 ended without a word */
-	int again;	     /* 1: a request waits for that writer to end */
+	unsigned writer;     /* futex: 1 while a reaper runs; the kernel clears it when the reaper ends */
+	unsigned writers;    /* number of the last writer that was started */
+	int results[RESULTS_MAX]; /* of writers, by number: 0 image written, 1 failed and logged, -1 ended and logged nothing */
+	int again;	     /* 1: a request for a checkpoint waits for the end of the current writer */
 
-	unsigned long tracer; /* that the program has named for Yama; 0: none */
+	unsigned long tracer; /* the tracer that the program has named for Yama (tracer.c); 0: none */
 
-	uint64_t held_order; /* socket name of a freeze that waits for crak_release, or 0 */
+	uint64_t held_order; /* socket name of an order to freeze that waits for crak_release, or 0 */
 
-	int executing;    /* futex: TID of the thread that executes a program, while the freeze signal is ignored; or 0 */
-	unsigned setxids; /* futex: threads in a function of setxid.c */
+	int executing;    /* futex: TID of the thread that executes a program and ignores the freeze signal (exec.c), or 0 */
+	unsigned setxids; /* futex: number of threads in a function of setxid.c */
 
 	struct abi_cpu cpu;
 } __attribute__((aligned(4096)));
 extern struct own own;
 
-/* One parked thread, on its own stack. */
+/* A parked thread. The record lies on that thread's stack. */
 struct parked {
 	struct abi_thread thread;
 	struct abi_context context;
 	struct parked *next;
 };
 
-/* The system call that a thread was seen asleep in. By the time that it takes a signal it may be in another, at the same
- * instruction. */
+/* The system call in which /proc showed a thread blocked, just before the freeze signal was sent. When the thread takes the
+ * signal it may be in another call, even at the same instruction. */
 struct blocked_syscall {
 	int number; /* -1: none */
 	uint32_t ip;
-	uint64_t arguments; /* their sum (abi.h) */
+	uint64_t arguments; /* checksum of the arguments (ABI_SUM) */
 };
 
 /* context_amd64.S */

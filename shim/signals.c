@@ -1,4 +1,7 @@
-/* The two signal handlers: the trigger, which starts a writer, and the freeze signal, by which it speaks to us. */
+/*
+ * The resident's two signal handlers. The trigger (SIGUSR2 by default) asks for a checkpoint: the resident starts a writer. The
+ * freeze signal brings the writer's orders, and the end of a reaper or twin.
+ */
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -38,7 +41,7 @@ static void pass_on(int signal, siginfo_t *info, void *context)
 		((void (*)(int))handler)(signal);
 }
 
-/* Starts the writer that a request waits for, once the one before it is gone. */
+/* Starts another writer if a request waits for one and the last one has ended. Returns 0 or -errno. */
 static int next_writer(void)
 {
 	int error;
@@ -49,14 +52,14 @@ static int next_writer(void)
 	return error < 0 ? error : 0;
 }
 
-/* A request that comes while a writer is at work waits for its end; of more than one the others are refused. */
+/* Starts a writer. While another writer is at work, one request waits for its end; further requests are refused. */
 static void start_writer(void)
 {
 	int error = spawn_writer();
 
 	if (error == -EBUSY && !__atomic_exchange_n(&own.again, 1, __ATOMIC_SEQ_CST))
 		error = next_writer();
-	if (error < 0 && error != -EPERM) /* a child of vfork leaves it to its parent */
+	if (error < 0 && error != -EPERM) /* -EPERM: a child of vfork; its parent is the one to checkpoint */
 		log_failure(error);
 }
 
@@ -80,8 +83,11 @@ static void on_freeze_signal(int signal, siginfo_t *info, void *context)
 	}
 }
 
-/* Also called by a handler of the program's that has taken our place and calls the one before it: PHP does, perhaps later, when
- * the context is gone. The kernel has us return to the function that ends a signal handler; then the context is there. */
+/*
+ * The handler of the trigger. A program may install a handler of its own later, which then calls this one. PHP does so, perhaps
+ * after its own handler has returned: then `context` is not valid any more. When the kernel itself has called this
+ * function, its return address is crak_restore_rt, and `context` is valid.
+ */
 static void on_trigger(int signal, siginfo_t *info, void *context)
 {
 	unsigned long all = ~0ul, mask;
@@ -97,7 +103,8 @@ static void on_trigger(int signal, siginfo_t *info, void *context)
 	SYSCALL_4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
 }
 
-/* Again after whoever else wants the signal (glibc, for setuid in threads) has taken it: then 1. */
+/* Installs the handler of the freeze signal if another handler is installed. Returns 1 if so. glibc installs one (for setuid in
+ * threads); the resident passes signals without an order on to it. */
 int install_freeze_handler(void)
 {
 	struct kernel_sigaction ours = action_of(on_freeze_signal);
@@ -110,7 +117,7 @@ int install_freeze_handler(void)
 	return 1;
 }
 
-/* While a program is executed (exec.c). */
+/* Ignores the freeze signal while the program executes another one (exec.c). */
 void freeze_signal_ignore(struct kernel_sigaction *before)
 {
 	struct kernel_sigaction ignore = { .handler = (void *)SIG_IGN };
@@ -135,7 +142,7 @@ int is_our_action(const struct kernel_sigaction *action)
 	return action->handler == (void *)on_freeze_signal || action->handler == (void *)on_trigger;
 }
 
-/* Only where nobody else has a use for the signal. */
+/* Installs the handler of the trigger, but only if the signal has its default action. */
 void install_trigger(int signal)
 {
 	struct kernel_sigaction ours = action_of(on_trigger);
@@ -147,7 +154,7 @@ void install_trigger(int signal)
 		resident.trigger = signal;
 }
 
-/* The signal by which kill(1) asks for a checkpoint, or 0: there is none, or the program has it for itself. */
+/* Returns the signal that asks for a checkpoint, or 0 if there is none or the program has installed its own handler. */
 int trigger_in_force(void)
 {
 	struct kernel_sigaction now;
