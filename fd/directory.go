@@ -52,7 +52,7 @@ func captureDirectory(c *capture, g shared) (any, error) {
 		return nil, obstacle.Obstacle{
 			What: o.link,
 			Why:  "the directory has been removed",
-			Do:   "close it before the checkpoint",
+			Do:   closeIt,
 		}
 	case hidden:
 		return nil, o.hiddenObstacle()

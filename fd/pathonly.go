@@ -27,7 +27,7 @@ var pathOnly = kind{
 			return nil, obstacle.Obstacle{
 				What: o.link,
 				Why:  "opened as a path only (O_PATH), and deleted: nothing leads to it any more",
-				Do:   "close it before the checkpoint",
+				Do:   closeIt,
 			}
 		}
 		return &PathOnly{File: o.file(path)}, nil

@@ -72,7 +72,7 @@ func (c *capture) pipeObject(o *open) (image.ObjectID, error) {
 	if o.hasPath() {
 		path, where := o.where(c.Member)
 		if where != there {
-			return 0, obstacle.Obstacle{What: "FIFO " + o.link, Why: "it has been removed, or another file is at this path", Do: "close it before the checkpoint"}
+			return 0, obstacle.Obstacle{What: "FIFO " + o.link, Why: "it has been removed, or another file is at this path", Do: closeIt}
 		}
 		file := o.file(path)
 		r.File = &file
@@ -81,7 +81,7 @@ func (c *capture) pipeObject(o *open) (image.ObjectID, error) {
 	if o.handle.fd >= 0 {
 		var err error
 		if content, err = r.read(o.handle); err != nil {
-			return 0, obstacle.Obstacle{What: o.link, Why: "its content cannot be read: " + err.Error(), Do: "close it before the checkpoint"}
+			return 0, obstacle.Obstacle{What: o.link, Why: "its content cannot be read: " + err.Error(), Do: closeIt}
 		}
 	}
 	record, err := image.MarshalText(&r)

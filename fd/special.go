@@ -111,7 +111,7 @@ func captureSpecial(c *capture, g shared) (any, error) {
 	o := g.first()
 	fs := o.filesystem
 	path, where := o.where(c.Member)
-	refusal := obstacle.Obstacle{What: o.link, Do: "close it before the checkpoint"}
+	refusal := obstacle.Obstacle{What: o.link, Do: closeIt}
 	switch {
 	case !rereadable[fs]:
 		refusal.Why = "files of " + specialFilesystems[fs] + " are not supported"

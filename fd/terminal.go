@@ -92,7 +92,7 @@ func captureTerminal(c *capture, g shared) (any, error) {
 		return nil, obstacle.Obstacle{
 			What: "terminal " + o.link,
 			Why:  "it is not the one that the program is used from",
-			Do:   "close it before the checkpoint",
+			Do:   closeIt,
 		}
 	}
 	c.askModes(o, r)

@@ -48,11 +48,14 @@ var anonymous = []struct{ prefix, what, do string }{
 	{"/dev/dri/", "GPU", "checkpoint the program while it does not use the GPU"},
 }
 
+// closeIt is the hint where nothing better is known.
+const closeIt = "close the descriptor before the checkpoint"
+
 func refusal(o *open) obstacle.Obstacle {
 	why := obstacle.Obstacle{
 		What: o.link,
 		Why:  "not supported",
-		Do:   "close it before the checkpoint, or start the program without it",
+		Do:   closeIt + ", or start the program without the feature that needs it",
 	}
 	for _, a := range anonymous {
 		if !strings.HasPrefix(o.link, a.prefix) {
@@ -60,7 +63,7 @@ func refusal(o *open) obstacle.Obstacle {
 		}
 		why.What = a.what
 		if o.hasPath() {
-			why.What += " " + o.link
+			why.Detail = o.link
 		}
 		if a.do != "" {
 			why.Do = a.do
@@ -69,19 +72,19 @@ func refusal(o *open) obstacle.Obstacle {
 	}
 	switch o.format() {
 	case unix.S_IFSOCK:
-		why.What = socketName(o)
+		why.What, why.Detail = socketName(o), o.link
 	case unix.S_IFIFO:
-		why.What = "FIFO " + o.link
+		why.What, why.Detail = "FIFO", o.link
 	case unix.S_IFCHR:
 		major, minor := o.rdev()
 		if major == auxMajor && minor == 2 {
-			why.What = "master of a pseudo-terminal (" + o.link + ")"
+			why.What, why.Detail = "master of a pseudo-terminal", o.link
 			break
 		}
-		why.What = fmt.Sprintf("character device %s (%d:%d)", o.link, major, minor)
+		why.What, why.Detail = "character device", fmt.Sprintf("%s, %d:%d", o.link, major, minor)
 	case unix.S_IFBLK:
 		major, minor := o.rdev()
-		why.What = fmt.Sprintf("block device %s (%d:%d)", o.link, major, minor)
+		why.What, why.Detail = "block device", fmt.Sprintf("%s, %d:%d", o.link, major, minor)
 	}
 	return why
 }
@@ -92,7 +95,7 @@ func socketName(o *open) string {
 	var name [32]byte
 	n, err := unix.Getxattr(o.path, "system.sockprotoname", name[:])
 	if err != nil || n < 2 {
-		return "socket (" + o.link + ")"
+		return "socket"
 	}
-	return string(name[:n-1]) + " socket (" + o.link + ")"
+	return string(name[:n-1]) + " socket"
 }

@@ -22,7 +22,8 @@ func newCheck() *cobra.Command {
 		Use:   "check [--json] PID|IMAGE",
 		Short: "tell what would keep a checkpoint, or a restart, from working",
 		Long: `Tell whether a checkpoint of a process, or a restart of an image on this machine, would work:
-every obstacle on a line of its own, with what it is about, why, and what to do.
+every obstacle, with what it is about, why, and what to do. Obstacles of one kind share a line; --json lists
+each one by itself.
 
 A number is a PID; an image whose directory has a number as its name is ./NUMBER. The process is not
 stopped: what it does meanwhile may make another picture a moment later. Of an image, page contents are not
@@ -96,8 +97,8 @@ func (c *checked) checkImage(env *fd.Env) (obstacle.List, error) {
 }
 
 func (c *checked) print(w io.Writer) error {
-	for _, o := range c.Obstacles {
-		if _, err := fmt.Fprintln(w, o.Error()); err != nil {
+	if len(c.Obstacles) > 0 {
+		if _, err := fmt.Fprintln(w, c.Obstacles.Error()); err != nil {
 			return err
 		}
 	}

@@ -84,18 +84,16 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-// report prints an error: obstacles one a line, each with its hint.
+// report prints an error: obstacles one kind a line, and each hint once.
 func report(cmd *cobra.Command, err error) {
 	var list obstacle.List
 	var one obstacle.Obstacle
 	var usage usageError
 	switch {
 	case errors.As(err, &list):
-		for _, o := range list {
-			reportObstacle(o)
-		}
+		reportObstacles(list)
 	case errors.As(err, &one):
-		reportObstacle(one)
+		reportObstacles(obstacle.List{one})
 	case errors.As(err, &usage):
 		say("", err.Error())
 		say("hint: ", cmd.CommandPath()+" --help")
@@ -104,12 +102,14 @@ func report(cmd *cobra.Command, err error) {
 	}
 }
 
-func reportObstacle(o obstacle.Obstacle) {
-	do := o.Do
-	o.Do = ""
-	say("", o.Error())
-	if do != "" {
-		say("hint: ", do)
+func reportObstacles(list obstacle.List) {
+	for _, advice := range list.Summary() {
+		for _, line := range advice.Lines {
+			say("", line)
+		}
+		if advice.Hint != "" {
+			say("hint: ", advice.Hint)
+		}
 	}
 }
 

@@ -25,12 +25,15 @@ func redirect(t *testing.T, f *os.File) {
 
 func TestReport(t *testing.T) {
 	one := obstacle.Obstacle{Pid: 6, Where: "fd 7", What: "thing", Why: "not supported", Do: "close it"}
+	again, three := one, obstacle.Obstacle{Pid: 6, What: "third", Why: "not supported", Do: "close it"}
+	again.Where = "fd 8"
 	two := obstacle.Obstacle{Pid: 6, What: "other", Why: "too old"}
 	for want, err := range map[string]error{
 		"crak: plain\n": errors.New("plain"),
-		"crak: pid 6 fd 7: thing: not supported\ncrak: hint: close it\n":                              fmt.Errorf("wrapped: %w", one),
-		"crak: pid 6 fd 7: thing: not supported\ncrak: hint: close it\ncrak: pid 6: other: too old\n": obstacle.List{one, two},
-		"crak: two words\ncrak: hint: crak checkpoint --help\n":                                       usageError{errors.New("two words")},
+		"crak: pid 6 fd 7: thing: not supported\ncrak: hint: close it\n":                                       fmt.Errorf("wrapped: %w", one),
+		"crak: pid 6 fd 7: thing: not supported\ncrak: hint: close it\ncrak: pid 6: other: too old\n":          obstacle.List{one, two},
+		"crak: pid 6 fd 7, 8: thing: not supported\ncrak: pid 6: third: not supported\ncrak: hint: close it\n": obstacle.List{one, three, again},
+		"crak: two words\ncrak: hint: crak checkpoint --help\n":                                                usageError{errors.New("two words")},
 	} {
 		r, w, pipeErr := os.Pipe()
 		if pipeErr != nil {

@@ -1,51 +1,38 @@
-// Package obstacle holds the reasons why a checkpoint or a restart cannot be: each says
-// where, what, why, and what to do about it, and all of them are collected before anything is refused.
+// Package obstacle holds the reasons why a checkpoint or a restart is not possible. Each reason says which process, where in
+// it, what, why, and what the user can do. crak collects all obstacles before it refuses anything.
 package obstacle
 
-import (
-	"fmt"
-	"strings"
-
-	"crak.dev/crak/internal/printable"
-)
+import "strings"
 
 // An Obstacle is one thing that cannot be checkpointed or restored.
 type Obstacle struct {
-	Pid   int    `json:"pid,omitempty"`
-	Where string `json:"where,omitempty"` // "fd 7", "mapping 7f0000000000-7f0000001000", "thread 413"; empty: the process
-	What  string `json:"what"`            // "io_uring instance"
-	Why   string `json:"why"`             // "not supported"
-	Do    string `json:"do,omitempty"`    // "start the program with …"
+	Pid    int    `json:"pid,omitempty"`
+	Where  string `json:"where,omitempty"`  // "fd 7", "mapping 7f0000000000-7f0000001000", "thread 413"; empty: the process
+	What   string `json:"what"`             // "io_uring instance"
+	Detail string `json:"detail,omitempty"` // which of several: "pipe:[12]"
+	Why    string `json:"why"`              // "not supported"
+	Do     string `json:"do,omitempty"`     // "start the program with …"
+	Option string `json:"option,omitempty"` // of crak checkpoint, makes the image without it: "--fd 7=close"
 }
 
-// Error is one line, whatever the names in it are.
-func (o Obstacle) Error() string {
-	var b strings.Builder
-	if o.Pid != 0 {
-		fmt.Fprintf(&b, "pid %d", o.Pid)
-		if o.Where != "" {
-			b.WriteByte(' ')
-		} else {
-			b.WriteString(": ")
-		}
-	}
-	if o.Where != "" {
-		b.WriteString(o.Where + ": ")
-	}
-	b.WriteString(o.What + ": " + o.Why)
-	if o.Do != "" {
-		b.WriteString("; " + o.Do)
-	}
-	return printable.Text(b.String())
-}
+// Error is one line, whatever the names in it are: "pid 12 fd 7: io_uring instance: not supported; start the program with …".
+func (o Obstacle) Error() string { return List{o}.Error() }
 
-// A List is every obstacle found, in order; as an error it is one a line.
+// A List is every obstacle found, in order.
 type List []Obstacle
 
+// Error groups the obstacles by kind and says each hint once (Summary). A hint for several kinds is on a line of its own.
 func (l List) Error() string {
-	lines := make([]string, len(l))
-	for i, o := range l {
-		lines[i] = o.Error()
+	var lines []string
+	for _, a := range l.Summary() {
+		switch {
+		case a.Hint == "":
+			lines = append(lines, a.Lines...)
+		case len(a.Lines) == 1:
+			lines = append(lines, a.Lines[0]+"; "+a.Hint)
+		default:
+			lines = append(append(lines, a.Lines...), "for each of these: "+a.Hint)
+		}
 	}
 	return strings.Join(lines, "\n")
 }
