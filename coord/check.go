@@ -34,7 +34,7 @@ func Check(pid int, r *Rights, notice func(string)) (obstacle.List, error) {
 	if text := c.triggerNotice(); text != "" {
 		notice(text)
 	}
-	_, err = dump.Survey(pid, c.member.live, &c.table)
+	_, err = dump.Survey(pid, c.member.live, c.Overrides, &c.table)
 	if errors.Is(err, os.ErrPermission) && !c.member.dumpable {
 		return nil, fmt.Errorf("pid %d: it is not dumpable (prctl(2), PR_SET_DUMPABLE): only a checkpoint itself can look", pid)
 	}

@@ -133,6 +133,7 @@ func (c *checkpoint) write() (*Result, error) {
 		Live:          c.member.live,
 		Table:         &c.table,
 		Known:         c.member.known,
+		Overrides:     c.Overrides,
 		SelfContained: c.SelfContained || c.settings["CRAK_SELF_CONTAINED"] == "1",
 	}
 	c.member.dump.Prepare()

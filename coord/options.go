@@ -7,16 +7,18 @@ import (
 	"path/filepath"
 	"time"
 
+	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 )
 
 // Options of a checkpoint. What is not set is as the program was started: CRAK_DIR and its kin.
 type Options struct {
 	Pid           int
-	Output        string   // path of the image; default: CRAK_DIR/<program>.<pid>/<sequence>
-	Parent        *os.File // the directory of Output, if it is open
-	Rights        *Rights  // that Adopt has taken from the program, or nil
-	Kill          bool     // end the program; it does not run on after the instant of the image
+	Output        string       // path of the image; default: CRAK_DIR/<program>.<pid>/<sequence>
+	Parent        *os.File     // the directory of Output, if it is open
+	Rights        *Rights      // that Adopt has taken from the program, or nil
+	Kill          bool         // end the program; it does not run on after the instant of the image
+	Overrides     fd.Overrides // what the image has in place of some descriptors
 	SelfContained bool
 	Compress      string              // "zstd", "none" or ""
 	Twin          string              // "auto", "need", "never" or ""

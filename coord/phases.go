@@ -50,7 +50,7 @@ func (c *checkpoint) query() error {
 func (c *checkpoint) survey() error {
 	var table fd.Table
 	var err error
-	c.member.known, err = dump.Survey(c.Pid, c.member.live, &table)
+	c.member.known, err = dump.Survey(c.Pid, c.member.live, c.Overrides, &table)
 	if err != nil && (c.member.dumpable || !errors.Is(err, os.ErrPermission)) {
 		return err
 	}

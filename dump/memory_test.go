@@ -246,7 +246,7 @@ func TestSegmentZero(t *testing.T) {
 func TestSurvey(t *testing.T) {
 	refusals := func() []string {
 		var table fd.Table
-		if _, err := Survey(os.Getpid(), os.Getpid(), &table); err != nil {
+		if _, err := Survey(os.Getpid(), os.Getpid(), nil, &table); err != nil {
 			t.Fatal(err)
 		}
 		var all []string
@@ -270,7 +270,7 @@ func TestSurvey(t *testing.T) {
 	if !slices.ContainsFunc(during, func(what string) bool { return bytes.HasPrefix([]byte(what), []byte("child process ")) }) {
 		t.Errorf("a child is no obstacle: %q; before: %q", during, before)
 	}
-	if _, err := Survey(1<<30, 1<<30, &fd.Table{}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := Survey(1<<30, 1<<30, nil, &fd.Table{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no such process: %v", err)
 	}
 }

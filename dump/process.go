@@ -25,6 +25,8 @@ type Member struct {
 
 	Known Known // from Survey, or empty
 
+	Overrides fd.Overrides // what the image has in place of some descriptors
+
 	SelfContained bool // save the pages of private file mappings too
 
 	Conn    *resident.Conn // once it is frozen

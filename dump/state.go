@@ -40,14 +40,14 @@ func (m *Member) Prepare() {
 // the whole process.
 func (m *Member) askInitiator() error {
 	descriptors, err := fd.Look(&fd.Member{
-		Pid:    m.Pid,
-		Live:   m.Live,
-		Inside: int(m.Conn.Hello.Pid),
-		Proc:   "/proc/" + strconv.Itoa(m.Live),
-		Except: []int{int(m.Conn.Hello.Socket)},
-		Calls:  m.Conn.Calls,
-
-		Holders: m.Known.Holders,
+		Pid:       m.Pid,
+		Live:      m.Live,
+		Inside:    int(m.Conn.Hello.Pid),
+		Proc:      "/proc/" + strconv.Itoa(m.Live),
+		Overrides: m.Overrides,
+		Holders:   m.Known.Holders,
+		Except:    []int{int(m.Conn.Hello.Socket)},
+		Calls:     m.Conn.Calls,
 	})
 	if err != nil {
 		return err

@@ -21,8 +21,8 @@ type Known struct {
 
 // Survey finds the obstacles in a process that is not frozen: it looks where Capture looks, but
 // asks the process nothing. live is a live thread of the process. They are added to the table; the result is
-// for Member.Known.
-func Survey(pid, live int, table *fd.Table) (Known, error) {
+// for Member.Known. overrides are as in Member.
+func Survey(pid, live int, overrides fd.Overrides, table *fd.Table) (Known, error) {
 	m := &Member{Pid: pid, Live: live, Table: table}
 	// What all may read comes first: a sandbox may answer a freeze with death.
 	tids, err := proc.Tasks(pid)
@@ -45,7 +45,14 @@ func Survey(pid, live int, table *fd.Table) (Known, error) {
 		return Known{}, m.fail(err)
 	}
 	holders := new(fd.Holders)
-	member := &fd.Member{Holders: holders, Pid: pid, Live: live, Inside: int(inside(status.NSpid, pid)), Proc: "/proc/" + strconv.Itoa(live)}
+	member := &fd.Member{
+		Pid:       pid,
+		Live:      live,
+		Inside:    int(inside(status.NSpid, pid)),
+		Proc:      "/proc/" + strconv.Itoa(live),
+		Overrides: overrides,
+		Holders:   holders,
+	}
 	if _, err := fd.Capture(member, table); err != nil {
 		return Known{}, m.fail(err)
 	}

@@ -23,7 +23,9 @@
 //	pipe.go       stdin, stdout and stderr that are pipes to the outside
 //	pipe_object.go  pipes and FIFOs that only the group has open (pipe_ends.go, holders.go find that out)
 //	memfd.go      memfd_create
-//	unsupported.go  the rest, refused by name
+//	unsupported.go  the rest, refused by name (inherited.go says what the program did not open itself)
+//
+// A user can leave descriptors out of the image, or have /dev/null in their place (override.go).
 //
 // The content of a file that has no name any more (deleted, O_TMPFILE, memfd) is a memory object
 // of the group, so that descriptors and mappings of one file come back as one file.

@@ -81,11 +81,11 @@ func (h *Holders) look(pid int, wanted map[string]bool) {
 	}
 }
 
-// String names a process, for people.
-func (h pipeHolder) String() string {
-	comm, err := proc.ReadFile(proc.Path(h.pid, "comm"))
+// processName is the PID and the name of a process: pid 412 ("bash").
+func processName(pid int) string {
+	comm, err := proc.ReadFile(proc.Path(pid, "comm"))
 	if err != nil {
-		return "pid " + strconv.Itoa(h.pid)
+		return "pid " + strconv.Itoa(pid)
 	}
-	return "pid " + strconv.Itoa(h.pid) + " (" + strconv.Quote(strings.TrimSpace(string(comm))) + ")"
+	return "pid " + strconv.Itoa(pid) + " (" + strconv.Quote(strings.TrimSpace(string(comm))) + ")"
 }

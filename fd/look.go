@@ -24,6 +24,8 @@ type open struct {
 	swapped bool // the descriptor is of another description by now
 	ownPipe bool // a pipe or FIFO that nobody outside the group has open
 
+	override Override // "" where the user has made no choice
+
 	filesystem int64 // its type (statfs(2)), of files with a path; 0 where it cannot be told
 }
 

@@ -23,6 +23,9 @@ type Member struct {
 	// Holders knows who else has the member's pipes open, or is nil.
 	Holders *Holders
 
+	// Overrides are what the image has in place of some descriptors.
+	Overrides Overrides
+
 	// Except are descriptors that are not the program's: the resident's own.
 	Except []int
 
@@ -140,6 +143,7 @@ func (c *capture) refuse(o *open, err error) error {
 	if !errors.As(err, &why) {
 		return fmt.Errorf("pid %d fd %d: %w", c.Pid, o.fd, err)
 	}
+	why = c.explainInherited(o, why)
 	why.Pid = c.Pid
 	why.Where = "fd " + strconv.Itoa(o.fd)
 	c.table.Obstacles = append(c.table.Obstacles, why)
@@ -156,6 +160,9 @@ type taken struct {
 // take finds the kind of a description and captures it.
 func (c *capture) take(g shared) (*taken, error) {
 	o := g.first()
+	if o.override == DevNull {
+		return nullDevice(o), nil
+	}
 	if o.swapped {
 		return nil, obstacle.Obstacle{
 			What: o.link,

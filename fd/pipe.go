@@ -39,7 +39,7 @@ func capturePipe(c *capture, g shared) (any, error) {
 	o := g.first()
 	e := c.pipes[o.inode()]
 	if e.read && e.write {
-		return nil, pipeObstacle(o, fmt.Sprintf("the program has both ends, and %v has it open, too", e.outside[0]))
+		return nil, pipeObstacle(o, fmt.Sprintf("the program has both ends, and %s has it open, too", processName(e.outside[0].pid)))
 	}
 	standard := -1
 	for _, other := range c.all {
@@ -49,23 +49,26 @@ func capturePipe(c *capture, g shared) (any, error) {
 	}
 	if standard < 0 {
 		return nil, obstacle.Obstacle{
-			What: endOf(o),
-			Why:  "inherited, or left over from a child: its other end is outside the program",
-			Do:   "start the program without it: crak run --close-fds, or N>&- in the shell for descriptor N",
+			What:   endOf(o),
+			Detail: o.link,
+			Why:    "its other end is outside the program",
+			Do:     startWithout(o),
+			Option: leaveOut(o),
 		}
 	}
 	return &Pipe{Standard: standard}, nil
 }
 
 func endOf(o *open) string {
-	return choose(o.writable(), "write end of a pipe", "read end of a pipe") + " (" + o.link + ")"
+	return choose(o.writable(), "write end of a pipe", "read end of a pipe")
 }
 
 func pipeObstacle(o *open, why string) error {
 	return obstacle.Obstacle{
-		What: endOf(o),
-		Why:  why,
-		Do:   "close it before the checkpoint; only stdin, stdout and stderr may be pipes",
+		What:   endOf(o),
+		Detail: o.link,
+		Why:    why,
+		Do:     "close the pipe there, or end that process, before the checkpoint",
 	}
 }
 

@@ -40,13 +40,16 @@ func (d *Descriptors) lookAlikes() [][]*open {
 		flags uint32
 		pos   int64
 		link  string
-		alone int // its number, where nobody can be asked
+		alone int // its number, where nobody can be asked, or /dev/null takes its place
 	}
 	at := make(map[looks]int)
 	var sets [][]*open
 	for _, o := range d.all {
+		if o.override == LeaveOut {
+			continue
+		}
 		key := looks{inode: o.inode(), flags: o.flags, pos: o.pos, link: o.link}
-		if d.member.Calls == nil {
+		if d.member.Calls == nil || o.override == DevNull {
 			key.alone = o.fd
 		}
 		i, known := at[key]

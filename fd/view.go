@@ -69,6 +69,10 @@ func look(m *Member) ([]*open, error) {
 			all = append(all, o)
 		}
 	}
+	if err := m.Overrides.missing(all); err != nil {
+		closeHandles(all)
+		return nil, err
+	}
 	slices.SortFunc(all, func(a, b *open) int { return a.fd - b.fd })
 	return all, nil
 }
@@ -93,7 +97,7 @@ func (v *view) at(name string) (*open, error) {
 	if slices.Contains(v.Except, number) || v.Proc == "/proc/self" && (number == v.fd || number == v.info) {
 		return nil, nil
 	}
-	o := &open{fd: number, path: v.Proc + "/fd/" + name, handle: &Handle{fd: -1}}
+	o := &open{fd: number, path: v.Proc + "/fd/" + name, handle: &Handle{fd: -1}, override: v.Overrides[number]}
 	link := name
 	if v.taker != nil {
 		if o.handle, err = v.taker.take(number); err != nil {

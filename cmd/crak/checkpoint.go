@@ -18,11 +18,14 @@ import (
 func newCheckpoint() *cobra.Command {
 	var o coord.Options
 	cmd := &cobra.Command{
-		Use:   "checkpoint [--kill] [--output IMAGE] PID",
+		Use:   "checkpoint [--kill] [--output IMAGE] [--fd N=close|null]… PID",
 		Short: "write an image of a running program",
 		Long: `Write an image of a running program that was started with libcrak.so, and print the image's path.
 The program goes on, unless it is to be killed: then it does not run on after the instant of the image.
 Whatever goes wrong, the program runs on as if nothing had been asked and no image is left.
+
+--fd is for a descriptor that keeps the checkpoint from working, and that the program does not use: often one that it
+inherited from a shell or an IDE. Only the image is without it: a program that runs on keeps the descriptor.
 
 Root's crak gives up its own rights first, and takes those of the program: the image and the log belong to the program's
 user, who must be able to write to the directory of --output.
@@ -74,6 +77,7 @@ Exit status: 0 the image is on disk; 1 there is none; 2 usage.`,
 	flags := cmd.Flags()
 	flags.BoolVar(&o.Kill, "kill", false, "end the program")
 	flags.StringVarP(&o.Output, "output", "o", "", "path of the image, instead of the program's CRAK_DIR")
+	flags.Var(&o.Overrides, "fd", "leave descriptor N out of the image (close), or put /dev/null in its place (null); may be repeated")
 	flags.BoolVar(&o.SelfContained, "self-contained", false, "save the pages of mapped files too: libraries, the executable, but not files written to through a shared mapping")
 	flags.StringVar(&o.Twin, "twin", "", "auto (the default), need: refuse where memory for a copy-on-write twin is short, or never")
 	flags.StringVar(&o.Compress, "compress", "", "zstd (the default) or none")

@@ -1,0 +1,55 @@
+package fd
+
+import (
+	"fmt"
+
+	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/proc"
+)
+
+// ancestorsMost bounds how many ancestors of a process are looked at.
+const ancestorsMost = 64
+
+// giver is the nearest ancestor that has the same description open under the same number, or 0. Then the program has inherited
+// the descriptor: it did not open it. kcmp(2) tells, where the caller may read both processes.
+func (m *Member) giver(o *open) int {
+	pid := m.live()
+	for range ancestorsMost {
+		stat, err := proc.Read(pid, "stat", proc.Stat)
+		if err != nil || stat.PPid == 0 {
+			return 0
+		}
+		pid = stat.PPid
+		if kcmp(m.live(), pid, o.fd, o.fd) == kcmpEqual {
+			return pid
+		}
+	}
+	return 0
+}
+
+// explainInherited rewrites the obstacle of a descriptor that the program inherited: its user can neither close it, nor knows
+// what opened it.
+func (m *Member) explainInherited(o *open, why obstacle.Obstacle) obstacle.Obstacle {
+	giver := m.giver(o)
+	if giver == 0 {
+		return why
+	}
+	why.Why = fmt.Sprintf("%s; the program inherited it from %s", why.Why, processName(giver))
+	why.Option = leaveOut(o)
+	why.Do = startWithout(o)
+	return why
+}
+
+// leaveOut is the option of crak checkpoint that makes an image without a descriptor. A program expects descriptors 0, 1 and 2 to
+// be open.
+func leaveOut(o *open) string {
+	return fmt.Sprintf("--fd %d=%s", o.fd, choose(o.fd <= 2, DevNull, LeaveOut))
+}
+
+// startWithout tells how the program does not inherit a descriptor.
+func startWithout(o *open) string {
+	if o.fd <= 2 {
+		return "redirect " + [...]string{"standard input", "standard output", "standard error"}[o.fd] + " when the program is started next time"
+	}
+	return "start the program next time with crak run --close-fds (or with N>&- in the shell, for descriptor N)"
+}

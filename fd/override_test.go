@@ -1,0 +1,105 @@
+package fd_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/fd"
+)
+
+func TestOverridesOfTheCommandLine(t *testing.T) {
+	var o fd.Overrides
+	for _, text := range []string{"", "7", "7=", "=close", "-1=close", "x=null", "7=open", "7=close=close", "99999999999=close"} {
+		if err := o.Set(text); err == nil {
+			t.Errorf("%q is taken", text)
+		}
+	}
+	must(t, o.Set("251=close"))
+	must(t, o.Set("0=null"))
+	must(t, o.Set("251=null"))
+	if got := o.String(); got != "0=null,251=null" {
+		t.Errorf("%q", got)
+	}
+}
+
+// eventfd is a descriptor that is refused.
+func eventfd(t *testing.T) *os.File {
+	n, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	must(t, err)
+	f := os.NewFile(uintptr(n), "eventfd")
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+func TestOverrides(t *testing.T) {
+	f := eventfd(t)
+	m := ourselves()
+	number := int(f.Fd())
+	m.Overrides = fd.Overrides{number: fd.LeaveOut}
+	p := captured(t, m)
+	if _, there := p.of[number]; there || p.obstacleOf(f) != "" {
+		t.Errorf("left out: there %v, obstacle %q", there, p.obstacleOf(f))
+	}
+	m.Overrides[number] = fd.DevNull
+	d := captured(t, m).description(t, f)
+	var r fd.Device
+	must(t, json.Unmarshal(d.Record, &r))
+	if d.Kind != "device" || r.Path != os.DevNull || d.Flags != unix.O_RDWR {
+		t.Errorf("description %+v, record %+v", d, r)
+	}
+	if got := made(t, d, &fd.Env{}); got.Name() != os.DevNull {
+		t.Errorf("made %s", got.Name())
+	}
+	must(t, f.Close())
+	if _, err := fd.Capture(m, &fd.Table{}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("fd %d: not open", number)) {
+		t.Errorf("a number that is not open: %v", err)
+	}
+}
+
+// TestOverrideOfAPipe: the end that stays is still one of a pipe that the program had for itself.
+func TestOverrideOfAPipe(t *testing.T) {
+	r, w := pipeOf(t)
+	m := ourselves()
+	m.Overrides = fd.Overrides{int(w.Fd()): fd.LeaveOut}
+	if d := captured(t, m).description(t, r); d.Kind != "pipe_end" {
+		t.Errorf("kind %s", d.Kind)
+	}
+}
+
+// TestInherited: the obstacle of an inherited descriptor says from whom, and how the image can do without it.
+func TestInherited(t *testing.T) {
+	cmd := exec.Command("sleep", "60")
+	cmd.Stdin = eventfd(t)
+	f := eventfd(t)
+	must(t, unix.Dup2(int(f.Fd()), 251))
+	t.Cleanup(func() { unix.Close(251) })
+	must(t, cmd.Start())
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	pid := cmd.Process.Pid
+	p := captured(t, &fd.Member{Pid: pid, Inside: pid, Proc: fmt.Sprintf("/proc/%d", pid)})
+	var inherited, own string
+	for _, o := range p.Obstacles {
+		switch o.Where {
+		case "fd 0":
+			own = o.Error()
+		case "fd 251":
+			inherited = o.Error()
+		}
+	}
+	want := fmt.Sprintf("pid %d fd 251: eventfd: not supported; the program inherited it from pid %d (", pid, os.Getpid())
+	if !strings.HasPrefix(inherited, want) || !strings.Contains(inherited, fmt.Sprintf("crak checkpoint --fd 251=close %d; or ", pid)) {
+		t.Errorf("%q instead of %q…", inherited, want)
+	}
+	if strings.Contains(own, "inherited") || own == "" {
+		t.Errorf("another description under the number: %q", own)
+	}
+}
