@@ -12,9 +12,9 @@ import (
 
 // kind is one kind of open file description. Its name is Description.Kind.
 type kind struct {
-	name  string
-	seeks bool // has an offset that lseek sets
-	outer bool // may come back as crak restart's own description, which keeps its flags but for O_NONBLOCK
+	name      string
+	seeks     bool // has an offset that lseek sets
+	inherited bool // may come back as crak restart's own description, which keeps its flags but for O_NONBLOCK
 
 	// is tells whether a description is of this kind. The first kind of the table that says so has it.
 	is func(o *open) bool

@@ -60,7 +60,7 @@ func finish(f *os.File, k *kind, d image.Description) error {
 // setStatus sets the flags that F_SETFL can change.
 func setStatus(f *os.File, k *kind, flags uint32) error {
 	change := uint32(setFlags)
-	if k.outer {
+	if k.inherited {
 		change = unix.O_NONBLOCK
 	}
 	now, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0)

@@ -17,10 +17,10 @@ type Pipe struct {
 }
 
 var pipe = kind{
-	name:    "pipe",
-	outer:   true,
-	is:      func(o *open) bool { return o.format() == unix.S_IFIFO && !o.hasPath() },
-	capture: capturePipe,
+	name:      "pipe",
+	inherited: true,
+	is:        func(o *open) bool { return o.format() == unix.S_IFIFO && !o.hasPath() },
+	capture:   capturePipe,
 	describe: func(d image.Description) string {
 		r, _ := record[Pipe](d)
 		return fmt.Sprintf("pipe (crak restart's own descriptor %d)", r.Standard)

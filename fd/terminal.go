@@ -30,10 +30,10 @@ const (
 )
 
 var terminal = kind{
-	name:    "terminal",
-	outer:   true,
-	is:      isTerminal,
-	capture: captureTerminal,
+	name:      "terminal",
+	inherited: true,
+	is:        isTerminal,
+	capture:   captureTerminal,
 	describe: func(d image.Description) string {
 		r, _ := record[Terminal](d)
 		return "terminal " + r.Path
