@@ -99,7 +99,7 @@ func TestSpecialFiles(t *testing.T) {
 		t.Errorf("/proc/1/status: obstacle %q", got)
 	}
 	own := openedAt(t, "/proc/self/status", unix.O_RDONLY)
-	path, ok := fd.Own(captured(t, ourselves()).description(t, own))
+	path, ok := fd.ProcSelf(captured(t, ourselves()).description(t, own))
 	if want := fmt.Sprintf("/proc/%d/status", os.Getpid()); path != want || !ok {
 		t.Errorf("/proc/self/status: path %q, %v, want %q", path, ok, want)
 	}

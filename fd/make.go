@@ -43,7 +43,7 @@ func finish(f *os.File, k *kind, d image.Description) error {
 			return &os.PathError{Op: "getdents64", Path: f.Name(), Err: err}
 		}
 	}
-	if _, own := Own(d); own {
+	if _, ok := ProcSelf(d); ok {
 		return nil
 	}
 	if k.seeks && d.Offset != 0 {

@@ -15,8 +15,8 @@ import (
 // Special is the record of a file, or directory, that the kernel makes up as it is read: /proc/meminfo, /sys/….
 // It is opened by its path again; size and time mean nothing there.
 type Special struct {
-	File image.File `json:"file"`
-	Own  bool       `json:"own,omitempty"` // of /proc, about the process itself: only that can open it, once it is there
+	File     image.File `json:"file"`
+	ProcSelf bool       `json:"own,omitempty"` // a file of /proc about the process itself: only that process can open it
 }
 
 // specialFilesystems are those whose files are not data, with what they are called.
@@ -68,7 +68,7 @@ var special = kind{
 		if err != nil {
 			return broken(err)
 		}
-		if c := CompareFile(r.File); c.Change == Gone && !r.Own {
+		if c := CompareFile(r.File); c.Change == Gone && !r.ProcSelf {
 			return obstacle.List{{What: r.File.Path, Why: c.String(), Do: "restart on a kernel that has it"}}
 		}
 		return nil
@@ -78,7 +78,7 @@ var special = kind{
 		if err != nil {
 			return nil, err
 		}
-		if r.Own {
+		if r.ProcSelf {
 			return os.Open(os.DevNull) // in its place until then
 		}
 		return openAt(r.File.Path, d.Flags, func(st *unix.Stat_t) error {
@@ -90,17 +90,17 @@ var special = kind{
 	},
 }
 
-// Own is the path of a file that a restored process is to open itself, in place of what Make has made.
-func Own(d image.Description) (path string, own bool) {
+// ProcSelf is the path of a file that a restored process is to open itself, in place of what Make has made.
+func ProcSelf(d image.Description) (path string, ok bool) {
 	if d.Kind != special.name {
 		return "", false
 	}
 	r, err := record[Special](d)
-	return r.File.Path, err == nil && r.Own
+	return r.File.Path, err == nil && r.ProcSelf
 }
 
-// isOwn: about the process, or its first thread; the others are not there yet when descriptors are restored.
-func (m *Member) isOwn(path string) bool {
+// isProcSelf: about the process, or its first thread; the others are not there yet when descriptors are restored.
+func (m *Member) isProcSelf(path string) bool {
 	pid := strconv.Itoa(m.Inside)
 	rest, ok := strings.CutPrefix(path, "/proc/"+pid)
 	task, ofThread := strings.CutPrefix(rest, "/task/")
@@ -119,8 +119,8 @@ func captureSpecial(c *capture, g shared) (any, error) {
 		refusal.Why = "it cannot be opened by this path again"
 	case o.writable():
 		refusal.Why = "a file of " + specialFilesystems[fs] + " open for writing is not supported"
-	case fs == unix.PROC_SUPER_MAGIC && c.isOwn(path):
-		return &Special{File: o.file(path), Own: true}, nil
+	case fs == unix.PROC_SUPER_MAGIC && c.isProcSelf(path):
+		return &Special{File: o.file(path), ProcSelf: true}, nil
 	case fs == unix.PROC_SUPER_MAGIC && ofProcess(path):
 		refusal.Why = "a file of /proc about another process, or another thread, is not supported"
 	default:

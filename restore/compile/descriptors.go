@@ -37,7 +37,7 @@ func (c *compiler) table() {
 func (c *compiler) openOwn() {
 	for i := range c.target.Group.Descriptions {
 		d := &c.target.Group.Descriptions[i]
-		path, own := fd.Own(*d)
+		path, own := fd.ProcSelf(*d)
 		if !own {
 			continue
 		}
