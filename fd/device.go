@@ -62,7 +62,7 @@ var device = kind{
 		if err != nil {
 			return nil, err
 		}
-		return openAt(path, d.Flags, r.judge)
+		return openAt(path, d.Flags, r.matches)
 	},
 }
 
@@ -74,15 +74,15 @@ func (r Device) find() (string, error) {
 			continue
 		}
 		f.Close()
-		if r.judge(st) == nil {
+		if r.matches(st) == nil {
 			return path, nil
 		}
 	}
 	return "", fmt.Errorf("no character device %d:%d there", memoryMajor, r.Minor)
 }
 
-// judge takes the device itself, and nothing else that may be at its path.
-func (r Device) judge(st *unix.Stat_t) error {
+// matches takes the device itself, and nothing else that may be at its path.
+func (r Device) matches(st *unix.Stat_t) error {
 	if st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != unix.Mkdev(memoryMajor, r.Minor) {
 		return fmt.Errorf("not the character device %d:%d", memoryMajor, r.Minor)
 	}

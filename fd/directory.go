@@ -28,18 +28,18 @@ var directory = kind{
 		if err != nil {
 			return broken(err)
 		}
-		return env.judgeDirectory(CompareFile(r.File), d.Offset)
+		return env.decideDirectory(CompareFile(r.File), d.Offset)
 	},
 	create: func(d image.Description, env *Env) (*os.File, error) {
 		r, err := record[Directory](d)
 		if err != nil {
 			return nil, err
 		}
-		if list := env.judgeDirectory(CompareFile(r.File), d.Offset); len(list) > 0 {
+		if list := env.decideDirectory(CompareFile(r.File), d.Offset); len(list) > 0 {
 			return nil, list
 		}
 		return openAt(r.File.Path, d.Flags, func(st *unix.Stat_t) error {
-			return env.judgeDirectory(compare(r.File, st), d.Offset).Err()
+			return env.decideDirectory(compare(r.File, st), d.Offset).Err()
 		})
 	},
 }
@@ -60,9 +60,9 @@ func captureDirectory(c *capture, g shared) (any, error) {
 	return &Directory{File: o.file(path)}, nil
 }
 
-// judgeDirectory decides about a directory. Entries come and go, so its size and time say nothing; but a position in one
+// decideDirectory decides about a directory. Entries come and go, so its size and time say nothing; but a position in one
 // directory means nothing in another.
-func (e *Env) judgeDirectory(c Comparison, offset int64) obstacle.List {
+func (e *Env) decideDirectory(c Comparison, offset int64) obstacle.List {
 	replaced := c.Change == Gone || c.Have.Mode&unix.S_IFMT != unix.S_IFDIR || c.Have.Inode != c.Want.Inode
 	if !replaced {
 		return nil

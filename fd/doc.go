@@ -34,7 +34,7 @@
 // (Lock.Type "POSIX", "FLOCK"), the owner of I/O signals (Description.Owner), and O_ASYNC after it. Make does the
 // rest, OFD locks and leases included.
 //
-// A file is found again by its path, and taken if judge.go finds it good: it is looked at before it is opened and again as it was
+// A file is found again by its path, and taken if decision.go finds it good: it is looked at before it is opened and again as it was
 // opened, and then used by that descriptor alone (openat.go). The files of mappings (mapped.go) go the same way. What
 // stands in for a file that is gone is in standin.go.
 //

@@ -13,9 +13,9 @@ import (
 // CheckMapped finds what would keep OpenMapped from working, and makes nothing.
 // Preconditions: m is of kind image.MappingFile.
 func (e *Env) CheckMapped(m *image.Mapping) obstacle.List {
-	v := e.judge(CompareFile(*m.File), useOfMapping(m))
-	e.Tell(v.notice)
-	return v.obstacles
+	decided := e.decide(CompareFile(*m.File), useOfMapping(m))
+	e.Tell(decided.notice)
+	return decided.obstacles
 }
 
 // OpenMapped opens the file behind a mapping: for writing, too, where the program can write through it.

@@ -36,15 +36,15 @@ func find(path string) (*os.File, *unix.Stat_t, error) {
 	return f, &st, nil
 }
 
-// openAt opens what is at a path of an image, if judge takes it. Judge sees it before it is opened, so that nothing is opened
+// openAt opens what is at a path of an image, if accept takes it. Accept sees it before it is opened, so that nothing is opened
 // that may have an effect or block, and then what was opened: that is the same inode, and only it is used from then on.
-func openAt(path string, flags uint32, judge func(*unix.Stat_t) error) (*os.File, error) {
+func openAt(path string, flags uint32, accept func(*unix.Stat_t) error) (*os.File, error) {
 	seen, before, err := find(path)
 	if err != nil {
 		return nil, err
 	}
 	defer seen.Close()
-	if err := judge(before); err != nil {
+	if err := accept(before); err != nil {
 		return nil, err
 	}
 	f, err := openPath(path, flags&openFlags, 0)
@@ -60,7 +60,7 @@ func openAt(path string, flags uint32, judge func(*unix.Stat_t) error) (*os.File
 		err = fmt.Errorf("%s: replaced while it was opened", path)
 	}
 	if err == nil {
-		err = judge(&after)
+		err = accept(&after)
 	}
 	if err != nil {
 		f.Close()

@@ -41,22 +41,22 @@ var pathOnly = kind{
 		if err != nil {
 			return broken(err)
 		}
-		return env.judgePath(CompareFile(r.File))
+		return env.decidePath(CompareFile(r.File))
 	},
 	create: func(d image.Description, env *Env) (*os.File, error) {
 		r, err := record[PathOnly](d)
 		if err != nil {
 			return nil, err
 		}
-		if list := env.judgePath(CompareFile(r.File)); len(list) > 0 {
+		if list := env.decidePath(CompareFile(r.File)); len(list) > 0 {
 			return nil, list
 		}
-		return openAt(r.File.Path, d.Flags, func(st *unix.Stat_t) error { return env.judgePath(compare(r.File, st)).Err() })
+		return openAt(r.File.Path, d.Flags, func(st *unix.Stat_t) error { return env.decidePath(compare(r.File, st)).Err() })
 	},
 }
 
-// judgePath wants the same inode; what is in the file does not matter.
-func (e *Env) judgePath(c Comparison) obstacle.List {
+// decidePath wants the same inode; what is in the file does not matter.
+func (e *Env) decidePath(c Comparison) obstacle.List {
 	if c.Change != Gone && (c.Have.Inode == c.Want.Inode || e.Force) {
 		return nil
 	}

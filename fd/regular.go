@@ -63,12 +63,12 @@ func checkRegular(d image.Description, env *Env) obstacle.List {
 	if r.File.Deleted {
 		return nil
 	}
-	v := env.judge(CompareFile(r.File), useOf(d, r.File))
-	env.Tell(v.notice)
-	if len(v.obstacles) == 0 && !env.Force {
+	decided := env.decide(CompareFile(r.File), useOf(d, r.File))
+	env.Tell(decided.notice)
+	if len(decided.obstacles) == 0 && !env.Force {
 		return permitted(r.File, d.Flags)
 	}
-	return v.obstacles
+	return decided.obstacles
 }
 
 func createRegular(d image.Description, env *Env) (*os.File, error) {
@@ -88,23 +88,23 @@ func createRegular(d image.Description, env *Env) (*os.File, error) {
 
 // open opens a regular file, or what stands in for it, if it may be taken.
 func (e *Env) open(want image.File, flags uint32, own use) (*os.File, error) {
-	v := e.judge(CompareFile(want), own)
-	if v.standIn {
-		e.Tell(v.notice)
+	decided := e.decide(CompareFile(want), own)
+	if decided.standIn {
+		e.Tell(decided.notice)
 		return e.standIn(want, flags, own)
 	}
-	if len(v.obstacles) > 0 {
-		return nil, v.obstacles
+	if len(decided.obstacles) > 0 {
+		return nil, decided.obstacles
 	}
 	f, err := openAt(want.Path, flags, func(st *unix.Stat_t) error {
-		v = e.judge(compare(want, st), own)
-		return v.obstacles.Err()
+		decided = e.decide(compare(want, st), own)
+		return decided.obstacles.Err()
 	})
 	if err != nil {
 		return nil, err
 	}
-	e.Tell(v.notice)
-	if v.cut && flags&unix.O_ACCMODE != unix.O_RDONLY {
+	e.Tell(decided.notice)
+	if decided.cut && flags&unix.O_ACCMODE != unix.O_RDONLY {
 		e.cutLater(f, want)
 	}
 	return f, nil

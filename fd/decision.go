@@ -69,16 +69,16 @@ func (e *Env) Know(g *image.Group) {
 
 func inodeOf(f image.File) Inode { return Inode{f.Device, f.Inode} }
 
-// A verdict says whether a file may be taken, and how. It may where there are no obstacles.
-type verdict struct {
+// A decision says whether a file may be taken, and how. It may where there are no obstacles.
+type decision struct {
 	notice    string // for the user of a restart that goes on; may be empty
 	obstacles obstacle.List
 	cut       bool // back to its size at the checkpoint
 	standIn   bool // it is gone: another file comes in its place
 }
 
-// judge decides about a regular file. own is what the one who asks does with it, who may be unknown to Know.
-func (e *Env) judge(c Comparison, own use) verdict {
+// decide decides about a regular file. own is what the one who asks does with it, who may be unknown to Know.
+func (e *Env) decide(c Comparison, own use) decision {
 	c = e.content(c)
 	u := own.and(e.uses[inodeOf(c.Want)])
 	message := c.Want.Path + ": " + c.String()
@@ -87,21 +87,21 @@ func (e *Env) judge(c Comparison, own use) verdict {
 	grown := u.writes && c.Change == Grown && e.Files == Rewind
 	switch {
 	case c.Change == Same:
-		return verdict{}
+		return decision{}
 	case errors.Is(c.Err, ErrLinked):
 		return refused(c.Want.Path, c.String(), "mount the directory with the file at its old path (mount --bind), or put the file there")
 	case grown && !u.inPlace:
-		return verdict{notice: message + "; cut back", cut: true}
+		return decision{notice: message + "; cut back", cut: true}
 	case grown && e.Force:
-		return verdict{notice: message + "; cut back (--force)", cut: true}
+		return decision{notice: message + "; cut back (--force)", cut: true}
 	case e.Force && errors.Is(c.Err, fs.ErrNotExist):
-		return verdict{notice: message + "; " + standInWords(u) + " (--force)", standIn: true}
+		return decision{notice: message + "; " + standInWords(u) + " (--force)", standIn: true}
 	case e.Force && sameFormat:
-		return verdict{notice: message + "; taken as it is (--force)"}
+		return decision{notice: message + "; taken as it is (--force)"}
 	case e.Files == Strict:
 		return refused(c.Want.Path, c.String(), "put the file back as it was, or restart without --files=strict")
 	case c.Change == Copied:
-		return verdict{notice: message}
+		return decision{notice: message}
 	case grown:
 		return refused(c.Want.Path, c.String()+", and may have been written to in place as well: cutting it back is not enough",
 			"put the file back as it was, or restart with --force to cut it back all the same")
@@ -109,11 +109,11 @@ func (e *Env) judge(c Comparison, own use) verdict {
 		return refused(c.Want.Path, c.String()+" without growing: what was overwritten cannot be brought back",
 			"put the file back as it was, or restart with --force to take what is there")
 	case u.writes && (changed || c.Change == Unseen):
-		return verdict{notice: message + "; taken as it is"}
+		return decision{notice: message + "; taken as it is"}
 	}
 	return refused(c.Want.Path, c.String(), "put the file back as it was, or restart with --force to take what is there")
 }
 
-func refused(what, why, do string) verdict {
-	return verdict{obstacles: obstacle.List{{What: what, Why: why, Do: do}}}
+func refused(what, why, do string) decision {
+	return decision{obstacles: obstacle.List{{What: what, Why: why, Do: do}}}
 }
