@@ -9,7 +9,7 @@ type Builder struct {
 	Number  int
 }
 
-// MostInstructions is how many a Set has room for: an image may ask for any number.
+// MostInstructions is the limit for a Set. An image from anybody could ask for any number.
 const MostInstructions = 1 << 20
 
 // Build starts a new program in the set.
@@ -18,8 +18,7 @@ func (s *Set) Build(name string, control int) *Builder {
 	return &Builder{Set: s, Program: p, Number: s.Add(p)}
 }
 
-// Bytes puts v into the data, aligned to 8, and returns its address. Equal data is kept
-// once: it is for reading only.
+// Bytes puts v into the data, aligned to 8, and returns its address. Programs only read it: equal data is stored once.
 func (s *Set) Bytes(v []byte) Arg {
 	if a, ok := s.known[string(v)]; ok {
 		return a
@@ -32,7 +31,7 @@ func (s *Set) Bytes(v []byte) Arg {
 	return a
 }
 
-// Variable puts v into the data in a place of its own, which programs may write to.
+// Variable puts v into the data at an address of its own, to which programs may write.
 func (s *Set) Variable(v []byte) Arg {
 	for len(s.Data)%8 != 0 {
 		s.Data = append(s.Data, 0)
@@ -42,7 +41,7 @@ func (s *Set) Variable(v []byte) Arg {
 	return Arg{Kind: ArgData, Value: uint64(at)}
 }
 
-// Point has the eight bytes of data at an address hold another address. Preconditions: at is a Variable.
+// Point makes the eight bytes at an address hold another address. Preconditions: at is in a Variable.
 func (s *Set) Point(at, to Arg) {
 	s.Pointers = append(s.Pointers, Pointer{at.Value, to})
 }
@@ -64,12 +63,12 @@ func (s *Set) Struct(v any) Arg { return s.Bytes(Raw(v)) }
 func Raw(v any) []byte {
 	b, err := binary.Append(nil, binary.NativeEndian, v)
 	if err != nil {
-		panic("program: " + err.Error()) // not a fixed-size value: an error of ours
+		panic("program: " + err.Error()) // not a fixed-size value: a bug
 	}
 	return b
 }
 
-// At is an address in the data, n bytes after a.
+// At is the address n bytes after a.
 func (a Arg) At(n uint64) Arg { return Arg{Kind: a.Kind, Value: a.Value + n} }
 
 // Do appends an instruction.
@@ -77,7 +76,7 @@ func (b *Builder) Do(in Instruction) *Builder {
 	if b.Set.instructions == MostInstructions {
 		b.Set.Full = true
 		if len(b.Program.Instructions) > 0 {
-			*b.last() = in // what is said of it next is said of no other
+			*b.last() = in // so that the calls that follow Do change no other instruction
 			return b
 		}
 	}
@@ -86,7 +85,7 @@ func (b *Builder) Do(in Instruction) *Builder {
 	return b
 }
 
-// Call appends a system call that must not fail.
+// Call appends a system call. An error is a failure, if no other expectation is set.
 func (b *Builder) Call(number int, args ...Arg) *Builder {
 	in := Instruction{Op: Call, Number: number, Slot: NoSlot}
 	copy(in.Args[:], args)
@@ -103,25 +102,25 @@ func (b *Builder) Note(note string) *Builder {
 	return b
 }
 
-// Want makes the last instruction expect one value.
+// Want makes every result of the last instruction but v a failure.
 func (b *Builder) Want(v uint64) *Builder {
 	b.last().Expect, b.last().Want = ExpectValue, int64(v)
 	return b
 }
 
-// Any makes the last instruction's result not matter.
+// Any ignores the result of the last instruction.
 func (b *Builder) Any() *Builder {
 	b.last().Expect = ExpectAny
 	return b
 }
 
-// MayFail makes an error of the last instruction a notice.
+// MayFail reports an error of the last instruction as a notice: the program goes on.
 func (b *Builder) MayFail() *Builder {
 	b.last().Expect = ExpectNotice
 	return b
 }
 
-// Keep keeps the last instruction's result.
+// Keep stores the result of the last instruction in a slot.
 func (b *Builder) Keep() Slot {
 	if b.last().Slot == NoSlot {
 		b.last().Slot = Slot(b.Set.Slots)
@@ -137,7 +136,7 @@ func (b *Builder) Thread(k, tid int, flags, tls, tidAddress uint64) *Builder {
 		Args: [6]Arg{Const(k), Const(tid), Const(flags), Const(tls), Const(tidAddress), Const(b.Set.Stacks)}})
 }
 
-// Process makes a process that runs program k. A pid of 0 is any.
+// Process makes a process that runs program k. With a pid of 0 the kernel chooses.
 func (b *Builder) Process(k, pid int, flags uint64) *Builder {
 	in := Instruction{Op: Process, Slot: NoSlot, Args: [6]Arg{Const(k), Const(pid), Const(flags)}}
 	if pid != 0 {
@@ -146,17 +145,17 @@ func (b *Builder) Process(k, pid int, flags uint64) *Builder {
 	return b.Do(in)
 }
 
-// Arrive adds one to the counter.
+// Arrive adds one to the counter, and wakes those who await the total.
 func (b *Builder) Arrive(counter Arg, total int) *Builder {
 	return b.Do(Instruction{Op: Arrive, Slot: NoSlot, Args: [6]Arg{counter, Const(total)}})
 }
 
-// Await waits until the counter is just the total.
+// Await waits until the counter equals the total.
 func (b *Builder) Await(counter Arg, total int) *Builder {
 	return b.Do(Instruction{Op: Await, Slot: NoSlot, Args: [6]Arg{counter, Const(total)}})
 }
 
-// Jump leaves the interpreter.
+// Jump leaves the interpreter for the code at the struct abi_context.
 func (b *Builder) Jump(context uint64, restart Arg) *Builder {
 	return b.Do(Instruction{Op: Jump, Slot: NoSlot, Args: [6]Arg{Const(context), restart}})
 }

@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Check finds what would go wrong in any run: a mapping over the interpreter, the use
-// of a result that is not there yet, a descriptor that is overwritten or closed before it is used,
-// a program without end. An error names the program and the instruction.
+// Check finds what would go wrong in every run: a mapping over the interpreter's area, the use of a result before the
+// instruction that makes it, a descriptor that is overwritten or closed before it is used, a program that does not end. An
+// error names the program and the instruction.
 func (s *Set) Check(l Layout) error {
 	for n, p := range s.Programs {
 		c := checker{set: s, layout: l, defined: make(map[Slot]bool), closed: make(map[uint64]bool)}
@@ -36,9 +36,9 @@ func (c *checker) instruction(in *Instruction) error {
 	for i, a := range in.Args {
 		switch {
 		case a.Kind == ArgResult && !c.defined[Slot(a.Value)]:
-			return fmt.Errorf("argument %d: result %d is not there yet", i, a.Value)
+			return fmt.Errorf("argument %d: result %d does not exist yet", i, a.Value)
 		case a.Kind == ArgData && a.Value >= uint64(len(c.set.Data)):
-			return fmt.Errorf("argument %d: outside of the data", i)
+			return fmt.Errorf("argument %d: outside the data", i)
 		}
 	}
 	if in.Slot != NoSlot {
@@ -80,16 +80,16 @@ func (c *checker) call(in *Instruction) error {
 			return err
 		}
 		if in.Args[0] == in.Args[1] {
-			return fmt.Errorf("descriptor %d onto itself", in.Args[0].Value)
+			return fmt.Errorf("descriptor %d is copied onto itself", in.Args[0].Value)
 		}
-		c.closed[in.Args[1].Value] = true // what was there is gone: it may not be a source any more
+		c.closed[in.Args[1].Value] = true // the old descriptor of this number is closed: no instruction can use it
 	case unix.SYS_CLOSE_RANGE:
 		c.over = append(c.over, [2]uint64{in.Args[0].Value, in.Args[1].Value})
 	}
 	return nil
 }
 
-// outside makes sure that a range is not in the interpreter's area; its staging area is meant to be mapped over.
+// outside makes sure that a range is not in the interpreter's area. Only in the staging area programs may map.
 func (c *checker) outside(start, length Arg) error {
 	from := c.layout.Address(start)
 	to := from + c.layout.Address(length)
@@ -117,7 +117,7 @@ func (c *checker) descriptor(fd Arg) error {
 	return nil
 }
 
-// ends makes sure that the interpreter leaves the program by its last instruction.
+// ends makes sure that the last instruction leaves the program.
 func ends(p *Program) error {
 	if n := len(p.Instructions); n > 0 {
 		in := p.Instructions[n-1]
@@ -125,5 +125,5 @@ func ends(p *Program) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("has no end")
+	return fmt.Errorf("does not end with a jump or an exit")
 }

@@ -1,17 +1,16 @@
-// Package program is the restore program: system calls as data.
+// Package program defines restore programs: system calls as data.
 //
-// In a nutshell: a Set holds one Program for each process and thread that is to come back,
-// and the data they point to. A Program is a straight list of Instructions; an argument is
-// a constant, an offset into the data, or the result of an earlier instruction. A Set is
-// built by package restore, checked (Check) before anything runs, encoded (Encode) for the
-// interpreter, and printed (Print) for people.
+// In a nutshell: a Set has one Program for each process and each thread that is restored, and the data that they point
+// to. A Program is a list of Instructions without branches. An argument is a constant, an address in the data or in the
+// interpreter's area, or the result of an earlier instruction. Package restore/compile builds a Set. Check finds errors
+// before anything runs, Encode writes the Set for the interpreter, and Print writes it for people.
 //
 //	Set
-//	 ├ Programs[0]   makes the members            (runs in the interpreter's first process)
-//	 ├ Programs[1]   a member: thread group leader
+//	 ├ Programs[0]   makes the root process       (the interpreter runs it)
+//	 ├ Programs[1]   the root process: its thread group leader
 //	 ├ Programs[2]   its second thread
 //	 ┆
-//	 └ Data          paths, structures; shared by all
+//	 └ Data          paths, structures, counters: of all programs
 //
-// It knows nothing of images. The wire layout is in interp/src/interp.h, mirrored by wire.go.
+// The package knows nothing of images. The layout for the interpreter is in interp/src/interp.h; wire.go is its mirror.
 package program

@@ -7,12 +7,12 @@ import (
 
 const (
 	pageSize = 4096
-	// MainStack and ThreadStack are the interpreter's own stacks, in bytes.
+	// MainStack and ThreadStack are the sizes of the interpreter's stacks, in bytes.
 	MainStack   = 16 << 10
 	ThreadStack = 1 << 10
 )
 
-// A Layout is where everything is in the interpreter's area; see interp.h.
+// A Layout has the addresses of all parts of the interpreter's area; see interp.h.
 type Layout struct {
 	Area    uint64
 	Load    uint64
@@ -26,7 +26,7 @@ type Layout struct {
 
 func up(n, to uint64) uint64 { return (n + to - 1) / to * to }
 
-// Measure returns the layout of an area at address 0, which has room for code of a given size.
+// Measure returns the layout of an area at address 0 whose code has the given size in bytes.
 func (s *Set) Measure(code uint64) Layout {
 	var l Layout
 	l.Load = up(code, pageSize)
@@ -55,7 +55,7 @@ func (l Layout) Move(area uint64) Layout {
 	return l
 }
 
-// Encode returns the load: what the interpreter reads to l.Load.
+// Encode returns the load: the bytes that the interpreter reads to l.Load.
 func (s *Set) Encode(l Layout) []byte {
 	out := make([]byte, 0, l.Results-l.Load)
 	programs := l.Load + loadSize
@@ -79,7 +79,7 @@ func (s *Set) Encode(l Layout) []byte {
 	return out
 }
 
-// Address is what an argument is in this layout, but for results.
+// Address is the value of an argument in this layout. Preconditions: it is not a result.
 func (l Layout) Address(a Arg) uint64 {
 	switch a.Kind {
 	case ArgData:

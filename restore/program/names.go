@@ -10,7 +10,7 @@ import (
 // A shower writes a constant argument.
 type shower func(v uint64) string
 
-// forms are the arguments of system calls that have names for people.
+// forms say how the arguments of system calls are printed.
 var forms = map[int][]shower{
 	unix.SYS_MMAP:        {hex, hex, protection, mapFlags, signed, hex},
 	unix.SYS_MREMAP:      {hex, hex, hex, oneOf(map[uint64]string{unix.MREMAP_MAYMOVE | unix.MREMAP_FIXED: "MAYMOVE|FIXED"}), hex},
@@ -99,7 +99,7 @@ type bit struct {
 	name  string
 }
 
-// bits names what it knows, and adds the rest as a number.
+// bits prints the bits that have a name, and the rest as a number.
 func bits(v uint64, names []bit) string {
 	var all []string
 	for _, n := range names {

@@ -123,7 +123,7 @@ func plus(n uint64) string {
 	return fmt.Sprintf("+%#x", n)
 }
 
-// number writes small numbers, and small negative ones, in decimal.
+// number writes small numbers in decimal, and others in hexadecimal.
 func number(v uint64) string {
 	if n := int64(v); n < 0 && n > -4096 {
 		return fmt.Sprint(n)

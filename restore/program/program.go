@@ -7,8 +7,8 @@ const (
 	Call    Op = 0 // system call Number
 	Thread  Op = 1 // make a thread: program, tid, clone flags, TLS, tid address, (stack)
 	Process Op = 2 // make a process: program, pid, clone flags
-	Arrive  Op = 3 // add one to a counter and wake who awaits the total: address, total
-	Await   Op = 4 // wait until a counter is just the total: address, total
+	Arrive  Op = 3 // add one to a counter, and wake those who await the total: address, total
+	Await   Op = 4 // wait until a counter equals the total: address, total
 	Jump    Op = 5 // leave the interpreter: struct abi_context, struct abi_restart
 )
 
@@ -32,7 +32,7 @@ const (
 	ArgArea                   // address of the interpreter's area, plus Value
 	ArgEnd                    // address after the area, plus Value
 	ArgLength                 // length of the area
-	ArgBeyond                 // Value less the address after the area: a length
+	ArgBeyond                 // Value minus the address after the area: a length
 	ArgStaging                // address of the staging area, plus Value
 )
 
@@ -50,7 +50,7 @@ func Const[T ~int | ~int32 | ~int64 | ~uint32 | ~uint64 | ~uintptr](v T) Arg {
 // UserEnd is the end of the address space that programs can use: TASK_SIZE with four levels of page tables.
 const UserEnd = 1<<47 - pageSize
 
-// Addresses that are known only when there is an area.
+// Addresses in the interpreter's area. The area is chosen after the programs are built.
 var (
 	Area       = Arg{Kind: ArgArea}
 	AreaEnd    = Arg{Kind: ArgEnd}
@@ -67,7 +67,7 @@ type Slot int
 // Arg is the result as an argument of a later instruction.
 func (s Slot) Arg() Arg { return Arg{Kind: ArgResult, Value: uint64(s)} }
 
-// NoSlot: the result is not kept.
+// NoSlot says that the result is not stored.
 const NoSlot Slot = -1
 
 // An Instruction is one step of a program.
@@ -78,7 +78,7 @@ type Instruction struct {
 	Expect Expect
 	Want   int64
 	Slot   Slot
-	Note   string // what it is for, in words: `"/lib/x.so"`
+	Note   string // for people: what the instruction is for
 }
 
 // A Program is what one process or thread runs.
@@ -96,15 +96,15 @@ type Set struct {
 	Slots    int    // results in all programs
 	Stacks   int    // threads
 	Staging  uint64 // bytes of the staging area
-	Full     bool   // there were more instructions than it has room for: it is of no use
+	Full     bool   // MostInstructions was reached: the programs are incomplete
 
-	known map[string]Arg  // data that only is read, by its content
+	known map[string]Arg  // data that programs only read, by its content
 	texts map[uint64]bool // data that is a C string
 
 	instructions int // of all programs
 }
 
-// A Pointer is an address, in the data at offset At, that is known only when the area is.
+// A Pointer has Encode write the address To into the data at offset At.
 type Pointer struct {
 	At uint64
 	To Arg

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// small is a set with a bit of everything: one process with one more thread.
+// small is a set of one process with two threads. It has each kind of instruction and argument.
 func small() *Set {
 	s := &Set{Staging: 2 * pageSize}
 	leader := s.Build("pid 412", 9)
@@ -62,7 +62,7 @@ program 1: thread 413 (reports on 9)
 	}
 }
 
-// TestCheck breaks a good set, one fault each.
+// TestCheck adds one fault at a time to a good set.
 func TestCheck(t *testing.T) {
 	const area = 0x10000000
 	tests := []struct {
@@ -80,10 +80,10 @@ func TestCheck(t *testing.T) {
 		{"move onto the interpreter", func(_ *Set, b *Builder) {
 			b.Call(unix.SYS_MREMAP, Staging, Const(pageSize), Const(pageSize), Const(3), Const(area))
 		}, "is in the interpreter's area"},
-		{"result of nothing", func(s *Set, b *Builder) { b.Call(unix.SYS_CLOSE, Slot(5).Arg()) }, "result 5 is not there yet"},
+		{"result of nothing", func(s *Set, b *Builder) { b.Call(unix.SYS_CLOSE, Slot(5).Arg()) }, "result 5 does not exist yet"},
 		{"beyond the data", func(s *Set, b *Builder) {
 			b.Call(unix.SYS_CHDIR, Arg{Kind: ArgData, Value: 1 << 20})
-		}, "outside of the data"},
+		}, "outside the data"},
 		{"no such program", func(_ *Set, b *Builder) { b.Thread(7, 414, 0, 0, 0) }, "no program 7"},
 		{"counter", func(_ *Set, b *Builder) { b.Await(Const(0x1000), 1) }, "the counter is not in the data"},
 		{"unknown operation", func(_ *Set, b *Builder) { b.Do(Instruction{Op: 99, Slot: NoSlot}) }, "unknown operation 99"},
@@ -93,7 +93,7 @@ func TestCheck(t *testing.T) {
 		{"closed descriptor", func(_ *Set, b *Builder) {
 			b.Call(unix.SYS_CLOSE_RANGE, Const(20), Const(30), Const(0)).Call(unix.SYS_DUP3, Const(25), Const(5), Const(0))
 		}, "descriptor 25 was overwritten or closed"},
-		{"onto itself", func(_ *Set, b *Builder) { b.Call(unix.SYS_DUP3, Const(20), Const(20), Const(0)) }, "onto itself"},
+		{"onto itself", func(_ *Set, b *Builder) { b.Call(unix.SYS_DUP3, Const(20), Const(20), Const(0)) }, "is copied onto itself"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -109,7 +109,7 @@ func TestCheck(t *testing.T) {
 	}
 	s := small()
 	s.Build("endless", 9).Call(unix.SYS_GETPID)
-	if err := s.Check(s.Measure(4096).Move(area)); err == nil || !strings.Contains(err.Error(), "has no end") {
+	if err := s.Check(s.Measure(4096).Move(area)); err == nil || !strings.Contains(err.Error(), "does not end") {
 		t.Errorf("a program without end: %v", err)
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"unsafe"
 )
 
-// The values of interp/src/interp.h; TestHeader compares the two files name by name.
+// The values of interp/src/interp.h. TestHeader compares the two files by name.
 const (
 	wireMagic   = 0x50455243
 	wireVersion = 1
@@ -16,7 +16,7 @@ type ReportKind uint32
 
 const (
 	Failed ReportKind = 1 // the process has ended
-	Notice ReportKind = 2 // unexpected, and the program goes on
+	Notice ReportKind = 2 // an unexpected result; the program goes on
 	Stage  ReportKind = 3 // sent by the program itself; Result is the stage
 )
 
@@ -78,7 +78,7 @@ type wireInstruction struct {
 	Args   [6]uint64
 }
 
-// Sizes that interp.h states too; a mismatch does not compile.
+// Sizes that interp.h states, too. The program does not compile if they differ.
 const (
 	OrderSize       = 40
 	ReportSize      = 24

@@ -1,6 +1,6 @@
 /*
- * From exec to the area. The old executable and stack stay mapped until the
- * programs unmap them.
+ * From exec to the area. The executable and the stack that the kernel mapped stay
+ * until a program unmaps them.
  */
 #define _GNU_SOURCE
 #include <linux/signal.h>
@@ -20,7 +20,7 @@ static int number(const char *text)
 static void copy(unsigned long long to, const char *from, unsigned long length)
 {
 	char *out = (char *)to;
-	/* A loop that the compiler must not turn into a call of memcpy. */
+	/* volatile: the compiler must not turn the loop into a call of memcpy. */
 	for (unsigned long i = 0; i < length; i++)
 		((volatile char *)out)[i] = from[i];
 }
@@ -33,13 +33,13 @@ static long read_load(const struct interp_order *order)
 		if (failed(n))
 			return n;
 		if (n == 0)
-			return -5; /* EIO: shorter than ordered */
+			return -5; /* EIO: the file is shorter than the order says */
 		done += n;
 	}
 	return 0;
 }
 
-/* The C entry, on the stack the kernel made. */
+/* The C entry, on the stack that the kernel made. */
 __attribute__((visibility("hidden"))) _Noreturn void interp_boot(long argc, char **argv)
 {
 	if (argc < 2)
@@ -49,7 +49,7 @@ __attribute__((visibility("hidden"))) _Noreturn void interp_boot(long argc, char
 	unsigned long long all = ~0ull;
 	sys(SYS_rt_sigprocmask, 0 /* SIG_BLOCK */, address(&all), 0, sizeof all);
 
-	interp_report(control, INTERP_STAGE, INTERP_BOOT_PROGRAM, 0, 0); /* we are mapped, as the kernel does it */
+	interp_report(control, INTERP_STAGE, INTERP_BOOT_PROGRAM, 0, 0); /* Go reads our mappings now: they are complete */
 
 	struct interp_order order;
 	long n = sys(SYS_read, control, address(&order), sizeof order, 0);

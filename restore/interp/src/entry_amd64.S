@@ -1,11 +1,11 @@
 /*
- * The processor's part of the interpreter. Everything is relative to rip: the
- * code runs first where the kernel loaded it, and then from its copy in the area.
+ * The part of the interpreter that depends on the processor. All addresses are relative
+ * to rip, because the code runs first where the kernel loaded it, and then in the area.
  */
 	.text
 	.hidden interp_boot, interp_run
 
-/* Where the kernel starts the program: argc, argv on the stack. */
+/* The kernel starts the program here, with argc and argv on the stack. */
 	.globl	_start
 _start:
 	xor	%ebp, %ebp

@@ -1,19 +1,19 @@
 /*
- * What the interpreter and package restore/program share. The Go mirror is
- * ../program/wire.go; sizes are asserted on both sides.
+ * The layout that the interpreter shares with package restore/program. Its mirror in
+ * Go is ../program/wire.go. Both sides assert the sizes.
  *
- * Wire. Go starts the interpreter with the number of a control socket (seqpacket)
- * as its one argument, chooses the area by reading its mappings, and sends one
- * interp_order. The interpreter maps the area, copies its own code to the start of
- * it, reads the load (a file made by Go) to order.load, and runs programs[0] there:
+ * Wire. Go starts the interpreter with one argument, the number of a control socket
+ * (seqpacket). Go reads the interpreter's mappings, chooses the area, and sends one
+ * interp_order. The interpreter maps the area, copies its code to the start of the
+ * area, reads the load (a file that Go has written) to order.load, and runs programs[0]:
  *
  *	area  code | load: interp_load, interp_program[], interp_instruction[], data |
  *	      results: int64[] | stacks | staging area: room for vdso and vvar
  *
- * All addresses in the load are absolute. A program is run from its first
- * instruction to a JUMP, or to a system call that does not return. An argument
- * whose bit is set in `from` is the index of a result. What is not expected is
- * reported on the program's control descriptor, and ends the process.
+ * All addresses in the load are absolute. A program runs from its first instruction
+ * to a JUMP, or to a system call that does not return. An argument whose bit is set
+ * in `from` is the index of a result. The interpreter reports an unexpected result on
+ * the program's control descriptor, and ends the process.
  */
 #ifndef CRAK_INTERP_H
 #define CRAK_INTERP_H
@@ -51,9 +51,9 @@ enum interp_op {
 	INTERP_CALL = 0,    /* system call `number` */
 	INTERP_THREAD = 1,  /* program, tid, flags, tls, tid address, stack top: result is the tid */
 	INTERP_PROCESS = 2, /* program, pid, flags: result is the pid */
-	INTERP_ARRIVE = 3,  /* address of a counter, total: adds one, wakes who awaits the total */
-	INTERP_AWAIT = 4,   /* address of a counter, total: waits until it is just that */
-	INTERP_JUMP = 5,    /* struct abi_context, struct abi_restart: leaves the interpreter */
+	INTERP_ARRIVE = 3,  /* address of a counter, total: adds one, wakes those who await the total */
+	INTERP_AWAIT = 4,   /* address of a counter, total: waits until it equals the total */
+	INTERP_JUMP = 5,    /* struct abi_context, struct abi_restart: leaves the interpreter for the program's code */
 };
 
 enum interp_expect {
@@ -106,7 +106,7 @@ _Noreturn void interp_fail(int control, unsigned program, unsigned instruction, 
 void interp_report(int control, unsigned kind, unsigned program, unsigned instruction, long result);
 _Noreturn void interp_run(const struct interp_load *load, unsigned number);
 
-/* *_amd64.S. clone returns in the caller only; the child runs interp_run(load, number). */
+/* entry_amd64.S. interp_thread returns in the caller only: the child runs interp_run(load, number). */
 long interp_thread(const void *clone_args, long size, const struct interp_load *load, unsigned number);
 _Noreturn void interp_jump(const void *context, const void *restart);
 _Noreturn void interp_enter(void *entry, const struct interp_load *load, unsigned long long stack);

@@ -1,4 +1,4 @@
-/* What Go is told. */
+/* Messages to Go. */
 #define _GNU_SOURCE
 #include <sys/socket.h>
 #include <sys/syscall.h>

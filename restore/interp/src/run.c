@@ -1,4 +1,4 @@
-/* The interpreter proper: one program, instruction by instruction. */
+/* The loop: it runs one program, instruction by instruction. */
 #define _GNU_SOURCE
 #include <linux/futex.h>
 #include <linux/sched.h>
@@ -6,7 +6,7 @@
 
 #include "interp.h"
 
-/* A process or thread with the ID it had. Flags are the program's. */
+/* Make a process or a thread with a given ID. */
 static long make(const struct interp_load *load, const struct interp_instruction *in,
 		 const unsigned long long *args)
 {
@@ -22,7 +22,7 @@ static long make(const struct interp_load *load, const struct interp_instruction
 	if (in->op == INTERP_THREAD) {
 		clone.tls = args[3];
 		clone.child_tid = args[4];
-		/* The kernel adds the size to the lowest address; only the sum matters. */
+		/* The stack pointer of the thread is stack + stack_size. */
 		clone.stack = args[5] - 16;
 		clone.stack_size = 16;
 	}

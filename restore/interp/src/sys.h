@@ -1,4 +1,4 @@
-/* One raw system call; -errno on failure. */
+/* A raw system call. It returns -errno on failure. */
 #ifndef CRAK_INTERP_SYS_H
 #define CRAK_INTERP_SYS_H
 
