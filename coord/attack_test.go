@@ -18,10 +18,10 @@ func TestHostileResident(t *testing.T) {
 	for mode, want := range map[string]string{
 		"twin":  "is not its twin: its parent is process ",
 		"child": "is not its twin: its exit signal is 17",
-		"older": "is not its twin: it is older than the checkpoint",
+		"older": "is not its twin: it was started before the checkpoint",
 		"other": "is not its twin: it has ",
-		"tid":   "its resident names thread ",
-		"twice": "its resident names thread ",
+		"tid":   "its resident lists thread ",
+		"twice": "its resident lists thread ",
 		"many":  "its resident says that 4000000000 threads are parked",
 		"pid":   "its resident says that its PID is ",
 	} {

@@ -15,25 +15,27 @@ import (
 	"crak.dev/crak/internal/resident"
 )
 
-// A common mapping is of a file that the program can write to through it (shared, writable). The file's time of modification
-// does not show all that is written so: the kernel sets it at the first write to a page, and again only after it has written the
-// page back; in tmpfs it never does. So a restart compares content, by a sum that the image holds (image.Mapping.Sum).
+// common is a shared, writable mapping of a file. The program can write to the file through it. The file's time of
+// modification does not show every such write: the kernel updates it at the first write to a page, and again only after it
+// has written the page back. In tmpfs the kernel never updates it. So a restart compares the content, by a checksum in the
+// image (image.Mapping.Sum).
 //
-// The sum must be of the instant of the checkpoint, and the twin shares these pages. So what is in memory, up to copiedMost, is
-// copied while the program stands still, and summed later. More is summed only where the program does not run on.
+// The checksum must describe the moment of the checkpoint, but the twin shares these pages with the running program. So up
+// to copiedMost bytes that are in memory are copied while the program is frozen, and the checksum is computed later. Larger
+// mappings get a checksum only if the program does not run again.
 type common struct {
-	mapping int // index
+	mapping int // index in image.Process.Mappings
 	start   uint64
 	length  uint64 // up to the end of the file
-	content []byte // a copy, where there is one
+	content []byte // the copy; nil if none was made
 }
 
 const (
-	copiedMost = 1 << 20 // bytes: half a millisecond
+	copiedMost = 1 << 20 // bytes; copying takes half a millisecond
 	commonStep = 1 << 20
 )
 
-// addCommon plans the sum of a mapping.
+// addCommon plans the checksum of a mapping.
 func (p *plan) addCommon(index int, v *image.Mapping) {
 	if v.Kind != image.MappingFile || !v.Shared || !v.Writable || v.File == nil {
 		return
@@ -42,7 +44,8 @@ func (p *plan) addCommon(index int, v *image.Mapping) {
 	p.common = append(p.common, common{mapping: index, start: uint64(v.Start), length: length})
 }
 
-// roomForCommon is memory to copy to, touched before the program stands still: the first touch of a page takes microseconds.
+// roomForCommon allocates memory for the copies. It touches each page before the program is frozen, because the first touch
+// of a page takes microseconds.
 func roomForCommon(entries []proc.SmapsEntry) []byte {
 	size := uint64(0)
 	for _, e := range entries {
@@ -57,8 +60,10 @@ func roomForCommon(entries []proc.SmapsEntry) []byte {
 	return room
 }
 
-// copyCommon copies what is small and in memory: what has to be read from a disk first, perhaps another machine's, would keep
-// the program standing. Preconditions: the member is frozen.
+// copyCommon copies the mappings that are small and in memory. A mapping that must first be read from a disk, perhaps over
+// the network, would extend the pause.
+//
+// Preconditions: the member is frozen.
 func (m *Member) copyCommon() error {
 	var ask resident.Questions
 	var wanted []*common
@@ -100,8 +105,8 @@ func (m *Member) copyCommon() error {
 	return nil
 }
 
-// SumCommon sums the files that the member writes to through shared mappings. stays: it is frozen, and will not run
-// again. What cannot be read, or is too much, has no sum.
+// SumCommon computes the checksums of the files that the member writes to through shared mappings. stays means that the
+// member is frozen and will not run again. A mapping that cannot be read or is too large gets no checksum.
 func (m *Member) SumCommon(stays bool) error {
 	if len(m.plan.common) == 0 {
 		return nil

@@ -8,7 +8,7 @@ import (
 	"crak.dev/crak/internal/resident"
 )
 
-// askCPU asks for the CPU time that the kernel has counted, which is since the process was restarted last.
+// askCPU asks for the CPU time that the kernel has counted. The kernel counts from the last restart of the process.
 func (m *Member) askCPU(ask *resident.Questions) {
 	c := &m.process.CPU
 	const processClock = unix.CLOCK_PROCESS_CPUTIME_ID
@@ -25,7 +25,7 @@ func (m *Member) askCPU(ask *resident.Questions) {
 	usage(unix.RUSAGE_CHILDREN, &c.ChildrenUserUs, &c.ChildrenSystemUs)
 }
 
-// usedBefore adds the CPU time from before the last restart, which the resident knows.
+// usedBefore adds the CPU time from before the last restart, which the resident has stored.
 func (m *Member) usedBefore() {
 	c, hello := &m.process.CPU, &m.Conn.Hello
 	c.TotalNs = c.SinceNs + hello.Used.TotalNs

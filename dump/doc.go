@@ -1,15 +1,14 @@
 // Package dump turns a frozen process into records and page runs of an image.
 //
-// In a nutshell: while the process is frozen, Capture reads everything that will not wait
-// (records of memory, threads, signals, timers, descriptors) and collects every obstacle;
-// SaveFrozen writes the content that no twin can hold still (shared memory, deleted files,
-// memory that fork leaves out). From the twin, or from the process itself where it stays frozen,
-// SavePrivate then streams the private memory.
+// In a nutshell: while the process is frozen, Capture reads the records of its memory, threads, signals, timers and
+// descriptors, and collects every obstacle. SaveFrozen then writes the content that a fork does not copy: shared memory,
+// deleted files, and memory that fork leaves out. SavePrivate writes the private memory. It reads that from the twin, or
+// from the process itself if the process stays frozen.
 //
 //	frozen process --Capture----> image.Process, fd.Table, obstacles
-//	       |       --SaveFrozen-> pages of shared objects, of unforkable mappings
+//	       |       --SaveFrozen-> pages of shared objects, and of mappings that fork leaves out
 //	      twin     --SavePrivate> pages of private memory
 //
-// Everything is read through /proc and by system calls that the process's own
-// leader makes. It does not decide who is a member, nor freeze or resume anybody: that is coord's.
+// The package reads /proc, and sends system calls to the initiator, the thread that carries out the freeze inside the
+// process. It does not decide which processes are members, and it does not freeze or resume them: package coord does.
 package dump

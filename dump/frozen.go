@@ -16,8 +16,8 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// SaveFrozen saves what has to be read while the member is frozen: memory that a fork leaves
-// out, and shared objects that only its mappings lead to.
+// SaveFrozen saves what must be read while the member is frozen: memory that a fork leaves out, and shared objects that can
+// be reached only through the member's mappings.
 func (m *Member) SaveFrozen(w *image.Writer) error {
 	if len(m.plan.frozen) > 0 {
 		memory, err := m.Memory(m.Live)
@@ -28,7 +28,8 @@ func (m *Member) SaveFrozen(w *image.Writer) error {
 			return err
 		}
 	}
-	// A private mapping shows the object where it has no copies of its own; a shared one always does, so it goes first.
+	// A shared mapping always shows the object, so it comes first. A private mapping shows the object only at pages of which
+	// it has no copies.
 	slices.SortStableFunc(m.plan.parts, func(a, b part) int {
 		return cmp.Or(cmp.Compare(a.object, b.object), cmp.Compare(order(a.entry.Shared), order(b.entry.Shared)),
 			cmp.Compare(a.offset, b.offset))
@@ -42,7 +43,7 @@ func (m *Member) SaveFrozen(w *image.Writer) error {
 	return m.copyCommon()
 }
 
-// savePart saves what a mapping shows of a shared object and no earlier one did.
+// savePart saves the pages of a shared object that this mapping shows and no earlier mapping showed.
 func (m *Member) savePart(w *image.Writer, p part, saved map[image.MemoryID][]image.Run) error {
 	there, err := m.inCore(p)
 	if err != nil {
@@ -68,7 +69,7 @@ func (m *Member) savePart(w *image.Writer, p part, saved map[image.MemoryID][]im
 	})
 }
 
-// withoutCopies leaves out the pages that a private mapping has copies of.
+// withoutCopies leaves out the pages of which a private mapping has its own copies.
 func (m *Member) withoutCopies(p part, runs []image.Run) ([]image.Run, error) {
 	pagemap, err := proc.OpenPagemap(m.Live)
 	if err != nil {
@@ -82,7 +83,7 @@ func (m *Member) withoutCopies(p part, runs []image.Run) ([]image.Run, error) {
 	return subtract(runs, copies), nil
 }
 
-// moved is the runs at other addresses.
+// moved returns the runs with their addresses increased by by.
 func moved(runs []image.Run, by uint64) []image.Run {
 	all := slices.Clone(runs)
 	for i := range all {
@@ -91,8 +92,8 @@ func moved(runs []image.Run, by uint64) []image.Run {
 	return all
 }
 
-// subtract is what is in the runs and in none of without. Both are in order, and so is the result: there may be
-// a hundred thousand of each.
+// subtract returns the parts of runs that are not in without. Both must be sorted, and the result is sorted. It takes
+// linear time, because each may have a hundred thousand runs.
 func subtract(runs, without []image.Run) []image.Run {
 	var left []image.Run
 	for _, r := range runs {
@@ -116,21 +117,24 @@ func subtract(runs, without []image.Run) []image.Run {
 	return left
 }
 
-// union is what is in either, in order. They have nothing in common.
+// union returns the runs of both, sorted.
+//
+// Preconditions: a and b do not overlap.
 func union(a, b []image.Run) []image.Run {
 	all := slices.Concat(a, b)
 	slices.SortFunc(all, func(a, b image.Run) int { return cmp.Compare(a.Start, b.Start) })
 	return all
 }
 
-// mincoreStep is how many pages one mincore call is asked of: a byte of data each.
+// mincoreStep is the number of pages in one mincore call. The answer has one byte a page.
 const mincoreStep = 16384
 
-// inCore lists the pages of a shared object that exist (mincore(2), made by the leader: others
-// may not ask). To read the others would make them. What is swapped out is not in core, so then all are read.
+// inCore lists the pages of a shared object that exist. Reading a page that does not exist would create it. The initiator
+// makes the call, because mincore(2) works only on the caller's own memory. mincore does not report pages that are swapped
+// out, so if there are any, inCore lists all pages.
 func (m *Member) inCore(p part) ([]image.Run, error) {
 	start, end := p.entry.Start, p.entry.End
-	onDisk := m.Table.Memory[p.object-1].Kind == image.MemoryFile // what is not in the page cache is in the file
+	onDisk := m.Table.Memory[p.object-1].Kind == image.MemoryFile // pages that are not in the page cache are in the file
 	if p.entry.Swap > 0 || p.entry.Has("ht") || onDisk {
 		return []image.Run{{Start: start, Length: end - start}}, nil
 	}
@@ -162,8 +166,8 @@ func (m *Member) inCore(p part) ([]image.Run, error) {
 	return runs, nil
 }
 
-// SaveContents saves the objects of a group that a descriptor leads to. Nothing
-// copies them on write, so this, too, is done while everyone is frozen. The table's handles are closed then.
+// SaveContents saves the objects of a group that can be reached through descriptors. A fork does not copy them, so this,
+// too, is done while all members are frozen. At the end it closes the handles of the table.
 func SaveContents(w *image.Writer, table *fd.Table) error {
 	defer table.Close()
 	for _, c := range table.InFlight {

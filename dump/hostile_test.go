@@ -18,14 +18,14 @@ import (
 	"crak.dev/crak/internal/resident"
 )
 
-// What a capture can cost at most, whatever a resident answers.
+// Bounds of one capture, whatever the resident answers.
 const (
 	mostMemory = 64 << 20
 	mostTime   = 20 * time.Second
 )
 
-// FuzzCapture captures this very process by a resident that greets as it should, and then answers every question with what
-// comes next of some bytes, in messages of the right lengths.
+// FuzzCapture captures the test's own process. The resident greets correctly, and then answers every question with the next of
+// the given bytes, in messages of the right length.
 func FuzzCapture(f *testing.F) {
 	f.Add(int32(0), uint32(abi.ThreadInitiator), []byte{0})
 	f.Add(int32(1), uint32(abi.ThreadRseq), []byte{255})
@@ -87,7 +87,7 @@ func captureLiar(t *testing.T, threads []abi.Thread, answers []byte) {
 	<-answered
 }
 
-// lie greets, and answers CALLS until there are no more.
+// lie sends a correct greeting, and then answers each CALLS message until the connection ends.
 func lie(f *os.File, answers []byte) {
 	hello := abi.HelloBody{Magic: abi.Magic, Version: abi.Version, Pid: int32(os.Getpid()), Socket: -1}
 	challenge := abi.ChallengeBody{Magic: abi.Magic, Version: abi.Version}

@@ -8,10 +8,11 @@ import (
 	"crak.dev/crak/internal/abi"
 )
 
-// lockFuture finds out whether new mappings are locked (mlockall(2), MCL_FUTURE), which no file of /proc tells: by making one.
-// A locked mapping cannot be invalidated, and its page is there at once unless it is locked on fault only.
+// lockFuture finds out whether the kernel locks new mappings (mlockall(2), MCL_FUTURE). No file of /proc shows this, so the
+// initiator makes a mapping and tests it: msync(MS_INVALIDATE) fails on a locked mapping. The page of a locked mapping is
+// present at once, unless mappings are locked on fault (MCL_ONFAULT).
 //
-// Preconditions: nobody reads the list of mappings meanwhile.
+// Preconditions: no other goroutine reads the list of mappings at the same time.
 func (m *Member) lockFuture() error {
 	if m.status.VmLck == 0 {
 		return nil
@@ -25,7 +26,7 @@ func (m *Member) lockFuture() error {
 	}
 	a := &m.process.Attributes
 	if made[0] < 0 {
-		a.LockFuture = made[0] == -int64(unix.EAGAIN) // beyond RLIMIT_MEMLOCK
+		a.LockFuture = made[0] == -int64(unix.EAGAIN) // the page would exceed RLIMIT_MEMLOCK
 		return nil
 	}
 	at, vec := uint64(made[0]), make([]byte, 8)

@@ -11,13 +11,13 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// lost is what a thread has that would not come back. Each has a line in /proc or a system call that tells.
+// lost is an attribute of a thread that a restart cannot restore.
 type lost struct {
 	what string
 	do   string
 }
 
-// lostOf finds it, given the thread's status.
+// lostOf lists these attributes of a thread, from its status and by system calls.
 func lostOf(s *proc.StatusInfo) (all []lost) {
 	if s.Seccomp != 0 {
 		all = append(all, lost{"seccomp filter", "start the program without its sandbox"})
@@ -29,12 +29,13 @@ func lostOf(s *proc.StatusInfo) (all []lost) {
 		all = append(all, lost{"linear address masking (arch_prctl(2), ARCH_ENABLE_TAGGED_ADDR)", ""})
 	}
 	if hasCookie(s.Pid) {
-		all = append(all, lost{"core scheduling (PR_SCHED_CORE)", "start it without a cookie of its own: not by coresched(1)"})
+		all = append(all, lost{"core scheduling (PR_SCHED_CORE)", "start it without coresched(1), so that it has no cookie of its own"})
 	}
 	return all
 }
 
-// hasCookie tells whether a thread runs on a core together with chosen others only. A kernel without core scheduling says EINVAL.
+// hasCookie reports whether core scheduling restricts which threads may share a core with this one. A kernel without core
+// scheduling returns EINVAL.
 func hasCookie(tid int) bool {
 	const ofThread = 0 // PIDTYPE_PID
 	var cookie uint64
@@ -43,24 +44,25 @@ func hasCookie(tid int) bool {
 	return errno == 0 && cookie != 0
 }
 
-// refuseThread refuses what a thread would lose.
+// refuseThread adds an obstacle for each attribute that the thread would lose.
 func (m *Member) refuseThread(tid int, all []lost) {
 	for _, l := range all {
 		m.refuse(fmt.Sprintf("thread %d", tid), l.what, "not supported", l.do)
 	}
 }
 
-// flusher is a thread that does I/O for others (PR_SET_IO_FLUSHER): PF_LOCAL_THROTTLE and PF_MEMALLOC_NOIO in include/linux/sched.h.
+// flusher is the flags that PR_SET_IO_FLUSHER sets: PF_LOCAL_THROTTLE and PF_MEMALLOC_NOIO in include/linux/sched.h.
 const flusher = 1<<20 | 1<<19
 
-// refuseFlags refuses what the flags of the process tell.
+// refuseFlags adds an obstacle for an attribute that shows only in the flags of the process.
 func (m *Member) refuseFlags(stat *proc.StatInfo) {
 	if stat.Flags&flusher == flusher {
 		m.refuse("", "I/O for the kernel (PR_SET_IO_FLUSHER)", "not supported", "")
 	}
 }
 
-// speculation translates the lines of status about it (fs/proc/array.c). Whatever is not the thread's own choice is nothing.
+// speculation translates the lines of status about speculation control (fs/proc/array.c). Values that the thread did not
+// choose itself become 0.
 func speculation(s *proc.StatusInfo) image.Speculation {
 	choices := map[string]uint32{
 		"thread mitigated":           unix.PR_SPEC_DISABLE,

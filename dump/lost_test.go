@@ -12,7 +12,7 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// TestLost: what a thread would lose is refused, each by its name.
+// TestLost: each attribute that a thread would lose is refused by name.
 func TestLost(t *testing.T) {
 	for name, test := range map[string]struct {
 		status proc.StatusInfo
@@ -51,7 +51,7 @@ func TestFlusher(t *testing.T) {
 	}
 }
 
-// TestSpeculation: the words are those of fs/proc/array.c.
+// TestSpeculation uses the words of fs/proc/array.c.
 func TestSpeculation(t *testing.T) {
 	for words, want := range map[[2]string]image.Speculation{
 		{"thread vulnerable", "conditional enabled"}:             {},

@@ -17,24 +17,25 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// files finds the files behind mappings, each once. Paths are looked at from the program's root directory, in its mount namespace.
+// files identifies the files behind mappings, each file once. It resolves paths from the program's root directory, in the
+// program's mount namespace.
 type files struct {
 	root  int // descriptor of that directory, or -1
 	known map[mappedAs]found
 }
 
-// mappedAs is all that maps says of a file.
+// mappedAs is what /proc/PID/maps shows of a file.
 type mappedAs struct {
 	inode   fd.Inode
 	path    string
 	deleted bool
-	shared  bool // how it is mapped
+	shared  bool // the mapping is shared
 }
 
-// found is a file, or why it cannot be said which it is.
+// found is a file, or the reason why the file cannot be identified.
 type found struct {
 	file image.File
-	why  obstacle.Obstacle // What is empty where there is none
+	why  obstacle.Obstacle // What is empty if the file was identified
 }
 
 func (m *Member) openFiles() (*files, error) {
@@ -47,14 +48,15 @@ func (m *Member) openFiles() (*files, error) {
 
 func (f *files) close() { unix.Close(f.root) }
 
-// stat looks at a path that the kernel has shown: a symbolic link at its end is another file.
+// stat calls fstatat(2) for a path that the kernel has shown. It does not follow a symbolic link at the end of the path: the
+// link leads to another file.
 func (f *files) stat(path string) (st unix.Stat_t, err error) {
 	err = unix.Fstatat(f.root, strings.TrimPrefix(path, "/"), &st, unix.AT_SYMLINK_NOFOLLOW)
 	return st, err
 }
 
-// mappedFile identifies the file behind a mapping. A private mapping of a file that has lost its name can be saved like other
-// memory. A shared one is memory of this program alone only if nobody else finds the file any more.
+// mappedFile identifies the file behind a mapping. A private mapping of a deleted file can be saved like other memory. A
+// shared mapping can be saved so only if no other process can open the file, that is, if the file has no name left.
 func (m *Member) mappedFile(e proc.SmapsEntry) found {
 	key := mappedAs{inodeOf(e), e.Path, e.Deleted, e.Shared}
 	result, known := m.plan.files.known[key]
@@ -67,7 +69,7 @@ func (m *Member) mappedFile(e proc.SmapsEntry) found {
 
 func (m *Member) findFile(e proc.SmapsEntry) found {
 	names := []string{e.Path}
-	if e.Deleted { // or the name of the file ends like that
+	if e.Deleted { // or the file's name itself ends with " (deleted)"
 		names = []string{e.Path + " (deleted)", e.Path}
 	}
 	for _, name := range names {
@@ -78,19 +80,19 @@ func (m *Member) findFile(e proc.SmapsEntry) found {
 		case err != nil && !isAbsent(err):
 			return found{why: obstacle.Obstacle{
 				What: fmt.Sprintf("mapping of %q", name),
-				Why:  fmt.Sprintf("the file cannot be looked at: %v", err),
+				Why:  fmt.Sprintf("the file cannot be accessed: %v", err),
 				Do:   "give the user who makes the checkpoint access to every directory of this path",
 			}}
 		}
 	}
 	lost := found{file: image.File{Path: e.Path, Device: e.Device(), Inode: e.Inode, Mode: unix.S_IFREG, Deleted: true}}
-	if !e.Shared || m.Table.HasSource(m.Table.Known(inodeOf(e))) { // that is a descriptor, which tells that there is no name left
+	if !e.Shared || m.Table.HasSource(m.Table.Known(inodeOf(e))) { // an open descriptor has shown that no name is left
 		return lost
 	}
 	if !e.Deleted {
 		return found{why: obstacle.Obstacle{
 			What: fmt.Sprintf("shared mapping of %q", e.Path),
-			Why:  "another file, or none, is at this path",
+			Why:  "there is another file, or no file, at this path",
 			Do:   "undo the mount that hides it, or unmap the file before the checkpoint",
 		}}
 	}
@@ -100,8 +102,8 @@ func (m *Member) findFile(e proc.SmapsEntry) found {
 	if links, err := m.links(e); err == nil && links > 0 {
 		return found{why: obstacle.Obstacle{
 			What: fmt.Sprintf("shared mapping of %q", e.Path+" (deleted)"),
-			Why:  "the file was deleted under this name but has others, which cannot be found",
-			Do:   "unmap it before the checkpoint, or put its name back with ln",
+			Why:  "the file was deleted under this name, but it has another name that CRAK cannot find",
+			Do:   "unmap it before the checkpoint, or make the name again with ln",
 		}}
 	}
 	return lost
@@ -113,7 +115,7 @@ func fileOf(path string, st *unix.Stat_t) image.File {
 	return image.File{Path: path, Device: st.Dev, Inode: st.Ino, Mode: st.Mode, Size: st.Size, MtimeNs: st.Mtim.Nano()}
 }
 
-// isAbsent: nothing has this name. A name that is too long is none.
+// isAbsent reports whether err means that no file has this name. A name that is too long cannot be the name of a file.
 func isAbsent(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ENAMETOOLONG)
 }
@@ -122,13 +124,13 @@ func isBehind(st *unix.Stat_t, e proc.SmapsEntry) bool {
 	return st.Ino == e.Inode && sameDevice(st.Dev, e)
 }
 
-// sameDevice: overlayfs and btrfs show another device in /proc/PID/maps than in st_dev; both of them
-// are anonymous ones, with major number 0.
+// sameDevice compares st_dev with the device in /proc/PID/maps. On overlayfs and btrfs the two differ, but both are
+// anonymous devices, which have major number 0.
 func sameDevice(dev uint64, e proc.SmapsEntry) bool {
 	return dev == e.Device() || unix.Major(dev) == 0 && e.Major == 0
 }
 
-// links is the number of names that a mapped file has. Only CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN lets others look (proc(5),
+// links is the number of names that a mapped file has. It needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN (proc(5),
 // map_files).
 func (m *Member) links(e proc.SmapsEntry) (uint64, error) {
 	h, err := fd.TakePath(m.path(fmt.Sprintf("map_files/%x-%x", e.Start, e.End)))
@@ -143,8 +145,8 @@ func (m *Member) links(e proc.SmapsEntry) (uint64, error) {
 	return uint64(st.Nlink), err
 }
 
-// otherName looks for another name of a file in the directory in which it had the one that was deleted. sem_open(3), for one, makes
-// a semaphore under a name for the moment, and links it to its own.
+// otherName looks for another name of a file in the directory of its deleted name. For example, sem_open(3) creates a
+// semaphore under a temporary name, links it to its final name, and removes the temporary one.
 func (f *files) otherName(e proc.SmapsEntry) (string, *unix.Stat_t) {
 	dir := filepath.Dir(e.Path)
 	at, err := unix.Openat(f.root, "."+dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
@@ -172,7 +174,7 @@ func (f *files) otherName(e proc.SmapsEntry) (string, *unix.Stat_t) {
 	}
 }
 
-// direntOf takes the first struct linux_dirent64 (getdents(2)).
+// direntOf decodes the first struct linux_dirent64 (getdents(2)) and returns the remaining bytes.
 func direntOf(b []byte) (inode uint64, name string, rest []byte) {
 	const nameAt = 19
 	length := binary.NativeEndian.Uint16(b[16:])

@@ -6,7 +6,7 @@ import (
 	"crak.dev/crak/internal/resident"
 )
 
-// Commands of membarrier(2). The one to register for a private barrier is the next bit.
+// Commands of membarrier(2). The command that registers for a private barrier is the bit after the barrier's own.
 const (
 	barrierRegisterGlobal   = 1 << 2
 	barrierPrivate          = 1 << 3
@@ -17,8 +17,9 @@ const (
 	barrierRegistrations = barrierRegisterGlobal | (barrierPrivate|barrierPrivateCore|barrierPrivateRseq)<<1
 )
 
-// askMembarrier asks what the process has registered for. A kernel that does not tell is asked for each barrier, which it
-// refuses to who has not registered; the global one is open to all, and to be registered for it does no harm.
+// askMembarrier asks which barriers the process has registered for. Kernels before Linux 6.3 cannot list them. There the
+// initiator tries each private barrier, which the kernel refuses to a process that has not registered. The global barrier
+// cannot be tested, because every process may use it; it is recorded with the others, because the registration does no harm.
 func (m *Member) askMembarrier(ask *resident.Questions) {
 	a := &m.process.Attributes
 	command := func(c uint64, got func(int64)) { ask.Value(unix.SYS_MEMBARRIER, [6]uint64{c}, got) }

@@ -12,7 +12,7 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// mappings records every VMA and plans what is to be saved of it.
+// mappings records every VMA and plans which of its pages to save.
 func (m *Member) mappings() error {
 	var err error
 	if m.plan.files, err = m.openFiles(); err != nil {
@@ -37,7 +37,7 @@ func (m *Member) mappings() error {
 	return nil
 }
 
-// residentFile is the path of libcrak.so as it is mapped: where the handler of the freeze signal is.
+// residentFile is the path of libcrak.so, which is the mapping that contains the handler of the freeze signal.
 func (m *Member) residentFile() string {
 	handler := uint64(m.process.Actions[abi.FreezeSignal-1].Handler)
 	for _, e := range m.entries {
@@ -48,7 +48,7 @@ func (m *Member) residentFile() string {
 	return ""
 }
 
-// mapping is what an entry of smaps is on disk.
+// mapping translates an entry of smaps into a record of the image.
 func (m *Member) mapping(e proc.SmapsEntry) (image.Mapping, error) {
 	v := image.Mapping{
 		Start:  image.Address(e.Start),
@@ -68,8 +68,8 @@ func (m *Member) mapping(e proc.SmapsEntry) (image.Mapping, error) {
 	case e.Path == "[vdso]" || strings.HasPrefix(e.Path, "[vvar"):
 		v.Kind = image.MappingKernel
 	case e.Has("io") || e.Has("pf"):
-		m.refuse(where, fmt.Sprintf("memory of a device, %q", e.Path), "its content is not ours to save", "close the device before the checkpoint")
-	case e.ProtectionKey != 0 && e.Prot != unix.PROT_EXEC: // that has one of the kernel's choice
+		m.refuse(where, fmt.Sprintf("memory of a device, %q", e.Path), "CRAK cannot save the state of a device", "close the device before the checkpoint")
+	case e.ProtectionKey != 0 && e.Prot != unix.PROT_EXEC: // the kernel itself gives execute-only memory a key
 		m.refuse(where, fmt.Sprintf("protection key %d", e.ProtectionKey), "memory protection keys are not supported", "")
 	case e.Has("um") || e.Has("uw"):
 		m.refuse(where, "registered with userfaultfd", "not supported", "")
@@ -87,7 +87,7 @@ func (m *Member) mapping(e proc.SmapsEntry) (image.Mapping, error) {
 	return v, nil
 }
 
-// setFlags records what madvise, mlock and mmap have said of a mapping.
+// setFlags records the flags that madvise, mlock and mmap have set on a mapping.
 func setFlags(v *image.Mapping, e proc.SmapsEntry) {
 	v.Writable = e.Has("mw")
 	v.Locked = e.Has("lo")
@@ -106,10 +106,10 @@ func setFlags(v *image.Mapping, e proc.SmapsEntry) {
 	v.Droppable = e.Has("dp")
 }
 
-// isMemory: shared memory without a file system that a user sees. All of it has an inode of a
-// hidden tmpfs or hugetlbfs, and the name of how it was made.
+// isMemory reports whether a mapping is of shared memory that is in no visible file system. Its inode is in a tmpfs or
+// hugetlbfs of the kernel's own, and its name in maps says how it was made.
 func isMemory(e proc.Mapping) bool {
-	if strings.HasPrefix(e.Path, "[anon_shmem:") { // that a program gave a name (prctl(2), PR_SET_VMA)
+	if strings.HasPrefix(e.Path, "[anon_shmem:") { // the program gave it this name (prctl(2), PR_SET_VMA)
 		return true
 	}
 	if !e.Deleted {
@@ -119,7 +119,7 @@ func isMemory(e proc.Mapping) bool {
 		strings.HasPrefix(e.Path, "/SYSV")
 }
 
-// memory records a mapping of a memory object of the group.
+// memory records a mapping of one of the group's memory objects.
 func (m *Member) memory(v *image.Mapping, e proc.SmapsEntry) {
 	if e.Path == "/anon_hugepage" && !e.Shared {
 		v.Kind, v.Name, v.Offset = image.MappingAnonymous, "", 0
@@ -137,15 +137,15 @@ func (m *Member) memory(v *image.Mapping, e proc.SmapsEntry) {
 	m.mapped(v, e)
 }
 
-// mapped notes that an object is to be seen at v: where no descriptor of it is left, its content is read
-// there, and what is mapped is all of it that matters.
+// mapped notes that an object is mapped at v. If no descriptor of the object is left, its content is read through its
+// mappings. Parts that are not mapped cannot be reached any more, so they need not be saved.
 func (m *Member) mapped(v *image.Mapping, e proc.SmapsEntry) {
 	if m.Table.HasSource(v.Memory) {
 		return
 	}
 	if e.Has("gu") {
-		m.refuse(fmt.Sprintf("mapping %x-%x", e.Start, e.End), "guard pages in shared memory", "what is behind them cannot be read",
-			"take them away before the checkpoint (madvise(2), MADV_GUARD_REMOVE)")
+		m.refuse(fmt.Sprintf("mapping %x-%x", e.Start, e.End), "guard pages in shared memory", "the content behind them cannot be read",
+			"remove them before the checkpoint (madvise(2), MADV_GUARD_REMOVE)")
 	}
 	object := &m.Table.Memory[v.Memory-1]
 	object.Size = max(object.Size, v.Offset+e.Size())
@@ -173,14 +173,14 @@ func (m *Member) fileMapping(v *image.Mapping, e proc.SmapsEntry, where string) 
 			return nil
 		}
 	}
-	// An image outlives the library's next version: the few pages of this one are in it. What is written to a shared mapping
-	// goes to the file, and there is none without it.
+	// The pages of libcrak.so are in every image, so that an image can be restarted after the library was upgraded. A
+	// shared, writable mapping cannot do without its file, because its writes go to the file.
 	v.SelfContained = (m.SelfContained || f.Deleted || e.Path == m.library) && !(v.Shared && v.Writable)
 	return nil
 }
 
-// deletedFile records a mapping of a file that has lost its name: memory of the group from now on. (A private mapping alone
-// does not show all of the file.)
+// deletedFile records a mapping of a deleted file as a mapping of a memory object of the group. (A private mapping alone
+// does not show the whole content of the file.)
 func (m *Member) deletedFile(v *image.Mapping, e proc.SmapsEntry, inode fd.Inode) {
 	o := image.MemoryObject{Kind: image.MemoryFile, Name: e.Path, Size: uint64(v.File.Size)}
 	v.Kind, v.File = image.MappingMemory, nil

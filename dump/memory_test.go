@@ -21,7 +21,7 @@ import (
 
 const page = image.PageSize
 
-// mapped is new memory of this very process.
+// mapped maps new memory into the test's own process.
 func mapped(t *testing.T, fd int, length int, flags int) []byte {
 	t.Helper()
 	if fd < 0 {
@@ -52,7 +52,7 @@ func TestReader(t *testing.T) {
 	b := mapped(t, -1, 3000*page, unix.MAP_PRIVATE)
 	var runs []image.Run
 	var want []byte
-	for i := range 1500 { // more than one call takes
+	for i := range 1500 {
 		b[2*i*page] = byte(i + 1)
 		runs = append(runs, image.Run{Start: address(b) + uint64(2*i*page), Length: page})
 		want = append(want, b[2*i*page:][:page]...)
@@ -67,11 +67,11 @@ func TestReader(t *testing.T) {
 	}
 	clear(got)
 	if err := r.read(got, runs); err != nil || !bytes.Equal(got, want) {
-		t.Errorf("where nothing may be read: %v", err)
+		t.Errorf("memory with PROT_NONE: %v", err)
 	}
 }
 
-// TestReaderBehindEnd: where a file has become too short, the program would get SIGBUS.
+// TestReaderBehindEnd reads a mapping behind the end of a file that was truncated. The program itself would get SIGBUS there.
 func TestReaderBehindEnd(t *testing.T) {
 	f, err := os.Create(filepath.Join(t.TempDir(), "file"))
 	if err != nil {
@@ -91,11 +91,11 @@ func TestReaderBehindEnd(t *testing.T) {
 	}
 	want := slices.Concat(bytes.Repeat([]byte{7}, page+10), make([]byte, 2*page-10))
 	if !bytes.Equal(got, want) {
-		t.Error("other bytes than those of the file, and zeroes")
+		t.Error("want the bytes of the file, then zeroes")
 	}
 }
 
-// TestReaderOfDead: the memory of a process that is dead is no zeroes.
+// TestReaderOfDead: reading the memory of a dead process is an error, and does not return zeroes.
 func TestReaderOfDead(t *testing.T) {
 	cmd := exec.Command("cat")
 	in, err := cmd.StdinPipe()
@@ -116,12 +116,12 @@ func TestReaderOfDead(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := r.read(make([]byte, page), at(page, 2*page)); err == nil {
-		t.Error("something is read")
+		t.Error("no error")
 	}
 	cmd.Wait()
 }
 
-// TestRuns: which pages of a mapping are to be saved.
+// TestRuns checks which pages of a mapping are saved.
 func TestRuns(t *testing.T) {
 	f, err := os.Create(filepath.Join(t.TempDir(), "file"))
 	if err != nil {
@@ -134,8 +134,8 @@ func TestRuns(t *testing.T) {
 	if err := unix.Madvise(anonymous, unix.MADV_NOHUGEPAGE); err != nil {
 		t.Fatal(err)
 	}
-	if file[5*page] != 1 { // reads a page of the file; what becomes of an anonymous one depends on the kernel
-		t.Fatal("the file's content is not there")
+	if file[5*page] != 1 { // reads a page of the file; whether reading makes an anonymous page present depends on the kernel
+		t.Fatal("the mapping does not show the file's content")
 	}
 	for _, b := range [][]byte{anonymous, file} {
 		b[1*page], b[2*page], b[7*page] = 3, 0, 5
@@ -174,12 +174,12 @@ func TestRuns(t *testing.T) {
 		}
 		a.end = a.start
 		if got, err := a.runs(pagemap); got != nil || err != nil {
-			t.Errorf("%s, nothing of it: %v, %v", test.name, got, err)
+			t.Errorf("%s, empty area: %v, %v", test.name, got, err)
 		}
 	}
 }
 
-// TestPlan: what is read from the twin, what from the frozen program, and what not at all.
+// TestPlan checks which mappings are read from the twin, which from the frozen program, and which not at all.
 func TestPlan(t *testing.T) {
 	entry := func(prot uint32) proc.SmapsEntry {
 		return proc.SmapsEntry{Mapping: proc.Mapping{Start: 16 * page, End: 32 * page, Prot: prot}}
@@ -220,8 +220,8 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// TestSegmentZero: a SysV segment has its ID for an inode number (shmget in ipc/shm.c), and the first one of an IPC namespace
-// is number 0. It is shared memory all the same.
+// TestSegmentZero: the inode number of a SysV segment is its ID (shmget in ipc/shm.c), and the first segment of an IPC namespace
+// has ID 0. It must still be recognized as shared memory.
 func TestSegmentZero(t *testing.T) {
 	line := "7f0000000000-7f0000200000 rw-s 00000000 00:01 0 /SYSV00000000 (deleted)\n"
 	list, err := proc.Maps(strings.NewReader(line))
@@ -242,7 +242,7 @@ func TestSegmentZero(t *testing.T) {
 	}
 }
 
-// TestSurvey looks at this very process: what there is of it, and what is refused.
+// TestSurvey surveys the test's own process, and checks that a child process is refused.
 func TestSurvey(t *testing.T) {
 	refusals := func() []string {
 		var table fd.Table
@@ -268,7 +268,7 @@ func TestSurvey(t *testing.T) {
 	in.Close()
 	cmd.Wait()
 	if !slices.ContainsFunc(during, func(what string) bool { return bytes.HasPrefix([]byte(what), []byte("child process ")) }) {
-		t.Errorf("a child is no obstacle: %q; before: %q", during, before)
+		t.Errorf("a child is not refused: %q; before: %q", during, before)
 	}
 	if _, err := Survey(1<<30, 1<<30, nil, &fd.Table{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no such process: %v", err)

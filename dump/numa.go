@@ -13,7 +13,7 @@ import (
 
 const nodeWords = len(abi.Thread{}.Nodes)
 
-// askPolicies asks for the NUMA policy of those mappings that had one when the program still ran.
+// askPolicies asks for the NUMA policies of the mappings that had one before the freeze.
 func (m *Member) askPolicies(ask *resident.Questions) {
 	m.policies = make(map[uint64]*image.MemoryPolicy)
 	for _, start := range m.Known.Policies {
@@ -21,7 +21,7 @@ func (m *Member) askPolicies(ask *resident.Questions) {
 	}
 }
 
-// freshPolicies asks for the NUMA policy of every mapping that was not known when the program still ran.
+// freshPolicies asks for the NUMA policies of the mappings that are new since before the freeze.
 func (m *Member) freshPolicies() error {
 	var ask resident.Questions
 	for start := range m.fresh {
@@ -37,7 +37,7 @@ func (m *Member) askPolicy(ask *resident.Questions, start uint64) {
 	ask.Ask(call, make([]byte, 8+8*nodeWords), func(result int64, data []byte) {
 		mode := int32(binary.NativeEndian.Uint32(data))
 		if result < 0 || mode == 0 {
-			return // unmapped meanwhile; or the default, and a thread's own policy shows through
+			return // it is unmapped now, or has the default policy, so that the thread's policy applies
 		}
 		p := &image.MemoryPolicy{Mode: mode}
 		for word := range slices.Chunk(data[8:], 8) {

@@ -14,10 +14,10 @@ import (
 
 const overrunAt = 20 // offset of si_overrun in the siginfo_t of a timer's signal (sigaction(2))
 
-// overruns finds out how often interval timers have expired again since their signal, which is
-// still pending, was queued. The kernel counts that as the signal is taken, and tells nobody before. So the
-// leader takes the signal and then sets the timer to a time in the past, from which the very same number, and the very
-// same next expiry, follow: the timer has its signal queued again at once.
+// overruns finds out how often interval timers have expired again since they queued their signal, if that signal is still
+// pending. The kernel reports this count only when a thread takes the signal. So the initiator takes the signal, and then sets
+// the timer to a first expiry in the past. The timer expires at once and queues its signal again, with the same overrun count
+// and the same next expiry as before.
 func (m *Member) overruns() error {
 	for _, info := range m.process.Pending {
 		t := m.senderOf(info)
@@ -31,6 +31,7 @@ func (m *Member) overruns() error {
 	return nil
 }
 
+// senderOf returns the timer that sent a signal to the process, or nil.
 func (m *Member) senderOf(info image.SignalInfo) *image.PosixTimer {
 	id, ok := info.Timer()
 	for i := range m.process.Timers {
@@ -41,8 +42,8 @@ func (m *Member) senderOf(info image.SignalInfo) *image.PosixTimer {
 	return nil
 }
 
-// overrun is for a timer whose signal is the only one of its number that is pending: of several the first would be
-// taken, and the leader's own before those of the process.
+// overrun does this for one timer. It does nothing if another signal with the same number is pending: the initiator takes its
+// own signals before those of the process, and the first of several, so it could take the other one.
 func (m *Member) overrun(t *image.PosixTimer, info image.SignalInfo) error {
 	signal := info.Signal()
 	for _, other := range m.process.Pending {
@@ -84,7 +85,7 @@ func (m *Member) initiator() *image.Thread {
 	return &m.process.Threads[max(i, 0)]
 }
 
-// setTimer arms a timer with its interval and a first expiry on its clock.
+// setTimer arms a timer with its interval. first is the first expiry, as a time of the timer's clock.
 func (m *Member) setTimer(t *image.PosixTimer, first int64) error {
 	const absolute = 1 // TIMER_ABSTIME
 	setting := make([]byte, 32)

@@ -12,16 +12,17 @@ import (
 
 const signalInfoSize = 128 // siginfo_t
 
-// waiting says which signals wait for a thread: its own, and those of the whole process.
+// waiting is what /proc and the kernel say of a thread besides its record: whether signals are pending for the thread itself
+// (own) or for the whole process (shared), and what a restart could not restore.
 type waiting struct {
-	tid         int // in our PID namespace
+	tid         int // in the writer's PID namespace
 	own, shared bool
 	lost        []lost
-	apart       bool // it shares too little with the others
+	apart       bool // it does not share its descriptors or its working directory with the other threads
 }
 
-// pending records the signals that wait, with their siginfo and in their order. Only a tracer can
-// look at them without taking them.
+// pending records the pending signals in their order, each with its siginfo. Only a tracer can read them without taking them
+// from the queue.
 func (m *Member) pending() error {
 	done := false
 	for i, w := range m.waiting {
@@ -76,8 +77,9 @@ func (m *Member) queue(tid int, flags uint32) ([]image.SignalInfo, error) {
 
 const codeThread = -6 // SI_TKILL
 
-// isOurs: a signal that asks for a checkpoint is no state of the program. The freeze signal is glibc's too: a thread
-// that changes the user of all sends it to the others, and waits for them.
+// isOurs reports whether a signal is part of CRAK's own work, such as a request for a checkpoint, and not state of the
+// program. glibc uses the freeze signal, too: in setuid(2) and similar functions the calling thread sends it to all others
+// and waits for them. Those signals are state of the program.
 func (m *Member) isOurs(info image.SignalInfo) bool {
 	signal := info.Signal()
 	if signal == abi.FreezeSignal {

@@ -10,7 +10,7 @@ import (
 	"crak.dev/crak/internal/abi"
 )
 
-// TestIsOurs: which pending signals are of no concern to the program.
+// TestIsOurs checks which pending signals are not state of the program.
 func TestIsOurs(t *testing.T) {
 	const ours, theirs = 0x7000, 0x8000
 	m := &Member{}

@@ -5,30 +5,30 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// plan is what is to be saved of a member's memory, and when.
+// plan says which parts of a member's memory to save, and when.
 type plan struct {
 	files  *files   // behind mappings
-	twin   []area   // private memory that a fork copies: read once the program runs again
-	frozen []area   // private memory that a fork does not copy: read while it is frozen
-	common []common // files that are written to through shared mappings
-	parts  []part   // shared objects that can be read through their mappings alone
+	twin   []area   // private memory that a fork copies: read when the program runs again
+	frozen []area   // private memory that a fork does not copy: read while the program is frozen
+	common []common // shared, writable mappings of files
+	parts  []part   // mappings of shared objects that can be read only through their mappings
 }
 
 // area is private memory of one mapping.
 type area struct {
 	start, end uint64
 	saved      proc.Saved
-	whole      bool // save the file's pages too, to the end of the file
+	whole      bool // save the pages of the file, too, up to its end
 }
 
-// part is where an object is mapped.
+// part is one mapping of a shared object.
 type part struct {
 	object image.MemoryID
 	offset uint64
 	entry  proc.SmapsEntry
 }
 
-// add plans a mapping.
+// add plans how to save the private memory of a mapping.
 func (p *plan) add(v image.Mapping, e proc.SmapsEntry) {
 	if v.Shared && !v.SelfContained || v.Kind == image.MappingKernel || v.Kind == "" || v.Droppable {
 		return

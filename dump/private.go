@@ -13,15 +13,15 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// Memory is what a process has in its address space, opened once: another process that gets its PID later, or another
-// program that it executes, is not what is read.
+// Memory is the memory of a process, opened once. So the memory that is read is never that of a later process with the same
+// PID, or of another program that the process has executed.
 type Memory struct {
 	reader  *reader
 	pagemap *proc.Pagemap
 }
 
-// Memory opens that of process pid: the member's twin, or the member itself where it stays frozen. It is closed with the
-// member.
+// Memory opens the memory of process pid, which is the member's twin, or the member itself if it stays frozen. Member.Close
+// closes it.
 func (m *Member) Memory(pid int) (*Memory, error) {
 	reader, err := m.reader(pid)
 	if err != nil {
@@ -38,7 +38,7 @@ func (m *Member) Memory(pid int) (*Memory, error) {
 // SavePrivate streams the private memory that Capture planned. put is a Writer's Put or PutSync.
 func (m *Member) SavePrivate(put Put, from *Memory) error { return m.save(put, m.plan.twin, from) }
 
-// Put is how a Writer takes pages.
+// Put is the type of image.Writer's Put and PutSync.
 type Put func(image.Space, []image.Run, func([]byte, []image.Run) error) error
 
 func (m *Member) save(put Put, areas []area, from *Memory) error {
@@ -61,7 +61,8 @@ func (m *Member) save(put Put, areas []area, from *Memory) error {
 	return put(space, runs, from.reader.read)
 }
 
-// runs lists the pages of an area that are to be saved. Zeroes count where a file is behind them.
+// runs lists the pages of an area that must be saved. Pages of zeroes are saved only if a file is behind them, whose content
+// would appear otherwise.
 func (a area) runs(pagemap *proc.Pagemap) ([]image.Run, error) {
 	if a.end <= a.start {
 		return nil, nil
@@ -80,15 +81,15 @@ func (a area) runs(pagemap *proc.Pagemap) ([]image.Run, error) {
 	return runs, nil
 }
 
-// reader reads the memory of a process by its file mem, whatever the protection. (process_vm_readv(2) would be
-// fewer calls, but it pins pages, and a page that is pinned while two processes share it is copied first: the twin would
-// end up with all of the program's memory once more.)
+// reader reads the memory of a process through /proc/PID/mem, which ignores the protection of pages. (process_vm_readv(2)
+// would need fewer calls, but it pins pages, and the kernel copies a page that is pinned while two processes share it. The
+// twin would end up with a copy of the program's whole memory.)
 type reader struct {
 	pid int
 	mem *os.File
 }
 
-// reader opens the memory of process pid. It is closed with the member.
+// reader opens the memory of process pid. Member.Close closes it.
 func (m *Member) reader(pid int) (*reader, error) {
 	f, err := os.Open(proc.Path(pid, "mem"))
 	if err != nil {
@@ -98,7 +99,7 @@ func (m *Member) reader(pid int) (*reader, error) {
 	return &reader{pid, f}, nil
 }
 
-// Close is for when the image is committed, or given up.
+// Close closes the memory that was opened. Call it when the image is committed or discarded.
 func (m *Member) Close() {
 	for _, f := range m.open {
 		f.Close()
@@ -107,11 +108,11 @@ func (m *Member) Close() {
 	m.executable.Close()
 }
 
-// read reads runs, one after the other, into dst. What cannot be read is an error.
+// read reads the runs, one after the other, into dst. Memory that cannot be read is an error.
 func (r *reader) read(dst []byte, runs []image.Run) error { return r.each(dst, runs, false) }
 
-// readFile is read for mappings of files: pages that lie behind the end of the file, where the program itself would get
-// SIGBUS, read as zeroes.
+// readFile is read for mappings of files. Pages behind the end of the file, where the program itself would get SIGBUS, read
+// as zeroes.
 func (r *reader) readFile(dst []byte, runs []image.Run) error { return r.each(dst, runs, true) }
 
 func (r *reader) each(dst []byte, runs []image.Run, mayEnd bool) error {
@@ -124,7 +125,7 @@ func (r *reader) each(dst []byte, runs []image.Run, mayEnd bool) error {
 			at += n
 			switch {
 			case at == len(part):
-			case errors.Is(err, io.EOF): // no memory at all: the process is dead
+			case errors.Is(err, io.EOF): // the process is dead and has no memory any more
 				return fmt.Errorf("pid %d: memory at %#x: %w", r.pid, run.Start, unix.ESRCH)
 			case !mayEnd || !errors.Is(err, unix.EIO):
 				return fmt.Errorf("pid %d: memory at %#x: %w", r.pid, run.Start+uint64(at), cause.Of(err))

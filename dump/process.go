@@ -17,49 +17,49 @@ import (
 	"crak.dev/crak/internal/resident"
 )
 
-// A Member is a process that is to be captured.
+// A Member is a process of the group that is checkpointed.
 type Member struct {
 	Pid   int
-	Live  int       // a live thread: there is nothing to read under the PID of a thread group leader that has exited
+	Live  int       // TID of a live thread: if the thread group leader has exited, most files of /proc/PID are empty
 	Table *fd.Table // descriptions and memory objects of the whole group
 
-	Known Known // from Survey, or empty
+	Known Known // result of Survey, or empty
 
-	Overrides fd.Overrides // what the image has in place of some descriptors
+	Overrides fd.Overrides // what the image records in place of some descriptors
 
-	SelfContained bool // save the pages of private file mappings too
+	SelfContained bool // save the pages of private file mappings, too
 
-	Conn    *resident.Conn // once it is frozen
+	Conn    *resident.Conn // set when the member is frozen
 	Threads []abi.Thread
 
 	status  proc.StatusInfo
 	stat    proc.StatInfo
 	process image.Process
-	ask     *resident.Questions // for the leader
-	room    []byte              // for copies of files that it writes to through shared mappings
-	plan    plan                // which pages are to be saved, and when
+	ask     *resident.Questions // for the initiator
+	room    []byte              // memory for copyCommon
+	plan    plan                // which pages to save, and when
 
-	open    []io.Closer // memory being read
+	open    []io.Closer // memory of processes: see Memory
 	entries []proc.SmapsEntry
 	library string          // path of libcrak.so
-	quick   bool            // their flags are those of Known, but for the fresh ones
-	fresh   map[uint64]bool // starts of VMAs that Known does not have
-	waiting []waiting       // for each thread
+	quick   bool            // the flags in entries are those of Known, except for the VMAs in fresh
+	fresh   map[uint64]bool // starts of the VMAs that are not in Known
+	waiting []waiting       // one for each thread
 
 	executable *fd.Handle
-	unseen     error // why the executable's path cannot be looked at
+	unseen     error // why stat of the executable's path failed
 
 	policies map[uint64]*image.MemoryPolicy // by the start of a mapping
 
-	secureBits      uint32 // asked for with the attributes of the process, and every thread's
+	secureBits      uint32 // of the initiator, and taken for those of every thread
 	mayHaveChildren bool   // it may have children
 
 	descriptorTable bool // it has a local descriptor table
-	noCPUID         bool // the leading thread, at least, may not use CPUID
+	noCPUID         bool // the initiator, at least, may not execute CPUID
 }
 
-// Capture records a frozen process. Obstacles are added to the group's table; the error is for
-// a process that cannot be read.
+// Capture records a frozen process. It adds obstacles to the group's table. It returns an error if the process cannot be
+// read.
 func (m *Member) Capture() (*image.Process, error) {
 	var err error
 	if m.status, err = proc.Read(m.Live, "status", proc.Status); err != nil {
@@ -81,7 +81,7 @@ func (m *Member) Capture() (*image.Process, error) {
 	if err := m.lockFuture(); err != nil {
 		return nil, m.fail(err)
 	}
-	// What needs no word with the leader is read beside what does: there is a processor free, the program's.
+	// /proc is read while the initiator answers: the program is frozen, so a processor is free.
 	reading := make(chan error, 1)
 	go func() { reading <- inOrder(m.readMappings, m.threads, m.paths) }()
 	err = m.askInitiator()
@@ -94,10 +94,10 @@ func (m *Member) Capture() (*image.Process, error) {
 	return p, nil
 }
 
-// insidePid is the PID that the process has in its own PID namespace. Its resident has said so, too.
+// insidePid is the process's PID in its own PID namespace. The PID that the resident has sent must be the same.
 func (m *Member) insidePid() (image.Pid, error) {
 	status := m.status
-	if m.Live != m.Pid { // those of the thread
+	if m.Live != m.Pid { // m.status is that of another thread
 		var err error
 		if status, err = proc.Read(m.Pid, "status", proc.Status); err != nil {
 			return 0, err
@@ -149,7 +149,8 @@ func (m *Member) refuseUnsupported() error {
 	return nil
 }
 
-// inside is an ID as the program knows it, given that in each PID namespace (Linux 4.1) and in ours.
+// inside is the ID in the program's own PID namespace. each has the ID in every PID namespace (since Linux 4.1), and ours is
+// the ID in the writer's.
 func inside(each []int, ours int) image.Pid {
 	if n := len(each); n > 0 {
 		return image.Pid(each[n-1])
@@ -157,7 +158,7 @@ func inside(each []int, ours int) image.Pid {
 	return image.Pid(ours)
 }
 
-// fail says whose error it is, unless that is said.
+// fail puts the member's PID in front of the error, unless it is there already.
 func (m *Member) fail(err error) error {
 	who := fmt.Sprintf("pid %d", m.Pid)
 	if strings.HasPrefix(err.Error(), who) {
@@ -166,7 +167,7 @@ func (m *Member) fail(err error) error {
 	return fmt.Errorf("%s: %w", who, err)
 }
 
-// refuse notes an obstacle of this process.
+// refuse adds an obstacle of this process to the table.
 func (m *Member) refuse(where, what, why, do string) {
 	m.Table.Obstacles = append(m.Table.Obstacles, obstacle.Obstacle{Pid: m.Pid, Where: where, What: what, Why: why, Do: do})
 }
@@ -181,11 +182,11 @@ func (m *Member) root() (err error) {
 
 func (m *Member) refuseRoot() {
 	if m.process.RootDir != "/" {
-		m.refuse("root directory", m.process.RootDir, "chroot(2) is not supported", "run crak and the program both in that root")
+		m.refuse("root directory", m.process.RootDir, "chroot(2) is not supported", "run both crak and the program inside that root directory")
 	}
 }
 
-// paths records what has a path: the executable, the working and the root directory.
+// paths records the executable, the working directory, the root directory and the auxiliary vector.
 func (m *Member) paths() error {
 	var err error
 	if m.process.Cwd, err = os.Readlink(m.path("cwd")); err != nil {
@@ -208,12 +209,12 @@ func (m *Member) paths() error {
 	return err
 }
 
-// deletedExecutable keeps the content of an executable that has no name any more.
+// deletedExecutable makes a deleted executable a memory object, so that the image holds its content.
 func (m *Member) deletedExecutable() {
-	defer m.executable.Close() // unless the table keeps it
+	defer m.executable.Close() // has no effect if the table has taken the handle
 	exe := &m.process.Executable
 	if m.unseen != nil {
-		m.refuse("", fmt.Sprintf("executable %q", exe.Path), fmt.Sprintf("it cannot be looked at: %v", m.unseen),
+		m.refuse("", fmt.Sprintf("executable %q", exe.Path), fmt.Sprintf("it cannot be accessed: %v", m.unseen),
 			"give the user who makes the checkpoint access to every directory of this path")
 		return
 	}
@@ -225,7 +226,7 @@ func (m *Member) deletedExecutable() {
 	m.process.ExecutableMemory = m.Table.Object(fd.Inode{Device: exe.Device, Number: exe.Inode}, o, m.executable)
 }
 
-// file identifies the file that a handle leads to and that is called path, as the program sees it.
+// file identifies the file of a handle. path is its path as the program sees it.
 func (m *Member) file(path string, h *fd.Handle) (image.File, error) {
 	st, err := h.Stat()
 	if err != nil {

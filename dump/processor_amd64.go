@@ -9,14 +9,15 @@ import (
 	"crak.dev/crak/internal/resident"
 )
 
-// Of arch_prctl(2): the components of XSAVE that a process may use, and those of them that it has to ask for first.
+// Commands of arch_prctl(2), and the XSAVE components that a process must request before it uses them.
 const (
 	archGetCPUID      = 0x1011  // ARCH_GET_CPUID
 	archGetPermission = 0x1022  // ARCH_GET_XCOMP_PERM, Linux 5.16
 	askedFor          = 1 << 18 // XFEATURE_MASK_XTILE_DATA
 )
 
-// askProcessor asks for what a process has of the processor beyond registers.
+// askProcessor asks for the state of the processor that is not in registers: permitted XSAVE components, whether CPUID
+// faults, and the local descriptor table.
 func (m *Member) askProcessor(ask *resident.Questions) {
 	permitted := abi.Call{Number: unix.SYS_ARCH_PRCTL, Relative: 1 << 1, Args: [6]uint64{archGetPermission}}
 	ask.Ask(permitted, make([]byte, 8), func(result int64, data []byte) {

@@ -11,12 +11,13 @@ import (
 )
 
 const (
-	robustMost = 2048       // ROBUST_LIST_LIMIT: what the kernel looks at
+	robustMost = 2048       // ROBUST_LIST_LIMIT: the number of entries that the kernel visits
 	futexTID   = 0x3fffffff // FUTEX_TID_MASK
 )
 
-// robust records the words of robust lists that lie in shared mappings of files. When a thread ends, the kernel takes
-// what it holds away from it there, and nobody else would know (handle_futex_death in kernel/futex/core.c).
+// robust records the futex words of robust lists that are in shared mappings of files. When a thread ends, the kernel marks
+// the mutexes that it holds as abandoned in these words (handle_futex_death in kernel/futex/core.c), and the file keeps that.
+// The restart needs the old values to give the mutexes back to the thread.
 func (m *Member) robust() error {
 	if !slices.ContainsFunc(m.process.Mappings, outlives) {
 		return nil
@@ -29,7 +30,8 @@ func (m *Member) robust() error {
 
 func outlives(v image.Mapping) bool { return v.Kind == image.MappingFile && v.Shared && v.Writable }
 
-// robustOf walks one list as the kernel does. It is the program's to write: an address that leads nowhere ends it.
+// robustOf walks one list as the kernel does. The program can write anything to the list, so an address that cannot be read
+// ends the walk.
 func (m *Member) robustOf(t *image.Thread) {
 	const headSize = 24 // struct robust_list_head: the list, the distance to the words, an entry in progress
 	head := t.Parked.RobustList
@@ -51,7 +53,8 @@ func (m *Member) robustOf(t *image.Thread) {
 	}
 }
 
-// held records the word of an entry, if its thread holds it. The lowest bit of an entry says that priority is inherited.
+// held records the futex word of an entry if the thread holds it. The lowest bit of an entry marks a mutex with priority
+// inheritance.
 func (m *Member) held(t *image.Thread, entry, distance uint64) {
 	var word [4]byte
 	at := entry&^1 + distance

@@ -9,7 +9,7 @@ import (
 	"crak.dev/crak/image"
 )
 
-// at makes runs of starts and ends.
+// at makes runs from pairs of start and end.
 func at(bounds ...uint64) (runs []image.Run) {
 	for i := 0; i < len(bounds); i += 2 {
 		runs = append(runs, image.Run{Start: bounds[i], Length: bounds[i+1] - bounds[i]})
@@ -36,7 +36,7 @@ func TestSubtract(t *testing.T) {
 	}
 }
 
-// TestSubtractAndUnion compares with sets of numbers.
+// TestSubtractAndUnion compares the results with operations on sets of numbers.
 func TestSubtractAndUnion(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 500 {
@@ -79,7 +79,7 @@ func toRuns(set [64]bool) (runs []image.Run) {
 	return runs
 }
 
-// toSet fails where runs are out of order or overlap.
+// toSet fails the test if runs are not sorted or overlap.
 func toSet(t *testing.T, runs []image.Run) (set [64]bool) {
 	t.Helper()
 	end := uint64(0)
@@ -105,6 +105,6 @@ func TestMoved(t *testing.T) {
 		t.Error(diff)
 	}
 	if runs[0].Start != 10 {
-		t.Error("what is moved stays as well")
+		t.Error("moved has changed its argument")
 	}
 }

@@ -17,8 +17,8 @@ import (
 
 const limits = 16 // RLIM_NLIMITS
 
-// Prepare puts together what is asked of any process, whatever it has: attributes, limits, dispositions, clocks. It may be
-// called before the program stands still, and saves time then.
+// Prepare puts together the questions that are the same for every process: attributes, limits, signal dispositions, clocks.
+// It may be called before the freeze, which makes the pause shorter.
 func (m *Member) Prepare() {
 	if m.ask != nil {
 		return
@@ -36,8 +36,8 @@ func (m *Member) Prepare() {
 	m.room = roomForCommon(m.Known.Mappings)
 }
 
-// askInitiator records what the leader has a say in, in one exchange where possible: the descriptors, and what belongs to
-// the whole process.
+// askInitiator records what only the initiator can find out by system calls: descriptors, and attributes of the whole
+// process. It asks in one exchange where possible.
 func (m *Member) askInitiator() error {
 	descriptors, err := fd.Look(&fd.Member{
 		Pid:       m.Pid,
@@ -75,7 +75,7 @@ func (m *Member) askInitiator() error {
 	return err
 }
 
-// number reads a file of /proc that holds one.
+// number reads a file of /proc that holds one number.
 func (m *Member) number(name string, base int) (int64, error) {
 	text, err := proc.ReadFile(m.path(name))
 	if err != nil {
@@ -88,7 +88,7 @@ func (m *Member) number(name string, base int) (int64, error) {
 	return n, nil
 }
 
-// layout is what /proc says of it; where the heap ends, the leader tells.
+// layout is the memory layout from /proc. The end of the heap is not there: the initiator is asked for it (askTop).
 func layout(s *proc.StatInfo) image.Layout {
 	return image.Layout{
 		StartCode:  image.Address(s.StartCode),
@@ -132,7 +132,7 @@ func (m *Member) askAttributes(ask *resident.Questions) {
 
 const thpExceptAdvised = 2 // PR_THP_DISABLE_EXCEPT_ADVISED (Linux 6.18)
 
-// machineChecks are the values of image.Attributes by those of PR_MCE_KILL_GET.
+// machineChecks maps results of PR_MCE_KILL_GET to values of image.Attributes.MachineCheck.
 var machineChecks = map[int64]int{unix.PR_MCE_KILL_EARLY: 1, unix.PR_MCE_KILL_LATE: 2}
 
 func (m *Member) askClocks(ask *resident.Questions) {
@@ -174,7 +174,7 @@ func (m *Member) askActions(ask *resident.Questions) {
 	}
 }
 
-// askChildren: ECHILD is a quick answer for the many that have none.
+// askChildren asks whether the process has children. Most have none, and then waitid(2) returns ECHILD at once.
 func (m *Member) askChildren(ask *resident.Questions) {
 	const all = 0 // P_ALL
 	options := uint64(unix.WEXITED | unix.WNOHANG | unix.WNOWAIT)

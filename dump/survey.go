@@ -12,19 +12,20 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// Known is what takes long to read, and so is read before a program stands still.
+// Known is what takes long to read, and is therefore read before the freeze.
 type Known struct {
 	Mappings []proc.SmapsEntry
 	Policies []uint64 // starts of mappings that have a NUMA policy
 	Holders  *fd.Holders
 }
 
-// Survey finds the obstacles in a process that is not frozen: it looks where Capture looks, but
-// asks the process nothing. live is a live thread of the process. They are added to the table; the result is
-// for Member.Known. overrides are as in Member.
+// Survey finds the obstacles in a process that is not frozen, and adds them to the table. It reads the same files as Capture,
+// but asks the process nothing. live is a live thread of the process. overrides are as in Member. The result is for
+// Member.Known.
 func Survey(pid, live int, overrides fd.Overrides, table *fd.Table) (Known, error) {
 	m := &Member{Pid: pid, Live: live, Table: table}
-	// What all may read comes first: a sandbox may answer a freeze with death.
+	// The files that everybody may read come first. They show a sandbox (seccomp), which could kill the program for the
+	// system calls of a freeze.
 	tids, err := proc.Tasks(pid)
 	if err != nil {
 		return Known{}, m.fail(err)
@@ -76,8 +77,9 @@ func Survey(pid, live int, overrides fd.Overrides, table *fd.Table) (Known, erro
 	return Known{m.entries, policies, holders}, m.children()
 }
 
-// refuseNamespaces finds those that a thread does not share with the rest of its process (setns(2), unshare(2)), and those
-// that its children only are born into: the twin would be the first of them, and with its death the last.
+// refuseNamespaces refuses namespaces that a thread does not share with the rest of its process (setns(2), unshare(2)), and
+// namespaces that only its children will be in. The twin would become process 1 of such a PID namespace, and when it ended,
+// no process could be created there any more.
 func (m *Member) refuseNamespaces(tid int) {
 	link := func(tid int, kind string) string {
 		text, _ := os.Readlink(proc.Path(m.Pid, fmt.Sprintf("task/%d/ns/%s", tid, kind)))
@@ -95,17 +97,18 @@ func (m *Member) refuseNamespaces(tid int) {
 		if own == "" || own == children {
 			continue
 		}
-		// The link of a namespace that has no process yet cannot be read, and none of a thread that has ended.
+		// The link of a namespace without processes cannot be read. Of a thread that has ended, no link can be read.
 		if children == "" && link(tid, "uts") == "" {
 			continue
 		}
-		m.refuse(where, kind+" namespace for its children alone", "not supported",
+		m.refuse(where, kind+" namespace for its children only", "not supported",
 			"start the program in that namespace: unshare(1), then crak run")
 	}
 }
 
-// namespaces finds those that nobody would make again. (Which file systems, networks and users a program sees is found
-// out otherwise.) What a program has inherited it will inherit again.
+// namespaces refuses a UTS or IPC namespace that the program does not share with its parent: a restart does not make it again.
+// A namespace that the program has inherited, it inherits from crak at the restart, too. (Mount, network and user namespaces
+// are checked elsewhere.)
 func (m *Member) namespaces() {
 	stat, err := proc.Read(m.Live, "stat", proc.Stat)
 	if err != nil || stat.PPid == 0 {
@@ -123,8 +126,8 @@ func (m *Member) namespaces() {
 	}
 }
 
-// children finds the process's children: a group has one member so far. The twin and the reaper of the writer,
-// known by their exit signal, are ours.
+// children refuses the process's children, because a group has only one member so far. The twin and the reaper are CRAK's own;
+// their exit signal is the freeze signal.
 func (m *Member) children() error {
 	if !m.mayHaveChildren {
 		return nil

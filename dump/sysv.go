@@ -1,6 +1,7 @@
 package dump
 
 import (
+	"fmt"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -12,8 +13,8 @@ import (
 
 const shmDest = 0o1000 // SHM_DEST: removed with its last attachment
 
-// segments asks for owner, key and size of SysV shared memory: the process itself, as we
-// may be in another IPC namespace.
+// segments asks the initiator for owner, key and size of SysV shared memory. The writer cannot look itself: it may be in
+// another IPC namespace.
 func (m *Member) segments() error {
 	var ask resident.Questions
 	for i := range m.Table.Memory {
@@ -24,7 +25,7 @@ func (m *Member) segments() error {
 		call := abi.Call{Number: unix.SYS_SHMCTL, Relative: 1 << 2, Args: [6]uint64{uint64(o.SysV.ID), unix.IPC_STAT, 0}}
 		ask.Ask(call, make([]byte, unsafe.Sizeof(unix.SysvShmDesc{})), func(result int64, data []byte) {
 			if result < 0 {
-				m.refuse("", "SysV shared memory", "cannot be looked at", "")
+				m.refuse("", "SysV shared memory", fmt.Sprintf("shmctl(IPC_STAT) fails: %v", unix.Errno(-result)), "")
 				return
 			}
 			d := (*unix.SysvShmDesc)(unsafe.Pointer(unsafe.SliceData(data)))

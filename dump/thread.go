@@ -47,7 +47,7 @@ func (m *Member) threads() error {
 	})
 }
 
-// inParallel does n things on all processors; the error is one of theirs.
+// inParallel calls do for 0 to n-1, on all processors. It returns one of their errors.
 func inParallel(n int, do func(i int) error) error {
 	workers := min(runtime.GOMAXPROCS(0), n)
 	errs := make(chan error, workers)
@@ -74,7 +74,7 @@ func order(first bool) int {
 	return 1
 }
 
-// thread records what /proc and the kernel say of a parked thread, tid in our PID namespace.
+// thread records what /proc and the kernel say of a parked thread. tid is its TID in the writer's PID namespace.
 func (m *Member) thread(t *image.Thread, tid int, w *waiting) error {
 	s, err := proc.Read(m.Pid, fmt.Sprintf("task/%d/status", tid), proc.Status)
 	if err != nil {
@@ -101,7 +101,7 @@ func (m *Member) thread(t *image.Thread, tid int, w *waiting) error {
 	return schedule(tid, t)
 }
 
-// isApart tells whether a thread shares its descriptors, or its directories and umask, with none of the others.
+// isApart reports whether a thread does not share its descriptors, or its directories and umask, with the other threads.
 func (m *Member) isApart(tid int) bool {
 	const files, fs = 2, 3 // KCMP_FILES, KCMP_FS
 	if tid == m.Live {
@@ -113,10 +113,10 @@ func (m *Member) isApart(tid int) bool {
 			return true
 		}
 	}
-	return false // also where the kernel has no kcmp
+	return false // also if the kernel has no kcmp(2)
 }
 
-// numbers maps TIDs as the program knows them to those of the writer's PID namespace: of every thread that /proc shows.
+// numbers maps the TIDs of all threads in /proc from the program's PID namespace to the writer's.
 func (m *Member) numbers() (map[int]int, error) {
 	tasks, err := proc.Tasks(m.Pid)
 	if err != nil {
@@ -130,21 +130,21 @@ func (m *Member) numbers() (map[int]int, error) {
 		}
 		s, err := proc.Read(m.Pid, fmt.Sprintf("task/%d/status", task), proc.Status)
 		if err != nil {
-			continue // it has ended meanwhile
+			continue // the thread has ended
 		}
 		outside[s.NSpid[len(s.NSpid)-1]] = task
 	}
 	return outside, nil
 }
 
-// believe compares the threads that the resident says are parked with those that /proc shows: they are those, each once.
-// What else there is has ended, or will never run.
+// believe checks the resident's list of parked threads against /proc. Each must be a thread of the process and be listed once.
+// Any other thread in /proc must have ended.
 func (m *Member) believe(outside map[int]int) error {
 	parked := make(map[int]bool, len(m.Threads))
 	for _, t := range m.Threads {
 		tid := int(t.Tid)
 		if _, there := outside[tid]; !there || parked[tid] {
-			return fmt.Errorf("its resident names thread %d: the kernel knows no such thread, or it was named before", tid)
+			return fmt.Errorf("its resident lists thread %d, which does not exist or is listed twice", tid)
 		}
 		parked[tid] = true
 	}
@@ -154,19 +154,20 @@ func (m *Member) believe(outside map[int]int) error {
 		}
 		s, err := proc.Read(m.Pid, fmt.Sprintf("task/%d/stat", task), proc.Stat)
 		if err == nil && s.State != 'Z' && s.State != 'X' {
-			return fmt.Errorf("its resident says nothing of thread %d", tid)
+			return fmt.Errorf("its resident does not list thread %d", tid)
 		}
 	}
 	return nil
 }
 
-// niceOf is the nice value also of a thread whose policy has no use for it now: sched_getattr(2) gives 0 then.
+// niceOf is the nice value of a thread. sched_getattr(2) shows 0 if the thread's policy does not use it; getpriority(2) shows
+// it always.
 func niceOf(tid int, shown int32) int32 {
 	raw, err := unix.Getpriority(unix.PRIO_PROCESS, tid)
 	if err != nil {
 		return shown
 	}
-	return int32(20 - raw) // the system call's own result (getpriority(2), C library/kernel differences)
+	return int32(20 - raw) // the system call returns 20 - nice (getpriority(2), C library/kernel differences)
 }
 
 // schedule records scheduling policy, CPU affinity and I/O priority.
@@ -186,7 +187,7 @@ func schedule(tid int, t *image.Thread) error {
 		UtilMin:  a.Util_min,
 		UtilMax:  a.Util_max,
 	}
-	var cpus [128]uint64 // 8192 CPUs, the most of a kernel
+	var cpus [128]uint64 // 8192 CPUs, the most that a kernel supports
 	n, _, errno := unix.RawSyscall(unix.SYS_SCHED_GETAFFINITY, uintptr(tid), unsafe.Sizeof(cpus), uintptr(unsafe.Pointer(&cpus)))
 	if errno != 0 {
 		return fmt.Errorf("sched_getaffinity: %w", errno)

@@ -10,12 +10,11 @@ import (
 	"crak.dev/crak/internal/abi"
 )
 
-// What only a tracer can ask of a thread is asked while it is parked: that it was traced for an
-// instant is not to be seen then. (Threads that have nothing of the kind are left alone: it takes long.)
-
-// traced does something while a thread, tid in our PID namespace, is stopped by us.
+// traced calls do while the writer traces a thread and has stopped it. tid is its TID in the writer's PID namespace. It is
+// used for what only a tracer can read, and only for threads that have such state, because it takes long. The program does
+// not notice it, because the thread is parked.
 func traced(tid int, do func() error) error {
-	runtime.LockOSThread() // a tracer is a thread
+	runtime.LockOSThread() // the tracer is one thread, not the process
 	defer runtime.UnlockOSThread()
 	if err := ptrace(unix.PTRACE_SEIZE, tid, 0, 0); err != nil {
 		return fmt.Errorf("ptrace seize: %w", err)
@@ -39,7 +38,7 @@ func ptrace(request, tid int, address, data uintptr) error {
 	return nil
 }
 
-// foreignRseq finds the areas of restartable sequences that threads have registered themselves (ptrace(2),
+// foreignRseq records the areas of restartable sequences that the program, and not glibc, has registered (ptrace(2),
 // PTRACE_GET_RSEQ_CONFIGURATION, Linux 5.13).
 func (m *Member) foreignRseq() error {
 	for i, w := range m.waiting {

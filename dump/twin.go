@@ -10,8 +10,8 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// Twin finds the process that a resident calls the member's twin, inside in the member's PID namespace, and opens its
-// memory. A resident may lie: that the process is a fork of the frozen member is made sure of. since is a time before
+// Twin finds the member's twin and opens its memory. inside is the PID that the resident has sent, in the member's PID
+// namespace. The resident may lie, so Twin checks that the process is a fork of the frozen member. since is a time before
 // the freeze, in ticks since boot.
 func (m *Member) Twin(inside int, since uint64) (int, *Memory, error) {
 	pid, err := m.twinOutside(inside)
@@ -30,8 +30,8 @@ func (m *Member) Twin(inside int, since uint64) (int, *Memory, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	// Once more: the memory was opened of the same process, and before it could execute another program, which
-	// changes its exit signal.
+	// The checks are repeated after the memory was opened. So the memory is that of the same process, and the process has
+	// not executed another program, which would have changed its exit signal.
 	err = m.hasMappings(pid)
 	if err == nil {
 		err = m.isTwin(pid, since)
@@ -45,7 +45,7 @@ func (m *Member) Twin(inside int, since uint64) (int, *Memory, error) {
 	return pid, memory, nil
 }
 
-// twinOutside is the PID of the member's child in our own PID namespace.
+// twinOutside is the PID of the twin in the writer's PID namespace.
 func (m *Member) twinOutside(inside int) (int, error) {
 	if len(m.status.NSpid) <= 1 {
 		return inside, nil
@@ -60,10 +60,10 @@ func (m *Member) twinOutside(inside int) (int, error) {
 			return pid, nil
 		}
 	}
-	return 0, fmt.Errorf("its twin, %d in its PID namespace, is not to be found", inside)
+	return 0, fmt.Errorf("its twin, process %d in its PID namespace, is not in /proc", inside)
 }
 
-// isTwin looks at what only a fork of the member's own has: the kernel and the resident's code give it that.
+// isTwin checks attributes that only a child has that the resident has forked: parent, exit signal, start time and IDs.
 func (m *Member) isTwin(pid int, since uint64) error {
 	stat, err := proc.Read(pid, "stat", proc.Stat)
 	if err != nil {
@@ -79,14 +79,14 @@ func (m *Member) isTwin(pid int, since uint64) error {
 	case stat.ExitSignal != abi.FreezeSignal:
 		return fmt.Errorf("its exit signal is %d", stat.ExitSignal)
 	case stat.StartTime < since:
-		return fmt.Errorf("it is older than the checkpoint")
+		return fmt.Errorf("it was started before the checkpoint")
 	case status.Uid != m.status.Uid || status.Gid != m.status.Gid:
-		return fmt.Errorf("it is of user %d", status.Uid[1])
+		return fmt.Errorf("it belongs to user %d", status.Uid[1])
 	}
 	return nil
 }
 
-// hasMappings compares the mappings of a process with the member's own, less those that a fork leaves out.
+// hasMappings checks that a process has the member's mappings, except those that a fork leaves out.
 func (m *Member) hasMappings(pid int) error {
 	maps, err := proc.Read(pid, "maps", proc.Maps)
 	if err != nil {
@@ -94,7 +94,7 @@ func (m *Member) hasMappings(pid int) error {
 	}
 	own := slices.DeleteFunc(slices.Clone(m.entries), func(e proc.SmapsEntry) bool { return e.Has("dc") })
 	if m.quick && len(maps) != len(own) {
-		return nil // the flags may be old: Confirm finds out
+		return nil // the flags may be out of date; Confirm checks them
 	}
 	if len(maps) != len(own) {
 		return fmt.Errorf("it has %d mappings, not %d", len(maps), len(own))

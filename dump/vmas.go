@@ -9,14 +9,14 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// ErrChanged means that a program's mappings have flags that had to be known while it was frozen, and were not. With
-// Known.Mappings left empty, Capture reads them all then.
+// ErrChanged means that mappings have flags that had to be known during the freeze, but were read before it and have changed.
+// The checkpoint must be made again with Known.Mappings empty: then Capture reads all flags during the freeze.
 var ErrChanged = errors.New("the program's mappings were changed as it was frozen")
 
-// readMappings reads the list of VMAs. What madvise and mlock have said of one is in smaps alone, which counts
-// every page for its other lines: 40 ms for 1 GiB. So smaps was read when the program still ran (Known),
-// and only the list is read while the program is frozen. The flags of a VMA that is new, or has become another one since,
-// are read from the twin's smaps when the program runs again (Confirm). Where that cannot be, smaps is read under freeze.
+// readMappings reads the list of VMAs. The flags that madvise and mlock set are only in smaps. Reading smaps is slow, because
+// the kernel counts every page for its other lines: 40 ms for 1 GiB. So smaps is read before the freeze (Known), and only maps
+// during the freeze. The flags of a VMA that is new or has changed since are read from the twin's smaps, when the program runs
+// again (Confirm). If that would be too late, smaps is read during the freeze.
 func (m *Member) readMappings() error {
 	if m.Known.Mappings != nil && m.status.VmLck == 0 {
 		maps, err := proc.Read(m.Live, "maps", proc.Maps)
@@ -40,14 +40,15 @@ func (m *Member) readMappings() error {
 	return nil
 }
 
-// swapping: which shared pages are swapped out, only a fresh smaps tells.
+// swapping reports whether pages are swapped out. Then smaps must be read during the freeze: only it shows which shared
+// memory is swapped out.
 func swapping() bool {
 	var info unix.Sysinfo_t
 	return unix.Sysinfo(&info) != nil || info.Freeswap != info.Totalswap
 }
 
-// withFlags is the list with the flags it had when it was known, and the starts of those VMAs whose flags are not known.
-// It is nil where flags have to be known before the twin is made.
+// withFlags adds the flags from known to the list of VMAs. It also returns the starts of the VMAs whose flags are not known. It
+// returns nil if such flags must be known before the twin is made.
 func withFlags(maps []proc.Mapping, known []proc.SmapsEntry) ([]proc.SmapsEntry, map[uint64]bool) {
 	all := make([]proc.SmapsEntry, 0, len(maps))
 	fresh := make(map[uint64]bool)
@@ -73,7 +74,7 @@ func withFlags(maps []proc.Mapping, known []proc.SmapsEntry) ([]proc.SmapsEntry,
 	return all, fresh
 }
 
-// sameVMA tells whether a VMA is the one that was known. A stack may have grown.
+// sameVMA reports whether a VMA is the same as a known one. A stack may have grown since.
 func sameVMA(now proc.Mapping, known proc.SmapsEntry) bool {
 	before := known.Mapping
 	if known.Has("gd") && now.Start < before.Start {
@@ -82,19 +83,20 @@ func sameVMA(now proc.Mapping, known proc.SmapsEntry) bool {
 	return now == before
 }
 
-// isObject tells whether the content of a VMA belongs to a memory object, which a fork shares: it is read under freeze, and
-// how depends on flags.
+// isObject reports whether the content of a VMA belongs to a memory object, which a fork shares. It is read during the freeze,
+// and the flags say how.
 func isObject(v proc.Mapping) bool { return isMemory(v) || v.Shared && v.Deleted }
 
-// compared are the flags that a fork keeps. Of the others, a locked VMA is counted in VmLck, and one
-// that a fork leaves out is missing.
+// compared lists the flags that a fork keeps. Two flags need no comparison: a locked VMA is counted in VmLck, and a VMA that a
+// fork leaves out is missing in the twin.
 var compared = []string{"gd", "nr", "wf", "dd", "hg", "nh", "mg", "sr", "rr", "ht", "gu", "mw", "io", "pf"}
 
-// decisive are the flags that say how, or whether, a VMA is saved: the twin is too late for it.
+// decisive lists the flags that decide whether and how a VMA is saved. Reading them from the twin is too late.
 var decisive = []string{"wf", "dp", "ht", "io", "pf", "um", "uw"}
 
-// Confirm makes sure that the flags from before the freeze were still true: process pid, the twin or the frozen member
-// itself, has them as they were then. It records the flags that were not known. ErrChanged if that comes too late.
+// Confirm checks that the flags that were read before the freeze were still true at the freeze, and records the flags that were
+// not known. It reads them from process pid, which is the twin or the frozen member itself. It returns ErrChanged if it finds
+// flags that had to be known earlier.
 func (m *Member) Confirm(pid int) error {
 	if !m.quick {
 		return nil
@@ -129,7 +131,8 @@ func (m *Member) Confirm(pid int) error {
 	return nil
 }
 
-// complete records the flags of a VMA that were not known under freeze. (A protection key would be refused.)
+// complete records the flags of a VMA that were not known during the freeze. A VMA with a protection key is ErrChanged, too: the
+// next attempt refuses it.
 func (m *Member) complete(pid int, e proc.SmapsEntry) error {
 	if e.ProtectionKey != 0 || slices.ContainsFunc(decisive, e.Has) || pid == m.Live && e.Has("dc") {
 		return ErrChanged
@@ -143,5 +146,5 @@ func (m *Member) complete(pid int, e proc.SmapsEntry) error {
 			return err
 		}
 	}
-	return nil // [vsyscall]
+	return nil // [vsyscall] has no record
 }

@@ -10,8 +10,8 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// TestWithFlags: flags that were read earlier are good for the same VMA alone, but for a stack that has grown. Those of
-// others are read later, unless they say how a memory object is saved.
+// TestWithFlags: flags that were read earlier are used only for the same VMA, or for a stack that has grown since. The flags of
+// other VMAs are read later, except those of a memory object, which must be known now.
 func TestWithFlags(t *testing.T) {
 	known := []proc.SmapsEntry{
 		{Mapping: proc.Mapping{Start: 1 * page, End: 2 * page, Prot: 3}, VmFlags: []string{"rd", "wr"}},
@@ -45,7 +45,7 @@ func TestWithFlags(t *testing.T) {
 		got, fresh := withFlags(now, known)
 		if test.no {
 			if got != nil {
-				t.Errorf("%s: the flags of a memory object are not known", name)
+				t.Errorf("%s: want nil: the flags of a memory object are not known", name)
 			}
 			continue
 		}
