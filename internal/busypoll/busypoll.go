@@ -1,7 +1,7 @@
-// Package busypoll waits for what is about to come.
+// Package busypoll waits for events that are expected very soon.
 //
-// To wake a processor that sleeps, above all a virtual one, takes longer than most answers of another process do. So who
-// waits here looks for a moment before it sleeps; whoever else has something to do gets the processor in between.
+// Waking a sleeping processor, above all a virtual one, takes longer than most answers of another process. So the caller polls
+// for a moment before it sleeps. Between polls it yields the processor to other threads.
 package busypoll
 
 import (
@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SpinLimit is how often to look before sleeping: a millisecond or two.
+// SpinLimit is the number of polls before sleeping. They take one or two milliseconds.
 const SpinLimit = 2000
 
-// Yield lets others go first (sched_yield(2)).
+// Yield lets other threads run first (sched_yield(2)).
 func Yield() { unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
 
-// Poll is poll(2) with a bound: how many of fds have something, 0 when the time is up.
+// Poll is poll(2) with busy-polling at first. It returns how many of fds have an event, or 0 when patience is over.
 func Poll(fds []unix.PollFd, patience time.Duration) (int, error) {
 	deadline := time.Now().Add(patience)
 	for spin := 0; ; spin++ {

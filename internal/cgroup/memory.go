@@ -1,4 +1,4 @@
-// Package cgroup tells how much memory a process may still use before its control group's limit is reached
+// Package cgroup determines how much more memory a process can use before its control group's limit is reached
 // (Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst).
 package cgroup
 
@@ -12,11 +12,12 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// Unlimited is the room of a process that no limit applies to.
+// Unlimited is the room of a process without a limit.
 const Unlimited = math.MaxUint64
 
-// MemoryRoom is how many bytes more the memory control group of a process may use before the kernel kills one of its processes,
-// page cache given back included: the least of it and of the groups above it, as far as they are mounted here.
+// MemoryRoom is how many more bytes the memory control group of a process can use before the kernel kills one of its processes.
+// It is the minimum over that group and the groups above it, as far as they are mounted here. Page cache that the kernel can
+// reclaim counts as free.
 func MemoryRoom(pid int) uint64 {
 	mounts, err := proc.Read(0, "mountinfo", proc.Mountinfo)
 	if err != nil {
@@ -50,12 +51,12 @@ func MemoryRoom(pid int) uint64 {
 	return room
 }
 
-// version is how the files of a group are called.
+// version has the names of a group's files in one version of control groups.
 type version struct {
 	controller string // in /proc/PID/cgroup and among the options of the mount
 	limit      string
 	usage      string
-	cache      []string // of memory.stat: page cache that the kernel takes back before it kills
+	cache      []string // lines of memory.stat: page cache that the kernel reclaims before it kills a process
 }
 
 var versions = map[string]version{
@@ -92,7 +93,7 @@ func within(group, root string) (string, bool) {
 	return below, ok && (below == "" || below[0] == '/')
 }
 
-// room of one group, whatever the groups above it have.
+// room is the room of one group. It ignores the groups above it.
 func (v version) room(dir string) uint64 {
 	limit, ok := number(filepath.Join(dir, v.limit))
 	if !ok {
@@ -121,7 +122,7 @@ func (v version) reclaimable(dir string) (sum uint64) {
 	return sum
 }
 
-// number reads a file with one. Where there is none, as in "max", it is no number.
+// number reads a file that holds one number. ok is false if there is no limit: "max" in version 2, a huge number in version 1.
 func number(path string) (uint64, bool) {
 	text, err := os.ReadFile(path)
 	if err != nil {

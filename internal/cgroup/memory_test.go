@@ -60,7 +60,7 @@ func TestGroupOf(t *testing.T) {
 	}
 }
 
-// TestOwnGroup sets a limit on a group of this machine, and finds it.
+// TestOwnGroup makes a control group on this machine, sets a limit, and checks that room finds it.
 func TestOwnGroup(t *testing.T) {
 	for fs, top := range map[string]string{"cgroup": "/sys/fs/cgroup/memory", "cgroup2": "/sys/fs/cgroup"} {
 		v := versions[fs]
@@ -77,5 +77,5 @@ func TestOwnGroup(t *testing.T) {
 		}
 		return
 	}
-	t.Skip("root, and a control group that may be made")
+	t.Skip("needs root, and permission to make a control group")
 }

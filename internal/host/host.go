@@ -1,5 +1,5 @@
-// Package host describes the machine as far as a restart depends on it. A checkpoint records the description in the image,
-// and a restart compares it with that of its own machine.
+// Package host describes the properties of a machine that a restart depends on. A checkpoint records them in the image, and a
+// restart compares them with those of its own machine.
 package host
 
 import (
@@ -46,7 +46,7 @@ func Read() (image.Host, error) {
 	return h, err
 }
 
-// machine is uname -m, whatever personality(2) we were started with.
+// machine is the output of uname -m. It is not taken from uname(2), because personality(2) can change the result of that.
 var machine = map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]
 
 // cpuFeatures reads the flags of the first processor, sorted.
@@ -64,7 +64,7 @@ func cpuFeatures(r io.Reader) ([]string, error) {
 	return nil, lines.Err()
 }
 
-// VDSO is the vDSO that the kernel maps into process pid; nil where it has none.
+// VDSO returns the content of the vDSO of process pid, or nil if the process has none.
 func VDSO(pid int) ([]byte, error) {
 	mappings, err := proc.Read(pid, "maps", proc.Maps)
 	if err != nil {
@@ -76,7 +76,7 @@ func VDSO(pid int) ([]byte, error) {
 	}
 	code := make([]byte, mappings[i].Size())
 	local := []unix.Iovec{{Base: &code[0], Len: uint64(len(code))}}
-	// A process that is not dumpable may not open its own file mem.
+	// A process that is not dumpable cannot open its own /proc/PID/mem.
 	n, err := unix.ProcessVMReadv(pid, local, []unix.RemoteIovec{{Base: uintptr(mappings[i].Start), Len: len(code)}}, 0)
 	if err == nil && n != len(code) {
 		err = io.ErrUnexpectedEOF

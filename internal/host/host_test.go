@@ -27,7 +27,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// TestVDSO: every process of a kernel has the same one.
+// TestVDSO checks that two processes have the same vDSO.
 func TestVDSO(t *testing.T) {
 	cmd := exec.Command("cat")
 	in, err := cmd.StdinPipe()
@@ -55,7 +55,7 @@ func TestVDSO(t *testing.T) {
 		t.Errorf("%q, theirs %q: %v", ours, theirs, err)
 	}
 	if _, err := VDSO(1 << 30); err == nil {
-		t.Error("no such process has one")
+		t.Error("no error for a process that does not exist")
 	}
 }
 
@@ -75,7 +75,7 @@ func TestCPUFeatures(t *testing.T) {
 		}
 	}
 	if _, err := cpuFeatures(strings.NewReader("flags: " + strings.Repeat("x", 1<<17))); err == nil {
-		t.Error("a line without an end")
+		t.Error("no error for a line that is too long")
 	}
 }
 

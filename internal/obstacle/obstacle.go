@@ -7,7 +7,7 @@ import "strings"
 // An Obstacle is one thing that cannot be checkpointed or restored.
 type Obstacle struct {
 	Pid    int    `json:"pid,omitempty"`
-	Where  string `json:"where,omitempty"`  // "fd 7", "mapping 7f0000000000-7f0000001000", "thread 413"; empty: the process
+	Where  string `json:"where,omitempty"`  // "fd 7", "mapping 7f0000000000-7f0000001000", "thread 413"; empty: the whole process
 	What   string `json:"what"`             // "io_uring instance"
 	Detail string `json:"detail,omitempty"` // which of several: "pipe:[12]"
 	Why    string `json:"why"`              // "not supported"

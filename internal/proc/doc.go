@@ -1,4 +1,4 @@
-// Package proc reads what Linux says of a process under /proc (proc(5)).
+// Package proc reads the files of a process under /proc (proc(5)).
 //
 // In a nutshell:
 //
@@ -6,15 +6,14 @@
 //	st, err := proc.Read(412, "task/413/status", proc.Status)
 //	tids, err := proc.Tasks(412)
 //	pm, err := proc.OpenPagemap(412)
-//	rs, err := pm.Pages(m.Start, m.End, proc.Anonymous)   // what must be saved of a mapping
+//	rs, err := pm.Pages(m.Start, m.End, proc.Anonymous)   // the pages of a mapping that must be saved
 //
-// Each parser takes an io.Reader and nothing else, so that it can be tested on samples and
-// used on saved pictures of a process. A line that cannot be understood is an error with the
-// file, the line's number and its text; fields that are absent, because the kernel is older
-// or has them left out, keep their zero value unless they are needed to make sense of the rest.
+// Each parser takes only an io.Reader, so that it can be tested on samples and used on saved files. A malformed line is an
+// error that names the file, the number of the line and its text. A field that is absent, because the kernel is older or
+// was configured without it, keeps its zero value, unless the other fields make no sense without it.
 //
-// Units: addresses and sizes are bytes (/proc's kB are multiplied out), times are clock ticks
-// where the kernel gives ticks. Signal sets have bit n-1 for signal n.
+// Units: addresses and sizes are in bytes (kB are converted). Times are in clock ticks where the kernel uses ticks. Signal sets
+// have bit n-1 for signal n.
 //
-// It does not interpret: what may be restored, and how, is for others to say.
+// The package does not decide what can be restored, or how.
 package proc

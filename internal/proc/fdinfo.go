@@ -12,7 +12,7 @@ type FdInfo struct {
 	MountID int
 	Inode   uint64 // 0 before Linux 5.14
 	Locks   []FileLock
-	Extra   []Field // lines of the kind of file, in order: epoll's tfd, eventfd-count, …
+	Extra   []Field // lines that only this kind of file has, in order: epoll's tfd, eventfd-count, …
 }
 
 // Field is one further line of fdinfo: "eventfd-count: 2a", "inotify wd:1 ino:…".

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Each parser must end, and not panic, on anything. The seeds are this process's own files.
+// Each parser must return without a panic, whatever the input. The seeds are the files of the test's own process.
 
 func FuzzMaps(f *testing.F)      { fuzz(f, "maps", Maps) }
 func FuzzSmaps(f *testing.F)     { fuzz(f, "smaps", Smaps) }

@@ -9,20 +9,20 @@ import (
 	"strings"
 )
 
-// lines reads one file of /proc line by line and words the errors about it.
+// lines reads one file of /proc line by line, and makes the errors for it.
 type lines struct {
 	r    *bufio.Reader
-	file string // as errors call it: "maps"
+	file string // name in errors: "maps"
 	n    int    // number of the current line, from 1
 	text string // the current line, without its newline
-	err  error  // of reading; io.EOF is none
+	err  error  // of reading; never io.EOF
 }
 
 func newLines(r io.Reader, file string) *lines {
 	return &lines{r: bufio.NewReaderSize(r, os.Getpagesize()), file: file}
 }
 
-// next moves to the next line. It is false at the end and after an error.
+// next moves to the next line. It returns false at the end and after an error.
 func (l *lines) next() bool {
 	if l.err != nil {
 		return false
@@ -46,13 +46,13 @@ func (l *lines) next() bool {
 	return true
 }
 
-// bad is the error that the current line is malformed.
+// bad makes an error: the current line is malformed.
 func (l *lines) bad(what string) error {
 	return fmt.Errorf("%s line %d %q: %s", l.file, l.n, l.text, what)
 }
 
-// fields parses values of the current line. The first fault is kept, so
-// that a parser can take many and ask once.
+// fields parses values of the current line. It keeps the first error, so that a parser can parse several values and check for
+// an error once.
 type fields struct {
 	l   *lines
 	err error

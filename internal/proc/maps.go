@@ -13,12 +13,12 @@ type Mapping struct {
 	End     uint64
 	Prot    uint32 // PROT_READ | PROT_WRITE | PROT_EXEC
 	Shared  bool
-	Offset  uint64 // bytes, into the file; 0 where there is none
+	Offset  uint64 // bytes, into the file; 0 without a file
 	Major   uint32 // device of the file's inode
 	Minor   uint32
 	Inode   uint64
 	Path    string // "" for plain anonymous memory; "[heap]", "[anon:name]"; a file's name
-	Deleted bool   // the file has no name any more; Path is the last one
+	Deleted bool   // the file was deleted under this name
 }
 
 // Maps parses /proc/PID/maps, in the order of addresses.
@@ -38,13 +38,13 @@ func Maps(r io.Reader) ([]Mapping, error) {
 // Size is the mapping's length in bytes.
 func (m Mapping) Size() uint64 { return m.End - m.Start }
 
-// Device is the file's device as stat(2) has it in st_dev. (On file systems with devices of
-// their own for subvolumes the two may differ.)
+// Device is the file's device, encoded like st_dev of stat(2). (The two can differ on file systems whose subvolumes have their
+// own devices.)
 func (m Mapping) Device() uint64 { return unix.Mkdev(m.Major, m.Minor) }
 
-// Anonymous reports whether no file of a file system is behind the mapping. Shared
-// anonymous memory, memfds and SysV segments are not anonymous in this sense. The inode's number alone does not tell:
-// a SysV segment has its ID for one, and the first ID of an IPC namespace is 0.
+// Anonymous reports whether no file is behind the mapping. Shared anonymous memory, memfds and SysV segments have a file inside
+// the kernel, so they are not anonymous in this sense. The inode number alone is not enough to decide this: the inode number
+// of a SysV segment is its ID, and the first ID of an IPC namespace is 0.
 func (m Mapping) Anonymous() bool { return m.Inode == 0 && !strings.HasPrefix(m.Path, "/") }
 
 // parseMapping takes "7f10-7f20 r-xp 00001000 fe:00 4711      /usr/lib/x y (deleted)".
@@ -92,8 +92,8 @@ func parseMapping(l *lines) (Mapping, error) {
 	return m, f.err
 }
 
-// parseMappingName undoes what seq_file_path() and d_path() add: a newline is written as
-// \012, and a name that is gone has " (deleted)" behind it.
+// parseMappingName reverses what seq_file_path() and d_path() in the kernel do: they write a newline as \012, and append
+// " (deleted)" to the name of a deleted file.
 func parseMappingName(s string, inode uint64) (path string, deleted bool) {
 	s = strings.ReplaceAll(s, `\012`, "\n")
 	if inode == 0 && !strings.HasPrefix(s, "/") {

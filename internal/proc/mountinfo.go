@@ -12,7 +12,7 @@ type Mount struct {
 	Major      uint32
 	Minor      uint32
 	Root       string // the directory of the file system that is mounted
-	Point      string // where, seen from the process's root
+	Point      string // mount point, seen from the process's root
 	Options    string
 	Type       string // "ext4"
 	Source     string // "/dev/vda1"
@@ -56,7 +56,7 @@ func Mountinfo(r io.Reader) ([]Mount, error) {
 	return all, l.err
 }
 
-// unescapeOctal undoes mangle_path(): blank, tab, newline and backslash as \040 and so on.
+// unescapeOctal reverses mangle_path() in the kernel, which writes blank, tab, newline and backslash as \040 and so on.
 func unescapeOctal(s string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`, `\043`, "#").Replace(s)
 }

@@ -5,8 +5,7 @@ import (
 	"strings"
 )
 
-// NumaPolicies parses /proc/PID/numa_maps for the starts of the mappings whose memory does not come from where the
-// system's default would have it (numa(7)).
+// NumaPolicies parses /proc/PID/numa_maps. It returns the starts of the mappings whose NUMA policy is not the default (numa(7)).
 func NumaPolicies(r io.Reader) ([]uint64, error) {
 	var all []uint64
 	l := newLines(r, "numa_maps")

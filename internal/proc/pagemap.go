@@ -25,8 +25,8 @@ type Category uint64
 
 const (
 	WPAllowed Category = 1 << 0 // registered for asynchronous write protection
-	Written   Category = 1 << 1 // since it was last write-protected so
-	File      Category = 1 << 2 // of a file or of shared memory: not an anonymous page
+	Written   Category = 1 << 1 // written to since it was last write-protected
+	File      Category = 1 << 2 // of a file or of shared memory, not anonymous
 	Present   Category = 1 << 3
 	Swapped   Category = 1 << 4
 	PFNZero   Category = 1 << 5 // the zero page
@@ -48,12 +48,12 @@ func (q Query) match(c Category) bool {
 	return c&q.All == q.All && (q.Any == 0 || c&q.Any != 0)
 }
 
-// Saved says which pages of a private mapping may hold what is not to be had from elsewhere.
+// Saved says which pages of a private mapping have content that exists only there.
 type Saved int
 
 const (
 	Anonymous   Saved = iota // present or swapped, and not the shared zero page
-	PrivateFile              // copies of the file's pages that were made by writing
+	PrivateFile              // the process's own copies of the file's pages, made when it wrote to them
 )
 
 func (s Saved) query() Query {
@@ -63,11 +63,11 @@ func (s Saved) query() Query {
 	return Query{Inverted: PFNZero, All: PFNZero, Any: Present | Swapped}
 }
 
-// Pagemap is an open /proc/PID/pagemap. It is not for several goroutines at once.
+// Pagemap is an open /proc/PID/pagemap. Only one goroutine can use it at a time.
 type Pagemap struct {
 	f       *os.File
-	words   bool     // no PAGEMAP_SCAN here: read the words of the file
-	known   Category // what this kernel's PAGEMAP_SCAN knows
+	words   bool     // this kernel has no PAGEMAP_SCAN: read the words of the file
+	known   Category // categories that this kernel's PAGEMAP_SCAN knows
 	regions []pageRegion
 	buf     []byte
 }
@@ -88,12 +88,12 @@ func OpenPagemap(pid int) (*Pagemap, error) {
 func (p *Pagemap) Close() error { return p.f.Close() }
 
 // Pages lists the pages of [start, end), part of one private mapping, whose content must be
-// saved. That is an upper bound: a page that was only read is listed where the kernel has no shared zero page
-// (s390 guests, some hypervisors), and where it has no PAGEMAP_SCAN. The caller looks for zeroes in the content.
+// saved. It may list too many: a page that was only read is listed if the kernel has no shared zero page (s390 guests, some
+// hypervisors) or no PAGEMAP_SCAN. The caller must look for zeroes in the content.
 func (p *Pagemap) Pages(start, end uint64, what Saved) ([]Range, error) {
 	q := what.query()
 	if p.known&Guard != 0 {
-		q.Inverted |= Guard // guard pages count as swapped, and cannot be read
+		q.Inverted |= Guard // the kernel shows guard pages as swapped, but they cannot be read
 		q.All |= Guard
 	}
 	var all []Range
@@ -117,8 +117,7 @@ func (p *Pagemap) Guards(start, end uint64) ([]Range, error) {
 	return all, err
 }
 
-// Scan lists the pages of [start, end) that the query selects, with those of their
-// categories that are in want.
+// Scan lists the pages of [start, end) that the query selects, with the categories of want that they have.
 func (p *Pagemap) Scan(start, end uint64, q Query, want Category) ([]Region, error) {
 	var all []Region
 	err := p.scan(start, end, q, want, func(r Region) {
@@ -142,8 +141,8 @@ func (p *Pagemap) scan(start, end uint64, q Query, want Category, found func(Reg
 	return p.scanRegions(start, end, q, want, found)
 }
 
-// probe finds out what the kernel has: PAGEMAP_SCAN came with Linux 6.7, and refuses
-// categories that it does not know with EINVAL.
+// probe finds out what the kernel supports. PAGEMAP_SCAN exists since Linux 6.7, and returns EINVAL for categories that it does
+// not know.
 func (p *Pagemap) probe() {
 	for {
 		_, err := p.ioctl(0, 0, Query{All: p.known}, 0)

@@ -40,9 +40,9 @@ const (
 
 var _ [scanArgSize]byte = [unsafe.Sizeof(scanArg{})]byte{}
 
-// scanRegions asks again from behind the last region, until there is room for more than there are. How far the walk
-// came is not to be had from walk_end: of a walk of more than 512 regions the kernel may leave there where it took
-// breath (pagemap_scan_ioctl in fs/proc/task_mmu.c sets it for a walk that was cut short, and not for the last one).
+// scanRegions calls PAGEMAP_SCAN again from the end of the last region, until a call returns fewer regions than there is room
+// for. It cannot use walk_end to see how far the kernel came. The kernel walks in steps of 512 regions and may leave the end of
+// an earlier step in walk_end (pagemap_scan_ioctl in fs/proc/task_mmu.c sets it for a step that was cut short, not for the last).
 func (p *Pagemap) scanRegions(start, end uint64, q Query, want Category, found func(Region)) error {
 	for start < end {
 		n, err := p.ioctl(start, end, q, want)
@@ -63,7 +63,7 @@ func (p *Pagemap) scanRegions(start, end uint64, q Query, want Category, found f
 	return nil
 }
 
-// ioctl fills p.regions and tells how many there are.
+// ioctl fills p.regions and returns the number of regions.
 func (p *Pagemap) ioctl(start, end uint64, q Query, want Category) (n int, err error) {
 	if p.regions == nil {
 		p.regions = make([]pageRegion, regionsMax)

@@ -19,7 +19,7 @@ const (
 // wordsMax is how many words are read at once: 64 KiB, 32 MiB of 4 KiB pages.
 const wordsMax = 8192
 
-// scanWords is scanRegions for kernels without PAGEMAP_SCAN, a word of 8 bytes a page.
+// scanWords is scanRegions for kernels without PAGEMAP_SCAN. It reads a word of 8 bytes for each page.
 func (p *Pagemap) scanWords(start, end uint64, q Query, want Category, found func(Region)) error {
 	page := uint64(os.Getpagesize())
 	if p.buf == nil {
@@ -29,7 +29,7 @@ func (p *Pagemap) scanWords(start, end uint64, q Query, want Category, found fun
 		buf := p.buf[:8*min((end-start)/page, wordsMax)]
 		n, err := p.f.ReadAt(buf, int64(start/page*8))
 		if n < 8 && err == io.EOF {
-			return nil // above the last address that programs have
+			return nil // above the highest user address
 		}
 		if n < 8 {
 			return fmt.Errorf("pagemap %x-%x: %w", start, end, err)

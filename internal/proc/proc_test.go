@@ -49,8 +49,8 @@ func TestPagemap(t *testing.T) {
 	}
 }
 
-// A file's pages are saved where they were written to, and anonymous ones where there are any. An anonymous page that was
-// only read may be listed or not: not every kernel has a shared zero page.
+// Pages of a private file mapping are saved if the process wrote to them. Anonymous pages are saved if they are present. An
+// anonymous page that was only read may be listed or not, because not every kernel has a shared zero page.
 func TestPagemapSaved(t *testing.T) {
 	page := os.Getpagesize()
 	f, err := os.CreateTemp(t.TempDir(), "")
@@ -107,11 +107,11 @@ func TestPagemapSaved(t *testing.T) {
 	for range 2 {
 		check(mem, PrivateFile)
 		check(anonymous, Anonymous, read)
-		p.words = true // these do not tell the zero page either
+		p.words = true // the words do not show the zero page either
 	}
 }
 
-// More regions than the kernel collects at a time, which is 512, and than one call returns.
+// There are more regions than the kernel collects in one step, which is 512, and more than one call returns.
 func TestPagemapMany(t *testing.T) {
 	for _, n := range []int{1000, 2*regionsMax + 10, regionsMax + 1000} {
 		testPagemapMany(t, n)
@@ -152,7 +152,7 @@ func testPagemapMany(t *testing.T, n int) {
 	}
 }
 
-// The parsers must take what this kernel writes of this very process.
+// The parsers must accept the files of the test's own process.
 func TestSelf(t *testing.T) {
 	maps, err := Read(0, "maps", Maps)
 	if err != nil || len(maps) == 0 {
@@ -198,7 +198,7 @@ func TestSelf(t *testing.T) {
 	}
 }
 
-// Guard pages are neither readable nor saved.
+// Guard pages are listed by Guards, and are not saved.
 func TestPagemapGuard(t *testing.T) {
 	const guardInstall = 102 // MADV_GUARD_INSTALL
 	page := os.Getpagesize()

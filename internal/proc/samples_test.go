@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Every parser on what kernels wrote (Linux 6.18 unless said otherwise), and on one fault each.
-// want is the value, or the error's text.
+// Every parser is tested on files that a kernel wrote (Linux 6.18 unless stated otherwise), and on malformed ones with one
+// fault each. want is the value, or the text of the error.
 func TestMaps(t *testing.T) {
 	const rw, rx = unix.PROT_READ | unix.PROT_WRITE, unix.PROT_READ | unix.PROT_EXEC
 	run(t, Maps, []sample[[]Mapping]{

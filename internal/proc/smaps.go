@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// SmapsEntry is one VMA of /proc/PID/smaps: its line of maps, and what follows it.
+// SmapsEntry is one VMA of /proc/PID/smaps: the line as in maps, and the lines that follow it.
 type SmapsEntry struct {
 	Mapping
 	Rss            uint64   // bytes
 	Swap           uint64   // bytes
 	KernelPageSize uint64   // bytes; of a hugetlb mapping its huge page size
-	ProtectionKey  int      // pkeys(7); 0 where the processor has none
+	ProtectionKey  int      // pkeys(7); 0 if the processor has none
 	VmFlags        []string // two letters each (proc_pid_smaps(5)): "gd", "dc", "ht"
 }
 
@@ -60,7 +60,7 @@ func Smaps(r io.Reader) ([]SmapsEntry, error) {
 	return all, l.err
 }
 
-// skipped tells the many lines nobody asks for, before they are split.
+// skipped reports whether a line is one of the many that are not used. They are skipped before they are split, to save time.
 func skipped(line string) bool {
 	if line == "" {
 		return false
@@ -78,8 +78,7 @@ func skipped(line string) bool {
 	return false
 }
 
-// smapsAttribute splits "Rss:    4 kB". The first word of a mapping's own line is a range
-// and has no colon at its end.
+// smapsAttribute splits "Rss:    4 kB". ok is false for the first line of a mapping, whose first word has no colon at its end.
 func smapsAttribute(line string) (key, value string, ok bool) {
 	word, rest, _ := strings.Cut(line, " ")
 	key, ok = strings.CutSuffix(word, ":")

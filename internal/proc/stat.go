@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// StatInfo is /proc/PID/stat (proc_pid_stat(5)). Addresses are 0 where the reader may not
-// ptrace the process.
+// StatInfo is /proc/PID/stat (proc_pid_stat(5)). Addresses are 0 if the reader has no permission to ptrace the process.
 type StatInfo struct {
 	Pid         int
 	Comm        string
@@ -59,8 +58,8 @@ type StatInfo struct {
 // statFields is how many fields follow the comm since Linux 3.5.
 const statFields = 50
 
-// Stat parses /proc/PID/stat. The comm may hold anything, parentheses, blanks and newlines
-// included, so it ends at the last parenthesis of the file.
+// Stat parses /proc/PID/stat. The comm can contain any character, also parentheses, blanks and newlines. It ends at the last
+// closing parenthesis of the file.
 func Stat(r io.Reader) (StatInfo, error) {
 	var s StatInfo
 	data, err := io.ReadAll(r)
@@ -102,7 +101,7 @@ func Stat(r io.Reader) (StatInfo, error) {
 	return s, f.err
 }
 
-// statReader takes the words behind the comm one after the other.
+// statReader parses the words after the comm one after the other.
 type statReader struct {
 	text  string
 	words []string

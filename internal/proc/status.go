@@ -29,7 +29,7 @@ type StatusInfo struct {
 	VmPTE  uint64 // bytes: page tables
 	VmSwap uint64 // bytes
 
-	RssAnon uint64 // bytes: what of VmRSS is private (Linux 4.5)
+	RssAnon uint64 // bytes: the private part of VmRSS (Linux 4.5)
 
 	Threads  int
 	SigQ     uint64 // signals queued for the real user
@@ -48,16 +48,16 @@ type StatusInfo struct {
 	NoNewPrivs bool
 	Seccomp    int // 0: off, 1: strict, 2: filter
 
-	StoreBypass    string // of speculation control, as "thread mitigated" (Linux 4.17)
-	IndirectBranch string // likewise, as "conditional disabled" (Linux 5.11)
-	ThreadFeatures string // shadow stacks, as "shstk wrss" (x86, Linux 6.6)
-	UntagMask      uint64 // bits of an address that count (x86, Linux 6.4); 0 where there is no such line
+	StoreBypass    string // speculation control: "thread mitigated" (Linux 4.17)
+	IndirectBranch string // speculation control: "conditional disabled" (Linux 5.11)
+	ThreadFeatures string // shadow stacks: "shstk wrss" (x86, Linux 6.6)
+	UntagMask      uint64 // address bits that the processor does not ignore (x86, Linux 6.4); 0 without such a line
 
 	VoluntarySwitches   uint64
 	InvoluntarySwitches uint64
 }
 
-// Status parses /proc/PID/status. Name, State, Tgid and Pid must be there.
+// Status parses /proc/PID/status. It returns an error if State, Tgid or Pid is missing.
 func Status(r io.Reader) (StatusInfo, error) {
 	var s StatusInfo
 	l := newLines(r, "status")
@@ -146,7 +146,7 @@ func (s *StatusInfo) set(f *fields, key, value string) {
 	}
 }
 
-// size is where a line in kB goes; nil if it is none of ours.
+// size returns the field for a line in kB, or nil if the line is not used.
 func (s *StatusInfo) size(key string) *uint64 {
 	switch key {
 	case "VmLck":
@@ -167,7 +167,7 @@ func (s *StatusInfo) size(key string) *uint64 {
 	return nil
 }
 
-// mask is where a line of 16 hex digits goes; nil if it is none of ours.
+// mask returns the field for a line of 16 hex digits, or nil if the line is not used.
 func (s *StatusInfo) mask(key string) *uint64 {
 	switch key {
 	case "SigPnd":
@@ -206,11 +206,11 @@ func parseIDs(f *fields, value string) (ids [4]uint32) {
 	return ids
 }
 
-// unescapeComm undoes the kernel's writing of newline and backslash as \n and \\ in the
-// Name line (proc_task_name, fs/proc/array.c). The comm file and stat have them as they are.
+// unescapeComm reverses the kernel's escapes in the Name line: it writes newline and backslash as \n and \\ (proc_task_name in
+// fs/proc/array.c). It does not escape them in comm and stat.
 func unescapeComm(s string) string {
 	if !strings.Contains(s, `\`) {
-		return s // to make a replacer takes longer than all else here
+		return s // making a replacer takes longer than the rest of Status
 	}
 	return strings.NewReplacer(`\n`, "\n", `\\`, `\`).Replace(s)
 }

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// SyscallInfo is /proc/PID/task/TID/syscall: where in the kernel a thread is.
+// SyscallInfo is /proc/PID/task/TID/syscall: the blocked system call of a thread.
 type SyscallInfo struct {
-	Running bool // on a CPU, or about to be: nothing else is known
+	Running bool // the thread is running or runnable; the other fields are not set
 	Number  int  // of the call; -1: stopped, but in no system call
 	Args    [6]uint64
 	SP      uint64

@@ -20,7 +20,7 @@ func Path(pid int, name string) string {
 	return filepath.Join("/proc", who, name)
 }
 
-// Read parses the file /proc/PID/name. The error of a parser gets the path in front.
+// Read parses the file /proc/PID/name. It puts the path in front of a parser's error.
 func Read[T any](pid int, name string, parse func(io.Reader) (T, error)) (T, error) {
 	path := Path(pid, name)
 	f, err := openRaw(path)
@@ -36,8 +36,8 @@ func Read[T any](pid int, name string, parse func(io.Reader) (T, error)) (T, err
 	return v, nil
 }
 
-// rawFile is an open file without the care of os.File, which makes five more system calls for each
-// file. Programs stand still while these are read.
+// rawFile is an open file. os.File would make five more system calls for each file, and programs are frozen while these files
+// are read.
 type rawFile int
 
 func openRaw(path string) (rawFile, error) {
@@ -52,7 +52,7 @@ func openRaw(path string) (rawFile, error) {
 	}
 }
 
-// ReadFile is os.ReadFile for a file of /proc, or another that is as short.
+// ReadFile is os.ReadFile for a file of /proc or another short file.
 func ReadFile(path string) ([]byte, error) {
 	f, err := openRaw(path)
 	if err != nil {
@@ -79,7 +79,7 @@ func (f rawFile) Read(b []byte) (int, error) {
 	}
 }
 
-// Tasks lists the TIDs of a process, in order. A thread that exits meanwhile may be in it.
+// Tasks lists the TIDs of a process, in order. The list may contain a thread that has exited since.
 func Tasks(pid int) ([]int, error) { return numbers(Path(pid, "task")) }
 
 // Fds lists the descriptors of a process, in order.

@@ -23,8 +23,7 @@ const (
 	SigevThread = 2
 )
 
-// Timers parses /proc/PID/timers. The file is absent where the kernel has no
-// CONFIG_CHECKPOINT_RESTORE.
+// Timers parses /proc/PID/timers. The file exists only if the kernel has CONFIG_CHECKPOINT_RESTORE.
 func Timers(r io.Reader) ([]Timer, error) {
 	var all []Timer
 	l := newLines(r, "timers")
