@@ -1,5 +1,5 @@
-# Everything is built into build/, but for two files that Go embeds from where it wants
-# them: cmd/crak/embed/libcrak.so and restore/interp/interp.bin. Nothing binary is tracked.
+# Everything is built into build/, except two files that Go embeds, which must be in the directories of their packages:
+# cmd/crak/embed/libcrak.so and restore/interp/interp.bin. Git tracks no binary file.
 
 GO ?= go
 CC = gcc
@@ -10,7 +10,7 @@ SOAK ?= 10m
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-# The checkout may belong to somebody else than the builder, which git and so go refuse to look at.
+# If the checkout belongs to another user than the builder, git refuses to read it, and then go build would fail.
 GOFLAGS_BUILD = -trimpath -buildvcs=false
 WARNINGS = -std=gnu11 -Wall -Wextra -Werror
 STAMP = -s -w -X main.version=$(VERSION)
@@ -22,12 +22,12 @@ INTERP_FLAGS = $(WARNINGS) -O2 -Iinternal/abi -ffreestanding -fno-builtin -fpie 
 INTERP_LINK = -nostdlib -static -no-pie -Wl,-T,$(INTERP_LD) -Wl,--build-id=none -Wl,-z,noexecstack
 
 # libcrak.so is a Go program (the writer) linked with the resident's C by GNU ld. postlink then hides the Go part from the
-# loader. Immediate binding would resolve at each start what only the writer calls.
+# loader. With immediate binding (-z now), each start of a program would resolve functions that only the writer calls.
 SHIM_C = $(wildcard shim/*.[cS])
 SHIM_LAYOUT = shim/crak.ld shim/crak.map
 SHIM_LINK = -nostartfiles -fuse-ld=bfd -Wl,-z,defs -Wl,-z,lazy -Wl,-e,crak_entry -Wl,-T,$(CURDIR)/shim/crak.ld \
 	-Wl,--version-script=$(CURDIR)/shim/crak.map
-# Go looks only at the files of a package for changes: the header that it shares with the rest goes into its flags.
+# go build notices only changes to files of the package itself. abi.h is in another directory, so its checksum is in the flags.
 SHIM_CFLAGS = -g -O2 -DABI_SUM_OF_FILE=0x$(shell sha256sum internal/abi/abi.h | cut -c1-8)
 
 SHELL_FILES = $(wildcard scripts/setup scripts/test scripts/demo .ci/run)
@@ -38,7 +38,7 @@ C_FILES = $(wildcard shim/*.c scripts/bench/workloads/*.c testdata/programs/*.c)
 
 all: build/crak build/crak-lab build/libcrak.so
 
-# Go knows best what is out of date, but of the layout.
+# go build decides what is out of date. It does not know the files of SHIM_LAYOUT, so make compares those.
 build/linked/libcrak.so: force $(SHIM_LAYOUT) Makefile | build
 	@mkdir -p $(@D)
 	@for f in $(SHIM_LAYOUT) Makefile; do [ ! $@ -ot $$f ] || rm -f $@; done
@@ -84,11 +84,11 @@ lint: all
 bench: all
 	$(GO) run ./scripts/bench
 
-# A program that does everything, checkpointed as fast as possible for SOAK, in each of two ways.
+# Checkpoints a program that uses every feature, without a pause, for the time SOAK, in each of two ways.
 soak: all
 	SOAK=$(SOAK) $(GO) test ./lab -count=1 -v -timeout 0 -run 'TestSuite/.*/^storm$$'
 
-# Every fuzz target for FUZZTIME each.
+# Runs each fuzz target for FUZZTIME.
 fuzz: all
 	@set -e; for package in $$($(GO) list ./...); do \
 		for target in $$($(GO) test -list '^Fuzz' "$$package" | grep '^Fuzz' || true); do \

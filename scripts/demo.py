@@ -1,4 +1,4 @@
-"""A program that knows nothing of checkpoints: three threads count, one file is written, until SIGTERM."""
+"""A program without any code for checkpoints. Until SIGTERM, three threads count, and it writes one file."""
 import os
 import signal
 import threading

@@ -1,18 +1,18 @@
-// Command bench measures what CRAK costs, each time beside what it is compared with, and
-// prints a table with ratios; `make bench` runs it. The numbers are also in build/bench.json.
+// Command bench measures what CRAK costs, and for each number one to compare it with. It prints a table with ratios, and
+// writes the numbers to build/bench.json. `make bench` runs it.
 //
 //	bench [-only TEXT] [-quick]
 //
-// Both sides of a comparison run in turns, and the median of each counts. It is no test: a
-// target that was missed is marked, and the exit status is 0 as long as everything ran.
+// The two sides of a comparison run alternately, and the table shows the median of each. It is not a test: a missed target is
+// marked in the table, but does not change the exit status.
 //
 //	main.go      the list of measurements
 //	report.go    rows, the table, the JSON file
 //	measure.go   medians, turns, running a program
 //	subject.go   a program that is checkpointed and restarted
 //	overhead.go  what the library costs a program that is not checkpointed
-//	pause.go     what a checkpoint costs it
+//	pause.go     how long a checkpoint stops a program
 //	stream.go    how fast images are written and read, and their size
-//	rivals.go    the same of CRIU and DMTCP, where they are installed
+//	rivals.go    the same for CRIU and DMTCP, if they are installed
 //	workloads/   the programs, in C
 package main

@@ -18,7 +18,7 @@ type Bench struct {
 	Report
 	crak    string
 	library string
-	dir     string // for images and files; on the disk of the checkout
+	dir     string // for images and files; on the same disk as the checkout
 	rounds  int
 	mib     int // size of the big program
 }
@@ -64,8 +64,8 @@ func newBench(quick bool) (*Bench, error) {
 	return b, b.compile()
 }
 
-// closeOnExec keeps descriptors that we were started with, and that may lead anywhere, from
-// the programs that are to be checkpointed.
+// closeOnExec marks inherited descriptors close-on-exec, so that the programs that are checkpointed do not inherit them: they
+// lead outside the program.
 func closeOnExec() error {
 	fds, err := proc.Fds(0)
 	for _, fd := range fds {
@@ -76,7 +76,7 @@ func closeOnExec() error {
 	return err
 }
 
-// compile makes the workloads.
+// compile compiles the workloads.
 func (b *Bench) compile() error {
 	sources, err := filepath.Glob("scripts/bench/workloads/*.c")
 	if err != nil {
@@ -94,8 +94,7 @@ func (b *Bench) compile() error {
 
 func (b *Bench) workload(name string) string { return filepath.Join(b.dir, name) }
 
-// run makes the measurements in order. One that cannot be made is a row that says why, and
-// the others go on.
+// run makes the measurements in order. A measurement that fails becomes a row with the reason, and the others still run.
 func (b *Bench) run(only string) error {
 	for _, m := range []struct {
 		name string

@@ -47,7 +47,7 @@ func turns(rounds int, ours, reference func() (float64, error)) (a, b float64, e
 	return median(as), median(bs), nil
 }
 
-// numbersOf runs a program and parses the numbers it prints.
+// numbersOf runs a program and parses the numbers that it prints.
 func numbersOf(cmd *exec.Cmd) ([]float64, error) {
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -67,7 +67,7 @@ func numbersOf(cmd *exec.Cmd) ([]float64, error) {
 	return all, nil
 }
 
-// elapsed runs a program to its end.
+// elapsed runs a program and returns how long it ran.
 func elapsed(cmd *exec.Cmd) (time.Duration, error) {
 	start := time.Now()
 	out, err := cmd.CombinedOutput()
@@ -81,12 +81,12 @@ func elapsed(cmd *exec.Cmd) (time.Duration, error) {
 func monotonic() int64 {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
-		panic(err) // there is no kernel without it
+		panic(err) // every kernel has this clock
 	}
 	return t.Nano()
 }
 
-// environment is ours with the library preloaded, and images in dir.
+// environment is the bench's own environment, with the library preloaded and dir as the directory for images.
 func (b *Bench) environment(dir string, more ...string) []string {
 	return append(append(os.Environ(), "LD_PRELOAD="+b.library, "CRAK_DIR="+dir), more...)
 }

@@ -57,7 +57,7 @@ func (b *Bench) gap(threads, mib int, fill string) (gap, logged float64, err err
 	}
 	defer s.end()
 	var all []float64
-	rounds := 3 * b.rounds // each is short, and the machine's own gaps are as long
+	rounds := 3 * b.rounds // each is short, and gaps without a checkpoint are as long
 	if mib > 0 {
 		rounds = b.rounds
 	}
@@ -76,7 +76,7 @@ func (b *Bench) gap(threads, mib int, fill string) (gap, logged float64, err err
 	return median(all), logged, err
 }
 
-// loggedPause is the median of the pauses that crak.log tells of, in ms.
+// loggedPause is the median of the pauses in crak.log, in ms.
 func (s *Subject) loggedPause() (float64, error) {
 	text, err := os.ReadFile(filepath.Join(s.dir, "crak.log"))
 	if err != nil {
@@ -92,7 +92,7 @@ func (s *Subject) loggedPause() (float64, error) {
 	return median(all), nil
 }
 
-// largest is in ms; the workload prints no gap under 0.1 ms.
+// largest is the largest gap in ms. It is at least 0.1 ms, because the workload prints no shorter gap.
 func largest(gaps [][2]float64, err error) float64 {
 	most := 0.1 * ms
 	for _, g := range gaps {
@@ -101,7 +101,7 @@ func largest(gaps [][2]float64, err error) float64 {
 	return most / ms
 }
 
-// forkTime is how long fork takes in a program of b.mib MiB, in ms.
+// forkTime is the time of a fork in a program of b.mib MiB, in ms.
 func (b *Bench) forkTime() (float64, error) {
 	out, err := exec.Command(b.workload("gap"), "1", strconv.Itoa(b.mib), "random", strconv.Itoa(b.rounds)).Output()
 	if err != nil {

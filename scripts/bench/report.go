@@ -11,12 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Row is one comparison. Reference and Ratio are 0 where there is nothing to compare with.
+// Row is one comparison. Reference and Ratio are 0 if there is nothing to compare with.
 type Row struct {
 	What      string  `json:"what"`
 	Unit      string  `json:"unit"`
 	Ours      float64 `json:"ours"`
-	Against   string  `json:"against,omitempty"` // what Reference was measured on
+	Against   string  `json:"against,omitempty"` // what Reference is
 	Reference float64 `json:"reference,omitempty"`
 	Ratio     float64 `json:"ratio,omitempty"`
 	Target    string  `json:"target,omitempty"`
@@ -24,7 +24,7 @@ type Row struct {
 	Fault     string  `json:"fault,omitempty"` // why there are no numbers
 }
 
-// Report is what was measured, and where.
+// Report is the result of a run, with the machine it ran on.
 type Report struct {
 	Kernel string `json:"kernel"`
 	CPUs   int    `json:"cpus"`

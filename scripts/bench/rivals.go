@@ -23,7 +23,7 @@ func (b *Bench) rivals() error {
 
 var errAbsent = errors.New("not installed here")
 
-// criu measures the pause of `criu dump --leave-running`, and of the restart.
+// criu measures the pause of `criu dump --leave-running`.
 func (b *Bench) criu() error {
 	if _, err := exec.LookPath("criu"); err != nil {
 		return errAbsent
@@ -61,7 +61,7 @@ func (b *Bench) criuPause(mib int) (float64, error) {
 	return median(all), nil
 }
 
-// dmtcp measures what dmtcp_launch costs the loops. It keeps a coordinator, on a port of its own.
+// dmtcp measures the loops under dmtcp_launch. Each run has its own coordinator.
 func (b *Bench) dmtcp() error {
 	if _, err := exec.LookPath("dmtcp_launch"); err != nil {
 		return errAbsent

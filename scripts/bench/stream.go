@@ -13,7 +13,7 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// write times the writing of a big image against cp, on the same disk and both down to it.
+// write compares the time to write a big image with that of cp. Both write to the same disk and sync it.
 func (b *Bench) write() error {
 	s, err := b.launch([]string{"CRAK_COMPRESS=none"}, b.workload("gap"), "1", strconv.Itoa(b.mib), "random")
 	if err != nil {
@@ -57,7 +57,7 @@ func (b *Bench) write() error {
 	return nil
 }
 
-// restartBig times the restart of a big program against reading its image into new memory.
+// restartBig compares the time to restart a big program with that of reading its image into new memory.
 func (b *Bench) restartBig() error {
 	s, err := b.launch([]string{"CRAK_COMPRESS=none"}, b.workload("gap"), "1", strconv.Itoa(b.mib), "random")
 	if err != nil {
@@ -94,7 +94,7 @@ func (b *Bench) restartBig() error {
 	return nil
 }
 
-// restartSmall times the restart of a small program until it makes progress.
+// restartSmall measures the time from the start of crak restart until a small program runs again.
 func (b *Bench) restartSmall() error {
 	s, err := b.launch(nil, b.workload("gap"), "1", "0", "random")
 	if err != nil {
@@ -120,8 +120,8 @@ func (b *Bench) restartSmall() error {
 	return nil
 }
 
-// restart restarts the image of a gap workload, waits until it reads the clock again, and
-// kills it: ms from the start of crak to the first reading, and the most memory of crak in MiB.
+// restart restarts the image of a gap workload, waits until the program reads the clock again, and stops it. took is the time
+// from the start of crak to that reading in ms, rss the peak memory of crak in MiB.
 func (s *Subject) restart(image string) (took, rss float64, err error) {
 	offset := s.written()
 	var text bytes.Buffer
@@ -158,10 +158,10 @@ func (s *Subject) restart(image string) (took, rss float64, err error) {
 	return 0, 0, errors.New("crak restart: waited half a minute for the program")
 }
 
-// stop ends a restarted program: crak passes the signal on and ends with it.
+// stop ends a restarted program: crak passes the signal on to it, and ends when the program does.
 func (s *Subject) stop(crak *os.Process) error { return crak.Signal(os.Interrupt) }
 
-// sizes looks at images with compression on.
+// sizes measures the size of compressed images.
 func (b *Bench) sizes() error {
 	half, err := b.imageSize(b.workload("gap"), "1", strconv.Itoa(b.mib), "half")
 	if err != nil {

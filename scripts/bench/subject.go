@@ -20,7 +20,7 @@ import (
 type Subject struct {
 	b      *Bench
 	cmd    *exec.Cmd
-	dir    string // of its images
+	dir    string // for its images
 	output string
 }
 
@@ -31,7 +31,7 @@ func (b *Bench) launch(env []string, name string, args ...string) (*Subject, err
 		return nil, err
 	}
 	s := &Subject{b: b, cmd: exec.Command(name, args...), dir: dir, output: filepath.Join(dir, "output")}
-	// Appended to: restarted, the program otherwise writes over what it wrote after the checkpoint.
+	// O_APPEND: without it, the restarted program would overwrite what it wrote after the checkpoint.
 	out, err := os.OpenFile(s.output, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, err
@@ -57,13 +57,13 @@ func (s *Subject) kill() {
 	_ = s.cmd.Wait()
 }
 
-// end ends the program and removes what it left.
+// end ends the program and removes its files.
 func (s *Subject) end() {
 	s.kill()
 	_ = os.RemoveAll(s.dir)
 }
 
-// await waits until the output is as wanted, a minute at most.
+// await waits until done accepts the output, a minute at most.
 func (s *Subject) await(done func([]byte) bool) error {
 	for range 6000 {
 		text, err := os.ReadFile(s.output)
@@ -81,11 +81,11 @@ func (s *Subject) await(done func([]byte) bool) error {
 	return fmt.Errorf("%s: waited a minute for its output", s.cmd.Args[0])
 }
 
-// Checkpoint is what one `crak checkpoint` gave.
+// Checkpoint is the result of one `crak checkpoint`.
 type Checkpoint struct {
 	image string
 	took  time.Duration
-	rss   float64 // the most memory that crak had, MiB
+	rss   float64 // peak memory of crak, MiB
 }
 
 func (s *Subject) checkpoint(args ...string) (c Checkpoint, err error) {
@@ -103,7 +103,7 @@ func (s *Subject) checkpoint(args ...string) (c Checkpoint, err error) {
 	return c, nil
 }
 
-// gaps are the lines "NOW GAP" of the gap workload from an offset of its output on.
+// gaps returns the lines "NOW GAP" that the gap workload has printed since the given offset of its output.
 func (s *Subject) gaps(offset int64) (lines [][2]float64, err error) {
 	f, err := os.Open(s.output)
 	if err != nil {
@@ -130,7 +130,7 @@ func (s *Subject) written() int64 {
 	return info.Size()
 }
 
-// size is how many bytes the files of an image have.
+// size is the total size of the files of an image, in bytes.
 func size(image string) (total float64, err error) {
 	files, err := imageFiles(image)
 	for _, file := range files {

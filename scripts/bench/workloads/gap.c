@@ -1,10 +1,10 @@
 /*
- * gap THREADS MIB FILL [FORKS]: reads CLOCK_MONOTONIC all the time and prints
+ * gap THREADS MIB FILL [FORKS]: reads CLOCK_MONOTONIC in a loop and prints
  * "NOW GAP", in nanoseconds, for each gap of 100 us or more. The other threads
  * sleep most of the time. FILL: random (no two pages alike), half (every other
  * page zero), or busy: random, and the program maps and unmaps memory all the
- * time. With FORKS it forks that often, 50 ms apart, instead of being
- * checkpointed, prints "fork NS" for each, and ends.
+ * time. With FORKS it forks that many times, 50 ms apart, prints "fork NS" for
+ * each, and ends; it is not checkpointed then.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -56,7 +56,7 @@ static void fill(size_t mib, int half)
 	}
 }
 
-/* Maps, touches and unmaps memory; the list of mappings is another one each time. */
+/* Maps, touches and unmaps memory, so that the list of mappings changes with each call. */
 static void churn(unsigned int n)
 {
 	enum { SLOTS = 16 };

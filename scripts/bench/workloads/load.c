@@ -1,6 +1,6 @@
 /*
  * load FILE…: reads the files into memory that is touched for the first time,
- * and prints the nanoseconds that took.
+ * and prints how many nanoseconds that took.
  */
 #include <fcntl.h>
 #include <stdio.h>

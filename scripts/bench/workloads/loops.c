@@ -1,6 +1,7 @@
 /*
  * loops KIND COUNT: runs one kind of loop and prints the nanoseconds it took.
- * All of it is on one CPU, or the context switches measure where threads were put.
+ * All threads run on one CPU. Otherwise the time of context switches would
+ * depend on which CPUs the scheduler chose.
  */
 #include <pthread.h>
 #include <sched.h>

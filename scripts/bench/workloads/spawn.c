@@ -1,7 +1,7 @@
 /*
- * spawn COUNT PROGRAM [LIBRARY]: starts the program that often, one after the
- * other, with LD_PRELOAD=LIBRARY, and prints the nanoseconds and the page
- * faults of all.
+ * spawn COUNT PROGRAM [LIBRARY]: runs the program COUNT times, one after the
+ * other, with LD_PRELOAD=LIBRARY, and prints the nanoseconds and page faults
+ * of all runs together.
  */
 #include <spawn.h>
 #include <stdio.h>
