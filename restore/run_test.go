@@ -127,7 +127,7 @@ func TestRunFails(t *testing.T) {
 		}},
 		{name: "damaged pages", want: "damaged", file: "pages.bin"},
 		{name: "damaged group", want: "damaged", file: "group.json"},
-		{name: "no leader", want: "none that led the freeze", spoil: func(g *image.Group) { g.Processes[0].Threads[0].Parked.Flags = 0 }},
+		{name: "no initiator", want: "none is the initiator", spoil: func(g *image.Group) { g.Processes[0].Threads[0].Parked.Flags = 0 }},
 	}
 	for _, mode := range modes(t) {
 		for _, test := range tests {

@@ -15,8 +15,8 @@ const (
 	archAskPermission = 0x1023 // ARCH_REQ_XCOMP_PERM, Linux 5.16
 )
 
-// extendedStates asks for the components of XSAVE that a process may not use unasked, and that may be in its
-// signal frames.
+// extendedStates asks the kernel's permission for XSAVE components that a process must request before it uses them (AMX).
+// They can be in the signal frames of its threads.
 func (c *compiler) extendedStates() {
 	for states := c.process.Attributes.ExtendedStates; states != 0; states &= states - 1 {
 		c.b.Call(unix.SYS_ARCH_PRCTL, program.Const(archAskPermission), program.Const(bits.TrailingZeros64(states)))

@@ -113,7 +113,7 @@ func (c *compiler) start(interpreter *program.Builder) {
 	interpreter.Process(c.b.Number, int(c.process.Pid), flags).Note(c.process.Threads[0].Comm)
 	if apart {
 		interpreter.Call(unix.SYS_READ, program.Const(c.target.Interpreter), c.set.Variable(make([]byte, 1)), program.Const(1)).Any().
-			Note("the member can do without its parent")
+			Note("crak needs the interpreter no more")
 	}
 	interpreter.Call(unix.SYS_EXIT_GROUP, program.Const(0))
 }
@@ -165,7 +165,7 @@ const ProcFlags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 // ownProc mounts /proc for process 1 of a new PID namespace. Only a process in that namespace can mount its /proc.
 func (c *compiler) ownProc() {
 	none, root, proc := c.set.String(""), c.set.String("/"), c.set.String("proc")
-	c.b.Call(unix.SYS_MOUNT, none, root, none, program.Const(unix.MS_REC|unix.MS_PRIVATE), program.Const(0)).Note("mounts are our own")
+	c.b.Call(unix.SYS_MOUNT, none, root, none, program.Const(unix.MS_REC|unix.MS_PRIVATE), program.Const(0)).Note("mounts are private")
 	c.b.Call(unix.SYS_MOUNT, proc, c.set.String("/proc"), proc, program.Const(ProcFlags), program.Const(0)).
 		Note("in a container whose /proc is masked: restart it as root, or let the container see all of /proc")
 }
@@ -180,13 +180,13 @@ func (c *compiler) prepare() error {
 		}
 		if t.Flags&abi.ThreadInitiator != 0 {
 			if initiator != 0 {
-				return errors.New("threads: two that led the freeze")
+				return errors.New("threads: two are the initiator of the freeze")
 			}
 			initiator = int(t.Tid)
 		}
 	}
 	if initiator == 0 {
-		return errors.New("threads: none that led the freeze")
+		return errors.New("threads: none is the initiator of the freeze")
 	}
 	c.restart = c.set.Variable(program.Raw(abi.Restart{Control: int32(c.process.Control), Threads: int32(live), Initiator: int32(initiator)}))
 	c.set.Point(c.restart, program.Area)

@@ -20,7 +20,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden programs anew")
 
-// fixed is a machine where nothing changes.
+// fixed is a target that does not depend on this machine.
 func fixed(g *image.Group) (*Target, []*Process) {
 	t, all := Plan(g)
 	t.Kernel = []proc.Mapping{
@@ -45,7 +45,7 @@ func pendingInfo(signal int32, code int32, id int32) image.SignalInfo {
 	return info
 }
 
-// fixedGroup is the hand-made one with fixed IDs.
+// fixedGroup is the hand-made group with fixed IDs.
 func fixedGroup() *image.Group {
 	g := handmade.Group(412)
 	g.Processes[0].Threads[0].Credentials = image.Credentials{Bounding: 7, Permitted: 7, Effective: 7}
@@ -135,13 +135,13 @@ func withDescriptors(g *image.Group) {
 	p.Attributes = image.Attributes{Personality: 0x40000, ChildSubreaper: true, THPDisable: true, MDWE: 1}
 }
 
-// asFirst is process 1 of a PID namespace.
+// asFirst makes the process process 1 of a PID namespace.
 func asFirst(g *image.Group) {
 	p := &g.Processes[0]
 	g.Root, p.Pid, p.ProcessGroup, p.Session, p.Threads[0].Parked.Tid = 1, 1, 1, 1, 1
 }
 
-// TestCompile compares programs with the ones in testdata.
+// TestCompile compares programs with those in testdata.
 func TestCompile(t *testing.T) {
 	tests := map[string]func(g *image.Group){
 		"plain": func(*image.Group) {}, "memory": withMemory, "signals": withSignals,
@@ -187,7 +187,7 @@ func compareGolden(t *testing.T, path string, set *program.Set) {
 	}
 }
 
-// TestFallbacks: an older kernel counts timer IDs itself; another has another vDSO.
+// TestFallbacks compiles for a kernel that chooses timer IDs itself, and for one that has no vDSO.
 func TestFallbacks(t *testing.T) {
 	g := fixedGroup()
 	withSignals(g)
@@ -204,6 +204,6 @@ func TestFallbacks(t *testing.T) {
 	target, all = fixed(g)
 	target.Kernel = target.Kernel[:1]
 	if _, err := Programs(target, all); err == nil {
-		t.Error("a vDSO that is not there: no error")
+		t.Error("a missing vDSO: no error")
 	}
 }

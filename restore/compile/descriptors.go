@@ -10,11 +10,10 @@ import (
 	"crak.dev/crak/restore/program"
 )
 
-// table puts the descriptors to their numbers, closes all others but the control socket, and
-// then sets what is said of descriptors by the process itself. POSIX locks come
-// last: they would be lost with the first descriptor of the file that is closed.
+// table copies the descriptors to their numbers, and closes all others except the control socket. Then it restores what
+// only the process itself can set. POSIX locks come last: a process loses them when it closes any descriptor of the file.
 func (c *compiler) table() {
-	// Numbers beyond the soft limit that crak was started with are not to be refused.
+	// The kernel refuses numbers above the soft limit, which is crak's.
 	nofile := c.target.HardLimits[unix.RLIMIT_NOFILE]
 	c.b.Call(unix.SYS_PRLIMIT64, program.Const(0), program.Const(unix.RLIMIT_NOFILE),
 		c.set.Struct(unix.Rlimit{Cur: nofile, Max: nofile}), program.Const(0))
@@ -32,8 +31,8 @@ func (c *compiler) table() {
 	}
 }
 
-// openOwn opens what only the process itself can, files of /proc about it, in place of what stood for them. Every
-// number that it wants is in use by now: none of them is what open gives.
+// openOwn opens files that only the process itself can open: files of /proc about it. They replace the placeholders that crak
+// has made. All numbers of the process are in use by now, so open returns none of them.
 func (c *compiler) openOwn() {
 	for i := range c.target.Group.Descriptions {
 		d := &c.target.Group.Descriptions[i]
@@ -82,7 +81,7 @@ type lockRange struct {
 	_            int32
 }
 
-// owned does for a description what only a process that has it can do.
+// owned restores the owner, the signal and the locks of a description. Only a process that has it open can do that.
 func (c *compiler) owned(d *image.Description) {
 	all := c.numbers[d.ID]
 	if len(all) == 0 {
@@ -92,7 +91,7 @@ func (c *compiler) owned(d *image.Description) {
 	if o := d.Owner; o != nil {
 		if o.Pid != 0 {
 			c.b.Call(unix.SYS_FCNTL, program.Const(fd), program.Const(unix.F_SETOWN_EX), c.set.Struct(ownerEx{int32(o.Type), int32(o.Pid)})).
-				MayFail() // the owner may be outside the group, and gone
+				MayFail() // the owner may be outside the group, and may have ended
 		}
 		if o.Signal != 0 {
 			c.b.Call(unix.SYS_FCNTL, program.Const(fd), program.Const(unix.F_SETSIG), program.Const(o.Signal))
@@ -105,7 +104,7 @@ func (c *compiler) owned(d *image.Description) {
 		switch {
 		case l.Type == "POSIX" && l.Pid == c.process.Pid:
 			c.b.Call(unix.SYS_FCNTL, program.Const(fd), program.Const(unix.F_SETLK), c.set.Struct(lockOf(l)))
-		case l.Type == "FLOCK": // the description's, but known by the PID of who took it
+		case l.Type == "FLOCK": // it belongs to the description; its PID is that of the process that took it
 			c.b.Call(unix.SYS_FLOCK, program.Const(fd), program.Const(flockOperation(l))).Note("flock")
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"crak.dev/crak/image"
 )
 
-// FuzzCompile: whatever group passes the image's own checks is compiled, or refused, and what is compiled
-// encodes, and leaves the interpreter alone.
+// FuzzCompile: a group that passes the image's checks is compiled or refused. Compiled programs can be encoded, and do not map
+// over the interpreter.
 func FuzzCompile(f *testing.F) {
 	for _, more := range []func(*image.Group){withMemory, withSignals, withThreads, withDeadLeader, withDescriptors} {
 		g := fixedGroup()

@@ -14,7 +14,7 @@ func prctl(b *program.Builder, args ...program.Arg) *program.Builder {
 	return b.Call(unix.SYS_PRCTL, args...)
 }
 
-// attributes are the switches that a whole process has. Threads inherit the personality.
+// attributes restores what belongs to the whole process. Threads inherit the personality.
 func (c *compiler) attributes() {
 	p, a := c.process, &c.process.Attributes
 	c.workingDirectory()
@@ -55,7 +55,7 @@ func (c *compiler) machineCheck(policy int) {
 	prctl(c.b, program.Const(unix.PR_MCE_KILL), program.Const(unix.PR_MCE_KILL_SET), program.Const(policy), program.Const(0), program.Const(0)).MayFail()
 }
 
-// lockFuture is for when nothing is mapped any more.
+// lockFuture restores mlockall(2). It comes after the last mapping, which it would lock.
 func (c *compiler) lockFuture() {
 	flags := 0
 	if c.process.Attributes.LockFuture {
@@ -69,9 +69,9 @@ func (c *compiler) lockFuture() {
 	}
 }
 
-// workingDirectory goes there, but not over a symbolic link that was not there before. The process does so itself: a
-// directory that was opened in another mount namespace has no path in its own (getcwd(2)). One that had been removed is
-// made, and removed again.
+// workingDirectory changes to the working directory. Its recorded path has no symbolic links, so none is followed. The
+// process opens the directory itself: one that was opened in another mount namespace has no path in this one (getcwd(2)). A
+// directory that was removed before the checkpoint is made, and removed again.
 func (c *compiler) workingDirectory() {
 	path := c.process.Directory
 	name := c.set.String(path)
@@ -87,8 +87,8 @@ func (c *compiler) workingDirectory() {
 	}
 }
 
-// limits come after everything that they might forbid. A hard limit above ours is tried,
-// after the best that needs no privilege.
+// limits restores the resource limits. It comes after all calls that they could forbid. To raise a hard limit above the
+// interpreter's needs a privilege: this is tried after the limit that needs none.
 func (c *compiler) limits() {
 	for _, l := range c.process.Limits {
 		if l.Resource == unix.RLIMIT_CPU {
@@ -101,7 +101,7 @@ func (c *compiler) limits() {
 	}
 }
 
-// remaining is a limit of CPU time without what was used of it, as the kernel counts from 0 again. A second is left at least.
+// remaining subtracts used CPU time from a limit, because the kernel counts from 0 again. It leaves at least one second.
 func remaining(l image.Limit, usedNs int64) image.Limit {
 	less := func(seconds uint64) uint64 {
 		used := uint64(usedNs / 1e9)
@@ -122,7 +122,7 @@ func (c *compiler) limit(resource int, soft, hard uint64) *program.Builder {
 		c.set.Struct(unix.Rlimit{Cur: soft, Max: hard}), program.Const(0))
 }
 
-// capabilities of linux/capability.h, version 3: two words of each set.
+// capabilityHeader and capabilityData are of linux/capability.h, version 3: two words for each set.
 type capabilityHeader struct {
 	Version uint32
 	Pid     int32
@@ -134,8 +134,8 @@ const capabilityVersion3 = 0x20080522
 
 // become gives a thread its IDs and capabilities, as far as they differ from the interpreter's.
 //
-// The bounding set first, while CAP_SETPCAP is there; IDs with the permitted set kept
-// over the change; then all sets at once.
+// The bounding set comes first, because it needs CAP_SETPCAP. Then come the IDs: the permitted set is kept when they
+// change. Then all capability sets are set at once.
 func (c *compiler) become(b *program.Builder, want *image.Credentials) {
 	have := &c.target.Credentials
 	for drop := have.Bounding &^ want.Bounding; drop != 0; drop &= drop - 1 {
@@ -174,12 +174,12 @@ func (c *compiler) changesIDs(want *image.Credentials) bool {
 	return want.UID != c.target.Credentials.UID || want.GID != c.target.Credentials.GID || c.changesGroups(want)
 }
 
-// changesGroups: in a user namespace of an ordinary user they cannot be set, and are what they are.
+// changesGroups is false in a user namespace of an ordinary user: setgroups(2) is forbidden there.
 func (c *compiler) changesGroups(want *image.Credentials) bool {
 	return !c.target.Mode.UserNamespace && !slices.Equal(want.Groups, c.target.Credentials.Groups)
 }
 
-// ids keeps the permitted set over the change, and all of it effective until the sets are set.
+// ids changes the IDs. It keeps the permitted set, and makes all of it effective, until become sets the final sets.
 func (c *compiler) ids(b *program.Builder, want *image.Credentials) {
 	if !c.changesIDs(want) {
 		return
@@ -197,7 +197,7 @@ func (c *compiler) ids(b *program.Builder, want *image.Credentials) {
 	c.capabilities(b, have.Permitted, have.Permitted, have.Inheritable)
 }
 
-// capabilities can only give what the interpreter has.
+// capabilities sets the capability sets, without what the interpreter does not have.
 func (c *compiler) capabilities(b *program.Builder, effective, permitted, inheritable uint64) {
 	permitted &= c.target.Credentials.Permitted
 	effective &= permitted

@@ -19,7 +19,7 @@ func TestRemaining(t *testing.T) {
 	} {
 		got := remaining(image.Limit{Resource: unix.RLIMIT_CPU, Soft: test.soft, Hard: test.hard}, 3*second+second/2)
 		if got.Soft != test.wantSoft || got.Hard != test.wantHard {
-			t.Errorf("of %d, %d: %d, %d are left, want %d, %d", test.soft, test.hard, got.Soft, got.Hard, test.wantSoft, test.wantHard)
+			t.Errorf("limits %d, %d: remaining %d, %d, want %d, %d", test.soft, test.hard, got.Soft, got.Hard, test.wantSoft, test.wantHard)
 		}
 	}
 }

@@ -21,8 +21,8 @@ const (
 	auxvAt                = 88 // offset of Auxv
 )
 
-// layout says where the heap, the stack, arguments and environment are, and which file is run.
-// The file needs a capability, and is not given up with the rest where it is refused.
+// layout tells the kernel where the heap, the stack, the arguments and the environment are, and which file is executed. The
+// file needs a capability. So the rest is set first, in a call of its own, and the call with the file may fail.
 func (c *compiler) layout() {
 	l := &c.process.Layout
 	d := memoryDescription{

@@ -43,7 +43,7 @@ func (c *compiler) memoryMap() {
 	}
 }
 
-// moveKernel takes the vdso, or its kin, from the staging area to where it was.
+// moveKernel moves a mapping of the kernel (vdso, vvar) from the staging area to its place in the image.
 func (c *compiler) moveKernel(m *image.Mapping) {
 	staged := uint64(0)
 	for _, k := range c.target.Kernel {
@@ -60,9 +60,10 @@ func (c *compiler) moveKernel(m *image.Mapping) {
 	}
 }
 
-// mostAtOnce: one mapping may have grown, or been joined of many, to more than the machine has memory, which
-// the kernel refuses to map in one piece (vm.overcommit_memory is 0). Joined they are again. Beyond the address space
-// of four levels of page tables the pieces are larger, so that any image is a bounded number of them.
+// mostAtOnce is the largest piece of writable private memory that is mapped by one call. With vm.overcommit_memory 0 the
+// kernel refuses a call that asks for more than the machine has. A mapping can still be larger: it grew, or the kernel merged it
+// from several. The kernel merges the pieces again. Above the address space of four levels of page tables the pieces are
+// larger, so that the number of calls is bounded for every image.
 const (
 	mostAtOnce      = 1 << 30
 	mostAtOnceAbove = 1 << 40
@@ -91,11 +92,11 @@ func (c *compiler) mapOne(i int, m *image.Mapping) {
 	if fd < 0 {
 		flags, offset = flags|unix.MAP_ANONYMOUS, 0
 	}
-	if m.Droppable { // the state of random generators, and the like: it is not to be there twice
+	if m.Droppable { // for example the state of a random generator: the image does not have it, so that it is never used twice
 		flags = flags&^unix.MAP_PRIVATE | unix.MAP_DROPPABLE
 	}
 	if m.GrowsDown {
-		flags |= unix.MAP_GROWSDOWN // not MAP_STACK, which since Linux 6.7 rules out huge pages
+		flags |= unix.MAP_GROWSDOWN // not MAP_STACK: since Linux 6.7 it forbids huge pages
 	}
 	if m.NoReserve {
 		flags |= unix.MAP_NORESERVE
@@ -113,12 +114,12 @@ func (c *compiler) mapOne(i int, m *image.Mapping) {
 		c.b.Call(unix.SYS_MMAP, program.Const(at), program.Const(min(step, m.End-at)), program.Const(c.firstProt(i)),
 			program.Const(flags), program.Const(fd), program.Const(offset)).Want(uint64(at)).Note(note)
 	}
-	// Before the pages are there, so that they are of the right kind.
+	// Before the pages are allocated, because this decides their size.
 	c.advise(m, m.HugePage, unix.MADV_HUGEPAGE)
 	c.advise(m, m.NoHugePage, unix.MADV_NOHUGEPAGE)
 }
 
-// firstProt lets the image's content in.
+// firstProt is the protection until memoryFinish: a mapping that is filled must be writable.
 func (c *compiler) firstProt(i int) uint32 {
 	m := &c.process.Mappings[i]
 	if c.process.Filled[i] && m.Prot&unix.PROT_WRITE == 0 {
@@ -127,14 +128,14 @@ func (c *compiler) firstProt(i int) uint32 {
 	return m.Prot
 }
 
-// filledInFile tells whether the image has the content of a shared mapping whose file is there, and as it was. The
-// content is not to be written to the file: it goes into memory in its place, and then the file is mapped over that.
+// filledInFile tells whether the image has content for a shared mapping whose file is unchanged. The content must not be
+// written to the file. So anonymous memory is filled in its place, and memoryFinish maps the file over that.
 func (c *compiler) filledInFile(i int) bool {
 	_, there := c.process.Files[i]
 	return there && c.process.Filled[i] && c.process.Mappings[i].Shared
 }
 
-// comeFrom is before the pages are there, so that they come from the right nodes. A machine may have fewer.
+// comeFrom sets the NUMA policy. It comes before the pages are allocated. It may fail: this machine may have fewer nodes.
 func (c *compiler) comeFrom(m *image.Mapping) {
 	if p := m.Policy; p != nil {
 		c.b.Call(unix.SYS_MBIND, program.Const(m.Start), program.Const(m.End-m.Start), program.Const(p.Mode),
@@ -145,7 +146,7 @@ func (c *compiler) comeFrom(m *image.Mapping) {
 func (c *compiler) advise(m *image.Mapping, on bool, advice int) {
 	if on {
 		c.b.Call(unix.SYS_MADVISE, program.Const(m.Start), program.Const(m.End-m.Start), program.Const(advice)).
-			MayFail() // a kernel may be built without
+			MayFail() // the kernel may be built without it
 	}
 }
 
@@ -155,7 +156,7 @@ const (
 	madvGuardInstall = 102 // MADV_GUARD_INSTALL, since Linux 6.13
 )
 
-// memoryFinish gives the mappings what would have been in the way while they were filled.
+// memoryFinish sets what must not be set while memory is filled: protections, advice, locks, seals.
 func (c *compiler) memoryFinish() {
 	for i := range c.process.Mappings {
 		m := &c.process.Mappings[i]
@@ -186,7 +187,7 @@ func (c *compiler) memoryFinish() {
 		}
 		if name, ok := anonymousName(m.Name); ok && m.Kind == image.MappingAnonymous {
 			c.b.Call(unix.SYS_PRCTL, program.Const(prSetVMA), program.Const(prSetVMAAnonName), start, length,
-				c.set.String(name)).Any() // the name is for people, and a kernel may be built without
+				c.set.String(name)).Any() // the kernel may be built without it, and the name is for people only
 		}
 		if m.Sealed {
 			c.b.Call(unix.SYS_MSEAL, start, length, program.Const(0))
@@ -194,7 +195,7 @@ func (c *compiler) memoryFinish() {
 	}
 }
 
-// anonymousName takes the name out of "[anon:name]".
+// anonymousName returns the name in "[anon:name]".
 func anonymousName(s string) (string, bool) {
 	const before, after = "[anon:", "]"
 	if len(s) <= len(before)+len(after) || s[:len(before)] != before || s[len(s)-1:] != after {

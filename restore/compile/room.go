@@ -8,8 +8,8 @@ import (
 	"crak.dev/crak/restore/program"
 )
 
-// firstArea is where the search for room for the interpreter begins: above the heaps of programs
-// linked at fixed addresses, below everything that the kernel places.
+// firstArea is where the search for room begins: above the heaps of programs that are linked at fixed addresses, and below
+// all mappings whose address the kernel chooses.
 const firstArea = 0x10_0000_0000
 
 // Room finds an address at which the interpreter's area can be: room that is free in the interpreter, which has the given

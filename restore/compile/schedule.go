@@ -28,7 +28,7 @@ const (
 	utilMost       = 1024 // SCHED_CAPACITY_SCALE
 )
 
-// schedule sets a thread's policy, and its utilization clamps where they are not the default.
+// schedule sets a thread's scheduling policy, and its utilization clamps if they are not the default.
 func (c *compiler) schedule(b *program.Builder, s image.Schedule) {
 	self := program.Const(0)
 	b.Call(unix.SYS_SCHED_SETATTR, self, c.set.Struct(scheduling{schedulingSize, s.Policy, s.Flags, s.Nice, s.Priority,
@@ -43,8 +43,8 @@ func (c *compiler) schedule(b *program.Builder, s image.Schedule) {
 	b.Call(unix.SYS_SCHED_SETATTR, self, c.set.Struct(clamps), program.Const(0)).MayFail().Note("utilization clamps")
 }
 
-// defaultUtilMin is that of a thread which has chosen none; of a real-time one the machine decides
-// (sched_util_clamp_min_rt_default), and this is what it decides by default.
+// defaultUtilMin is the lower clamp of a thread that has set none. For real-time policies it is the default of
+// sched_util_clamp_min_rt_default.
 func defaultUtilMin(policy uint32) uint32 {
 	if policy == unix.SCHED_FIFO || policy == unix.SCHED_RR {
 		return utilMost
@@ -52,7 +52,7 @@ func defaultUtilMin(policy uint32) uint32 {
 	return 0
 }
 
-// speculation forbids the processor what the thread had forbidden it. A processor that needs no such order refuses it.
+// speculation restores the thread's limits of speculative execution. The calls fail on processors that need no such limits.
 func (c *compiler) speculation(b *program.Builder, s image.Speculation) {
 	forbid := func(what int, choice uint32) {
 		if choice != 0 {

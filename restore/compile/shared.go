@@ -14,15 +14,15 @@ const (
 	shmRemap    = 0o40000 // SHM_REMAP
 )
 
-// stageShared makes an object that is no file in the staging area, from where it is filled, and mapped wherever it
-// is wanted. What is left in the staging area goes with the interpreter.
+// stageShared makes a memory object that is no file. It is mapped in the staging area, where crak fills it, and mapShared
+// maps it to its places from there. The mapping in the staging area is unmapped with the interpreter's area.
 func (c *compiler) stageShared(m *image.MemoryObject) {
 	use := c.uses[m.ID]
 	if use.IsFile() {
 		return
 	}
 	if m.HugePageSize != 0 {
-		c.shared[m.ID] = program.Const(use.only().Start) // where it is filled, and wanted
+		c.shared[m.ID] = program.Const(use.only().Start) // it is filled at its only place
 		return
 	}
 	at, size := program.Staging.At(c.set.Staging), image.PageAlign(m.Size)
@@ -45,7 +45,7 @@ func (c *compiler) stageShared(m *image.MemoryObject) {
 	c.set.Staging += size
 }
 
-// staged is the object in the staging area that a mapping is of, or nil: then it is mapped like any other.
+// staged returns the object in the staging area to which a mapping belongs. It is nil if there is none.
 func (c *compiler) staged(m *image.Mapping) *image.MemoryObject {
 	if m.Kind != image.MappingMemory {
 		return nil
@@ -56,8 +56,8 @@ func (c *compiler) staged(m *image.Mapping) *image.MemoryObject {
 	return nil
 }
 
-// mapShared maps part of an object in the staging area once more: by mremap(2) of a shared mapping with an old size of
-// 0. A whole segment attached for reading only is attached again: it cannot be made writable.
+// mapShared maps a part of an object in the staging area a second time: mremap(2) with an old size of 0 does that for a
+// shared mapping. A whole segment that was attached read-only is attached again, so that mprotect(2) cannot make it writable.
 func (c *compiler) mapShared(m *image.Mapping, o *image.MemoryObject) {
 	start, length := program.Const(m.Start), uint64(m.End-m.Start)
 	note := fmt.Sprintf("memory object %d", o.ID)

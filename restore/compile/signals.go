@@ -7,15 +7,15 @@ import (
 	"crak.dev/crak/restore/program"
 )
 
-const sigsetSize = 8 // of the kernel
+const sigsetSize = 8 // bytes of the kernel's sigset_t
 
 // kernelAction is the kernel's struct sigaction.
 type kernelAction struct {
 	Handler, Flags, Restorer, Mask uint64
 }
 
-// signals sets all dispositions, and queues again what was pending. Everything is
-// blocked until the resident returns from its handler.
+// signals sets all dispositions, and queues the signals that were pending. All signals are blocked until the resident
+// returns from its handler.
 func (c *compiler) signals() {
 	for i, a := range c.process.Actions {
 		sig := i + 1
@@ -35,7 +35,7 @@ func (c *compiler) signals() {
 	}
 }
 
-// queued tells whether a pending signal is to be queued by the process itself.
+// queued tells whether the process queues a pending signal itself. If not, its timer sends it again.
 func (c *compiler) queued(info image.SignalInfo) bool {
 	id, ok := info.Timer()
 	return !ok || !c.waits[id]

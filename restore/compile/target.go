@@ -27,7 +27,7 @@ type Target struct {
 type Mode struct {
 	Group         GroupChoice
 	First         bool // the root is process 1 of a PID namespace, which the interpreter begins: it becomes the root
-	Apart         bool // the root's parent is not crak: the interpreter is, and exits before the program runs
+	Apart         bool // the root is the interpreter's child and not crak's; the interpreter exits before the program runs
 	UserNamespace bool // crak is in a user namespace that has crak's own IDs alone
 }
 
@@ -40,7 +40,7 @@ const (
 	OwnSession                      // it leads a session, without a terminal
 )
 
-// A Process is a process of the image, with what it alone has on this machine.
+// A Process is a process of the image, and what belongs to this process alone on this machine.
 type Process struct {
 	*image.Process
 	Control int          // descriptor of the socket on which its programs report

@@ -13,15 +13,15 @@ import (
 const threadFlags = unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIGHAND | unix.CLONE_THREAD |
 	unix.CLONE_SYSVSEM | unix.CLONE_SETTLS
 
-// threads makes the other threads, which run their programs at once, and ends the leader's.
+// threads makes the other threads, and ends the program of the thread group leader ("leader"). A thread runs its program at once.
 //
 //	leader: make all → own state → await all → limits, timers, IDs → ready, go → arm timers → release → jump
 //	thread:            own state → IDs → arrive                                  → await release → jump
 //
-// What can fail is done before the leader reports that the process is ready. Nothing can fail after it is told to go.
-// IDs and capabilities come after what needs privilege: the leader makes threads with their old IDs before it changes
-// its own. A thread group leader that had exited does so again, before any thread goes on: the interpreter it is in will
-// be unmapped.
+// All calls that can fail come before the leader reports that the process is ready. After crak tells it to go, nothing can
+// fail. IDs and capabilities come after the calls that need privilege: the leader makes the threads, with their TIDs, before it
+// changes its own IDs. A thread group leader that had exited before the checkpoint exits again before the initiator
+// continues, because the initiator unmaps the interpreter.
 func (c *compiler) threads() {
 	all := c.process.Threads
 	others := 0
@@ -86,7 +86,7 @@ func (c *compiler) leader(t *image.Thread, others int, dead bool) {
 	c.b.Jump(t.Parked.Context, c.restart)
 }
 
-// threadState is what each thread sets for itself. The altstack comes back by sigreturn.
+// threadState restores what a thread must set for itself. rt_sigreturn restores the alternate stack.
 func (c *compiler) threadState(b *program.Builder, t *image.Thread) {
 	p := &t.Parked
 	self := program.Const(0)
@@ -121,7 +121,8 @@ func (c *compiler) threadState(b *program.Builder, t *image.Thread) {
 	}
 }
 
-// deathSignal is for when the parent is the one that is to stay; the signal does not survive a change of IDs either.
+// deathSignal restores PR_SET_PDEATHSIG. It comes when the process has its final parent, and its final IDs: the kernel clears
+// the signal when IDs change.
 func (c *compiler) deathSignal(b *program.Builder, t *image.Thread) {
 	if t.Parked.DeathSignal != 0 {
 		b.Call(unix.SYS_PRCTL, program.Const(unix.PR_SET_PDEATHSIG), program.Const(t.Parked.DeathSignal)).MayFail()

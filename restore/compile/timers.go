@@ -25,7 +25,7 @@ type sigevent struct {
 
 type timeval struct{ Sec, Usec int64 }
 
-// armTimers is for when everything else is done: from here on time passes.
+// armTimers starts the timers. It comes last, because from then on they run.
 func (c *compiler) armTimers() {
 	for i := range c.process.Timers {
 		t := &c.process.Timers[i]
@@ -45,7 +45,7 @@ func (c *compiler) armTimers() {
 	}
 	for which, t := range c.process.Intervals {
 		if which == int(unix.ITIMER_REAL) && t.ValueUs == 0 {
-			t.ValueUs = t.IntervalUs // it has expired, and goes on once its pending SIGALRM is taken
+			t.ValueUs = t.IntervalUs // it has expired; the kernel starts it again when the program takes the pending SIGALRM
 		}
 		if t.ValueUs != 0 {
 			spec := [2]timeval{microseconds(t.IntervalUs), microseconds(t.ValueUs)}
@@ -54,8 +54,8 @@ func (c *compiler) armTimers() {
 	}
 }
 
-// waitingTimers are the timers with an interval whose signal is pending, by ID. Their signal is not queued again but
-// sent by the timer itself: it counts overruns, from now on, only while its own signal waits.
+// waitingTimers returns the IDs of timers that have an interval and a pending signal. Such a signal is not queued by the
+// process: the timer sends it again. A timer counts overruns only while a signal that it has sent itself is pending.
 func (c *compiler) waitingTimers() map[int32]bool {
 	interval := make(map[int32]bool)
 	for _, t := range c.process.Timers {
@@ -76,8 +76,8 @@ func (c *compiler) waitingTimers() map[int32]bool {
 	return waits
 }
 
-// takes tells whether a timer's last overrun count (timer_getoverrun(2)) can come back: by taking a signal of
-// its own once more, which must not be another's.
+// takes tells whether a timer's last overrun count (timer_getoverrun(2)) can be restored. For that the process takes one more
+// signal of the timer. It cannot where the process has another signal of the same number pending.
 func (c *compiler) takes(t *image.PosixTimer) bool {
 	if t.Signal < 1 || t.Signal > 64 || c.waits[t.ID] || t.IntervalNs == 0 || t.ValueNs == 0 || t.Notify != 0 {
 		return false
@@ -88,8 +88,8 @@ func (c *compiler) takes(t *image.PosixTimer) bool {
 	return c.pending&(1<<(t.Signal-1)) == 0
 }
 
-// expired is when a timer expired, so long ago that it does so at once, with the overruns it had, and keeps its phase. The clock of a
-// process's own CPU time is not there yet: for that it is the next nanosecond.
+// expired returns a time in the past at which to set a timer. The timer then expires at once, has the overruns that it had,
+// and keeps its phase. The process's CPU-time clock has just begun: on it the timer expires after one nanosecond, without them.
 func (c *compiler) expired(t *image.PosixTimer) (value unix.Timespec, flags int) {
 	now, ok := c.target.Now(t.Clock)
 	first := now + t.ValueNs - (int64(t.Overrun)+1)*t.IntervalNs
@@ -101,8 +101,8 @@ func (c *compiler) expired(t *image.PosixTimer) (value unix.Timespec, flags int)
 
 func microseconds(n int64) timeval { return timeval{n / 1e6, n % 1e6} }
 
-// createTimers gives each timer the ID it had: the kernel takes it from us since Linux 6.15; before,
-// it counts from 0, and what is in between is created and deleted.
+// createTimers creates each timer with the ID it had. Since Linux 6.15 the kernel accepts an ID. Older kernels count from 0: there
+// the process also creates the timers in between, and deletes them.
 func (c *compiler) createTimers() {
 	if len(c.process.Timers) == 0 {
 		return
@@ -123,7 +123,7 @@ func (c *compiler) createTimers() {
 		return
 	}
 	if last > timerIDsMost {
-		c.fail(fmt.Errorf("timer %d: only a kernel from Linux 6.15 on can give it its number again", last))
+		c.fail(fmt.Errorf("timer %d: a kernel before Linux 6.15 cannot create it with this ID", last))
 		return
 	}
 	filler := image.PosixTimer{Notify: sigevNone}

@@ -48,7 +48,7 @@ func TestTree(t *testing.T) {
 	}
 }
 
-// TestTreeRefuses has processes that nobody would make.
+// TestTreeRefuses has processes that no program would make.
 func TestTreeRefuses(t *testing.T) {
 	for name, parents := range map[string][2]image.Pid{"outside": {999, 412}, "a ring": {414, 413}, "itself": {413, 412}} {
 		g := aTree()

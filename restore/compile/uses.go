@@ -2,15 +2,15 @@ package compile
 
 import "crak.dev/crak/image"
 
-// A Use is a shared memory object with what is mapped of it.
+// A Use is a shared memory object, and how the processes map it.
 type Use struct {
 	object    *image.MemoryObject
-	mapped    int            // mappings
-	whole     *image.Mapping // one that has all of the object
+	mapped    int            // number of mappings
+	whole     *image.Mapping // a mapping of the whole object
 	noReserve bool           // a mapping has MAP_NORESERVE
 }
 
-// Uses looks at all mappings of a group once.
+// Uses returns the use of each memory object of a group.
 func Uses(g *image.Group) map[image.MemoryID]*Use {
 	uses := make(map[image.MemoryID]*Use)
 	for i := range g.Memory {
@@ -33,8 +33,9 @@ func Uses(g *image.Group) map[image.MemoryID]*Use {
 	return uses
 }
 
-// IsFile: all but SysV segments, and what mmap(MAP_SHARED|MAP_ANONYMOUS) alone makes. Of huge pages the latter comes
-// back as a memfd where it is mapped more than once, as a mapping of these cannot be doubled.
+// IsFile tells whether crak restores the object as a file. SysV segments are none, and neither is memory of
+// mmap(MAP_SHARED|MAP_ANONYMOUS). Such memory with huge pages becomes a memfd if it has several mappings: mremap(2) cannot map
+// huge pages a second time.
 func (u *Use) IsFile() bool {
 	switch {
 	case u.object.Kind == image.MemorySysV:
@@ -45,7 +46,7 @@ func (u *Use) IsFile() bool {
 	return u.object.Kind != image.MemoryAnonymous
 }
 
-// only is the one mapping that has all of the object, or nil.
+// only returns the mapping of the whole object if the object has no other mapping, else nil.
 func (u *Use) only() *image.Mapping {
 	if u.mapped != 1 {
 		return nil
