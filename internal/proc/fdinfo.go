@@ -21,16 +21,6 @@ type Field struct {
 	Value string // the rest, without colon and blanks around it
 }
 
-// Get is the value of the first extra line with that key.
-func (i FdInfo) Get(key string) (string, bool) {
-	for _, f := range i.Extra {
-		if f.Key == key {
-			return f.Value, true
-		}
-	}
-	return "", false
-}
-
 // FileLock is one "lock:" line, or one of /proc/locks (proc_locks(5)).
 type FileLock struct {
 	Type    string // "POSIX", "FLOCK", "OFDLCK", "LEASE", "DELEG", "ACCESS"

@@ -15,7 +15,6 @@ func FuzzStatus(f *testing.F)    { fuzz(f, "status", Status) }
 func FuzzStat(f *testing.F)      { fuzz(f, "stat", Stat) }
 func FuzzFdinfo(f *testing.F)    { fuzz(f, "fdinfo/0", Fdinfo) }
 func FuzzTimers(f *testing.F)    { fuzz(f, "timers", Timers) }
-func FuzzLimits(f *testing.F)    { fuzz(f, "limits", Limits) }
 func FuzzSyscall(f *testing.F)   { fuzz(f, "syscall", Syscall) }
 func FuzzMountinfo(f *testing.F) { fuzz(f, "mountinfo", Mountinfo) }
 

@@ -14,12 +14,6 @@ type Range struct {
 	End   uint64
 }
 
-// Region is a run of pages of the same categories.
-type Region struct {
-	Range
-	Categories Category
-}
-
 // Category is a set of PAGE_IS_* (linux/fs.h, Linux 6.7).
 type Category uint64
 
@@ -97,12 +91,12 @@ func (p *Pagemap) Pages(start, end uint64, what Saved) ([]Range, error) {
 		q.All |= Guard
 	}
 	var all []Range
-	err := p.scan(start, end, q, 0, func(r Region) {
+	err := p.scan(start, end, q, func(r Range) {
 		if n := len(all); n > 0 && all[n-1].End == r.Start {
 			all[n-1].End = r.End
 			return
 		}
-		all = append(all, r.Range)
+		all = append(all, r)
 	})
 	return all, err
 }
@@ -113,39 +107,26 @@ func (p *Pagemap) Guards(start, end uint64) ([]Range, error) {
 		return nil, nil
 	}
 	var all []Range
-	err := p.scan(start, end, Query{All: Guard}, 0, func(r Region) { all = append(all, r.Range) })
+	err := p.scan(start, end, Query{All: Guard}, func(r Range) { all = append(all, r) })
 	return all, err
 }
 
-// Scan lists the pages of [start, end) that the query selects, with the categories of want that they have.
-func (p *Pagemap) Scan(start, end uint64, q Query, want Category) ([]Region, error) {
-	var all []Region
-	err := p.scan(start, end, q, want, func(r Region) {
-		if n := len(all); n > 0 && all[n-1].End == r.Start && all[n-1].Categories == r.Categories {
-			all[n-1].End = r.End
-			return
-		}
-		all = append(all, r)
-	})
-	return all, err
-}
-
-func (p *Pagemap) scan(start, end uint64, q Query, want Category, found func(Region)) error {
+func (p *Pagemap) scan(start, end uint64, q Query, found func(Range)) error {
 	page := uint64(os.Getpagesize())
 	if start%page != 0 || end%page != 0 || end < start {
 		return fmt.Errorf("pagemap %x-%x: not a range of pages", start, end)
 	}
 	if p.words {
-		return p.scanWords(start, end, q, want, found)
+		return p.scanWords(start, end, q, found)
 	}
-	return p.scanRegions(start, end, q, want, found)
+	return p.scanRegions(start, end, q, found)
 }
 
 // probe finds out what the kernel supports. PAGEMAP_SCAN exists since Linux 6.7, and returns EINVAL for categories that it does
 // not know.
 func (p *Pagemap) probe() {
 	for {
-		_, err := p.ioctl(0, 0, Query{All: p.known}, 0)
+		_, err := p.ioctl(0, 0, Query{All: p.known})
 		if err == nil {
 			return
 		}

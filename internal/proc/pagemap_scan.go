@@ -43,9 +43,9 @@ var _ [scanArgSize]byte = [unsafe.Sizeof(scanArg{})]byte{}
 // scanRegions calls PAGEMAP_SCAN again from the end of the last region, until a call returns fewer regions than there is room
 // for. It cannot use walk_end to see how far the kernel came. The kernel walks in steps of 512 regions and may leave the end of
 // an earlier step in walk_end (pagemap_scan_ioctl in fs/proc/task_mmu.c sets it for a step that was cut short, not for the last).
-func (p *Pagemap) scanRegions(start, end uint64, q Query, want Category, found func(Region)) error {
+func (p *Pagemap) scanRegions(start, end uint64, q Query, found func(Range)) error {
 	for start < end {
-		n, err := p.ioctl(start, end, q, want)
+		n, err := p.ioctl(start, end, q)
 		if err != nil {
 			return fmt.Errorf("pagemap %x-%x: PAGEMAP_SCAN: %w", start, end, err)
 		}
@@ -53,7 +53,7 @@ func (p *Pagemap) scanRegions(start, end uint64, q Query, want Category, found f
 			if r.start < start || r.end <= r.start {
 				return fmt.Errorf("pagemap %x-%x: PAGEMAP_SCAN does not advance", start, end)
 			}
-			found(Region{Range{r.start, r.end}, Category(r.categories)})
+			found(Range{r.start, r.end})
 			start = r.end
 		}
 		if n < len(p.regions) {
@@ -64,20 +64,19 @@ func (p *Pagemap) scanRegions(start, end uint64, q Query, want Category, found f
 }
 
 // ioctl fills p.regions and returns the number of regions.
-func (p *Pagemap) ioctl(start, end uint64, q Query, want Category) (n int, err error) {
+func (p *Pagemap) ioctl(start, end uint64, q Query) (n int, err error) {
 	if p.regions == nil {
 		p.regions = make([]pageRegion, regionsMax)
 	}
 	arg := scanArg{
-		size:       scanArgSize,
-		start:      start,
-		end:        end,
-		vec:        uint64(uintptr(unsafe.Pointer(&p.regions[0]))),
-		vecLen:     regionsMax,
-		inverted:   uint64(q.Inverted),
-		all:        uint64(q.All),
-		any:        uint64(q.Any),
-		returnMask: uint64(want),
+		size:     scanArgSize,
+		start:    start,
+		end:      end,
+		vec:      uint64(uintptr(unsafe.Pointer(&p.regions[0]))),
+		vecLen:   regionsMax,
+		inverted: uint64(q.Inverted),
+		all:      uint64(q.All),
+		any:      uint64(q.Any),
 	}
 	for {
 		r, _, errno := unix.Syscall(unix.SYS_IOCTL, p.f.Fd(), pagemapScan, uintptr(unsafe.Pointer(&arg)))

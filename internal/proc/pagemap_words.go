@@ -20,7 +20,7 @@ const (
 const wordsMax = 8192
 
 // scanWords is scanRegions for kernels without PAGEMAP_SCAN. It reads a word of 8 bytes for each page.
-func (p *Pagemap) scanWords(start, end uint64, q Query, want Category, found func(Region)) error {
+func (p *Pagemap) scanWords(start, end uint64, q Query, found func(Range)) error {
 	page := uint64(os.Getpagesize())
 	if p.buf == nil {
 		p.buf = make([]byte, 8*wordsMax)
@@ -34,11 +34,10 @@ func (p *Pagemap) scanWords(start, end uint64, q Query, want Category, found fun
 		if n < 8 {
 			return fmt.Errorf("pagemap %x-%x: %w", start, end, err)
 		}
-		var run Region
+		var run Range
 		for i := 0; i+8 <= n; i += 8 {
-			c := wordCategories(binary.NativeEndian.Uint64(buf[i:]))
-			if q.match(c) {
-				run = extend(run, Region{Range{start, start + page}, c & want}, found)
+			if q.match(wordCategories(binary.NativeEndian.Uint64(buf[i:]))) {
+				run = extend(run, Range{start, start + page}, found)
 			}
 			start += page
 		}
@@ -50,8 +49,8 @@ func (p *Pagemap) scanWords(start, end uint64, q Query, want Category, found fun
 }
 
 // extend adds a page to a run, or reports the run and begins another.
-func extend(run, next Region, found func(Region)) Region {
-	if run.End == next.Start && run.Categories == next.Categories {
+func extend(run, next Range, found func(Range)) Range {
+	if run.End == next.Start {
 		run.End = next.End
 		return run
 	}

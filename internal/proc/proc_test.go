@@ -170,10 +170,6 @@ func TestSelf(t *testing.T) {
 	if err != nil || stat.Pid != os.Getpid() || stat.Comm != status.Name || stat.Threads < 1 {
 		t.Errorf("stat: %+v, %v", stat, err)
 	}
-	limits, err := Read(0, "limits", Limits)
-	if err != nil || len(limits) != len(limitNames) {
-		t.Errorf("limits: %+v, %v", limits, err)
-	}
 	if _, err := Read(0, "timers", Timers); err != nil && !os.IsNotExist(err) {
 		t.Error(err)
 	}

@@ -2,6 +2,7 @@ package proc
 
 import (
 	"io"
+	"math"
 	"strings"
 	"testing"
 
@@ -87,7 +88,7 @@ func TestStat(t *testing.T) {
 		{"comm", "6230 (a) (b\nc\\)" + tail, StatInfo{
 			Pid: 6230, Comm: "a) (b\nc\\", State: 'S', PPid: 6222, Pgrp: 6223, Session: 2567, TTY: 34816, Tpgid: 6224, Flags: 4194304,
 			MinorFaults: 83, ChildMinor: 423, ChildMajor: 1, Utime: 2, Stime: 3, ChildUtime: 4, ChildStime: 5, Priority: 20, Nice: -5, Threads: 2,
-			StartTime: 151010, Vsize: 2400256, RssPages: 338, RssLimit: Unlimited,
+			StartTime: 151010, Vsize: 2400256, RssPages: 338, RssLimit: math.MaxUint64,
 			StartCode: 93994210099200, EndCode: 93994210100141, StartStack: 140735587312256, KstkEsp: 6, KstkEip: 7,
 			ExitSignal: 17, Processor: 1, RtPriority: 50, Policy: 2, BlkioTicks: 8, GuestTime: 9, ChildGuest: 10,
 			StartData: 93994210110928, EndData: 93994210111584, StartBrk: 93995026243584,
@@ -124,17 +125,6 @@ func TestTimers(t *testing.T) {
 			[]Timer{{ID: 2, Signal: 40, ThreadID: true, Target: 6230}, {ID: 1, Signal: 40, Notify: SigevNone, Target: 6230}, {ID: 0, Signal: 40, Value: 0x1234, Notify: SigevThread, Target: 6230, Clock: 1}}, ""},
 		{"headless", "signal: 1/0\n", nil, `timers line 1 "signal: 1/0": no ID before it`},
 		{"notify", "ID: 1\nnotify: x/pid.1\n", nil, `timers line 2 "notify: x/pid.1": bad notification`},
-	})
-}
-
-func TestLimits(t *testing.T) {
-	const head = "Limit                     Soft Limit           Hard Limit           Units     \n"
-	run(t, Limits, []sample[[]Limit]{
-		{"two", head + "Max cpu time              unlimited            unlimited            seconds   \nMax nice priority         0                    40                   \nMax from the future       1 2 bytes\n",
-			[]Limit{{unix.RLIMIT_CPU, "Max cpu time", Unlimited, Unlimited}, {13, "Max nice priority", 0, 40}}, ""},
-		{"empty", "", nil, `limits line 0 "": not the heading`},
-		{"value", head + "Max cpu time              x  y\n", nil, "bad limit"},
-		{"short", head + "Max cpu time              1\n", nil, "too few fields"},
 	})
 }
 
