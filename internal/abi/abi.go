@@ -5,7 +5,7 @@ import (
 	"unsafe"
 )
 
-// The values of abi.h. TestHeader compares the two files name by name.
+// The constants of abi.h, which documents them. TestHeader compares the two files name by name.
 const (
 	Version      = 2
 	Magic        = 0x4b415243
@@ -50,7 +50,7 @@ const (
 	Progress  MessageType = 10
 )
 
-// FailureCode is why a resident gave up a freeze.
+// FailureCode says why a resident gave up a freeze.
 type FailureCode int32
 
 const (
@@ -60,9 +60,9 @@ const (
 )
 
 const (
-	ThreadInitiator = 1 // ran the freeze; not always the thread group leader
-	ThreadDead      = 2 // an exited thread group leader: Tid alone is valid
-	ThreadRseq      = 4 // has an rseq area that is not glibc's: only a tracer can tell where
+	ThreadInitiator = 1 // carried out the freeze; it need not be the thread group leader
+	ThreadDead      = 2 // a thread group leader that has exited; only Tid is valid
+	ThreadRseq      = 4 // has an rseq area that is not glibc's; only a tracer can find out its address
 )
 
 // Message is struct abi_message.
@@ -166,7 +166,7 @@ type Thread struct {
 	CPU           CPUTime
 }
 
-// Call is struct abi_call: one system call for the initiator to make.
+// Call is struct abi_call: a system call for the initiator to make.
 type Call struct {
 	_        structs.HostLayout
 	Number   uint32
@@ -191,7 +191,7 @@ type Restart struct {
 	_          int32
 }
 
-// Sizes that abi.h states too; a mismatch does not compile.
+// The sizes that abi.h states, too. If they do not match, this file does not compile.
 const (
 	MessageSize = 16
 	HelloSize   = 120

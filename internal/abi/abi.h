@@ -1,26 +1,37 @@
 /*
- * What C and Go share: the wire between a resident and the writer, the record
- * of a parked thread, and the door by which a restored thread comes back.
- * The Go mirror is abi.go; sizes are asserted on both sides.
+ * Definitions that C and Go share: the messages between a resident and the writer, the record of a parked thread, and
+ * what the interpreter leaves for a restored thread. abi.go has the same definitions for Go; both languages assert the
+ * sizes.
  *
- * Wire. A stream socket (abstract AF_UNIX); every message is a struct
- * abi_message and then `length` bytes. The resident speaks first: CHALLENGE, and
- * after the right PROOF HELLO, which ends a query, and FROZEN or FAILED. Afterwards it only
- * answers. The end of the stream at any time means: resume as if nothing had been
- * asked. A frozen resident that gets no whole message for hello.limit resumes, too, and ends the stream.
+ * How a checkpoint begins. The writer listens on an abstract AF_UNIX stream socket with a random name. It sends the
+ * freeze signal to one thread of the program, with an order (ABI_ORDER_…) and that name in the siginfo. The resident's
+ * handler of the signal runs in that thread, the initiator, and connects to the socket.
  *
- *	resident                    writer
- *	CHALLENGE abi_challenge ->           where in its memory a secret is
- *	                      <-    PROOF    the secret: who can read it may trace the process
- *	HELLO   abi_hello     ->             then settings: "NAME=value\0" each
- *	FROZEN  abi_thread[n] ->             every thread is parked
- *	FAILED  abi_failure   ->             nothing is frozen any more
- *	                      <-    CALLS    abi_call[count], then data
- *	RESULTS int64[count], data ->        data: the same bytes, as the calls left them
- *	                      <-    PROGRESS the writer is still reading; there is no answer
- *	                      <-    SNAPSHOT
- *	RESULTS int64[1]      ->             PID of the twin, and everyone goes on; or -errno
- *	                      <-    RESUME   where there is no twin
+ * The messages on the socket. Each message is a struct abi_message, then `length` bytes.
+ *
+ *	resident sends             writer sends
+ *	CHALLENGE abi_challenge                 the address of a secret in the resident's memory
+ *	                           PROOF        the secret; only a process that may trace the program can read it
+ *	HELLO     abi_hello                     then the settings, each "NAME=value\0"
+ *
+ * After a query (ABI_ORDER_QUERY) the resident now closes the socket and returns to the program. After an order to freeze
+ * the initiator parks the other threads and sends one of
+ *
+ *	FROZEN    abi_thread[count]             all threads are parked
+ *	FAILED    abi_failure                   the freeze has failed, and the threads run again
+ *
+ * After FROZEN the writer sends orders, and the resident answers each one in turn:
+ *
+ *	                           CALLS        abi_call[count], then data: make these system calls
+ *	RESULTS   int64[count]                  then the data, as the calls have changed it
+ *	                           PROGRESS     the writer is still at work; the resident sends no answer
+ *	                           SNAPSHOT     fork the twin
+ *	RESULTS   int64[1]                      PID of the twin: the threads run again; or -errno: still frozen
+ *	                           RESUME       let the threads run again, without a twin; no answer
+ *
+ * If either side closes the socket or dies, the resident lets the threads run again. It does so, too, if it receives no
+ * complete message for hello.limit milliseconds; then it closes the socket. The twin lives until the writer closes
+ * the socket.
  */
 #ifndef CRAK_ABI_H
 #define CRAK_ABI_H
@@ -28,25 +39,29 @@
 #define ABI_VERSION 2
 #define ABI_MAGIC 0x4b415243 /* "CRAK" */
 
-/* The freeze signal: one of the two that glibc keeps out of every mask. */
+/* The freeze signal: glibc's SIGSETXID. glibc lets no program block this signal or SIGCANCEL (32). */
 #define ABI_FREEZE_SIGNAL 33
 
-/* Kinds of order in siginfo.si_errno of a queued freeze signal. */
-#define ABI_ORDER_QUERY 0x43524600  /* value: name of the writer's socket; say HELLO and go on */
-#define ABI_ORDER_FREEZE 0x43524601 /* value: name of the writer's socket */
-#define ABI_ORDER_PARK 0x43524602   /* value: number of this freeze; from the initiator only */
-/* With each order goes the system call that the thread was seen asleep in, or -1, the low half of its instruction pointer
- * then, and a sum of its arguments: an int and three unsigned ints behind si_value, in bytes that the kernel passes on. (It
- * puts others into si_pid and si_uid where the sender is in another namespace.) */
-#define ABI_ORDER_BLOCKED 8 /* index of the int, in ints */
-#define ABI_ORDER_IP 9
-#define ABI_ORDER_ARGUMENTS 10 /* low half, high half */
+/* Orders, in si_errno of a queued freeze signal. si_value has the given value. */
+#define ABI_ORDER_QUERY 0x43524600  /* from the writer: send HELLO and go on; value: name of the writer's socket */
+#define ABI_ORDER_FREEZE 0x43524601 /* from the writer: freeze the program; value: name of the writer's socket */
+#define ABI_ORDER_PARK 0x43524602   /* from the initiator to each other thread: park; value: number of the freeze */
 
-/* The sum begins with 0, and goes on with each argument: (sum ^ argument) * ABI_SUM, in 64 bits. */
+/*
+ * The sender of an order also reads /proc/PID/task/TID/syscall and puts into the siginfo in which system call the
+ * thread is blocked: once the signal has interrupted the call, its number is lost. The siginfo, seen as an array of
+ * ints, has these elements after si_value. The kernel copies them unchanged. (It may change si_pid and si_uid, if the
+ * sender is in another namespace.)
+ */
+#define ABI_ORDER_BLOCKED 8    /* number of the blocked system call, or -1 */
+#define ABI_ORDER_IP 9	       /* low half of the instruction pointer */
+#define ABI_ORDER_ARGUMENTS 10 /* checksum of the arguments: low half, then high half */
+
+/* The checksum starts with 0. For each argument it becomes (checksum ^ argument) * ABI_SUM, in 64 bits. */
 #define ABI_SUM 0x100000001b3
 
-/* libcrak.so is known by an ELF note (elf(5)) of this name in its first page, also where it was restored as
- * memory without a file. Of an older one the file's name has to do. */
+/* libcrak.so has an ELF note (elf(5)) of this name in its first page. By the note the writer finds the library, also after a
+ * restart has restored it as anonymous memory. A library from before the note is found by its file name. */
 #define ABI_NOTE_NAME "CRAK"
 #define ABI_NOTE_TYPE 1 /* descriptor: unsigned int ABI_VERSION */
 
@@ -68,12 +83,12 @@ enum abi_message_type {
 
 struct abi_message {
 	unsigned int type;
-	unsigned int count; /* elements of the message's array */
+	unsigned int count; /* number of elements in the message's array */
 	unsigned long long length; /* bytes that follow */
 };
 #define ABI_MESSAGE_SIZE 16
 
-/* CPU time that was used, and its part in user mode and in the kernel. */
+/* CPU time that was used, and how much of it in user mode and in the kernel. */
 struct abi_cpu_time {
 	long long total_ns;
 	long long user_us;
@@ -82,17 +97,17 @@ struct abi_cpu_time {
 #define ABI_CPU_TIME_SIZE 24
 
 /*
- * What the process and its threads had used before they were last restarted: the kernel counts from 0 again. It lies in
- * the resident's memory, a restart writes it. A forked child finds zeroes.
+ * CPU time that the process and its threads had used before the last restart. After a restart the kernel counts from 0, so
+ * the restart writes these values into the resident's memory. In a forked child they are zero.
  */
 struct abi_cpu {
 	struct abi_cpu_time process;
-	struct abi_cpu_time children; /* those waited for; total_ns is unused */
-	unsigned long long threads; /* entries of the table */
+	struct abi_cpu_time children; /* children that the process has waited for; total_ns is unused */
+	unsigned long long threads; /* number of entries in the table of struct abi_cpu_thread */
 };
 #define ABI_CPU_SIZE 56
 
-/* An entry of the table, which is sorted by tid. */
+/* An entry of that table, which is sorted by tid. */
 struct abi_cpu_thread {
 	int tid;
 	int pad;
@@ -100,13 +115,13 @@ struct abi_cpu_thread {
 };
 #define ABI_CPU_THREAD_SIZE 32
 #define ABI_CPU_THREADS_MAX 4096
-#define ABI_SECRET_SIZE 16 /* bytes, random, of this process only */
+#define ABI_SECRET_SIZE 16 /* random bytes, different in each process */
 
-/* The address is told as a distance: who may not read the process shall not learn where its memory is. */
+/* The address of the secret is relative: a peer that may not read the process must not learn where its memory is. */
 struct abi_challenge {
 	unsigned int magic;
 	unsigned int version;
-	unsigned long long secret; /* bytes from the start of libcrak.so in memory (its ELF header) */
+	unsigned long long secret; /* distance in bytes from the start of libcrak.so in memory (its ELF header) */
 };
 #define ABI_CHALLENGE_SIZE 16
 
@@ -115,25 +130,25 @@ struct abi_hello {
 	unsigned int version;
 	int pid; /* in the resident's own PID namespace */
 	int tid; /* the initiator */
-	int dumpable; /* before the freeze; 1 while frozen, so that the writer may read */
-	int holds; /* depth of crak_hold: a freeze waits for crak_release */
-	int socket; /* the resident's own descriptor of this connection */
-	int trigger; /* the signal that asks for a checkpoint; 0: none, or the program has it for itself */
+	int dumpable; /* PR_GET_DUMPABLE before the freeze. During the freeze it is 1, so that the writer can read /proc/PID */
+	int holds; /* number of holds (crak_hold); a freeze waits until it is 0 */
+	int socket; /* the program's descriptor of this socket */
+	int trigger; /* the signal that asks for a checkpoint; 0: none, or the program has its own handler for it */
 	unsigned long long restarts; /* how often this process was restarted */
-	int limit; /* milliseconds: how long a freeze lasts without a message */
+	int limit; /* milliseconds without a message after which the resident ends a freeze */
 	int pad;
-	unsigned long long cpu; /* address of its struct abi_cpu */
-	unsigned long long cpu_threads; /* address of that one's table */
-	unsigned long long cpu_clock; /* address of the code that clock_gettime is to call for clocks of CPU time */
-	struct abi_cpu_time used; /* as struct abi_cpu has it */
-	struct abi_cpu_time children_used;
+	unsigned long long cpu; /* address of the struct abi_cpu */
+	unsigned long long cpu_threads; /* address of the table of struct abi_cpu_thread */
+	unsigned long long cpu_clock; /* address of the function that clock_gettime calls for CPU time clocks after a restart */
+	struct abi_cpu_time used; /* abi_cpu.process */
+	struct abi_cpu_time children_used; /* abi_cpu.children */
 };
 #define ABI_HELLO_SIZE 120
 
 enum abi_failure_code {
-	ABI_FAILED_PARK = 1, /* tid did not park within the bound */
-	ABI_FAILED_TASKS = 2, /* /proc/self/task cannot be read: detail is errno */
-	ABI_FAILED_SIGNAL = 3, /* tid cannot be signalled: detail is errno */
+	ABI_FAILED_PARK = 1, /* thread tid did not park in time; detail: milliseconds without progress */
+	ABI_FAILED_TASKS = 2, /* /proc/self/task cannot be read; detail: errno */
+	ABI_FAILED_SIGNAL = 3, /* thread tid cannot be signalled; detail: errno */
 };
 
 struct abi_failure {
@@ -144,11 +159,11 @@ struct abi_failure {
 };
 #define ABI_FAILURE_SIZE 16
 
-#define ABI_THREAD_INITIATOR 1u /* ran the freeze; not always the thread group leader */
-#define ABI_THREAD_DEAD 2u   /* an exited thread group leader: a zombie, tid alone is valid */
-#define ABI_THREAD_RSEQ 4u   /* has an rseq area that is not glibc's: only a tracer can tell where */
+#define ABI_THREAD_INITIATOR 1u /* carried out the freeze; it need not be the thread group leader */
+#define ABI_THREAD_DEAD 2u	/* a thread group leader that has exited and is a zombie; only tid is valid */
+#define ABI_THREAD_RSEQ 4u	/* has an rseq area that is not glibc's; only a tracer can find out its address */
 
-/* A parked thread. Addresses are the process's own. */
+/* A parked thread. Addresses are addresses in the program. */
 struct abi_thread {
 	int tid;
 	unsigned int flags;
@@ -167,19 +182,19 @@ struct abi_thread {
 	unsigned int altstack_flags;
 	int death_signal; /* PR_GET_PDEATHSIG */
 	unsigned long long timer_slack; /* ns */
-	unsigned long long mask; /* blocked signals while it ran */
-	unsigned long long ip; /* where it will go on */
+	unsigned long long mask; /* signal mask before the freeze signal */
+	unsigned long long ip; /* instruction pointer at which the thread goes on */
 	unsigned long long sp;
-	long long syscall; /* the call that it will make again, or -1 */
-	int policy; /* of NUMA memory, and its mode flags (set_mempolicy(2)); 0: default */
+	long long syscall; /* number of the system call that the thread will make again, or -1 */
+	int policy; /* NUMA memory policy with its mode flags (set_mempolicy(2)); 0: default */
 	int pad;
-	unsigned long long nodes[4]; /* of that policy */
-	struct abi_cpu_time cpu; /* over all restarts */
+	unsigned long long nodes[4]; /* bit mask of the nodes of that policy */
+	struct abi_cpu_time cpu; /* used since the program was started, over all restarts */
 };
 #define ABI_THREAD_SIZE 208
 
-/* One system call for the initiator to make. Arguments whose bit is set in
- * `relative` are offsets into the message's data. */
+/* A system call for the initiator to make. An argument whose bit is set in `relative` is an offset into the message's data:
+ * the resident adds the address of its copy of the data. */
 struct abi_call {
 	unsigned int number;
 	unsigned int relative;
@@ -190,22 +205,22 @@ struct abi_call {
 #define ABI_DATA_MAX 32768   /* bytes of data in one message */
 
 /*
- * The callee-saved registers of a parked thread, amd64. The interpreter makes
- * the thread anew, loads these, puts the address of a struct abi_restart into
- * rax and jumps to rip; crak_save_context then returns for the second time.
+ * The callee-saved registers of a parked thread on amd64. At a restart the interpreter creates the thread, loads these
+ * registers, puts the address of a struct abi_restart into rax and jumps to rip. There, crak_save_context returns for the
+ * second time.
  */
 struct abi_context {
 	unsigned long long rbx, rbp, r12, r13, r14, r15, rsp, rip;
 };
 #define ABI_CONTEXT_SIZE 64
 
-/* In the interpreter's area; read by the initiator alone, before it unmaps the area. */
+/* Lies in the memory of the interpreter. Only the initiator reads it, before it unmaps that memory. */
 struct abi_restart {
-	unsigned long long area; /* address of what is left of the interpreter */
+	unsigned long long area; /* address of the memory of the interpreter that is still mapped */
 	unsigned long long area_length;
-	int control; /* descriptor: the initiator writes one byte when all is done, and closes it */
-	int threads; /* that will come back, the initiator included */
-	int initiator; /* tid */
+	int control; /* descriptor: when the restart is complete, the initiator writes a byte to it and closes it */
+	int threads; /* number of threads that come back, with the initiator */
+	int initiator; /* its TID */
 	int pad;
 };
 #define ABI_RESTART_SIZE 32

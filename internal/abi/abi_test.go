@@ -28,7 +28,7 @@ var (
 	declarator = regexp.MustCompile(`(\w+)(?:\[\d+\])?$`)
 )
 
-// mirrors are the structs of abi.h.
+// mirrors maps each struct of abi.h to its Go type.
 var mirrors = map[string]reflect.Type{
 	"abi_message":    reflect.TypeFor[abi.Message](),
 	"abi_cpu_time":   reflect.TypeFor[abi.CPUTime](),
@@ -72,10 +72,10 @@ func TestHeader(t *testing.T) {
 	}
 }
 
-// plain is a name as both languages would have it.
+// plain turns a C or Go name into a form in which both can be compared.
 func plain(name string) string { return strings.ToLower(strings.ReplaceAll(name, "_", "")) }
 
-// fields are the names that the body of a struct declares.
+// fields returns the names of the fields in the body of a C struct.
 func fields(body string) (names []string) {
 	for _, declaration := range strings.Split(body, ";") {
 		for _, d := range strings.Split(declaration, ",") {
@@ -113,7 +113,7 @@ func run(t *testing.T, source string) string {
 	return string(out)
 }
 
-// mirror prints abi.go as the C program prints abi.h.
+// mirror prints the definitions of abi.go in the form in which the C program prints those of abi.h.
 func mirror(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
@@ -122,7 +122,7 @@ func mirror(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := types.Config{Error: func(error) {}} // of the imports that it does not find; constants need none
+	config := types.Config{Error: func(error) {}} // ignore imports that are not found; the constants need none
 	pkg, _ := config.Check("abi", files, []*ast.File{file}, nil)
 	for _, name := range pkg.Scope().Names() {
 		c, ok := pkg.Scope().Lookup(name).(*types.Const)

@@ -1,9 +1,9 @@
-// Package abi is what C and Go share: one header, one Go mirror.
+// Package abi has the definitions that C and Go share: a C header, and the same types and constants in Go.
 //
-// In a nutshell: abi.h describes the messages between a resident (C, inside the
-// program) and the writer (Go), the record of a parked thread, and the registers
-// by which the interpreter hands a restored thread back to its resident. Sizes are
-// asserted in both languages; a test compares every constant and field offset.
+// In a nutshell: abi.h describes the messages between a resident (C, in the program) and the
+// writer (Go), the record of a parked thread, and the registers with which the interpreter
+// starts a restored thread. Both languages assert the sizes, and a test compares every constant and
+// field offset.
 //
-// The processor is in abi_context alone; another architecture gives it another body.
+// Only struct abi_context depends on the processor.
 package abi
