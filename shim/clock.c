@@ -1,4 +1,4 @@
-/* The clock by which the resident bounds its waits. */
+/* The clock for the bounds of the resident's waits. */
 
 #include <time.h>
 

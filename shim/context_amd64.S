@@ -1,9 +1,9 @@
-/* Saving a thread's callee-saved registers, a child that shares our memory, the return of a signal handler. */
+/* Saves a thread's callee-saved registers; creates a child that shares the memory; returns from a signal handler. */
 
 	.text
 
-/* void *crak_save_context(struct abi_context *): 0 at once; after a restart, what the
- * interpreter left in rax, the address of its struct abi_restart. */
+/* void *crak_save_context(struct abi_context *) saves the callee-saved registers and returns 0. After a restart it returns a second
+ * time, with the value that the interpreter left in rax: the address of a struct abi_restart. */
 	.globl	crak_save_context
 	.hidden	crak_save_context
 	.type	crak_save_context, @function
@@ -22,10 +22,10 @@ crak_save_context:
 	ret
 	.size	crak_save_context, . - crak_save_context
 
-/* long crak_clone_vm(long flags, void *stack, int (*child)(void *), void *argument, int *pid, unsigned *alive):
- * clone(2) of a child that shares the memory, runs child(argument) on its own stack and exits.
- * With CLONE_PARENT_SETTID its PID is at *pid before it runs. With CLONE_CHILD_CLEARTID the kernel clears
- * *alive as it ends, however it ends. */
+/* long crak_clone_vm(long flags, void *stack, int (*child)(void *), void *argument, int *pid, unsigned *alive)
+ * creates a child (clone(2)) that shares the memory, runs child(argument) on the given stack and exits. With
+ * CLONE_PARENT_SETTID the kernel stores the PID in *pid before the child runs. With CLONE_CHILD_CLEARTID the kernel clears
+ * *alive when the child ends, also if it is killed. */
 	.globl	crak_clone_vm
 	.hidden	crak_clone_vm
 	.type	crak_clone_vm, @function
@@ -33,7 +33,7 @@ crak_clone_vm:
 	mov	%r9, %r10
 	mov	%rdx, %r9
 	mov	%r8, %rdx
-	mov	%rcx, %r8		/* kept by the kernel: clone's tls, unused without CLONE_SETTLS */
+	mov	%rcx, %r8		/* clone's tls, unused without CLONE_SETTLS: the kernel keeps the register */
 	and	$-16, %rsi
 	mov	$56, %eax		/* clone */
 	syscall
@@ -49,13 +49,13 @@ crak_clone_vm:
 	hlt
 	.size	crak_clone_vm, . - crak_clone_vm
 
-/* Where a signal handler returns to: rt_sigreturn(2). */
+/* Signal handlers return here: rt_sigreturn(2). */
 	.globl	crak_restore_rt
 	.hidden	crak_restore_rt
 	.type	crak_restore_rt, @function
-	nop				/* unwinders look one byte before a return address */
+	nop				/* unwinders look up the byte before a return address */
 crak_restore_rt:
-	mov	$15, %rax		/* these two instructions are how gdb knows a signal frame */
+	mov	$15, %rax		/* gdb recognizes a signal frame by these two instructions */
 	syscall
 	.size	crak_restore_rt, . - crak_restore_rt
 

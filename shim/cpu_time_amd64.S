@@ -1,11 +1,11 @@
-/* Where clock_gettime goes on for clocks of CPU time after a restart. */
+/* The function that clock_gettime calls for CPU time clocks after a restart. */
 
 	.text
 
 /*
- * Called from within the vDSO in place of its system call (restore/cpu_time_amd64.go): clock and struct timespec * are
- * in rdi and rsi, the result is in rax. As after a system call, rcx and r11 alone may differ besides. The stack pointer is
- * below the caller's red zone and may be at any multiple of 8.
+ * A restart patches the vDSO to call this function in place of the system call (restore/cpu_time_amd64.go). rdi has the
+ * clock, rsi the struct timespec *, and rax gets the result. As with a system call, only rcx and r11 may change besides. The
+ * stack pointer is below the caller's red zone and is a multiple of 8, but not always of 16.
  */
 	.globl	crak_cpu_clock
 	.hidden	crak_cpu_clock

@@ -1,4 +1,4 @@
-/* getrusage and times, with what was used before the last restart (cpu_time.c). */
+/* getrusage(2) and times(2) with the CPU time that was used before the last restart (cpu_time.c). */
 
 #include <errno.h>
 #include <sys/resource.h>
@@ -33,13 +33,13 @@ EXPORT int getrusage(__rusage_who_t who, struct rusage *usage)
 	return 0;
 }
 
-#define TICK_US 10000 /* a second has 100 ticks for programs, on any kernel of this processor */
+#define TICK_US 10000 /* sysconf(_SC_CLK_TCK) is 100 on amd64 */
 
 EXPORT clock_t times(struct tms *used)
 {
 	long now = SYSCALL_1(SYS_times, used);
 
-	if (now == -EFAULT) { /* other negative results are times, too (times(2), BUGS) */
+	if (now == -EFAULT) { /* any other negative result is a valid time (times(2), BUGS) */
 		errno = EFAULT;
 		return -1;
 	}

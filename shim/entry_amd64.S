@@ -1,9 +1,9 @@
 /*
- * The entry point of libcrak.so executed. The loader jumps here as to any program's _start: argc, argv, envp and auxv are
- * on the stack, and rdx has the function to be called at exit.
+ * The entry point of libcrak.so when it is executed. The dynamic loader jumps here as to the _start of any program: argc,
+ * argv, envp and auxv are on the stack, and rdx has a function that must be called at exit.
  *
- * __libc_start_main gets a constructor of its own (writer_start) and so does not run the library's: the
- * resident's constructor is for preloaded programs.
+ * __libc_start_main runs writer_start in place of the library's constructors. The resident's constructor is only for
+ * programs that libcrak.so is preloaded into.
  */
 
 	.text

@@ -1,11 +1,11 @@
-/* Waiting for a word to change (futex(2)); the words are the resident's own, hence private. */
+/* Waits for a word to change (futex(2)). Only one process uses the words, so the futexes are private. */
 
 #include <linux/futex.h>
 #include <time.h>
 
 #include "resident.h"
 
-/* nanoseconds: 0 waits for ever. May return early; callers look at the word again. */
+/* nanoseconds: 0 means no limit. The function may return early, so callers check the word again. */
 void futex_wait(unsigned *word, unsigned value, long nanoseconds)
 {
 	struct timespec timeout = { nanoseconds / 1000000000, nanoseconds % 1000000000 };
@@ -13,7 +13,7 @@ void futex_wait(unsigned *word, unsigned value, long nanoseconds)
 	SYSCALL_4(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, nanoseconds ? &timeout : NULL);
 }
 
-/* For a word that the kernel itself clears (CLONE_CHILD_CLEARTID): it wakes those who do not wait privately. */
+/* For a word that the kernel clears (CLONE_CHILD_CLEARTID). The kernel then wakes waiters of a futex that is not private. */
 void futex_wait_for_kernel(unsigned *word, unsigned value, long nanoseconds)
 {
 	struct timespec timeout = { nanoseconds / 1000000000, nanoseconds % 1000000000 };

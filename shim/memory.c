@@ -1,4 +1,4 @@
-/* Memory of the program that may not be there: system calls find out, where an access of ours would be the end of it. */
+/* Access to memory of the program that may not be mapped. A plain access could crash the program; a system call fails. */
 
 #include <sys/mman.h>
 
@@ -8,7 +8,8 @@
 #define MADV_POPULATE_WRITE 23 /* since Linux 5.14 */
 #endif
 
-/* 0, or -1 where not all of it can be read. By a thread of ours that lives: the process's main thread may not. */
+/* Copies memory of the program. Returns 0, or -1 if not all of it can be read. The calling thread's TID stands for the process,
+ * because the thread group leader may have exited. */
 int copy_in(void *to, uint64_t address, size_t length)
 {
 	struct iovec here = { to, length };

@@ -1,8 +1,9 @@
 /*
- * The functions that the program would have called without us.
+ * Looks up the functions that the resident's interposed functions call: those that the program would have called without
+ * libcrak.so.
  *
- * dlsym takes the loader's locks, which a child of fork may find locked for ever where the parent had threads. So
- * what is called in such a child is looked up while the process has one thread still.
+ * dlsym takes locks of the dynamic loader. If a process with several threads forks, such a lock may stay locked in the child
+ * for ever. So functions that may be needed in such a child are looked up while the process has only one thread.
  */
 
 #include <dlfcn.h>
@@ -14,7 +15,7 @@ void *next_function(const char *name)
 	return dlsym(RTLD_NEXT, name);
 }
 
-/* Before the first thread is made. */
+/* Called before the first thread is created. */
 void next_prepare(void)
 {
 	exec_prepare();

@@ -1,4 +1,4 @@
-/* The mark by which a writer knows a resident: an ELF note. */
+/* The ELF note by which the writer finds libcrak.so in a program's memory (ABI_NOTE_NAME). */
 
 #include <elf.h>
 

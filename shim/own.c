@@ -1,16 +1,15 @@
-/* Whose process this is: memory comes to a forked child as a copy, and to a child of vfork as it is. */
+/* Finds out whether `own` belongs to the calling process. A child of vfork shares its parent's memory. */
 
 #include <errno.h>
 
 #include "resident.h"
 
-/* Last, so that the page splits no other memory of ours off (crak.ld). */
+/* The page is the last one of .bss (crak.ld): MADV_WIPEONFORK splits the mapping there, and nothing lies behind it. */
 struct own own __attribute__((section(".bss.own")));
 
 /*
- * 1 in the process that the page belongs to, which a forked child makes its own as it
- * first asks. A child of vfork leaves everything to its parent: what it did would be done
- * to that one.
+ * Returns 1 if the page belongs to the calling process. A forked child finds an empty page and takes it at the first call. In a
+ * child of vfork the page belongs to its parent, so the child must not change it.
  */
 int is_ours(void)
 {

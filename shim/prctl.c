@@ -1,4 +1,4 @@
-/* prctl(2), interposed to remember which tracer the program has named (tracer.c). It may be called after fork and vfork. */
+/* prctl(2) is interposed to record which tracer the program names (tracer.c). Programs may call it after fork and vfork. */
 
 #include <errno.h>
 #include <linux/prctl.h>
@@ -11,8 +11,8 @@
 #endif
 
 /*
- * The value is remembered before the call, so that a freeze between the two does not lose it. A child of vfork
- * names a tracer of its own, not of the process whose memory it uses.
+ * The tracer is recorded before the system call, so that it is not lost if a freeze comes in between. In a child of vfork it is
+ * not recorded: `own` belongs to the child's parent, and the child names a tracer for itself.
  */
 static long name_tracer(unsigned long tracer)
 {
@@ -28,7 +28,7 @@ static long name_tracer(unsigned long tracer)
 	return result;
 }
 
-/* As in the C library: four arguments are passed on, whatever there are. */
+/* Always passes on four arguments, as the C library does. */
 EXPORT int prctl(int option, ...)
 {
 	unsigned long arguments[4];

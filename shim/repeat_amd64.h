@@ -1,10 +1,10 @@
-/* Calls that are made again with what is left of their timeout: what repeat_amd64.S and repeat_amd64.c share. */
+/* Definitions that repeat_amd64.S and repeat_amd64.c share. */
 #ifndef CRAK_REPEAT_AMD64_H
 #define CRAK_REPEAT_AMD64_H
 
 #define REPEAT_PAGES 4
 #define REPEAT_STUB 16	  /* bytes of code for each record */
-#define REPEAT_PER_PAGE 256 /* the first of each page has no stub: its place says where the page's records are */
+#define REPEAT_PER_PAGE 256 /* in place of its first stub, each page has the distance to its records */
 #define REPEAT_RECORD 128 /* bytes */
 #define REPEAT_COUNT (REPEAT_PAGES * REPEAT_PER_PAGE)
 

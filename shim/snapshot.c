@@ -1,8 +1,7 @@
 /*
- * The twin: a fork of the frozen process that owns a copy-on-write picture of
- * its private memory until the writer has read it. Its exit signal is the
- * freeze signal: no SIGCHLD, nothing for the program's waitpid(-1) to see, and
- * the handler reaps it the moment it is dead, however it died.
+ * The twin: a fork of the frozen process. It keeps a copy-on-write copy of the private memory until the writer has read it, while
+ * the program goes on. Its exit signal is the freeze signal. So the program gets no SIGCHLD and does not see the twin in
+ * waitpid(-1), and the handler reaps the twin as soon as it ends.
  */
 
 #include <errno.h>
@@ -13,8 +12,9 @@
 #include "resident.h"
 
 /*
- * When memory runs out, in a control group or in the machine, the kernel ends the twin and not the program. Only this process
- * has this score: a process that shares the program's memory (the reaper) would set the program's, too.
+ * If memory runs out, in a control group or in the machine, the kernel must kill the twin rather than the program. The twin has
+ * memory of its own, so the score applies only to it. (A process that shares the program's memory, like the reaper, would
+ * change the program's score, too.)
  */
 static void offer_to_oom(void)
 {
@@ -26,15 +26,15 @@ static void offer_to_oom(void)
 	SYSCALL_1(SYS_close, fd);
 }
 
-/* Holds the picture until the other end of the socket is closed: the writer is done or dead. */
+/* Waits until the writer closes its end of the socket, or dies. Then the twin exits. */
 static void __attribute__((noreturn)) hold_picture(int socket)
 {
 	struct pollfd end = { .fd = 0, .events = POLLRDHUP };
 
 	tracer_admit(wire_peer(socket));
-	SYSCALL_0(SYS_setsid); /* or the program's PID stays taken, as that of our process group */
+	SYSCALL_0(SYS_setsid); /* otherwise the twin would stay in the program's process group and keep its ID in use */
 	SYSCALL_3(SYS_dup3, socket, 0, 0);
-	SYSCALL_3(SYS_close_range, 1, ~0u, 0); /* a descriptor is free for what follows */
+	SYSCALL_3(SYS_close_range, 1, ~0u, 0); /* the next open needs a free descriptor */
 	offer_to_oom();
 	while (!(end.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)))
 		SYSCALL_4(SYS_ppoll, &end, 1, NULL, NULL);
@@ -42,7 +42,7 @@ static void __attribute__((noreturn)) hold_picture(int socket)
 		SYSCALL_1(SYS_exit_group, 0);
 }
 
-/* PID of the twin or -errno. */
+/* Forks the twin. Returns its PID or -errno. */
 long snapshot(int socket)
 {
 	int *place = spawn_place();

@@ -1,4 +1,4 @@
-/* Raw system calls of amd64: no errno, no cancellation point, -errno as the result. */
+/* System calls on amd64 without the C library. The result of a failed call is -errno. They are no cancellation points. */
 #ifndef CRAK_SYSCALL_AMD64_H
 #define CRAK_SYSCALL_AMD64_H
 

@@ -1,4 +1,4 @@
-/* What a thread notes of itself as it parks: all that nobody else can ask the kernel for. */
+/* Records the state of the calling thread when it parks: what the kernel tells only the thread itself. */
 
 #include <errno.h>
 #include <linux/prctl.h>
@@ -6,10 +6,10 @@
 
 #include "resident.h"
 
-#define RSEQ_SIGNATURE 0x53053053 /* of glibc on x86 */
+#define RSEQ_SIGNATURE 0x53053053 /* glibc's on x86 */
 
-/* glibc 2.35 registers an area of restartable sequences for every thread, at this
- * distance from the thread pointer. Absent in older ones. */
+/* Since 2.35, glibc registers an area of restartable sequences for every thread, at this distance from the thread pointer. Older
+ * versions lack these symbols. */
 extern const ptrdiff_t __rseq_offset __attribute__((weak));
 extern const unsigned int __rseq_size __attribute__((weak));
 
@@ -19,16 +19,16 @@ static long change_rseq(void *area, unsigned length, int flags)
 }
 
 /*
- * No call says what is registered, but to register anything else fails, and to register the same again fails
- * differently (rseq_register in kernel/rseq.c). A thread that glibc has not made has no area, and one that brings
- * its own has it elsewhere.
+ * Finds out the rseq area of the thread. No system call shows it. But if an area is registered, registering another one fails,
+ * and registering the same one again fails with another error, EBUSY (rseq_register in kernel/rseq.c). A thread that glibc
+ * has not created may have no area, or one at another address.
  */
 static void note_rseq(struct abi_thread *thread)
 {
 	struct {
 		char bytes[32];
 	} __attribute__((aligned(32))) scratch = { { 0 } };
-	/* The size is that of the features since 2.40; registered are at least 32 bytes, in whole 32s. */
+	/* Since 2.40 __rseq_size is the size of the features. The registered size is a multiple of 32 bytes. */
 	unsigned length = &__rseq_size && &__rseq_offset ? (__rseq_size + 31) & ~31u : 0;
 	long error = change_rseq(&scratch, sizeof(scratch), 0);
 

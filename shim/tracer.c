@@ -1,8 +1,8 @@
 /*
- * Yama (a security module of the kernel) lets a process be traced by its ancestors only, and by one process that it
- * names itself: prctl(2), PR_SET_PTRACER. The writer is no ancestor, so the initiator names it for as long as it takes its
- * orders. The kernel does not tell whom the program had named before: prctl.c remembers that, and it is named again at
- * the end.
+ * With the security module Yama, only its ancestors may trace a process, and one more process that it names itself (prctl(2),
+ * PR_SET_PTRACER). The writer is no ancestor of the program. So the initiator names the writer while it takes the writer's
+ * orders, and names the program's own tracer again at the end. The kernel does not show which tracer the program has named,
+ * so prctl.c records it.
  */
 
 #include <linux/prctl.h>
@@ -14,21 +14,21 @@
 #endif
 #define ANY (~0ul) /* PR_SET_PTRACER_ANY */
 
-/* pid: in our PID namespace; 0: outside of it, where no number names it. Then anybody is admitted whom the kernel would let
- * trace us without Yama. */
+/* pid: of the writer in the program's PID namespace; 0: the writer is outside of that namespace and cannot be named. Then Yama
+ * is told to admit any process; the kernel's other checks still apply. */
 void tracer_admit(int pid)
 {
 	SYSCALL_2(SYS_prctl, PR_SET_PTRACER, pid > 0 ? (unsigned long)pid : ANY);
 }
 
-/* Where the program's own tracer has ended meanwhile, there is none. */
+/* Names the program's own tracer again, or none if that process has ended. */
 void tracer_dismiss(void)
 {
 	if (SYSCALL_2(SYS_prctl, PR_SET_PTRACER, load(&own.tracer)) < 0)
 		SYSCALL_2(SYS_prctl, PR_SET_PTRACER, 0);
 }
 
-/* After a restart the number may be another process's. */
+/* After a restart the PID of the tracer may belong to another process, so the program has no tracer then. */
 void tracer_come_back(void)
 {
 	if (load(&own.tracer) != ANY)

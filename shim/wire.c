@@ -1,4 +1,4 @@
-/* The resident's end of the wire (abi.h): a stream socket to the writer that asked. Nothing here waits without bound. */
+/* The resident's end of the socket to the writer (abi.h). Every wait in this file is bounded. */
 
 #include <errno.h>
 #include <poll.h>
@@ -8,7 +8,7 @@
 
 #include "resident.h"
 
-/* PID of the writer in our PID namespace, 0 if it is outside of it. */
+/* Returns the writer's PID in the program's PID namespace, or 0 if the writer is outside of that namespace. */
 int wire_peer(int socket)
 {
 	struct ucred peer;
@@ -19,7 +19,7 @@ int wire_peer(int socket)
 	return peer.pid;
 }
 
-/* Connects to the writer's socket; a descriptor or -errno. */
+/* Connects to the writer's socket. Returns a descriptor or -errno. */
 int wire_connect(uint64_t name)
 {
 	static const char prefix[] = ABI_SOCKET_PREFIX;
@@ -42,7 +42,7 @@ int wire_connect(uint64_t name)
 	return fd;
 }
 
-/* Waits until the socket is ready for events; 0, or -ETIMEDOUT when it is not by then. */
+/* Waits until the socket is ready or the time is `until`. Returns 0 (the caller tries again), -ETIMEDOUT or another -errno. */
 static int wait_for(int socket, int events, long until)
 {
 	struct pollfd fd = { .fd = socket, .events = events };
@@ -56,8 +56,8 @@ static int wait_for(int socket, int events, long until)
 	return n < 0 && n != -EINTR ? n : 0;
 }
 
-/* All parts or -errno; a writer that died gives -EPIPE and no signal. In one go where that is
- * possible: each piece would wake the writer. The parts are used up. */
+/* Sends all parts and changes the array. Returns 0 or -errno: -EPIPE, without a signal, if the writer is dead. One call sends
+ * as much as possible, because each call wakes the writer. */
 int wire_write(int socket, struct iovec *parts, int count)
 {
 	long until = milliseconds() + resident.freeze_limit;
@@ -85,8 +85,8 @@ int wire_write(int socket, struct iovec *parts, int count)
 	return 0;
 }
 
-/* How often to look for an order before going to sleep for it: to wake a processor, above all a virtual one, takes longer
- * than most orders. Whoever else has something to do gets the processor in between. */
+/* How often to poll for an order before the thread sleeps. Most orders come sooner than a sleeping processor wakes up, above all
+ * a virtual one. sched_yield gives the processor to other threads in between. */
 #define SPIN_LIMIT 2000
 
 static long read_some(int socket, void *data, size_t length, long until)
@@ -108,7 +108,7 @@ static long read_some(int socket, void *data, size_t length, long until)
 	}
 }
 
-/* All of it; -EPIPE at the end of the stream, -ETIMEDOUT when it has not come by then. */
+/* Reads `length` bytes. Returns 0, -EPIPE at the end of the stream, -ETIMEDOUT at the time `until`, or another -errno. */
 int wire_read(int socket, void *data, size_t length, long until)
 {
 	while (length > 0) {
