@@ -11,30 +11,30 @@ import (
 	"crak.dev/crak/internal/cause"
 )
 
-// A Change is what has become of a file since the checkpoint.
+// A Change says how a file differs from what it was at the checkpoint.
 type Change string
 
 const (
-	Same     Change = "same"     // inode, size and time of modification are what they were
-	Copied   Change = "copied"   // another inode, but size and time of modification (in ns) are the same: moved between disks, restored from a backup
-	Touched  Change = "touched"  // as long as it was, modified since
-	Unseen   Change = "unseen"   // as it was for all that shows, but the program could write to it through a mapping
+	Same     Change = "same"     // same inode, size and time of modification
+	Copied   Change = "copied"   // another inode, same size and time of modification (in ns): moved between disks, or restored from a backup
+	Touched  Change = "touched"  // same size, modified since
+	Unseen   Change = "unseen"   // seems to be the same, but the program may have written to it through a mapping
 	Grown    Change = "grown"    // longer than it was
 	Shrunk   Change = "shrunk"   // shorter than it was
 	Replaced Change = "replaced" // another file is at the path
-	Gone     Change = "gone"     // nothing is at the path, or it cannot be looked at
+	Gone     Change = "gone"     // nothing is at the path, or stat(2) fails
 )
 
-// A Comparison is a file of an image held against the one at its path.
+// A Comparison compares a file of an image with the file that is at its path now.
 type Comparison struct {
 	Change Change
 	Want   image.File
-	Have   image.File // zero where it is gone
-	Err    error      // why it cannot be looked at; of Gone alone
+	Have   image.File // zero for Gone
+	Err    error      // why the file cannot be found; only for Gone
 }
 
-// CompareFile finds out what has become of a file. Device numbers are not compared: they may change from
-// one boot, or mount, to the next.
+// CompareFile compares a file of an image with what is at its path now. It does not compare device numbers: they can
+// change from one boot, or one mount, to the next.
 func CompareFile(want image.File) Comparison {
 	f, st, err := find(want.Path)
 	if err != nil {
@@ -72,7 +72,7 @@ func compare(want image.File, st *unix.Stat_t) Comparison {
 	return c
 }
 
-// String says it in words, without the path: "has shrunk from 10 to 5 bytes since the checkpoint".
+// String is in words, without the path: "has shrunk from 10 to 5 bytes since the checkpoint".
 func (c Comparison) String() string {
 	switch c.Change {
 	case Same:

@@ -11,7 +11,8 @@ import (
 	"crak.dev/crak/image"
 )
 
-// A stretch is what a shared, writable mapping shows of a file. Its sum is that of the checkpoint, or empty.
+// A stretch is the part of a file that a shared, writable mapping maps. sum is that of the checkpoint, or empty if
+// none was taken.
 type stretch struct {
 	offset, length int64
 	sum            string
@@ -22,8 +23,8 @@ func stretchOf(m *image.Mapping) stretch {
 	return stretch{offset, min(int64(m.End-m.Start), max(m.File.Size-offset, 0)), m.Sum}
 }
 
-// content looks into a file that seems to be as it was: what the program writes through a shared mapping need not show in
-// the time of modification. It looks once.
+// content compares the content of a file that seems to be unchanged. A write through a shared mapping does not always
+// change the time of modification. The result is remembered, so each file is read once.
 func (e *Env) content(c Comparison) Comparison {
 	inode := inodeOf(c.Want)
 	stretches := e.stretches[inode]

@@ -10,10 +10,10 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// A use is what the members of a group do with one file.
+// A use says what the members of a group do with one file.
 type use struct {
 	writes  bool // a description or a shared mapping can write to it
-	inPlace bool // and not only after what was there at the checkpoint
+	inPlace bool // it can overwrite what was there at the checkpoint
 	mapped  bool
 }
 
@@ -21,7 +21,6 @@ func (u use) and(other use) use {
 	return use{u.writes || other.writes, u.inPlace || other.inPlace, u.mapped || other.mapped}
 }
 
-// useOf is what a description does with the file that it has open.
 func useOf(d image.Description, f image.File) use {
 	if !writes(d) {
 		return use{}
@@ -29,14 +28,14 @@ func useOf(d image.Description, f image.File) use {
 	return use{writes: true, inPlace: d.Flags&unix.O_APPEND == 0 && d.Offset < f.Size}
 }
 
-// useOfMapping is what a mapping does with its file.
 func useOfMapping(m *image.Mapping) use {
 	writes := m.Shared && m.Writable
 	return use{writes: writes, inPlace: writes, mapped: true}
 }
 
-// Know tells what the members of a group do with files, by whatever descriptor or mapping: only then Check,
-// Make and the functions for mapped files can tell their changes from those of a file that is only read.
+// Know records what the members of a group do with each file, through any descriptor or mapping. Call it before
+// Check, Make and the functions for mapped files: they treat a change of a file that the program writes to
+// differently from a change of a file that it only reads.
 func (e *Env) Know(g *image.Group) {
 	e.uses, e.stretches = make(map[Inode]use), make(map[Inode][]stretch)
 	if e.contents == nil {
@@ -69,15 +68,16 @@ func (e *Env) Know(g *image.Group) {
 
 func inodeOf(f image.File) Inode { return Inode{f.Device, f.Inode} }
 
-// A decision says whether a file may be taken, and how. It may where there are no obstacles.
+// A decision says whether a restart uses a file, and how. It uses the file if there are no obstacles.
 type decision struct {
-	notice    string // for the user of a restart that goes on; may be empty
+	notice    string // tells the user of a restart that goes on; may be empty
 	obstacles obstacle.List
-	cut       bool // back to its size at the checkpoint
-	standIn   bool // it is gone: another file comes in its place
+	cut       bool // cut it back to its size at the checkpoint
+	standIn   bool // it is gone: make another file in its place
 }
 
-// decide decides about a regular file. own is what the one who asks does with it, who may be unknown to Know.
+// decide applies the policy to a regular file. own is what the caller does with the file: Know may not have been told
+// of it.
 func (e *Env) decide(c Comparison, own use) decision {
 	c = e.content(c)
 	u := own.and(e.uses[inodeOf(c.Want)])

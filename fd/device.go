@@ -13,7 +13,7 @@ import (
 // Device is the record of a character device that has no state: /dev/null, zero, full, random and urandom.
 type Device struct {
 	Path  string `json:"path"`
-	Minor uint32 `json:"minor"` // of major 1 (Linux's Documentation/admin-guide/devices.txt)
+	Minor uint32 `json:"minor"` // its major is 1 (Linux's Documentation/admin-guide/devices.txt)
 }
 
 const memoryMajor = 1
@@ -66,7 +66,7 @@ var device = kind{
 	},
 }
 
-// find gives the path of the device: the recorded one, or the usual one where the program had its own /dev.
+// find returns the path of the device: the recorded one or, if the program had its own /dev, the usual one.
 func (r Device) find() (string, error) {
 	for _, path := range []string{r.Path, statelessDevices[r.Minor]} {
 		f, st, err := find(path)
@@ -81,7 +81,7 @@ func (r Device) find() (string, error) {
 	return "", fmt.Errorf("no character device %d:%d there", memoryMajor, r.Minor)
 }
 
-// matches takes the device itself, and nothing else that may be at its path.
+// matches is an error unless the file is the device.
 func (r Device) matches(st *unix.Stat_t) error {
 	if st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != unix.Mkdev(memoryMajor, r.Minor) {
 		return fmt.Errorf("not the character device %d:%d", memoryMajor, r.Minor)

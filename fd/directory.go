@@ -60,8 +60,8 @@ func captureDirectory(c *capture, g shared) (any, error) {
 	return &Directory{File: o.file(path)}, nil
 }
 
-// decideDirectory decides about a directory. Entries come and go, so its size and time say nothing; but a position in one
-// directory means nothing in another.
+// decideDirectory applies the policy to a directory. Its size and time do not matter, because entries come and go.
+// But an offset is only valid in the directory it comes from.
 func (e *Env) decideDirectory(c Comparison, offset int64) obstacle.List {
 	replaced := c.Change == Gone || c.Have.Mode&unix.S_IFMT != unix.S_IFDIR || c.Have.Inode != c.Want.Inode
 	if !replaced {
@@ -82,7 +82,7 @@ func (e *Env) decideDirectory(c Comparison, offset int64) obstacle.List {
 	}}
 }
 
-// OpenDirectory opens a directory, to be gone to or looked at (O_PATH).
+// OpenDirectory opens a directory with O_PATH, for fchdir(2) or fstat(2).
 func OpenDirectory(path string) (*os.File, error) {
 	return openAt(path, unix.O_PATH|unix.O_DIRECTORY, func(st *unix.Stat_t) error {
 		if st.Mode&unix.S_IFMT != unix.S_IFDIR {

@@ -1,43 +1,44 @@
-// Package fd knows every kind of open file description: its record on disk, how it is
-// captured from a frozen process, how it is made again, and what is refused.
+// Package fd has everything about open file descriptions: their records in an image, how they are captured from a frozen
+// process, how a restart makes them again, and which ones a checkpoint refuses.
 //
 // In a nutshell:
 //
 //	table := &fd.Table{}
-//	descriptors, err := fd.Capture(&fd.Member{Pid: 412, Inside: 412, Proc: "/proc/412", Calls: leader.Calls}, table)
+//	descriptors, err := fd.Capture(&fd.Member{Pid: 412, Inside: 412, Proc: "/proc/412", Calls: initiator.Calls}, table)
 //	// table.Descriptions and table.Memory go into the image, table.Contents() into its pages,
 //	// table.Obstacles stop the checkpoint.
 //
 //	env := &fd.Env{Files: fd.Keep, Memory: objects.File, Notice: warn}
 //	obstacles := fd.CheckGroup(group, env)            // makes nothing
 //	file, err := fd.Make(group.Descriptions[0], env)  // one new open file description
-//	err = env.Commit()                                // cuts files back where that was asked for
+//	err = env.Commit()                                // cuts files back, if the user asked for that
 //
-// A kind is one file that holds its record type and a value of type kind; kinds.go lists them:
+// Each kind of description has one file, with its record type and a value of type kind. kinds.go lists the kinds:
 //
-//	regular.go    files with a path, and files deleted while open (unlinked.go)
-//	directory.go  directories, with the position of getdents
-//	pathonly.go   descriptors of O_PATH
-//	device.go     /dev/null and its kin
-//	terminal.go   the terminal that the program is used from
-//	pipe.go       stdin, stdout and stderr that are pipes to the outside
-//	pipe_object.go  pipes and FIFOs that only the group has open (pipe_ends.go, holders.go find that out)
-//	memfd.go      memfd_create
-//	unsupported.go  the rest, refused by name (inherited.go says what the program did not open itself)
+//	regular.go      files with a path, and files that were deleted while open (unlinked.go)
+//	directory.go    directories, with the position of getdents
+//	pathonly.go     descriptors of O_PATH
+//	device.go       devices without state, such as /dev/null
+//	terminal.go     the program's terminal
+//	pipe.go         stdin, stdout and stderr that are pipes to another process
+//	pipe_object.go  pipes and FIFOs that only the group has open (pipe_ends.go and holders.go find out who has one open)
+//	memfd.go        memfd_create
+//	special.go      files of /proc, /sys and the like
+//	unsupported.go  everything else, refused by name (inherited.go tells which descriptors the program inherited)
 //
-// A user can leave descriptors out of the image, or have /dev/null in their place (override.go).
+// A user can leave a descriptor out of the image, or have /dev/null in its place (override.go).
 //
-// The content of a file that has no name any more (deleted, O_TMPFILE, memfd) is a memory object
-// of the group, so that descriptors and mappings of one file come back as one file.
+// The content of a file without a name (deleted, O_TMPFILE, memfd) is a memory object of the group. So descriptors and
+// mappings of one file come back as one file.
 //
-// What a restored process has to do itself, because it is said of "the caller": POSIX locks and flock
-// (Lock.Type "POSIX", "FLOCK"), the owner of I/O signals (Description.Owner), and O_ASYNC after it. Make does the
-// rest, OFD locks and leases included.
+// Make does not do what the kernel applies to the calling process: POSIX locks and flock (Lock.Type "POSIX", "FLOCK"),
+// the owner of I/O signals (Description.Owner), and O_ASYNC, which needs the owner. The restored process does these
+// itself. Make does the rest, including OFD locks and leases.
 //
-// A file is found again by its path, and taken if decision.go finds it good: it is looked at before it is opened and again as it was
-// opened, and then used by that descriptor alone (openat.go). The files of mappings (mapped.go) go the same way. What
-// stands in for a file that is gone is in standin.go.
+// A restart finds a file by its path. decision.go decides whether the file is good enough. openat.go checks the file before
+// it opens it, checks again what it has opened, and then uses that descriptor only. Files of mappings (mapped.go)
+// are found in the same way. standin.go makes the file that --force puts in the place of a missing one.
 //
-// It does not decide which descriptor numbers a process gets, and never creates, truncates or
-// removes a file that it did not make, but for Env.Commit with Rewind.
+// Package fd does not choose the descriptor numbers of a process. It never creates, truncates or removes a file that it
+// did not make, except in Env.Commit with the policy Rewind.
 package fd

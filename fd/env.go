@@ -8,37 +8,38 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// Env is what descriptions are made from, at a restart.
+// Env is what a restart makes descriptions with.
 type Env struct {
 	Files Policy // "" is Keep
 	Force bool   // take files that shrank, were replaced, or are gone
 
-	Stdio    [3]*os.File // stdin, stdout and stderr of crak restart, for pipes to the outside; nil: /dev/null
-	Terminal *os.File    // that crak restart runs from; nil: /dev/null
+	Stdio    [3]*os.File // stdin, stdout and stderr of crak restart, for pipes to other processes; nil: /dev/null
+	Terminal *os.File    // of crak restart; nil: /dev/null
 
-	// Memory gives the file of a shared memory object, with its content in place.
+	// Memory returns the file of a shared memory object, with its content in it.
 	Memory func(image.MemoryID) (*os.File, error)
 
-	// Content gives the content of a kernel object, which has a number of bytes.
+	// Content returns the content of a kernel object, size bytes.
 	Content func(id image.ObjectID, size int) ([]byte, error)
 
-	// Notice is told, in a line, what is not quite as it was. May be nil.
+	// Notice gets a line for each thing that is not exactly as it was. May be nil.
 	Notice func(string)
 
 	uses      map[Inode]use // of the files of the image
 	stretches map[Inode][]stretch
-	contents  map[Inode]Change // Same, Touched or Unseen: what was found out by stretches
+	contents  map[Inode]Change // Same, Touched or Unseen: results of comparing stretches
 
 	objects map[image.ObjectID]image.Object
 	pipes   map[image.ObjectID]*madePipe
 
-	standIns map[string]*os.File // open for reading and writing, by the path of what is gone
+	standIns map[string]*os.File // by the path of the missing file; open for reading and writing
 	late     []func() error
 	undo     []func()
 	told     map[string]bool
 }
 
-// cutLater has Commit cut a file back, and set its time of modification: another restart of the image finds it as it was.
+// cutLater makes Commit cut a file back and set its time of modification. So another restart of the image finds the
+// file unchanged.
 func (e *Env) cutLater(f *os.File, want image.File) {
 	e.late = append(e.late, func() error {
 		st, err := f.Stat()
@@ -48,13 +49,12 @@ func (e *Env) cutLater(f *os.File, want image.File) {
 		if err != nil {
 			return fmt.Errorf("cut back to %d bytes: %w", want.Size, err)
 		}
-		setModified(f, want.MtimeNs) // may be the owner's right alone
+		setModified(f, want.MtimeNs) // fails if the file belongs to another user
 		return nil
 	})
 }
 
-// Commit does what must not be done before everything else has worked: it cuts files back and sets the
-// terminal's modes.
+// Commit does what must wait until everything else has succeeded: it cuts files back and sets the terminal's modes.
 // Preconditions: the files that Make returned are still open.
 func (e *Env) Commit() error {
 	late := e.late
@@ -67,7 +67,7 @@ func (e *Env) Commit() error {
 	return nil
 }
 
-// Abandon is for a restart that has failed: it removes the files that Make has made.
+// Abandon removes the files that Make has made. Call it if the restart fails.
 func (e *Env) Abandon() {
 	for _, do := range e.undo {
 		do()
@@ -75,7 +75,8 @@ func (e *Env) Abandon() {
 	e.undo = nil
 }
 
-// ClosePipes is for when every description is made: from now on a pipe has no ends but those of the group.
+// ClosePipes closes the ends of pipes that Make kept open. Call it when all descriptions are made. From then on only
+// the group has the pipes open.
 func (e *Env) ClosePipes() {
 	for _, p := range e.pipes {
 		p.close()
@@ -83,7 +84,7 @@ func (e *Env) ClosePipes() {
 	e.pipes = nil
 }
 
-// Close closes what Make needed. It is for when every description is where it belongs.
+// Close closes what Make needed. Call it when all descriptions have been handed over.
 func (e *Env) Close() {
 	e.ClosePipes()
 	for _, f := range e.standIns {
@@ -92,7 +93,8 @@ func (e *Env) Close() {
 	e.standIns = nil
 }
 
-// Tell gives Notice each text once, and no empty one: a restart checks before it makes.
+// Tell passes a text to Notice, each text once: a restart finds the same thing when it checks a file and when it
+// opens it. It ignores an empty text.
 func (e *Env) Tell(text string) {
 	if text == "" || e.Notice == nil || e.told[text] {
 		return
@@ -104,7 +106,7 @@ func (e *Env) Tell(text string) {
 	e.Notice(text)
 }
 
-// broken is an image that cannot be understood, as an obstacle.
+// broken is the obstacle for an image that cannot be decoded.
 func broken(err error) obstacle.List {
 	return obstacle.List{{What: "image", Why: err.Error(), Do: "take another image: this one is damaged"}}
 }

@@ -12,23 +12,24 @@ import (
 	"crak.dev/crak/image"
 )
 
-// A Handle is a descriptor of ours on what a frozen process has open. It is taken once. Whatever is asked of the object is asked
-// through it, so that nobody can put another object into its place between two questions.
+// A Handle is a descriptor of the writer for something that a frozen process has open. The writer takes it once and
+// asks everything about the object through it. So no other process can exchange the object between two questions.
 //
-// Most handles share the open file description with the program (pidfd_getfd(2)). A description has one offset, one set of
-// flags and one set of locks for all who share it. So a handle is never read by read(2), no flag of it is changed, and no
-// os.File is made of it: os.File changes flags. It is closed before the program goes on: as long as it is open, a pipe
-// has no end of file, and a lock of flock(2) is not released, when the program closes its own descriptor.
+// Most handles share the open file description with the program (pidfd_getfd(2)). All who share a description have
+// the same offset, flags and locks. So the writer never calls read(2) on a handle, never changes its flags, and never
+// makes an os.File of it: os.File changes flags. The writer closes handles before the program goes on. While a handle
+// is open and the program closes its own descriptor, a pipe does not get its end of file and a lock of flock(2) is
+// not released.
 //
-// Where the kernel refuses pidfd_getfd (before Linux 5.6, seccomp filters of containers), the handle has the object alone,
-// by O_PATH: it says what the object is, but nothing of the description.
+// If the kernel refuses pidfd_getfd (before Linux 5.6, and by seccomp filters of containers), the handle is made with
+// O_PATH. Then it tells what the object is, but nothing about the description.
 type Handle struct {
 	fd     int
-	shares bool // the description, not the object alone
-	kept   bool // by a Table, for the content
+	shares bool // it shares the program's description
+	kept   bool // a Table needs it for the content
 }
 
-// Close releases the handle, unless a Table keeps it. Nil has nothing to release.
+// Close releases the handle, unless a Table keeps it. The handle may be nil.
 func (h *Handle) Close() {
 	if h != nil && h.fd >= 0 && !h.kept {
 		unix.Close(h.fd)
@@ -36,10 +37,10 @@ func (h *Handle) Close() {
 	}
 }
 
-// asks tells whether the description can be asked something.
+// asks tells whether system calls on the handle reach the description.
 func (h *Handle) asks() bool { return h.shares && h.fd >= 0 }
 
-// path leads to the object for system calls that take none but a path.
+// path leads to the object, for system calls that accept only a path.
 func (h *Handle) path() string { return "/proc/self/fd/" + strconv.Itoa(h.fd) }
 
 // Stat is fstat(2).
@@ -48,7 +49,7 @@ func (h *Handle) Stat() (st unix.Stat_t, err error) {
 	return st, err
 }
 
-// TakePath takes a handle of what a path leads to, by O_PATH: to open it has no effect on a FIFO or a device.
+// TakePath takes a handle of the file at a path, with O_PATH: that has no effect on a FIFO or a device.
 func TakePath(path string) (*Handle, error) {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -60,10 +61,10 @@ func TakePath(path string) (*Handle, error) {
 // A taker takes handles of one process.
 type taker struct {
 	pidfd int // -1: pidfd_getfd is refused
-	dir   int // of its descriptors in /proc
+	dir   int // descriptor of its /proc/PID/fd
 }
 
-// newTaker is for a live thread of a process. dir is its directory /proc/PID/fd, opened.
+// newTaker takes handles of a process with a live thread. dir is its directory /proc/PID/fd, opened.
 func newTaker(live, dir int) *taker {
 	t := &taker{pidfd: -1, dir: dir}
 	if fd, err := unix.PidfdOpen(live, 0); err == nil {
@@ -80,7 +81,7 @@ func (t *taker) close() {
 	}
 }
 
-// take takes a handle of the descriptor with that number. The error is os.ErrNotExist for one that is closed.
+// take takes a handle of a descriptor. The error is os.ErrNotExist if the descriptor is closed.
 func (t *taker) take(number int) (*Handle, error) {
 	if t.pidfd >= 0 {
 		fd, err := unix.PidfdGetfd(t.pidfd, number, 0)
@@ -103,11 +104,12 @@ func (t *taker) take(number int) (*Handle, error) {
 // A Source is the content of a regular file that has no name, opened for reading.
 type Source struct {
 	fd  int
-	own bool // has an offset of its own
+	own bool // it has an offset of its own
 }
 
-// Open opens the content. A new description is made through the handle, after the object was found to be what it has to be: no
-// other can be opened, and no FIFO or device. Where the file's mode forbids that, the program's own description is read.
+// Open opens the content. It checks the object first, and then makes a new description through the handle, so it
+// cannot open another file, a FIFO or a device. If the file's mode forbids that, it reads through the program's own
+// description.
 func (h *Handle) Open(want Inode) (*Source, error) {
 	st, err := h.Stat()
 	if err != nil {
@@ -134,7 +136,7 @@ func (h *Handle) Open(want Inode) (*Source, error) {
 // Close ends reading.
 func (s *Source) Close() { unix.Close(s.fd) }
 
-// ReadAt is io.ReaderAt. It moves no offset.
+// ReadAt is io.ReaderAt. It does not change an offset.
 func (s *Source) ReadAt(b []byte, at int64) (n int, err error) {
 	for n < len(b) {
 		more, err := unix.Pread(s.fd, b[n:], at+int64(n))
@@ -152,7 +154,7 @@ func (s *Source) ReadAt(b []byte, at int64) (n int, err error) {
 
 // Runs lists the parts of the file that are not holes, in whole pages (lseek(2), SEEK_DATA).
 func (s *Source) Runs(size int64) ([]image.Run, error) {
-	if !s.own { // to look for holes would move the program's offset
+	if !s.own { // lseek would change the program's offset
 		length := uint64(size+image.PageSize-1) &^ (image.PageSize - 1)
 		return []image.Run{{Length: length}}, nil
 	}

@@ -11,10 +11,11 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// Holders tells which processes have pipes open, as far as the caller may look into them (proc(5), /proc/PID/fd). To look
-// through all processes takes long, so a survey does it before the program stands still. The zero value is ready.
+// Holders tells which processes have pipes open. It sees only processes that the caller may read (proc(5),
+// /proc/PID/fd). A search through all processes takes long, so the survey makes it before the program is frozen. The
+// zero value is ready.
 type Holders struct {
-	known map[string]bool         // links, "pipe:[12]", that were looked for
+	known map[string]bool         // links ("pipe:[12]") that have been searched for
 	found map[string][]pipeHolder // by link
 }
 
@@ -24,8 +25,8 @@ type pipeHolder struct {
 	read, write bool
 }
 
-// of lists the processes that have pipes with these links open, without those in except. It looks through all processes once
-// for links that are new.
+// of lists the processes that have pipes with these links open, except those in except. It searches only for links
+// that it does not know yet.
 func (h *Holders) of(links []string, except []int) map[string][]pipeHolder {
 	if h.known == nil {
 		h.known, h.found = make(map[string]bool), make(map[string][]pipeHolder)
@@ -46,7 +47,7 @@ func (h *Holders) of(links []string, except []int) map[string][]pipeHolder {
 	return others
 }
 
-// search looks through all processes but ourselves: we have handles of everything.
+// search looks through all processes except the writer itself, which has handles of everything.
 func (h *Holders) search(wanted map[string]bool) {
 	pids, err := proc.Pids()
 	if err != nil {
@@ -62,7 +63,7 @@ func (h *Holders) search(wanted map[string]bool) {
 func (h *Holders) look(pid int, wanted map[string]bool) {
 	fds, err := proc.Fds(pid)
 	if err != nil {
-		return // it has ended, or is another user's
+		return // it has ended, or belongs to another user
 	}
 	var buffer [256]byte
 	for _, fd := range fds {

@@ -10,8 +10,8 @@ import (
 // ancestorsMost bounds how many ancestors of a process are looked at.
 const ancestorsMost = 64
 
-// giver is the nearest ancestor that has the same description open under the same number, or 0. Then the program has inherited
-// the descriptor: it did not open it. kcmp(2) tells, where the caller may read both processes.
+// giver is the nearest ancestor that has the same description open under the same number, or 0. If there is one, the
+// program inherited the descriptor. kcmp(2) tells this only if the caller may read both processes.
 func (m *Member) giver(o *open) int {
 	pid := m.live()
 	for range ancestorsMost {
@@ -27,8 +27,8 @@ func (m *Member) giver(o *open) int {
 	return 0
 }
 
-// explainInherited rewrites the obstacle of a descriptor that the program inherited: its user can neither close it, nor knows
-// what opened it.
+// explainInherited changes the obstacle of a descriptor that the program inherited. The user did not open such a
+// descriptor and often cannot close it, so the hint says how to do without it.
 func (m *Member) explainInherited(o *open, why obstacle.Obstacle) obstacle.Obstacle {
 	giver := m.giver(o)
 	if giver == 0 {
@@ -40,13 +40,13 @@ func (m *Member) explainInherited(o *open, why obstacle.Obstacle) obstacle.Obsta
 	return why
 }
 
-// leaveOut is the option of crak checkpoint that makes an image without a descriptor. A program expects descriptors 0, 1 and 2 to
-// be open.
+// leaveOut is the option of crak checkpoint that leaves a descriptor out of the image. Programs expect descriptors 0,
+// 1 and 2 to be open, so these become /dev/null.
 func leaveOut(o *open) string {
 	return fmt.Sprintf("--fd %d=%s", o.fd, choose(o.fd <= 2, DevNull, LeaveOut))
 }
 
-// startWithout tells how the program does not inherit a descriptor.
+// startWithout is a hint: how to start the program without the descriptor.
 func startWithout(o *open) string {
 	if o.fd <= 2 {
 		return "redirect " + [...]string{"standard input", "standard output", "standard error"}[o.fd] + " when the program is started next time"

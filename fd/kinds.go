@@ -13,28 +13,28 @@ import (
 // kind is one kind of open file description. Its name is Description.Kind.
 type kind struct {
 	name      string
-	seeks     bool // has an offset that lseek sets
-	inherited bool // may come back as crak restart's own description, which keeps its flags but for O_NONBLOCK
+	seeks     bool // it has an offset that lseek sets
+	inherited bool // a restart may take crak restart's own description, and then changes none of its flags but O_NONBLOCK
 
-	// is tells whether a description is of this kind. The first kind of the table that says so has it.
+	// is tells whether a description is of this kind. The first kind in the table that matches is used.
 	is func(o *open) bool
 
-	// capture makes the record, a pointer, which is encoded after the leader has answered what capture asked.
-	// An obstacle.Obstacle as error refuses the description.
+	// capture returns the record, a pointer. It is encoded later, when the initiator has answered the questions of
+	// capture. An obstacle.Obstacle as error refuses the description.
 	capture func(c *capture, g shared) (record any, err error)
 
-	// describe names, for people, what a description is open on. Nil: its kind says it all.
+	// describe tells a user what a description is open on. Nil: the name of the kind says everything.
 	describe func(d image.Description) string
 
-	// check finds what would keep create from working, and makes nothing. Nil: nothing can.
+	// check finds obstacles of create, and makes nothing. Nil: there are none.
 	check func(d image.Description, env *Env) obstacle.List
 
-	// create makes a new description like d, at offset 0, with its access mode; the caller sees to
-	// offset, locks and the other flags.
+	// create makes a new description like d, with its access mode, at offset 0. The caller sets the offset, locks
+	// and other flags.
 	create func(d image.Description, env *Env) (*os.File, error)
 }
 
-// kinds is every kind, the more particular before the more general.
+// kinds is every kind. The more special kinds come before the more general ones.
 var kinds = []*kind{&memfd, &pathOnly, &terminal, &device, &pipeEnd, &pipe, &special, &directory, &regular, &unsupported}
 
 func kindOf(o *open) *kind {
@@ -55,7 +55,7 @@ func kindNamed(name string) (*kind, error) {
 	return nil, fmt.Errorf("kind %q is not known", name)
 }
 
-// record decodes the record of a description. A field that is not known is an error, as anywhere in an image: it is state
+// record decodes the record of a description. An unknown field is an error, as everywhere in an image: it is state
 // that would be lost.
 func record[T any](d image.Description) (T, error) {
 	var r T

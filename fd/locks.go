@@ -11,8 +11,8 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// locks are those of a description and, of its inode, those of the process. /proc shows the latter with
-// the description by which they were taken.
+// locks lists the locks of a description. /proc shows a POSIX lock, which belongs to the process and the inode, with
+// the description that it was taken through.
 func (c *capture) locks(g shared) ([]image.Lock, error) {
 	var all []image.Lock
 	for _, l := range g.first().locks {
@@ -37,8 +37,8 @@ func (c *capture) locks(g shared) ([]image.Lock, error) {
 	return all, nil
 }
 
-// lock takes the locks that belong to a description and not to who took them. Of the others it only finds out
-// whether they can be had.
+// lock takes the locks that belong to a description. Locks that belong to a process are taken by the restored
+// process; lock only checks that no other process holds them.
 func lock(f *os.File, locks []image.Lock) error {
 	for _, l := range locks {
 		if err := lockOne(int(f.Fd()), l); err != nil {
@@ -72,8 +72,8 @@ func lockOne(fd int, l image.Lock) error {
 	return fmt.Errorf("not known")
 }
 
-// Flock is the lock as fcntl(2) takes it: with F_SETLK for POSIX locks, by the process that owns them, with F_OFD_SETLK
-// for those of a description.
+// Flock is the lock for fcntl(2). The process that owns a POSIX lock takes it with F_SETLK. An OFD lock is taken with
+// F_OFD_SETLK.
 func Flock(l image.Lock) unix.Flock_t {
 	spec := unix.Flock_t{
 		Type:   int16(choose(l.Write, unix.F_WRLCK, unix.F_RDLCK)),

@@ -10,23 +10,23 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// open is what is known of one descriptor.
+// open is one descriptor, and what is known about it.
 type open struct {
 	fd      int
-	handle  *Handle // closed where isPlain, and while the program runs
+	handle  *Handle // closed if isPlain, and if the program is not frozen
 	path    string  // leads to the object: "/proc/self/fd/9" of the handle, or "/proc/412/fd/7"
-	link    string  // what that links to: "/tmp/x", "/tmp/x (deleted)", "pipe:[12]"
+	link    string  // what the path links to: "/tmp/x", "/tmp/x (deleted)", "pipe:[12]"
 	stat    unix.Stat_t
 	flags   uint32 // F_GETFL
 	cloex   bool
 	pos     int64
 	locks   []proc.FileLock
-	swapped bool // the descriptor is of another description by now
-	ownPipe bool // a pipe or FIFO that nobody outside the group has open
+	swapped bool // the descriptor now has another description
+	ownPipe bool // a pipe or FIFO that only the group has open
 
-	override Override // "" where the user has made no choice
+	override Override // "" if the user has made no choice
 
-	filesystem int64 // its type (statfs(2)), of files with a path; 0 where it cannot be told
+	filesystem int64 // its type (statfs(2)), for files with a path; 0 if statfs fails
 }
 
 func (o *open) format() uint32 { return o.stat.Mode & unix.S_IFMT }
@@ -39,8 +39,8 @@ func (o *open) rdev() (major, minor uint32) {
 	return unix.Major(o.stat.Rdev), unix.Minor(o.stat.Rdev)
 }
 
-// isPlain: a file or directory with a path, of which nothing is left to ask. A program may have as many descriptors as a process
-// can, so handles of these, which are most, are not kept.
+// isPlain is for a file or directory that has a path. The writer needs no more answers about these, and closes their
+// handles at once: a program may have as many descriptors as the writer itself can have.
 func (o *open) isPlain() bool {
 	format := o.format()
 	return (format == unix.S_IFREG || format == unix.S_IFDIR) && o.stat.Nlink > 0
@@ -52,7 +52,7 @@ func closeHandles(all []*open) {
 	}
 }
 
-// file is the identity by which a restart finds the file again.
+// file is what a restart finds the file by.
 func (o *open) file(path string) image.File {
 	return image.File{
 		Path:    path,
@@ -64,20 +64,20 @@ func (o *open) file(path string) image.File {
 	}
 }
 
-// deletedMark is what the kernel puts behind the path of a file that has been unlinked.
+// deletedMark is what the kernel appends to the path of a file that has been unlinked.
 const deletedMark = " (deleted)"
 
-// whereabouts is how a file with a path relates to what is at that path now.
+// whereabouts says what is at the path of an open file now.
 type whereabouts int
 
 const (
-	there   whereabouts = iota // the very file that is open
+	there   whereabouts = iota // the file that is open
 	deleted                    // unlinked: the path's last name is gone
-	hidden                     // another file is there, or none: mounted over, moved out of sight
+	hidden                     // another file is there, or none: a mount hides the file, or it was moved
 )
 
-// where tells the path of an open file, without the kernel's mark, and how it is found. A name may end in
-// " (deleted)" of its own, so the path is tried as it is first.
+// where is the path of an open file, without the kernel's mark, and what is there now. The name of a file can itself
+// end in " (deleted)", so the unchanged path is tried first.
 func (o *open) where(m *Member) (string, whereabouts) {
 	if o.isAt(m, o.link) {
 		return o.link, there
@@ -88,13 +88,13 @@ func (o *open) where(m *Member) (string, whereabouts) {
 	return o.link, hidden
 }
 
-// isAt looks at a path with the process's own mounts and root directory.
+// isAt tells whether the file is at a path, as the process sees it with its own mounts and root directory.
 func (o *open) isAt(m *Member, path string) bool {
 	var st unix.Stat_t
 	return unix.Lstat(m.Proc+"/root"+path, &st) == nil && st.Ino == o.stat.Ino && st.Dev == o.stat.Dev
 }
 
-// hiddenObstacle refuses a file that its path does not lead to.
+// hiddenObstacle is the obstacle for a file that is not at its path.
 func (o *open) hiddenObstacle() obstacle.Obstacle {
 	return obstacle.Obstacle{
 		What: o.link,

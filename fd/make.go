@@ -11,12 +11,12 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// setFlags are those that F_SETFL can change (fcntl(2)), but for O_ASYNC: it comes after the owner, by the
-// restored process itself.
+// setFlags are the flags that F_SETFL can change (fcntl(2)), except O_ASYNC. The restored process sets O_ASYNC after
+// it has set the owner.
 const setFlags = unix.O_APPEND | unix.O_NONBLOCK | unix.O_DIRECT | unix.O_NOATIME
 
-// Make makes a new open file description like the one recorded: same file, access mode, flags, offset and locks.
-// Its descriptor is close-on-exec.
+// Make makes a new open file description like the recorded one: same file, access mode, flags, offset and locks. Its
+// descriptor is close-on-exec.
 func Make(d image.Description, env *Env) (*os.File, error) {
 	k, err := kindNamed(d.Kind)
 	if err != nil {
@@ -38,7 +38,7 @@ func finish(f *os.File, k *kind, d image.Description) error {
 		return nil
 	}
 	if k.name == directory.name && d.Offset != 0 {
-		// ext4 finds nothing at the beginning any more of what was never read before it was set to the end.
+		// If an ext4 directory is not read before its offset is set to the end, a later rewind finds no entries.
 		if _, err := unix.ReadDirent(int(f.Fd()), make([]byte, 4096)); err != nil {
 			return &os.PathError{Op: "getdents64", Path: f.Name(), Err: err}
 		}
@@ -57,7 +57,6 @@ func finish(f *os.File, k *kind, d image.Description) error {
 	return lock(f, d.Locks)
 }
 
-// setStatus sets the flags that F_SETFL can change.
 func setStatus(f *os.File, k *kind, flags uint32) error {
 	change := uint32(setFlags)
 	if k.inherited {
@@ -71,7 +70,7 @@ func setStatus(f *os.File, k *kind, flags uint32) error {
 	return err
 }
 
-// Check finds everything that would keep Make from working, and makes nothing.
+// Check finds every obstacle of Make, and makes nothing.
 func Check(d image.Description, env *Env) obstacle.List {
 	k, err := kindNamed(d.Kind)
 	if err != nil {
@@ -83,7 +82,7 @@ func Check(d image.Description, env *Env) obstacle.List {
 	return k.check(d, env)
 }
 
-// CheckGroup checks every description of a group and says which process and descriptor each obstacle is about.
+// CheckGroup checks every description of a group. Each obstacle says which process and descriptor it is about.
 func CheckGroup(g *image.Group, env *Env) obstacle.List {
 	var all obstacle.List
 	env.Know(g)
@@ -119,7 +118,7 @@ func holdersOf(g *image.Group) map[image.DescriptionID]holder {
 	return holders
 }
 
-// Describe names what a description is open on, for people: "/tmp/x", "pipe", "terminal /dev/pts/3".
+// Describe tells a user what a description is open on: "/tmp/x", "pipe", "terminal /dev/pts/3".
 func Describe(d image.Description) string {
 	k, err := kindNamed(d.Kind)
 	if err != nil {

@@ -10,15 +10,15 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// CheckMapped finds what would keep OpenMapped from working, and makes nothing.
-// Preconditions: m is of kind image.MappingFile.
+// CheckMapped finds every obstacle of OpenMapped, and makes nothing. Preconditions: m is of kind image.MappingFile.
 func (e *Env) CheckMapped(m *image.Mapping) obstacle.List {
 	decided := e.decide(CompareFile(*m.File), useOfMapping(m))
 	e.Tell(decided.notice)
 	return decided.obstacles
 }
 
-// OpenMapped opens the file behind a mapping: for writing, too, where the program can write through it.
+// OpenMapped opens the file of a mapping. It opens the file for writing if the program can write to it through the
+// mapping.
 func (e *Env) OpenMapped(m *image.Mapping) (*os.File, error) {
 	u := useOfMapping(m)
 	flags := uint32(unix.O_RDONLY)
@@ -28,7 +28,7 @@ func (e *Env) OpenMapped(m *image.Mapping) (*os.File, error) {
 	return e.open(*m.File, flags, u)
 }
 
-// OpenExecutable opens the file that a process runs, if it is the same one, or a copy.
+// OpenExecutable opens the file that a process executes. It must be the same file or a copy.
 func (e *Env) OpenExecutable(want image.File) (*os.File, error) {
 	return openAt(want.Path, unix.O_RDONLY, func(st *unix.Stat_t) error {
 		switch c := compare(want, st); {

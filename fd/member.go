@@ -13,32 +13,33 @@ import (
 	"crak.dev/crak/internal/resident"
 )
 
-// Member is a process whose descriptors are read. Frozen, its leader makes system calls for us.
+// Member is a process whose descriptors are captured. When it is frozen, its initiator makes system calls for the
+// writer.
 type Member struct {
-	Pid    int    // as errors have it
-	Live   int    // a live thread of it, where the thread group leader has exited; 0: Pid
+	Pid    int    // for errors
+	Live   int    // a live thread, if the thread group leader has exited; 0: Pid
 	Inside int    // its PID in its own PID namespace
 	Proc   string // "/proc/412", of the live thread
 
-	// Holders knows who else has the member's pipes open, or is nil.
+	// Holders finds out which other processes have the member's pipes open. May be nil.
 	Holders *Holders
 
 	// Overrides are what the image has in place of some descriptors.
 	Overrides Overrides
 
-	// Except are descriptors that are not the program's: the resident's own.
+	// Except are descriptors of the resident, which are not part of the program.
 	Except []int
 
-	// Calls has the leader make system calls, in order: their results (-errno where they fail),
-	// with data updated in place. Nil where the process is not frozen: what needs it is left out, and
-	// the result is good for its obstacles alone.
+	// Calls makes the initiator carry out system calls, in order. It returns their results (-errno if they fail) and
+	// updates data in place. It is nil if the process is not frozen: then the questions that need it are left out,
+	// and only the obstacles of the result are meaningful.
 	Calls func(calls []abi.Call, data []byte) ([]int64, error)
 }
 
 func (m *Member) live() int { return cmp.Or(m.Live, m.Pid) }
 
-// Descriptors are a member's, as far as they are known: Look, Ask, Capture. What Ask asks of the leader goes
-// together with what others ask: each word with it costs two wake-ups.
+// Descriptors are the descriptors of a member, in three steps: Look, Ask, Capture. The caller sends the questions of
+// Ask to the initiator together with its own, because each exchange costs two wake-ups.
 type Descriptors struct {
 	member *Member
 	all    []*open
@@ -46,9 +47,9 @@ type Descriptors struct {
 	pipes  map[Inode]*ends
 }
 
-// Look takes a handle of each descriptor of a frozen member, and asks what there is to know of it. Of a program that runs it reads
-// what /proc shows: a handle would keep alive what the program closes. The error is for a process that cannot be read at all.
-// Close releases the handles.
+// Look takes a handle of each descriptor of a frozen member and reads what /proc shows. Of a running program it reads
+// only /proc: a handle would keep open what the program closes. The error is for a process that cannot be read at
+// all. The caller must call Close.
 func Look(m *Member) (*Descriptors, error) {
 	all, err := look(m)
 	if err != nil {
@@ -57,10 +58,10 @@ func Look(m *Member) (*Descriptors, error) {
 	return &Descriptors{member: m, all: all, owners: make(map[*open]*owner)}, nil
 }
 
-// Close releases the handles, but for those that the table keeps.
+// Close releases the handles, except those that the table keeps.
 func (d *Descriptors) Close() { closeHandles(d.all) }
 
-// Ask adds what the leader is to say of them.
+// Ask adds the questions for the initiator.
 func (d *Descriptors) Ask(q *resident.Questions) {
 	ask := &questions{q}
 	for _, o := range d.all {
@@ -68,7 +69,7 @@ func (d *Descriptors) Ask(q *resident.Questions) {
 	}
 }
 
-// Capture looks, asks and captures.
+// Capture does all three steps.
 func Capture(m *Member, table *Table) ([]image.Descriptor, error) {
 	d, err := Look(m)
 	if err != nil {
@@ -85,7 +86,7 @@ func Capture(m *Member, table *Table) ([]image.Descriptor, error) {
 	return d.Capture(table)
 }
 
-// Capture adds descriptions, memory objects and obstacles to the table, once the leader has answered.
+// Capture adds descriptions, memory objects and obstacles to the table. The initiator must have answered before.
 func (d *Descriptors) Capture(table *Table) ([]image.Descriptor, error) {
 	m := d.member
 	groups, err := d.share()
@@ -134,10 +135,10 @@ type capture struct {
 	table     *Table
 	questions questions
 	tty       *controlling
-	object    image.ObjectID // of the description that is being captured
+	object    image.ObjectID // of the description that is being captured, or 0
 }
 
-// refuse notes an obstacle of a description; another error is given back.
+// refuse records an obstacle of a description. It returns any other error.
 func (c *capture) refuse(o *open, err error) error {
 	var why obstacle.Obstacle
 	if !errors.As(err, &why) {
@@ -150,7 +151,7 @@ func (c *capture) refuse(o *open, err error) error {
 	return nil
 }
 
-// taken is a description whose record waits for answers of the leader.
+// taken is a description whose record waits for answers of the initiator.
 type taken struct {
 	description image.Description
 	record      any
@@ -166,7 +167,7 @@ func (c *capture) take(g shared) (*taken, error) {
 	if o.swapped {
 		return nil, obstacle.Obstacle{
 			What: o.link,
-			Why:  "another object takes its place while the program stands still: a process outside shares its descriptors (clone(2), CLONE_FILES)",
+			Why:  "another object takes its place while the program is frozen: another process shares its descriptors (clone(2), CLONE_FILES)",
 			Do:   "end that process before the checkpoint",
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"crak.dev/crak/image"
 )
 
-// Memfd is the record of a descriptor of memfd_create(2). Name, size, seals and content are the memory object's.
+// Memfd is the record of a descriptor of memfd_create(2). The memory object has the name, size, seals and content.
 type Memfd struct {
 	Memory image.MemoryID `json:"memory"`
 }
@@ -36,8 +36,8 @@ var memfd = kind{
 	},
 }
 
-// isMemfd knows a memfd by its name, which no file outside the root directory can have, and
-// by being in the kernel's own instance of a memory file system.
+// isMemfd recognizes a memfd by its name and its file system: no file below the root directory has such a name, and
+// the kernel keeps memfds in a memory file system of its own.
 func isMemfd(o *open) bool {
 	if o.format() != unix.S_IFREG || o.stat.Nlink != 0 || !strings.HasPrefix(o.link, memfdPrefix) {
 		return false
@@ -66,7 +66,7 @@ func captureMemfd(c *capture, g shared) (any, error) {
 	return &Memfd{Memory: id}, nil
 }
 
-// MemfdName is the name given to memfd_create, from what /proc shows of it: "/memfd:name (deleted)".
+// MemfdName is the name that the program gave to memfd_create, taken from what /proc shows: "/memfd:name (deleted)".
 func MemfdName(link string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(link, memfdPrefix), deletedMark)
 }
@@ -81,12 +81,12 @@ func openObject(id image.MemoryID, flags uint32, env *Env) (*os.File, error) {
 		return nil, fmt.Errorf("memory object %d: %w", id, err)
 	}
 	if flags&unix.O_TMPFILE == unix.O_TMPFILE && flags&unix.O_ACCMODE == unix.O_RDWR {
-		return duplicate(f) // the one description that made the file: no other can have the flag
+		return duplicate(f) // only the description that made the file can have O_TMPFILE
 	}
 	return reopenOurs(f, flags)
 }
 
-// reopenOurs opens a file of our own making, even if its mode, which the program chose, is against it.
+// reopenOurs opens a file that crak restart has made, even if its mode forbids that. The program chose the mode.
 func reopenOurs(f *os.File, flags uint32) (*os.File, error) {
 	again, err := reopen(f, flags)
 	if errors.Is(err, unix.EACCES) {

@@ -10,7 +10,7 @@ import (
 	"crak.dev/crak/image"
 )
 
-// Modes is what the terminal's driver keeps (ioctl_tty(2)).
+// Modes is what the terminal driver keeps (ioctl_tty(2)).
 type Modes struct {
 	Termios []byte `json:"termios"` // struct termios2 of TCGETS2
 	Rows    uint16 `json:"rows"`
@@ -24,7 +24,7 @@ const (
 	winsizeSize = 8          // sizeof(struct winsize)
 )
 
-// askModes asks for termios and the window's size.
+// askModes asks for termios and the window size.
 func (c *capture) askModes(o *open, r *Terminal) {
 	modes := &Modes{}
 	c.questions.ioctl(o, tcgets2, termiosSize, func(result int64, data []byte) {
@@ -41,7 +41,7 @@ func (c *capture) askModes(o *open, r *Terminal) {
 	})
 }
 
-// TerminalOf is the terminal that a group was used from, the controlling one first; nil where it had none.
+// TerminalOf is the terminal of a group. The controlling terminal is preferred. Nil: the group has none.
 func TerminalOf(g *image.Group) *Terminal {
 	var best *Terminal
 	for _, d := range g.Descriptions {
@@ -56,7 +56,7 @@ func TerminalOf(g *image.Group) *Terminal {
 	return best
 }
 
-// ReadModes reads what a terminal's modes are now.
+// ReadModes reads the present modes of a terminal.
 func ReadModes(f *os.File) (*Modes, error) {
 	m := &Modes{Termios: make([]byte, termiosSize)}
 	if err := termios(f, tcgets2, m.Termios); err != nil {
@@ -70,8 +70,8 @@ func ReadModes(f *os.File) (*Modes, error) {
 	return m, nil
 }
 
-// Set gives a terminal the modes. Its size stays: it is that of the window that is there now.
-// A caller in the background is stopped by SIGTTOU unless it ignores or blocks that.
+// Set sets the modes of a terminal, but not its size, which is that of the present window. SIGTTOU stops a caller in
+// the background unless the caller ignores or blocks it.
 func (m *Modes) Set(f *os.File) error { return termios(f, tcsets2, m.Termios) }
 
 func termios(f *os.File, request uintptr, data []byte) error {

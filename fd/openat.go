@@ -12,17 +12,19 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// openFlags are those of F_GETFL that open(2) takes again. What creates or truncates is never among them.
+// openFlags are the flags of F_GETFL that a restart passes to open(2). Flags that create or truncate are never among
+// them.
 const openFlags = unix.O_ACCMODE | unix.O_APPEND | unix.O_DIRECT | unix.O_NOATIME | unix.O_SYNC | unix.O_DSYNC |
 	unix.O_PATH | unix.O_NOFOLLOW | unix.O_DIRECTORY | largeFile
 
-const largeFile = 0o100000 // O_LARGEFILE as the kernel has it on amd64, where x/sys has 0
+const largeFile = 0o100000 // the kernel's O_LARGEFILE on amd64; unix.O_LARGEFILE is 0
 
-// createFlags are for files of our own making.
+// createFlags are for files that crak restart makes.
 const createFlags = unix.O_CREAT | unix.O_EXCL | unix.O_TMPFILE
 
-// find looks at what is at a path of an image, by a handle that has no effect on it (O_PATH). The kernel had resolved the
-// path: where a symbolic link is on it now, it leads elsewhere, and that is an error.
+// find finds the file at a path of an image with O_PATH, which has no effect on the file. The recorded path has no
+// symbolic links, because the kernel had resolved it. If it has one now, it leads to another file, and find returns
+// an error.
 func find(path string) (*os.File, *unix.Stat_t, error) {
 	f, err := openPath(path, unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if err != nil {
@@ -36,8 +38,8 @@ func find(path string) (*os.File, *unix.Stat_t, error) {
 	return f, &st, nil
 }
 
-// openAt opens what is at a path of an image, if accept takes it. Accept sees it before it is opened, so that nothing is opened
-// that may have an effect or block, and then what was opened: that is the same inode, and only it is used from then on.
+// openAt opens the file at a path of an image, if accept returns nil. It calls accept before it opens the file,
+// because opening can block or have an effect, and again for what it has opened. That must be the same inode.
 func openAt(path string, flags uint32, accept func(*unix.Stat_t) error) (*os.File, error) {
 	seen, before, err := find(path)
 	if err != nil {
@@ -69,11 +71,12 @@ func openAt(path string, flags uint32, accept func(*unix.Stat_t) error) (*os.Fil
 	return f, nil
 }
 
-// isOurs: what its mode forbids us we may allow ourselves.
+// isOurs tells whether the file belongs to the caller, who can then change its mode.
 func isOurs(st *unix.Stat_t) bool { return int(st.Uid) == os.Geteuid() }
 
-// openForbidden opens a file of ours in a way that its mode forbids: it was made so with this mode
-// (open(2), O_CREAT), or changed later. The mode is another for that moment.
+// openForbidden opens a file of the caller although its mode forbids that. The program had it open because it made
+// the file with this mode (open(2), O_CREAT) or changed the mode later. The mode is changed only while the file is
+// opened.
 func openForbidden(seen *os.File, st *unix.Stat_t, path string, flags uint32) (*os.File, error) {
 	link := "/proc/self/fd/" + strconv.Itoa(int(seen.Fd()))
 	if err := unix.Chmod(link, st.Mode&0o7777|0o700); err != nil {
@@ -87,7 +90,7 @@ func openForbidden(seen *os.File, st *unix.Stat_t, path string, flags uint32) (*
 	return f, err
 }
 
-// permitted looks whether we may open a file, without opening it.
+// permitted checks the permission to open a file, without opening it.
 func permitted(want image.File, flags uint32) obstacle.List {
 	mode := [...]uint32{unix.R_OK, unix.W_OK, unix.R_OK | unix.W_OK, 0}[flags&unix.O_ACCMODE]
 	err := unix.Faccessat(unix.AT_FDCWD, want.Path, mode, unix.AT_EACCESS)
@@ -102,10 +105,10 @@ func permitted(want image.File, flags uint32) obstacle.List {
 	}}
 }
 
-// ErrLinked: the path of an image leads over a symbolic link now.
-var ErrLinked = errors.New("its path leads over a symbolic link now")
+// ErrLinked is for a path of an image that now has a symbolic link in it.
+var ErrLinked = errors.New("there is a symbolic link in its path now")
 
-// openPath opens without blocking, without following links and without getting a controlling terminal.
+// openPath opens a path. It does not block, follow links or get a controlling terminal.
 func openPath(path string, flags uint32, mode uint32) (*os.File, error) {
 	how := unix.OpenHow{
 		Flags:   uint64(flags&(openFlags|createFlags)) | unix.O_CLOEXEC,
@@ -127,8 +130,8 @@ func openPath(path string, flags uint32, mode uint32) (*os.File, error) {
 	return blocking(fd, path)
 }
 
-// reopen makes a new description of an open file. Unlike a path it cannot lead elsewhere, and it works
-// for files without a name.
+// reopen makes a new description of an open file. Unlike a path, it cannot lead to another file, and it works for
+// files without a name.
 func reopen(f *os.File, flags uint32) (*os.File, error) {
 	link := "/proc/self/fd/" + strconv.Itoa(int(f.Fd()))
 	keep := flags & openFlags &^ (unix.O_NOFOLLOW | unix.O_DIRECTORY)
@@ -139,7 +142,7 @@ func reopen(f *os.File, flags uint32) (*os.File, error) {
 	return blocking(fd, f.Name())
 }
 
-// blocking clears O_NONBLOCK, so that Go keeps the description out of its own poller.
+// blocking clears O_NONBLOCK. Otherwise Go would add the description to its poller.
 func blocking(fd int, name string) (*os.File, error) {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 	if err == nil && flags&unix.O_PATH == 0 {
@@ -152,7 +155,7 @@ func blocking(fd int, name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// duplicate is another descriptor of the same description.
+// duplicate makes another descriptor of the same description.
 func duplicate(f *os.File) (*os.File, error) {
 	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"crak.dev/crak/image"
 )
 
-// An Override is what the image has in place of a descriptor. The program that runs on keeps the descriptor.
+// An Override is what the image has in place of a descriptor. The program itself keeps the descriptor.
 type Override string
 
 const (
@@ -20,7 +20,7 @@ const (
 	DevNull  Override = "null"  // /dev/null
 )
 
-// Overrides are a user's choices, by descriptor number. It is a flag of the command line: "251=close".
+// Overrides are the choices of the user, by descriptor number. Each is a flag on the command line: "251=close".
 type Overrides map[int]Override
 
 // Set adds a choice.
@@ -58,7 +58,7 @@ func (o Overrides) missing(all []*open) error {
 	return nil
 }
 
-// nullDevice stands for a descriptor with the Override DevNull.
+// nullDevice is the description for the Override DevNull.
 func nullDevice(o *open) *taken {
 	const minor = 3
 	return &taken{

@@ -14,13 +14,13 @@ const (
 	fGetSig   = 11 // F_GETSIG
 )
 
-// owner waits for the answers about who gets the I/O signals of a description.
+// owner gets the answers about which process gets the I/O signals of a description.
 type owner struct {
 	kind, pid int32
 	signal    int64
 }
 
-// askOwner asks the leader, not our handle: the kernel tells PIDs as they are in the PID namespace of who asks.
+// askOwner asks the initiator, even if there is a handle: the kernel returns PIDs of the caller's PID namespace.
 func askOwner(q *questions, o *open) *owner {
 	w := &owner{}
 	if o.flags&unix.O_PATH != 0 {
@@ -37,7 +37,7 @@ func askOwner(q *questions, o *open) *owner {
 	return w
 }
 
-// record is nil where nobody was ever named, or asked.
+// record is nil if the description has no owner, or if nobody was asked.
 func (w *owner) record() *image.Owner {
 	if w == nil || w.pid == 0 && w.signal == 0 {
 		return nil

@@ -26,7 +26,7 @@ var pathOnly = kind{
 		case deleted:
 			return nil, obstacle.Obstacle{
 				What: o.link,
-				Why:  "opened as a path only (O_PATH), and deleted: nothing leads to it any more",
+				Why:  "it was opened with O_PATH and then deleted, so it cannot be opened again",
 				Do:   closeIt,
 			}
 		}
@@ -55,7 +55,7 @@ var pathOnly = kind{
 	},
 }
 
-// decidePath wants the same inode; what is in the file does not matter.
+// decidePath accepts only the same inode. The content of the file does not matter.
 func (e *Env) decidePath(c Comparison) obstacle.List {
 	if c.Change != Gone && (c.Have.Inode == c.Want.Inode || e.Force) {
 		return nil

@@ -10,10 +10,10 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// Pipe is the record of a pipe to the outside: what stdin, stdout or stderr was. It is taken over from
-// crak restart's own.
+// Pipe is the record of stdin, stdout or stderr if it is a pipe to another process. A restart takes over crak
+// restart's own descriptor.
 type Pipe struct {
-	Standard int `json:"standard"` // 0, 1, 2: which of crak restart's own
+	Standard int `json:"standard"` // 0, 1 or 2: the descriptor of crak restart
 }
 
 var pipe = kind{
@@ -34,7 +34,7 @@ var pipe = kind{
 	},
 }
 
-// capturePipe takes a pipe that comes from outside on 0, 1 or 2, and whatever else is open on the same end.
+// capturePipe accepts a pipe to another process as descriptor 0, 1 or 2, and other descriptors of the same end.
 func capturePipe(c *capture, g shared) (any, error) {
 	o := g.first()
 	e := c.pipes[o.inode()]
@@ -72,8 +72,8 @@ func pipeObstacle(o *open, why string) error {
 	}
 }
 
-// takeOver gives the program one of crak restart's own stdin, stdout and stderr: the same description, as a pipe cannot be
-// opened anew with its other end where it is.
+// takeOver returns stdin, stdout or stderr of crak restart, the same description: a pipe cannot be opened anew with
+// the same process at its other end.
 func takeOver(standard int, flags uint32, env *Env) (*os.File, error) {
 	if standard < 0 || standard > 2 {
 		return nil, fmt.Errorf("pipe: descriptor %d is not stdin, stdout or stderr", standard)

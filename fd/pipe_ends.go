@@ -4,20 +4,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ends is what is known of a pipe or FIFO: who has which of its ends open.
+// ends says who has which end of a pipe or FIFO open.
 //
-// A pipe belongs to the group where nobody else has it open: then it comes back as a pipe of the group's own, with the bytes
-// in it. An end whose other end is outside comes back on 0, 1 and 2 only, as crak restart's own.
+// If only the group has the pipe open, a restart makes a new pipe with the bytes that were in it. If another process
+// has the other end, the end comes back only as descriptor 0, 1 or 2: a restart takes over crak restart's own.
 type ends struct {
 	read, write bool         // open in the group
-	outside     []pipeHolder // processes outside that were seen to have it open
-	hidden      bool         // the other end is open in a process that could not be looked into
+	outside     []pipeHolder // other processes that have it open
+	hidden      bool         // a process that the writer may not read has the other end open
 }
 
-// isOwn tells whether nobody outside has it open.
+// isOwn tells whether only the group has the pipe open.
 func (e ends) isOwn() bool { return len(e.outside) == 0 && !e.hidden }
 
-// findEnds looks at every pipe and FIFO of a member.
+// findEnds finds the ends of every pipe and FIFO of a member.
 func (d *Descriptors) findEnds() {
 	d.pipes = make(map[Inode]*ends)
 	var links []string
@@ -50,8 +50,9 @@ func (d *Descriptors) findEnds() {
 	}
 }
 
-// otherEndLives asks the kernel about a pipe with one end in the group, where no process was seen that has the other. Only the
-// pipe of a frozen program is looked at. A FIFO is not: it is found again by its path, whoever has it open.
+// otherEndLives asks the kernel whether the other end of a pipe is open. It is needed if the group has one end and
+// the search has found no process with the other. The program must be frozen. A FIFO is not asked about: a restart
+// finds it by its path, whatever process has it open.
 func (d *Descriptors) otherEndLives(o *open, e ends) bool {
 	if e.read && e.write || len(e.outside) > 0 || o.hasPath() || d.member.Calls == nil {
 		return false

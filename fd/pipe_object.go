@@ -16,17 +16,18 @@ import (
 // pipeKind is Object.Kind of a pipe or FIFO.
 const pipeKind = "pipe"
 
-// pipeContentMost bounds the bytes in one pipe. A pipe holds 1 MiB at most, unless root has raised it (pipe(7)).
+// pipeContentMost bounds the bytes in one pipe. A pipe holds at most 1 MiB, unless root has raised the limit
+// (pipe(7)).
 const pipeContentMost = 64 << 20
 
-// PipeObject is the record of a pipe, or of a FIFO. The bytes in it are its content.
+// PipeObject is the record of a pipe or a FIFO. The bytes in it are its content.
 type PipeObject struct {
-	File     *image.File `json:"file,omitempty"`    // of a FIFO
+	File     *image.File `json:"file,omitempty"`    // nil for a pipe
 	Capacity int         `json:"capacity"`          // bytes (fcntl(2), F_GETPIPE_SZ)
-	Packets  []int       `json:"packets,omitempty"` // lengths, where there is more than one (pipe(2), O_DIRECT)
+	Packets  []int       `json:"packets,omitempty"` // their lengths, if there are several (pipe(2), O_DIRECT)
 }
 
-// pipeEnd is a description of a pipe that is the group's own.
+// pipeEnd is a description of a pipe that only the group has open.
 var pipeEnd = kind{
 	name: "pipe_end",
 	is:   func(o *open) bool { return o.ownPipe },
@@ -50,7 +51,7 @@ var pipeEnd = kind{
 			return nil
 		}
 		if c := CompareFile(*r.File); c.Change == Gone || c.Have.Mode&unix.S_IFMT != unix.S_IFIFO {
-			return obstacle.List{{What: r.File.Path, Why: "is no FIFO any more, or cannot be looked at", Do: "make it again: mkfifo " + r.File.Path}}
+			return obstacle.List{{What: r.File.Path, Why: "it is not a FIFO any more, or cannot be found", Do: "make it again: mkfifo " + r.File.Path}}
 		}
 		return nil
 	},
@@ -63,7 +64,8 @@ var pipeEnd = kind{
 	},
 }
 
-// pipeObject is the number of the pipe that a description is an end of. The pipe is read when the first of its ends is.
+// pipeObject is the number of the pipe that a description belongs to. The writer reads the content of the pipe when
+// it captures the first description.
 func (c *capture) pipeObject(o *open) (image.ObjectID, error) {
 	if id, known := c.table.pipes[o.inode()]; known {
 		return id, nil
@@ -91,8 +93,8 @@ func (c *capture) pipeObject(o *open) (image.ObjectID, error) {
 	return c.table.addPipe(o.inode(), record, content), nil
 }
 
-// read copies what is in the pipe, by tee(2), which takes nothing out. The copies are read one packet at a time, if they are
-// packets. The pipe is opened anew, so that the program's description is not touched.
+// read copies the content of the pipe with tee(2), which leaves the bytes in the pipe. A read of the copy returns one
+// packet at a time if the pipe has packets. The pipe is opened anew, so the program's description does not change.
 func (r *PipeObject) read(h *Handle) ([]byte, error) {
 	from, err := unix.Open(h.path(), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -137,7 +139,6 @@ func (r *PipeObject) read(h *Handle) ([]byte, error) {
 	return content, nil
 }
 
-// addPipe adds a pipe to the group's objects.
 func (t *Table) addPipe(inode Inode, record json.RawMessage, content []byte) image.ObjectID {
 	if t.pipes == nil {
 		t.pipes = make(map[Inode]image.ObjectID)
@@ -151,7 +152,6 @@ func (t *Table) addPipe(inode Inode, record json.RawMessage, content []byte) ima
 	return id
 }
 
-// pipeRecord decodes the record of a pipe.
 func (e *Env) pipeRecord(id image.ObjectID) (PipeObject, image.Object, error) {
 	var r PipeObject
 	o, known := e.objects[id]
@@ -177,10 +177,10 @@ func (e *Env) pipeRecord(id image.ObjectID) (PipeObject, image.Object, error) {
 	return r, o, nil
 }
 
-// A madePipe is a pipe or FIFO of the group, made anew. It stays open until all descriptions of it are made: the last end that
-// closes takes the content along.
+// A madePipe is a new pipe, or a FIFO, of the group. It stays open until all its descriptions are made: the content
+// of a pipe is lost when its last end is closed.
 type madePipe struct {
-	ends  [2]*os.File // of pipe2(2), to read and to write; nil of a FIFO, or when they have been given away
+	ends  [2]*os.File // read end and write end of pipe2(2); nil for a FIFO, and when description has returned them
 	whole *os.File    // for reading and writing
 }
 
@@ -212,7 +212,7 @@ func (p *madePipe) open(r *PipeObject) (err error) {
 	if r.File != nil {
 		p.whole, err = openAt(r.File.Path, both, func(st *unix.Stat_t) error {
 			if st.Mode&unix.S_IFMT != unix.S_IFIFO {
-				return fmt.Errorf("%s: is no FIFO any more", r.File.Path)
+				return fmt.Errorf("%s: not a FIFO any more", r.File.Path)
 			}
 			return nil
 		})
@@ -229,7 +229,8 @@ func (p *madePipe) open(r *PipeObject) (err error) {
 	return err
 }
 
-// description gives an end. Those of pipe2 have no O_LARGEFILE; every other has been opened through /proc, which sets it.
+// description returns an end. The ends that pipe2 made have no O_LARGEFILE. All others are opened through /proc,
+// which sets it.
 func (p *madePipe) description(flags uint32) (*os.File, error) {
 	mode := flags & unix.O_ACCMODE
 	if flags&largeFile == 0 && mode <= unix.O_WRONLY {
@@ -249,7 +250,7 @@ func (p *madePipe) close() {
 	}
 }
 
-// fill sets the capacity, and puts the bytes in that were in it.
+// fill sets the capacity, and writes the content.
 func (r *PipeObject) fill(f *os.File, o image.Object, e *Env) error {
 	now, err := unix.FcntlInt(f.Fd(), unix.F_GETPIPE_SZ, 0)
 	if err == nil && now != r.Capacity {

@@ -2,14 +2,14 @@ package fd
 
 import "fmt"
 
-// A Policy says what becomes of files that have been written to since the checkpoint. It is
-// a flag of the command line.
+// A Policy says what a restart does with files that have been written to since the checkpoint. It is a flag of the
+// command line.
 type Policy string
 
 const (
-	Keep   Policy = "keep"   // a file that the program writes to is taken as it is, if it is no shorter than it was
-	Rewind Policy = "rewind" // it is cut back to its size at the checkpoint, or refused where that is not all
-	Strict Policy = "strict" // any change is refused
+	Keep   Policy = "keep"   // take a file that the program writes to as it is, if it is not shorter than it was
+	Rewind Policy = "rewind" // cut it back to its size at the checkpoint; refuse it if other changes are possible
+	Strict Policy = "strict" // refuse any change
 )
 
 // Set takes the policy's name.

@@ -9,11 +9,10 @@ import (
 	"crak.dev/crak/internal/resident"
 )
 
-// questions are what is asked of a description: by our handle of it, or, where we have none, or of the object alone, by the
-// leader of the frozen member. The leader answers later, and may lie.
+// questions are about a description. A handle that shares the description answers at once. Otherwise the initiator of
+// the frozen member answers later, and its answer cannot be trusted.
 type questions struct{ *resident.Questions }
 
-// fcntl asks for fcntl(fd, command, argument).
 func (q *questions) fcntl(o *open, command int, argument uint64, got func(int64)) {
 	if o.handle.asks() {
 		result, err := unix.FcntlInt(uintptr(o.handle.fd), command, int(argument))
@@ -23,7 +22,7 @@ func (q *questions) fcntl(o *open, command int, argument uint64, got func(int64)
 	q.Value(unix.SYS_FCNTL, [6]uint64{uint64(o.fd), uint64(command), argument}, got)
 }
 
-// ioctl asks for ioctl(fd, request, buffer) with a buffer of that many bytes.
+// ioctl asks for ioctl(fd, request, buffer) with a buffer of size bytes.
 func (q *questions) ioctl(o *open, request uint64, size int, got func(int64, []byte)) {
 	buffer := make([]byte, size)
 	if o.handle.asks() {
@@ -35,7 +34,7 @@ func (q *questions) ioctl(o *open, request uint64, size int, got func(int64, []b
 	q.Ask(call, buffer, got)
 }
 
-// resultOf is a result as the leader tells it: -errno on failure.
+// resultOf is a result in the form that the initiator gives it: -errno on failure.
 func resultOf(result int, err error) int64 {
 	if errno, failed := err.(unix.Errno); failed {
 		return -int64(errno)
@@ -43,7 +42,7 @@ func resultOf(result int, err error) int64 {
 	return int64(result)
 }
 
-// put has the leader make all calls. Without a leader nobody answers.
+// put sends the questions to the initiator. If there is none, nobody answers.
 func (q *questions) put(m *Member) error {
 	if m.Calls == nil {
 		*q.Questions = resident.Questions{}

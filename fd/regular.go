@@ -10,8 +10,8 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// Regular is the record of a regular file. A file that had lost its name keeps its content in a
-// memory object of kind image.MemoryFile; it comes back unlinked, File.Path is where it was.
+// Regular is the record of a regular file. The content of a file without a name is in a memory object of kind
+// image.MemoryFile. Such a file comes back unlinked. File.Path is its former path.
 type Regular struct {
 	File   image.File     `json:"file"`
 	Memory image.MemoryID `json:"memory,omitempty"`
@@ -86,7 +86,7 @@ func createRegular(d image.Description, env *Env) (*os.File, error) {
 	return env.open(r.File, d.Flags, useOf(d, r.File))
 }
 
-// open opens a regular file, or what stands in for it, if it may be taken.
+// open opens a regular file, or the file in its place, if the policy allows it.
 func (e *Env) open(want image.File, flags uint32, own use) (*os.File, error) {
 	decided := e.decide(CompareFile(want), own)
 	if decided.standIn {
@@ -110,7 +110,7 @@ func (e *Env) open(want image.File, flags uint32, own use) (*os.File, error) {
 	return f, nil
 }
 
-// setModified gives back a file its time of last modification.
+// setModified sets the time of modification of a file.
 func setModified(f *os.File, ns int64) error {
 	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, unix.NsecToTimespec(ns)}
 	return unix.UtimesNanoAt(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.Fd()), times, 0)

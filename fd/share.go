@@ -15,8 +15,9 @@ type shared []*open
 
 func (s shared) first() *open { return s[0] }
 
-// share finds out which descriptors are dups of each other, ordered by their lowest number. Without a leader every
-// descriptor stands alone. Handles of all but the first of each are closed.
+// share finds the descriptors that are dups of each other. The result is ordered by their lowest number. If the
+// process is not frozen, every descriptor stands alone. share closes the handles of all but the first descriptor of
+// each description.
 func (d *Descriptors) share() ([]shared, error) {
 	var groups []shared
 	for _, alike := range d.lookAlikes() {
@@ -33,14 +34,14 @@ func (d *Descriptors) share() ([]shared, error) {
 	return groups, nil
 }
 
-// lookAlikes puts those descriptors together that agree in what all dups agree in.
+// lookAlikes groups descriptors that agree in everything in which dups must agree.
 func (d *Descriptors) lookAlikes() [][]*open {
 	type looks struct {
 		inode Inode
 		flags uint32
 		pos   int64
 		link  string
-		alone int // its number, where nobody can be asked, or /dev/null takes its place
+		alone int // its number, if the process is not frozen or /dev/null takes its place
 	}
 	at := make(map[looks]int)
 	var sets [][]*open
@@ -63,7 +64,7 @@ func (d *Descriptors) lookAlikes() [][]*open {
 	return sets
 }
 
-// dups divides look-alikes by their descriptions: sorted in the order that kcmp(2) has for these, dups are neighbours.
+// dups divides such a group by description. Sorted in the order of kcmp(2), dups are neighbours.
 func (d *Descriptors) dups(alike []*open) ([]shared, error) {
 	if len(alike) == 1 {
 		return []shared{alike}, nil
@@ -94,14 +95,14 @@ func (d *Descriptors) dups(alike []*open) ([]shared, error) {
 	if refused {
 		return d.dupsByQuery(alike)
 	}
-	for _, g := range groups { // as they were, unless descriptors change meanwhile
+	for _, g := range groups { // in their former order, unless descriptors change meanwhile
 		slices.SortFunc(g, func(a, b *open) int { return cmp.Compare(a.fd, b.fd) })
 	}
 	return groups, nil
 }
 
-// dupsByQuery is for where kcmp is forbidden, as by seccomp filters of containers: the leader compares the first with the
-// others, and so on with those that are left.
+// dupsByQuery is used if kcmp is forbidden, for example by a seccomp filter of a container. The initiator compares
+// the first descriptor with the others, then the first of the remaining ones, and so on.
 func (d *Descriptors) dupsByQuery(rest []*open) (groups []shared, err error) {
 	for len(rest) > 0 {
 		first := rest[0]
@@ -142,7 +143,8 @@ const (
 	fdupFdQuery = 1027 // F_DUPFD_QUERY of linux/fcntl.h, since Linux 6.10: 1 for the same description
 )
 
-// kcmp compares the descriptions of two descriptors; negative where that is not allowed, or a process or descriptor is not there.
+// kcmp compares the descriptions of two descriptors. The result is negative if that is not allowed, or if a process
+// or descriptor does not exist.
 func kcmp(pid1, pid2, fd1, fd2 int) int {
 	result, _, errno := unix.RawSyscall6(unix.SYS_KCMP, uintptr(pid1), uintptr(pid2), kcmpFile, uintptr(fd1), uintptr(fd2), 0)
 	if errno != 0 {

@@ -12,14 +12,14 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// Special is the record of a file, or directory, that the kernel makes up as it is read: /proc/meminfo, /sys/….
-// It is opened by its path again; size and time mean nothing there.
+// Special is the record of a file or directory whose content the kernel generates when it is read: /proc/meminfo,
+// /sys/…. A restart opens it by its path. Its size and time mean nothing.
 type Special struct {
 	File     image.File `json:"file"`
 	ProcSelf bool       `json:"own,omitempty"` // a file of /proc about the process itself: only that process can open it
 }
 
-// specialFilesystems are those whose files are not data, with what they are called.
+// specialFilesystems are the file systems with such files, and their names.
 var specialFilesystems = map[int64]string{
 	unix.PROC_SUPER_MAGIC:    "proc",
 	unix.SYSFS_MAGIC:         "sysfs",
@@ -36,7 +36,7 @@ var specialFilesystems = map[int64]string{
 	0x19800202:               "mqueue",
 }
 
-// rereadable are those of them where opening for reading has no effect and gives the same file.
+// rereadable are those where opening a file for reading has no effect and always gives the same file.
 var rereadable = map[int64]bool{
 	unix.PROC_SUPER_MAGIC:    true,
 	unix.SYSFS_MAGIC:         true,
@@ -44,7 +44,7 @@ var rereadable = map[int64]bool{
 	unix.CGROUP2_SUPER_MAGIC: true,
 }
 
-// ofProcess matches paths of procfs about one process.
+// ofProcess tells whether a path of procfs is about one process.
 func ofProcess(path string) bool {
 	pid, _, _ := strings.Cut(strings.TrimPrefix(path, "/proc/"), "/")
 	_, err := strconv.ParseUint(pid, 10, 32)
@@ -79,7 +79,7 @@ var special = kind{
 			return nil, err
 		}
 		if r.ProcSelf {
-			return os.Open(os.DevNull) // in its place until then
+			return os.Open(os.DevNull) // a placeholder until the process opens the file
 		}
 		return openAt(r.File.Path, d.Flags, func(st *unix.Stat_t) error {
 			if st.Mode&unix.S_IFMT != r.File.Mode&unix.S_IFMT {
@@ -90,7 +90,8 @@ var special = kind{
 	},
 }
 
-// ProcSelf is the path of a file that a restored process is to open itself, in place of what Make has made.
+// ProcSelf is the path of a file of /proc about the process itself. The restored process must open it, in place of
+// the file that Make returns.
 func ProcSelf(d image.Description) (path string, ok bool) {
 	if d.Kind != special.name {
 		return "", false
@@ -99,7 +100,8 @@ func ProcSelf(d image.Description) (path string, ok bool) {
 	return r.File.Path, err == nil && r.ProcSelf
 }
 
-// isProcSelf: about the process, or its first thread; the others are not there yet when descriptors are restored.
+// isProcSelf tells whether a path is about the process or its first thread. Other threads do not exist yet when a
+// restart makes the descriptors.
 func (m *Member) isProcSelf(path string) bool {
 	pid := strconv.Itoa(m.Inside)
 	rest, ok := strings.CutPrefix(path, "/proc/"+pid)

@@ -8,9 +8,9 @@ import (
 	"crak.dev/crak/image"
 )
 
-// standIn opens what stands in for a file that is gone, as --force wants it: a new file where the program writes to it, and
-// otherwise one without a name. All descriptions and mappings of the file have the same one. It is empty, or where it is
-// mapped has zeroes and its old size: a mapping behind its end would be SIGBUS.
+// standIn makes a file in the place of a missing one (--force). If the program writes to the file, it gets a name;
+// otherwise it has none. All descriptions and mappings of the missing file share it. It is empty. If the file is
+// mapped, it has its old size and zeroes as content: access to a mapping beyond the end of its file raises SIGBUS.
 func (e *Env) standIn(want image.File, flags uint32, own use) (*os.File, error) {
 	base := e.standIns[want.Path]
 	if base == nil {
@@ -44,11 +44,11 @@ func (e *Env) makeStandIn(want image.File, u use) (*os.File, error) {
 	return MakeUnlinked(image.MemoryObject{Kind: image.MemoryFile, Name: want.Path, Size: uint64(size), Mode: want.Mode & 0o7777}, e.Notice)
 }
 
-// standInWords says what a stand-in is.
+// standInWords describes the new file.
 func standInWords(u use) string {
 	kind := "an empty file"
 	if u.mapped {
 		kind = "a file of zeroes"
 	}
-	return kind + " stands in for it"
+	return kind + " takes its place"
 }

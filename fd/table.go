@@ -9,8 +9,8 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// A Table collects the open file descriptions and the shared memory objects of a group, while
-// its members are captured one after the other. The zero value is ready.
+// A Table collects the open file descriptions and the shared memory objects of a group while its members are captured
+// one by one. The zero value is ready.
 type Table struct {
 	Descriptions []image.Description
 	Memory       []image.MemoryObject
@@ -23,22 +23,23 @@ type Table struct {
 	sources map[image.MemoryID]*Handle
 }
 
-// InFlight is what an object held as it was captured: bytes that were written to a pipe and not read yet.
+// InFlight is the content of an object at the checkpoint: bytes that were written to a pipe and not yet read.
 type InFlight struct {
 	Object  image.ObjectID
 	Content []byte
 }
 
-// An Inode names a file of this machine, as stat(2) does and as /proc/PID/maps does.
+// An Inode identifies a file of this machine, as in stat(2) and /proc/PID/maps.
 type Inode struct {
 	Device uint64
 	Number uint64
 }
 
-// Object gives the number of the memory object behind an inode. An inode that is new gets the
-// next one and is described by o, whose ID is ignored. Source is a handle of the object, which
-// the table may keep until it is closed, or nil: then only the object's mappings can be read, and o's size is what is known of
-// them; a source tells name, size and mode for certain.
+// Object is the number of the memory object of an inode. A new inode gets the next number, and o describes it; o.ID
+// is ignored.
+//
+// source is a handle of the object, or nil. The table may keep it until Close. Without a source only the object's
+// mappings can be read, and o.Size covers only these. With a source, name, size and mode are exact.
 func (t *Table) Object(inode Inode, o image.MemoryObject, source *Handle) image.MemoryID {
 	id, known := t.objects[inode]
 	if !known {
@@ -60,8 +61,7 @@ func (t *Table) Object(inode Inode, o image.MemoryObject, source *Handle) image.
 	return id
 }
 
-// Close releases the handles of all sources.
-// Preconditions: every member is still frozen, or none had any.
+// Close releases the handles of all sources. Preconditions: every member is still frozen, or none was frozen.
 func (t *Table) Close() {
 	for _, source := range t.sources {
 		source.kept = false
@@ -72,10 +72,10 @@ func (t *Table) Close() {
 // Known is the number of the memory object behind an inode, or 0.
 func (t *Table) Known(inode Inode) image.MemoryID { return t.objects[inode] }
 
-// HasSource tells whether a descriptor leads to the whole content of an object.
+// HasSource tells whether a descriptor gives access to the whole content of an object.
 func (t *Table) HasSource(id image.MemoryID) bool { return t.sources[id] != nil }
 
-// Content is what has to be saved of a memory object that a descriptor refers to.
+// Content is the content of a memory object that a descriptor refers to.
 type Content struct {
 	Memory image.MemoryID
 	Size   int64
@@ -93,8 +93,8 @@ func (c Content) Open() (*Source, error) {
 	return s, nil
 }
 
-// Contents lists the memory objects that can be read through a descriptor. Nothing
-// copies them on write: what must agree with the program's memory is read before it resumes.
+// Contents lists the memory objects that can be read through a descriptor. They are not copy-on-write. Content that
+// must match the program's memory must be read before the program goes on.
 func (t *Table) Contents() []Content {
 	var all []Content
 	for inode, id := range t.objects {

@@ -11,12 +11,12 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// Terminal is the record of the terminal that the program is used from: its controlling terminal, or one
-// on stdin, stdout or stderr. At a restart it becomes the one crak restart runs from.
+// Terminal is the record of the program's terminal: its controlling terminal, or a terminal that is stdin, stdout or
+// stderr. At a restart it becomes the terminal of crak restart.
 type Terminal struct {
 	Path        string `json:"path"` // "/dev/pts/3", "/dev/tty"
 	Controlling bool   `json:"controlling"`
-	Standard    int    `json:"standard"`   // 0, 1, 2 where it is stdin, stdout or stderr; else -1
+	Standard    int    `json:"standard"`   // 0, 1 or 2 if it is stdin, stdout or stderr; else -1
 	Foreground  bool   `json:"foreground"` // the process was in the terminal's foreground process group
 	Modes       *Modes `json:"modes,omitempty"`
 }
@@ -47,13 +47,13 @@ func isTerminal(o *open) bool {
 		major == ttyMajor || major == auxMajor && minor != 2)
 }
 
-// controlling is the controlling terminal of a process, as its stat tells.
+// controlling is the controlling terminal of a process, as in /proc/PID/stat.
 type controlling struct {
 	device     uint64
 	foreground bool
 }
 
-// controllingTerminal reads it once, when the first terminal is seen.
+// controllingTerminal reads it once, for the first terminal.
 func (c *capture) controllingTerminal() (*controlling, error) {
 	if c.tty != nil {
 		return c.tty, nil
@@ -91,7 +91,7 @@ func captureTerminal(c *capture, g shared) (any, error) {
 	if !r.Controlling && r.Standard < 0 {
 		return nil, obstacle.Obstacle{
 			What: "terminal " + o.link,
-			Why:  "it is not the one that the program is used from",
+			Why:  "it is neither the controlling terminal of the program, nor stdin, stdout or stderr",
 			Do:   closeIt,
 		}
 	}
@@ -99,8 +99,8 @@ func captureTerminal(c *capture, g shared) (any, error) {
 	return r, nil
 }
 
-// createTerminal opens the terminal of crak restart anew, so that flags set by the program do not show in the shell. Its modes
-// are set by Commit. Without a terminal there is crak restart's own stdin, stdout or stderr, and at last /dev/null.
+// createTerminal opens the terminal of crak restart anew, so that flags set by the program do not affect the shell.
+// Commit sets its modes. If crak restart has no terminal, its stdin, stdout or stderr is used, or else /dev/null.
 func createTerminal(d image.Description, env *Env) (*os.File, error) {
 	r, err := record[Terminal](d)
 	if err != nil {
@@ -119,7 +119,8 @@ func createTerminal(d image.Description, env *Env) (*os.File, error) {
 	return openPath(os.DevNull, d.Flags&unix.O_ACCMODE, 0)
 }
 
-// openTerminal opens a terminal under its own name where that may be, as /dev/tty where the program had it as that.
+// openTerminal opens a terminal by its own name if that is possible. If the program had it open as /dev/tty, it does
+// so as well.
 func openTerminal(f *os.File, was string, flags uint32) (*os.File, error) {
 	if was != devTTY {
 		if own, err := terminalName(f); err == nil {
@@ -131,13 +132,14 @@ func openTerminal(f *os.File, was string, flags uint32) (*os.File, error) {
 	return reopen(f, flags)
 }
 
-// inForeground tells whether our process group has the terminal, so that its modes are ours to set.
+// inForeground tells whether crak restart is in the foreground process group of the terminal, and so may set its
+// modes.
 func inForeground(f *os.File) bool {
 	group, err := unix.IoctlGetInt(int(f.Fd()), unix.TIOCGPGRP)
 	return err == nil && group == unix.Getpgrp()
 }
 
-// terminalName is the path of the device that an open /dev/tty stands for.
+// terminalName is the path of the device behind an open /dev/tty.
 func terminalName(f *os.File) (string, error) {
 	device, err := unix.IoctlGetInt(int(f.Fd()), unix.TIOCGDEV)
 	if err != nil {

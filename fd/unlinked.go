@@ -16,17 +16,17 @@ import (
 	"crak.dev/crak/image"
 )
 
-// isTmpfileName knows how the kernel calls a file of O_TMPFILE: '#' and its inode number.
+// isTmpfileName tells whether a name is one that the kernel shows for a file of O_TMPFILE: '#' and its inode number.
 func isTmpfileName(name string) bool {
 	digits, ok := strings.CutPrefix(name, "#")
 	_, err := strconv.ParseUint(digits, 10, 64)
 	return ok && err == nil
 }
 
-// MakeUnlinked makes the file of a memory object of kind image.MemoryFile: empty, open for reading and writing, without
-// a name, in the directory where it was, so that /proc shows it under its old name as "(deleted)". Its content is
-// the caller's to write. Where the old name is taken it gets another, and where there can be no such directory it comes into
-// that for temporary files; notice, which may be nil, is told.
+// MakeUnlinked makes the file of a memory object of kind image.MemoryFile. The file is empty, open for reading and
+// writing, and has no name. It is in its former directory, so that /proc shows its former name and "(deleted)". The
+// caller writes the content. If another file has the former name, it gets a new one. If the directory cannot be made,
+// it goes to the directory for temporary files, and notice, which may be nil, is called.
 func MakeUnlinked(o image.MemoryObject, notice func(string)) (*os.File, error) {
 	f, err := makeUnlinked(o)
 	if err != nil {
@@ -69,8 +69,8 @@ func makeUnlinked(o image.MemoryObject) (*os.File, error) {
 	return f, err
 }
 
-// makeDirs makes the directories of a path that are gone, outermost first, for the moment
-// that a file in them gets its name.
+// makeDirs makes the missing directories of a path, outermost first. They are needed only until the file in them has
+// been unlinked.
 func makeDirs(path string) (made []string, err error) {
 	if _, err := os.Lstat(path); err == nil || path == "/" || path == "." {
 		return nil, nil
@@ -103,7 +103,7 @@ func createUnlinked(path string) (*os.File, error) {
 	return f, nil
 }
 
-// random is a name that nobody has.
+// random is a name that no other file has.
 func random() string {
 	var b [8]byte
 	if _, err := unix.Getrandom(b[:], 0); err != nil {

@@ -9,7 +9,7 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// unsupported takes what no other kind did, and refuses it by name.
+// unsupported matches everything that no other kind matches, and refuses it by name.
 var unsupported = kind{
 	name: "unsupported",
 	is:   func(*open) bool { return true },
@@ -18,7 +18,7 @@ var unsupported = kind{
 	},
 }
 
-// anonymous are files without a path, by what /proc links to, with what a user can do.
+// anonymous are files that can be told by their link in /proc, and what a user can do about them.
 var anonymous = []struct{ prefix, what, do string }{
 	{"anon_inode:[eventpoll]", "epoll instance", ""},
 	{"anon_inode:[eventfd]", "eventfd", ""},
@@ -48,7 +48,7 @@ var anonymous = []struct{ prefix, what, do string }{
 	{"/dev/dri/", "GPU", "checkpoint the program while it does not use the GPU"},
 }
 
-// closeIt is the hint where nothing better is known.
+// closeIt is the hint if there is no better one.
 const closeIt = "close the descriptor before the checkpoint"
 
 func refusal(o *open) obstacle.Obstacle {
@@ -89,8 +89,8 @@ func refusal(o *open) obstacle.Obstacle {
 	return why
 }
 
-// socketName tells the protocol of a socket: "UNIX-STREAM socket", "TCP socket". The kernel gives it as an extended
-// attribute of any socket (net/socket.c, sockfs_xattr_get).
+// socketName is the protocol of a socket: "UNIX-STREAM socket", "TCP socket". Every socket has it as an extended
+// attribute (net/socket.c, sockfs_xattr_get).
 func socketName(o *open) string {
 	var name [32]byte
 	n, err := unix.Getxattr(o.path, "system.sockprotoname", name[:])

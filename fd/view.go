@@ -13,25 +13,25 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// A view reads a process's descriptors. The program stands still meanwhile: names are looked up from the
-// directories' own descriptors, and there are as few system calls as can be.
+// A view reads the descriptors of a process. The program is frozen meanwhile, so a view makes as few system calls as
+// possible: it looks names up relative to open directories.
 type view struct {
 	*Member
 	fd, info int // descriptors of its fd and fdinfo directories
-	links    int // descriptor of the directory in which handles have their links: our own /proc/self/fd, or fd without handles
+	links    int // descriptor of the directory with the links of the handles, /proc/self/fd; fd if there are no handles
 	taker    *taker
-	self     int // our PID
+	self     int // PID of the writer
 	buffer   [4096]byte
 
 	filesystems map[uint64]int64 // types, by device
 }
 
-// look reads every descriptor of a process, in ascending order. One that is closed meanwhile
-// (only a process that is not frozen does that) is left out.
+// look reads every descriptor of a process, in ascending order. It leaves out descriptors that are closed meanwhile:
+// the process may not be frozen.
 func look(m *Member) ([]*open, error) {
 	v := &view{Member: m, filesystems: make(map[uint64]int64)}
 	var err error
-	// Not by os.Open, which would try to have the directory polled.
+	// os.Open would try to add the directory to Go's poller.
 	if v.fd, err = unix.Open(m.Proc+"/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return nil, fmt.Errorf("descriptors: %w", err)
 	}
@@ -88,7 +88,7 @@ func (v *view) names() (names []string, err error) {
 	}
 }
 
-// at reads one descriptor; nil for one that is not the program's.
+// at reads one descriptor. The result is nil for a descriptor that does not belong to the program.
 func (v *view) at(name string) (*open, error) {
 	number, err := strconv.Atoi(name)
 	if err != nil {
@@ -136,7 +136,8 @@ func (v *view) identify(o *open, link string) error {
 	return nil
 }
 
-// describe reads what the description is like. The descriptor must still be of the description that the handle shares.
+// describe reads the state of the description. It also checks that the descriptor still has the description that the
+// handle shares.
 func (v *view) describe(o *open, name string) error {
 	text, err := v.read(name)
 	if err != nil {
@@ -155,7 +156,7 @@ func (v *view) describe(o *open, name string) error {
 	return nil
 }
 
-// read reads a whole fdinfo. A short read is its end, as the kernel fills the buffer with whole lines.
+// read reads a whole fdinfo. A short read is the last one, because the kernel fills the buffer with whole lines.
 func (v *view) read(name string) ([]byte, error) {
 	f, err := unix.Openat(v.info, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -176,7 +177,7 @@ func (v *view) read(name string) ([]byte, error) {
 	}
 }
 
-// filesystem is the type of a file's file system, asked for once a device.
+// filesystem is the type of a file's file system. It is read once for each device.
 func (v *view) filesystem(o *open) int64 {
 	known, ok := v.filesystems[o.stat.Dev]
 	if !ok {
