@@ -1,16 +1,41 @@
 /* The functions of crak.h, for programs that take part in their own checkpoints. */
 
 #include <errno.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 #include "resident.h"
 
 #define CALLBACKS_MAX 16
+#define CALLBACK_STACK (256 << 10) /* crak.h promises it */
+#define GUARD 4096
 
 static const struct crak_callbacks *registered[CALLBACKS_MAX];
+static char *callback_stack; /* its upper end; NULL before the first crak_on */
+
+/* Maps the stack that callbacks run on, with a guard page below. Returns 0 or -ENOMEM. */
+static int make_callback_stack(void)
+{
+	char *none = NULL;
+	long area;
+
+	if (load(&callback_stack))
+		return 0;
+	area = SYSCALL_6(SYS_mmap, NULL, GUARD + CALLBACK_STACK, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+	if (area < 0 && area > -4096)
+		return -ENOMEM;
+	SYSCALL_3(SYS_mprotect, area, GUARD, PROT_NONE);
+	if (!__atomic_compare_exchange_n(&callback_stack, &none, (char *)area + GUARD + CALLBACK_STACK, 0,
+					 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		SYSCALL_2(SYS_munmap, area, GUARD + CALLBACK_STACK); /* another thread has made one */
+	return 0;
+}
 
 EXPORT int crak_on(const struct crak_callbacks *callbacks)
 {
+	if (make_callback_stack())
+		return -ENOMEM;
 	for (int i = 0; i < CALLBACKS_MAX; i++) {
 		const struct crak_callbacks *none = NULL;
 
@@ -21,6 +46,7 @@ EXPORT int crak_on(const struct crak_callbacks *callbacks)
 	return -ENOMEM;
 }
 
+/* Preconditions: the caller is the initiator of a freeze. So no other thread runs on that stack. */
 void callbacks_run(enum callback which)
 {
 	for (int i = 0; i < CALLBACKS_MAX; i++) {
@@ -33,7 +59,7 @@ void callbacks_run(enum callback which)
 			   which == CALLBACK_AFTER  ? callbacks->after :
 						      callbacks->restart;
 		if (function)
-			function(callbacks->data);
+			crak_call_on(callback_stack, function, callbacks->data);
 	}
 }
 

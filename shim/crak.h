@@ -25,7 +25,8 @@ extern "C" {
  * Callbacks that crak_on registers. Each function may be NULL.
  *
  * One thread of the program calls them, in a signal handler, while all other threads are stopped. So they may call only
- * functions that signal-safety(7) lists, and must not take a lock that a stopped thread may hold.
+ * functions that signal-safety(7) lists, and must not take a lock that a stopped thread may hold. They run on a stack of
+ * 256 KiB.
  */
 struct crak_callbacks {
 	void (*before)(void *data);  /* before the state of the program is saved */
@@ -58,7 +59,7 @@ extern int crak_checkpoint(void) __attribute__((weak));
  *
  * Return value:
  *	0		The callbacks are registered.
- *	-ENOMEM		16 structures are registered already.
+ *	-ENOMEM		16 structures are registered already, or there is no memory for the callbacks' stack.
  *	-ENOSYS		The program runs without libcrak.so (from the macro only).
  */
 extern int crak_on(const struct crak_callbacks *) __attribute__((weak));

@@ -71,6 +71,8 @@ extern struct resident resident;
  * shares the page with its parent and finds the parent's PID in it (is_ours).
  */
 struct own {
+	unsigned stacks; /* a bit for each static stack that is in use (stack_amd64.S) */
+
 	int pid; /* of the process that the page belongs to; 0: unknown yet */
 
 	unsigned freezing; /* 1 from the initiator's first step to its last */
@@ -101,8 +103,9 @@ struct own {
 	struct abi_cpu cpu;
 } __attribute__((aligned(4096)));
 extern struct own own;
+_Static_assert(offsetof(struct own, stacks) == 0, "stack_amd64.S");
 
-/* A parked thread. The record lies on that thread's stack. */
+/* A parked thread. The record lies on the resident's stack that the thread runs on. */
 struct parked {
 	struct abi_thread thread;
 	struct abi_context context;
@@ -120,6 +123,9 @@ struct blocked_syscall {
 /* context_amd64.S */
 void *crak_save_context(struct abi_context *) __attribute__((returns_twice));
 long crak_clone_vm(long flags, void *stack, int (*child)(void *), void *argument, int *pid, unsigned *alive);
+
+/* stack_amd64.S */
+void crak_call_on(void *stack, void (*function)(void *), void *argument);
 
 /* own.c */
 int is_ours(void);

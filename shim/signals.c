@@ -12,6 +12,12 @@
 #define SA_RESTORER 0x04000000
 #endif
 
+/* The entries of the handlers (stack_amd64.S). They call handle_freeze_signal and handle_trigger on a stack of the resident. */
+extern void crak_on_freeze_signal(int, siginfo_t *, void *) __attribute__((visibility("hidden")));
+extern void crak_on_trigger(int, siginfo_t *, void *) __attribute__((visibility("hidden")));
+void *handle_freeze_signal(int, siginfo_t *, void *);
+void *handle_trigger(int, siginfo_t *, void *);
+
 extern void crak_restore_rt(void) __attribute__((visibility("hidden")));
 
 static long change_action(int signal, const struct kernel_sigaction *new, struct kernel_sigaction *old)
@@ -29,16 +35,12 @@ static struct kernel_sigaction action_of(void (*handler)(int, siginfo_t *, void 
 	};
 }
 
-static void pass_on(int signal, siginfo_t *info, void *context)
+/* The handler that was installed before ours (glibc's), or NULL. */
+static void *passed_on(void)
 {
 	void *handler = resident.passed_on.handler;
 
-	if (handler == (void *)SIG_DFL || handler == (void *)SIG_IGN)
-		return;
-	if (resident.passed_on.flags & SA_SIGINFO)
-		((void (*)(int, siginfo_t *, void *))handler)(signal, info, context);
-	else
-		((void (*)(int))handler)(signal);
+	return handler == (void *)SIG_DFL || handler == (void *)SIG_IGN ? NULL : handler;
 }
 
 /* Starts another writer if a request waits for one and the last one has ended. Returns 0 or -errno. */
@@ -63,8 +65,11 @@ static void start_writer(void)
 		log_failure(error);
 }
 
-static void on_freeze_signal(int signal, siginfo_t *info, void *context)
+/* The handler of the freeze signal. Returns NULL, or another handler, which is then called with the same arguments on the
+ * program's stack. Preconditions: every signal is blocked. */
+void *handle_freeze_signal(int signal, siginfo_t *info, void *context)
 {
+	(void)signal;
 	if (info->si_code > 0 && info->si_code <= CLD_DUMPED) {
 		int error;
 
@@ -79,35 +84,29 @@ static void on_freeze_signal(int signal, siginfo_t *info, void *context)
 		   (info->si_errno == ABI_ORDER_FREEZE || info->si_errno == ABI_ORDER_QUERY)) {
 		initiate(context, info);
 	} else {
-		pass_on(signal, info, context);
+		return passed_on();
 	}
+	return NULL;
 }
 
-/*
- * The handler of the trigger. A program may install a handler of its own later, which then calls this one. PHP does so, perhaps
- * after its own handler has returned: then `context` is not valid any more. When the kernel itself has called this
- * function, its return address is crak_restore_rt, and `context` is valid.
- */
-static void on_trigger(int signal, siginfo_t *info, void *context)
+/* The handler of the trigger. context: NULL if a handler of the program has called it. Preconditions: every signal is blocked. */
+void *handle_trigger(int signal, siginfo_t *info, void *context)
 {
-	unsigned long all = ~0ul, mask;
-
 	(void)signal;
 	(void)info;
-	SYSCALL_4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask));
 	start_writer();
-	if (__builtin_return_address(0) == (void *)crak_restore_rt)
+	if (context)
 		frame_repeat_syscall(context, NULL, NULL);
 	else
 		store(&resident.chained, 1);
-	SYSCALL_4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
+	return NULL;
 }
 
 /* Installs the handler of the freeze signal if another handler is installed. Returns 1 if so. glibc installs one (for setuid in
  * threads); the resident passes signals without an order on to it. */
 int install_freeze_handler(void)
 {
-	struct kernel_sigaction ours = action_of(on_freeze_signal);
+	struct kernel_sigaction ours = action_of(crak_on_freeze_signal);
 	struct kernel_sigaction now;
 
 	if (change_action(ABI_FREEZE_SIGNAL, NULL, &now) || now.handler == ours.handler)
@@ -132,20 +131,20 @@ void freeze_signal_restore(const struct kernel_sigaction *before)
 
 void freeze_signal_handle(void)
 {
-	struct kernel_sigaction ours = action_of(on_freeze_signal);
+	struct kernel_sigaction ours = action_of(crak_on_freeze_signal);
 
 	change_action(ABI_FREEZE_SIGNAL, &ours, NULL);
 }
 
 int is_our_action(const struct kernel_sigaction *action)
 {
-	return action->handler == (void *)on_freeze_signal || action->handler == (void *)on_trigger;
+	return action->handler == (void *)crak_on_freeze_signal || action->handler == (void *)crak_on_trigger;
 }
 
 /* Installs the handler of the trigger, but only if the signal has its default action. */
 void install_trigger(int signal)
 {
-	struct kernel_sigaction ours = action_of(on_trigger);
+	struct kernel_sigaction ours = action_of(crak_on_trigger);
 	struct kernel_sigaction now;
 
 	if (change_action(signal, NULL, &now) || now.handler != (void *)SIG_DFL)

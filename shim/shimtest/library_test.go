@@ -67,9 +67,6 @@ func TestSymbolVersions(t *testing.T) {
 var mayCall = []string{"init.c", "pthread.c", "exec.c", "setxid.c", "next.c", "cpu_usage.c", "prctl.c",
 	"entry_amd64.S", "load_writer.c"}
 
-// maximalFrame is in bytes: a handler may find itself on an alternate stack of MINSIGSTKSZ, beside its own frame.
-const maximalFrame = 1024
-
 // TestHandlersCallNoLibrary compiles the C as make does and looks for what it leaves undefined.
 func TestHandlersCallNoLibrary(t *testing.T) {
 	sources, err := filepath.Glob("../*.[cS]")
@@ -81,7 +78,7 @@ func TestHandlersCallNoLibrary(t *testing.T) {
 	undefined := make(map[string][]string)
 	for _, source := range sources {
 		object := filepath.Join(dir, filepath.Base(source)+".o")
-		out, err := exec.Command("gcc", "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-fPIC", "-fvisibility=hidden", "-fstack-usage",
+		out, err := exec.Command("gcc", "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-fPIC", "-fvisibility=hidden",
 			"-I..", "-I../../internal/abi", "-c", "-o", object, source).CombinedOutput()
 		if err != nil {
 			t.Fatalf("%s: %v\n%s", source, err, out)
@@ -89,7 +86,6 @@ func TestHandlersCallNoLibrary(t *testing.T) {
 		defined = append(defined, symbols(t, object, "--defined-only")...)
 		if !slices.Contains(mayCall, filepath.Base(source)) {
 			undefined[filepath.Base(source)] = symbols(t, object, "--undefined-only")
-			checkFrames(t, strings.TrimSuffix(object, ".o")+".su")
 		}
 	}
 	for source, names := range undefined {
@@ -112,21 +108,6 @@ func symbols(t *testing.T, object, which string) (names []string) {
 		names = append(names, f[len(f)-1])
 	}
 	return names
-}
-
-// checkFrames reads what gcc -fstack-usage wrote: "park.c:132:12:name\t288\tstatic".
-func checkFrames(t *testing.T, usage string) {
-	t.Helper()
-	text, err := os.ReadFile(usage)
-	if os.IsNotExist(err) {
-		return // assembly
-	}
-	for line := range strings.Lines(string(text)) {
-		f := strings.Fields(line)
-		if size, err := strconv.Atoi(f[1]); err != nil || size > maximalFrame {
-			t.Errorf("frame of %s bytes: %s", f[1], f[0])
-		}
-	}
 }
 
 var signalSets = regexp.MustCompile(`(?m)^(SigBlk|SigIgn|SigCgt|Threads|ShdPnd|SigPnd|NoNewPrivs|Seccomp):\s+(\S+)`)

@@ -124,15 +124,3 @@ func TestQueueFull(t *testing.T) {
 	s.await("RESULT 0")
 	s.await("RESULT 0")
 }
-
-// TestSmallAltstack: the handlers make do with little.
-func TestSmallAltstack(t *testing.T) {
-	s := start(t, true, "altstack")
-	s.await("READY")
-	s.await("RESULT 0")
-	left, err := strconv.Atoi(s.await("LEFT"))
-	if err != nil || left < 256 {
-		t.Errorf("%d bytes of the alternate stack are left: %v", left, err)
-	}
-	t.Logf("%d bytes are left", left)
-}

@@ -1,7 +1,8 @@
 /* cc: -fexceptions */
 /*
  * What looks through loaded objects: dl_iterate_phdr(3), backtrace(3), and the unwinder by which a cancelled thread runs its
- * cleanup handlers. Each must find the library as any other, before and after a restart.
+ * cleanup handlers. Each must find the library as any other, before and after a restart. And a backtrace in a callback goes
+ * from the library's stacks to what the program did.
  */
 
 #ifndef _GNU_SOURCE
@@ -13,6 +14,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "crak.h"
 
 static int libraries;
 
@@ -71,16 +73,36 @@ static void inspect(pthread_t thread, int preloaded)
 	CHECK(cleaned == count + 1);
 }
 
+static void *caller; /* of main */
+static int befores, restarts, lost;
+
+static void trace(void *count)
+{
+	void *frames[32];
+	int depth = backtrace(frames, 32), found = 0;
+
+	++*(int *)count;
+	for (int i = 0; i < depth; i++)
+		found |= frames[i] == caller;
+	lost += !found;
+}
+
 int main(void)
 {
+	static const struct crak_callbacks before = {.before = trace, .data = &befores};
+	static const struct crak_callbacks restart = {.restart = trace, .data = &restarts};
 	int preloaded = getenv("LD_PRELOAD") != NULL;
 	pthread_t first, second;
 
+	caller = __builtin_return_address(0);
+	CHECK(!preloaded || (CRAK_ON(&before) == 0 && CRAK_ON(&restart) == 0));
 	CHECK(pthread_create(&first, NULL, sleeper, NULL) == 0);
 	CHECK(pthread_create(&second, NULL, sleeper, NULL) == 0);
 	inspect(first, preloaded);
 	ready();
 	await_go();
 	inspect(second, preloaded);
+	CHECK(!preloaded || (befores > 0 && restarts > 0));
+	EQUAL(lost, 0);
 	pass();
 }

@@ -258,26 +258,6 @@ static void queue_full(void)
 	}
 }
 
-#define ROOM 3072 /* that handlers get beside the frame */
-
-/* An alternate stack that is barely large enough, with nothing below. */
-static void altstack(void)
-{
-	size_t page = sysconf(_SC_PAGESIZE), size = sysconf(_SC_MINSIGSTKSZ) + ROOM;
-	size_t whole = (size + page - 1) / page * page;
-	char *area = mmap(NULL, page + whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	stack_t stack = { .ss_sp = area + page, .ss_size = size };
-
-	mprotect(area + page, whole, PROT_READ | PROT_WRITE);
-	memset(area + page, 0x5a, whole);
-	if (sigaltstack(&stack, NULL))
-		say("SIGALTSTACK", errno);
-	say("RESULT", crak_checkpoint());
-	for (size = 0; size < whole && area[page + size] == 0x5a; size++)
-		;
-	say("LEFT", size);
-}
-
 /* For a look at what is mapped: RSS is all of it then. */
 static void locked(void)
 {
@@ -325,7 +305,7 @@ int main(int argc, char **argv)
 		void (*run)(void);
 	} modes[] = {
 		{ "broken", broken }, { "callback", callback }, { "hold", hold },	{ "forked", forked },
-		{ "vforked", vforked }, { "reaper", reaper },	{ "queue", queue_full }, { "altstack", altstack },
+		{ "vforked", vforked }, { "reaper", reaper },	{ "queue", queue_full },
 		{ "together", together }, { "churn", churn },		{ "locked", locked },
 		{ "prctl", use_prctl },
 		{ "wait", wait_for_line }, { "effective", wait_for_line }, { "undumpable", undumpable },

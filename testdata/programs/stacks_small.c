@@ -1,0 +1,162 @@
+/*
+ * Threads whose stacks have room for the kernel's signal frame and nothing else: alternate stacks of the smallest size, with the
+ * stack pointer on an ordinary stack or at no memory at all, and coroutines' stacks of 4 KiB. Below each lies a guard
+ * page. Nobody but the kernel may write there, however often the program is checkpointed.
+ *
+ * stacks_small [saved] [N]: N more threads (0). saved: the action of SIGUSR2 was read and put back, so that it has libc's restorer.
+ */
+#include "check.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+
+#define PAGE 4096
+#define PATTERN 0x5a
+
+/* Of SIGUSR1: notes where the kernel put the context, at the address in r12. */
+void note(int, siginfo_t *, void *);
+
+/* Sleeps with a stack pointer until there is a file go; before that it raises SIGUSR1. vectors: 0 none, 1 AVX, 2 AVX-512. */
+void sleep_at(void *sp, char **context, int vectors);
+
+__asm__(".text\n"
+	"note:	mov %rdx, (%r12)\n"
+	"	ret\n"
+	"sleep_at:\n"
+	"	push %rbx\n"
+	"	push %r12\n"
+	"	mov %rsp, %rbx\n"
+	"	mov %rsi, %r12\n"
+	"	mov %rdi, %rsp\n"
+	"	cmp $1, %edx\n"
+	"	jb 2f\n"
+	"	vpcmpeqd %xmm0, %xmm0, %xmm0\n"
+	"	vinsertf128 $1, %xmm0, %ymm0, %ymm0\n"
+	"	je 2f\n"
+	"	vpternlogd $255, %zmm0, %zmm0, %zmm0\n"
+	"	vpternlogd $255, %zmm31, %zmm31, %zmm31\n"
+	"	kxnorw %k1, %k1, %k1\n"
+	"2:	mov $39, %eax\n" /* getpid */
+	"	syscall\n"
+	"	mov %eax, %edi\n"
+	"	mov $186, %eax\n" /* gettid */
+	"	syscall\n"
+	"	mov %eax, %esi\n"
+	"	mov $10, %edx\n" /* SIGUSR1 */
+	"	mov $234, %eax\n" /* tgkill */
+	"	syscall\n"
+	"	lock incl asleep(%rip)\n"
+	"1:	mov $35, %eax\n" /* nanosleep */
+	"	lea moment(%rip), %rdi\n"
+	"	xor %esi, %esi\n"
+	"	syscall\n"
+	"	mov $21, %eax\n" /* access */
+	"	lea go(%rip), %rdi\n"
+	"	xor %esi, %esi\n"
+	"	syscall\n"
+	"	test %eax, %eax\n"
+	"	jnz 1b\n"
+	"	mov %rbx, %rsp\n"
+	"	pop %r12\n"
+	"	pop %rbx\n"
+	"	ret\n"
+	".data\n"
+	"asleep: .long 0\n"
+	"moment: .quad 0, 10000000\n"
+	"go:	.asciz \"go\"\n"
+	".text\n");
+
+extern volatile int asleep;
+
+static int vectors;
+
+/* size bytes above a guard page. */
+static char *above_guard(size_t size)
+{
+	size_t whole = (size + PAGE - 1) / PAGE * PAGE;
+	char *area = mmap(0, PAGE + whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(area != MAP_FAILED && mprotect(area, PAGE, PROT_NONE) == 0);
+	return memset(area + PAGE, PATTERN, whole);
+}
+
+static void check_untouched(const char *from, const char *to)
+{
+	for (const char *p = from; p < to; p++)
+		if (*p != PATTERN)
+			fail("%zd bytes below the kernel's frame are overwritten", to - p);
+}
+
+static void alternate(int elsewhere)
+{
+	size_t size = getauxval(AT_MINSIGSTKSZ) ? getauxval(AT_MINSIGSTKSZ) : 2048;
+	stack_t stack = {.ss_sp = above_guard(size), .ss_size = size}, none = {.ss_flags = SS_DISABLE};
+	char ordinary[8192] __attribute__((aligned(16)));
+	char *context = NULL;
+
+	CHECK(sigaltstack(&stack, NULL) == 0);
+	sleep_at(elsewhere ? (char *)16 : ordinary + sizeof(ordinary), &context, vectors);
+	CHECK(sigaltstack(&none, NULL) == 0);
+	check_untouched(stack.ss_sp, context - 8);
+}
+
+static void coroutine(void)
+{
+	char *stack = above_guard(PAGE), *context = NULL;
+
+	sleep_at(stack + PAGE, &context, vectors);
+	check_untouched(stack, context - 8);
+}
+
+static void *work(void *arg)
+{
+	switch ((uintptr_t)arg % 3) {
+	case 0:
+		coroutine();
+		break;
+	case 1:
+		alternate(1);
+		break;
+	case 2:
+		alternate(0);
+		break;
+	}
+	return arg;
+}
+
+/* Says READY when all are asleep, for main is, too. */
+static void *announce(void *arg)
+{
+	while (asleep < (intptr_t)arg)
+		pause_ms(1);
+	ready();
+	return arg;
+}
+
+int main(int argc, char **argv)
+{
+	struct sigaction action = {.sa_sigaction = note, .sa_flags = SA_SIGINFO | SA_ONSTACK}, trigger;
+	int saved = argc > 1 && strcmp(argv[1], "saved") == 0;
+	intptr_t count = argc > 1 + saved ? atoi(argv[1 + saved]) : 0;
+	pthread_t threads[100], announcer;
+
+	vectors = __builtin_cpu_supports("avx512f") ? 2 : __builtin_cpu_supports("avx") ? 1 : 0;
+	CHECK(count < 100 && sigaction(SIGUSR1, &action, NULL) == 0);
+	if (saved)
+		CHECK(sigaction(SIGUSR2, NULL, &trigger) == 0 && sigaction(SIGUSR2, &trigger, NULL) == 0);
+	for (intptr_t i = 0; i < count; i++)
+		CHECK(pthread_create(&threads[i], NULL, work, (void *)i) == 0);
+	if (count == 0) { /* with one thread, main has to say it itself; it is asleep in a moment, and always in this stack */
+		ready();
+		work((void *)1);
+		pass();
+	}
+	CHECK(pthread_create(&announcer, NULL, announce, (void *)(count + 1)) == 0);
+	CHECK(pthread_detach(announcer) == 0);
+	work((void *)0);
+	for (intptr_t i = 0; i < count; i++)
+		CHECK(pthread_join(threads[i], NULL) == 0);
+	pass();
+}
