@@ -1,7 +1,7 @@
 /*
- * CPU time goes on after a restart. The kernel counts from 0 again; own.cpu has what was used before, and is all zeroes
- * in a process that was never restarted. clock_gettime adds it in the vDSO, which a restart makes call crak_cpu_clock;
- * cpu_usage.c and cpu_until.c have the functions that do so at any time.
+ * After a restart the kernel counts CPU time from 0. These functions add the time that was used before the restart. It is in
+ * own.cpu, which is all zero in a process that was never restarted. For clock_gettime, a restart patches the vDSO to call
+ * crak_cpu_clock. cpu_usage.c and cpu_until.c interpose the other functions in every program.
  */
 
 #include <sys/resource.h>
@@ -13,7 +13,7 @@ struct abi_cpu_thread cpu_threads[ABI_CPU_THREADS_MAX];
 
 const struct abi_cpu_time cpu_none;
 
-/* A thread that was made after the restart has used nothing before. */
+/* Returns the time that a thread had used before the restart: zero for a thread that was created after it. */
 const struct abi_cpu_time *cpu_of_thread(int tid)
 {
 	unsigned low = 0, high = own.cpu.threads;
@@ -34,7 +34,7 @@ const struct abi_cpu_time *cpu_of_thread(int tid)
 /* Kinds of clock in the low bits of a negative clockid_t (include/linux/posix-timers_types.h). */
 enum { CLOCK_OF_THREAD = 4, KIND = 3, PROFILING = 0, VIRTUAL = 1, SCHEDULED = 2 };
 
-/* Nanoseconds that a clock of CPU time had counted before the restart; 0 for any other clock. */
+/* Returns the nanoseconds that a CPU time clock had counted before the restart, or 0 for any other clock. */
 int64_t cpu_before(int clock)
 {
 	const struct abi_cpu_time *used;
@@ -61,7 +61,7 @@ int64_t cpu_before(int clock)
 	return 0;
 }
 
-/* Vector registers are the caller's. */
+/* Called by crak_cpu_clock. It must not change vector registers, which crak_cpu_clock does not save. */
 __attribute__((used, target("general-regs-only"))) long cpu_clock_gettime(int clock, struct timespec *now)
 {
 	long error = SYSCALL_2(SYS_clock_gettime, clock, now);
@@ -84,7 +84,7 @@ static int64_t microseconds(const struct timeval *time)
 	return time->tv_sec * 1000000ll + time->tv_usec;
 }
 
-/* What the calling thread has used over all restarts. */
+/* Records the CPU time that the calling thread has used, over all restarts. */
 __attribute__((noinline)) void cpu_note(struct abi_thread *thread)
 {
 	const struct abi_cpu_time *before = cpu_of_thread(thread->tid);
@@ -98,8 +98,10 @@ __attribute__((noinline)) void cpu_note(struct abi_thread *thread)
 	thread->cpu.system_us = before->system_us + microseconds(&usage.ru_stime);
 }
 
-/* Makes an absolute time on a clock of CPU time one that the kernel counts. What is past stays past, and a time that the
- * kernel would refuse, or that disarms a timer, stays as it is. */
+/*
+ * Converts an absolute time of the program's CPU time clock to the kernel's count, which started at the restart. A time in the
+ * past becomes 1 ns, which is also in the past: 0 would disarm a timer. A time that is invalid, or 0, stays unchanged.
+ */
 void cpu_shift(struct timespec *time, int clock)
 {
 	int64_t before = cpu_before(clock), ns;

@@ -1,4 +1,4 @@
-/* Sleeping, and timers, until a certain CPU time after a restart (cpu_time.c). */
+/* clock_nanosleep(2) and timer_settime(2) with an absolute CPU time, after a restart (cpu_time.c). */
 
 #include <fcntl.h>
 #include <time.h>
@@ -31,7 +31,7 @@ EXPORT int clock_nanosleep(clockid_t clock, int flags, const struct timespec *ti
 	return next.clock_nanosleep(clock, flags, time, left);
 }
 
-/* A file of /proc, byte by byte. */
+/* Reads a file of /proc byte by byte. */
 struct reader {
 	int fd;
 	long length, at;
@@ -49,7 +49,7 @@ static int next_byte(struct reader *r)
 	return r->buffer[r->at++];
 }
 
-/* The next line that begins with `name`, as a number: 1, or 0 at the end of the file. */
+/* Finds the next line that begins with `name` and reads the number after it. Returns 1, or 0 at the end of the file. */
 static int next_number(struct reader *r, const char *name, int *number)
 {
 	int byte = next_byte(r);
@@ -79,7 +79,7 @@ static int next_number(struct reader *r, const char *name, int *number)
 	return 0;
 }
 
-/* The clock of a timer, by its number in the kernel; CLOCK_REALTIME where nobody knows. */
+/* Returns the clock of the timer with this number in the kernel, or CLOCK_REALTIME if it is unknown (which needs no shift). */
 static int clock_of(int timer)
 {
 	struct reader r = { .fd = SYSCALL_4(SYS_openat, AT_FDCWD, "/proc/self/timers", O_RDONLY | O_CLOEXEC, 0) };
@@ -95,7 +95,7 @@ static int clock_of(int timer)
 	return clock;
 }
 
-/* What timer_t is of a timer that notifies by a thread is glibc's secret; a negative number. */
+/* timer_t is the kernel's number, except for a timer that notifies by a thread: there it is a negative value internal to glibc. */
 EXPORT int timer_settime(timer_t timer, int flags, const struct itimerspec *time, struct itimerspec *old)
 {
 	struct itimerspec shifted;

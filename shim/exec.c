@@ -1,14 +1,14 @@
 /*
- * The functions we interpose: those by which a program executes another one.
+ * Interposes the functions by which a program executes another one.
  *
- * A program that has just been executed has no handler for the freeze signal: not before our constructor has run, and
- * never where the library is not preloaded. The signal would kill it. So a process ignores the signal while it executes a
- * program. A signal that is ignored stays ignored across execve(2), and an order that comes meanwhile is dropped; the
- * writer sends it again (coord/order.go). Our constructor then installs the handler. glibc's posix_spawn, system and
- * popen ignore the signal in their children in the same way.
+ * A newly executed program has no handler for the freeze signal until the resident's constructor has run, and never if
+ * libcrak.so is not preloaded. The signal would kill that program. So a process ignores the signal while it executes a
+ * program. An ignored signal stays ignored across execve(2). The kernel drops an order that comes meanwhile, and the writer
+ * sends it again (coord/order.go). Then the constructor installs the handler. The children of glibc's posix_spawn, system and
+ * popen ignore the signal in the same way.
  *
- * All of this also runs after fork in a process with threads, after vfork, and in signal handlers. So it makes system
- * calls only, and the functions behind ours are looked up beforehand (next.c).
+ * These functions also run after fork in a process with several threads, after vfork, and in signal handlers. So they make only
+ * system calls, and the functions that they call are looked up beforehand (next.c).
  */
 
 #include <alloca.h>
@@ -42,15 +42,17 @@ void exec_prepare(void)
 }
 
 struct attempt {
-	struct kernel_sigaction action; /* before it */
-	int locked;
+	struct kernel_sigaction action; /* of the freeze signal, before the attempt */
+	int locked;			/* 1: exec_unlock must be called */
 };
 
 /*
- * 1 if it is to be unlocked. One thread at a time: the first that fails would put the handler back while the second is on its way into a new
- * program. (The kernel, too, lets threads of a process execute one after the other.) A handler that interrupts an attempt
- * and executes something itself is nested in it. An attempt that a handler left by longjmp is never ended, so nobody
- * waits for it without bound.
+ * Lets only one thread execute a program at a time. Returns 1 if the caller must call exec_unlock.
+ *
+ * If two threads did so at once and one of them failed, that one would install the handler again while the other one enters a
+ * new program. (The kernel, too, lets the threads of a process execute programs only one after the other.) A signal handler
+ * may interrupt an attempt and execute a program itself, in the same thread: it does not wait. A signal handler may also leave
+ * an attempt by longjmp, and the lock is then never released: so the wait is bounded.
  */
 int exec_lock(void)
 {
@@ -74,13 +76,13 @@ void exec_unlock(void)
 	futex_wake_all((unsigned *)&own.executing);
 }
 
-/* A child of vfork leaves its parent's page alone; its signal actions are its own. */
+/* A child of vfork does not lock: `own` belongs to its parent. Its signal actions are its own. */
 static void begin(struct attempt *attempt)
 {
 	exec_prepare();
 	attempt->locked = is_ours() && exec_lock();
 	for (int i = 0; attempt->locked && i < WAIT_BOUND && load(&own.setxids) > 0; i++)
-		futex_wait(&own.setxids, load(&own.setxids), 1000000); /* it needs the signal (setxid.c) */
+		futex_wait(&own.setxids, load(&own.setxids), 1000000); /* these threads need the signal (setxid.c) */
 	freeze_signal_ignore(&attempt->action);
 }
 
@@ -96,7 +98,7 @@ static int failed(const struct attempt *attempt, int result)
 	({                                                             \
 		struct attempt attempt;                                \
 		begin(&attempt);                                       \
-		failed(&attempt, function(__VA_ARGS__)); /* or never */ \
+		failed(&attempt, function(__VA_ARGS__)); /* if it returns at all */ \
 	})
 
 EXPORT int execve(const char *path, char *const argv[], char *const envp[])
@@ -134,7 +136,7 @@ EXPORT int execveat(int fd, const char *path, char *const argv[], char *const en
 	return failed(&attempt, syscall(SYS_execveat, fd, path, argv, envp, flags));
 }
 
-/* The arguments from `first` up to the NULL, on the caller's stack. */
+/* Collects the arguments from `first` up to the NULL in an array on the caller's stack. */
 #define COLLECT(list, first)                                    \
 	({                                                      \
 		size_t n = 2; /* the first, and the NULL */     \

@@ -1,4 +1,4 @@
-/* The signal frame of amd64: what a thread was doing. */
+/* The signal frame on amd64: what the thread was doing when the signal came. */
 
 #include <errno.h>
 
@@ -20,8 +20,9 @@ void frame_note(struct abi_thread *thread, const ucontext_t *context)
 }
 
 /*
- * Where EINTR does not say that nothing has happened. Linux has closed the descriptor when close(2) fails, and another
- * file may have its number by now. A file server that was interrupted may have made or removed the name.
+ * Returns 0 for calls that may have had their effect even if they fail with EINTR. Linux has closed the descriptor when close(2)
+ * fails, and another file may have its number by now. With a network file system, the server may have created or removed
+ * the name.
  */
 static int may_repeat(int number)
 {
@@ -47,13 +48,14 @@ static int may_repeat(int number)
 }
 
 /*
- * A signal with a handler makes sleep, poll, epoll_wait and their like fail
- * with EINTR even with SA_RESTART (signal(7)). Nobody asked for this signal, so
- * the call is made again: the instruction pointer goes back to the syscall
- * instruction and rax to the call's number. The kernel does the same by itself
- * where it may; then rax is the number already.
+ * Changes the frame so that the thread makes an interrupted system call again.
  *
- * thread: where to note it; repeat_settle is then called before the return. NULL: the return is next.
+ * A signal handler makes calls like nanosleep, poll and epoll_wait fail with EINTR even with SA_RESTART (signal(7)). The
+ * program does not expect that from a signal of CRAK. So the resident sets the instruction pointer back to the syscall
+ * instruction and rax to the number of the call. For other calls the kernel has done the same already; then rax is not -EINTR.
+ *
+ * thread: the record that gets the number of the call. The caller then calls repeat_settle before the handler returns. NULL: the
+ * handler returns next.
  */
 void frame_repeat_syscall(ucontext_t *context, const siginfo_t *info, struct abi_thread *thread)
 {

@@ -1,4 +1,4 @@
-/* What happens once, as the program starts. */
+/* The resident's constructor, which runs when the program starts. */
 
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 
 struct resident resident;
 
-/* pthread_atfork(3), which is in no shared library. */
+/* pthread_atfork(3) is not in libc.so; it calls this function. */
 extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library);
 
 static void remember(const char *name, const char *value)
@@ -41,7 +41,7 @@ static void remember_settings(const char *directory)
 	}
 }
 
-/* Appends a path to `path`, or puts it there if it is absolute; what does not fit leaves it as it is. */
+/* Appends `to` to `path`, or replaces it if `to` is absolute. If the result is too long, `path` stays unchanged. */
 static void descend(char *path, const char *to)
 {
 	size_t length = *to == '/' ? 0 : strlen(path);
@@ -53,7 +53,7 @@ static void descend(char *path, const char *to)
 	strcpy(path + length, to);
 }
 
-/* CRAK_LOG, or crak.log beside the images, as coord has it. */
+/* The log is CRAK_LOG, or crak.log in the images' directory. Package coord has the same rule. */
 static void find_log(const char *directory)
 {
 	const char *images = getenv("CRAK_DIR"), *log = getenv("CRAK_LOG");
@@ -68,7 +68,7 @@ static void find_log(const char *directory)
 	descend(resident.log, "crak.log");
 }
 
-/* CRAK_DIR, or its last part, is made now: a checkpoint that finds it missing finds that it has gone since. */
+/* Creates CRAK_DIR now, but not its parents. If a checkpoint does not find the directory, somebody has removed it since. */
 static void make_directory(void)
 {
 	const char *images = getenv("CRAK_DIR");
@@ -77,7 +77,7 @@ static void make_directory(void)
 		SYSCALL_3(SYS_mkdirat, AT_FDCWD, images, 0700);
 }
 
-/* The path the library was loaded from, made absolute. */
+/* Finds the absolute path from which libcrak.so was loaded. */
 static void find_library(const char *directory)
 {
 	Dl_info info;
@@ -104,8 +104,11 @@ static int is_taken(int number)
 	return number == 32 || number == ABI_FREEZE_SIGNAL || number == SIGKILL || number == SIGSTOP;
 }
 
-/* CRAK_SIGNAL: a number, or a name with or without SIG; "none" leaves kill(1) no way. Of what makes no sense nobody
- * could be told here, and a kill -USR2 in good faith shall not be the end of the program. */
+/*
+ * Returns the signal that CRAK_SIGNAL names: a number, or a name with or without SIG; 0 for "none". If the value is invalid, the
+ * signal is SIGUSR2, because the constructor cannot report the mistake. Otherwise kill -USR2, which the user takes for a
+ * request, would kill the program.
+ */
 static int trigger_signal(void)
 {
 	static const struct {
@@ -135,7 +138,7 @@ static int trigger_signal(void)
 	return strcmp(name, "none") ? SIGUSR2 : 0;
 }
 
-/* CRAK_FREEZE_LIMIT: seconds. */
+/* Returns CRAK_FREEZE_LIMIT, which is in seconds, in milliseconds. */
 static int freeze_limit(void)
 {
 	const char *text = getenv("CRAK_FREEZE_LIMIT");

@@ -1,12 +1,13 @@
 /*
- * Loading the writer: the Go program that lies behind the resident in this file.
+ * Loads the writer: the Go program that lies behind the resident in libcrak.so.
  *
- *	execve -> the kernel and the loader map the resident, as they would any program -> crak_entry
- *	   -> load_writer maps Go's segments and relocates them -> the C library's start -> Go
+ *	execve -> the kernel and the dynamic loader map the resident, as any program -> crak_entry
+ *	   -> load_writer maps and relocates Go's segments -> __libc_start_main -> Go
  *
- * The layout is that of crak.ld; postlink has hidden the segments from the loader.
+ * crak.ld defines the layout of the file. postlink has removed Go's segments from the program headers, so the loader does not
+ * map them.
  *
- * Preconditions: nothing of Go has run, nor the resident's constructor.
+ * Preconditions: no Go code has run, and the resident's constructor has not run.
  */
 
 #include <elf.h>
@@ -15,13 +16,13 @@
 
 #include "resident.h"
 
-#define SHT_WRITER 0x6372616b /* given by postlink */
+#define SHT_WRITER 0x6372616b /* section type that postlink sets */
 #define PAGE 4096
 #define page_down(n) ((n) & -(unsigned long)PAGE)
 #define page_up(n) page_down((n) + PAGE - 1)
 #define at(symbol) ((unsigned long)(symbol))
 
-/* Defined by crak.ld. Weak, so that a plain `go build` links, too. */
+/* crak.ld defines these symbols. They are weak, so that a plain `go build` links without crak.ld. */
 #define LINKER __attribute__((visibility("hidden"), weak))
 extern const char __ehdr_start[] __attribute__((visibility("hidden")));
 extern char writer_text[] LINKER, writer_rodata[] LINKER, writer_data[] LINKER, writer_bss[] LINKER, writer_end[] LINKER;
@@ -35,8 +36,8 @@ int writer_main(void);
 
 static void __attribute__((noreturn)) give_up(void)
 {
-	static const char text[] = "crak: the writer in this libcrak.so cannot be mapped: too little memory (ulimit -v, -d), or "
-				   "a damaged file\n";
+	static const char text[] = "crak: the writer in this libcrak.so cannot be mapped: there is too little memory (ulimit -v, "
+				   "-d), or the file is damaged\n";
 
 	SYSCALL_3(SYS_write, 2, text, sizeof(text) - 1);
 	for (;;)
@@ -56,7 +57,7 @@ static void read_at(int fd, void *data, size_t length, uint64_t offset)
 		give_up();
 }
 
-/* The file offset of the writer's section. */
+/* Returns the file offset of the writer's section. */
 static uint64_t find_writer(int fd)
 {
 	Elf64_Ehdr header;
@@ -87,13 +88,13 @@ void load_writer(void)
 		*p = 0;
 	map(page_up(at(writer_bss)), page_up(at(writer_end)), PROT_READ | PROT_WRITE, MAP_ANONYMOUS, -1, 0);
 	SYSCALL_1(SYS_close, fd);
-	for (const Elf64_Rela *r = writer_rela; r < writer_rela_end; r++) /* all R_X86_64_RELATIVE: postlink makes sure */
+	for (const Elf64_Rela *r = writer_rela; r < writer_rela_end; r++) /* postlink has checked: all are R_X86_64_RELATIVE */
 		*(unsigned long *)(base + r->r_offset) = base + r->r_addend;
-	/* The reaper starts us with every signal blocked. */
+	/* The reaper starts the writer with every signal blocked. */
 	SYSCALL_4(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
 }
 
-/* In place of the library's constructors: Go's, which starts its runtime in a thread. */
+/* Runs in place of the library's constructors: calls Go's constructor, which starts Go's runtime in a thread. */
 void writer_start(int argc, char **argv, char **envp)
 {
 	writer_init[0](argc, argv, envp);

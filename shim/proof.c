@@ -1,7 +1,8 @@
 /*
- * Who may command us: whoever may trace us, and the kernel itself decides that. A secret of this process lies in its
- * own page. The writer reads it out of our memory, for which the kernel asks what it asks of a tracer (all user and group
- * IDs, capabilities, dumpable, Yama), and sends it back.
+ * Checks that the writer may give orders to this process: it must be allowed to trace the process, and the kernel decides
+ * that. Each process has a random secret in `own`. The writer reads the secret from the process's memory and sends it back. To
+ * read the memory, the writer must pass the kernel's checks for a tracer (user and group IDs, capabilities, dumpable,
+ * Yama).
  */
 
 #include <errno.h>
@@ -18,8 +19,8 @@
 
 extern const char __ehdr_start[] __attribute__((visibility("hidden")));
 
-/* The secret is made where there is none: in a new process, a forked one, a restarted one. Of two threads that make it
- * at once, each word is made by the one that is first. 0 or -errno. */
+/* Makes a secret if there is none: in a new, forked or restarted process. If two threads do so at once, the first one sets
+ * each word. Returns 0 or -errno. */
 static int make_secret(void)
 {
 	uint64_t random[SECRET_WORDS];
@@ -35,14 +36,15 @@ static int make_secret(void)
 	return 0;
 }
 
-/* An image has the old one in it. */
+/* Called after a restart: the image contains the old secret. */
 void proof_forget(void)
 {
 	for (int i = 0; i < SECRET_WORDS; i++)
 		store(&own.secret[i], 0);
 }
 
-/* Whether the writer that we start will have all the privileges that we have: it is as well protected as we are. */
+/* Returns 1 if a writer that this process starts will have all its privileges. Then the kernel protects that writer from others
+ * as well as it protects this process. */
 static int is_equal(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -63,8 +65,8 @@ static int is_equal(void)
 }
 
 /*
- * Where a program is not dumpable the kernel lets not even its own user read its memory. The writer that we start
- * ourselves gets the secret in its environment then. 1 with the entry, or 0.
+ * If a program is not dumpable, the kernel does not let its own user read its memory. The resident then gives the secret to the
+ * writer that it starts, in the environment. Returns 1 and stores the entry in `setting`, or returns 0.
  */
 int proof_hand_down(char *setting)
 {
@@ -95,7 +97,7 @@ static int challenge(int socket)
 	return wire_send(socket, ABI_CHALLENGE, 1, &challenge, sizeof(challenge));
 }
 
-/* 0 when the peer has proved in time that it can read our memory, else -errno. */
+/* Returns 0 if the peer proves in time that it can read the memory of this process, else -errno. */
 int proof_demand(int socket)
 {
 	long until = milliseconds() + PROOF_BOUND;

@@ -1,12 +1,13 @@
 /*
- * The functions we interpose: those by which a program makes threads.
+ * Interposes the functions that create threads.
  *
- * glibc takes the freeze signal for itself when it makes the
- * first thread (SIGSETXID), so the handler is put back after it. Not only
- * pthread_create does that: glibc makes threads by itself for C11, for timers with
- * SIGEV_THREAD, for asynchronous I/O and look-ups, and calls no exported function then.
- * (The other signal that it keeps out of every mask, SIGCANCEL, is no choice: the
- * thread of such timers waits for it, with everything blocked but SIGSETXID.)
+ * When glibc creates the first thread, it installs its own handler for the freeze signal (SIGSETXID). So the resident
+ * installs its handler again after that. pthread_create is not the only such function: glibc also creates threads for C11
+ * threads, timers with SIGEV_THREAD, asynchronous I/O and asynchronous name look-ups, and does not call the exported
+ * pthread_create then.
+ *
+ * (SIGCANCEL, the other signal that programs cannot block, cannot be the freeze signal. The thread of such timers waits for
+ * SIGCANCEL and blocks all signals but SIGSETXID.)
  */
 
 #include <aio.h>
@@ -18,8 +19,11 @@
 
 #include "resident.h"
 
-/* After a call that may have made the first thread. That may be executing a program by now, and ignore the signal. The
- * writer, in which our constructor has not run, has no settings. */
+/*
+ * Called after a function that may have created the first thread. The new thread may already execute a program, and
+ * ignore the freeze signal for that; exec_lock waits for it. The writer runs this code too, but has no resident: there the
+ * constructor has not run, so settings_length is 0.
+ */
 static void guard(void)
 {
 	static int guarded;
@@ -34,7 +38,7 @@ static void guard(void)
 		exec_unlock();
 }
 
-/* NEXT is the function of that name that the program would have called without us. */
+/* NEXT(name) is the function that the program would have called without libcrak.so. */
 #define NEXT(name)                                                          \
 	({                                                                  \
 		static __typeof__(&name) next;                              \

@@ -1,9 +1,9 @@
 /*
- * The system calls that are made again with what is left of their timeout (repeat_amd64.c).
+ * Stubs that make a system call again with the rest of its timeout (repeat_amd64.c).
  *
- * A thread goes on at the stub of its record, with its own registers but for the one with the timeout. After the call
- * the stub puts that one back, and goes on behind the program's own syscall instruction. Stack and flags stay as
- * they are; rcx and r11 are those that a system call changes anyway.
+ * A thread goes on at the stub of its record. All registers are the thread's own, except the one with the timeout. After the
+ * system call the stub restores that register and jumps to the instruction after the program's own syscall instruction. The
+ * stub does not change the stack or the flags. It uses rcx and r11, which a system call changes anyway.
  */
 
 #include "repeat_amd64.h"
@@ -18,7 +18,7 @@ crak_repeat_stubs:
 	.cfi_signal_frame
 	.cfi_def_cfa rsp, 0
 	/*
-	 * The caller's rip is in the record, at
+	 * For unwinders: the caller's rip is in the record, at
 	 *	page = rip & -4096; page + *page + (rip & 0xff0) / REPEAT_STUB * REPEAT_RECORD
 	 * DW_CFA_expression(rip): breg16 0, dup, const2u 0xff0, and, lit3, shl, swap, const2s -4096, and, dup, deref,
 	 * plus, plus
@@ -47,7 +47,7 @@ go_on:
 	.cfi_signal_frame
 	.cfi_def_cfa rsp, 0
 	.cfi_escape 0x10, 16, 2, 0x7b, REPEAT_IP	/* rip: breg11 */
-	mov	REPEAT_BACK(%r11), %rcx			/* what the kernel says is left goes to the program */
+	mov	REPEAT_BACK(%r11), %rcx			/* copy the rest that the kernel has written to the program's timeout */
 	jrcxz	1f
 	mov	REPEAT_LEFT(%r11), %r10
 	mov	%r10, (%rcx)
@@ -62,7 +62,7 @@ go_on:
 	mov	REPEAT_IP(%r11), %rcx
 	.cfi_register rip, rcx
 	mov	REPEAT_OWNER(%r11), %r11
-	movl	$0, (%r11)				/* from now on the record is free */
+	movl	$0, (%r11)				/* the record is free now */
 	jmp	*%rcx
 	.cfi_endproc
 	.size	go_on, . - go_on

@@ -1,21 +1,22 @@
 /*
- * System calls that are made again with what is left of their timeout.
+ * Makes system calls again with the rest of their timeout.
  *
- * A call with a relative timeout that is simply made again begins anew, and with checkpoints that follow each other
- * faster than the timeout it never ends. So the first time that we interrupt such a call we note when it is to end: what
- * the kernel says is left of it, or, where the kernel does not say, the whole. From then on that time, of
- * CLOCK_MONOTONIC, decides, however often the call is interrupted, and after a restart too.
+ * If a call with a relative timeout were made again unchanged, the timeout would start anew. If checkpoints follow each other
+ * faster than the timeout, the call would never end. So when the resident interrupts such a call for the first time, it
+ * records the end of the timeout as a time of CLOCK_MONOTONIC. It computes this time from the rest that the kernel has
+ * written, or from the whole timeout if the kernel writes no rest. The recorded time stays valid for all further
+ * interruptions, and after a restart.
  *
- * Registers must be as they were when the program goes on, and its timeout may be constant. So the call is made from a
- * stub of ours, with a copy of the timeout:
+ * The program must find its registers unchanged, and its timeout may be in read-only memory. So the thread makes the call from a
+ * stub of the resident, with a copy of the timeout:
  *
  *	program          stub of a record (repeat_amd64.S)
- *	syscall    ->    syscall, with what is left
- *	go on      <-    registers as in the record, the record is free
+ *	syscall    ->    syscall, with the rest of the timeout
+ *	go on      <-    registers restored from the record, record freed
  *
- * A thread in a stub has the program's own stack pointer. A handler of the program's may leave it by longjmp: the record
- * is then found again by the same thread at the same stack pointer, or when its thread has ended. Where no record is
- * free the call begins anew.
+ * A thread in a stub uses the program's own stack pointer. A signal handler of the program may leave the stub by longjmp, and then
+ * the stub does not free the record. The record is used again by the same thread at the same stack pointer, or by any thread after
+ * that thread's end. If no record is free, the timeout starts anew.
  */
 
 #include <errno.h>
@@ -28,12 +29,12 @@
 #define REGISTER(context, name) ((context)->uc_mcontext.gregs[REG_##name])
 
 struct repeat {
-	uint64_t ip;	      /* behind the program's syscall instruction */
-	uint64_t arguments[6]; /* its own */
-	int64_t left[2];      /* the copy: a timespec or timeval */
-	uint64_t back;	      /* where the copy goes to in the end, or 0 */
+	uint64_t ip;	      /* address after the program's syscall instruction */
+	uint64_t arguments[6]; /* the program's */
+	int64_t left[2];      /* copy of the timeout: a timespec or timeval */
+	uint64_t back;	      /* address to which the stub copies `left` after the call, or 0 */
 	int *owner;
-	int64_t end; /* of CLOCK_MONOTONIC, nanoseconds */
+	int64_t end; /* of the timeout: CLOCK_MONOTONIC, nanoseconds */
 	uint64_t sp;
 	struct timeout timeout;
 	short number;
@@ -50,7 +51,7 @@ extern const char crak_repeat_stubs[] __attribute__((visibility("hidden")));
 
 static struct {
 	int tid; /* 0: the record is free */
-	int pid; /* a forked child has its parent's records, which may be in use by frames on its stack */
+	int pid; /* a forked child also has its parent's records, and signal frames on its stack may use them */
 } owners[REPEAT_COUNT];
 
 static const unsigned char argument_registers[] = { REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9 };
@@ -71,12 +72,12 @@ static int claim(int i, int from, int tid, int pid)
 	return 1;
 }
 
-/* A record for a call at a stack pointer, or NULL. */
+/* Returns a record for a call with this stack pointer, or NULL. */
 static struct repeat *take(uint64_t sp)
 {
 	int tid = SYSCALL_0(SYS_gettid), pid = SYSCALL_0(SYS_getpid);
 
-	for (int i = 0; i < REPEAT_COUNT; i++) /* one that was left */
+	for (int i = 0; i < REPEAT_COUNT; i++) /* one that this thread left by longjmp */
 		if (load(&owners[i].tid) == tid && owners[i].pid == pid && crak_repeats[i].sp == sp)
 			return &crak_repeats[i];
 	for (int i = 0; i < REPEAT_COUNT; i++)
@@ -97,7 +98,7 @@ static uint64_t stub_of(const struct repeat *repeat)
 	return (uint64_t)crak_repeat_stubs + (repeat - crak_repeats) * REPEAT_STUB;
 }
 
-/* The record that an address is the stub's of, or NULL. offset: of the address in the stub. */
+/* Returns the record whose stub contains the address at this offset, or NULL. */
 static struct repeat *at_stub(uint64_t ip, unsigned offset)
 {
 	uint64_t distance = ip - offset - (uint64_t)crak_repeat_stubs;
@@ -107,7 +108,7 @@ static struct repeat *at_stub(uint64_t ip, unsigned offset)
 	return &crak_repeats[distance / REPEAT_STUB];
 }
 
-/* Of a call from a stub, that the frame stands behind; -1: it does not. */
+/* Returns the number of the call if the frame stands after the syscall instruction of a stub, else -1. */
 int repeat_number(const ucontext_t *context)
 {
 	const struct repeat *repeat = at_stub(REGISTER(context, RIP), 2);
@@ -116,8 +117,8 @@ int repeat_number(const ucontext_t *context)
 }
 
 /*
- * The address of the syscall instruction to make a call again. Preconditions: it was interrupted by a signal of ours, and
- * the frame stands behind its instruction.
+ * Returns the address of the syscall instruction with which the thread makes its call again: the program's own, or that of a
+ * stub. Preconditions: a signal of CRAK interrupted the call, and the frame stands after its syscall instruction.
  */
 uint64_t repeat_from(const ucontext_t *context, int number)
 {
@@ -147,7 +148,8 @@ uint64_t repeat_from(const ucontext_t *context, int number)
 	return stub_of(repeat);
 }
 
-/* The socket has the whole timeout still: when it is over, so is the call. */
+/* For a call whose timeout is an option of the socket. The kernel would apply the whole timeout again, so the call fails now, as
+ * after a timeout. */
 static void time_out(ucontext_t *context, struct repeat *repeat)
 {
 	REGISTER(context, RAX) = repeat->number == SYS_connect ? -EINPROGRESS : -EAGAIN;
@@ -155,7 +157,7 @@ static void time_out(ucontext_t *context, struct repeat *repeat)
 	store(repeat->owner, 0);
 }
 
-/* What is left now, for a frame that goes on at a stub. Preconditions: the next thing is the return to the frame. */
+/* If the frame goes on at a stub, sets the time that is left now. Preconditions: the caller returns to the frame next. */
 void repeat_settle(ucontext_t *context)
 {
 	struct repeat *repeat = at_stub(REGISTER(context, RIP), 0);

@@ -1,9 +1,10 @@
 /*
- * The functions we interpose: those by which a program changes its user and group IDs.
+ * Interposes the functions by which a program changes its user and group IDs.
  *
- * In a process with threads glibc makes each thread change its own, and asks them by the freeze signal. A thread that
- * executes a program ignores that signal for the whole process (exec.c), and glibc would wait for ever. So the two
- * keep out of each other's way: each announces itself before it looks for the other.
+ * In a process with several threads, glibc uses the freeze signal to make each thread change its IDs. While one thread
+ * executes a program, the whole process ignores that signal (exec.c), and glibc would wait for ever. So the two must not
+ * overlap. A thread here increments own.setxids before it reads own.executing; a thread that executes a program sets
+ * own.executing before it reads own.setxids.
  */
 
 #include <grp.h>
@@ -43,8 +44,14 @@ void setxid_prepare(void)
 	store(&next.setuid, next_function("setuid"));
 }
 
-/* 1 if it is to be ended. A child of vfork leaves its parent's page alone. Whoever executes a program in this very thread
- * was interrupted by a handler that calls us, and one that does not end was left by longjmp: the handler is put back. */
+/*
+ * Waits until no thread executes a program. Returns 1 if end() must undo the increment; 0 in a child of vfork, where `own`
+ * belongs to the parent.
+ *
+ * There are two cases in which the wait would not end. Then the handler of the freeze signal is installed again:
+ *	- This thread itself executes a program, and a signal handler that interrupted it calls this function.
+ *	- A signal handler left the execution by longjmp, so own.executing is never cleared.
+ */
 static int begin(void)
 {
 	setxid_prepare();

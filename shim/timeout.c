@@ -1,4 +1,4 @@
-/* Which system calls have a relative timeout, and how long it is. */
+/* The system calls with a relative timeout, and how much of it is left. */
 
 #include <linux/futex.h>
 #include <sys/socket.h>
@@ -14,15 +14,15 @@
 #define SYS_io_pgetevents 333
 #endif
 
-#define LONGEST (1000000000LL * 1000000000) /* 30 years: more is no timeout, and could overflow */
+#define LONGEST (1000000000LL * 1000000000) /* 30 years: a longer timeout counts as none, and could overflow */
 
-/* Those of CPU time go on when the thread runs, not with the clock. */
+/* Returns 0 for CPU time clocks: they advance only while the thread or process runs. */
 static int passes_with_time(int clock)
 {
 	return clock == CLOCK_MONOTONIC || clock == CLOCK_REALTIME || clock == CLOCK_BOOTTIME || clock == CLOCK_TAI;
 }
 
-/* Of a call that was interrupted. What has an absolute timeout is not here. */
+/* Describes the relative timeout of a call that was interrupted. A call with an absolute timeout has none. */
 struct timeout timeout_of(int number, const uint64_t *arguments)
 {
 	const struct timeout none = { .kind = TIMEOUT_NONE };
@@ -49,7 +49,7 @@ struct timeout timeout_of(int number, const uint64_t *arguments)
 		return timespec;
 	case SYS_select:
 		return (struct timeout){ .kind = TIMEOUT_TIMEVAL, .argument = 4, .written = 1, .rest = -1 };
-	case SYS_recvmmsg: /* its own timeout is looked at after a message only */
+	case SYS_recvmmsg: /* the kernel checks its own timeout only after a message */
 		timespec.argument = 4;
 		timespec.written = 1;
 		return timeout_left(&receive, arguments) < 0 ? timespec : receive;
@@ -106,7 +106,8 @@ static int64_t at(uint64_t address, long unit)
 	return copy_in(&t, address, sizeof(t)) ? -1 : nanoseconds(&t, unit);
 }
 
-/* In nanoseconds; -1 if the call waits without bound. Where the kernel does not say what is left it is the whole. */
+/* Returns the time that is left, in nanoseconds, or -1 if the call waits without limit. If the kernel has not written the time
+ * that is left, the result is the whole timeout. */
 int64_t timeout_left(const struct timeout *timeout, const uint64_t *arguments)
 {
 	uint64_t argument = arguments[timeout->argument];

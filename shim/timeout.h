@@ -1,4 +1,4 @@
-/* Where a system call has its relative timeout. */
+/* Describes where a system call has its relative timeout. */
 #ifndef CRAK_TIMEOUT_H
 #define CRAK_TIMEOUT_H
 
@@ -15,8 +15,8 @@ enum timeout_kind {
 struct timeout {
 	enum timeout_kind kind;
 	int argument;	 /* 0 to 5 */
-	int written;	 /* the kernel has written there what is left */
-	int rest;	 /* argument with the address where the kernel has written what is left, if it is not 0; or -1 */
+	int written;	 /* 1: the kernel has overwritten the timeout with the time that is left */
+	int rest;	 /* argument with the address to which the kernel has written the time that is left, or 0; or -1: none */
 	int socket_option; /* SO_RCVTIMEO, SO_SNDTIMEO */
 };
 

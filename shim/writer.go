@@ -1,10 +1,10 @@
 // Command shim is libcrak.so, built with -buildmode=c-shared. It is two programs in one file.
 //
-// Preloaded into a program, it is the resident: the C files of this directory. Nothing of Go is
-// mapped then, relocated or run (crak.ld, postlink).
+// When the file is preloaded into a program, it is the resident: the C files of this directory.
+// No part of Go is mapped, relocated or run then (crak.ld, postlink).
 //
-// Executed, it is the writer: this file. It carries out one checkpoint, of a program that asked for it
-// with a signal. load_writer.c maps Go's part of the file and starts it.
+// When the file is executed, it is the writer: this Go file. The writer makes one checkpoint of the program
+// whose resident executed it. load_writer.c maps Go's part of the file and starts it.
 package main
 
 // #cgo CFLAGS: -std=gnu11 -Wall -Wextra -Werror -D_GNU_SOURCE -O2 -fvisibility=hidden -fno-stack-protector -I${SRCDIR}/../internal/abi
@@ -24,11 +24,11 @@ import (
 
 const usage = "usage: LD_PRELOAD=libcrak.so PROGRAM; kill -USR2 PID; crak restart IMAGE"
 
-// A C library has no main of Go's; the linker wants one.
+// main is never called in a C library, but the linker needs it.
 func main() {}
 
-// crak_writer is called as main by the C library, in an executed libcrak.so. It does not return. The work is done by
-// another goroutine: one that C has called stays on its thread.
+// crak_writer is the main function when libcrak.so is executed: writer_main in load_writer.c calls it. It does not return. Another
+// goroutine does the work, because a goroutine that C has called cannot move to another thread.
 //
 //export crak_writer
 func crak_writer() {
@@ -36,8 +36,8 @@ func crak_writer() {
 	select {}
 }
 
-// run serves `libcrak.so checkpoint PID`, as the resident executes it. The resident reads the exit status. What happened is
-// in the log.
+// run carries out `libcrak.so checkpoint PID`, which the resident executes. It returns the exit status, which the reaper reads. The
+// log has the result.
 func run() int {
 	if len(os.Args) != 3 || os.Args[1] != "checkpoint" {
 		fmt.Fprintln(os.Stderr, usage)
@@ -48,7 +48,7 @@ func run() int {
 		fmt.Fprintln(os.Stderr, usage)
 		return 2
 	}
-	coord.OfferToOOM() // before we become one that is not dumpable
+	coord.OfferToOOM() // before secret makes this process not dumpable
 	result, err := coord.Checkpoint(coord.Options{Pid: pid, Secret: secret(), Settings: settings()})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "crak:", err)
@@ -58,8 +58,8 @@ func run() int {
 	return 0
 }
 
-// secret is what proves that the program has started us. It comes only where the program is not dumpable (prctl(2),
-// PR_SET_DUMPABLE), and then neither are we.
+// secret returns the secret that the resident passes to the writer in the environment (proof.c). The resident does so only if the
+// program is not dumpable (prctl(2), PR_SET_DUMPABLE). The writer then makes itself not dumpable, too.
 func secret() []byte {
 	const name = "CRAK_SECRET"
 	text, given := os.LookupEnv(name)
@@ -75,7 +75,7 @@ func secret() []byte {
 	return secret
 }
 
-// settings are those of the program. Its resident passes them on in our environment.
+// settings returns the program's settings, which the resident passes in the environment.
 func settings() map[string]string {
 	all := make(map[string]string)
 	for _, entry := range os.Environ() {
