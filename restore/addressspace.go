@@ -11,9 +11,9 @@ import (
 	"crak.dev/crak/restore/program"
 )
 
-// likeAddressSpace has an exec in do choose the place below which new mappings go (mmap_base) as
-// it was for p, so that its stack has the room to grow that it had. Without randomization the
-// kernel takes it from the stack's limit (mmap_base in arch/x86/mm/mmap.c).
+// likeAddressSpace calls do. An exec in do gets the mmap_base that p had: new mappings go below it, and so the stack has as
+// much room to grow as it had. Without address space randomization the kernel computes mmap_base from the stack's limit
+// (arch/x86/mm/mmap.c).
 func likeAddressSpace(p *image.Process, do func() error) error {
 	const (
 		guardGap    = 256 * image.PageSize

@@ -17,7 +17,7 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// Check finds everything on this machine that keeps an image from being restarted, and makes nothing.
+// Check finds everything on this machine that prevents the restart of an image. It creates nothing.
 func Check(img *image.Image, env *fd.Env) (obstacle.List, error) {
 	have, err := host.Read()
 	if err != nil {
@@ -39,8 +39,8 @@ func Check(img *image.Image, env *fd.Env) (obstacle.List, error) {
 	return append(all, fd.CheckGroup(img.Group, env)...), nil
 }
 
-// userFeatures are the CPU features that a program can use by instructions of its own, by their names in
-// /proc/cpuinfo. What else is listed there is the kernel's business.
+// userFeatures are the CPU features that a program can use without the kernel, by their names in /proc/cpuinfo. The other
+// names there are features that only the kernel uses.
 const userFeatures = ` cmov cx8 cx16 mmx fxsr sse sse2 pni ssse3 sse4_1 sse4_2 sse4a popcnt abm bmi1 bmi2 avx avx2 fma
 fma4 xop tbm f16c movbe aes vaes pclmulqdq vpclmulqdq sha_ni sha512 sm3 sm4 rdrand rdseed adx gfni lahf_lm 3dnow 3dnowext
 xsave xsaveopt xsavec xgetbv1 avx_vnni avx_vnni_int8 avx_vnni_int16 avx_ifma avx_ne_convert amx_tile amx_int8 amx_bf16 amx_fp16
@@ -70,7 +70,7 @@ func checkHost(want, have image.Host) (all obstacle.List) {
 	return all
 }
 
-// checkVDSO: without the old one's code there is nothing to be made to go on in ours.
+// checkVDSO refuses an image of another kernel that has no copy of that kernel's vDSO.
 func checkVDSO(p *image.Process, want, have image.Host) obstacle.List {
 	if want.VDSOSum == have.VDSOSum || len(p.VDSO) > 0 {
 		return nil
@@ -79,7 +79,7 @@ func checkVDSO(p *image.Process, want, have image.Host) obstacle.List {
 		Do: "restart it under the kernel it was made on"}}
 }
 
-// checkIDs looks for users and groups that a member was, and that we may not become.
+// checkIDs finds user and group IDs of a member that crak cannot set.
 func checkIDs(p *image.Process) obstacle.List {
 	status, err := proc.Read(0, "status", proc.Status)
 	const needed = 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID
@@ -91,13 +91,13 @@ func checkIDs(p *image.Process) obstacle.List {
 		c := &p.Threads[i].Credentials
 		if c.UID != [4]uint32{uid, uid, uid, uid} || c.GID != [4]uint32{gid, gid, gid, gid} {
 			return obstacle.List{{Pid: int(p.Pid), What: fmt.Sprintf("user %d, group %d", c.UID[1], c.GID[1]),
-				Why: fmt.Sprintf("user %d, group %d may not become that", uid, gid), Do: "restart it as that user, or as root"}}
+				Why: fmt.Sprintf("user %d, group %d cannot change to that user and group", uid, gid), Do: "restart it as that user, or as root"}}
 		}
 	}
 	return nil
 }
 
-// checkNumbers looks for descriptors above our limit.
+// checkNumbers finds descriptor numbers above crak's limit.
 func checkNumbers(p *image.Process) obstacle.List {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
@@ -114,13 +114,13 @@ func checkNumbers(p *image.Process) obstacle.List {
 		Why: fmt.Sprintf("its number is above the limit of %d", limit.Max), Do: "raise the limit: ulimit -Hn"}}
 }
 
-// checkPlaces looks for the directories that a member is in.
+// checkPlaces checks a member's working directory and root directory.
 func checkPlaces(p *image.Process) (all obstacle.List) {
 	path, removed := removedDirectory(p.Cwd)
 	if removed {
 		if err := unix.Access(filepath.Dir(path), unix.W_OK|unix.X_OK); err != nil {
 			all = append(all, obstacle.Obstacle{Pid: int(p.Pid), Where: "working directory", What: p.Cwd,
-				Why: "it had been removed, and cannot be made again: " + err.Error(), Do: toReach(err, "make the directory that it was in")})
+				Why: "it was removed before the checkpoint, and cannot be made again: " + err.Error(), Do: toReach(err, "make the directory that it was in")})
 		}
 	} else if !ownDirectory(p) {
 		f, err := fd.OpenDirectory(path)
@@ -137,7 +137,7 @@ func checkPlaces(p *image.Process) (all obstacle.List) {
 	return all
 }
 
-// toReach is what to do about a directory: where it is there, but not for us, not to make it.
+// toReach says what the user can do about a directory that crak cannot open.
 func toReach(err error, otherwise string) string {
 	if errors.Is(err, fd.ErrLinked) {
 		return "mount the directory at its old path (mount --bind), or move it there"

@@ -12,8 +12,8 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// A clockShift is how far clocks are put forward for the members. They count from the start of a machine, and would go
-// back on one that started later: who sleeps until a certain time would sleep for days.
+// A clockShift is how far the members' clocks are ahead of this machine's. These clocks count from the start of a machine. On a
+// machine that started later they would go back, and a thread that sleeps until a certain time would sleep for days.
 type clockShift struct{ monotonic, boottime time.Duration }
 
 func shiftFor(p *image.Process) clockShift {
@@ -24,7 +24,7 @@ func shiftFor(p *image.Process) clockShift {
 	return clockShift{behind(unix.CLOCK_MONOTONIC, p.Clocks.MonotonicNs), behind(unix.CLOCK_BOOTTIME, p.Clocks.BoottimeNs)}
 }
 
-// now is what a clock will be for the members.
+// now is the time of a clock as the members will see it.
 func (s clockShift) now(clock int32) (ns int64, ok bool) {
 	ns, ok = now(clock)
 	switch clock {
@@ -36,14 +36,14 @@ func (s clockShift) now(clock int32) (ns int64, ok bool) {
 	return ns, ok
 }
 
-// ahead does something in a thread whose children are in a time namespace with these clocks (time_namespaces(7), Linux 5.6).
+// ahead calls do in a thread whose children are in a time namespace with these clocks (time_namespaces(7), Linux 5.6).
 func (s clockShift) ahead(do func() error) error {
 	if s == (clockShift{}) {
 		return do()
 	}
 	done := make(chan error)
 	go func() {
-		runtime.LockOSThread() // for good: the thread ends, and its namespace with it
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, and so does its namespace
 		err := s.enter()
 		if err == nil {
 			err = do()

@@ -26,16 +26,16 @@ import (
 //	                                <── a byte: go     ──
 //	                         resident ── a byte: runs  ──>
 //
-// Either may say instead that an instruction failed, or die. Until all are ready nothing of the user's is changed;
-// after that nothing can fail.
+// Instead, the interpreter or the member can report that an instruction failed, or can die. Before all members are ready
+// nothing of the user's is changed. After that nothing can fail.
 type conductor struct {
 	group  *group
 	member *member
 	pid    image.Pid
-	seen   int            // the member's PID as we see it
-	ends   [2]unix.PollFd // our ends of the sockets, the interpreter's and the member's; -1 when nobody has the other
+	seen   int            // the member's PID in our PID namespace
+	ends   [2]unix.PollFd // our ends of the sockets of the interpreter and the member; -1 when the other end is closed
 	gone   bool           // the interpreter has been waited for, or has become the member
-	pidfd  int            // of a member that is not our child, once it is there; else -1
+	pidfd  int            // of a member that is not our child, once it exists; else -1
 }
 
 const (
@@ -43,7 +43,7 @@ const (
 	memberEnd      = 1
 )
 
-// A message is of either.
+// A message comes from the interpreter or the member.
 type message struct {
 	report  program.Report
 	success bool // the byte of the resident
@@ -60,8 +60,8 @@ func newConductor(g *group, m *member) *conductor {
 	return c
 }
 
-// next is the next message of either; io.EOF when nobody has the member's socket any more. (The interpreter ends when it
-// has made the members; if it failed it has said so.)
+// next returns the next message from the interpreter or the member. It returns io.EOF when the member's socket is closed. The
+// interpreter exits after it has made the root, so the end of its socket means nothing.
 func (c *conductor) next() (message, error) {
 	for c.ends[memberEnd].Fd >= 0 {
 		if _, err := busypoll.Poll(c.ends[:], forEver); err != nil {
@@ -80,10 +80,10 @@ func (c *conductor) next() (message, error) {
 	return message{}, io.EOF
 }
 
-// forEver: the sockets' other ends are closed at the latest by the deaths of those who have them.
+// forEver is long enough: the other ends of the sockets close when the processes that have them end.
 const forEver = 24 * time.Hour
 
-// receive reads one message, or finds that there will be none.
+// receive reads one message. ok is false at the end of the socket.
 func receive(socket int) (m message, ok bool) {
 	buf := make([]byte, 64)
 	for {
@@ -101,7 +101,7 @@ func receive(socket int) (m message, ok bool) {
 	}
 }
 
-// conduct returns when the member runs.
+// conduct leads the member through the restart. It returns when the member runs.
 func (c *conductor) conduct(ctx context.Context) error {
 	defer context.AfterFunc(ctx, c.interrupt)()
 	if err := c.reach(ctx, compile.StageMapped); err != nil {
@@ -123,7 +123,7 @@ func (c *conductor) conduct(ctx context.Context) error {
 	if err := c.reach(ctx, compile.StageReady); err != nil {
 		return err
 	}
-	// Until here ^C is for us.
+	// Until now SIGINT and the like end the restart. From now on they are passed on to the program.
 	if err := c.group.adopt(c.seen); err != nil {
 		return err
 	}
@@ -140,8 +140,8 @@ func (c *conductor) conduct(ctx context.Context) error {
 	return c.await(ctx, func(m message) bool { return m.success })
 }
 
-// part has the interpreter end, whose child the member is. The member then belongs to init or a subreaper, and our own
-// end does not concern it.
+// part lets the interpreter exit, whose child the member is. The member's parent is then init or a subreaper, and the end of
+// crak causes no parent-death signal.
 func (c *conductor) part() {
 	unix.Write(int(c.group.interpreter.control.Fd()), []byte{1})
 	c.group.interpreter.wait()
@@ -161,7 +161,7 @@ func (c *conductor) goOn() error {
 	return nil
 }
 
-// fill fills the member's memory, and seals the objects that it has mapped.
+// fill fills the member's memory, and then seals the memory objects.
 func (c *conductor) fill(ctx context.Context) error {
 	if err := c.group.fillProcess(ctx, c.pid, c.seen); err != nil {
 		return err
@@ -183,7 +183,7 @@ func (c *conductor) fill(ctx context.Context) error {
 	return c.group.goOnWithCPUTime(c.member, c.seen)
 }
 
-// await reads messages until done says so.
+// await reads messages until done returns true.
 func (c *conductor) await(ctx context.Context, done func(message) bool) error {
 	for {
 		m, err := c.next()
@@ -209,7 +209,7 @@ func (c *conductor) interrupt() {
 	unix.Shutdown(int(c.member.control.Fd()), unix.SHUT_RDWR)
 }
 
-// failure is a failed instruction as an error.
+// failure turns the report of a failed instruction into an error.
 func (c *conductor) failure(r program.Report) error {
 	err := errors.New(c.explain(r))
 	if in := c.instruction(r); in != nil && r.Result == -int64(unix.EEXIST) && (in.Op == program.Process || in.Op == program.Thread) {
@@ -218,7 +218,7 @@ func (c *conductor) failure(r program.Report) error {
 	return err
 }
 
-// instruction is what a report is about, or nil.
+// instruction returns the instruction that a report names, or nil.
 func (c *conductor) instruction(r program.Report) *program.Instruction {
 	if r.Program >= uint32(len(c.group.programs.Set.Programs)) || r.Instruction >= uint32(len(c.group.programs.Set.Programs[r.Program].Instructions)) {
 		return nil
@@ -247,9 +247,9 @@ func (c *conductor) explain(r program.Report) string {
 	return fmt.Sprintf("%s: %s: %s", c.group.programs.Set.Programs[r.Program].Name, text, result)
 }
 
-// died says how a member ended. Nobody has its socket any more; the interpreter's may have brought the reason.
+// died says how a member ended. Its socket is closed. The interpreter's socket may still have the reason.
 func (c *conductor) died() error {
-	if c.group.mode.Apart { // the interpreter may be waiting for our word
+	if c.group.mode.Apart { // the interpreter may be waiting for our byte
 		unix.Shutdown(int(c.group.interpreter.control.Fd()), unix.SHUT_WR)
 	}
 	for end := c.ends[interpreterEnd]; end.Fd >= 0; {
@@ -278,7 +278,7 @@ func (c *conductor) died() error {
 	return fmt.Errorf("interpreter: exit status %d", status.ExitStatus())
 }
 
-// adjust does what only files in /proc can do; lowering the score needs a capability.
+// adjust sets what is set by files in /proc. To lower oom_score_adj needs a capability: a failure is a notice.
 func (c *conductor) adjust() {
 	a := &c.member.process.Attributes
 	c.set("oom_score_adj", fmt.Sprint(a.OOMScoreAdj))
@@ -300,7 +300,7 @@ func (c *conductor) set(name, want string) {
 
 const killPatience = 5 * time.Second
 
-// kill leaves nothing behind.
+// kill kills the interpreter and the member, and reaps those that are our children.
 func (c *conductor) kill() {
 	if !c.gone {
 		c.group.interpreter.kill()
@@ -309,16 +309,16 @@ func (c *conductor) kill() {
 		unix.PidfdSendSignal(c.pidfd, unix.SIGKILL, nil, 0)
 		busypoll.Poll([]unix.PollFd{{Fd: int32(c.pidfd), Events: unix.POLLIN}}, killPatience)
 		unix.Close(c.pidfd)
-		return // whoever is its parent by now waits for it
+		return // its parent reaps it
 	}
-	// The member is our child, or was never made: then the number may be somebody else's.
+	// If the member was never made, the PID may belong to another process: kill it only if it is our child.
 	if unix.Waitid(unix.P_PID, c.seen, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == nil {
 		unix.Kill(c.seen, unix.SIGKILL)
 		wait(c.seen)
 	}
 }
 
-// release lets the member run on without us.
+// release closes and reaps what crak needs no more, once the member runs.
 func (c *conductor) release() {
 	if c.pidfd >= 0 {
 		unix.Close(c.pidfd)

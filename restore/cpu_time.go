@@ -16,13 +16,15 @@ import (
 	"crak.dev/crak/restore/program"
 )
 
-// CPU time goes on. The kernel counts a restored process's from 0, so the resident adds what was used before:
+// goOnWithCPUTime restores a member's CPU time. The kernel counts that of a restored process from 0, so the resident adds what
+// was used before:
 //
-//	getrusage, times   are the resident's own functions
-//	clock_gettime      is the vDSO's, which makes a system call for clocks of CPU time alone.
-//	                   There it calls the resident instead. All other clocks are as fast as ever.
+//	getrusage, times   the resident interposes them
+//	clock_gettime      the vDSO makes a system call for CPU-time clocks only. In the member's
+//	                   copy it calls the resident instead. All other clocks are as fast as before.
 //
-// It writes to a member what the resident is to add, once its memory is filled; seen is the member's PID as we see it.
+// This function writes the CPU time used before into the resident's memory. Preconditions: the member's memory is filled. seen
+// is the member's PID in our PID namespace.
 func (g *group) goOnWithCPUTime(of *member, seen int) error {
 	p := of.process.Process
 	if p.CPU.Record == 0 {
@@ -50,7 +52,7 @@ func (g *group) goOnWithCPUTime(of *member, seen int) error {
 	return nil
 }
 
-// usedByThreads is sorted by TID.
+// usedByThreads returns the CPU time of each thread, sorted by TID.
 func usedByThreads(p *image.Process) (all []abi.CPUThread) {
 	for i := range p.Threads {
 		all = append(all, abi.CPUThread{Tid: p.Threads[i].Parked.Tid, Used: p.Threads[i].Parked.CPU})
@@ -64,8 +66,8 @@ func writeTo(pid int, at image.Address, data []byte) error {
 	return err
 }
 
-// detourVDSO changes the vDSO of a process, of which it gets a copy. It is not writable for the process, so that this
-// goes by its /proc file `mem`, as a debugger sets breakpoints.
+// detourVDSO changes the vDSO of a process. The kernel then gives the process its own copy of the changed pages. The vDSO is not
+// writable for the process, so crak writes to /proc/PID/mem, as a debugger does to set a breakpoint.
 func detourVDSO(pid int, p *image.Process) error {
 	ours, err := host.VDSO(os.Getpid())
 	if err != nil {
@@ -73,7 +75,7 @@ func detourVDSO(pid int, p *image.Process) error {
 	}
 	i := slices.IndexFunc(p.Mappings, func(m image.Mapping) bool { return m.Kind == image.MappingKernel && m.Name == "[vdso]" })
 	if i < 0 || len(ours) == 0 {
-		return nil // then clock_gettime is a system call of the C library
+		return nil // without a vDSO the C library makes the system call
 	}
 	code := bytes.Clone(ours)
 	if err := detour(code, uint64(p.CPU.Clock)); err != nil {
@@ -92,7 +94,7 @@ func detourVDSO(pid int, p *image.Process) error {
 	return nil
 }
 
-// changedPages are the runs of bytes, within pages, in which two codes of the same length differ.
+// changedPages returns the pages in which two versions of the same length differ.
 func changedPages(old, new []byte) (all []image.Run) {
 	for at := 0; at < len(old); at += image.PageSize {
 		end := min(at+image.PageSize, len(old))
@@ -103,8 +105,8 @@ func changedPages(old, new []byte) (all []image.Run) {
 	return all
 }
 
-// detour has clock_gettime of a vDSO call the code at target in place of its system call. There is room behind the last
-// byte that is in use: a vDSO is mapped in whole pages.
+// detour replaces the system call in clock_gettime of a vDSO by a call of the code at target. The new code goes behind the last
+// used byte: a vDSO is mapped in whole pages, so there is usually room.
 func detour(code []byte, target uint64) error {
 	all, err := functions(code)
 	if err != nil {
@@ -115,7 +117,7 @@ func detour(code []byte, target uint64) error {
 		f, ok = all["clock_gettime"]
 	}
 	if !ok {
-		return nil // it is a system call of the C library
+		return nil // the C library makes the system call
 	}
 	end := min(f.Value+f.Size, uint64(len(code)))
 	if f.Value >= end {

@@ -2,16 +2,16 @@ package restore
 
 import "encoding/binary"
 
-// systemCallOf is a system call as compilers make it of the kernel's clock_gettime_fallback
+// systemCallOf is the code that compilers generate for the kernel's clock_gettime_fallback
 // (arch/x86/include/asm/vdso/gettimeofday.h).
 func systemCallOf(number uint32) []byte {
 	code := binary.LittleEndian.AppendUint32([]byte{0xb8}, number) // mov $number, %eax
 	return append(code, 0x0f, 0x05)                                // syscall
 }
 
-// detourOne has the system call at `at` go by the code at target instead, by way of room. It gives the length of the code
-// there, of which nothing is written where it does not fit. The syscall instruction stays: a thread may be stopped
-// before it.
+// detourOne replaces the system call at `at` by a jump to new code at `room`, which calls target and jumps back. It returns the
+// length of the new code. If the code does not fit, nothing is written. The syscall instruction itself stays, because a thread
+// may have been stopped just before it.
 func detourOne(code []byte, at, room int, target uint64) int {
 	const length = 30
 	if room+length > len(code) {

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestDetour: of this kernel's vDSO only the number of the system call is overwritten, and bytes that were zero.
+// TestDetour: detour overwrites only the `mov` before the system call, and bytes that were zero.
 func TestDetour(t *testing.T) {
 	ours := ownVDSO(t)
 	code := bytes.Clone(ours)

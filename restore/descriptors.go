@@ -9,8 +9,8 @@ import (
 	"crak.dev/crak/image"
 )
 
-// descriptors are what the interpreter inherits: each has a number that no member needs for
-// itself, so that moving one never overwrites another.
+// descriptors are those that the interpreter inherits. Each has a number that no member uses. So a member that copies them to
+// their final numbers never overwrites one that is still needed.
 type descriptors struct {
 	wanted map[int]bool
 	next   int
@@ -27,7 +27,7 @@ func newDescriptors(all []image.Process) *descriptors {
 	return d
 }
 
-// place gives a file another number, which survives exec. It stays open until close.
+// place duplicates a file's descriptor. The duplicate stays open over an exec, and in crak until close.
 func (d *descriptors) place(f *os.File) (int, error) {
 	for {
 		n, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD, d.next)
@@ -50,7 +50,7 @@ func (d *descriptors) close() {
 	d.placed = nil
 }
 
-// socketPair makes a control socket: our end, and the one to be inherited.
+// socketPair makes a control socket: our end, and the end that the interpreter inherits.
 func socketPair() (ours, theirs *os.File, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

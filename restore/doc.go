@@ -17,13 +17,25 @@
 //	                                                   jumps into the resident
 //	  a byte <──────────────────────────────────────── unmaps the interpreter
 //
-// A member is a child of crak restart: the interpreter makes it with CLONE_PARENT
-// (a detached one that wants a signal at the end of its parent is the interpreter's, which ends before that is asked for). All
-// numbers (PIDs, TIDs, addresses, descriptors) are the old ones. Where the PIDs cannot be
-// had, crak runs itself again as process 1 of a new PID namespace, does the very same
-// there, and then looks after the namespace. Where the member was process 1 itself, the interpreter
-// begins the namespace and becomes the member.
+// A member is a child of crak restart, because the interpreter makes it with CLONE_PARENT. There is one exception: a member
+// that has a parent-death signal, and is restarted with --detach, is a child of the interpreter. The interpreter exits before
+// the member sets that signal.
 //
-// Compiling (compile_*.go) makes no system call, and gives the same programs for the same image
-// and target. It does not know how an image came to be: dump is no import of it.
+// All numbers (PIDs, TIDs, addresses, descriptors) are as they were. If the PIDs are taken, or crak must not choose PIDs, crak
+// executes itself as process 1 of a new PID namespace, does the same there, and reaps the processes of the namespace. If the
+// program was process 1 itself, the interpreter is process 1 of the new namespace and becomes the program.
+//
+// The files, by concept:
+//
+//	check.go, options.go, run.go, plan.go, pids.go     what commands call
+//	group.go, conduct.go, interpreter.go               one restart: its order, and its messages
+//	files.go, memory.go, sysv.go, descriptors.go       kernel objects that crak makes and the interpreter inherits
+//	target.go, addressspace.go, clocks.go, vdso*.go    this machine
+//	fill.go, cpu_time*.go, robust.go                   what crak writes into a member
+//	namespace.go, inner.go, wire.go, foreground.go     the new PID namespace; the terminal
+//
+// The packages import one another in one direction:
+//
+//	cmd/crak ──> restore ──> restore/compile ──> restore/program
+//	                └──────> restore/interp (C)      mirrors its header
 package restore

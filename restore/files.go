@@ -10,7 +10,7 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// A mappedFile is a file behind mappings, open in one way.
+// A mappedFile is a file that is mapped, and how it must be open.
 type mappedFile struct {
 	path     string
 	writable bool
@@ -18,7 +18,7 @@ type mappedFile struct {
 
 func behind(m *image.Mapping) mappedFile { return mappedFile{m.File.Path, m.Shared && m.Writable} }
 
-// mappedFiles opens the files behind a member's mappings, each once.
+// mappedFiles opens the files that a member maps, each once.
 func (g *group) mappedFiles(of *member) error {
 	numbers := make(map[mappedFile]int)
 	of.process.Files, of.mapped = make(map[int]int), make(map[mappedFile]*os.File)
@@ -54,22 +54,22 @@ func (g *group) executable(p *image.Process) (int, error) {
 		f, err = g.env.OpenExecutable(p.Executable)
 	}
 	if err != nil {
-		g.env.Notice(fmt.Sprintf("pid %d: its executable %s is not there (%v): /proc/%d/exe leads elsewhere from now on",
+		g.env.Notice(fmt.Sprintf("pid %d: its executable %s cannot be opened (%v): /proc/%d/exe names another file from now on",
 			p.Pid, p.Executable.Path, err, p.Pid))
 		return -1, nil
 	}
 	return g.keep(f)
 }
 
-// removedDirectory is the path of a working directory that had been removed: the old one, or, where that is taken
-// again, one beside it.
+// removedDirectory returns the path of a working directory, and whether the directory was removed before the checkpoint. If
+// another file has that path now, it returns a free path beside it.
 func removedDirectory(cwd string) (path string, removed bool) {
 	path, removed = strings.CutSuffix(cwd, " (deleted)")
 	if !removed {
 		return cwd, false
 	}
 	if _, err := os.Lstat(cwd); err == nil {
-		return cwd, false // that is its name
+		return cwd, false // the name really ends with " (deleted)"
 	}
 	for range 8 {
 		if _, err := os.Lstat(path); err != nil {
@@ -80,19 +80,19 @@ func removedDirectory(cwd string) (path string, removed bool) {
 	return path, true
 }
 
-// ownDirectory: the working directory is one of /proc about the member itself, and there when that is.
+// ownDirectory tells whether the working directory is in /proc/PID of the member itself. It exists when the member does.
 func ownDirectory(p *image.Process) bool {
 	return strings.HasPrefix(p.Cwd+"/", fmt.Sprintf("/proc/%d/", p.Pid))
 }
 
-// keep has the interpreter inherit a file. Its number there is the result.
+// keep lets the interpreter inherit a file. It returns the file's number in the interpreter.
 func (g *group) keep(f *os.File) (int, error) {
 	g.open = append(g.open, f)
 	return g.descriptors.place(f)
 }
 
-// withoutFile tells whether a mapping comes back as plain memory, because the image has all of it
-// and the file is not what it was. What is written to a shared mapping belongs into the file.
+// withoutFile tells whether a mapping is restored as anonymous memory: the image has all of its content, and the file has
+// changed. A writable shared mapping always needs its file, because what the program writes must reach the file.
 func withoutFile(m *image.Mapping) bool {
 	return m.SelfContained && !(m.Shared && m.Writable) && fd.CompareFile(*m.File).Change != fd.Same
 }
@@ -106,7 +106,7 @@ func checkMapped(p *image.Process, env *fd.Env) (all obstacle.List) {
 			continue
 		}
 		if withoutFile(m) {
-			if m.Shared { // others may see the file change, and the program will not
+			if m.Shared { // the program does not see later changes of the file
 				env.Tell(fmt.Sprintf("%s: %v; its content comes from the image", m.File.Path, fd.CompareFile(*m.File)))
 			}
 			continue

@@ -12,12 +12,12 @@ import (
 
 const iovMax = 1024 // UIO_MAXIOV
 
-// fillProcess writes the private memory of a member, which is process seen for us.
+// fillProcess writes the private memory of a member. seen is its PID in our PID namespace.
 func (g *group) fillProcess(ctx context.Context, pid image.Pid, seen int) error {
 	return g.fillSpace(ctx, image.ProcessSpace(pid), seen, 0)
 }
 
-// fillVDSO writes the code of another kernel's vDSO.
+// fillVDSO writes the code of the vDSO of the kernel on which the image was made, if that is another kernel.
 func (of *member) fillVDSO(pid int) error {
 	if of.vdso == nil {
 		return nil
@@ -29,12 +29,12 @@ func (of *member) fillVDSO(pid int) error {
 	return nil
 }
 
-// fillShared writes a shared memory object, which a member has mapped at base.
+// fillShared writes a shared memory object that a member has mapped at base.
 func (g *group) fillShared(ctx context.Context, id image.MemoryID, pid int, base uint64) error {
 	return g.fillSpace(ctx, image.MemorySpace(id), pid, base)
 }
 
-// fillSpace writes a space whose address 0 is at base in a member.
+// fillSpace writes a space. Its address 0 is at base in the member.
 func (g *group) fillSpace(ctx context.Context, space image.Space, pid int, base uint64) error {
 	return g.img.Fill(ctx, space, 0, func(runs []image.Run, data []byte) error {
 		for len(runs) > 0 {
@@ -50,7 +50,7 @@ func (g *group) fillSpace(ctx context.Context, space image.Space, pid int, base 
 	})
 }
 
-// writeRuns writes the first bytes of data to the runs, and says how many that were.
+// writeRuns writes the first bytes of data to the runs. It returns their number.
 func writeRuns(pid int, base uint64, runs []image.Run, data []byte) (int, error) {
 	remote := make([]unix.RemoteIovec, len(runs))
 	length := 0
@@ -66,7 +66,7 @@ func writeRuns(pid int, base uint64, runs []image.Run, data []byte) (int, error)
 	return length, err
 }
 
-// filledMappings finds the mappings of a member that the image has content for, by index.
+// filledMappings returns the mappings of a member for which the image has content, by index.
 func filledMappings(img *image.Image, p *image.Process) (map[int]bool, error) {
 	filled := make(map[int]bool)
 	for f, err := range img.Frames(image.ProcessSpace(p.Pid)) {

@@ -12,8 +12,7 @@ import (
 	"crak.dev/crak/restore/compile"
 )
 
-// A group is the processes of an image while they are restored: kernel objects, descriptors for the interpreter, the
-// interpreter, and the members.
+// A group is one restart of an image: kernel objects, descriptors for the interpreter, the interpreter, and the members.
 type group struct {
 	img      *image.Image
 	env      *fd.Env // open file descriptions are made from it
@@ -23,7 +22,7 @@ type group struct {
 
 	objects     objects
 	segments    segments
-	open        []*os.File // for as long as the interpreter has not been started
+	open        []*os.File // until the restart is over
 	descriptors *descriptors
 	target      *compile.Target
 	shift       clockShift
@@ -37,16 +36,16 @@ type group struct {
 type member struct {
 	process *compile.Process
 	mapped  map[mappedFile]*os.File
-	vdso    *foreignVDSO // nil: the program has this kernel's
+	vdso    *foreignVDSO // nil: the image was made under this kernel, or has no vDSO
 	control *os.File     // our end of its socket
 }
 
-// Progress is told, as memory is about to be filled, how to ask for the bytes done, and of how many. What it returns is
-// called when that is over.
+// Progress is called before memory is filled. done returns the number of bytes that are filled, total is the number of all
+// bytes. The function that Progress returns is called when the restart is over.
 type Progress func(done func() uint64, total uint64) (end func())
 
-// start restarts the group in this PID namespace, as children of the calling process. They run when it returns; on an
-// error nothing is left of them.
+// start restarts the group in this PID namespace. The members run when it returns. On an error no process and no file of them is
+// left.
 func (g *group) start(ctx context.Context) error {
 	g.objects = make(objects)
 	defer g.close()
@@ -73,13 +72,13 @@ func (g *group) root() *member {
 	return g.members[i]
 }
 
-// rootOf is the process of an image from which all others descend.
+// rootOf is the root process of an image: all others descend from it.
 func rootOf(g *image.Group) *image.Process {
 	i := slices.IndexFunc(g.Processes, func(p image.Process) bool { return p.Pid == g.Root })
 	return &g.Processes[i]
 }
 
-// content reads what a kernel object held. What the image has no frame for is zero.
+// content returns a function that reads the content of a kernel object. Bytes for which the image has no frame are zero.
 func (g *group) content(ctx context.Context) func(image.ObjectID, int) ([]byte, error) {
 	return func(id image.ObjectID, size int) ([]byte, error) {
 		all := make([]byte, size)
@@ -109,7 +108,7 @@ func (g *group) bring(ctx context.Context) error {
 	return nil
 }
 
-// prepare makes everything that is inherited.
+// prepare makes everything that the interpreter inherits, except the control sockets.
 func (g *group) prepare(ctx context.Context) error {
 	all := g.img.Group.Processes
 	g.descriptors = newDescriptors(all)
@@ -157,7 +156,7 @@ func (g *group) descriptions() error {
 		}
 		if d.Object != 0 {
 			g.target.Descriptions[d.ID], err = g.descriptors.place(f)
-			f.Close() // or the pipe would have this end as long as we live
+			f.Close() // or crak would keep this end of the pipe open
 		} else {
 			g.target.Descriptions[d.ID], err = g.keep(f)
 		}
@@ -242,7 +241,7 @@ func (g *group) close() {
 	g.env.Close()
 }
 
-// tids are the IDs that a group needs, sorted.
+// tids returns the TIDs of a group, sorted.
 func tids(g *image.Group) (all []int) {
 	for i := range g.Processes {
 		for _, t := range g.Processes[i].Threads {

@@ -8,14 +8,14 @@ import (
 	"crak.dev/crak/restore/compile"
 )
 
-// describeMachine gives a target what this machine has: limits, abilities of the kernel, and, from an interpreter, or a
-// process like it, credentials and the kernel's mappings.
+// describeMachine sets the fields of a target that depend on this machine. mappings and status are the interpreter's, or those of
+// a process like it.
 func describeMachine(t *compile.Target, mappings []proc.Mapping, status *proc.StatusInfo, now func(int32) (int64, bool)) {
 	t.Kernel, t.Credentials = kernelMappings(mappings), credentialsFrom(status)
 	t.HardLimits, t.TimerIDs, t.Now = hardLimits(), timerIDs(), now
 }
 
-// kernelMappings are the vdso and its kin.
+// kernelMappings returns the mappings that the kernel makes: vdso and vvar.
 func kernelMappings(mappings []proc.Mapping) (all []proc.Mapping) {
 	for _, m := range mappings {
 		if isKernelMapping(m.Path) {
@@ -29,14 +29,14 @@ func isKernelMapping(name string) bool {
 	return name == "[vdso]" || name == "[vvar]" || name == "[vvar_vclock]"
 }
 
-// credentialsFrom are those of a process with one thread.
+// credentialsFrom returns the credentials of a process with this status. The securebits are our own.
 func credentialsFrom(s *proc.StatusInfo) image.Credentials {
 	bits, _ := unix.PrctlRetInt(unix.PR_GET_SECUREBITS, 0, 0, 0, 0)
 	return image.Credentials{UID: s.Uid, GID: s.Gid, Groups: s.Groups, Inheritable: s.CapInh, Permitted: s.CapPrm,
 		Effective: s.CapEff, Bounding: s.CapBnd, Ambient: s.CapAmb, SecureBits: uint32(bits), NoNewPrivs: s.NoNewPrivs}
 }
 
-// hardLimits are our own, by resource.
+// hardLimits returns our hard limits, by resource.
 func hardLimits() map[int]uint64 {
 	hard := make(map[int]uint64)
 	for resource := range unix.RLIMIT_RTTIME + 1 {
@@ -54,7 +54,7 @@ func timerIDs() bool {
 	return err == nil
 }
 
-// now reads a clock that all processes share.
+// now reads a clock that is the same for all processes. ok is false for other clocks.
 func now(clock int32) (ns int64, ok bool) {
 	var t unix.Timespec
 	switch clock {
