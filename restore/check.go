@@ -91,7 +91,7 @@ func checkIDs(p *image.Process) obstacle.List {
 		c := &p.Threads[i].Credentials
 		if c.UID != [4]uint32{uid, uid, uid, uid} || c.GID != [4]uint32{gid, gid, gid, gid} {
 			return obstacle.List{{Pid: int(p.Pid), What: fmt.Sprintf("user %d, group %d", c.UID[1], c.GID[1]),
-				Why: fmt.Sprintf("user %d, group %d cannot change to that user and group", uid, gid), Do: "restart it as that user, or as root"}}
+				Why: fmt.Sprintf("user %d, group %d cannot change to them", uid, gid), Do: "restart it as that user, or as root"}}
 		}
 	}
 	return nil

@@ -13,8 +13,8 @@ import (
 	"crak.dev/crak/restore/handmade"
 )
 
-// says is code that tells crak that it runs, as a resident does, and ends with status 42. It
-// begins with the address of struct abi_restart in rax.
+// says is code that tells crak that the program runs, as a resident does, and exits with status 42. At its start rax is the address
+// of struct abi_restart.
 var says = []byte{
 	0x48, 0x89, 0xc3, // mov %rax, %rbx
 	0x8b, 0x7b, 0x10, // mov 16(%rbx), %edi: control
@@ -69,7 +69,7 @@ func writeImage(t *testing.T, g *image.Group, code []byte) string {
 	return path
 }
 
-// spoil changes one byte of an image's file.
+// spoil changes one byte of a file of an image.
 func spoil(t *testing.T, path string) {
 	t.Helper()
 	data, err := os.ReadFile(path)

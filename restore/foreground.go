@@ -12,10 +12,9 @@ import (
 	"crak.dev/crak/restore/compile"
 )
 
-// A foreground is what a small shell is for its only job: it gives it the terminal, takes it back
-// when the job stops or ends, and passes signals on.
-//
-// Without a terminal it passes signals on. Detached, the program is on its own.
+// A foreground does for the program what a shell does for its foreground job: it gives the terminal to the program, takes the
+// terminal back when the program stops or ends, and passes signals on to it. Without a terminal it only passes signals on. With
+// detach it does neither.
 type foreground struct {
 	tty     *os.File // nil: none
 	modes   *unix.Termios
@@ -25,7 +24,7 @@ type foreground struct {
 	signals chan os.Signal
 }
 
-// A change is news of the program, as wait(2) gives it.
+// A change is a change of the program's state, as wait(2) reports it.
 type change unix.WaitStatus
 
 func newForeground(tty *os.File, detach bool) *foreground {
@@ -35,12 +34,12 @@ func newForeground(tty *os.File, detach bool) *foreground {
 	}
 	if modes, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS); err == nil {
 		f.tty, f.modes = tty, modes
-		signal.Ignore(unix.SIGTTOU) // we take the terminal back from the background
+		signal.Ignore(unix.SIGTTOU) // we take the terminal back while we are in the background
 	}
 	return f
 }
 
-// choice is where the program goes. A job has a group of its own; detached, a session.
+// choice is the process group or session for the root: a session if it is detached, else a process group of its own.
 func (f *foreground) choice(p *image.Process) compile.GroupChoice {
 	if f.detach || f.tty == nil && p.Session == p.Pid {
 		return compile.OwnSession
@@ -48,7 +47,7 @@ func (f *foreground) choice(p *image.Process) compile.GroupChoice {
 	return compile.OwnGroup
 }
 
-// adopt is told the program, which exists but does not run yet.
+// adopt gives the terminal to the program. The program exists, but does not run yet.
 func (f *foreground) adopt(pid, pidfd int) {
 	f.pid, f.pidfd = pid, pidfd
 	if f.inForeground(unix.Getpgrp()) {
@@ -59,7 +58,7 @@ func (f *foreground) adopt(pid, pidfd int) {
 	}
 }
 
-// passedOn is every signal that means something to the program, and nothing to us.
+// passedOn returns the signals that are passed on to the program.
 func passedOn() (all []os.Signal) {
 	own := map[unix.Signal]bool{unix.SIGKILL: true, unix.SIGSTOP: true, unix.SIGCHLD: true, unix.SIGURG: true,
 		unix.SIGTTIN: true, unix.SIGTTOU: true, unix.SIGSEGV: true, unix.SIGBUS: true, unix.SIGFPE: true, unix.SIGILL: true,
@@ -72,7 +71,7 @@ func passedOn() (all []os.Signal) {
 	return all
 }
 
-// running tells the program of its terminal's size.
+// running tells the program that the size of its terminal may have changed.
 func (f *foreground) running() {
 	if f.tty != nil {
 		f.send(unix.SIGWINCH)
@@ -98,7 +97,7 @@ func (f *foreground) follow(changes <-chan change) (unix.WaitStatus, error) {
 			status := unix.WaitStatus(c)
 			switch {
 			case !ok:
-				return 0, fmt.Errorf("the process that looks after the new PID namespace has ended")
+				return 0, fmt.Errorf("process 1 of the new PID namespace has ended")
 			case status.Exited() || status.Signaled():
 				return status, nil
 			case status.Stopped() && f.tty != nil:
@@ -108,12 +107,12 @@ func (f *foreground) follow(changes <-chan change) (unix.WaitStatus, error) {
 	}
 }
 
-// stop does as the program did, if that had the terminal or wanted it: the shell shall see its job stopped.
+// stop stops crak after the program has stopped, so that the shell sees its job stopped.
 func (f *foreground) stop() {
 	modes, _ := unix.IoctlGetTermios(int(f.tty.Fd()), unix.TCGETS)
 	had := f.take()
 	unix.Kill(0, unix.SIGSTOP)
-	// Continued. Signals that came meanwhile are in f.signals.
+	// The shell has continued us. Signals that arrived while we were stopped are in f.signals.
 	if had && modes != nil && f.inForeground(unix.Getpgrp()) {
 		unix.IoctlSetTermios(int(f.tty.Fd()), unix.TCSETSW, modes)
 	}
@@ -131,7 +130,8 @@ func (f *foreground) give(group int) {
 	unix.IoctlSetPointerInt(int(f.tty.Fd()), unix.TIOCSPGRP, group)
 }
 
-// take gets the terminal back, with the modes it had before us, if the program has it.
+// take takes the terminal back from the program, and restores the modes it had at the start. It returns false if the program
+// does not have the terminal.
 func (f *foreground) take() bool {
 	if !f.inForeground(f.pid) {
 		return false
@@ -141,7 +141,7 @@ func (f *foreground) take() bool {
 	return true
 }
 
-// end takes the terminal back, whatever became of the program.
+// end takes the terminal back, and stops passing signals on.
 func (f *foreground) end() {
 	signal.Stop(f.signals)
 	if f.tty != nil && f.pid != 0 {
@@ -152,8 +152,8 @@ func (f *foreground) end() {
 	}
 }
 
-// LeaveStandard lets go of stdin and stdout once the program runs: they are its own, and whoever is at the
-// other end of a pipe waits for the last to close it.
+// LeaveStandard replaces crak's stdin and stdout by /dev/null. The program has them now. The reader of a pipe sees its end only
+// when the last process closes it, and that must not be crak.
 func LeaveStandard() {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -164,7 +164,7 @@ func LeaveStandard() {
 	unix.Dup3(int(null.Fd()), 1, 0)
 }
 
-// waitFor reports the changes of a child until its end.
+// waitFor returns the state changes of a child, until its end.
 func waitFor(pid int) <-chan change {
 	changes := make(chan change)
 	go func() {
@@ -187,7 +187,7 @@ func waitFor(pid int) <-chan change {
 	return changes
 }
 
-// pidSeen is the PID that a pidfd stands for, in the namespace of our /proc.
+// pidSeen returns the PID of a pidfd's process, in the PID namespace of our /proc.
 func pidSeen(pidfd int) (pid int, err error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", pidfd))
 	if err != nil {

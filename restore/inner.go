@@ -17,11 +17,11 @@ import (
 	"crak.dev/crak/restore/compile"
 )
 
-// Inner restarts an image in a new PID namespace, and then waits until nobody of it is left. It is the namespace's
-// process 1, unless the program is that itself. Its result is an exit status.
+// Inner restarts an image in a new PID namespace, and waits until no process of it is left. It is process 1 of the namespace,
+// unless the program was process 1 itself. It returns an exit status.
 func Inner(progress Progress) int {
 	w := &wire{socket: os.NewFile(innerFd, "namespace socket")}
-	signal.Ignore(passedOn()...) // what they mean to the program, our parent tells it
+	signal.Ignore(passedOn()...) // our parent passes them on to the program
 	if err := innerRestart(w, progress); err != nil {
 		m := innerMessage{Failed: err.Error()}
 		var list obstacle.List
@@ -62,13 +62,13 @@ func innerRestart(w *wire, progress Progress) error {
 		}
 	}
 	unix.Close(imageFd)
-	if _, _, err := w.receive(); err != nil { // the request, for good
+	if _, _, err := w.receive(); err != nil { // takes the request out of the socket
 		return err
 	}
 	return innerRun(w, img, m.Request, progress)
 }
 
-// beginNamespace is what process 1 does before anything else.
+// beginNamespace is the first thing that process 1 does.
 func beginNamespace() error {
 	if os.Getpid() != 1 {
 		return errors.New("not process 1 of a PID namespace")
@@ -82,7 +82,7 @@ func beginNamespace() error {
 func innerRun(w *wire, img *image.Image, r *innerRequest, progress Progress) error {
 	o := Options{Image: img.Path, Detach: r.Detach, Files: r.Files, Force: r.Force,
 		Notice: func(text string) { w.send(innerMessage{Notice: text}) }}
-	var free atomic.Bool // of our parent
+	var free atomic.Bool // the program need not end with our parent
 	var program atomic.Int32
 	go w.endWith(&free, &program)
 	adopt := func(pid int) error {
@@ -97,7 +97,7 @@ func innerRun(w *wire, img *image.Image, r *innerRequest, progress Progress) err
 		}
 		m, _, err := w.receive()
 		if err == nil && !m.Go {
-			err = errors.New("namespace socket: not told to go on")
+			err = errors.New("namespace socket: no go")
 		}
 		return err
 	}
@@ -120,7 +120,7 @@ func innerRun(w *wire, img *image.Image, r *innerRequest, progress Progress) err
 	return reap(w, int(program.Load()), &free)
 }
 
-// reap waits for everyone, the program's orphans too, and reports what becomes of the program itself.
+// reap waits for all children, also for orphans of the program, and reports the state changes of the program.
 func reap(w *wire, program int, free *atomic.Bool) error {
 	for {
 		var status unix.WaitStatus
@@ -128,18 +128,18 @@ func reap(w *wire, program int, free *atomic.Bool) error {
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
-			return nil // ECHILD: nobody is left
+			return nil // ECHILD: no process is left
 		case pid == program:
 			if status.Exited() || status.Signaled() {
 				free.Store(true)
 			}
-			w.send(innerMessage{Changed: &status}) // whoever wanted to know may be gone
+			w.send(innerMessage{Changed: &status}) // fails if our parent has ended: nothing to do
 		}
 	}
 }
 
-// endWith ends us and the program when our parent is gone, unless we are free of it: the program is not to be brought
-// back, nor to run in the foreground, unseen.
+// endWith kills the program and exits when our parent has ended, unless free is set. A restart must not go on without the crak
+// that the user started, and neither must a program in the foreground.
 func (w *wire) endWith(free *atomic.Bool, program *atomic.Int32) {
 	gone := []unix.PollFd{{Fd: int32(w.socket.Fd()), Events: unix.POLLRDHUP}}
 	for {
@@ -155,7 +155,7 @@ func (w *wire) endWith(free *atomic.Bool, program *atomic.Int32) {
 	}
 }
 
-// mountProc gives the mount namespace the /proc of this PID namespace.
+// mountProc mounts /proc of this PID namespace.
 func mountProc() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("mount /, private: %w", err)
@@ -172,9 +172,9 @@ const (
 	settledVariable = "CRAK_SETTLED"
 )
 
-// settle makes sure that we, and what we start, have none of the numbers that the program needs: numbers
-// are given out from above its own. Our own threads have theirs already; where one is in the
-// way, all but the first go by an exec.
+// settle makes sure that neither we nor our children have a PID or TID that the program needs. It sets ns_last_pid, so that the
+// kernel gives out numbers above the program's. If one of our own threads has a number that the program needs, we execute
+// ourselves again: that ends all threads but the first.
 func settle(needed []int) error {
 	highest := needed[len(needed)-1]
 	if err := os.WriteFile(lastPid, []byte(strconv.Itoa(highest)), 0); err != nil && os.Getenv(settledVariable) == "" {

@@ -18,12 +18,12 @@ import (
 	"crak.dev/crak/restore/program"
 )
 
-// An interpreter is the process that makes the members. It is waiting for its order, or running.
+// An interpreter is the process that makes the root. It waits for its order, or runs.
 type interpreter struct {
 	pid      int
 	control  *os.File // our end
 	number   int      // of the other end
-	load     *os.File // what it will read
+	load     *os.File // the file with the programs
 	loadFd   int      // its number there
 	mappings []proc.Mapping
 	status   proc.StatusInfo
@@ -31,9 +31,8 @@ type interpreter struct {
 	first    bool           // it is process 1 of a PID namespace, and becomes the member
 }
 
-// startInterpreter starts it, with all descriptors that were placed. p is a member whose address
-// space the new one shall be like; its clocks are put forward. first makes the interpreter process 1 of a new PID
-// namespace, with mounts of its own.
+// startInterpreter starts an interpreter, which inherits all placed descriptors. Its mmap_base is like that of p, and its clocks are
+// ahead by shift. If first is set, it is process 1 of a new PID namespace, and has a mount namespace of its own.
 func startInterpreter(d *descriptors, p *image.Process, shift clockShift, first bool) (*interpreter, error) {
 	ours, theirs, err := socketPair()
 	if err != nil {
@@ -89,19 +88,19 @@ func (in *interpreter) start(d *descriptors, control *os.File, p *image.Process,
 	return err
 }
 
-// bootPatience is for a process that has been executed to say so.
+// bootPatience is how long we wait for the first message of an executed interpreter.
 const bootPatience = 10 * time.Second
 
-// readMappings reads the interpreter's mappings, once it says that it runs: descriptors are closed on exec, which is
-// what ForkExec waits for, before the new program is mapped (begin_new_exec in fs/exec.c).
+// readMappings reads the interpreter's mappings. It first waits for a message of the interpreter: ForkExec returns when exec closes
+// descriptors, and that is before the kernel maps the new program (begin_new_exec in fs/exec.c).
 func (in *interpreter) readMappings() ([]proc.Mapping, error) {
 	word := []unix.PollFd{{Fd: int32(in.control.Fd()), Events: unix.POLLIN}}
 	if n, err := busypoll.Poll(word, bootPatience); n == 0 || err != nil {
-		return nil, errors.New("does not begin to run")
+		return nil, errors.New("it does not start")
 	}
 	buf := make([]byte, program.ReportSize)
 	if n, err := in.control.Read(buf); err != nil || n != len(buf) {
-		return nil, fmt.Errorf("its first word has %d bytes: %v", n, err)
+		return nil, fmt.Errorf("its first message has %d bytes: %v", n, err)
 	}
 	return proc.Read(in.pid, "maps", proc.Maps)
 }
@@ -124,7 +123,7 @@ func memoryFile(name string, content []byte) (*os.File, error) {
 	return f, nil
 }
 
-// run sends the programs.
+// run writes the programs to the interpreter's file, and sends the order to run them.
 func (in *interpreter) run(set *program.Set, g *image.Group) error {
 	layout := set.Measure(uint64(len(interp.Binary)))
 	area, err := compile.Room(layout.Length, in.mappings, g)

@@ -13,17 +13,17 @@ import (
 	"crak.dev/crak/restore/compile"
 )
 
-// objects are the shared memory objects of a group, made anew.
+// objects are the files of the shared memory objects that crak has made.
 type objects map[image.MemoryID]*os.File
 
 func (o objects) file(id image.MemoryID) (*os.File, error) {
 	if f := o[id]; f != nil {
 		return f, nil
 	}
-	return nil, fmt.Errorf("memory object %d: not there", id)
+	return nil, fmt.Errorf("memory object %d: does not exist", id)
 }
 
-// make makes and fills all of them that are files. The others are filled where members map them.
+// make makes and fills the objects that are files. The others are made by the root's program, and filled in its memory.
 func (o objects) make(ctx context.Context, img *image.Image, notice func(string)) error {
 	uses := compile.Uses(img.Group)
 	for i := range img.Group.Memory {
@@ -38,7 +38,7 @@ func (o objects) make(ctx context.Context, img *image.Image, notice func(string)
 		o[m.ID] = f
 		err = fillObject(ctx, img, m, f)
 		if err == nil && m.Kind == image.MemoryFile && m.Mode != 0 {
-			err = unix.Fchmod(int(f.Fd()), m.Mode) // writing takes the bits that give privileges away
+			err = unix.Fchmod(int(f.Fd()), m.Mode) // a write clears the setuid and setgid bits
 		}
 		if err != nil {
 			return fmt.Errorf("memory object %d: %w", m.ID, err)
@@ -76,7 +76,7 @@ func makeObject(m *image.MemoryObject, notice func(string)) (*os.File, error) {
 	return f, nil
 }
 
-// fillObject writes the content. Files of huge pages cannot be written to, but mapped.
+// fillObject writes the content. Files with huge pages do not support write(2), so they are mapped.
 func fillObject(ctx context.Context, img *image.Image, m *image.MemoryObject, f *os.File) error {
 	space := image.MemorySpace(m.ID)
 	if m.HugePageSize == 0 {
@@ -105,11 +105,11 @@ func fillObject(ctx context.Context, img *image.Image, m *image.MemoryObject, f 
 	})
 }
 
-// isReadOnly: sealed against writing. That seal is for before anything is mapped: a shared mapping made earlier might be
-// made writable, which rules the seal out, even if it is not.
+// isReadOnly tells whether an object has F_SEAL_WRITE. The kernel refuses this seal while a shared mapping exists that could become
+// writable. So it is set before any process maps the object.
 func isReadOnly(m *image.MemoryObject) bool { return m.Seals&unix.F_SEAL_WRITE != 0 }
 
-// seal is for when everything is mapped: the other seals may forbid new mappings that old ones survive.
+// seal sets the other seals. It comes when everything is mapped, because they may forbid new mappings.
 func (o objects) seal(g *image.Group) error {
 	for i := range g.Memory {
 		m := &g.Memory[i]
@@ -130,7 +130,7 @@ func sealObject(m *image.MemoryObject, f *os.File) error {
 	return nil
 }
 
-// readOnly opens an object anew, for reading alone, which is what an executable may be open for.
+// readOnly replaces the file of an object by one that is open for reading only. The kernel requires that for /proc/PID/exe.
 func (o objects) readOnly(id image.MemoryID) (*os.File, error) {
 	written, err := o.file(id)
 	if err != nil {

@@ -16,22 +16,22 @@ import (
 	"crak.dev/crak/restore/compile"
 )
 
-// InnerCommand is the hidden subcommand by which crak runs itself in new namespaces. It is to call Inner.
+// InnerCommand is the hidden subcommand with which crak executes itself in new namespaces. It must call Inner.
 const InnerCommand = "inner"
 
-// The descriptors that the other crak starts with, beside the standard ones.
+// The descriptors with which the other crak starts, besides the standard ones.
 const (
 	innerFd = 3 // the socket between the two
-	imageFd = 4 // the image's directory, which we have checked: in its user namespace the other does not know root
+	imageFd = 4 // the image's directory. We have checked its owner: in a user namespace the other crak cannot
 )
 
-// inNamespace has another crak restart the image in a new PID namespace. We keep the terminal and the signals.
-// The other crak is process 1 of that namespace. Where the program was process 1 itself, it stays outside, and the
-// interpreter that it starts is process 1 and becomes the program.
+// inNamespace starts another crak, which restarts the image in a new PID namespace. This crak keeps the terminal and the signals.
+// The other crak is process 1 of the namespace. If the program was process 1 itself, the other crak stays outside; the
+// interpreter that it starts is process 1, and becomes the program.
 //
-//	we                          the other crak
+//	this crak                   the other crak
 //	request          ->
-//	                 <-  exists, with a pidfd      the program is made, and waits
+//	                 <-  exists, with a pidfd      the program exists, and waits
 //	go               ->
 //	                 <-  runs
 //	                 <-  changed …                 stopped, ended
@@ -46,7 +46,7 @@ func inNamespace(ctx context.Context, img *image.Image, o *Options, f *foregroun
 		kinds = unix.CLONE_NEWPID | unix.CLONE_NEWNS
 	}
 	if hasSegments(img.Group) {
-		kinds |= unix.CLONE_NEWIPC // where their numbers are free, and ours to choose
+		kinds |= unix.CLONE_NEWIPC // all IDs are free there, and crak can choose them
 	}
 	if user {
 		kinds |= unix.CLONE_NEWUSER
@@ -63,7 +63,7 @@ func inNamespace(ctx context.Context, img *image.Image, o *Options, f *foregroun
 	runs := false
 	defer func() {
 		if !runs {
-			unix.Kill(pid, unix.SIGKILL) // where it is process 1, everything in the namespace ends with it
+			unix.Kill(pid, unix.SIGKILL) // if it is process 1, all processes in the namespace end with it
 			wait(pid)
 			f.send(unix.SIGKILL)
 		}
@@ -92,14 +92,14 @@ func inNamespace(ctx context.Context, img *image.Image, o *Options, f *foregroun
 // isFirst tells whether the program was process 1 of its PID namespace.
 func isFirst(g *image.Group) bool { return g.Root == 1 }
 
-// needsUserNamespace: only CAP_SYS_ADMIN makes other namespaces without one.
+// needsUserNamespace tells whether new namespaces need a user namespace: without CAP_SYS_ADMIN they do.
 func needsUserNamespace() bool {
 	status, err := proc.Read(0, "status", proc.Status)
 	return err != nil || status.CapEff&(1<<unix.CAP_SYS_ADMIN) == 0
 }
 
-// startInner runs crak again, in its new namespaces. In a user namespace it keeps its own IDs, and has all
-// capabilities there, also over the exec.
+// startInner executes crak in new namespaces. In a new user namespace it has the same IDs, and all capabilities. They are ambient,
+// so that the exec keeps them.
 func startInner(socket, image *os.File, kinds uintptr, session bool) (pid int, err error) {
 	attr := &syscall.SysProcAttr{Cloneflags: kinds, Setsid: session}
 	if kinds&unix.CLONE_NEWUSER != 0 {
@@ -113,12 +113,12 @@ func startInner(socket, image *os.File, kinds uintptr, session bool) (pid int, e
 		Env: os.Environ(), Files: []uintptr{0, 1, 2, innerFd: socket.Fd(), imageFd: image.Fd()}, Sys: attr})
 }
 
-// follow listens to the other crak until the program runs.
+// follow reads messages of the other crak until the program runs.
 func (w *wire) follow(o *Options, f *foreground) error {
 	for {
 		m, pidfd, err := w.receive()
 		if err == io.EOF {
-			return errors.New("the process that looks after the new PID namespace has ended")
+			return errors.New("process 1 of the new PID namespace has ended")
 		}
 		if err != nil {
 			return err
@@ -145,7 +145,7 @@ func (w *wire) follow(o *Options, f *foreground) error {
 	}
 }
 
-// changes are news of the program, until its end.
+// changes returns the state changes of the program, until its end.
 func (w *wire) changes() <-chan change {
 	changes := make(chan change)
 	go func() {

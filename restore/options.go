@@ -11,12 +11,12 @@ import (
 type PidMode string
 
 const (
-	PidsAuto  PidMode = "auto"  // the old ones here, or where that cannot be, in a new PID namespace
-	PidsKeep  PidMode = "keep"  // the old ones here, or none
-	PidsFresh PidMode = "fresh" // in a new PID namespace
+	PidsAuto  PidMode = "auto"  // the old PIDs here; if that is impossible, in a new PID namespace
+	PidsKeep  PidMode = "keep"  // the old PIDs here, or an error
+	PidsFresh PidMode = "fresh" // the old PIDs in a new PID namespace
 )
 
-// String, Set and Type make a PidMode the value of a flag.
+// String, Set and Type implement the value of a flag.
 func (m *PidMode) String() string { return string(*m) }
 
 // Set reads "auto", "keep" or "fresh".
@@ -29,28 +29,28 @@ func (m *PidMode) Set(s string) error {
 	return fmt.Errorf("%q is not auto, keep or fresh", s)
 }
 
-// Type is what help calls the value.
+// Type is the name of the value in the help.
 func (m *PidMode) Type() string { return "auto|keep|fresh" }
 
-// Options say how a group comes back.
+// Options say how a group is restarted.
 type Options struct {
 	Image  string // path
 	Detach bool   // return as soon as the program runs
 	Pids   PidMode
 	Files  fd.Policy
-	Force  bool // take changed files
+	Force  bool // accept changed files
 
-	// Notice is told, in a line, what is not quite as it was.
+	// Notice is called with a line of text for each thing that is not as it was.
 	Notice func(string)
 
 	// Progress may be nil.
 	Progress Progress
 
-	// Started is told the program's PID, as the caller sees it, once it runs.
+	// Started is called when the program runs, with its PID in the caller's PID namespace.
 	Started func(pid int)
 }
 
-// env is what descriptions are made from.
+// env returns the environment in which open file descriptions are made.
 func (o *Options) env() *fd.Env {
 	env := &fd.Env{Files: o.Files, Force: o.Force, Notice: o.Notice,
 		Stdio: [3]*os.File{os.Stdin, os.Stdout, os.Stderr}}

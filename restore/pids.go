@@ -13,7 +13,7 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// whyNotKeep says why the PIDs of a group cannot be had here, or nothing.
+// whyNotKeep says why crak cannot give the processes of a group their PIDs here. It returns "" if it can.
 func whyNotKeep(g *image.Group) string {
 	switch err := mayChoosePids(); err {
 	case nil:
@@ -30,8 +30,8 @@ func whyNotKeep(g *image.Group) string {
 	return ""
 }
 
-// isTaken tells whether a process, a thread or a process group has the number. What is on its way out is waited for:
-// the program that was killed a moment ago, or the twin of its last checkpoint.
+// isTaken tells whether a process, a thread or a process group has the number. It waits for processes that are exiting: the program
+// may have been killed a moment ago, or the twin of its last checkpoint may still exist.
 func isTaken(tid int) bool {
 	const rounds, pause = 500, 5 * time.Millisecond
 	for range rounds {
@@ -50,7 +50,7 @@ func isTaken(tid int) bool {
 	return true
 }
 
-// takenError: a number was taken at the moment it was to be given.
+// A takenError says that another process took a PID or TID after it was checked.
 type takenError struct{ error }
 
 // cloneArgs is struct clone_args (clone3(2)).
@@ -60,8 +60,8 @@ type cloneArgs struct {
 	SetTidSize, Cgroup                                                   uint64
 }
 
-// mayChoosePids asks the kernel for a process with our own PID: that exists, so that none is made, but
-// permission is looked at first (alloc_pid in kernel/pid.c, since Linux 5.5).
+// mayChoosePids asks the kernel for a process with our own PID. The kernel checks the permission first, and then refuses because
+// the PID exists (alloc_pid in kernel/pid.c, since Linux 5.5).
 func mayChoosePids() error {
 	tid := int32(os.Getpid())
 	args := cloneArgs{ExitSignal: uint64(unix.SIGCHLD), SetTid: &tid, SetTidSize: 1}
@@ -72,7 +72,7 @@ func mayChoosePids() error {
 	return errno
 }
 
-// checkKeep is for those who want no other PIDs.
+// checkKeep finds what prevents a restart with --pids=keep.
 func checkKeep(g *image.Group) (all obstacle.List) {
 	if why := whyNotKeep(g); why != "" {
 		all = append(all, obstacle.Obstacle{Pid: int(g.Root), What: "its PIDs", Why: why,

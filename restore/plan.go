@@ -9,7 +9,7 @@ import (
 	"crak.dev/crak/restore/compile"
 )
 
-// Plan prints the programs that a restart of an image on this machine would run.
+// Plan prints the programs that a restart of the image on this machine would run.
 func Plan(w io.Writer, img *image.Image) error {
 	mappings, err := proc.Read(os.Getpid(), "maps", proc.Maps)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"crak.dev/crak/restore/handmade"
 )
 
-// TestFailsUntouched has a restart fail as late as it can, with a file that it would have cut back and one that it would
-// have made: neither is touched.
+// TestFailsUntouched makes a restart fail just before it is ready. The image has a file that the restart would cut back, and one
+// that it would make. Neither is changed.
 func TestFailsUntouched(t *testing.T) {
 	tests := map[string]func(p *image.Process){
 		"working directory": func(p *image.Process) { p.Cwd = "/proc/self/task/0" },
@@ -59,7 +59,7 @@ func TestFailsUntouched(t *testing.T) {
 	}
 }
 
-// writeFile gives a file new content, but not a new inode.
+// writeFile writes a file, and keeps its inode.
 func writeFile(t *testing.T, path, content string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
@@ -67,7 +67,7 @@ func writeFile(t *testing.T, path, content string) {
 	}
 }
 
-// describe has the process of a group hold a file open for appending.
+// describe gives the process of a group a descriptor for a file, open for appending.
 func describe(t *testing.T, g *image.Group, number int, path string) {
 	t.Helper()
 	record, err := json.Marshal(fd.Regular{File: handmade.FileAt(path)})

@@ -19,9 +19,9 @@ const (
 	futexTID       = 0x3fffffff
 )
 
-// reclaimMutexes gives a member's threads the robust mutexes in mapped files that they held. When they died, the kernel
-// took these away from them and marked them, so that others can take them over. Preconditions: every thread is there,
-// and the files are as they will be.
+// reclaimMutexes gives a member's threads the robust mutexes in mapped files that they held. When the threads died, the kernel
+// released these mutexes and marked them, so that other threads can lock them. Preconditions: every thread exists, and the
+// files have their final content.
 func (g *group) reclaimMutexes(m *member) {
 	for i := range m.process.Threads {
 		t := &m.process.Threads[i]
@@ -45,10 +45,10 @@ func (of *member) reclaim(r image.Robust) (path string, err error) {
 		}
 		return m.File.Path, reclaimIn(f, int64(m.Offset)+int64(r.Word-m.Start), r.Value)
 	}
-	return "no mapping", errors.New("not given back")
+	return "no mapping", errors.New("it stays released")
 }
 
-// reclaimIn changes the word at an offset in a file, which other programs may do at the same time.
+// reclaimIn changes the futex word at an offset in a file. Other programs may change it at the same time.
 func reclaimIn(f *os.File, offset int64, value uint32) error {
 	stat, err := f.Stat()
 	if err != nil {
@@ -66,7 +66,7 @@ func reclaimIn(f *os.File, offset int64, value uint32) error {
 	return reclaimWord((*uint32)(unsafe.Pointer(&memory[offset-start])), value)
 }
 
-// reclaimWord takes a mutex back that shows just what the kernel leaves of a dead owner.
+// reclaimWord locks a mutex for its old owner if the word is as the kernel leaves it when the owner dies.
 func reclaimWord(word *uint32, value uint32) error {
 	for {
 		have := atomic.LoadUint32(word)
@@ -74,9 +74,9 @@ func reclaimWord(word *uint32, value uint32) error {
 		case have&^futexWaiters == value&^futexWaiters:
 			return nil
 		case have&futexTID != 0:
-			return fmt.Errorf("it is no longer held by the thread: %d has it", have&futexTID)
+			return fmt.Errorf("it is no longer held by the thread: thread %d holds it", have&futexTID)
 		case have&futexOwnerDied == 0:
-			return errors.New("it is no longer held by the thread, nor by any other")
+			return errors.New("it is no longer held by any thread")
 		case atomic.CompareAndSwapUint32(word, have, value|have&futexWaiters):
 			return nil
 		}

@@ -14,15 +14,15 @@ import (
 	"crak.dev/crak/restore/compile"
 )
 
-// Run restarts an image. It returns when the program has ended, with what wait(2) says of it; with Detach, as soon as
-// it runs. On an error nothing of the program is left.
+// Run restarts an image. It returns the program's wait status when the program has ended, or returns as soon as the program runs
+// if Detach is set. On an error no process of the program is left.
 func Run(ctx context.Context, o Options) (unix.WaitStatus, error) {
 	img, err := image.Open(o.Image)
 	if err != nil {
 		return 0, err
 	}
 	defer img.Close()
-	o.Notice = once(o.Notice) // in a new namespace there is a second look at everything
+	o.Notice = once(o.Notice) // in a new namespace everything is checked a second time
 	env := o.env()
 	obstacles, err := Check(img, env)
 	if err != nil {
@@ -61,7 +61,7 @@ func Run(ctx context.Context, o Options) (unix.WaitStatus, error) {
 	return inNamespace(ctx, img, &o, f, choice)
 }
 
-// once says each thing once.
+// once returns a notice function that drops repeated texts.
 func once(notice func(string)) func(string) {
 	said := make(map[string]bool)
 	return func(text string) {
@@ -72,7 +72,7 @@ func once(notice func(string)) func(string) {
 	}
 }
 
-// wantsDeathSignal tells whether a thread asks for a signal when its parent ends (PR_SET_PDEATHSIG).
+// wantsDeathSignal tells whether a thread of the root has a parent-death signal (PR_SET_PDEATHSIG).
 func wantsDeathSignal(g *image.Group) bool {
 	return slices.ContainsFunc(rootOf(g).Threads, func(t image.Thread) bool { return t.Parked.DeathSignal != 0 })
 }

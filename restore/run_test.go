@@ -17,7 +17,7 @@ import (
 	"crak.dev/crak/restore/handmade"
 )
 
-// TestMain is process 1 of a namespace where crak runs itself so.
+// TestMain calls Inner where the test executes itself as process 1 of a PID namespace.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == InnerCommand {
 		os.Exit(Inner(nil))
@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// aPid is a number that nobody has.
+// aPid returns a PID that is free.
 func aPid(t *testing.T) image.Pid {
 	t.Helper()
 	for pid := 32000; pid > 1000; pid-- {
@@ -48,7 +48,7 @@ func run(path string, mode PidMode) outcome {
 	return runWith(Options{Image: path, Pids: mode, Files: fd.Keep})
 }
 
-// modes are those that this machine, and this user, can have.
+// modes returns the PID modes that this user can have on this machine.
 func modes(t *testing.T) (all []PidMode) {
 	t.Helper()
 	if mayChoosePids() == nil {
@@ -63,8 +63,7 @@ func modes(t *testing.T) (all []PidMode) {
 	return all
 }
 
-// noStray fails the test if a child is left, which the program would be. Process 1 of a namespace
-// may take a moment to follow its program.
+// noStray fails the test if a child is left. Process 1 of a namespace may end a moment after its program.
 func noStray(t *testing.T, pid image.Pid) {
 	t.Helper()
 	deadline := time.Now().Add(5 * time.Second)
@@ -102,7 +101,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestRunFails has each way of failing leave a reason, and nothing else.
+// TestRunFails: a restart that fails gives the reason, and leaves no process.
 func TestRunFails(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -154,7 +153,7 @@ func TestRunFails(t *testing.T) {
 	}
 }
 
-// TestTaken has a PID that somebody has.
+// TestTaken restarts an image whose PID another process has.
 func TestTaken(t *testing.T) {
 	if mayChoosePids() != nil {
 		t.Skip("no capability to choose PIDs")

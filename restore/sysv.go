@@ -12,14 +12,14 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// A segments holds SysV shared memory, by object: the IDs, which are the old ones.
+// segments are the SysV shared memory segments of a group. They have the IDs that they had.
 type segments struct {
 	ids  map[image.MemoryID]int
-	made []int // by us: they go if the restart fails
+	made []int // IDs of those that crak has made: they are removed if the restart fails
 }
 
-// make finds or makes the segments. One that is still there is the program's own if nobody is attached:
-// it does not end with it. Members write the content.
+// make finds or makes the segments. A segment does not end with its program: one that still exists, and to which no process is
+// attached, is the program's. The content is written when the members have attached it.
 func (s *segments) make(g *image.Group) error {
 	s.ids = make(map[image.MemoryID]int)
 	for i := range g.Memory {
@@ -39,7 +39,7 @@ func (s *segments) make(g *image.Group) error {
 	return nil
 }
 
-// findSegment tells whether the segment is there, and may be taken.
+// findSegment tells whether the segment exists. It returns an error if the program cannot have it.
 func findSegment(m *image.MemoryObject) (bool, error) {
 	var have unix.SysvShmDesc
 	_, err := unix.SysvShmCtl(m.SysV.ID, unix.IPC_STAT, &have)
@@ -49,18 +49,18 @@ func findSegment(m *image.MemoryObject) (bool, error) {
 	case err != nil:
 		return false, err
 	case have.Nattch > 0:
-		return false, fmt.Errorf("is in use by %d others", have.Nattch)
+		return false, fmt.Errorf("%d other processes have it attached", have.Nattch)
 	case have.Segsz != m.Size || int32(have.Perm.Key) != m.SysV.Key:
-		return false, errors.New("another segment has its number by now")
+		return false, errors.New("another segment has its ID now")
 	}
 	return true, nil
 }
 
-// makeOne makes a segment with the ID it had (shm_next_id in proc_sys_kernel(5)).
+// makeOne makes a segment with its old ID (shm_next_id in proc_sys_kernel(5)).
 func (s *segments) makeOne(m *image.MemoryObject) error {
 	v := m.SysV
 	if err := os.WriteFile("/proc/sys/kernel/shm_next_id", []byte(strconv.Itoa(v.ID)), 0); err != nil {
-		return fmt.Errorf("choosing its number: %w", err)
+		return fmt.Errorf("choosing its ID: %w", err)
 	}
 	key := int(v.Key)
 	if v.Removed {
@@ -72,12 +72,12 @@ func (s *segments) makeOne(m *image.MemoryObject) error {
 	}
 	s.made = append(s.made, id)
 	if id != v.ID {
-		return fmt.Errorf("its number is taken: the kernel gave %d", id)
+		return fmt.Errorf("its ID is taken: the kernel gave %d", id)
 	}
 	return s.own(m)
 }
 
-// own gives a segment its owner, where that is not us.
+// own sets the owner of a segment, if the owner is not us.
 func (s *segments) own(m *image.MemoryObject) error {
 	var d unix.SysvShmDesc
 	if _, err := unix.SysvShmCtl(m.SysV.ID, unix.IPC_STAT, &d); err != nil {
@@ -91,7 +91,8 @@ func (s *segments) own(m *image.MemoryObject) error {
 	return err
 }
 
-// settle is for when members are attached: what was marked to go with its last attachment is so again.
+// settle removes the segments that were removed before the checkpoint. They exist until the last process detaches. Preconditions:
+// the members have attached them.
 func (s *segments) settle(g *image.Group) error {
 	for _, m := range g.Memory {
 		if m.Kind == image.MemorySysV && m.SysV.Removed {
@@ -111,7 +112,7 @@ func (s *segments) remove() {
 	s.made = nil
 }
 
-// hasSegments tells whether a group needs SysV shared memory.
+// hasSegments tells whether a group has SysV shared memory.
 func hasSegments(g *image.Group) bool {
 	for _, m := range g.Memory {
 		if m.Kind == image.MemorySysV {
@@ -121,7 +122,7 @@ func hasSegments(g *image.Group) bool {
 	return false
 }
 
-// checkSegments finds segments that cannot be had in this IPC namespace.
+// checkSegments finds segments that the program cannot have in this IPC namespace.
 func checkSegments(g *image.Group) (all obstacle.List) {
 	for i := range g.Memory {
 		m := &g.Memory[i]

@@ -14,20 +14,21 @@ import (
 	"crak.dev/crak/restore/compile"
 )
 
-// A program has pointers into the vDSO of the kernel it was started under. Under another kernel that one's code stays where
-// it was, as memory of the program, with each function made to go on in ours:
+// A foreignVDSO is the vDSO of the kernel under which the program was started. The program has pointers into it. Under another
+// kernel its code stays at its address, as ordinary memory. Each function in it jumps to the same function of this kernel's vDSO:
 //
 //	old place   [zeroes] [old vDSO: clock_gettime: jump ─┐ …]      memory
 //	free place  [vvar…]  [our vDSO: clock_gettime  <─────┘ …]      the kernel's
 //
-// The zeroes stand for the data of the old code, for threads that are in the middle of it: they read it under a sequence
-// count, find that changed, read again, find a clock of no mode, and make the system call instead.
+// A thread may be inside the old code. It then reads zeroes in place of the old code's data. It reads under a sequence count, sees
+// that the count has changed, reads again, finds clock mode 0 (none), and makes the system call.
 type foreignVDSO struct {
 	address uint64
 	code    []byte
 }
 
-// adoptVDSO prepares that, where it is needed. Preconditions: the interpreter has been started, and no program compiled.
+// adoptVDSO prepares a member for this kernel's vDSO, if the image has another. It changes the member's mappings. Preconditions:
+// the interpreter is started, and no program is compiled.
 func (g *group) adoptVDSO(of *member) error {
 	ours, err := host.VDSO(os.Getpid())
 	if err != nil {
@@ -67,7 +68,7 @@ func (g *group) adoptVDSO(of *member) error {
 	return nil
 }
 
-// placeKernel finds room for the vDSO and its data, as far from each other as they are now.
+// placeKernel finds room for the vDSO and its data. The distance between them stays the same: the code depends on it.
 func (in *interpreter) placeKernel(kernel []proc.Mapping, g *image.Group) ([]proc.Mapping, error) {
 	if len(kernel) == 0 {
 		return nil, nil
@@ -85,8 +86,8 @@ func (in *interpreter) placeKernel(kernel []proc.Mapping, g *image.Group) ([]pro
 	return placed, nil
 }
 
-// redirect has each function of an old vDSO go on in the function of that name in a new one, which is mapped at base, or make
-// the system call that the function stands for.
+// redirect makes each function of an old vDSO jump to the function of the same name in a new one, which is mapped at base. If the
+// new one has no such function, it makes the system call instead.
 func redirect(old, new []byte, base uint64) error {
 	from, err := functions(old)
 	if err != nil {
@@ -111,7 +112,7 @@ func redirect(old, new []byte, base uint64) error {
 	return nil
 }
 
-// functions are those that a vDSO exports. It is linked at address 0.
+// functions returns the functions that a vDSO exports. Their values are offsets: a vDSO is linked at address 0.
 func functions(code []byte) (map[string]elf.Symbol, error) {
 	f, err := elf.NewFile(bytes.NewReader(code))
 	if err != nil {
@@ -130,7 +131,7 @@ func functions(code []byte) (map[string]elf.Symbol, error) {
 	return all, nil
 }
 
-// standsFor are the system calls that functions of a vDSO spare.
+// standsFor maps functions of a vDSO to the system calls that do the same.
 var standsFor = map[string]uint32{
 	"__vdso_clock_gettime": unix.SYS_CLOCK_GETTIME, "clock_gettime": unix.SYS_CLOCK_GETTIME,
 	"__vdso_clock_getres": unix.SYS_CLOCK_GETRES, "clock_getres": unix.SYS_CLOCK_GETRES,

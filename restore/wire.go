@@ -13,7 +13,7 @@ import (
 	"crak.dev/crak/restore/compile"
 )
 
-// An innerMessage goes between crak and the crak that restarts the image in a new PID namespace. One field is set.
+// An innerMessage is a message between crak and the crak that restarts the image in a new PID namespace. One field is set.
 type innerMessage struct {
 	Request   *innerRequest    `json:"request,omitempty"`
 	Go        bool             `json:"go,omitempty"`
@@ -39,7 +39,7 @@ func (o *Options) request(user, first bool, choice compile.GroupChoice) *innerRe
 	return &innerRequest{Image: o.Image, Detach: o.Detach, Files: o.Files, Force: o.Force, UserNamespace: user, First: first, GroupChoice: choice}
 }
 
-// A wire carries innerMessages, one a packet.
+// A wire is a socket that carries innerMessages, one in each packet.
 type wire struct{ socket *os.File }
 
 const wireMost = 1 << 16 // bytes in a packet
@@ -61,7 +61,7 @@ func (w *wire) sendWith(m innerMessage, rights []byte) error {
 
 func (w *wire) receive() (m innerMessage, pidfd int, err error) { return w.receiveBy(0) }
 
-// receiveBy is given flags of recvmsg(2). The error at the end is io.EOF.
+// receiveBy receives with flags of recvmsg(2). It returns io.EOF when the other end is closed.
 func (w *wire) receiveBy(flags int) (m innerMessage, pidfd int, err error) {
 	text := make([]byte, wireMost)
 	rights := make([]byte, unix.CmsgSpace(4))
