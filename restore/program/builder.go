@@ -1,6 +1,9 @@
 package program
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // A Builder appends to one program of a set.
 type Builder struct {
@@ -9,8 +12,9 @@ type Builder struct {
 	Number  int
 }
 
-// MostInstructions is the limit for a Set. An image from anybody could ask for any number.
-const MostInstructions = 1 << 20
+// MostInstructions is the limit for a Set. An image from anybody could ask for any number. So many take 114 MiB, and twice
+// that while the slice of a program grows.
+const MostInstructions = 3 << 18
 
 // Build starts a new program in the set.
 func (s *Set) Build(name string, control int) *Builder {
@@ -73,7 +77,7 @@ func (a Arg) At(n uint64) Arg { return Arg{Kind: a.Kind, Value: a.Value + n} }
 
 // Do appends an instruction.
 func (b *Builder) Do(in Instruction) *Builder {
-	if b.Set.instructions == MostInstructions {
+	if b.Set.instructions >= MostInstructions {
 		b.Set.Full = true
 		if len(b.Program.Instructions) > 0 {
 			*b.last() = in // so that the calls that follow Do change no other instruction
@@ -155,7 +159,9 @@ func (b *Builder) Await(counter Arg, total int) *Builder {
 	return b.Do(Instruction{Op: Await, Slot: NoSlot, Args: [6]Arg{counter, Const(total)}})
 }
 
-// Jump leaves the interpreter for the code at the struct abi_context.
-func (b *Builder) Jump(context uint64, restart Arg) *Builder {
-	return b.Do(Instruction{Op: Jump, Slot: NoSlot, Args: [6]Arg{Const(context), restart}})
+// Jump leaves the interpreter for the code at the struct abi_context. It is the last instruction of a program, so it also
+// frees the unused end of the slice: there may be thousands of threads.
+func (b *Builder) Jump(context uint64, restart Arg) {
+	b.Do(Instruction{Op: Jump, Slot: NoSlot, Args: [6]Arg{Const(context), restart}})
+	b.Program.Instructions = slices.Clip(slices.Clone(b.Program.Instructions))
 }
