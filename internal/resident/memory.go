@@ -42,10 +42,11 @@ func OpenMemory(pid int) (*Memory, error) {
 	return &Memory{f, base}, nil
 }
 
-// openMem opens the file mem of a thread. A main thread that has ended before the others has no memory.
+// openMem opens the file mem of a thread. A main thread that has ended before the others has no memory, and its files in
+// /proc belong to root.
 func openMem(pid int) (live int, f *os.File, err error) {
 	f, err = os.Open(proc.Path(pid, "mem"))
-	if !errors.Is(err, unix.ESRCH) {
+	if !errors.Is(err, unix.ESRCH) && !errors.Is(err, os.ErrPermission) {
 		return pid, f, err
 	}
 	tasks, _ := proc.Tasks(pid)
