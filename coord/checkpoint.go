@@ -140,7 +140,7 @@ func (c *checkpoint) write() (*Result, error) {
 	debug.SetMemoryLimit(memoryLimit)
 	warm()
 	debug.SetGCPercent(-1) // no collection while a program stands still, but to stay within the limit
-	c.writer.Hold()
+	c.writer.Hold(roomForContent())
 	c.stoppable = unstoppable()
 	defer c.stoppable()
 	if err := c.freeze(); err != nil {

@@ -52,6 +52,13 @@ func (c *checkpoint) planTwin() error {
 	return nil
 }
 
+// roomForContent is how much memory the writer may use for content that it saves while the program is frozen: half of what
+// its control group has left, as the files that it writes count there as well until they are on the disk.
+func roomForContent() uint64 {
+	room := cgroup.MemoryRoom(os.Getpid())
+	return (room - min(room, writerMemory)) / 2
+}
+
 // OfferToOOM has the kernel end this process before any other one when memory runs out: a writer, which may share a control group
 // with the program. No privilege is needed to raise the score; where /proc is read-only, nothing happens.
 func OfferToOOM() { _ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0) }

@@ -16,6 +16,7 @@ const queueChunk = 4 << 20
 // A queue keeps stored frames in memory. While a program is frozen the disk is not waited for: it may be slow, or hang.
 type queue struct {
 	holding bool
+	most    uint64 // bytes
 	chunks  [][]byte
 	free    []byte // of the last chunk
 	frames  []queuedFrame
@@ -39,7 +40,7 @@ func (q *queue) room(offset int64, n int) []byte {
 
 // grow maps the next chunk, with all its pages: their first touch one by one would take longer.
 func (q *queue) grow() bool {
-	if (len(q.chunks)+1)*queueChunk > queueBytes {
+	if uint64(len(q.chunks)+1)*queueChunk > q.most {
 		return false
 	}
 	chunk, err := unix.Mmap(-1, 0, queueChunk, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE)
@@ -59,11 +60,13 @@ func (q *queue) drop() {
 	*q = queue{}
 }
 
-// Hold makes PutSync keep content in memory, up to 128 MiB, until Release. It does not wait for the disk then.
-func (w *Writer) Hold() {
+// Hold makes PutSync keep content in memory until Release, so that it does not wait for the disk: up to 128 MiB, and no
+// more than room bytes.
+func (w *Writer) Hold(room uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.queue.holding = true
+	w.queue.most = min(queueBytes, room)
 	w.heldIndex.holding = true
 	w.queue.grow() // the first one before the program stands still
 }
