@@ -8,7 +8,8 @@ import (
 	"crak.dev/crak/fd"
 )
 
-// BenchmarkCapture is part of the pause that a program sees: ten files and what go test has open.
+// BenchmarkCapture measures a part of the pause of a program: the capture of ten files and of the descriptors of go
+// test.
 func BenchmarkCapture(b *testing.B) {
 	dir := b.TempDir()
 	for i := range 10 {

@@ -49,7 +49,7 @@ var device = kind{
 			return broken(err)
 		}
 		if _, err := r.find(); err != nil {
-			return obstacle.List{{What: r.Path, Why: err.Error(), Do: "restart where /dev has this device"}}
+			return obstacle.List{{What: r.Path, Why: err.Error(), Do: "restart on a machine, or in a container, that has this device in /dev"}}
 		}
 		return nil
 	},

@@ -14,7 +14,7 @@ import (
 	"crak.dev/crak/internal/abi"
 )
 
-// ourselves is this test process as a member; its leader is whatever thread runs the test.
+// ourselves is this test process as a member. Its initiator is the thread that runs the test.
 func ourselves() *fd.Member {
 	return &fd.Member{Pid: os.Getpid(), Inside: os.Getpid(), Proc: "/proc/self", Calls: makeCalls}
 }
@@ -37,13 +37,12 @@ func makeCalls(calls []abi.Call, data []byte) ([]int64, error) {
 	return results, nil
 }
 
-// picture is what was captured, by descriptor.
+// picture is the result of a capture, with the descriptions by descriptor number.
 type picture struct {
 	fd.Table
 	of map[int]image.Description
 }
 
-// captured captures this process.
 func captured(t *testing.T, m *fd.Member) picture {
 	t.Helper()
 	p := picture{of: make(map[int]image.Description)}
@@ -57,7 +56,6 @@ func captured(t *testing.T, m *fd.Member) picture {
 	return p
 }
 
-// description is the one of an open file.
 func (p picture) description(t *testing.T, f *os.File) image.Description {
 	t.Helper()
 	d, ok := p.of[int(f.Fd())]
@@ -67,7 +65,7 @@ func (p picture) description(t *testing.T, f *os.File) image.Description {
 	return d
 }
 
-// obstacleOf is the obstacle that names a descriptor.
+// obstacleOf is the obstacle about the descriptor of a file, or "".
 func (p picture) obstacleOf(f *os.File) string {
 	for _, o := range p.Obstacles {
 		if o.Where == "fd "+strconv.Itoa(int(f.Fd())) {
@@ -111,7 +109,6 @@ func copyContent(t *testing.T, c fd.Content, to *os.File) {
 	}
 }
 
-// made makes a description again.
 func made(t *testing.T, d image.Description, env *fd.Env) *os.File {
 	t.Helper()
 	f, err := fd.Make(d, env)
@@ -122,7 +119,7 @@ func made(t *testing.T, d image.Description, env *fd.Env) *os.File {
 	return f
 }
 
-// shown is what /proc shows of a description, but for the inode number and the mount.
+// shown is what /proc shows of a description, except the inode number and the mount.
 func shown(t *testing.T, f *os.File) string {
 	t.Helper()
 	link, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(int(f.Fd())))

@@ -9,7 +9,8 @@ import (
 	"crak.dev/crak/fd"
 )
 
-// TestFormatNamesRecords wants every field of every record in FORMAT.md, so that another program can read them.
+// TestFormatNamesRecords checks that FORMAT.md names every field of every record, so that other programs can read
+// them.
 func TestFormatNamesRecords(t *testing.T) {
 	text, err := os.ReadFile("../FORMAT.md")
 	must(t, err)

@@ -8,7 +8,7 @@ import (
 	"crak.dev/crak/image"
 )
 
-// FuzzRecord looks at descriptions of a hostile image: no panic, and nothing is opened or made.
+// FuzzRecord checks descriptions of a hostile image: Check and Describe do not panic and open nothing.
 func FuzzRecord(f *testing.F) {
 	for _, seed := range []struct{ kind, record string }{
 		{"regular", `{"file":{"path":"/etc/passwd","inode":1,"size":5,"mode":33188}}`},

@@ -13,7 +13,7 @@ import (
 	"crak.dev/crak/image"
 )
 
-// runs are from and to, in turn.
+// runs makes runs of pairs of numbers: from, to.
 func runs(ends ...uint64) (all []image.Run) {
 	for i := 0; i < len(ends); i += 2 {
 		all = append(all, image.Run{Start: ends[i], Length: ends[i+1] - ends[i]})
@@ -21,7 +21,7 @@ func runs(ends ...uint64) (all []image.Run) {
 	return all
 }
 
-// covered: every run lies in one of those that were found.
+// covered tells whether every wanted run lies in one of those that were found.
 func covered(runs, found []image.Run) bool {
 	for _, r := range runs {
 		in := func(f image.Run) bool { return f.Start <= r.Start && r.End() <= f.End() }
@@ -32,7 +32,8 @@ func covered(runs, found []image.Run) bool {
 	return true
 }
 
-// TestData: the parts of a file that are not holes, in whole pages, whatever the size of its blocks.
+// TestData checks that Runs lists the parts of a file that are not holes, in whole pages, whatever the block size of
+// the file system is.
 func TestData(t *testing.T) {
 	const page = image.PageSize
 	for name, test := range map[string]struct {

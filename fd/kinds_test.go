@@ -126,7 +126,7 @@ func TestMemfd(t *testing.T) {
 	}
 }
 
-// outside is a program of its own with those three descriptors, captured without its help.
+// outside starts a program with three descriptors, and captures it without freezing it.
 func outside(t *testing.T, attributes *syscall.SysProcAttr, files [3]*os.File) picture {
 	t.Helper()
 	cmd := exec.Command("sleep", "60")
@@ -255,7 +255,7 @@ func TestLocks(t *testing.T) {
 	must(t, unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &ofd))
 	posix := unix.Flock_t{Type: unix.F_RDLCK, Start: 8}
 	must(t, unix.FcntlFlock(f.Fd(), unix.F_SETLK, &posix))
-	before := shown(t, f) // where program and writer are one process, a handle that is closed ends the lock of the process
+	before := shown(t, f) // here the writer is the program, so closing a handle releases the POSIX locks of the process
 	d := captured(t, ourselves()).description(t, f)
 	want := []image.Lock{
 		{Type: "POSIX", Pid: image.Pid(os.Getpid()), Start: 8, End: -1},
@@ -279,7 +279,7 @@ func TestLocks(t *testing.T) {
 	}
 }
 
-// sorted are the lines of a picture without the numbers of its locks.
+// sorted is the lines of shown, without the numbers of the locks.
 func sorted(picture string) []string {
 	lines := strings.Split(picture, "\n")
 	for i, line := range lines {

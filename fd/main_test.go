@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// The tests capture their own process, which is not frozen: without garbage collection nothing is closed
-// behind their backs.
+// The tests capture their own process, which is not frozen. Garbage collection is off, because it would close
+// descriptors at any time.
 func TestMain(m *testing.M) {
 	debug.SetGCPercent(-1)
 	os.Exit(m.Run())

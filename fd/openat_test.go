@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestSwappedWhileOpened has a file replaced, or changed, right after it was found good: what was not judged is not taken.
+// TestSwappedWhileOpened replaces or changes a file right after openAt has accepted it. openAt must refuse what it
+// has not checked.
 func TestSwappedWhileOpened(t *testing.T) {
 	swaps := map[string]struct {
 		swap func(path string) error
@@ -43,8 +44,8 @@ func TestSwappedWhileOpened(t *testing.T) {
 	}
 }
 
-// TestJudgedAsOpened: the second look is at the file as it was opened.
-func TestJudgedAsOpened(t *testing.T) {
+// TestAcceptedAsOpened checks that openAt calls accept again for the file that it has opened.
+func TestAcceptedAsOpened(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(path, []byte("good"), 0o600); err != nil {
 		t.Fatal(err)

@@ -28,7 +28,7 @@ func TestOverridesOfTheCommandLine(t *testing.T) {
 	}
 }
 
-// eventfd is a descriptor that is refused.
+// eventfd is a descriptor that a checkpoint refuses.
 func eventfd(t *testing.T) *os.File {
 	n, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
 	must(t, err)
@@ -62,7 +62,8 @@ func TestOverrides(t *testing.T) {
 	}
 }
 
-// TestOverrideOfAPipe: the end that stays is still one of a pipe that the program had for itself.
+// TestOverrideOfAPipe leaves out one end of a pipe. The other end is still an end of a pipe that only the program
+// has.
 func TestOverrideOfAPipe(t *testing.T) {
 	r, w := pipeOf(t)
 	m := ourselves()
@@ -72,7 +73,8 @@ func TestOverrideOfAPipe(t *testing.T) {
 	}
 }
 
-// TestInherited: the obstacle of an inherited descriptor says from whom, and how the image can do without it.
+// TestInherited checks that the obstacle of an inherited descriptor says from which process it comes, and how to make
+// the image without it.
 func TestInherited(t *testing.T) {
 	cmd := exec.Command("sleep", "60")
 	cmd.Stdin = eventfd(t)

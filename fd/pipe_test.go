@@ -13,7 +13,7 @@ import (
 	"crak.dev/crak/image"
 )
 
-// pipesOf is what pipes are made from again: their objects, with what is in flight.
+// pipesOf is what a restart makes pipes from: their objects and their content.
 func pipesOf(p picture) *fd.Env {
 	env := &fd.Env{Content: func(id image.ObjectID, size int) ([]byte, error) {
 		for _, c := range p.InFlight {
@@ -27,7 +27,7 @@ func pipesOf(p picture) *fd.Env {
 	return env
 }
 
-// TestPipe: the copy has the bytes, the original has them still.
+// TestPipe checks that the copy has the bytes, and that the original still has them.
 func TestPipe(t *testing.T) {
 	r, w := pipeOf(t)
 	must(t, second(w.WriteString("in flight")))
@@ -48,7 +48,7 @@ func TestPipe(t *testing.T) {
 	}
 }
 
-// TestFifo is found again by its path.
+// TestFifo checks that a FIFO is found by its path.
 func TestFifo(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "fifo")
 	must(t, unix.Mkfifo(path, 0o600))
@@ -73,7 +73,7 @@ func TestFifo(t *testing.T) {
 	}
 }
 
-// TestDamagedPipes: an image may say anything.
+// TestDamagedPipes makes pipes from records that no checkpoint writes.
 func TestDamagedPipes(t *testing.T) {
 	for _, o := range []image.Object{
 		{ID: 1, Kind: "pipe"},

@@ -13,7 +13,7 @@ import (
 	"crak.dev/crak/image"
 )
 
-// changes are what may become of a file of ten bytes after the checkpoint.
+// changes are changes of a file of ten bytes after the checkpoint.
 var changes = map[string]func(t *testing.T, path string){
 	"same": func(*testing.T, string) {},
 	"grown": func(t *testing.T, path string) {
@@ -60,7 +60,8 @@ func must(t *testing.T, err error) {
 
 func second(_ int, err error) error { return err }
 
-// TestPolicies takes a file that has changed, by every policy: "ok" without a word, "notice", or the obstacle's reason.
+// TestPolicies opens a file that has changed, with every policy. The result is "ok", "notice", or the reason of the
+// obstacle.
 func TestPolicies(t *testing.T) {
 	for _, test := range []struct {
 		change, access             string
@@ -143,7 +144,7 @@ func TestRewindCutsBackAtCommitOnly(t *testing.T) {
 	if got, err := os.ReadFile(f.Name()); err != nil || string(got) != "0123456789" {
 		t.Errorf("after Commit: %q, %v", got, err)
 	}
-	// As it was: the image can be restarted once more, and more strictly.
+	// The file is as it was at the checkpoint: the image can be restarted again, with a stricter policy.
 	if got := fd.Check(d, &fd.Env{Files: fd.Strict}); len(got) != 0 {
 		t.Errorf("after Commit: %v", got)
 	}
@@ -160,7 +161,7 @@ func TestForceMakesWhatIsGone(t *testing.T) {
 	}
 }
 
-// TestAbandonRemoves: a restart that has failed leaves no file behind that was not there.
+// TestAbandonRemoves checks that a failed restart leaves no new file behind.
 func TestAbandonRemoves(t *testing.T) {
 	f := opened(t, unix.O_WRONLY)
 	d := captured(t, ourselves()).description(t, f)

@@ -41,7 +41,7 @@ func captureRegular(c *capture, g shared) (any, error) {
 		return nil, obstacle.Obstacle{
 			What: o.link,
 			Why:  "the file was deleted under this name but has others, which cannot be found",
-			Do:   "close it before the checkpoint, or put its name back with ln",
+			Do:   "close the file before the checkpoint, or give it its name back with ln",
 		}
 	case where == deleted:
 		r.File.Deleted = true

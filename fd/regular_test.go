@@ -13,7 +13,7 @@ import (
 	"crak.dev/crak/fd"
 )
 
-// opened opens a file of ten bytes in a directory of its own, and moves to offset 4.
+// opened opens a new file of ten bytes, at offset 4.
 func opened(t *testing.T, flags int) *os.File {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "file")

@@ -69,7 +69,7 @@ var special = kind{
 			return broken(err)
 		}
 		if c := CompareFile(r.File); c.Change == Gone && !r.ProcSelf {
-			return obstacle.List{{What: r.File.Path, Why: c.String(), Do: "restart on a kernel that has it"}}
+			return obstacle.List{{What: r.File.Path, Why: c.String(), Do: "restart on a kernel that has this file"}}
 		}
 		return nil
 	},

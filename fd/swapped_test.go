@@ -20,7 +20,7 @@ import (
 
 const own, secret = "the program's own", "what only root may read"
 
-// nameless is a deleted file of the program's own.
+// nameless is a deleted file of the program.
 func nameless(t *testing.T) *os.File {
 	t.Helper()
 	path := t.TempDir() + "/own"
@@ -30,7 +30,7 @@ func nameless(t *testing.T) *os.File {
 	return f
 }
 
-// baits are descriptors that lead a writer astray who opens them again: O_PATH needs no right to read the file.
+// baits are descriptors that would harm a writer that opened them again. O_PATH needs no permission to read the file.
 func baits(t *testing.T) map[string]*os.File {
 	t.Helper()
 	dir := t.TempDir()
@@ -53,7 +53,7 @@ func within(t *testing.T, limit time.Duration, do func()) {
 	}
 }
 
-// content is what is to be saved of a descriptor's file. Other tests have left open files, too.
+// content is the content that a checkpoint saves of a descriptor's file. Other tests have left files open, too.
 func (p picture) content(t *testing.T, f *os.File) fd.Content {
 	t.Helper()
 	var r fd.Regular
@@ -76,7 +76,7 @@ func contentOf(c fd.Content) (string, error) {
 	return string(text), err
 }
 
-// TestSwappedAfterTheLook: between the look at a descriptor and the opening of its content, another object is put into its place.
+// TestSwappedAfterTheLook replaces the object of a descriptor between Look and the opening of the content.
 func TestSwappedAfterTheLook(t *testing.T) {
 	for name := range baits(t) {
 		t.Run(name, func(t *testing.T) {
@@ -95,8 +95,8 @@ func TestSwappedAfterTheLook(t *testing.T) {
 	}
 }
 
-// TestSwappedAllTheTime: a thread does nothing but swap while descriptors are looked at. Whatever comes of it is the
-// program's own, and in time.
+// TestSwappedAllTheTime swaps descriptors all the time while they are captured. The result must contain only objects
+// of the program, and must come in time.
 func TestSwappedAllTheTime(t *testing.T) {
 	bait := baits(t)
 	f := nameless(t)
@@ -121,7 +121,7 @@ func TestSwappedAllTheTime(t *testing.T) {
 			p := captured(t, ourselves())
 			for _, c := range p.Contents() {
 				if name := p.Memory[c.Memory-1].Name; !strings.HasSuffix(name, "/own") && !strings.HasSuffix(name, "/secret") {
-					continue // another test's
+					continue // of another test
 				}
 				if text, err := contentOf(c); err != nil || text == secret {
 					t.Errorf("content %q, %v", text, err)
@@ -138,7 +138,8 @@ func TestSwappedAllTheTime(t *testing.T) {
 	t.Logf("seen to be swapped: %d of 50", refused)
 }
 
-// TestHandlesChangeNothing: a handle shares offset and flags with the program.
+// TestHandlesChangeNothing checks that the writer changes neither the offset nor the flags that a handle shares with
+// the program.
 func TestHandlesChangeNothing(t *testing.T) {
 	f := nameless(t)
 	must(t, second(unix.FcntlInt(f.Fd(), unix.F_SETFL, unix.O_NONBLOCK|unix.O_APPEND)))
@@ -155,7 +156,7 @@ func TestHandlesChangeNothing(t *testing.T) {
 	}
 }
 
-// TestContentOfForbiddenFile: the mode of a file forbids to open it, which the program did before.
+// TestContentOfForbiddenFile captures a file that the program has open but whose mode forbids opening it.
 func TestContentOfForbiddenFile(t *testing.T) {
 	for name, flags := range map[string]int{"readable": unix.O_RDWR, "write only": unix.O_WRONLY} {
 		t.Run(name, func(t *testing.T) {
@@ -193,7 +194,7 @@ func TestContentOfForbiddenFile(t *testing.T) {
 	}
 }
 
-// asUser gives up root's rights over files, for the rest of the test: its thread ends with it.
+// asUser gives up root's rights over files for the rest of the test. The thread of the test ends with it.
 func asUser(t *testing.T) {
 	runtime.LockOSThread()
 	if os.Geteuid() == 0 {

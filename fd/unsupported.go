@@ -49,7 +49,7 @@ var anonymous = []struct{ prefix, what, do string }{
 }
 
 // closeIt is the hint if there is no better one.
-const closeIt = "close the descriptor before the checkpoint"
+const closeIt = "close the descriptor before the checkpoint, or leave it out with crak checkpoint --fd N=close if the program does not use it"
 
 func refusal(o *open) obstacle.Obstacle {
 	why := obstacle.Obstacle{
