@@ -27,15 +27,17 @@
 //
 // The files, by concept:
 //
-//	check.go, options.go, run.go, plan.go, pids.go     what commands call
-//	group.go, conduct.go, interpreter.go               one restart: its order, and its messages
+//	check.go, options.go, run.go, plan.go, pids.go     the functions that commands call
+//	group.go, conductor.go, interpreter.go, failure.go one restart: its order, its messages, its errors
 //	files.go, memory.go, sysv.go, descriptors.go       kernel objects that crak makes and the interpreter inherits
 //	target.go, addressspace.go, clocks.go, vdso*.go    this machine
 //	fill.go, cpu_time*.go, robust.go                   what crak writes into a member
-//	namespace.go, inner.go, wire.go, foreground.go     the new PID namespace; the terminal
+//	namespace*.go                                      the new PID namespace: crak outside, crak inside, their messages
+//	foreground.go                                      the terminal and the signals
 //
 // The packages import one another in one direction:
 //
-//	cmd/crak ──> restore ──> restore/compile ──> restore/program
-//	                └──────> restore/interp (C)      mirrors its header
+//	cmd/crak ──> restore ─┬─> restore/compile ──> restore/program    image to programs; programs as data
+//	                      ├─> restore/program                        (program/wire.go mirrors interp's header)
+//	                      └─> restore/interp                         the C program that runs them
 package restore
