@@ -20,21 +20,21 @@ import (
 type Conn struct {
 	Pid      int // in the writer's PID namespace
 	Hello    abi.HelloBody
-	Settings map[string]string // CRAK_DIR and its kin as the program was started with, CRAK_START_DIR
+	Settings map[string]string // CRAK_* of the environment in which the program was started, and CRAK_START_DIR
 
 	fd      int
-	frozen  bool       // and not let go by us
-	writing sync.Mutex // Progress comes between
+	frozen  bool       // frozen, and the writer has not ended the freeze
+	writing sync.Mutex // Progress may write at the same time
 
-	patience time.Duration // for one message
-	until    time.Time     // when the present one has to be there as a whole
+	patience time.Duration // longest wait for one message
+	until    time.Time     // when the current message must be complete
 	waited   time.Duration // for all messages so far
 }
 
-// ErrLetGo means that a resident has ended a freeze by itself.
-var ErrLetGo = errors.New("the program was let go: this checkpoint made no progress for as long as CRAK_FREEZE_LIMIT says")
+// ErrLetGo means that the resident ended a freeze because the freeze limit was over.
+var ErrLetGo = errors.New("the program was let go: this checkpoint made no progress during the time that CRAK_FREEZE_LIMIT allows")
 
-// A FreezeError is why a resident gave up a freeze: every thread of the program runs on.
+// A FreezeError says why a resident gave up a freeze. Every thread of the program runs again.
 type FreezeError struct {
 	Pid int
 	abi.Failure
@@ -52,7 +52,7 @@ func (e *FreezeError) Error() string {
 	return fmt.Sprintf("pid %d: freeze failed: code %d at line %d", e.Pid, e.Code, e.Line)
 }
 
-// Close lets the program go on, if it was frozen, and lets its twin go, if there is one.
+// Close closes the socket. A frozen program goes on, and a twin exits.
 func (c *Conn) Close() {
 	if c.fd >= 0 {
 		unix.Close(c.fd)
@@ -63,7 +63,7 @@ func (c *Conn) Close() {
 func (c *Conn) greet() error {
 	message, err := c.message()
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("pid %d: its resident hangs up: orders are for those who may trace the program", c.Pid)
+		return fmt.Errorf("pid %d: its resident refuses orders: only a process that may trace the program may give them", c.Pid)
 	}
 	if err != nil {
 		return err
@@ -85,22 +85,23 @@ func (c *Conn) greet() error {
 	return nil
 }
 
-// patienceLeft: a child that the program forks in this very moment may have the socket as well.
+// patienceLeft bounds the wait of Left. If the program has just forked, its child has the socket as well, and may keep it open.
 const patienceLeft = time.Second
 
-// Left waits until the resident has hung up, as it does after a query: then the descriptor is gone
-// from the program.
+// Left waits until the resident has closed the socket, as it does after a query. Then the program no longer has that
+// descriptor.
 func (c *Conn) Left() {
 	if c.bound(patienceLeft) != nil {
 		return
 	}
 	c.until = time.Now().Add(patienceLeft)
 	var b [64]byte
-	for c.read(b[:]) == nil { // a resident that talks on
+	for c.read(b[:]) == nil { // the resident sends more, and the time limit ends the loop
 	}
 }
 
-// Frozen waits until every thread of the program is parked. A *FreezeError says why not.
+// Frozen waits until every thread of the program is parked, and returns the threads. If the resident could not freeze the
+// program, the error is a *FreezeError.
 func (c *Conn) Frozen(patience time.Duration) ([]abi.Thread, error) {
 	if err := c.bound(patience); err != nil {
 		return nil, err
@@ -130,7 +131,8 @@ func (c *Conn) Frozen(patience time.Duration) ([]abi.Thread, error) {
 	return nil, fmt.Errorf("pid %d: answer of type %d, %d bytes, to a freeze", c.Pid, message.Type, message.Length)
 }
 
-// believe compares a number of threads with what /proc says. A small one costs nothing, whatever is true.
+// believe checks the resident's number of threads against /proc before memory is allocated for them. It does not check a small
+// number, which takes little memory in any case.
 func (c *Conn) believe(threads uint32) error {
 	const small = 256
 	if threads <= small {
@@ -146,16 +148,16 @@ func (c *Conn) believe(threads uint32) error {
 	return nil
 }
 
-// bound is for how long to wait for a message at most.
+// bound sets the longest wait for a message.
 func (c *Conn) bound(patience time.Duration) error {
 	c.patience = patience
 	limit := unix.NsecToTimeval(patience.Nanoseconds())
 	return unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit)
 }
 
-// Calls has the initiator make system calls inside the frozen program, in order. Arguments marked
-// in Relative are offsets into data, which comes back as the calls left it. A result is -errno
-// where the call failed. At most abi.CallsMax calls and abi.DataMax bytes.
+// Calls makes the initiator execute system calls in the frozen program, in order. Arguments whose bit is set in
+// Relative are offsets into data, which the calls may change. The result of a failed call is
+// -errno. There may be at most abi.CallsMax calls and abi.DataMax bytes.
 func (c *Conn) Calls(calls []abi.Call, data []byte) ([]int64, error) {
 	if len(calls) == 0 {
 		return nil, nil
@@ -177,8 +179,8 @@ func (c *Conn) Calls(calls []abi.Call, data []byte) ([]int64, error) {
 	return results, c.read(data)
 }
 
-// Snapshot has the frozen program fork its twin and go on. It returns the twin's PID, as the program's own PID
-// namespace knows it; the twin lives until Close. On an error the program is still frozen.
+// Snapshot makes the frozen program fork its twin and go on. It returns the twin's PID in the program's PID
+// namespace. The twin lives until Close. After an error the program is still frozen.
 func (c *Conn) Snapshot() (int, error) {
 	order := abi.Message{Type: abi.Snapshot}
 	if err := c.write(bytesOf(&order)); err != nil {
@@ -200,21 +202,21 @@ func (c *Conn) Snapshot() (int, error) {
 	return int(result[0]), nil
 }
 
-// Resume lets a program go on that has no twin.
+// Resume lets a frozen program go on without a twin.
 func (c *Conn) Resume() error {
 	c.frozen = false
 	order := abi.Message{Type: abi.Resume}
 	return c.write(bytesOf(&order))
 }
 
-// Progress keeps a program frozen: without a message the resident lets it go after Hello.Limit. It may be called while
-// another goroutine uses the Conn.
+// Progress keeps a program frozen: if no message comes for Hello.Limit, the resident ends the freeze. Progress may be called
+// while another goroutine uses the Conn.
 func (c *Conn) Progress() {
 	order := abi.Message{Type: abi.Progress}
-	c.write(bytesOf(&order)) // the next exchange has the error
+	c.write(bytesOf(&order)) // if this fails, the next exchange fails, too
 }
 
-// Confirm asks whether the program is still frozen. If it was let go meanwhile the error is ErrLetGo.
+// Confirm checks that the program is still frozen. If the resident has ended the freeze, the error is ErrLetGo.
 func (c *Conn) Confirm() error {
 	order := abi.Message{Type: abi.Calls}
 	if err := c.write(bytesOf(&order)); err != nil {
@@ -223,15 +225,15 @@ func (c *Conn) Confirm() error {
 	return c.results(0, 0)
 }
 
-// Kill ends the frozen program. It has the program kill itself: if it was let go meanwhile, nobody is killed, and the error
-// is ErrLetGo.
+// Kill kills the frozen program. The initiator makes the kill system call. So if the resident has ended the freeze meanwhile, the
+// program is not killed, and the error is ErrLetGo.
 func (c *Conn) Kill() error {
 	kill := abi.Call{Number: unix.SYS_KILL, Args: [6]uint64{uint64(c.Hello.Pid), uint64(unix.SIGKILL)}}
 	_, err := c.Calls([]abi.Call{kill}, nil)
 	switch {
 	case errors.Is(err, ErrLetGo):
 		return err
-	case err == nil: // it is process 1 of its PID namespace, and can only be killed from outside
+	case err == nil: // process 1 of a PID namespace cannot kill itself; a process outside of the namespace can kill it
 		return unix.Kill(c.Pid, unix.SIGKILL)
 	}
 	return nil
@@ -254,7 +256,7 @@ func (c *Conn) message() (m abi.Message, err error) {
 	return m, err
 }
 
-// some reads what there is, at least a byte.
+// some waits for at least one byte and reads what has come.
 func (c *Conn) some(b []byte) (int, error) {
 	for range busypoll.SpinLimit {
 		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
@@ -271,7 +273,8 @@ func (c *Conn) some(b []byte) (int, error) {
 	return unix.Read(c.fd, b)
 }
 
-// read reads all of b. Whoever sends a byte now and then is bounded as well: by the whole message, and by all of them.
+// read reads len(b) bytes. The limits are for the whole message, and for all messages, so a resident that sends single bytes cannot
+// extend the wait.
 func (c *Conn) read(b []byte) error {
 	for len(b) > 0 {
 		begun := time.Now()
@@ -294,10 +297,11 @@ func (c *Conn) read(b []byte) error {
 	return nil
 }
 
-// patienceEnd: a process that dies closes its files a moment before it is dead.
+// patienceEnd is how long to wait for the end of a process that has closed the socket: a process that ends closes its files
+// first.
 const patienceEnd = time.Second
 
-// ended is why there is nobody at the other end.
+// ended returns the reason why the resident has closed the socket.
 func (c *Conn) ended() error {
 	process, err := unix.PidfdOpen(c.Pid, 0)
 	if err == nil && c.frozen {
@@ -307,10 +311,10 @@ func (c *Conn) ended() error {
 			return fmt.Errorf("pid %d: %w", c.Pid, ErrLetGo)
 		}
 	}
-	return fmt.Errorf("pid %d: it has ended meanwhile, or executed another program: %w", c.Pid, io.ErrUnexpectedEOF)
+	return fmt.Errorf("pid %d: it has ended meanwhile, or has executed another program: %w", c.Pid, io.ErrUnexpectedEOF)
 }
 
-// write sends all parts, in one go where that is possible: each piece would wake the initiator.
+// write sends all parts, if possible in one call, because each call wakes the initiator.
 func (c *Conn) write(parts ...[]byte) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()

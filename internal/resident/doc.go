@@ -1,13 +1,16 @@
-// Package resident is the writer's end of the wire to the code that lives in a program.
+// Package resident is the writer's end of the socket between a writer and a resident, which is the part of
+// CRAK inside a program.
 //
-// In a nutshell: Listen opens an abstract socket with a random name, Order sends
-// that name to one thread of the program with the freeze signal, Accept takes the
-// connection and checks who is there, and the Conn then makes the resident work:
+// In a nutshell: the writer calls Listen, which opens an abstract socket with a random name. Order sends the
+// freeze signal with that name to one thread of the program. The resident connects; Accept checks
+// that the peer is the right process and returns a Conn. With the Conn the writer gives orders:
 //
 //	Frozen    waits until every thread is parked
-//	Calls     has the initiator make system calls inside the program
-//	Snapshot  has it fork the copy-on-write twin
-//	Resume    lets the program go on; so does Close, and so does our death
+//	Calls     makes system calls in the program; the initiator executes them
+//	Snapshot  makes the program fork the twin, and go on
+//	Resume    lets the program go on without a twin
 //
-// The messages are described in internal/abi/abi.h. A Conn is used by one goroutine at a time.
+// Close also lets a frozen program go on, and so does the end of the writer.
+//
+// internal/abi/abi.h describes the messages. Only one goroutine at a time may use a Conn, except for Progress.
 package resident

@@ -11,13 +11,13 @@ import (
 	"crak.dev/crak/internal/abi"
 )
 
-// What a resident can cost at most, whatever it says.
+// Limits for the memory and time that any resident can cost a writer.
 const (
 	mostMemory = 64 << 20
 	mostTime   = 10 * time.Second
 )
 
-// FuzzResident is a resident that says anything to a writer that asks for everything, and hangs up.
+// FuzzResident has a resident send any bytes to a writer that uses every method, and then close the socket.
 func FuzzResident(f *testing.F) {
 	join := func(parts ...[]byte) (all []byte) {
 		for _, p := range parts {
@@ -36,7 +36,7 @@ func FuzzResident(f *testing.F) {
 		bytesOf(&abi.Message{Type: abi.Results, Count: 1, Length: 8}), make([]byte, 8)))
 	f.Fuzz(func(t *testing.T, says []byte) {
 		bounded(t, func() {
-			if len(says) > 1<<17 { // what the socket takes
+			if len(says) > 1<<17 { // the socket's buffer holds no more
 				return
 			}
 			l := listen(t)
@@ -58,7 +58,7 @@ func FuzzResident(f *testing.F) {
 	})
 }
 
-// bounded fails where something takes too much memory or time.
+// bounded fails the test if the function takes too much memory or time.
 func bounded(t *testing.T, do func()) {
 	t.Helper()
 	var before, after runtime.MemStats
@@ -74,7 +74,7 @@ func bounded(t *testing.T, do func()) {
 	}
 }
 
-// dripping has a resident send the same bytes again and again, until the test is over.
+// dripping makes a resident that sends the same bytes again and again until the test is over.
 func dripping(t *testing.T, fd int, pause time.Duration, bytes []byte) {
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -91,7 +91,7 @@ func dripping(t *testing.T, fd int, pause time.Duration, bytes []byte) {
 	t.Cleanup(func() { close(stop); <-stopped })
 }
 
-// TestTalkativeAfterQuery: it does not hang up, but talks on.
+// TestTalkativeAfterQuery: after a query the resident does not close the socket, but sends more.
 func TestTalkativeAfterQuery(t *testing.T) {
 	l := listen(t)
 	fd := connect(t, l, hello(abi.Version, "")...)

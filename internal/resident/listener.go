@@ -16,31 +16,31 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// ErrSilent means that the program did not take up an order in time, ErrEnded that it has ended instead.
+// ErrSilent means that the program did not answer an order in time. ErrEnded means that it has ended.
 var (
 	ErrSilent = errors.New("the program does not answer")
 	ErrEnded  = errors.New("the program has ended")
 )
 
-// patienceWire bounds every exchange with a resident that has come: a stopped program leaves one unanswered. patienceAll
-// bounds all of them together.
+// patienceWire bounds each exchange with a resident that has connected: if the program is stopped, no answer comes. patienceAll
+// bounds all exchanges together.
 const (
 	patienceWire = 30 * time.Second
 	patienceAll  = 2 * time.Minute
 )
 
-// A Listener is where residents connect to.
+// A Listener is the socket to which residents connect.
 type Listener struct {
-	Memory *Memory // of the program, if it was opened before
-	Handed []byte  // the program's secret, if it has started us itself and told us
+	Memory *Memory // of the program, if the writer has opened it before
+	Handed []byte  // the program's secret, if the program started the writer and passed the secret to it
 
 	fd     int
 	name   uint64
-	secret []byte // once it is known
+	secret []byte // nil until the writer has read it
 }
 
-// backlog is how many connections may wait to be turned away without keeping the resident's from being made. The kernel
-// takes less where net.core.somaxconn is less.
+// backlog is the number of connections that may wait for Accept. It is large so that other processes, which connect only to be
+// refused, do not keep the resident from connecting. The kernel reduces it to net.core.somaxconn.
 const backlog = 4096
 
 // Listen opens a socket with a random name.
@@ -66,10 +66,10 @@ func Listen() (*Listener, error) {
 	return &Listener{fd: fd, name: name}, nil
 }
 
-// Close ends the socket; connections stay.
+// Close closes the socket. Connections that were accepted stay open.
 func (l *Listener) Close() { unix.Close(l.fd) }
 
-// Interrupt makes Accept fail, now and later. It may be called while another goroutine is in it.
+// Interrupt makes Accept fail, now and later. It may be called while another goroutine is in Accept.
 func (l *Listener) Interrupt() { unix.Shutdown(l.fd, unix.SHUT_RDWR) }
 
 // queuedSignal is the kernel's siginfo_t of a signal sent with a value (SI_QUEUE).
@@ -85,8 +85,8 @@ type queuedSignal struct {
 	_                  [80]byte
 }
 
-// Order sends the freeze signal with an order to one live thread of pid. Which system call the
-// thread is asleep in goes along: once it is interrupted nobody can tell any more.
+// Order sends the freeze signal with an order to one live thread of pid. The order includes the system call in which
+// the thread is blocked: once the signal has interrupted the call, its number is lost.
 func (l *Listener) Order(pid, tid int, order int32) error {
 	info := queuedSignal{signo: abi.FreezeSignal, errno: order, code: -1 /* SI_QUEUE */, blocked: -1, value: l.name}
 	if s, err := proc.Read(pid, fmt.Sprintf("task/%d/syscall", tid), proc.Syscall); err == nil && !s.Running {
@@ -103,7 +103,7 @@ func (l *Listener) Order(pid, tid int, order int32) error {
 	return nil
 }
 
-// sumOf is the sum of a system call's arguments that goes with an order.
+// sumOf returns the checksum of a system call's arguments (ABI_SUM).
 func sumOf(args [6]uint64) (sum uint64) {
 	for _, a := range args {
 		sum = (sum ^ a) * abi.Sum
@@ -111,15 +111,16 @@ func sumOf(args [6]uint64) (sum uint64) {
 	return sum
 }
 
-// Accept waits for the resident of pid and reads its greeting. ErrSilent when it does not come in time,
-// ErrEnded when it never will. Connections of other processes are turned away.
+// Accept waits for the resident of pid, proves to it that the writer may trace the process, and reads its HELLO. The error is
+// ErrSilent if the resident does not connect in time, and ErrEnded if the process has ended. Accept closes connections of other
+// processes.
 func (l *Listener) Accept(pid int, patience time.Duration) (*Conn, error) {
 	process, err := unix.PidfdOpen(pid, 0)
 	if errors.Is(err, unix.ESRCH) {
 		return nil, fmt.Errorf("pid %d: %w", pid, ErrEnded)
 	}
 	if err != nil {
-		process = -1 // none to wait for
+		process = -1 // readable cannot detect the end of the process then
 	} else {
 		defer unix.Close(process)
 	}
@@ -139,8 +140,8 @@ func (l *Listener) Accept(pid int, patience time.Duration) (*Conn, error) {
 	}
 }
 
-// Greeted is the connection to the resident of pid over a socket, once it has greeted. The socket is the connection's. secret
-// is the resident's.
+// Greeted makes a Conn of a connected socket: it sends the resident's secret and reads the resident's HELLO. The Conn owns the
+// socket.
 func Greeted(fd, pid int, secret []byte) (*Conn, error) {
 	return (&Listener{secret: secret}).greeted(fd, pid)
 }
@@ -165,14 +166,14 @@ func (l *Listener) greeted(fd, pid int) (*Conn, error) {
 	return c, nil
 }
 
-// readable waits for a connection, or the end of the process.
+// readable waits for a connection or the end of the process.
 func (l *Listener) readable(process int, deadline time.Time) error {
 	fds := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}, {Fd: int32(process), Events: unix.POLLIN}}
 	n, err := busypoll.Poll(fds, time.Until(deadline))
 	switch {
 	case err != nil:
 		return fmt.Errorf("poll: %w", err)
-	case n == 0 || time.Now().After(deadline): // others may knock all the time
+	case n == 0 || time.Now().After(deadline): // other processes may connect all the time
 		return ErrSilent
 	case fds[0].Revents != 0:
 		return nil
@@ -180,7 +181,7 @@ func (l *Listener) readable(process int, deadline time.Time) error {
 	return ErrEnded
 }
 
-// isProcess: only the process that was asked, and only if its user is ours or we are root.
+// isProcess reports whether the peer is process pid and has the writer's user ID. If the writer is root, the user ID may differ.
 func isProcess(fd, pid int) bool {
 	peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	return err == nil && int(peer.Pid) == pid && (os.Geteuid() == 0 || int(peer.Uid) == os.Geteuid())

@@ -16,14 +16,14 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// Memory is the memory of a process, opened by somebody who may trace it.
+// Memory is the memory of a process. Only a process that may trace it can open it.
 type Memory struct {
 	file *os.File
-	base uint64 // of libcrak.so
+	base uint64 // address of libcrak.so
 }
 
-// OpenMemory opens the memory of process pid. The kernel asks what it asks of a tracer (ptrace(2), PTRACE_MODE_ATTACH). It
-// asks now, and not as the memory is read: whoever gives up privileges opens it before.
+// OpenMemory opens the memory of process pid. The kernel makes the checks for a tracer (ptrace(2), PTRACE_MODE_ATTACH) now, and not
+// when the memory is read. So a writer that gives up privileges calls OpenMemory before.
 func OpenMemory(pid int) (*Memory, error) {
 	live, f, err := openMem(pid)
 	if err != nil {
@@ -42,8 +42,8 @@ func OpenMemory(pid int) (*Memory, error) {
 	return &Memory{f, base}, nil
 }
 
-// openMem opens the file mem of a thread. A main thread that has ended before the others has no memory, and its files in
-// /proc belong to root.
+// openMem opens the file mem of the process or of one of its threads. If the thread group leader has exited before the other
+// threads, it has no memory, and its files in /proc belong to root.
 func openMem(pid int) (live int, f *os.File, err error) {
 	f, err = os.Open(proc.Path(pid, "mem"))
 	if !errors.Is(err, unix.ESRCH) && !errors.Is(err, os.ErrPermission) {
@@ -61,9 +61,9 @@ func openMem(pid int) (live int, f *os.File, err error) {
 // Close closes the file.
 func (m *Memory) Close() { m.file.Close() }
 
-// secret reads the secret of the resident, which is so many bytes behind the start of the library.
+// secret reads the secret of the resident at a distance in bytes from the start of the library.
 func (m *Memory) secret(distance uint64) ([]byte, error) {
-	const far = 1 << 30 // the library is smaller
+	const far = 1 << 30 // larger than the library
 	secret := make([]byte, abi.SecretSize)
 	if distance > far {
 		return nil, fmt.Errorf("a secret %d bytes behind the start of libcrak.so", distance)
@@ -74,8 +74,8 @@ func (m *Memory) secret(distance uint64) ([]byte, error) {
 	return secret, nil
 }
 
-// FindLibrary finds the start of libcrak.so in a process's memory: by the file's name, or, where it was restored as memory
-// because the file has changed, by its note.
+// FindLibrary finds the start of libcrak.so in a process's memory: by the file's name or by its ELF note. The note is needed if a
+// restart has restored the library as anonymous memory, because the file had changed.
 func FindLibrary(mappings []proc.Mapping, memory io.ReaderAt) (uint64, bool) {
 	for _, m := range mappings {
 		if m.Offset == 0 && strings.Contains(filepath.Base(m.Path), "libcrak") {
@@ -90,14 +90,14 @@ func FindLibrary(mappings []proc.Mapping, memory io.ReaderAt) (uint64, bool) {
 	return 0, false
 }
 
-// hasNote looks for the note in the first page of a mapping.
+// hasNote reports whether the first page of a mapping has the ELF note.
 func hasNote(memory io.ReaderAt, address uint64) bool {
 	page := make([]byte, 4096)
 	n, _ := memory.ReadAt(page, int64(address))
 	return bytes.Contains(page[:max(n, 0)], libraryNote())
 }
 
-// libraryNote is how the note begins: its header, and its name (elf(5)).
+// libraryNote returns the beginning of the ELF note: its header and its name (elf(5)).
 func libraryNote() []byte {
 	var note []byte
 	for _, word := range []uint32{uint32(len(abi.NoteName) + 1), 4, abi.NoteType} {
@@ -106,7 +106,8 @@ func libraryNote() []byte {
 	return append(note, abi.NoteName...)
 }
 
-// prove shows the resident that we may trace its process. A secret that is known is sent at once.
+// prove proves to the resident that the writer may trace its process. If the writer knows the secret from an earlier connection, it
+// sends the secret at once and does not wait for the challenge.
 func (c *Conn) prove(l *Listener) error {
 	if l.secret != nil {
 		if err := c.sendProof(l.secret); err != nil {
@@ -131,18 +132,18 @@ func (c *Conn) challenge() (body abi.ChallengeBody, err error) {
 		return body, err
 	}
 	if message.Type == abi.Hello && message.Length >= abi.ChallengeSize || message.Type == abi.Challenge && message.Length == abi.ChallengeSize {
-		err = c.read(bytesOf(&body)) // a HELLO came first in version 1, and begins alike
+		err = c.read(bytesOf(&body)) // version 1 sent HELLO first, which begins with the same fields
 	} else {
 		err = fmt.Errorf("pid %d: greeting of type %d, %d bytes", c.Pid, message.Type, message.Length)
 	}
 	if err == nil && (body.Magic != abi.Magic || body.Version != abi.Version) {
-		err = fmt.Errorf("pid %d: its libcrak.so speaks version %d, this crak version %d", c.Pid, body.Version, abi.Version)
+		err = fmt.Errorf("pid %d: its libcrak.so uses protocol version %d, this crak uses version %d", c.Pid, body.Version, abi.Version)
 	}
 	return body, err
 }
 
-// readSecret reads it from the program's memory. A writer that the program has started itself, and that may not read it,
-// has got it from the resident.
+// readSecret reads the secret from the program's memory. If the writer may not read the memory, it uses the secret that the resident
+// has passed to it, if the program started the writer.
 func (l *Listener) readSecret(pid int, distance uint64) ([]byte, error) {
 	m := l.Memory
 	if m == nil {

@@ -4,17 +4,17 @@ import (
 	"crak.dev/crak/internal/abi"
 )
 
-// Questions are system calls that the initiator is to make, put together so that there is one
-// exchange for all of them. The zero value is ready.
+// Questions collects system calls for the initiator, so that one exchange is enough for all of them. The zero value is
+// ready to use.
 type Questions struct {
 	calls []abi.Call
-	spans [][2]int // of each call's own bytes in data
+	spans [][2]int // start and end of each call's bytes in data
 	got   []func(result int64, data []byte)
 	data  []byte
 }
 
-// Ask adds a call. Arguments whose bit is set in call.Relative are offsets into buffer, whose
-// content is copied; got receives the result, -errno on failure, and the buffer as the call left it.
+// Ask adds a call. Arguments whose bit is set in call.Relative are offsets into buffer. Ask copies the
+// buffer. got receives the result, which is -errno if the call failed, and the buffer as the call has changed it.
 func (q *Questions) Ask(call abi.Call, buffer []byte, got func(result int64, data []byte)) {
 	start := len(q.data)
 	for i := range call.Args {
@@ -31,12 +31,12 @@ func (q *Questions) Ask(call abi.Call, buffer []byte, got func(result int64, dat
 	q.got = append(q.got, got)
 }
 
-// Value asks for a call without pointers.
+// Value adds a call without pointers.
 func (q *Questions) Value(number uint32, args [6]uint64, got func(result int64)) {
 	q.Ask(abi.Call{Number: number, Args: args}, nil, func(result int64, _ []byte) { got(result) })
 }
 
-// Put makes all calls, as many at once as a message takes, and hands out the answers in order.
+// Put makes all calls, as many in one message as it can hold, and passes each result to its function got, in order.
 func (q *Questions) Put(calls func([]abi.Call, []byte) ([]int64, error)) error {
 	asked := *q
 	*q = Questions{}
@@ -53,7 +53,7 @@ func (q *Questions) Put(calls func([]abi.Call, []byte) ([]int64, error)) error {
 	return nil
 }
 
-// exchange puts the calls [start, end) in one message.
+// exchange makes the calls [start, end) with one message.
 func (q *Questions) exchange(do func([]abi.Call, []byte) ([]int64, error), start, end int) error {
 	from, to := q.spans[start][0], q.spans[end-1][1]
 	calls := q.calls[start:end]

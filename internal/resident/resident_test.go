@@ -19,7 +19,7 @@ import (
 	"crak.dev/crak/internal/abi"
 )
 
-// TestQuestions: calls go out as many at once as a message takes, and every answer goes where it belongs.
+// TestQuestions: each message has as many calls as it can hold, and each function got receives its own result.
 func TestQuestions(t *testing.T) {
 	var ask Questions
 	const n = abi.CallsMax + 3
@@ -28,7 +28,7 @@ func TestQuestions(t *testing.T) {
 	for i := range n {
 		buffer := make([]byte, 4)
 		if i < 3 {
-			buffer = make([]byte, big) // two and their padding fill a message
+			buffer = make([]byte, big) // two buffers with their padding fill a message
 		}
 		binary.NativeEndian.PutUint32(buffer, uint32(i))
 		ask.Ask(abi.Call{Number: uint32(i), Relative: 1 << 1, Args: [6]uint64{7, 0}}, buffer, func(r int64, data []byte) {
@@ -77,7 +77,7 @@ func TestQuestionsFail(t *testing.T) {
 	}
 }
 
-// connect is the other end, in this very process.
+// connect plays the resident, in the test's own process.
 func connect(t *testing.T, l *Listener, say ...[]byte) int {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -131,13 +131,13 @@ func TestGreeting(t *testing.T) {
 func TestGreetingRefused(t *testing.T) {
 	long := &abi.Message{Type: abi.Hello, Length: 1 << 40}
 	for want, say := range map[string][][]byte{
-		"speaks version 9":          hello(9, ""),
-		"speaks version 1,":         {bytesOf(&abi.Message{Type: abi.Hello, Length: 40}), bytesOf(&abi.ChallengeBody{Magic: abi.Magic, Version: 1})},
-		"of type 7, 0 bytes":        {bytesOf(&abi.Message{Type: abi.Resume})},
-		"1099511627776 bytes":       append(hello(abi.Version, "")[:2], bytesOf(long)),
-		"its resident hangs up":     hello(abi.Version, "")[:2],
-		"unexpected EOF":            hello(abi.Version, "CRAK_DIR=/")[:4],
-		"its resident hangs up: or": append(hello(abi.Version, "")[:2], bytesOf(long)[:5]),
+		"protocol version 9":                hello(9, ""),
+		"protocol version 1,":               {bytesOf(&abi.Message{Type: abi.Hello, Length: 40}), bytesOf(&abi.ChallengeBody{Magic: abi.Magic, Version: 1})},
+		"of type 7, 0 bytes":                {bytesOf(&abi.Message{Type: abi.Resume})},
+		"1099511627776 bytes":               append(hello(abi.Version, "")[:2], bytesOf(long)),
+		"its resident refuses orders":       hello(abi.Version, "")[:2],
+		"unexpected EOF":                    hello(abi.Version, "CRAK_DIR=/")[:4],
+		"its resident refuses orders: only": append(hello(abi.Version, "")[:2], bytesOf(long)[:5]),
 	} {
 		l := listen(t)
 		unix.Shutdown(connect(t, l, say...), unix.SHUT_WR)
@@ -178,7 +178,7 @@ func TestAcceptGivesUp(t *testing.T) {
 	}
 }
 
-// TestDrip: a byte now and then does not make a message last.
+// TestDrip: a resident that sends single bytes cannot extend the wait for a message.
 func TestDrip(t *testing.T) {
 	l := listen(t)
 	fd := connect(t, l, hello(abi.Version, "")...)
@@ -205,7 +205,7 @@ func TestDrip(t *testing.T) {
 	}
 }
 
-// TestFlood: connections of others come faster than they are turned away, and Accept still ends in time.
+// TestFlood: other processes connect faster than Accept can refuse them, and Accept still ends in time.
 func TestFlood(t *testing.T) {
 	l := listen(t)
 	done := make(chan struct{})
@@ -237,7 +237,7 @@ func TestFlood(t *testing.T) {
 	}
 }
 
-// TestExchange: what the other end answers to a freeze, to calls and to an order to fork.
+// TestExchange: answers of the resident to a freeze, to calls and to SNAPSHOT.
 func TestExchange(t *testing.T) {
 	l := listen(t)
 	threads := []abi.Thread{{Tid: 412, Syscall: -1}, {Tid: 413, Syscall: 35}}
