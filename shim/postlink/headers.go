@@ -14,7 +14,7 @@ const (
 	headerShstrndx = 0x3e
 )
 
-// writerSegments are code, read-only data and data.
+// writerSegments is the number of the writer's segments: code, read-only data and data.
 const writerSegments = 3
 
 // segments removes the program headers of the writer.
@@ -44,12 +44,12 @@ func (l library) segments() error {
 	return nil
 }
 
-// sections makes one of the writer's, which strip(1) keeps where it is.
+// sections makes one section of all the writer's. strip(1) does not move that section.
 func (l library) sections() error {
 	start := le.Uint64(l.data[headerShoff:])
 	table := l.data[start : start+uint64(len(l.Sections))*sectionHeaderSize]
 	names := int(le.Uint16(l.data[headerShstrndx:]))
-	moved := make([]uint32, len(l.Sections)) // new number of each
+	moved := make([]uint32, len(l.Sections)) // the new number of each section
 	kept, end := 0, l.writer.Offset
 	for i, s := range l.Sections {
 		if l.isWriters(s) {

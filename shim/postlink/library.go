@@ -26,7 +26,7 @@ var le = binary.LittleEndian
 type library struct {
 	*elf.File
 	data   []byte
-	writer *elf.Section // the first of the writer's; all that is allocated behind it is the writer's
+	writer *elf.Section // the writer's first section; all allocated sections behind it are the writer's, too
 }
 
 // hide changes a libcrak.so in place.
@@ -50,7 +50,7 @@ func hide(data []byte) error {
 	return nil
 }
 
-// check makes sure that load_writer.c can map the writer: in the file its sections lie as far from each other as in memory.
+// check makes sure that load_writer.c can map the writer: its sections must have the same distances in the file as in memory.
 func (l library) check() error {
 	if l.writer.Offset%pageSize != 0 || l.writer.Addr%pageSize != 0 {
 		return fmt.Errorf("section %s: address %#x, offset %#x: not on a page boundary", l.writer.Name, l.writer.Addr, l.writer.Offset)
@@ -72,7 +72,7 @@ func (l library) isWriters(s *elf.Section) bool {
 	return s.Flags&elf.SHF_ALLOC != 0 && s.Addr >= l.writer.Addr
 }
 
-// relocations leaves the resident's to the loader. The writer's must be such as need no symbol.
+// relocations leaves only the resident's relocations to the loader. The writer's relocations must need no symbol.
 func (l library) relocations() error {
 	own, writers, dynamic := l.Section(".rela.dyn"), l.Section(".writer.rela"), l.Section(".dynamic")
 	if own == nil || writers == nil || dynamic == nil {
@@ -99,7 +99,7 @@ func (l library) relocations() error {
 		case elf.DT_RELASZ:
 			le.PutUint64(l.data[at+8:], own.Size)
 			changed++
-		case elf.DT_RELACOUNT: // a hint only; it counts the writer's
+		case elf.DT_RELACOUNT: // a hint only, and it includes the writer's
 			le.PutUint64(l.data[at+8:], 0)
 		case elf.DT_TEXTREL:
 			return errors.New("DT_TEXTREL: the loader would write to code")

@@ -6,10 +6,10 @@
 //
 //	dynamic section    DT_RELA and DT_RELASZ cover the resident's relocations alone
 //	program headers    without the three segments of the writer
-//	section headers    all sections of the writer have become one that is not allocated, of a type of our own
+//	section headers    one section, not allocated and of the type SHT_WRITER, replaces all sections of the writer
 //
-// shim/load_writer.c maps and relocates the writer when the file is executed. What load_writer.c could not do is
-// refused here, with a sentence.
+// shim/load_writer.c maps and relocates the writer when the file is executed. postlink refuses a file that
+// load_writer.c could not load, and says why.
 package main
 
 import (
@@ -38,9 +38,9 @@ func run(from, to string) error {
 		return err
 	}
 	if old, err := os.ReadFile(to); err == nil && bytes.Equal(old, data) {
-		return nil // programs that have it mapped keep the file that they know
+		return nil // running programs keep the file that they have mapped
 	}
-	// The library is a program too, the writer, and so must be executable. It may be mapped just now: a new file.
+	// The library must be executable, because it is also the writer. A program may have the old file mapped, so this is a new file.
 	next := to + ".new"
 	if err := os.WriteFile(next, data, 0o755); err != nil {
 		return err

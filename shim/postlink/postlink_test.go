@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// linked is what the linker has made, and `make` left there.
+// linked reads the linker's output, which `make` keeps.
 func linked(t *testing.T) ([]byte, *elf.File) {
 	t.Helper()
 	data, err := os.ReadFile("../../build/linked/libcrak.so")
@@ -22,7 +22,7 @@ func linked(t *testing.T) ([]byte, *elf.File) {
 	return data, f
 }
 
-// TestHidden: of the writer there is one section left, and nothing for the loader.
+// TestHidden: one section of the writer is left, and the loader maps and relocates nothing of it.
 func TestHidden(t *testing.T) {
 	data, before := linked(t)
 	writer := before.Section(".crak.writer").Addr
@@ -51,7 +51,7 @@ func TestHidden(t *testing.T) {
 	}
 }
 
-// TestRefused: one fault each.
+// TestRefused: each case has one fault.
 func TestRefused(t *testing.T) {
 	tests := []struct {
 		name  string

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// TestWriterMissing: the reaper dies before its parent has had time to look at it.
+// TestWriterMissing: the reaper ends before its parent has had time to wait for it.
 func TestWriterMissing(t *testing.T) {
 	content, err := os.ReadFile(library(t))
 	if err != nil {
@@ -30,7 +30,7 @@ func TestWriterMissing(t *testing.T) {
 	s.await("DONE")
 }
 
-// TestCheckpointInCallback: a callback that asks for a checkpoint is told that there is one, whoever asked for that.
+// TestCheckpointInCallback: crak_checkpoint in a callback fails with -EBUSY, whether the program or crak asked for the checkpoint.
 func TestCheckpointInCallback(t *testing.T) {
 	busy := strconv.Itoa(-int(syscall.EBUSY))
 	s := start(t, true, "callback")
@@ -103,7 +103,7 @@ func signalSet(t *testing.T, status, name string) uint64 {
 	return set
 }
 
-// TestTogether: whoever does not get a checkpoint is told that there is one.
+// TestTogether: of several threads that ask at once, those that get no checkpoint get -EBUSY.
 func TestTogether(t *testing.T) {
 	s := start(t, true, "together")
 	s.await("READY")
@@ -117,7 +117,7 @@ func TestChurn(t *testing.T) {
 	s.await("DONE")
 }
 
-// TestQueueFull: the kernel has no room to tell of the reaper's end.
+// TestQueueFull: the kernel cannot queue the signal of the reaper's end.
 func TestQueueFull(t *testing.T) {
 	s := start(t, true, "queue")
 	s.await("READY")
