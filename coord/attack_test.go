@@ -13,7 +13,7 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// TestHostileResident: a program that lies gets no image, and nobody's memory.
+// TestHostileResident: the program's resident lies. There is no image, and crak reads no other process's memory.
 func TestHostileResident(t *testing.T) {
 	for mode, want := range map[string]string{
 		"twin":  "is not its twin: its parent is process ",
@@ -41,7 +41,7 @@ func TestHostileResident(t *testing.T) {
 	}
 }
 
-// TestTruthfulStranger: the liar of TestHostileResident is believed where it does not lie.
+// TestTruthfulStranger: the program of TestHostileResident is checkpointed if it does not lie.
 func TestTruthfulStranger(t *testing.T) {
 	a := newArena(t)
 	p := a.lie("honest", 0)
@@ -51,7 +51,7 @@ func TestTruthfulStranger(t *testing.T) {
 	}
 }
 
-// TestLockOfAnother: nobody who may not trace a program keeps it from being checkpointed.
+// TestLockOfAnother: a user who may not trace a program cannot lock it.
 func TestLockOfAnother(t *testing.T) {
 	a := newArena(t)
 	p := a.start(alice, exec.Command("cat"))

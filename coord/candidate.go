@@ -13,8 +13,8 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// candidate finds what keeps a process from being frozen at all. It looks for what the freeze signal would kill in the
-// order that order.go explains.
+// candidate collects the obstacles that keep a process from being frozen at all. The order of its checks matters: order.go
+// explains which processes the freeze signal would kill.
 func candidate(pid int) (obstacle.List, error) {
 	status, err := proc.Read(pid, "status", proc.Status)
 	if errors.Is(err, os.ErrNotExist) {
@@ -28,7 +28,7 @@ func candidate(pid int) (obstacle.List, error) {
 	}
 	live, err := liveThread(pid)
 	if err != nil {
-		return obstacle.List{{Pid: pid, What: "the program has ended", Why: "what is left of it is its exit status, for its parent"}}, nil
+		return obstacle.List{{Pid: pid, What: "the program has ended", Why: "only its exit status is left, for its parent (wait(2))"}}, nil
 	}
 	awaitHandler(pid)
 	shares := sharesMemory(pid, status.PPid)
@@ -40,25 +40,25 @@ func candidate(pid int) (obstacle.List, error) {
 		list = append(list, obstacle.Obstacle{Pid: pid, What: what, Why: why, Do: do})
 	}
 	if err := unix.Kill(pid, 0); errors.Is(err, unix.EPERM) {
-		refuse(fmt.Sprintf("process of user %d", status.Uid[0]), "it may be checkpointed by that user and by root", "")
+		refuse(fmt.Sprintf("process of user %d", status.Uid[0]), "only that user and root may checkpoint it", "")
 		return list, nil
 	}
 	switch {
 	case status.TracerPid != 0:
-		refuse(fmt.Sprintf("traced by pid %d", status.TracerPid), "its stops are the tracer's", "detach the debugger or strace first")
+		refuse(fmt.Sprintf("traced by pid %d", status.TracerPid), "a tracer controls when it stops and runs", "detach the debugger or strace first")
 	case status.State == 'T':
 		list = append(list, stopped(pid))
 	case shares:
-		refuse(fmt.Sprintf("shares the memory of its parent, pid %d", status.PPid), "only one process can have it back",
+		refuse(fmt.Sprintf("shares the memory of its parent, pid %d", status.PPid), "a restart can restore the memory for one process only",
 			"checkpoint the parent, or wait until it has executed its program")
 	case !isExpected(status) || !hasLibrary(live):
 		what, do := whyNotResident(live)
 		refuse(what, "libcrak.so is not in it", do)
-	case hasFilter(pid, live): // what we ask of it might be the end of it
+	case hasFilter(pid, live): // the filter might kill it for a system call of the resident
 		refuse("seccomp filter", "not supported", "start the program without its sandbox")
 	case outOfReach(live):
-		refuse("in another network namespace", "the socket that it is to connect to is not in that",
-			fmt.Sprintf("enter it first: nsenter --net --target %d crak …", pid))
+		refuse("in another network namespace", "abstract sockets belong to a network namespace, so it cannot connect to crak",
+			fmt.Sprintf("run crak in that namespace: nsenter --net --target %d crak …", pid))
 	case outOfDescriptors(live):
 		refuse("out of descriptors", fmt.Sprintf("the checkpoint needs %d", descriptorsNeeded),
 			"raise the limit with prlimit --nofile, or ulimit -n")
@@ -71,7 +71,7 @@ func hasFilter(pid, live int) bool {
 	return err == nil && status.Seccomp != 0
 }
 
-// outOfReach: abstract sockets belong to network namespaces.
+// outOfReach tells whether a process is in another network namespace. Abstract sockets belong to network namespaces.
 func outOfReach(pid int) bool {
 	theirs, err := os.Readlink(proc.Path(pid, "ns/net"))
 	if err != nil {
@@ -81,8 +81,8 @@ func outOfReach(pid int) bool {
 	return err == nil && ours != theirs
 }
 
-// liveThread is a thread that can take a signal: the thread group leader, unless it has exited before the others,
-// which may come and go meanwhile, with lower numbers too.
+// liveThread is a thread that can take a signal. It is the thread group leader, unless that has exited before the other threads.
+// Threads may begin and end at any time, and a new thread may have a lower TID than the others.
 func liveThread(pid int) (int, error) {
 	tasks, err := proc.Tasks(pid)
 	if err != nil {
@@ -97,7 +97,7 @@ func liveThread(pid int) (int, error) {
 	return 0, fmt.Errorf("pid %d: no live thread", pid)
 }
 
-// descriptorsNeeded: the socket, the list of threads, and what is read of each.
+// descriptorsNeeded is how many descriptors the resident opens at a time: the socket, /proc/self/task, and one file of a thread.
 const descriptorsNeeded = 3
 
 func outOfDescriptors(pid int) bool {
@@ -113,7 +113,7 @@ func outOfDescriptors(pid int) bool {
 	return uint64(below)+descriptorsNeeded > limit.Cur
 }
 
-// whyNotResident explains what kind of program it is that the library is not in, and what to do.
+// whyNotResident tells why libcrak.so is not in a program, and what to do.
 func whyNotResident(pid int) (what, do string) {
 	if what, do = Preloadable(proc.Path(pid, "exe")); what == "" {
 		what, do = "no resident", "start the program with crak run, or with LD_PRELOAD=libcrak.so"

@@ -10,8 +10,8 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// Check tells what would keep a checkpoint of a process from working, without stopping it, and by notices what a user may
-// want to know otherwise. The error is for a process that cannot be looked at. r is as in Options.
+// Check collects the obstacles to a checkpoint of a process. It does not stop the process. It calls notice for facts that are
+// no obstacles. The error means that the process could not be inspected. r is Options.Rights.
 func Check(pid int, r *Rights, notice func(string)) (obstacle.List, error) {
 	list, err := candidate(pid)
 	if err != nil || len(list) > 0 {
@@ -29,14 +29,14 @@ func Check(pid int, r *Rights, notice func(string)) (obstacle.List, error) {
 		return nil, err
 	}
 	if c.noTwin != "" {
-		notice(fmt.Sprintf("a checkpoint stops it until its memory is written: %s", c.noTwin))
+		notice(fmt.Sprintf("a checkpoint freezes it until its memory is written: %s", c.noTwin))
 	}
 	if text := c.triggerNotice(); text != "" {
 		notice(text)
 	}
 	_, err = dump.Survey(pid, c.member.live, c.Overrides, &c.table)
 	if errors.Is(err, os.ErrPermission) && !c.member.dumpable {
-		return nil, fmt.Errorf("pid %d: it is not dumpable (prctl(2), PR_SET_DUMPABLE): only a checkpoint itself can look", pid)
+		return nil, fmt.Errorf("pid %d: it is not dumpable (prctl(2), PR_SET_DUMPABLE): its files in /proc can only be read during a checkpoint", pid)
 	}
 	return c.table.Obstacles, explainPermission(pid, r, err)
 }

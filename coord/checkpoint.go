@@ -15,11 +15,11 @@ import (
 	"crak.dev/crak/internal/resident"
 )
 
-// How long to wait for a program, at most.
+// Longest waits for a program.
 const (
-	patienceAnswer = 5 * time.Second  // to take up a signal
+	patienceAnswer = 5 * time.Second  // to connect after an order
 	patienceHold   = 60 * time.Second // to leave a section between crak_hold and crak_release
-	patienceFreeze = 30 * time.Second // to park its threads; the resident gives up before
+	patienceFreeze = 30 * time.Second // to park all its threads; the resident gives up earlier
 )
 
 // checkpoint is one run of Checkpoint.
@@ -28,27 +28,27 @@ type checkpoint struct {
 	member   member
 	settings map[string]string
 	listener *resident.Listener
-	noTwin   string // why no twin is made, or ""
-	needTwin bool   // without a twin there is no checkpoint
+	noTwin   string // why there is no twin, or ""
+	needTwin bool   // refuse a checkpoint without a twin
 	table    fd.Table
 	writer   *image.Writer
 	begun    time.Time
-	since    uint64 // a time before the freeze, in ticks since boot
+	since    uint64 // a moment before the freeze, in clock ticks since boot
 	frozen   time.Time
 	pause    time.Duration
 
 	silence   func() // ends keepFrozen
 	stoppable func() // ends unstoppable
 
-	xfeatures uint64 // of the signal frames
+	xfeatures uint64 // FPU and vector states in the signal frames
 	xsaveSize uint32
 }
 
 // member is what a checkpoint knows of one process of the group.
 type member struct {
 	live     int    // a live thread: the main thread may have exited
-	program  string // which program the process executes (programOf), when it was last found ready
-	dumpable bool   // when it is not frozen
+	program  string // programOf, when the process was last found ready
+	dumpable bool   // before the freeze
 	holds    int    // depth of crak_hold
 	trigger  int    // the signal that asks it for a checkpoint, or 0
 	conn     *resident.Conn
@@ -57,9 +57,9 @@ type member struct {
 	dump     *dump.Member // reads the process
 }
 
-// Checkpoint writes an image of a running program and lets it go on, or ends it. On any failure the program
-// runs on as if nothing had been asked, and nothing is left of the image. Obstacles come as an obstacle.List.
-// The outcome is noted in the program's log.
+// Checkpoint writes an image of a running program. The program then runs on, or is ended (Options.Kill). On a failure the
+// program runs on unchanged and no image is left. Obstacles are returned as an obstacle.List. The outcome is written to the
+// program's log.
 func Checkpoint(o Options) (*Result, error) {
 	c := &checkpoint{Options: o, settings: o.Settings, begun: time.Now()}
 	if c.Context == nil {
@@ -76,7 +76,7 @@ func Checkpoint(o Options) (*Result, error) {
 	return result, err
 }
 
-// run makes sure that nobody else is at it, and learns who the program is.
+// run takes the lock of the process and carries out the phases of doc.go.
 func (c *checkpoint) run() (*Result, error) {
 	list, err := candidate(c.Pid)
 	if err != nil {
@@ -84,8 +84,8 @@ func (c *checkpoint) run() (*Result, error) {
 	}
 	if c.Kill && c.Pid == 1 {
 		list = append(list, obstacle.Obstacle{Pid: 1, What: "process 1 of this PID namespace",
-			Why: "the kernel lets nobody within the namespace kill it (pid_namespaces(7))",
-			Do:  "run crak checkpoint --kill from outside of the namespace, or leave --kill out"})
+			Why: "no process of this namespace can kill it (pid_namespaces(7))",
+			Do:  "run crak checkpoint --kill outside of the namespace, or without --kill"})
 	}
 	if len(list) > 0 {
 		return nil, list
@@ -113,7 +113,7 @@ func (c *checkpoint) run() (*Result, error) {
 	return result, err
 }
 
-// attempt makes the image.
+// attempt carries out the phases from create.
 func (c *checkpoint) attempt() (*Result, error) {
 	if err := c.create(); err != nil {
 		return nil, err
@@ -122,7 +122,7 @@ func (c *checkpoint) attempt() (*Result, error) {
 	return c.write()
 }
 
-// write freezes the program and fills the image.
+// write freezes the program, writes the image and commits it.
 func (c *checkpoint) write() (*Result, error) {
 	defer context.AfterFunc(c.Context, func() {
 		c.writer.GiveUp(context.Cause(c.Context))
@@ -139,7 +139,7 @@ func (c *checkpoint) write() (*Result, error) {
 	c.member.dump.Prepare()
 	debug.SetMemoryLimit(memoryLimit)
 	warm()
-	debug.SetGCPercent(-1) // no collection while a program stands still, but to stay within the limit
+	debug.SetGCPercent(-1) // while a program is frozen, collect garbage only to stay within the limit
 	c.writer.Hold(roomForContent())
 	c.stoppable = unstoppable()
 	defer c.stoppable()
@@ -147,7 +147,7 @@ func (c *checkpoint) write() (*Result, error) {
 		return nil, err
 	}
 	c.silence = c.keepFrozen()
-	defer c.dismiss() // everyone goes on, the twin goes away
+	defer c.dismiss() // the program runs on, the twin exits
 	process, err := c.member.dump.Capture()
 	if err != nil {
 		return nil, err

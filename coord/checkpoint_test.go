@@ -55,7 +55,7 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// TestFailures: whatever is wrong, the program runs on, and nothing is left.
+// TestFailures: after a failure the program runs on and no image is left.
 func TestFailures(t *testing.T) {
 	given, giveUp := context.WithCancelCause(context.Background())
 	giveUp(errors.New("enough of it"))
@@ -108,7 +108,7 @@ func TestLock(t *testing.T) {
 	}
 }
 
-// TestLog: the log takes lines after one another, waits for nobody, and follows no link.
+// TestLog: outcomes are appended to the log, a FIFO without a reader is not waited for, and no symbolic link is followed.
 func TestLog(t *testing.T) {
 	dir := t.TempDir()
 	c := &checkpoint{Options: Options{Pid: os.Getpid()}, settings: map[string]string{"CRAK_START_DIR": dir, "CRAK_LOG": "log"}}

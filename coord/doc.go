@@ -1,13 +1,48 @@
-// Package coord leads the processes of a group through a checkpoint.
+// Package coord carries out a checkpoint of a running program.
 //
-// In a nutshell: find the members, make sure that each can be checkpointed, freeze them, have
-// package dump read them, let them go, have the image written.
+// In a nutshell: the writer (this process) checks that the program can be checkpointed and freezes it. Package dump reads
+// the frozen program. The program runs on, and package image writes and commits the image. So far a group has one member;
+// the phases are those of a group with several.
 //
-//	locked ──query──> known ──freeze──> frozen ──snapshot──> running, with a twin ──write──> committed
-//	                    │                 │ │                       │
-//	                    └────── any failure: Close: everyone runs on, the partial image is removed
-//	                                        └──fork refused, --kill──> stays frozen while it is read
+//	candidate ─> lock ─> query ─> survey ─> create ─> freeze ─> capture ─> save ─┐
+//	                                                                             │
+//	     ┌────────────────────────────────────┬──────────────────────────────────┤
+//	     │ with a twin                        │ without a twin                   │ --kill
+//	     ▼                                    ▼                                  ▼
+//	  snapshot ─> write ─> commit ─> dismiss  write ─> resume ─> commit          write ─> commit ─> kill
 //
-// Locks: one checkpoint at a time for a process (flock on a file of /proc/PID that only those can open who may
-// trace it, dropped by the kernel with its holder). A group has one member so far; the phases are those of many.
+// The phases, the state of the program in each of them, what ends the phase, and the longest wait:
+//
+//	candidate  runs     /proc shows a resident that can take the freeze signal   200 ms, if the program is in execve(2)
+//	lock       runs     the writer has the lock of the process                   no wait: ErrBusy
+//	query      runs     the resident has sent HELLO and closed the connection    5 s; 1 s for the close
+//	survey     runs     the obstacles that /proc shows are collected
+//	create     runs     the image has a directory with a hidden name
+//	freeze     runs     the resident has sent HELLO                              60 s, for crak_release()
+//	           stops    every thread is parked: FROZEN                           20 s in the resident, 30 s here
+//	capture    frozen   package dump has read the state of the process
+//	save       frozen   content that a fork cannot hold still is copied
+//	snapshot   frozen   the initiator has forked the twin: the pause is over
+//	write      runs     the memory of the twin is written                        without a twin the program is frozen
+//	resume     frozen   the writer has sent RESUME: the pause is over
+//	commit     runs     the files are synced, the directory has its final name   with --kill the program is frozen
+//	dismiss    runs     the twin has ended, and the program has reaped it        5 s
+//	kill       frozen   the program has ended                                    5 s
+//
+// If mappings changed in a way that only a frozen program can show (dump.ErrChanged), the phases from create are repeated
+// once. The flags of the mappings are then read under the freeze.
+//
+// Bounds of a freeze: a message of the resident takes 30 s at most, all its messages together take 2 minutes. The resident
+// resumes the program if no message from the writer arrives for CRAK_FREEZE_LIMIT. While the work makes progress,
+// keepFrozen sends messages. Confirm asks the resident whether the program is still frozen: just before the commit with
+// --kill, and before RESUME without a twin.
+//
+// On a failure in any phase the writer closes the connection. If the writer was killed, the kernel closes it. The initiator
+// then reads end-of-file and every thread runs on; the twin exits. The writer removes the hidden directory; that of a killed
+// writer is removed by the next checkpoint.
+//
+// Locks, in the order in which they are taken:
+//
+//	flock(2) on /proc/PID/environ   one writer for each process, for the whole checkpoint (lock.go)
+//	└── own.freezing                one freeze for each process, in the resident's memory (shim/lead.c)
 package coord

@@ -17,13 +17,13 @@ import (
 	"crak.dev/crak/internal/sysname"
 )
 
-// explain adds to a freeze that failed what the thread that did not park is doing, or why no signal could be sent.
+// explain adds a reason to the error of a freeze: what the thread that did not park is doing, or why it could not be signalled.
 func explain(err error) error {
 	var e *resident.FreezeError
 	isFreeze := errors.As(err, &e)
 	if errors.Is(err, unix.EAGAIN) || isFreeze && e.Code == abi.FailedSignal && unix.Errno(e.Detail) == unix.EAGAIN {
 		return obstacle.Obstacle{What: err.Error(), Why: "the queue of signals is full",
-			Do: "let it take some, or raise the limit with prlimit --sigpending, or ulimit -i"}
+			Do: "try again when the program has taken some of them, or raise the limit with prlimit --sigpending, or ulimit -i"}
 	}
 	if !isFreeze || e.Code != abi.FailedPark {
 		return err
@@ -40,7 +40,7 @@ func explain(err error) error {
 	}}
 }
 
-// explainPermission adds to a file of /proc that may not be read why, and what to do.
+// explainPermission adds the reason, and what to do, to an error about a file of /proc that the writer may not read.
 func explainPermission(pid int, ours *Rights, err error) error {
 	var path *fs.PathError
 	if !errors.Is(err, fs.ErrPermission) || !errors.As(err, &path) || !strings.HasPrefix(path.Path, "/proc/") {
@@ -48,23 +48,23 @@ func explainPermission(pid int, ours *Rights, err error) error {
 	}
 	if isHidden(pid) {
 		return obstacle.Obstacle{What: err.Error(),
-			Why: "the program is not dumpable (prctl(2), PR_SET_DUMPABLE): its own user may not look into it",
-			Do:  fmt.Sprintf("have it start the checkpoint itself: kill -USR2 %d; or as root: crak checkpoint %d", pid, pid)}
+			Why: "the program is not dumpable (prctl(2), PR_SET_DUMPABLE): its own user may not read its files in /proc",
+			Do:  fmt.Sprintf("let the program start the checkpoint: kill -USR2 %d; or as root: crak checkpoint %d", pid, pid)}
 	}
 	o := obstacle.Obstacle{What: err.Error(), Why: "the program has privileges that this checkpoint does not have",
 		Do: fmt.Sprintf("as root: crak checkpoint %d", pid)}
 	r, rightsErr := rightsOf(pid)
 	if rightsErr == nil && r.isMixed() {
-		o.Why = "its user IDs or group IDs differ, and with those nobody may read a process (ptrace(2)) but one with CAP_SYS_PTRACE"
-		o.Do = "checkpoint it when they are the same, or start it with that capability"
+		o.Why = "its user IDs or group IDs differ from one another: only a process with CAP_SYS_PTRACE may read it (ptrace(2))"
+		o.Do = "checkpoint it when they are the same, or start the program with that capability"
 	} else if r.foreign || ours != nil && ours.foreign {
 		o.Why = "it is in another user namespace"
-		o.Do = fmt.Sprintf("checkpoint it from there: nsenter --user --target %d crak …", pid)
+		o.Do = fmt.Sprintf("run crak in that namespace: nsenter --user --target %d crak …", pid)
 	}
 	return o
 }
 
-// isHidden: the files of a process in /proc belong to its user, or to root if it is not dumpable.
+// isHidden tells whether a process is not dumpable. Its files in /proc then belong to root, not to its user (proc(5)).
 func isHidden(pid int) bool {
 	status, err := proc.Read(pid, "status", proc.Status)
 	if err != nil {
@@ -75,7 +75,7 @@ func isHidden(pid int) bool {
 	return err == nil && st.Uid != status.Uid[1] && status.Uid[1] == status.Uid[0]
 }
 
-// silent is why a program did not take up an order. holds is how deep it was in crak_hold when last asked.
+// silent tells why a program did not answer an order. holds is the depth of crak_hold at the last query.
 func silent(pid, tid, holds int, patience time.Duration) error {
 	if status, err := proc.Read(pid, "status", proc.Status); err == nil && status.State == 'T' {
 		return obstacle.List{stopped(pid)}
@@ -93,17 +93,17 @@ func silent(pid, tid, holds int, patience time.Duration) error {
 	if holds > 0 {
 		o.What = "between crak_hold and crak_release"
 		o.Why = fmt.Sprintf("it did not leave this section within %.0f s", patience.Seconds())
-		o.Do = "try again later, or have the program release more often"
+		o.Do = "try again later, or let the program call crak_release more often"
 	}
 	return obstacle.List{o}
 }
 
 func stopped(pid int) obstacle.Obstacle {
-	return obstacle.Obstacle{Pid: pid, What: "stopped", Why: "it cannot take part in its own checkpoint",
-		Do: "let it go on with kill -CONT"}
+	return obstacle.Obstacle{Pid: pid, What: "stopped", Why: "a stopped program does not handle the freeze signal",
+		Do: "continue it with kill -CONT"}
 }
 
-// blocks tells whether a thread blocks the freeze signal, which the C library keeps out of every mask.
+// blocks tells whether a thread blocks the freeze signal. The C library removes this signal from every mask that a program sets.
 func blocks(pid, tid int) bool {
 	status, err := proc.Read(pid, fmt.Sprintf("task/%d/status", tid), proc.Status)
 	return err == nil && status.SigBlk&(1<<(abi.FreezeSignal-1)) != 0
@@ -114,12 +114,12 @@ func deaf(pid, tid int) obstacle.Obstacle {
 		Pid:   pid,
 		Where: fmt.Sprintf("thread %d", tid),
 		What:  fmt.Sprintf("signal %d is blocked", abi.FreezeSignal),
-		Why:   "by that signal a program is asked to stand still; the C library never blocks it, the program does so behind its back",
-		Do:    "leave signals 32 and 33 out of masks that are set by rt_sigprocmask(2), or put into a handler's ucontext",
+		Why:   "crak freezes a program with this signal; the C library never blocks it, so the program has set its mask without the C library",
+		Do:    "leave signals 32 and 33 out of the masks that the program gives to rt_sigprocmask(2) or writes into a handler's ucontext",
 	}
 }
 
-// doing says what a thread does, as far as /proc tells.
+// doing tells what a thread does, as far as /proc shows it.
 func doing(pid, tid int) string {
 	name := fmt.Sprintf("task/%d/", tid)
 	what := "thread that does not stop"

@@ -8,8 +8,8 @@ import (
 	"crak.dev/crak/image"
 )
 
-// Where a signal frame of amd64 says what it holds (arch/x86/include/uapi/asm/sigcontext.h): uc_mcontext.fpstate,
-// and in the software-reserved bytes of that, struct _fpx_sw_bytes.
+// Offsets in a signal frame of amd64 (arch/x86/include/uapi/asm/sigcontext.h): the pointer uc_mcontext.fpstate, and struct
+// _fpx_sw_bytes in the software-reserved bytes of the FPU state that it points to.
 const (
 	fpstatePointer = 224
 	swReserved     = 464

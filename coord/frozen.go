@@ -12,13 +12,14 @@ import (
 	"crak.dev/crak/internal/resident"
 )
 
-// A freeze is bounded by the resident: without a message from us it lets the program go, after CRAK_FREEZE_LIMIT. So a
-// writer that is stopped, or that waits for a disk which hangs, holds nobody up for ever.
+// The resident bounds a freeze. It resumes the program if it gets no message from the writer for CRAK_FREEZE_LIMIT. A writer
+// that is stopped, or waits for a disk that hangs, therefore cannot keep the program frozen.
 
-// progressPart is how often in the resident's limit it hears that there is progress.
+// progressPart is how many PROGRESS messages the writer sends within one freeze limit, at most.
 const progressPart = 8
 
-// keepFrozen tells the resident now and then that the work goes on, but only if it does. The result ends that.
+// keepFrozen sends PROGRESS to the resident at intervals, but only if the image's writer has
+// read or written something since the last one. The result stops it.
 func (c *checkpoint) keepFrozen() (silence func()) {
 	limit := time.Duration(c.member.conn.Hello.Limit) * time.Millisecond
 	ticker := time.NewTicker(max(limit/progressPart, 10*time.Millisecond))
@@ -45,15 +46,15 @@ func (c *checkpoint) keepFrozen() (silence func()) {
 	})
 }
 
-// confirm makes sure, before the image gets its name, that the program has stood still so long.
+// confirm checks just before the commit that a program that is to be ended is still frozen.
 func (c *checkpoint) confirm() error {
 	if !c.Kill {
-		return nil // the twin stands still, or it was asked before it was let go
+		return nil // the memory is a twin's, or saveStill has asked before RESUME
 	}
 	return c.member.conn.Confirm()
 }
 
-// kill ends the frozen program, whose image is committed, and waits for the end: its PID is to be free for a restart.
+// kill ends the frozen program after the commit. It waits for the end, so that the PID is free for a restart.
 func (c *checkpoint) kill(path string) error {
 	process, err := unix.PidfdOpen(c.Pid, 0)
 	if err == nil {
@@ -72,23 +73,23 @@ func (c *checkpoint) kill(path string) error {
 	return nil
 }
 
-// A survivorError is that of a program that was to be ended after its image, and runs on.
+// A survivorError means that the image is committed, but the program was resumed before kill could end it.
 type survivorError struct {
 	path string // of the image
 	err  error
 }
 
 func (e *survivorError) Error() string {
-	return fmt.Sprintf("image %q stands, but the program runs on: %v", e.path, e.err)
+	return fmt.Sprintf("image %q is committed, but the program runs on: %v", e.path, e.err)
 }
 
 func (e *survivorError) Unwrap() error { return e.err }
 
-// stops are the signals by which a terminal stops a job.
+// stops are the signals by which a terminal stops a job (termios(3)).
 var stops = []uintptr{uintptr(unix.SIGTSTP), uintptr(unix.SIGTTIN), uintptr(unix.SIGTTOU)}
 
-// unstoppable ignores the signals of a terminal that would stop us while a program is frozen. The result takes that back.
-// (Package os/signal can ignore them, but does not give them their default back.)
+// unstoppable ignores the signals of a terminal that would stop the writer while a program is frozen. The result restores
+// their actions. (Package os/signal can ignore signals, but cannot restore the default action.)
 func unstoppable() (restore func()) {
 	type action struct { // struct sigaction of the kernel
 		handler, flags, restorer, mask uintptr

@@ -18,7 +18,7 @@ import (
 	"crak.dev/crak/internal/resident"
 )
 
-// holder is cat with memory that is saved under the freeze (shared) and beside it, and a short CRAK_FREEZE_LIMIT.
+// holder is cat with 8 MiB of shared memory, which is saved under the freeze, and 64 MiB of private memory.
 func holder(t *testing.T, seconds int) *program {
 	t.Helper()
 	source := filepath.Join(t.TempDir(), "holder")
@@ -46,7 +46,7 @@ int main(void)
 	return start(t, true, cmd)
 }
 
-// frozen freezes a program as a checkpoint does.
+// frozen freezes a program and returns the connection.
 func frozen(t *testing.T, pid int) *resident.Conn {
 	t.Helper()
 	l, err := resident.Listen()
@@ -68,7 +68,8 @@ func frozen(t *testing.T, pid int) *resident.Conn {
 	return c
 }
 
-// TestFreezeIsBounded: a writer that says nothing is left; one that says that it gets on, or asks, is waited for.
+// TestFreezeIsBounded: the resident resumes the program if the writer sends nothing for the limit, but not while it sends
+// PROGRESS or other messages.
 func TestFreezeIsBounded(t *testing.T) {
 	p := holder(t, 1)
 	c := frozen(t, p.pid())
@@ -96,7 +97,7 @@ func TestFreezeIsBounded(t *testing.T) {
 	p.leftAlone()
 }
 
-// TestKillFrozen: a frozen program is ended; the error is for one that was let go.
+// TestKillFrozen: Kill ends a frozen program.
 func TestKillFrozen(t *testing.T) {
 	p := holder(t, 1)
 	if err := frozen(t, p.pid()).Kill(); err != nil {
@@ -105,7 +106,7 @@ func TestKillFrozen(t *testing.T) {
 	p.state('Z')
 }
 
-// disk is a file system that hangs when it is told to.
+// disk is a file system that hangs between freeze and thaw.
 type disk struct {
 	*testing.T
 	dir  string
@@ -157,8 +158,8 @@ func (d *disk) freeze() {
 
 func (d *disk) thaw() { unix.IoctlSetInt(int(d.root.Fd()), fiThaw, 0) }
 
-// TestDiskHangs: what is saved under the freeze goes to memory first. The disk hangs before, and until the program
-// has run again.
+// TestDiskHangs: content that is saved under the freeze is kept in memory until the program runs. The disk hangs from before
+// the freeze until the program has answered.
 func TestDiskHangs(t *testing.T) {
 	d, p := newDisk(t), holder(t, 30)
 	done := make(chan error, 1)
@@ -188,7 +189,7 @@ func TestDiskHangs(t *testing.T) {
 	}
 }
 
-// twin waits until the program has a twin: then it runs again.
+// twin waits until the program has a twin. The pause is then over.
 func (p *program) twin() {
 	p.Helper()
 	path := "/proc/" + strconv.Itoa(p.pid()) + "/task/" + strconv.Itoa(p.pid()) + "/children"
@@ -203,8 +204,8 @@ func (p *program) twin() {
 	}
 }
 
-// TestDiskHangsKill: a program that is to be ended is frozen while the disk hangs. It is let go, there is no image, and
-// it is not ended.
+// TestDiskHangsKill: with --kill the program is frozen while the disk hangs. The resident resumes it after the limit. There is
+// no image, and the program is not ended.
 func TestDiskHangsKill(t *testing.T) {
 	d, p := newDisk(t), holder(t, 1)
 	done, hangs := make(chan error, 1), make(chan bool, 1)
@@ -239,8 +240,8 @@ func (p *program) inHandler() bool {
 	return err == nil && status.SigBlk&(1<<(abi.FreezeSignal-1)) != 0
 }
 
-// TestStoppedWriter: a writer that is stopped at any moment holds the program up for a moment, and when it goes on it does
-// not end the program.
+// TestStoppedWriter: the writer is stopped at many moments. The program runs on after the freeze limit. A writer that is then
+// continued does not end the program.
 func TestStoppedWriter(t *testing.T) {
 	p := holder(t, 1)
 	crak, err := filepath.Abs("../build/crak")
@@ -282,7 +283,7 @@ func TestStoppedWriter(t *testing.T) {
 	t.Logf("held up %d times", held)
 }
 
-// awaitFreeze waits until the program has been in the handler for so long, and 2 ms: a query is over sooner.
+// awaitFreeze waits until the program has been in the handler for 2 ms more than inside. A query takes less than 2 ms.
 func (p *program) awaitFreeze(inside time.Duration) {
 	begun := time.Now()
 	for deadline := begun.Add(5 * time.Second); time.Since(begun) < inside+2*time.Millisecond && time.Now().Before(deadline); {

@@ -7,14 +7,14 @@ import (
 	"crak.dev/crak/internal/resident"
 )
 
-// hasLibrary looks for libcrak.so among the mappings. A process that may not be dumped shows none: then the handler of the
-// freeze signal has to do.
+// hasLibrary looks for libcrak.so in the mappings of a process. The mappings of a process that is not dumpable cannot be read:
+// the result is then true, and only the handler of the freeze signal shows that there is a resident.
 func hasLibrary(pid int) bool {
 	mappings, err := proc.Read(pid, "maps", proc.Maps)
 	if err != nil {
 		return true
 	}
-	memory, _ := os.Open(proc.Path(pid, "mem")) // nothing can be read of nil
+	memory, _ := os.Open(proc.Path(pid, "mem")) // reads from a nil file fail
 	defer memory.Close()
 	_, found := resident.FindLibrary(mappings, memory)
 	return found

@@ -13,13 +13,14 @@ import (
 // ErrBusy means that another checkpoint of the same program is under way.
 var ErrBusy = errors.New("another checkpoint of it is under way")
 
-// lock keeps others from checkpointing the same process: a lock (flock(2)) on a file of
-// /proc that only those can open who may trace the process. The kernel drops it when we close the file or die.
+// lock keeps other writers from checkpointing the same process. It is a lock (flock(2)) on a file of /proc that can be opened
+// only by a process that may trace the program. The kernel drops the lock when the writer closes the file or dies.
 //
-// Nobody, not even its own user, can open that file of a process that is not dumpable; and each mount of proc has files of its
-// own. There is no lock then: the resident leads one freeze after the other.
+// There is no lock if the file cannot be opened: the file of a process that is not dumpable cannot be opened by the process's
+// own user. Nor is there a common lock of two writers that use different mounts of proc: each mount has files of its own. In
+// both cases the resident (own.freezing) carries out the freezes one after the other.
 func lock(pid int) (release func(), err error) {
-	live, err := liveThread(pid) // of an ended one there is no such file
+	live, err := liveThread(pid) // an exited thread has no such file
 	if err != nil {
 		return nil, err
 	}

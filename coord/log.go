@@ -15,9 +15,9 @@ import (
 
 const logName = "crak.log"
 
-// log notes the outcome where the user of `kill -USR2` finds it: CRAK_LOG, or crak.log beside the images; or, where that
-// is not to be had, in the directory that the program was started in. It is the only thing that such a user ever hears, and
-// never goes to the program's own output.
+// log writes the outcome to the program's log: the file CRAK_LOG, or crak.log in CRAK_DIR. If that file cannot be opened, it is
+// crak.log in the directory in which the program was started. A user of kill -USR2 learns the outcome only from this log.
+// Nothing is ever written to the program's own output.
 func (c *checkpoint) log(result *Result, err error) {
 	path := filepath.Join(c.directory(), logName)
 	if set := c.settings["CRAK_LOG"]; set != "" {
@@ -49,12 +49,12 @@ func (c *checkpoint) log(result *Result, err error) {
 	fmt.Fprintf(f, "%s pid %d: %s\n", time.Now().Format(time.RFC3339), c.Pid, outcome)
 }
 
-// openLog does not wait for the reader of a FIFO.
+// openLog opens a log. O_NONBLOCK: a FIFO without a reader is an error, not a wait.
 func openLog(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY, 0o600)
 }
 
-// plain is text in one line. The lines of an error are set apart by "; ".
+// plain is text in one line. The lines of an error are separated by "; ".
 func plain(text string) string {
 	return printable.Text(strings.ReplaceAll(text, "\n", "; "))
 }

@@ -13,7 +13,7 @@ func (c *checkpoint) manifest(process *image.Process) (*image.Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	if process.VDSO, err = host.VDSO(os.Getpid()); err != nil { // the same in every process
+	if process.VDSO, err = host.VDSO(os.Getpid()); err != nil { // the vDSO is the same in every process
 		return nil, err
 	}
 	compress, err := c.compress()

@@ -11,28 +11,29 @@ import (
 	"crak.dev/crak/image"
 )
 
-// Options of a checkpoint. What is not set is as the program was started: CRAK_DIR and its kin.
+// Options of a checkpoint. An option that is not set has the value of the setting that the program was started with: CRAK_DIR,
+// CRAK_COMPRESS, CRAK_TWIN and so on.
 type Options struct {
 	Pid           int
 	Output        string       // path of the image; default: CRAK_DIR/<program>.<pid>/<sequence>
-	Parent        *os.File     // the directory of Output, if it is open
-	Rights        *Rights      // that Adopt has taken from the program, or nil
-	Kill          bool         // end the program; it does not run on after the instant of the image
-	Overrides     fd.Overrides // what the image has in place of some descriptors
+	Parent        *os.File     // directory of Output, already opened; nil: it is not
+	Rights        *Rights      // result of Adopt
+	Kill          bool         // end the program; it does not run after the instant of the image
+	Overrides     fd.Overrides // descriptors that the image has something else for (crak checkpoint --fd)
 	SelfContained bool
 	Compress      string              // "zstd", "none" or ""
 	Twin          string              // "auto", "need", "never" or ""
-	Progress      func(*image.Writer) // told of the writer as soon as there is one
-	Context       context.Context     // gives up when it is done; nil: never
-	Settings      map[string]string   // where to note the outcome, should there be no word with the program
-	Secret        []byte              // of the program, which has started us itself; nil: it is to be read
+	Progress      func(*image.Writer) // called with the image's writer when it is created
+	Context       context.Context     // the checkpoint is given up when it is done; nil: never
+	Settings      map[string]string   // used to find the log if the resident does not answer
+	Secret        []byte              // the resident's secret, if the program started this writer; nil: read it from the program's memory
 }
 
 // Result is a committed image.
 type Result struct {
 	Path  string
-	Pause time.Duration // how long the program stood still
-	Note  string        // why it stood still until its memory was written, or ""
+	Pause time.Duration // how long the program was frozen
+	Note  string        // why the program was frozen until its memory was written, or ""
 }
 
 func (c *checkpoint) compress() (bool, error) {
@@ -49,7 +50,7 @@ func (c *checkpoint) compress() (bool, error) {
 	return false, fmt.Errorf("compression %q: neither zstd nor none", choice)
 }
 
-// directory is CRAK_DIR, relative to where the program was started, which is also its default.
+// directory is CRAK_DIR. It is relative to the directory in which the program was started, and defaults to it.
 func (c *checkpoint) directory() string {
 	return c.fromStart(c.settings["CRAK_DIR"])
 }

@@ -13,32 +13,32 @@ import (
 	"crak.dev/crak/internal/resident"
 )
 
-// The freeze signal kills a program that has no handler for it. Between a look at the handler and the signal the process
-// may execute another program, so:
+// The freeze signal kills a program that has no handler for it. The writer therefore checks for a handler before it sends the
+// signal. The process may execute another program between the check and the signal. There are three cases:
 //
-//   - A resident ignores the signal while it executes a program, and the new program begins with the signal ignored
-//     (shim/exec.c). An order that comes meanwhile is dropped.
-//   - A child of vfork has its parent's handler until it executes its program, perhaps not by a function of libc. Whether
-//     it shares its parent's memory is looked at first and the handler afterwards: memory that is not shared stays so,
-//     and the handler is then that of the program that will get the signal.
-//
-// What is left is a program that executes another by the system call itself, not by libc, between the look at its handler
-// and the signal.
+//   - The program calls an exec function of libc. The resident ignores the signal during the call, and the new program begins
+//     with the signal ignored (shim/exec.c). The kernel drops an order that arrives meanwhile. The writer sends it again.
+//   - The process is a child of vfork. It has its parent's handler until it executes a program, and it may do so without libc.
+//     The writer checks first whether the process shares its parent's memory, and then the handler. A process that shares no
+//     memory never shares it later, so the handler belongs to the program that will get the signal.
+//   - The program makes the system call execve itself, without libc. The signal kills the new program if it arrives before
+//     the constructor of libcrak.so has run. The writer cannot prevent this.
 
-// isExpected: the freeze signal has a handler, and so does no harm.
+// isExpected tells whether the process has a handler for the freeze signal.
 func isExpected(status proc.StatusInfo) bool {
 	return status.SigCgt&(1<<(abi.FreezeSignal-1)) != 0
 }
 
-// sharesMemory: a child of vfork, until it executes something (kcmp(2); not in every kernel).
+// sharesMemory tells whether a process shares the memory of its parent: a child of vfork does until it executes a program.
+// (kcmp(2); a kernel without CONFIG_KCMP has no such call. The result is then false.)
 func sharesMemory(pid, parent int) bool {
 	const kcmpVM = 1
 	different, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(pid), uintptr(parent), kcmpVM, 0, 0, 0)
 	return errno == 0 && different == 0 && parent > 0
 }
 
-// awaitHandler waits a little for a process that ignores the freeze signal: it may be executing a program, in which the
-// library's handler is not installed yet.
+// awaitHandler waits up to 200 ms for a process that ignores the freeze signal. The process may have executed a program in which
+// the constructor of libcrak.so has not run yet.
 func awaitHandler(pid int) {
 	for range 20 {
 		status, err := proc.Read(pid, "status", proc.Status)
@@ -49,7 +49,7 @@ func awaitHandler(pid int) {
 	}
 }
 
-// mayOrder tells whether a process expects the freeze signal now.
+// mayOrder tells whether the freeze signal would reach a handler of the process now.
 func mayOrder(pid int) (bool, error) {
 	status, err := proc.Read(pid, "status", proc.Status)
 	if err != nil {
@@ -64,8 +64,8 @@ func mayOrder(pid int) (bool, error) {
 	return err == nil && !shares && isExpected(status), err
 }
 
-// programOf tells apart the programs that a process executes one after the other, by the addresses that the kernel has
-// chosen for each; "" where they may not be seen.
+// programOf identifies the program that a process executes. The kernel chooses new random addresses for each execve(2), and
+// the auxiliary vector contains them. The result is "" if the writer may not read it.
 func programOf(pid int) string {
 	auxv, err := os.ReadFile(proc.Path(pid, "auxv"))
 	if err != nil {
@@ -74,27 +74,27 @@ func programOf(pid int) string {
 	return string(auxv)
 }
 
-// differ tells whether two are certainly different ones. What may not be seen at first, of a program that is not dumpable,
-// may be when it is frozen.
+// differ tells whether two results of programOf are certainly of different programs. The auxiliary vector of a program that is
+// not dumpable can be read only while the program is frozen.
 func differ(program, other string) bool { return program != "" && other != "" && program != other }
 
-// isAnother tells whether the process executes another program than the one that was last found ready.
+// isAnother tells whether the process has executed another program since isReady was last true.
 func (c *checkpoint) isAnother() bool { return differ(programOf(c.Pid), c.member.program) }
 
-// errAnother: what was asked of one program cannot be had of the next.
+// errAnother is the error for a process that executed another program during the checkpoint.
 func errAnother(pid int) error {
-	return fmt.Errorf("pid %d: it has become another program, or ended, meanwhile", pid)
+	return fmt.Errorf("pid %d: it has executed another program, or ended, during the checkpoint", pid)
 }
 
 const (
-	patienceExec  = time.Second           // for a new program to get ready for the freeze signal
-	intervalExec  = 10 * time.Millisecond // of looking whether it is
-	intervalOrder = 50 * time.Millisecond // of looking whether an order that is not answered was dropped
+	patienceExec  = time.Second           // for the constructor of libcrak.so in a new program
+	intervalExec  = 10 * time.Millisecond // between two checks for that
+	intervalOrder = 50 * time.Millisecond // between two checks whether an unanswered order was dropped
 )
 
-// isReady tells whether the process executes a program now that has the library in it and expects the freeze signal. The
-// last look is for the program again: a static one that was executed in between might have a handler of glibc's, and then
-// execute a third without ours.
+// isReady tells whether the process executes a program with libcrak.so now, and has a handler for the freeze signal. It reads
+// programOf again at the end. Otherwise a static program that was executed in between could pass with glibc's handler, and
+// then execute a third program.
 func (c *checkpoint) isReady() (bool, error) {
 	program := programOf(c.Pid)
 	if program != c.member.program && !hasLibrary(c.member.live) {
@@ -108,7 +108,7 @@ func (c *checkpoint) isReady() (bool, error) {
 	return true, nil
 }
 
-// awaitReady waits for a process that executes a program.
+// awaitReady waits until isReady: a program that was just executed needs a moment.
 func (c *checkpoint) awaitReady() error {
 	for deadline := time.Now().Add(patienceExec); ; {
 		ready, err := c.isReady()
@@ -126,8 +126,8 @@ func (c *checkpoint) awaitReady() error {
 	}
 }
 
-// order has a program connect to the listener. Where the process executes another program meanwhile, the order is lost: to
-// be asked who it is the new program is sent it again, to be frozen it is not.
+// order sends the program an order and returns the connection that the resident makes. The order is lost if the process executes
+// another program meanwhile. A query is then sent again to the new program. A freeze is not: only the old program was surveyed.
 func (c *checkpoint) order(order int32, patience time.Duration) (*resident.Conn, error) {
 	surveyed := c.member.program
 	for deadline := time.Now().Add(patience); ; {
@@ -157,11 +157,11 @@ func (c *checkpoint) order(order int32, patience time.Duration) (*resident.Conn,
 	}
 }
 
-// believe compares what a resident says of its process with what the kernel does.
+// believe compares the PID in the resident's HELLO with the one that the kernel reports.
 func (c *checkpoint) believe(conn *resident.Conn) (*resident.Conn, error) {
 	status, err := proc.Read(c.Pid, "status", proc.Status)
 	if inside := insidePid(status); err == nil && int(conn.Hello.Pid) != inside {
-		err = fmt.Errorf("its resident says that its PID is %d, which is %d", conn.Hello.Pid, inside)
+		err = fmt.Errorf("its resident says that its PID is %d, but the PID is %d", conn.Hello.Pid, inside)
 	}
 	if err != nil {
 		conn.Close()
@@ -178,7 +178,7 @@ func insidePid(status proc.StatusInfo) int {
 	return status.Pid
 }
 
-// accept waits for the program to connect. It gives up when the process executes another one.
+// accept waits for the resident's connection. It stops waiting when the process executes another program.
 func (c *checkpoint) accept(deadline time.Time) (*resident.Conn, error) {
 	for {
 		conn, err := c.listener.Accept(c.Pid, min(intervalOrder, time.Until(deadline)))

@@ -19,7 +19,7 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// storm is how long a program is asked as often as possible. SOAK is a number of seconds for more.
+// storm is how long a program is checkpointed as often as possible. SOAK is a longer time in seconds.
 func storm() time.Duration {
 	if seconds, err := strconv.Atoi(os.Getenv("SOAK")); err == nil {
 		return time.Duration(seconds) * time.Second
@@ -37,8 +37,8 @@ func compile(t *testing.T, flags ...string) string {
 	return program
 }
 
-// TestExecute: a program that executes itself, or a static program, is asked for checkpoints all the time. It is never
-// killed, and can be checkpointed in the end.
+// TestExecute: checkpoints are asked for while a program executes itself, or a static program, again and again. No signal kills
+// the program, and afterwards it can be checkpointed.
 func TestExecute(t *testing.T) {
 	dynamic, static := compile(t), compile(t, "-static")
 	for name, between := range map[string]string{"itself": dynamic, "static": static} {
@@ -50,7 +50,7 @@ func TestExecute(t *testing.T) {
 	}
 }
 
-// TestSpawn: the children of posix_spawn, vfork and system are asked as they begin.
+// TestSpawn: checkpoints of the children of posix_spawn, vfork and system are asked for as they begin.
 func TestSpawn(t *testing.T) {
 	dynamic, static := compile(t), compile(t, "-static")
 	for name, child := range map[string]string{"itself": dynamic, "static": static} {
@@ -62,7 +62,7 @@ func TestSpawn(t *testing.T) {
 	}
 }
 
-// startStorm runs testdata/executes.c, whose words are there.
+// startStorm runs testdata/executes.c, which documents its arguments.
 func startStorm(t *testing.T, executable, between, one, other string) *program {
 	t.Helper()
 	var now unix.Timespec
@@ -73,7 +73,7 @@ func startStorm(t *testing.T, executable, between, one, other string) *program {
 	return begin(t, true, exec.Command(executable, until, between, "0", one, other))
 }
 
-// ask checks and checkpoints processes as often as it can until the storm is over.
+// ask checks and checkpoints processes as often as possible for the time of storm.
 func (p *program) ask(pids func() []int) {
 	var asked, made atomic.Int32
 	var all sync.WaitGroup
@@ -113,7 +113,7 @@ func (p *program) children() (pids []int) {
 	return pids
 }
 
-// done: the program lives, can be checkpointed, and comes to its end by itself.
+// done checks that the program lives, can be checkpointed, and exits by itself.
 func (p *program) done() {
 	p.Helper()
 	if line, err := p.lines.ReadString('\n'); line != "READY\n" {

@@ -17,7 +17,7 @@ import (
 	"crak.dev/crak/internal/resident"
 )
 
-// query learns who is there and how it was started, without stopping it.
+// query asks the resident who it is and which settings the program was started with. The program is not stopped.
 func (c *checkpoint) query() error {
 	var err error
 	if c.member.live, err = liveThread(c.Pid); err != nil {
@@ -45,8 +45,8 @@ func (c *checkpoint) query() error {
 	return nil
 }
 
-// survey finds the obstacles that are to be seen before anybody is stopped. It also has our code
-// in memory before it is needed in a hurry. A program that may not be dumped shows nothing until it is frozen.
+// survey collects the obstacles that are visible before the freeze. It also brings the writer's own code into memory, which
+// makes the pause shorter. The files in /proc of a program that is not dumpable cannot be read before the freeze.
 func (c *checkpoint) survey() error {
 	var table fd.Table
 	var err error
@@ -57,7 +57,7 @@ func (c *checkpoint) survey() error {
 	return table.Obstacles.Err()
 }
 
-// create begins the image where the user wants it.
+// create makes the image's hidden directory.
 func (c *checkpoint) create() error {
 	stat, err := proc.Read(c.Pid, "stat", proc.Stat)
 	if err != nil {
@@ -86,7 +86,7 @@ func (c *checkpoint) create() error {
 	return err
 }
 
-// freeze stops every thread of the program.
+// freeze has the resident park every thread of the program.
 func (c *checkpoint) freeze() error {
 	var err error
 	if c.since, err = ticks(); err != nil {
@@ -104,7 +104,7 @@ func (c *checkpoint) freeze() error {
 	return nil
 }
 
-// ticks is the time since boot, as /proc/PID/stat has it.
+// ticks is the time since boot in the unit of /proc/PID/stat.
 func ticks() (uint64, error) {
 	const perSecond = 100 // USER_HZ
 	var now unix.Timespec

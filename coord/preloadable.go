@@ -8,7 +8,7 @@ import (
 	"os"
 )
 
-// What matters here of an ELF file (elf(5)). Package debug/elf would do, but costs every program that
+// Offsets and values of an ELF file (elf(5)). Package debug/elf would do, but costs every program that
 // preloads the library a dozen page faults.
 const (
 	elfMagic     = "\x7fELF"
@@ -22,8 +22,9 @@ const (
 	segInterp    = 3  // PT_INTERP
 )
 
-// Preloadable tells what kind of program it is that the loader cannot preload libcrak.so into, and what to do;
-// nothing of one that it can, or of a script, whose interpreter counts.
+// Preloadable looks for a reason why the loader cannot preload libcrak.so into a program. The results are the kind of program
+// and what to do; both are "" if there is no reason. They are also "" for a script: libcrak.so is preloaded into the script's
+// interpreter.
 func Preloadable(path string) (what, do string) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -52,7 +53,7 @@ func hasInterpreter(f io.ReaderAt, header []byte) (bool, error) {
 	n := binary.LittleEndian
 	at, size := int64(n.Uint64(header[elfPhoff:])), int64(n.Uint16(header[elfPhentsize:]))
 	if size != elfSegment {
-		return false, errors.New("program headers of a strange size")
+		return false, errors.New("program headers of unknown size")
 	}
 	segment := make([]byte, elfSegment)
 	for range n.Uint16(header[elfPhnum:]) {

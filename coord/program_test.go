@@ -19,7 +19,7 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// environmentPid makes this test's program checkpoint a process and print what came of it: as another user.
+// environmentPid makes the test program checkpoint this process and print the error. A test runs it as another user.
 const environmentPid = "COORD_TEST_PID"
 
 func TestMain(m *testing.M) {
@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 		io.WriteString(os.Stdout, errorText(err))
 		os.Exit(0)
 	}
-	// The stray pipe of a shell, of make or of a CI runner would be an obstacle to every program.
+	// A pipe inherited from a shell, make or a CI runner would be an obstacle in every program.
 	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		panic(err)
 	}
@@ -42,7 +42,7 @@ func errorText(err error) string {
 	return err.Error()
 }
 
-// program is cat: it waits for a line, and gives it back.
+// program is cat, or another program that copies lines from its input to its output.
 type program struct {
 	*testing.T
 	*exec.Cmd
@@ -53,7 +53,7 @@ type program struct {
 
 func (p *program) pid() int { return p.Process.Pid }
 
-// start runs a command with the library, or bare, until it can be seen to wait for its input.
+// start runs a command, preloaded or not, and waits until it has copied a line.
 func start(t *testing.T, preloaded bool, cmd *exec.Cmd) *program {
 	t.Helper()
 	p := begin(t, preloaded, cmd)
@@ -63,7 +63,7 @@ func start(t *testing.T, preloaded bool, cmd *exec.Cmd) *program {
 	return p
 }
 
-// begin runs a command with the library, or bare.
+// begin runs a command, preloaded or not.
 func begin(t *testing.T, preloaded bool, cmd *exec.Cmd) *program {
 	t.Helper()
 	p := &program{T: t, Cmd: cmd, dir: t.TempDir()}
@@ -99,7 +99,7 @@ func begin(t *testing.T, preloaded bool, cmd *exec.Cmd) *program {
 	return p
 }
 
-// echoes: it is alive and well.
+// echoes checks that the program copies a line.
 func (p *program) echoes() {
 	p.Helper()
 	const line = "still here\n"
@@ -111,7 +111,7 @@ func (p *program) echoes() {
 	}
 }
 
-// leftAlone: nothing is to be seen of a checkpoint that failed.
+// leftAlone checks that a failed checkpoint has left nothing behind.
 func (p *program) leftAlone() {
 	p.Helper()
 	p.echoes()
@@ -148,7 +148,7 @@ func (p *program) state(want byte) {
 	}
 }
 
-// only is the one obstacle of an error.
+// only returns the obstacle of an error that has exactly one.
 func only(t *testing.T, err error) obstacle.Obstacle {
 	t.Helper()
 	list, ok := errors.AsType[obstacle.List](err)

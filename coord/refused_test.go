@@ -17,7 +17,7 @@ import (
 	"crak.dev/crak/internal/resident"
 )
 
-// refused checks that check and checkpoint have the same one obstacle.
+// refused checks that Check and Checkpoint report the same single obstacle.
 func refused(t *testing.T, pid int, what, do string) {
 	t.Helper()
 	list, err := Check(pid, nil, func(string) {})
@@ -89,7 +89,7 @@ func TestEnded(t *testing.T) {
 	contains(t, errorText(err), "a thread of process "+strconv.Itoa(os.Getpid()))
 }
 
-// TestOtherUser: an ordinary user asks for what is root's, or another one's.
+// TestOtherUser: an ordinary user asks for a checkpoint of another user's program.
 func TestOtherUser(t *testing.T) {
 	pid := 1
 	cmd := exec.Command("/proc/self/exe")
@@ -106,7 +106,7 @@ func TestOtherUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	contains(t, string(out), "process of user 0: it may be checkpointed by that user and by root")
+	contains(t, string(out), "process of user 0: only that user and root may checkpoint it")
 }
 
 func TestOtherNetwork(t *testing.T) {
@@ -143,7 +143,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	p.echoes()
 }
 
-// TestExplain: a thread that does not stop is named, with what it is doing.
+// TestExplain: the error names a thread that does not stop, and what it is doing.
 func TestExplain(t *testing.T) {
 	p := start(t, true, exec.Command("cat"))
 	p.state('S')

@@ -14,18 +14,18 @@ import (
 	"crak.dev/crak/internal/rights"
 )
 
-// Rights are what the kernel lets a process do: its IDs and its capabilities.
+// Rights are the IDs and capabilities of a process, by which the kernel decides what the process may do.
 type Rights struct {
 	uid, gid [3]uint32 // real, effective, saved
 	groups   []uint32  // sorted
-	caps     uint64    // permitted, in our own user namespace
-	foreign  bool      // in another user namespace; false where that cannot be told
-	start    uint64    // of the process, in ticks since boot
+	caps     uint64    // permitted, in crak's user namespace
+	foreign  bool      // in another user namespace; false if the writer cannot read that
+	start    uint64    // of the process, in clock ticks since boot
 
-	memory *resident.Memory // of the process, opened before anything was given up; nil: it could not be opened
+	memory *resident.Memory // of the process, opened before crak gave up any right; nil: it could not be opened
 }
 
-// rightsOf reads the rights of a process; pid 0 stands for ourselves.
+// rightsOf reads the rights of a process; pid 0 is crak itself.
 func rightsOf(pid int) (Rights, error) {
 	stat, err := proc.Read(pid, "stat", proc.Stat)
 	if err != nil {
@@ -51,15 +51,17 @@ func rightsOf(pid int) (Rights, error) {
 	return r, nil
 }
 
-// userNamespace names the user namespace of a process that we may trace: in another one capabilities are none in ours.
+// userNamespace reads the name of the user namespace of a process that crak may trace. Capabilities in another user namespace
+// are worth nothing in crak's.
 func userNamespace(pid int) (string, error) { return os.Readlink(proc.Path(pid, "ns/user")) }
 
-// isOrdinary: a user without capabilities, who has nothing to give up.
+// isOrdinary tells whether these are the rights of an ordinary user, who has no right to give up.
 func (r Rights) isOrdinary() bool {
 	return r.caps == 0 && !slices.Contains(r.uid[:], 0)
 }
 
-// isMixed: the kernel allows nobody to trace such a process, but by capability (ptrace(2), PTRACE_MODE_FSCREDS).
+// isMixed tells whether the user IDs, or the group IDs, differ from one another. Only a process with CAP_SYS_PTRACE may trace
+// such a process (ptrace(2), PTRACE_MODE_FSCREDS).
 func (r Rights) isMixed() bool {
 	return r.uid != [3]uint32{r.uid[0], r.uid[0], r.uid[0]} || r.gid != [3]uint32{r.gid[0], r.gid[0], r.gid[0]}
 }
@@ -68,7 +70,8 @@ func (r Rights) sameIDs(other Rights) bool {
 	return r.uid == other.uid && r.gid == other.gid && slices.Equal(r.groups, other.groups)
 }
 
-// still makes sure that process pid has all the rights that this one took from it: another user's may be in its place.
+// still checks that process pid is the same process and still has every right that Adopt took from it. If the process has ended,
+// another user's process may have its PID.
 func (r *Rights) still(pid int) error {
 	if r == nil {
 		return nil
@@ -78,17 +81,17 @@ func (r *Rights) still(pid int) error {
 		return fmt.Errorf("pid %d: %w", pid, err)
 	}
 	if now.start != r.start || !now.sameIDs(*r) || r.caps&^now.caps != 0 {
-		return fmt.Errorf("pid %d: it ended or changed its user meanwhile: try again", pid)
+		return fmt.Errorf("pid %d: it ended or changed its user during the checkpoint: try again", pid)
 	}
 	return nil
 }
 
-// Adopt gives up every right that process pid does not have, in all threads and for good: this process gets the user
-// IDs, group IDs and groups of that one, and keeps no capability that it has not. So nothing that the other process
-// says or puts in our way makes us do what it could not do itself. An ordinary user has nothing to give up: then the
-// result is nil.
+// Adopt gives up every right that process pid does not have, in all threads and for good. crak gets the user IDs, group IDs
+// and groups of that process, and keeps only those capabilities that the process has, too. Whatever the process says, and
+// whichever files it prepares, crak can then do nothing that the process could not do itself. An ordinary user has no right
+// to give up: the result is then nil.
 //
-// It also leaves the working directory, which the other user might not be able to enter.
+// Adopt also changes the working directory to /, because the other user might have no access to the present one.
 func Adopt(pid int) (*Rights, error) {
 	process, err := unix.PidfdOpen(pid, 0) // until the end: the PID is nobody else's
 	if err == nil {
@@ -108,11 +111,11 @@ func Adopt(pid int) (*Rights, error) {
 	if _, err := userNamespace(pid); err != nil {
 		theirs.caps = 0
 	}
-	memory, _ := resident.OpenMemory(pid) // the kernel asks now who we are: of a program that is not dumpable, only root gets it
+	memory, _ := resident.OpenMemory(pid) // the kernel checks the rights at open; only root may open the memory of a program that is not dumpable
 	if !ours.sameIDs(theirs) || ours.caps&^theirs.caps != 0 {
 		if err := ours.become(theirs); err != nil {
 			return nil, obstacle.List{{Pid: pid, What: fmt.Sprintf("process of user %d", theirs.uid[1]),
-				Why: fmt.Sprintf("crak has rights that it has not, and cannot give them up: %v", err), Do: "run crak as that user"}}
+				Why: fmt.Sprintf("crak has rights that this process does not have, and cannot give them up: %v", err), Do: "run crak as that user"}}
 		}
 	}
 	theirs.caps &= ours.caps
@@ -120,7 +123,7 @@ func Adopt(pid int) (*Rights, error) {
 	return &theirs, theirs.still(pid)
 }
 
-// become gives up what theirs lacks.
+// become changes crak's IDs to theirs, and gives up the capabilities that theirs does not have.
 func (r Rights) become(theirs Rights) error {
 	if err := os.Chdir("/"); err != nil {
 		return err

@@ -19,10 +19,10 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// Two ordinary users, who own nothing and have no name.
+// Two user IDs without an account.
 const alice, bob = 12345, 12346
 
-// arena is where two users and root meet: each has a directory of its own that nobody else may enter.
+// arena has a directory for each of two users and root, which only its owner may enter.
 type arena struct {
 	*testing.T
 	dir, library, hostile string
@@ -31,7 +31,7 @@ type arena struct {
 func newArena(t *testing.T) *arena {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("root: it is the one to be fooled")
+		t.Skip("root: the test runs crak as root")
 	}
 	dir, err := os.MkdirTemp("", "arena")
 	if err != nil {
@@ -63,7 +63,7 @@ func (a *arena) path(names ...string) string {
 	return filepath.Join(append([]string{a.dir}, names...)...)
 }
 
-// start runs a user's program, a preloaded one or one that only claims to be.
+// start runs a user's program, preloaded unless env says otherwise.
 func (a *arena) start(uid uint32, cmd *exec.Cmd, env ...string) *program {
 	a.Helper()
 	cmd.Dir = a.path(map[uint32]string{alice: "alice", bob: "bob"}[uid])
@@ -72,7 +72,7 @@ func (a *arena) start(uid uint32, cmd *exec.Cmd, env ...string) *program {
 	return start(a.T, true, cmd)
 }
 
-// lie runs alice's program that only claims to be resident.
+// lie runs testdata/hostile.c as alice: a program without libcrak.so that claims to have a resident.
 func (a *arena) lie(mode string, victim int, env ...string) *program {
 	a.Helper()
 	out, err := exec.Command("gcc", "-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-I../internal/abi", "-o", a.hostile,
@@ -97,7 +97,7 @@ func (a *arena) crak(args ...string) (stdout, stderr string) {
 	return out.String(), messages.String()
 }
 
-// picture is all that there is of a directory: names, modes, owners and contents.
+// picture is everything in a directory: names, modes, owners and contents.
 func (a *arena) picture(dir string) string {
 	a.Helper()
 	var b strings.Builder
@@ -113,7 +113,7 @@ func (a *arena) picture(dir string) string {
 	return b.String()
 }
 
-// belongs fails where somebody else's files are in a directory.
+// belongs checks that every file in a directory belongs to uid.
 func (a *arena) belongs(dir string, uid int) {
 	a.Helper()
 	a.must(filepath.Walk(dir, func(path string, info fs.FileInfo, err error) error {
@@ -124,7 +124,7 @@ func (a *arena) belongs(dir string, uid int) {
 	}))
 }
 
-// TestRootWritesAsUser: where a program's settings name what is root's, root's crak gets no farther than the program.
+// TestRootWritesAsUser: a program's settings name root's files. crak, run by root, cannot write there, as the program cannot.
 func TestRootWritesAsUser(t *testing.T) {
 	for name, setting := range map[string]string{
 		"new log":       "CRAK_LOG=ROOT/new",
@@ -154,14 +154,14 @@ func TestRootWritesAsUser(t *testing.T) {
 					t.Errorf("root's directory was\n%sand is\n%s", before, after)
 				}
 				a.belongs(a.path("alice"), alice)
-				contains(t, a.picture(a.path("alice")), "crak.log") // what could not be written elsewhere
+				contains(t, a.picture(a.path("alice")), "crak.log") // the log is here if it could not be opened elsewhere
 				p.echoes()
 			})
 		}
 	}
 }
 
-// TestOutput: what root typed is opened by root.
+// TestOutput: the directory of --output is opened with root's rights.
 func TestOutput(t *testing.T) {
 	a := newArena(t)
 	inner := a.path("root", "images")
@@ -177,7 +177,7 @@ func TestOutput(t *testing.T) {
 	a.belongs(inner, alice)
 }
 
-// TestLogLines: nothing that a program says begins a line of the log.
+// TestLogLines: no string that a program chooses can begin a line of the log.
 func TestLogLines(t *testing.T) {
 	a := newArena(t)
 	line := regexp.MustCompile(`^\d{4}-\d\d-\d\dT[0-9:]+(Z|[+-]\d\d:\d\d) pid \d+: (image|no checkpoint:) [ -~]+$`)
@@ -199,8 +199,8 @@ func TestLogLines(t *testing.T) {
 	}
 }
 
-// TestPowerless: while root's crak serves a program, it is nobody more than its user in any thread, and that user cannot
-// get at it.
+// TestPowerless: crak, run by root, has only the rights of the program's user in every thread, and that user can neither
+// trace it nor read its memory.
 func TestPowerless(t *testing.T) {
 	a := newArena(t)
 	p := a.lie("silent", 0)

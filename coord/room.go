@@ -11,17 +11,17 @@ import (
 
 // Values of CRAK_TWIN.
 const (
-	twinAuto  = "auto"  // the default: a twin, where memory suffices
-	twinNeed  = "need"  // refuse to freeze the program for as long as its memory is written
-	twinNever = "never" // save memory, and freeze it
+	twinAuto  = "auto"  // the default: make a twin if there is enough memory for its copies
+	twinNeed  = "need"  // refuse the checkpoint if there is not
+	twinNever = "never" // make no twin: the program is frozen until its memory is written
 )
 
-// writerMemory is what a writer uses of a control group that it shares with the program.
+// writerMemory is how much memory a writer uses. A writer that the program starts is in the program's control group.
 const writerMemory = 16 << 20
 
-// planTwin decides whether a twin is made. A twin shares the program's memory, but whatever the program writes to while the image
-// is written is copied: up to all of its private memory. Beyond the limit of a memory control group the kernel ends a process
-// of the group, so where there is less room the program stays frozen instead.
+// planTwin decides whether to make a twin. The twin shares the program's private memory copy-on-write. The kernel copies each page
+// that the program writes to while the image is written: at most all of its private memory. If the copies exceed the limit
+// of a memory control group, the kernel kills a process of that group. So if the group has less room, there is no twin.
 func (c *checkpoint) planTwin() error {
 	choice := c.Twin
 	if choice == "" {
@@ -47,18 +47,19 @@ func (c *checkpoint) planTwin() error {
 	c.noTwin = fmt.Sprintf("its control group has room for %d MiB more, and a copy-on-write twin could take %d MiB", room>>20, need>>20)
 	if c.needTwin {
 		return obstacle.List{{Pid: c.Pid, What: "no memory for a twin", Why: c.noTwin,
-			Do: "raise memory.max, or let it stand still while its memory is written: CRAK_TWIN=auto"}}
+			Do: "raise memory.max, or let the program be frozen while its memory is written: CRAK_TWIN=auto"}}
 	}
 	return nil
 }
 
-// roomForContent is how much memory the writer may use for content that it saves while the program is frozen: half of what
-// its control group has left, as the files that it writes count there as well until they are on the disk.
+// roomForContent is how much memory the writer may use for content that it saves while the program is frozen. It is half of
+// what the writer's control group has left: the page cache of the files that it writes counts there, too.
 func roomForContent() uint64 {
 	room := cgroup.MemoryRoom(os.Getpid())
 	return (room - min(room, writerMemory)) / 2
 }
 
-// OfferToOOM has the kernel end this process before any other one when memory runs out: a writer, which may share a control group
-// with the program. No privilege is needed to raise the score; where /proc is read-only, nothing happens.
+// OfferToOOM has the kernel kill this process first when memory runs out. A writer calls it, so that the kernel does not kill the
+// program, which may be in the same control group. Raising the score needs no privilege. If /proc is read-only, nothing
+// happens.
 func OfferToOOM() { _ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0) }

@@ -12,7 +12,7 @@ import (
 	"crak.dev/crak/internal/abi"
 )
 
-// TestTwinGoesFirst: when memory runs out the kernel ends the twin, not the program.
+// TestTwinGoesFirst: the twin has the highest oom_score_adj, so the kernel kills it before the program.
 func TestTwinGoesFirst(t *testing.T) {
 	p := start(t, true, exec.Command("cat"))
 	c := &checkpoint{Options: Options{Pid: p.pid(), Context: context.Background()}, member: member{live: p.pid()}}

@@ -10,8 +10,8 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// save writes the content: what a twin cannot hold still first, the rest from the twin, while the program
-// runs, or from the program itself where there is no twin.
+// save writes the content of the image. It first copies what a fork does not hold still. It then makes the twin, and writes the
+// private memory of the twin while the program runs. Without a twin it writes the memory of the frozen program.
 func (c *checkpoint) save() error {
 	if err := c.member.dump.SaveFrozen(c.writer); err != nil {
 		return err
@@ -20,7 +20,7 @@ func (c *checkpoint) save() error {
 		return err
 	}
 	if c.Kill {
-		if err := c.writer.Release(); err != nil { // what it is held for will not run again
+		if err := c.writer.Release(); err != nil { // the writer was held for the sake of the program, which will not run again
 			return err
 		}
 		return c.saveFrozen(c.writer.Put)
@@ -30,9 +30,9 @@ func (c *checkpoint) save() error {
 	}
 	twin, err := c.member.conn.Snapshot()
 	if err != nil { // refused (EAGAIN, ENOMEM)
-		c.noTwin = fmt.Sprintf("it could not fork: %v", err)
+		c.noTwin = fmt.Sprintf("the program could not fork: %v", err)
 		if c.needTwin {
-			return obstacle.List{{Pid: c.Pid, What: "no twin", Why: c.noTwin, Do: "give it room (ulimit -u, pids.max, memory), or CRAK_TWIN=auto"}}
+			return obstacle.List{{Pid: c.Pid, What: "no twin", Why: c.noTwin, Do: "raise the limits of the program (ulimit -u, pids.max, memory), or use CRAK_TWIN=auto"}}
 		}
 		return c.saveStill()
 	}
@@ -51,7 +51,7 @@ func (c *checkpoint) save() error {
 	return c.member.dump.SavePrivate(c.writer.Put, memory)
 }
 
-// saveFrozen writes the private memory of the program itself.
+// saveFrozen writes the private memory of the frozen program.
 func (c *checkpoint) saveFrozen(put dump.Put) error {
 	if err := c.member.dump.Confirm(c.member.live); err != nil {
 		return err
@@ -63,7 +63,7 @@ func (c *checkpoint) saveFrozen(put dump.Put) error {
 	return c.member.dump.SavePrivate(put, memory)
 }
 
-// saveStill writes the private memory of the program itself, which stands still until that is done.
+// saveStill writes the private memory of the frozen program and resumes the program.
 func (c *checkpoint) saveStill() error {
 	if err := c.saveFrozen(c.writer.PutSync); err != nil {
 		return err
@@ -75,7 +75,7 @@ func (c *checkpoint) saveStill() error {
 	return c.writer.Release()
 }
 
-// resumed is the end of the pause.
+// resumed notes the end of the pause. The program runs from now on.
 func (c *checkpoint) resumed() {
 	c.pause = time.Since(c.frozen)
 	c.silence()

@@ -22,7 +22,7 @@ var triggers = []struct {
 	{"WINCH", unix.SIGWINCH}, {"VTALRM", unix.SIGVTALRM},
 }
 
-// glibcRTMIN is SIGRTMIN: glibc keeps the two real-time signals below.
+// glibcRTMIN is glibc's SIGRTMIN: glibc uses the two real-time signals below it.
 const glibcRTMIN = 34
 
 // ParseTrigger reads a value of CRAK_SIGNAL: the signal that asks for a checkpoint, 0 for none.
@@ -48,14 +48,14 @@ func ParseTrigger(value string) (int, error) {
 		number, err = strconv.Atoi(offset)
 		number += glibcRTMIN
 	}
-	taken := []int{int(unix.SIGKILL), int(unix.SIGSTOP), 32, abi.FreezeSignal} // 32 is glibc's
+	taken := []int{int(unix.SIGKILL), int(unix.SIGSTOP), 32, abi.FreezeSignal} // 32: glibc uses it for pthread_cancel
 	if err != nil || number <= 0 || number > 64 || slices.Contains(taken, number) {
 		return 0, fmt.Errorf("%q: neither none, nor a number, nor RTMIN or RTMIN+n, nor one of %s", value, strings.Join(names, ", "))
 	}
 	return number, nil
 }
 
-// signalName is a signal as kill(1) takes it.
+// signalName is the name or number of a signal for kill(1).
 func signalName(number int) string {
 	for _, t := range triggers {
 		if int(t.number) == number {
@@ -65,12 +65,12 @@ func signalName(number int) string {
 	return strconv.Itoa(number)
 }
 
-// triggerNotice says what a signal that is to ask a program for a checkpoint does now.
+// triggerNotice tells what the signal that asks for a checkpoint does to the program now.
 func (c *checkpoint) triggerNotice() string {
 	instead := fmt.Sprintf("crak checkpoint %d does", c.Pid)
 	value := c.settings["CRAK_SIGNAL"]
 	number, err := ParseTrigger(value)
-	if err != nil { // as the library takes it
+	if err != nil { // libcrak.so does the same with such a value
 		number = int(unix.SIGUSR2)
 	}
 	if number == 0 {

@@ -6,17 +6,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// How long to wait for a process to free its memory, and for its parent to reap it.
+// Longest waits for a process to exit, which includes freeing its memory, and for its parent to reap it.
 const (
 	patienceExit = 5 * time.Second
 	patienceReap = 100 * time.Millisecond
 )
 
-// dismiss closes the wire, which ends the twin, and waits until the program has reaped it: whoever looks at the
-// program after a checkpoint finds it as it was before.
+// dismiss closes the connection. This resumes a frozen program and ends the twin. dismiss waits until the program has reaped
+// the twin, so that the program has no additional child after the checkpoint.
 func (c *checkpoint) dismiss() {
 	defer c.member.dump.Close()
-	c.table.Close() // handles of what the program may close once it goes on
+	c.table.Close() // before the program runs: it may close its descriptors then
 	c.silence()
 	if c.member.twin == 0 {
 		c.member.conn.Close()
@@ -32,10 +32,10 @@ func (c *checkpoint) dismiss() {
 	waitForEnd(fd)
 }
 
-// waitForEnd waits for the process of a pidfd to end and be reaped.
+// waitForEnd waits until the process of a pidfd has ended and was reaped.
 func waitForEnd(pidfd int) {
 	if ended := wait(pidfd, unix.POLLIN, patienceExit); ended&unix.POLLHUP == 0 {
-		wait(pidfd, 0, patienceReap) // POLLHUP: reaped (Linux 6.11)
+		wait(pidfd, 0, patienceReap) // POLLHUP: the process was reaped (since Linux 6.11)
 	}
 }
 

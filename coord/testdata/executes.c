@@ -1,9 +1,9 @@
 /*
- * A program that executes itself all the time, by each function of libc in turn, for some seconds. Then it prints
- * READY, waits for a line, and prints DONE.
+ * A program that executes itself again and again for some seconds, with a different exec function of libc each time. Then
+ * it prints READY, waits for a line, and prints DONE.
  *
- *	executes UNTIL exec COUNT ODD EVEN     until that second of CLOCK_MONOTONIC; ODD and EVEN are this program, dynamic or static
- *	executes UNTIL spawn COUNT CHILD _     runs children instead, by posix_spawn, vfork and system
+ *	executes UNTIL exec COUNT ODD EVEN     until UNTIL seconds of CLOCK_MONOTONIC; ODD and EVEN: paths of this program, dynamic or static
+ *	executes UNTIL spawn COUNT CHILD _     runs children with posix_spawn, vfork and system instead
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -89,7 +89,7 @@ int main(int argc, char **argv)
 	if (strcmp(argv[2], "spawn") == 0) {
 		while (seconds() < until)
 			spawn(argv[4]);
-	} else if (seconds() < until || atoi(argv[3]) % 2) { /* to end as the first of the two */
+	} else if (seconds() < until || atoi(argv[3]) % 2) { /* the last program is always ODD */
 		int step = atoi(argv[3]);
 
 		if (step % 3 == 0)

@@ -1,16 +1,16 @@
 /*
- * A program that only claims to be resident: hostile MODE [PID]. It speaks the wire as libcrak.so does, up to the lie
- * that is its mode.
+ * A program without libcrak.so that claims to have a resident: hostile MODE [PID]. It speaks libcrak.so's protocol and tells
+ * the lie that MODE names:
  *
- *	twin PID      that process is its twin
- *	child         a child of its own is, which has another exit signal
- *	older         a child is that was there before the freeze
- *	other         a child is whose memory is another's
- *	tid           a thread is frozen that it does not have
- *	twice         a thread is frozen twice
+ *	twin PID      its twin is process PID
+ *	child         its twin is a child that has another exit signal
+ *	older         its twin is a child that it made before the freeze
+ *	other         its twin is a child with other mappings
+ *	tid           it names a frozen thread that it does not have
+ *	twice         it names one frozen thread twice
  *	many          4,000,000,000 threads are frozen
  *	pid           it has another PID
- *	silent        nothing comes after the greeting
+ *	silent        it sends nothing after HELLO
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -86,7 +86,8 @@ static void greet(int fd)
 	send_message(fd, ABI_HELLO, 1, body, length);
 }
 
-/* A child with this exit signal and so many mappings of its own. It ends when the writer hangs up, or with us. */
+/* Makes a child with this exit signal and this many additional mappings. It exits when the writer closes the connection, or
+ * when its parent ends. */
 static int child(int signal, int mappings, int fd)
 {
 	int pid = syscall(SYS_clone, signal, 0, 0, 0, 0);
@@ -115,11 +116,11 @@ static int twin(int fd)
 		return child(SIGCHLD, 0, fd);
 	pid = child(ABI_FREEZE_SIGNAL, is("other") ? 50 : 0, fd);
 	if (is("other"))
-		usleep(200000); /* until it has them */
+		usleep(200000); /* until the child has made its mappings */
 	return pid;
 }
 
-/* Results, and the data as the calls left it. */
+/* Sends RESULTS, and the data as the calls left it. */
 static void answer(int fd, unsigned count, size_t length)
 {
 	size_t size = count * sizeof(results[0]);
