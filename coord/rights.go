@@ -93,10 +93,6 @@ func (r *Rights) still(pid int) error {
 //
 // Adopt also changes the working directory to /, because the other user might have no access to the present one.
 func Adopt(pid int) (*Rights, error) {
-	process, err := unix.PidfdOpen(pid, 0) // until the end: the PID is nobody else's
-	if err == nil {
-		defer unix.Close(process)
-	}
 	theirs, err := rightsOf(pid)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
 		return nil, fmt.Errorf("pid %d: no such process", pid)
