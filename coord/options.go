@@ -19,7 +19,7 @@ type Options struct {
 	Parent        *os.File     // directory of Output, already opened; nil: it is not
 	Rights        *Rights      // result of Adopt
 	Kill          bool         // end the program; it does not run after the instant of the image
-	Overrides     fd.Overrides // descriptors that the image has something else for (crak checkpoint --fd)
+	Overrides     fd.Overrides // what the image has in place of some descriptors
 	SelfContained bool
 	Compress      string              // "zstd", "none" or ""
 	Twin          string              // "auto", "need", "never" or ""

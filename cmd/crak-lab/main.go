@@ -1,5 +1,5 @@
-// Command crak-lab runs a directory of restart-fidelity scripts: it is what `crak lab` executes. It is a program of its own
-// so that crak, which people wait for, does not carry what only the lab needs.
+// Command crak-lab runs a directory of restart-fidelity scripts. `crak lab` executes it. It is a separate program, because the
+// packages that only the lab needs would make crak larger and its start slower.
 package main
 
 import (
@@ -16,7 +16,7 @@ import (
 	"crak.dev/crak/lab"
 )
 
-// Exit statuses, as those of crak.
+// Exit statuses, the same as crak's.
 const (
 	exitFailed = 1
 	exitUsage  = 2
@@ -35,15 +35,15 @@ func main() {
 	}
 }
 
-// newLab is the command; ran tells whether its arguments were good.
+// newLab makes the command. It sets *ran when the arguments were valid.
 func newLab(ran *bool) *cobra.Command {
 	var p lab.Params
 	cmd := &cobra.Command{
 		Use:   "crak-lab DIR",
 		Short: "run a directory of restart-fidelity scripts",
-		Long: `Run every *.txtar script in DIR: programs are started, checkpointed, crashed and restarted,
-and must not notice. Run by root, each script runs as root and as an ordinary user.
-The manual of the scripts is the documentation of the package lab.
+		Long: `Run every *.txtar script in DIR. A script starts, checkpoints, kills and restarts programs, and checks that they behave
+as if nothing had happened. If root runs crak-lab, each script runs twice: as root and as an ordinary user.
+The documentation of the package lab is the manual of the scripts.
 
 Exit status: 0 all scripts passed or were skipped; 1 some failed, or there were none; 2 usage.`,
 		Example: "  crak lab testdata\n  crak lab --library build/libcrak.so --parallel 4 testdata",
@@ -72,9 +72,9 @@ Exit status: 0 all scripts passed or were skipped; 1 some failed, or there were 
 	flags.StringVar(&p.Library, "library", "", "the libcrak.so under test (default: $CRAK_LIBRARY, or build/libcrak.so here or above)")
 	flags.StringVar(&p.Programs, "programs", "", "directory of the C programs that scripts name (default: DIR/programs)")
 	flags.StringVar(&p.Include, "include", "", "directory of crak.h")
-	flags.StringVar(&p.Cache, "cache", "", "directory that keeps compiled programs (default: none)")
+	flags.StringVar(&p.Cache, "cache", "", "directory that keeps compiled programs for later runs (default: none)")
 	flags.IntVar(&p.Parallel, "parallel", 2, "scripts at a time")
-	flags.DurationVar(&p.Bound, "bound", 30*time.Second, "longest wait for anything in a script")
-	flags.BoolVar(&p.Keep, "keep", false, "leave the scripts' work directories behind")
+	flags.DurationVar(&p.Bound, "bound", 30*time.Second, "longest wait of each command in a script")
+	flags.BoolVar(&p.Keep, "keep", false, "keep the work directories of the scripts")
 	return cmd
 }

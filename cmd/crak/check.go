@@ -20,16 +20,14 @@ func newCheck() *cobra.Command {
 	env := fd.Env{Files: fd.Keep}
 	cmd := &cobra.Command{
 		Use:   "check [--json] PID|IMAGE",
-		Short: "tell what would keep a checkpoint, or a restart, from working",
-		Long: `Tell whether a checkpoint of a process, or a restart of an image on this machine, would work:
-every obstacle, with what it is about, why, and what to do. Obstacles of one kind share a line; --json lists
-each one by itself.
+		Short: "list the obstacles to a checkpoint or a restart",
+		Long: `List what would prevent a checkpoint of a process, or a restart of an image on this machine. The output
+tells what each obstacle is, why it is one, and what to do. Obstacles of one kind share a line; --json lists each one.
 
-A number is a PID; an image whose directory has a number as its name is ./NUMBER. The process is not
-stopped: what it does meanwhile may make another picture a moment later. Of an image, page contents are not
-read: crak verify does that.
+A number is a PID. If the directory of an image has a number as its name, write ./NUMBER. The process is not stopped,
+so the obstacles may have changed a moment later. The page contents of an image are not read: use crak verify.
 
-Exit status: 0 no obstacle; 1 obstacles, or neither a process nor an image; 2 usage.`,
+Exit status: 0 no obstacle; 1 there are obstacles, or there is no such process or image; 2 usage.`,
 		Example: "  crak check 412\n  crak check --files=strict app.412",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -50,8 +48,8 @@ Exit status: 0 no obstacle; 1 obstacles, or neither a process nor an image; 2 us
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&asJSON, "json", false, "print one JSON object")
-	flags.Var(&env.Files, "files", "how a restart would take files written to since the checkpoint")
-	flags.BoolVar(&env.Force, "force", false, "allow for files that shrank, were replaced, or are gone")
+	flags.Var(&env.Files, "files", "as crak restart --files: what to do with files written to since the checkpoint")
+	flags.BoolVar(&env.Force, "force", false, "as crak restart --force: accept files that shrank, were replaced, or are gone")
 	return cmd
 }
 
@@ -114,7 +112,7 @@ func (c *checked) print(w io.Writer) error {
 	return err
 }
 
-// count is a number of things for people: "1 obstacle", "2 obstacles".
+// count formats a number of things: "1 obstacle", "2 obstacles".
 func count(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing

@@ -20,17 +20,17 @@ func newCheckpoint() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "checkpoint [--kill] [--output IMAGE] [--fd N=close|null]… PID",
 		Short: "write an image of a running program",
-		Long: `Write an image of a running program that was started with libcrak.so, and print the image's path.
-The program goes on, unless it is to be killed: then it does not run on after the instant of the image.
-Whatever goes wrong, the program runs on as if nothing had been asked and no image is left.
+		Long: `Write an image of a running program that was started with libcrak.so, and print the path of the image. The program
+then runs on. With --kill it is ended: it does not run after the instant that the image shows.
+If the checkpoint fails, the program runs on and no image is left.
 
---fd is for a descriptor that keeps the checkpoint from working, and that the program does not use: often one that it
-inherited from a shell or an IDE. Only the image is without it: a program that runs on keeps the descriptor.
+Use --fd for a descriptor that prevents the checkpoint and that the program does not use. Often the program inherited it
+from a shell or an IDE. Only the image is changed: a program that runs on keeps the descriptor.
 
-Root's crak gives up its own rights first, and takes those of the program: the image and the log belong to the program's
-user, who must be able to write to the directory of --output.
+If root runs crak, crak first takes the user, groups and capabilities of the program. The image and the log belong to the
+program's user. That user must be able to write to the directory of --output.
 
-Exit status: 0 the image is on disk; 1 there is none; 2 usage.`,
+Exit status: 0 the image is on disk; 1 there is no image, or the program of --kill was not ended; 2 usage.`,
 		Example: "  crak checkpoint 412\n  crak checkpoint --kill --output /scratch/job 412",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -45,7 +45,7 @@ Exit status: 0 the image is on disk; 1 there is none; 2 usage.`,
 				return usageError{fmt.Errorf("--twin=%s: neither auto, need nor never", o.Twin)}
 			}
 			coord.OfferToOOM()
-			// What was typed here is opened with the caller's rights, all else used with the program's.
+			// The caller has chosen this directory: it is opened with the caller's rights. All later files are opened with the program's.
 			if o.Output != "" {
 				if o.Output, o.Parent, err = openParent(o.Output); err != nil {
 					return err
@@ -55,10 +55,10 @@ Exit status: 0 the image is on disk; 1 there is none; 2 usage.`,
 			if o.Rights, err = coord.Adopt(o.Pid); err != nil {
 				return err
 			}
-			signal.Ignore(unix.SIGXFSZ) // a limit on file sizes is then an error like others
+			signal.Ignore(unix.SIGXFSZ) // a write beyond RLIMIT_FSIZE then fails with EFBIG
 			ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 			defer stop()
-			context.AfterFunc(ctx, stop) // the second time is the end at once
+			context.AfterFunc(ctx, stop) // a second signal ends crak at once
 			o.Context = ctx
 			bar := newProgress("checkpoint")
 			o.Progress = func(w *image.Writer) { bar.follow(w.Progress, memoryOf(o.Pid)) }
@@ -68,23 +68,23 @@ Exit status: 0 the image is on disk; 1 there is none; 2 usage.`,
 				return err
 			}
 			if result.Note != "" {
-				notice("it stood still until its memory was written: " + result.Note)
+				notice("the program was frozen until its memory was written: " + result.Note)
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), result.Path)
 			return err
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&o.Kill, "kill", false, "end the program")
-	flags.StringVarP(&o.Output, "output", "o", "", "path of the image, instead of the program's CRAK_DIR")
+	flags.BoolVar(&o.Kill, "kill", false, "end the program at the instant of the image")
+	flags.StringVarP(&o.Output, "output", "o", "", "path of the image (default: a new directory below the program's CRAK_DIR)")
 	flags.Var(&o.Overrides, "fd", "leave descriptor N out of the image (close), or put /dev/null in its place (null); may be repeated")
-	flags.BoolVar(&o.SelfContained, "self-contained", false, "save the pages of mapped files too: libraries, the executable, but not files written to through a shared mapping")
-	flags.StringVar(&o.Twin, "twin", "", "auto (the default), need: refuse where memory for a copy-on-write twin is short, or never")
+	flags.BoolVar(&o.SelfContained, "self-contained", false, "also save the pages of mapped files: the executable, libraries, but not files that the program writes to through a shared mapping")
+	flags.StringVar(&o.Twin, "twin", "", "whether the memory of a copy-on-write copy is written while the program runs: auto (the default) if there is enough memory; need: otherwise no checkpoint; never: the program is frozen until its memory is written")
 	flags.StringVar(&o.Compress, "compress", "", "zstd (the default) or none")
 	return cmd
 }
 
-// openParent opens the directory that an image is to be in.
+// openParent opens the directory that will contain the image.
 func openParent(output string) (path string, parent *os.File, err error) {
 	if path, err = filepath.Abs(output); err != nil {
 		return "", nil, err

@@ -72,14 +72,14 @@ func runs(n int, at func(i int) uint64) []byte {
 
 const flags = `"locked":true,"dont_fork":true,"wipe_on_fork":true,"dont_dump":true,"huge_page":true,"mergeable":true,"sequential":true,"random":true,"sealed":true`
 
-// What a command that reads an image may take: of memory, and of a processor's time. What is not linear in the lengths below
-// takes minutes. What is linear takes a second or two, and may take several times as long beside other processes.
+// Bounds of memory and CPU time for each command that reads an image. A command whose time is not linear in the lengths below
+// takes minutes. A linear one takes a second or two, and several times as long on a busy machine.
 const (
 	mostMemory = 512 << 20
 	mostTime   = 15 * time.Second
 )
 
-// TestHostile has no image, whatever is in it, take more than that of any command that reads it.
+// TestHostile checks that no command that reads an image exceeds these bounds, whatever the image contains.
 func TestHostile(t *testing.T) {
 	empty := imagetest.Zeroes(image.ProcessSpace(412), nil)
 	mapping := func(more string) func(i int) string {

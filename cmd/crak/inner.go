@@ -8,7 +8,7 @@ import (
 	"crak.dev/crak/restore"
 )
 
-// newInner is how crak restart runs itself in a new PID namespace.
+// newInner is the hidden command that crak restart executes as init of a new PID namespace.
 func newInner() *cobra.Command {
 	return &cobra.Command{
 		Use:    restore.InnerCommand,

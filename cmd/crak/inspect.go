@@ -15,11 +15,11 @@ func newInspect() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect [--json] IMAGE",
 		Short: "show what is in an image",
-		Long: `Show what is in an image: program, host, processes, threads with the call each is in,
-mappings with what is saved of them, descriptors, signals and timers.
+		Long: `Show the content of an image: program, host, processes, threads with the system call that each is in, mappings
+with the size of their saved content, descriptors, signals and timers.
 
-IMAGE is an image's directory, or the directory of a program's images: then the latest is shown.
-Nothing is written, and page contents are not read: crak verify does that.
+IMAGE is the directory of an image, or the directory of a program's images: then the newest image is shown.
+Page contents are not read: use crak verify.
 
 Exit status: 0 shown; 1 not an image, or a damaged one; 2 usage.`,
 		Example: "  crak inspect app.412\n  crak inspect --json app.412/3 | jq .group.processes[0].threads",
@@ -66,7 +66,7 @@ func inspectJSON(w io.Writer, img *image.Image) error {
 	return printJSON(w, all)
 }
 
-// printJSON prints a value the way every --json does: indented, one object.
+// printJSON prints the object of a --json option, indented.
 func printJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
@@ -74,7 +74,7 @@ func printJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-// savedBytes tells how much content the image has for each mapping of each process, in bytes.
+// savedBytes counts the bytes of saved content for each mapping of each process.
 func savedBytes(img *image.Image) (map[image.Pid][]uint64, error) {
 	all := make(map[image.Space]*saved)
 	byPid := make(map[image.Pid][]uint64)
@@ -94,7 +94,7 @@ func savedBytes(img *image.Image) (map[image.Pid][]uint64, error) {
 	return byPid, nil
 }
 
-// saved are bytes of content by mapping.
+// saved counts bytes of saved content for each mapping.
 type saved struct {
 	mappings []image.Mapping
 	bytes    []uint64

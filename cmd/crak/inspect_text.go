@@ -16,7 +16,7 @@ import (
 	"crak.dev/crak/internal/sysname"
 )
 
-// inspectText prints an image for people.
+// inspectText prints the content of an image as text.
 func inspectText(out io.Writer, img *image.Image) error {
 	b := bufio.NewWriter(out)
 	w := &table{w: tabwriter.NewWriter(b, 0, 8, 2, ' ', 0)}
@@ -111,7 +111,7 @@ func printMappings(w *table, p *image.Process, saved []uint64) {
 	}
 }
 
-// protectionText is as /proc/PID/maps has it.
+// protectionText formats a protection as /proc/PID/maps does.
 func protectionText(m image.Mapping) string {
 	text := []byte("---p")
 	for i, bit := range []uint32{unix.PROT_READ, unix.PROT_WRITE, unix.PROT_EXEC} {
@@ -206,7 +206,7 @@ func printMemory(w *table, img *image.Image) {
 	}
 }
 
-// bytesText is a size for people: "0 B", "512 B", "3.4 MiB".
+// bytesText formats a size: "0 B", "512 B", "3.4 MiB".
 func bytesText(n uint64) string {
 	if n < 1<<10 {
 		return fmt.Sprintf("%d B", n)

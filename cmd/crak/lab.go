@@ -18,15 +18,15 @@ func newLab() *cobra.Command {
 	return &cobra.Command{
 		Use:   "lab [flags] DIR",
 		Short: "run a directory of restart-fidelity scripts",
-		Long: `Run every *.txtar script in DIR: programs are started, checkpointed, crashed and restarted, and must not notice.
-It is a program of its own, crak-lab, which crak becomes: crak lab --help describes its flags.`,
+		Long: `Run every *.txtar script in DIR. A script starts, checkpoints, kills and restarts programs, and checks that they behave
+as if nothing had happened. crak lab executes the program crak-lab: crak lab --help describes its flags.`,
 		Example:            "  crak lab testdata",
 		DisableFlagParsing: true,
 		RunE:               func(_ *cobra.Command, args []string) error { return becomeLab(args) },
 	}
 }
 
-// becomeLab executes crak-lab, with this very crak and its library as what is under test.
+// becomeLab executes crak-lab. This crak and its library are tested, unless $CRAK names another crak.
 func becomeLab(args []string) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -35,7 +35,7 @@ func becomeLab(args []string) error {
 	path := filepath.Join(filepath.Dir(self), labName)
 	if _, err := os.Stat(path); err != nil {
 		if path, err = exec.LookPath(labName); err != nil {
-			return obstacle.Obstacle{What: labName, Why: "it is neither beside crak nor in PATH", Do: "make install installs it"}
+			return obstacle.Obstacle{What: labName, Why: "it is neither in crak's directory nor in PATH", Do: "install it with make install"}
 		}
 	}
 	if os.Getenv("CRAK") == "" {

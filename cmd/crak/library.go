@@ -13,16 +13,16 @@ import (
 	"syscall"
 )
 
-// library is libcrak.so, so that crak alone is enough.
+// library is the content of libcrak.so. crak therefore works without an installed libcrak.so.
 //
 //go:embed embed/libcrak.so
 var library []byte
 
 const libraryName = "libcrak.so"
 
-// libraryPath is where the loader can find libcrak.so of this very version: beside crak or in the lib
-// directory beside its own, where make and make install put it; else a copy in the user's cache, or in /tmp. An image maps
-// it from there again, so the path must last.
+// libraryPath returns the path of a libcrak.so with the same content as library. It looks in crak's directory and in ../lib, where
+// make and make install put the file. Otherwise it makes a copy in the user's cache directory, or in /tmp if the loader
+// could not take that path. A restart maps the file from the same path again, so the file must not be temporary.
 func libraryPath() (string, error) {
 	if exe, err := os.Executable(); err == nil {
 		dir := filepath.Dir(exe)
@@ -38,10 +38,10 @@ func libraryPath() (string, error) {
 	return unpackLibrary(filepath.Join("/tmp", "crak-"+strconv.Itoa(os.Getuid())))
 }
 
-// isPreloadPath: LD_PRELOAD is a list, and knows names like $LIB (ld.so(8)).
+// isPreloadPath tells whether LD_PRELOAD can contain a path: it is a list, and tokens like $LIB are expanded (ld.so(8)).
 func isPreloadPath(path string) bool { return !strings.ContainsAny(path, " :$\t\n") }
 
-// ownDirectory makes a directory that nobody else can put anything into.
+// ownDirectory makes a directory in which only its owner can create files. If it exists, it checks that.
 func ownDirectory(path string) error {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return err
@@ -51,12 +51,12 @@ func ownDirectory(path string) error {
 		return err
 	}
 	if info.Sys().(*syscall.Stat_t).Uid != uint32(os.Getuid()) || info.Mode()&0o022 != 0 || !info.IsDir() {
-		return fmt.Errorf("%q is open to other users", path)
+		return fmt.Errorf("%q belongs to another user, or others may write to it", path)
 	}
 	return nil
 }
 
-// unpackLibrary keeps a copy under base, in a directory that is named for its content.
+// unpackLibrary writes library to a directory below base. The directory's name is a hash of the content.
 func unpackLibrary(base string) (string, error) {
 	sum := sha256.Sum256(library)
 	dir := filepath.Join(base, hex.EncodeToString(sum[:8]))

@@ -32,14 +32,14 @@ func TestLibraryPath(t *testing.T) {
 	}
 }
 
-// TestLibraryInReach: nobody else may put another library in the place of ours.
+// TestLibraryInReach: a directory in which another user could replace libcrak.so is refused.
 func TestLibraryInReach(t *testing.T) {
 	open := filepath.Join(t.TempDir(), "open")
 	if err := os.Mkdir(open, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	os.Chmod(open, 0o777)
-	if _, err := unpackLibrary(open); err == nil || !strings.Contains(err.Error(), "open to other users") {
+	if _, err := unpackLibrary(open); err == nil || !strings.Contains(err.Error(), "others may write to it") {
 		t.Errorf("a directory that all may write: %v", err)
 	}
 	link := filepath.Join(t.TempDir(), "link")
@@ -61,7 +61,7 @@ func TestLibraryInReach(t *testing.T) {
 	}
 }
 
-// TestIsPreloadPath: what the loader takes apart.
+// TestIsPreloadPath: paths with characters that are special in LD_PRELOAD are not used.
 func TestIsPreloadPath(t *testing.T) {
 	for path, want := range map[string]bool{"/usr/lib/libcrak.so": true, "/my tools/x.so": false, "/a:b/x.so": false, "/$LIB/x.so": false} {
 		if got := isPreloadPath(path); got != want {

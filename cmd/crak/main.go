@@ -1,7 +1,7 @@
-// Command crak checkpoints programs and brings them back.
+// Command crak checkpoints and restarts programs.
 //
-// Each subcommand has a file of its own. Results go to stdout alone, and everything else to stderr:
-// `crak: …` says what is wrong, `crak: hint: …` what to do about it.
+// Each subcommand has its own file. Only results go to stdout. Everything else goes to stderr: `crak: …` tells what is wrong,
+// `crak: hint: …` what to do, and `crak: notice: …` what is not an error.
 package main
 
 import (
@@ -20,16 +20,16 @@ import (
 // version is set when crak is linked.
 var version = "unknown"
 
-// Exit statuses. A restarted program's own may be any.
+// Exit statuses. crak run and crak restart in the foreground end with the status of the program, which may be any.
 const (
 	exitFailed = 1
 	exitUsage  = 2
 )
 
-// usageError is a command line that cannot be understood.
+// usageError is the error for a command line that is not valid.
 type usageError struct{ error }
 
-// memoryLimit is of the Go runtime: near it, it collects more often. Reading an image takes less, whatever is in it.
+// memoryLimit is the Go runtime's: near the limit it collects garbage more often. No image needs more memory to be read.
 const memoryLimit = 384 << 20
 
 func main() {
@@ -49,12 +49,12 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "crak",
 		Short: "checkpoint and restart programs",
-		Long: `Checkpoint a running program to disk, and restart it from there: same PIDs, same threads, same files, same
-place in every system call. No root, no kernel module, no change to the program.
+		Long: `Checkpoint a running program to disk, and restart it later: with the same PID, the same threads and the same open
+files. Interrupted system calls go on. crak needs no root, no kernel module and no change to the program.
 
-  crak run ./app              start it (or: LD_PRELOAD=libcrak.so ./app)
+  crak run ./app              start a program (or: LD_PRELOAD=libcrak.so ./app)
   crak checkpoint PID         write an image (or: kill -USR2 PID)
-  crak restart IMAGE          bring it back`,
+  crak restart IMAGE          restart the program`,
 		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -71,7 +71,7 @@ place in every system call. No root, no kernel module, no change to the program.
 	return root
 }
 
-// usageArgs makes the wrong number of arguments an error of usage.
+// usageArgs turns the error for a wrong number of arguments into a usageError.
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if check == nil {
@@ -84,7 +84,7 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-// report prints an error: obstacles one kind a line, and each hint once.
+// report prints an error. Obstacles of one kind share a line, and each hint is printed once.
 func report(cmd *cobra.Command, err error) {
 	var list obstacle.List
 	var one obstacle.Obstacle
@@ -113,8 +113,8 @@ func reportObstacles(list obstacle.List) {
 	}
 }
 
-// notice says what is not an error.
+// notice prints a message that is not an error.
 func notice(text string) { say("notice: ", text) }
 
-// say is all that crak says: a line on stderr, whatever names of files and programs are in it.
+// say prints every message of crak: one line on stderr. Names of files and programs are made printable.
 func say(kind, text string) { fmt.Fprintf(os.Stderr, "crak: %s%s\n", kind, printable.Text(text)) }

@@ -32,8 +32,8 @@ func newMan() *cobra.Command {
 	}
 }
 
-// writePage writes crak.1 or crak-NAME.1. (The generator that comes with cobra brings a parser of Markdown,
-// which would make every start of crak slower by half a millisecond.)
+// writePage writes crak.1 or crak-NAME.1. (Cobra's own generator links a Markdown parser, which makes every start of crak half a
+// millisecond slower.)
 func writePage(dir string, c *cobra.Command) error {
 	name := strings.ReplaceAll(c.CommandPath(), " ", "-")
 	return os.WriteFile(filepath.Join(dir, name+".1"), []byte(page(name, c)), 0o644)
@@ -81,7 +81,7 @@ func option(b *strings.Builder, f *pflag.Flag) {
 	fmt.Fprintf(b, ".TP\n.B %s\n%s\n", roff(short+"--"+f.Name+value), roff(usage))
 }
 
-// roff escapes what roff would take for its own.
+// roff escapes characters that are special in roff: the backslash, the hyphen, and a dot or quote at the start of a line.
 func roff(s string) string {
 	s = strings.NewReplacer(`\`, `\e`, "-", `\-`, "\n.", "\n\\&.", "\n'", "\n\\&'").Replace(s)
 	if strings.HasPrefix(s, ".") || strings.HasPrefix(s, "'") {

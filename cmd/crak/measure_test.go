@@ -10,18 +10,18 @@ import (
 	"time"
 )
 
-// A measurement is what a run of crak took.
+// A measurement has the cost and the result of a run of crak.
 type measurement struct {
-	Memory int64         // bytes, at most
-	Time   time.Duration // of processors
+	Memory int64         // maximum resident set size in bytes
+	Time   time.Duration // CPU time
 	Status int
 	Said   string // on stderr
 }
 
 const measureVariable = "CRAK_TEST_MEASURE"
 
-// TestMain is the process between the test and the crak that is measured, where it is asked for: a new process begins with
-// the peak of the memory of the one that made it (ru_maxrss, getrusage(2)), and that of the test is large.
+// TestMain is also the process between the test and the crak that is measured. A new process inherits the maximum resident set
+// size of its parent (ru_maxrss, getrusage(2)), and that of the test is too large.
 func TestMain(m *testing.M) {
 	if os.Getenv(measureVariable) == "" {
 		os.Exit(m.Run())

@@ -9,9 +9,9 @@ import (
 	"crak.dev/crak/internal/rights"
 )
 
-// asOwner has root go on as the user to whom an image belongs, for good: it begins this command anew as that user, without
-// capabilities, before anything is read of the image. It returns where there is nobody to become; what is wrong
-// with the path is for image.Open to say.
+// asOwner makes root's crak become the user to whom an image belongs, for good and without capabilities, and executes the same
+// command again. Nothing of the image was read before. asOwner returns nil if crak is not run by root, if the image belongs to
+// root, or if the path is wrong: image.Open then reports what is wrong.
 func asOwner(path string) error {
 	if os.Geteuid() != 0 {
 		return nil
@@ -25,8 +25,8 @@ func asOwner(path string) error {
 		return nil
 	}
 	if err := owner.Become(); err != nil {
-		return fmt.Errorf("%s: belongs to user %d, whom crak cannot become: %w", path, owner.UID[0], err)
+		return fmt.Errorf("%s: belongs to user %d, and crak cannot become that user: %w", path, owner.UID[0], err)
 	}
 	err = syscall.Exec("/proc/self/exe", os.Args, os.Environ())
-	return fmt.Errorf("crak cannot be run by user %d, to whom %s belongs: %w", owner.UID[0], path, err)
+	return fmt.Errorf("crak cannot be executed as user %d, to whom %s belongs: %w", owner.UID[0], path, err)
 }

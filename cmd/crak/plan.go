@@ -11,11 +11,11 @@ func newPlan() *cobra.Command {
 	return &cobra.Command{
 		Use:   "plan IMAGE",
 		Short: "print the system calls that a restart would make",
-		Long: `Print the restore programs of an image: the straight list of system calls that each of its processes and
-threads would make at a restart, on this machine. Nothing is restarted, and no file is opened but the image's.
-Numbers of descriptors are examples.
+		Long: `Print the restore programs of an image: the list of system calls that each process and thread would make at a
+restart on this machine. Nothing is restarted, and only the files of the image are opened. The descriptor numbers are
+examples.
 
-Exit status: 0 printed; 1 not an image, or one that cannot be compiled here; 2 usage.`,
+Exit status: 0 printed; 1 not an image, or its restore programs cannot be made on this machine; 2 usage.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := asOwner(args[0]); err != nil {

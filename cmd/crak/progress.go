@@ -12,10 +12,10 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// quiet is how long something may take before a bar is shown.
+// quiet is the time before the bar is shown.
 const quiet = time.Second
 
-// progress shows bytes, rate and time left on stderr, if that is a terminal, of what takes more than a second.
+// progress shows a bar with bytes, rate and remaining time on stderr, if that is a terminal and the work takes longer than quiet.
 type progress struct {
 	title string
 	stop  chan struct{}
@@ -26,7 +26,7 @@ func newProgress(title string) *progress {
 	return &progress{title: title, stop: make(chan struct{})}
 }
 
-// follow asks for the bytes done, of a total that may be an estimate, until end.
+// follow shows the result of done until end is called. The total may be an estimate.
 func (p *progress) follow(done func() uint64, total uint64) {
 	if !term.IsTerminal(int(os.Stderr.Fd())) {
 		return
@@ -49,7 +49,7 @@ func (p *progress) follow(done func() uint64, total uint64) {
 			case <-p.stop:
 				return
 			case <-time.After(quiet / 10):
-				bar.SetCurrent(int64(min(done(), max(total, 1)-1))) // complete it is when the caller says so
+				bar.SetCurrent(int64(min(done(), max(total, 1)-1))) // the bar is complete only when the caller calls end
 			}
 		}
 	})
@@ -60,7 +60,7 @@ func (p *progress) end() {
 	p.done.Wait()
 }
 
-// memoryOf is how many bytes of memory a process has, for an estimate.
+// memoryOf is the resident set size of a process in bytes: an estimate of what is written.
 func memoryOf(pid int) uint64 {
 	status, err := proc.Read(pid, "status", proc.Status)
 	if err != nil {

@@ -50,7 +50,7 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// TestProgressQuiet: nothing is written where nobody looks.
+// TestProgressQuiet: nothing is written to a stderr that is not a terminal.
 func TestProgressQuiet(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -66,7 +66,7 @@ func TestProgressQuiet(t *testing.T) {
 	}
 }
 
-// TestProgress: on a terminal a bar comes after a while, and is gone at the end.
+// TestProgress: on a terminal the bar appears after a second, and is removed at the end.
 func TestProgress(t *testing.T) {
 	master, terminal := newTerminal(t)
 	redirect(t, terminal)
@@ -89,7 +89,7 @@ func TestProgress(t *testing.T) {
 	if !bytes.Contains(seen, []byte("checkpoint")) || !bytes.Contains(seen, []byte("MiB/s")) || !asked.Load() {
 		t.Errorf("%q", seen)
 	}
-	short := newProgress("short") // over before anybody looks
+	short := newProgress("short") // ends before the bar would appear
 	short.follow(func() uint64 { return 0 }, 1)
 	short.end()
 }

@@ -20,25 +20,27 @@ func newRestart() *cobra.Command {
 	statusFd, owner := -1, false
 	cmd := &cobra.Command{
 		Use:   "restart [--detach] [--as-owner] [--pids=auto|keep|fresh] [--files=keep|rewind|strict] [--force] IMAGE",
-		Short: "bring a program back from an image",
-		Long: `Bring a program back from an image: same PIDs, same threads, same files, same place in every system call.
-IMAGE is an image's directory, or the directory of a program's images: then the latest is taken.
+		Short: "restart a program from an image",
+		Long: `Restart a program from an image, with the same PID, the same threads and the same open files. Interrupted system
+calls go on. IMAGE is the directory of an image, or the directory of a program's images: then the newest image is
+restarted.
 
-In the foreground crak passes signals and the terminal on, and ends as the program ends: with its exit status, or by
-the signal that killed it. With --detach it prints the PID and ends as soon as the program runs; the program then has a
-session of its own, and /dev/null where it had a terminal or pipes.
+In the foreground, crak passes signals and the terminal to the program. crak ends as the program ends: with its exit
+status, or by the signal that killed it. With --detach, crak prints the PID and exits as soon as the program runs. The
+program then has its own session, and /dev/null in place of its terminal and pipes.
 
-The old PIDs need CAP_CHECKPOINT_RESTORE, and must be free; otherwise --pids=auto restarts the program in a new
-PID namespace, which needs no privilege, and says so.
+To get its old PIDs, the program needs CAP_CHECKPOINT_RESTORE, and the PIDs must be free. Otherwise --pids=auto restarts
+the program in a new PID namespace, and prints a notice. That needs no privilege.
 
-An image, and every directory on the way to it, must belong to you or root, and nobody else may write there. Root
-restarts a user's image with --as-owner alone: crak becomes that user, for good, before it reads the image.
+The image, and every directory on its path, must belong to you or to root, and no other user may be able to write to
+it. Root can restart another user's image only with --as-owner: crak then becomes that user before it reads the image.
 
-Files that were written to since the checkpoint are taken as they are (--files=keep), cut back to the size they had if
-the program only appends to them and refused otherwise (rewind), or refused (strict). Files that are gone, replaced or
-shorter are refused, unless --force: then what is there is taken, and empty files stand in for those that are gone.
+If a file was written to after the checkpoint: --files=keep uses it as it is; rewind cuts it back to its old size if the
+program only appends to it, and otherwise refuses the restart; strict refuses the restart. If a file is gone, was
+replaced, or is shorter, the restart is refused. With --force the present file is used, and an empty file is made for
+each one that is gone.
 
-Exit status: the program's own; 1 it cannot be restarted (the reason is on stderr, and nothing is left of it); 2 usage.`,
+Exit status: the program's own; 1 it cannot be restarted (the reason is on stderr; no process is left); 2 usage.`,
 		Example: "  crak restart app.412\n  crak restart --detach --files=rewind app.412/3",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -56,14 +58,14 @@ Exit status: the program's own; 1 it cannot be restarted (the reason is on stder
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&o.Detach, "detach", false, "return when the program runs, and print its PID")
+	flags.BoolVar(&o.Detach, "detach", false, "print the PID and exit as soon as the program runs")
 	restartFlags(cmd, &o)
 	flags.BoolVar(&owner, "as-owner", false, "as root: become the user to whom the image belongs")
-	flags.IntVar(&statusFd, "status-fd", -1, "write the PID to this descriptor, and close it, when the program runs")
+	flags.IntVar(&statusFd, "status-fd", -1, "write the PID to this descriptor when the program runs, then close it")
 	return cmd
 }
 
-// checkStatusFd wants a descriptor that can be written to, before anything is restarted.
+// checkStatusFd checks before the restart that the descriptor can be written to.
 func checkStatusFd(cmd *cobra.Command, fd int) error {
 	if !cmd.Flags().Changed("status-fd") {
 		return nil
@@ -78,17 +80,17 @@ func checkStatusFd(cmd *cobra.Command, fd int) error {
 	return nil
 }
 
-// restartFlags are those of crak run --resume, too.
+// restartFlags adds the flags that crak restart and crak run --resume have in common.
 func restartFlags(cmd *cobra.Command, o *restore.Options) {
 	flags := cmd.Flags()
-	flags.Var(&o.Pids, "pids", "which PIDs it gets: the old ones here (keep), in a namespace of its own (fresh), or what works (auto)")
-	flags.Var(&o.Files, "files", "how to take files written to since the checkpoint")
-	flags.BoolVar(&o.Force, "force", false, "take files that shrank, were replaced, or are gone")
+	flags.Var(&o.Pids, "pids", "the old PIDs in this PID namespace (keep), in a new PID namespace (fresh), or whichever of the two works (auto)")
+	flags.Var(&o.Files, "files", "what to do with files written to since the checkpoint")
+	flags.BoolVar(&o.Force, "force", false, "accept files that shrank, were replaced, or are gone")
 }
 
-// restart returns only on an error, or detached: otherwise it ends as the program has.
+// restart returns on an error or with --detach. Otherwise crak ends as the program has ended.
 func restart(ctx context.Context, o restore.Options) error {
-	debug.SetGCPercent(800) // a restart is over before there is much to collect
+	debug.SetGCPercent(800) // a restart is short: more memory, less time for garbage collection
 	status, err := restore.Run(ctx, o)
 	if err != nil || o.Detach {
 		return err
@@ -97,14 +99,14 @@ func restart(ctx context.Context, o restore.Options) error {
 	return nil
 }
 
-// showProgress shows a bar of the memory that is read.
+// showProgress shows a bar for the memory that is read from the image.
 func showProgress(done func() uint64, total uint64) (end func()) {
 	bar := newProgress("restart")
 	bar.follow(done, total)
 	return bar.end
 }
 
-// endAs ends as a program has: by its exit status, or by the signal that killed it, without a core of ours.
+// endAs ends crak as the program has ended: with its exit status, or by the signal that killed it. crak dumps no core.
 func endAs(status unix.WaitStatus) {
 	if !status.Signaled() {
 		os.Exit(status.ExitStatus())
@@ -113,18 +115,18 @@ func endAs(status unix.WaitStatus) {
 	unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
 	defaultAction(s)
 	unix.Kill(os.Getpid(), s)
-	time.Sleep(100 * time.Millisecond) // for a signal that takes its time to arrive
+	time.Sleep(100 * time.Millisecond) // the signal may arrive after kill(2) has returned
 	os.Exit(128 + int(s))
 }
 
-// defaultAction gives a signal its default action behind the Go runtime's back: to a SIGSEGV or SIGABRT that is sent to
-// it, it answers with a page of its own stacks, whatever package signal was told.
+// defaultAction sets the default action of a signal by the system call. With os/signal the Go runtime would still handle a
+// SIGSEGV or SIGABRT, and print the stacks of its goroutines.
 func defaultAction(s unix.Signal) {
 	var action [4]uint64 // struct sigaction of the kernel: SIG_DFL, no flags, no mask
 	unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(&action)), 0, unsafe.Sizeof(action[3]), 0, 0)
 }
 
-// started tells whoever wants to know that the program runs.
+// started reports the PID of the restarted program: to --status-fd, and to stdout with --detach.
 func started(pid int, detach bool, statusFd int) {
 	if statusFd >= 0 {
 		f := os.NewFile(uintptr(statusFd), "--status-fd")

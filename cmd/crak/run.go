@@ -29,14 +29,14 @@ func newRun() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run [--dir D] [--signal SIG] [--close-fds] [--resume [--files=keep|rewind|strict] [--pids=auto|keep|fresh] [--force]] -- CMD [ARG…]",
 		Short: "start a program that can be checkpointed",
-		Long: `Start a program with libcrak.so preloaded. crak becomes the program: it keeps the PID, and nothing of
-crak stays behind.
+		Long: `Start a program with libcrak.so preloaded. crak executes the program in its own place: the program has crak's PID, and no
+process of crak remains.
 
-With --resume, one line does for a job script that is run again and again: the newest image under
-the directory is restarted, or the program started if there is none. --files, --pids and --force are as for
-crak restart.
+With --resume, crak restarts the newest image in the directory. If there is no image, it starts the program. A job script
+can therefore contain the same line for its first and all later runs. --files, --pids and --force are those of crak
+restart.
 
-Exit status: the program's; 1 it cannot be started so; 2 usage.`,
+Exit status: the program's; 1 it cannot be started; 2 usage.`,
 		Example: "  crak run -- ./simulate input.dat\n  crak run --resume --dir /scratch/job -- ./simulate input.dat",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -52,7 +52,7 @@ Exit status: the program's; 1 it cannot be started so; 2 usage.`,
 				if err == nil {
 					return restart(cmd.Context(), o)
 				}
-				// One that cannot be read is an error: to start from the beginning would throw work away.
+				// An image that cannot be read is an error. To start the program from the beginning would lose the work in that image.
 				if !errors.Is(err, image.ErrNone) {
 					return err
 				}
@@ -67,15 +67,15 @@ Exit status: the program's; 1 it cannot be started so; 2 usage.`,
 	}
 	flags := cmd.Flags()
 	flags.SetInterspersed(false)
-	flags.StringVarP(&dir, "dir", "d", "", "where images go (CRAK_DIR); default: this directory")
+	flags.StringVarP(&dir, "dir", "d", "", "directory for images (CRAK_DIR); default: the current directory")
 	flags.StringVar(&signal, "signal", "", "the signal that asks for a checkpoint (CRAK_SIGNAL); default: USR2")
-	flags.BoolVar(&closeFds, "close-fds", false, "start the program with standard input, output and error only: others, inherited from a shell or an IDE, may keep checkpoints from working")
-	flags.BoolVar(&resume, "resume", false, "restart the newest image under the directory, if there is one")
+	flags.BoolVar(&closeFds, "close-fds", false, "start the program with standard input, output and error only; other descriptors, inherited from a shell or an IDE, may be obstacles to a checkpoint")
+	flags.BoolVar(&resume, "resume", false, "restart the newest image in the directory, if there is one")
 	restartFlags(cmd, &o)
 	return cmd
 }
 
-// alive is an error where the program of an image still runs: a job script does not want two that write the same files.
+// alive returns an error if the program of an image still runs. A second one would write to the same files.
 func alive(path string) error {
 	img, err := image.Open(path)
 	if err != nil {
@@ -87,13 +87,13 @@ func alive(path string) error {
 		exe, exeErr := os.Readlink(proc.Path(int(p.Pid), "exe"))
 		cwd, cwdErr := os.Readlink(proc.Path(int(p.Pid), "cwd"))
 		if exeErr == nil && cwdErr == nil && exe == p.Executable.Path && cwd == p.Cwd {
-			return fmt.Errorf("pid %d: %s still runs in %s; two of it are made by crak restart %s alone", p.Pid, exe, cwd, path)
+			return fmt.Errorf("pid %d: %s still runs in %s; to restart a second one nevertheless: crak restart %s", p.Pid, exe, cwd, path)
 		}
 	}
 	return nil
 }
 
-// checkRunFlags refuses what would be ignored without a word.
+// checkRunFlags refuses flags that would have no effect, and signals that do not exist.
 func checkRunFlags(cmd *cobra.Command, resume bool, signal string) error {
 	for _, name := range []string{"pids", "files", "force"} {
 		if cmd.Flags().Changed(name) && !resume {
@@ -141,13 +141,13 @@ func run(args []string, dir, signal string) error {
 		set["CRAK_SIGNAL"] = signal
 	}
 	if _, err := buildinfo.ReadFile(path); err == nil {
-		notice(fmt.Sprintf("%s: a Go program, which takes every signal for itself: none asks it for a checkpoint; crak checkpoint %d does", path, os.Getpid()))
+		notice(fmt.Sprintf("%s: a Go program: it handles every signal itself, so no signal asks it for a checkpoint; use crak checkpoint %d", path, os.Getpid()))
 	}
 	err = unix.Exec(path, args, environment(set))
 	return fmt.Errorf("%s: %w", path, err)
 }
 
-// environment is ours with some variables set.
+// environment is crak's environment with some variables set.
 func environment(set map[string]string) []string {
 	var env []string
 	for _, entry := range os.Environ() {
@@ -162,7 +162,7 @@ func environment(set map[string]string) []string {
 	return env
 }
 
-// preloadable refuses at once what the loader would run without the library.
+// preloadable refuses programs that the loader would run without libcrak.so.
 func preloadable(path string) error {
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {
@@ -173,7 +173,7 @@ func preloadable(path string) error {
 	}
 	privileged := st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 && (st.Uid != uint32(os.Geteuid()) || st.Mode&unix.S_ISGID != 0)
 	if privileged || hasCapabilities(path) {
-		return refuse("setuid program", "the loader ignores LD_PRELOAD for it", "start it as its user, from a copy without the bit")
+		return refuse("setuid program", "the loader ignores LD_PRELOAD for it", "start a copy of it without that bit, as the user whose rights it needs")
 	}
 	if what, do := coord.Preloadable(path); what != "" {
 		return refuse(what, "libcrak.so cannot be preloaded into it", do)
@@ -181,7 +181,8 @@ func preloadable(path string) error {
 	return nil
 }
 
-// hasCapabilities: a file with capabilities (capabilities(7)) is treated like a setuid one, except for root.
+// hasCapabilities tells whether a file has capabilities (capabilities(7)). The loader treats it like a setuid program, unless
+// root executes it.
 func hasCapabilities(path string) bool {
 	n, err := unix.Getxattr(path, "security.capability", nil)
 	return err == nil && n > 0 && os.Geteuid() != 0

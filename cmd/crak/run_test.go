@@ -50,7 +50,7 @@ func TestPreloadable(t *testing.T) {
 	if out, err := exec.Command("gcc", "-static", "-o", static, source).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	tests := map[string]string{ // what is refused, by path
+	tests := map[string]string{ // the error for each path
 		"/bin/cat":                                 "",
 		make("script", 0o700):                      "",
 		make("own setuid", 0o700|os.ModeSetuid):    "",
@@ -89,7 +89,7 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// TestRun: crak becomes the program, with the library in it, wherever crak itself is.
+// TestRun: crak run executes the program with libcrak.so preloaded, from any location of crak.
 func TestRun(t *testing.T) {
 	install := filepath.Join(t.TempDir(), "with blanks")
 	if err := os.Mkdir(install, 0o755); err != nil {

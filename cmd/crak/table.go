@@ -13,13 +13,13 @@ type table struct {
 	rows int
 }
 
-// Bounds that keep what is printed of any image in proportion to it.
+// Bounds of what is printed. They keep the output in proportion to the size of the image.
 const (
-	alignedRows = 256  // that have the same columns, at most
+	alignedRows = 256  // largest number of rows with common column widths
 	longestCell = 5000 // bytes; a path has up to 4095
 )
 
-// row prints by a format with tabs between the cells. Strings are names, or may be: they are made printable and cut.
+// row prints a row. The format has tabs between the cells. Strings may be names from the image: they are made printable and cut.
 func (t *table) row(format string, args ...any) {
 	for i, a := range args {
 		if s, ok := a.(string); ok {
@@ -28,6 +28,6 @@ func (t *table) row(format string, args ...any) {
 	}
 	fmt.Fprintf(t.w, format, args...)
 	if t.rows++; t.rows%alignedRows == 0 {
-		t.w.Flush() // an error comes up again in the last Flush
+		t.w.Flush() // the last Flush reports an error of this one
 	}
 }

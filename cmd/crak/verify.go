@@ -17,8 +17,8 @@ func newVerify() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify [--json] IMAGE",
 		Short: "check every checksum of an image",
-		Long: `Read all of an image and compare it with its checksums: the SHA-256 of its files and
-the CRC-32C of each page frame. What is broken is named.
+		Long: `Read all of an image and compare it with its checksums: the SHA-256 of its files and the CRC-32C of each page frame.
+The first damaged part is named.
 
 Exit status: 0 the image is whole; 1 it is damaged, or not an image; 2 usage.`,
 		Args: cobra.ExactArgs(1),
