@@ -25,6 +25,10 @@ func explain(err error) error {
 		return obstacle.Obstacle{What: err.Error(), Why: "the queue of signals is full",
 			Do: "try again when the program has taken some of them, or raise the limit with prlimit --sigpending, or ulimit -i"}
 	}
+	if isFreeze && e.Code == abi.FailedMemory {
+		return obstacle.Obstacle{What: err.Error(), Why: "each takes 4 KiB of memory and of address space",
+			Do: fmt.Sprintf("raise the limit with prlimit --pid %d --as, or ulimit -v", e.Pid)}
+	}
 	if !isFreeze || e.Code != abi.FailedPark {
 		return err
 	}

@@ -302,6 +302,10 @@ int park_siblings(struct abi_failure *failure)
 	failure->detail = in_vain;
 	if (stuck)
 		failure->tid = stuck;
+	if (load(&own.stackless)) {
+		failure->code = ABI_FAILED_MEMORY;
+		failure->detail = load(&own.stackless);
+	}
 	failure->line = __LINE__;
 	return -1;
 }

@@ -57,10 +57,12 @@ all:	.quad	-1			/* a signal mask */
 	syscall
 	cmp	$-4096, %rax
 	jbe	3f
+	lock incl own + 4(%rip)		/* own.stackless */
 	mov	$SYS_nanosleep, %eax
 	lea	pause(%rip), %rdi
 	xor	%esi, %esi
 	syscall
+	lock decl own + 4(%rip)
 	jmp	0b
 2:	lea	crak_stacks(%rip), %rax
 	shl	$STACK_SHIFT, %rcx

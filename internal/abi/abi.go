@@ -57,6 +57,7 @@ const (
 	FailedPark   FailureCode = 1
 	FailedTasks  FailureCode = 2
 	FailedSignal FailureCode = 3
+	FailedMemory FailureCode = 4
 )
 
 const (

@@ -149,6 +149,7 @@ enum abi_failure_code {
 	ABI_FAILED_PARK = 1, /* thread tid did not park in time; detail: milliseconds without progress */
 	ABI_FAILED_TASKS = 2, /* /proc/self/task cannot be read; detail: errno */
 	ABI_FAILED_SIGNAL = 3, /* thread tid cannot be signalled; detail: errno */
+	ABI_FAILED_MEMORY = 4, /* no memory for the stacks on which threads park; detail: how many threads have none */
 };
 
 struct abi_failure {

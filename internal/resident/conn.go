@@ -48,6 +48,8 @@ func (e *FreezeError) Error() string {
 		return fmt.Sprintf("pid %d: its threads cannot be listed: /proc/self/task: %v", e.Pid, unix.Errno(e.Detail))
 	case abi.FailedSignal:
 		return fmt.Sprintf("pid %d thread %d: signal: %v", e.Pid, e.Tid, unix.Errno(e.Detail))
+	case abi.FailedMemory:
+		return fmt.Sprintf("pid %d: no memory for the stacks on which %d of its threads are to wait", e.Pid, e.Detail)
 	}
 	return fmt.Sprintf("pid %d: freeze failed: code %d at line %d", e.Pid, e.Code, e.Line)
 }

@@ -309,6 +309,7 @@ func TestFreezeError(t *testing.T) {
 		abi.FailedPark:   "pid 6 thread 7: does not stop for a checkpoint",
 		abi.FailedTasks:  "pid 6: its threads cannot be listed: /proc/self/task: too many open files",
 		abi.FailedSignal: "pid 6 thread 7: signal: too many open files",
+		abi.FailedMemory: "pid 6: no memory for the stacks on which 24 of its threads are to wait",
 		9:                "pid 6: freeze failed: code 9 at line 5",
 	} {
 		e := &FreezeError{6, abi.Failure{Code: code, Tid: 7, Detail: int32(unix.EMFILE), Line: 5}}
