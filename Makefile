@@ -14,6 +14,8 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFLAGS_BUILD = -trimpath -buildvcs=false
 WARNINGS = -std=gnu11 -Wall -Wextra -Werror
 STAMP = -s -w -X main.version=$(VERSION)
+# crak looks at its limits before the Go runtime starts: see cmd/crak/entry.go.
+ENTRY = -E main.entry
 
 INTERP_C = $(wildcard restore/interp/*.[cS] restore/interp/*/*.[cS])
 INTERP_LD = $(firstword $(wildcard restore/interp/*.ld restore/interp/*/*.ld))
@@ -59,7 +61,7 @@ cmd/crak/embed/libcrak.so: build/libcrak.so
 	@cmp -s $< $@ || cp -p $< $@
 
 build/crak: cmd/crak/embed/libcrak.so restore/interp/interp.bin force | build
-	CGO_ENABLED=0 $(GO) build $(GOFLAGS_BUILD) -ldflags "$(STAMP)" -o $@ ./cmd/crak
+	CGO_ENABLED=0 $(GO) build $(GOFLAGS_BUILD) -ldflags "$(STAMP) $(ENTRY)" -o $@ ./cmd/crak
 
 build/crak-lab: force | build
 	CGO_ENABLED=0 $(GO) build $(GOFLAGS_BUILD) -ldflags "$(STAMP)" -o $@ ./cmd/crak-lab
