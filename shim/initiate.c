@@ -114,7 +114,7 @@ static void postpone(const siginfo_t *info)
 			    order_blocked_syscall(info));
 }
 
-/* Returns a socket to the writer after its proof and our HELLO, or -1. */
+/* Returns a socket to the writer after its PROOF and the HELLO of this process, or -1. */
 static int greet(uint64_t name, int dumpable)
 {
 	int socket = wire_connect(name);

@@ -133,7 +133,7 @@ void park_release(void)
 
 /*
  * Returns 1 if the signal that could not be queued is worth another try. RLIMIT_SIGPENDING counts the signals that are
- * queued for all processes of the user. The queue may shrink soon: by our own signals that threads have yet to take, or by
+ * queued for all processes of the user. The queue may shrink soon: by the signals of this freeze that threads have yet to take, or by
  * those of other processes.
  */
 static int queue_may_empty(void)

@@ -53,7 +53,7 @@ struct resident {
 	char settings[8192]; /* "NAME=value\0"…: CRAK_* from the environment, and CRAK_START_DIR, the initial working directory */
 	unsigned settings_length;
 
-	struct kernel_sigaction passed_on; /* of the freeze signal before ours: glibc's, which it uses for setuid and the like */
+	struct kernel_sigaction passed_on; /* of the freeze signal before the resident's: glibc's, which it uses for setuid and the like */
 
 	unsigned restarts;
 	int trigger;	  /* signal for which the trigger's handler was installed, or 0 */

@@ -35,7 +35,7 @@ static struct kernel_sigaction action_of(void (*handler)(int, siginfo_t *, void 
 	};
 }
 
-/* The handler that was installed before ours (glibc's), or NULL. */
+/* The handler that was installed before the resident's (glibc's), or NULL. */
 static void *passed_on(void)
 {
 	void *handler = resident.passed_on.handler;
