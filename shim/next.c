@@ -21,4 +21,5 @@ void next_prepare(void)
 	exec_prepare();
 	setxid_prepare();
 	cpu_prepare();
+	wait_prepare();
 }

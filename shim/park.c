@@ -161,14 +161,6 @@ static int signal_task(int tid, struct abi_failure *failure)
 	return 0;
 }
 
-struct directory_entry {
-	uint64_t inode;
-	int64_t offset;
-	unsigned short length;
-	unsigned char type;
-	char name[];
-};
-
 /*
  * Returns 1 if the thread has yet to park, 0 if not, or -1 and fills in failure. A thread that has just ended counts as
  * one that has yet to park: the kernel may have ended the listing at that thread (next_tid in fs/proc/base.c), so

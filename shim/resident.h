@@ -2,7 +2,7 @@
  * Declarations that the parts of the resident share.
  *
  * Rules: the resident uses no malloc, no stdio, no lock and no errno. It calls library functions only in init.c and in the
- * functions that it interposes (pthread.c, exec.c, setxid.c, next.c, cpu_until.c).
+ * functions that it interposes (pthread.c, exec.c, setxid.c, wait.c, next.c, cpu_until.c).
  */
 #ifndef CRAK_RESIDENT_H
 #define CRAK_RESIDENT_H
@@ -87,7 +87,9 @@ struct own {
 	int holds;		/* number of holds (crak_hold) of all threads */
 	uint64_t secret[SECRET_WORDS]; /* proof.c; 0: not made yet */
 
-	int children[CHILDREN_MAX]; /* PIDs of reapers and twins that are still to be reaped, or 0 */
+	int children[CHILDREN_MAX]; /* PIDs of reapers and twins that are still to be reaped, or 0 (spawn.c) */
+	unsigned made;	     /* number of children that were made, or were to be made */
+	unsigned looking;    /* futex: 1 while a thread looks for other children (children.c) */
 	int reaper;	     /* index of the last reaper in children */
 	unsigned writer;     /* futex: 1 while a reaper runs; the kernel clears it when the reaper ends */
 	unsigned writers;    /* number of the last writer that was started */
@@ -111,6 +113,15 @@ struct parked {
 	struct abi_thread thread;
 	struct abi_context context;
 	struct parked *next;
+};
+
+/* What getdents64(2) writes. */
+struct directory_entry {
+	uint64_t inode;
+	int64_t offset;
+	unsigned short length;
+	unsigned char type;
+	char name[];
 };
 
 /* The system call in which /proc showed a thread blocked, just before the freeze signal was sent. When the thread takes the
@@ -226,6 +237,12 @@ int *spawn_place(void);
 void spawn_reap(int pid);
 void spawn_reap_all(void);
 void spawn_settle(void);
+int spawn_is_making(void);
+int spawn_is_noted(int pid);
+int spawn_has(int pid);
+int spawn_has_any(void);
+void spawn_take(int pid);
+void spawn_await(int pid);
 
 /* api.c */
 enum callback { CALLBACK_BEFORE, CALLBACK_AFTER, CALLBACK_RESTART };
@@ -244,6 +261,12 @@ void freeze_signal_handle(void);
 /* next.c */
 void *next_function(const char *name);
 void next_prepare(void);
+
+/* children.c */
+int has_other_children(void);
+
+/* wait.c */
+void wait_prepare(void);
 
 /* exec.c */
 void exec_prepare(void);

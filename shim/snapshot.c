@@ -56,5 +56,7 @@ long snapshot(int socket)
 			socket = SYSCALL_1(SYS_dup, socket);
 		hold_picture(socket);
 	}
+	if (pid < 0)
+		store(place, 0);
 	return pid;
 }

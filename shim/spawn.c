@@ -19,6 +19,7 @@
 #include "resident.h"
 
 #define SETTINGS_MAX 16
+#define PLACE_TAKEN -1	  /* in own.children: the child is about to be made */
 #define WRITER_FAILED 1	  /* exit status of a writer that has logged the reason; any other than 0: it has logged nothing */
 #define WRITER_GONE -1	  /* result of a writer that has ended without an exit status of its own */
 #define LOADER_FAILED 127 /* exit status of the dynamic loader if it cannot load a program (ld.so(8)) */
@@ -120,13 +121,17 @@ static int children_live_elsewhere(void)
 	return m != n;
 }
 
-/* Returns a free entry of own.children, or NULL. */
+/* Returns an entry of own.children for the PID of a child, or NULL. Where no child is made, the caller sets it to 0. */
 int *spawn_place(void)
 {
 	spawn_reap_all(); /* if the kernel could not queue the signal of a child's end, the handler has not reaped it */
-	for (int i = 0; i < CHILDREN_MAX; i++)
-		if (load(&own.children[i]) == 0)
+	add(&own.made, 1);
+	for (int i = 0; i < CHILDREN_MAX; i++) {
+		int free = 0;
+
+		if (__atomic_compare_exchange_n(&own.children[i], &free, PLACE_TAKEN, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 			return &own.children[i];
+	}
 	return NULL;
 }
 
@@ -214,4 +219,55 @@ void spawn_reap_all(void)
 		if (pid > 0)
 			reap(&own.children[i], pid);
 	}
+}
+
+/* 1 while a child is made whose PID is not noted yet. */
+int spawn_is_making(void)
+{
+	for (int i = 0; i < CHILDREN_MAX; i++)
+		if (load(&own.children[i]) == PLACE_TAKEN)
+			return 1;
+	return 0;
+}
+
+/* Looks only: also for a child that shares our memory. */
+int spawn_is_noted(int pid)
+{
+	for (int i = 0; pid > 0 && i < CHILDREN_MAX; i++)
+		if (load(&own.children[i]) == pid)
+			return 1;
+	return 0;
+}
+
+/* 1 if the process is a child of ours that lives. One that was reaped by somebody else is forgotten first: its PID may be
+ * another child's. */
+int spawn_has(int pid)
+{
+	spawn_reap(pid);
+	return spawn_is_noted(pid);
+}
+
+/* Or is about to have one. */
+int spawn_has_any(void)
+{
+	spawn_reap_all();
+	for (int i = 0; i < CHILDREN_MAX; i++)
+		if (load(&own.children[i]))
+			return 1;
+	return 0;
+}
+
+/* Takes what a child of ours has to tell: its end, or that somebody has stopped it or let it go on. */
+void spawn_take(int pid)
+{
+	SYSCALL_4(SYS_wait4, pid, NULL, WNOHANG | __WCLONE | WUNTRACED | WCONTINUED, NULL);
+	spawn_reap(pid);
+}
+
+/* Waits for a child of ours that ends in a moment. */
+void spawn_await(int pid)
+{
+	while (SYSCALL_4(SYS_wait4, pid, NULL, __WCLONE, NULL) == -EINTR)
+		;
+	spawn_reap(pid);
 }

@@ -31,6 +31,8 @@ func TestExports(t *testing.T) {
 		"lio_listio64", "mq_notify", "pthread_create", "thrd_create", "timer_create",
 		// What names a tracer (prctl.c).
 		"prctl",
+		// What waits for children (wait.c).
+		"wait3", "wait4", "waitid", "waitpid",
 		// What executes a program (exec.c), and what must not come at the same time (setxid.c).
 		"execl", "execle", "execlp", "execv", "execve", "execveat", "execvp", "execvpe", "fexecve", "initgroups", "setegid",
 		"seteuid", "setgid", "setgroups", "setregid", "setresgid", "setresuid", "setreuid", "setuid",
@@ -64,7 +66,7 @@ func TestSymbolVersions(t *testing.T) {
 
 // mayCall are the files that run outside of signal handlers: as the program starts, on behalf of a call that we interpose,
 // and in an executed libcrak.so.
-var mayCall = []string{"init.c", "pthread.c", "exec.c", "setxid.c", "next.c", "cpu_usage.c", "prctl.c",
+var mayCall = []string{"init.c", "pthread.c", "exec.c", "setxid.c", "next.c", "cpu_usage.c", "prctl.c", "wait.c",
 	"entry_amd64.S", "load_writer.c"}
 
 // TestHandlersCallNoLibrary compiles the C as make does and looks for what it leaves undefined.

@@ -103,6 +103,23 @@ func signalSet(t *testing.T, status, name string) uint64 {
 	return set
 }
 
+// TestWaitForAnyKind: a wait with __WALL or __WCLONE never tells of the reaper, or of the twin.
+func TestWaitForAnyKind(t *testing.T) {
+	for _, mode := range []string{"childless", "waits"} {
+		t.Run(mode, func(t *testing.T) {
+			s := start(t, true, mode)
+			s.await("READY")
+			s.await("DONE")
+		})
+	}
+	t.Run("cancelled", func(t *testing.T) {
+		s := start(t, true, "cancelled")
+		s.await("READY")
+		s.await("CANCELLED 1")
+		s.await("CHILD 1")
+	})
+}
+
 // TestTogether: of several threads that ask at once, those that get no checkpoint get -EBUSY.
 func TestTogether(t *testing.T) {
 	s := start(t, true, "together")
