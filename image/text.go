@@ -11,45 +11,45 @@ import (
 // Names of files and threads are bytes, and JSON is Unicode. In an image a byte that is no UTF-8 stands as the character
 // U+10FF00 plus its value, of a private use area. Such a character in a name is itself written so, byte for byte.
 const (
-	strangeFirst  = 0x10ff00
-	strangeLast   = 0x10ffff
-	strangePrefix = "\xf4\x8f" // of all of them, in UTF-8
+	escapeFirst  = 0x10ff00
+	escapeLast   = 0x10ffff
+	escapePrefix = "\xf4\x8f" // of all of them, in UTF-8
 )
 
 // MarshalText is json.Marshal of a value whose strings may be no UTF-8. v points to it.
 func MarshalText(v any) ([]byte, error) {
 	changed := false
 	eachString(reflect.ValueOf(v), func(s string) string {
-		armed := arm(s)
-		changed = changed || armed != s
-		return armed
+		escaped := escape(s)
+		changed = changed || escaped != s
+		return escaped
 	})
 	text, err := json.Marshal(v)
 	if changed {
-		eachString(reflect.ValueOf(v), disarm)
+		eachString(reflect.ValueOf(v), unescape)
 	}
 	return text, err
 }
 
 // RestoreText gives the strings of what v points to, just decoded from text, the bytes that they had.
 func RestoreText(text []byte, v any) {
-	if bytes.Contains(text, []byte(strangePrefix)) {
-		eachString(reflect.ValueOf(v), disarm)
+	if bytes.Contains(text, []byte(escapePrefix)) {
+		eachString(reflect.ValueOf(v), unescape)
 	}
 }
 
-func isStrange(r rune) bool { return r >= strangeFirst && r <= strangeLast }
+func isEscape(r rune) bool { return r >= escapeFirst && r <= escapeLast }
 
-func arm(s string) string {
-	if utf8.ValidString(s) && !strings.Contains(s, strangePrefix) {
+func escape(s string) string {
+	if utf8.ValidString(s) && !strings.Contains(s, escapePrefix) {
 		return s
 	}
 	var b strings.Builder
 	for len(s) > 0 {
 		r, n := utf8.DecodeRuneInString(s)
-		if r == utf8.RuneError && n == 1 || isStrange(r) {
+		if r == utf8.RuneError && n == 1 || isEscape(r) {
 			for _, c := range []byte(s[:n]) {
-				b.WriteRune(strangeFirst + rune(c))
+				b.WriteRune(escapeFirst + rune(c))
 			}
 		} else {
 			b.WriteString(s[:n])
@@ -59,14 +59,14 @@ func arm(s string) string {
 	return b.String()
 }
 
-func disarm(s string) string {
-	if !strings.Contains(s, strangePrefix) {
+func unescape(s string) string {
+	if !strings.Contains(s, escapePrefix) {
 		return s
 	}
 	var b strings.Builder
 	for _, r := range s {
-		if isStrange(r) {
-			b.WriteByte(byte(r - strangeFirst))
+		if isEscape(r) {
+			b.WriteByte(byte(r - escapeFirst))
 		} else {
 			b.WriteRune(r)
 		}
