@@ -20,7 +20,7 @@ const (
 type shape struct {
 	text   []byte
 	at     int
-	weight int // bytes
+	memory int // bytes that the value takes
 	fields map[reflect.Type]map[string]field
 }
 
@@ -37,8 +37,8 @@ func checkShape(text []byte, v any) error {
 }
 
 func (s *shape) grow(n int) error {
-	s.weight += n
-	if s.weight > shapeSlack+shapeRatio*len(s.text) || s.weight > shapeMost {
+	s.memory += n
+	if s.memory > shapeSlack+shapeRatio*len(s.text) || s.memory > shapeMost {
 		return fmt.Errorf("takes too much memory for a text of %d bytes", len(s.text))
 	}
 	return nil
