@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// decodeJSON decodes one value and nothing else. A field that is not known is an error:
-// it would be state that a restart silently drops.
+// decodeJSON decodes a text that must be one JSON object. An unknown field is an error: a restart would silently drop the state
+// in it.
 func decodeJSON(text []byte, v any) error {
 	if len(text) == 0 {
 		return errTruncated
@@ -27,7 +27,7 @@ func decodeJSON(text []byte, v any) error {
 	return nil
 }
 
-// wordJSON says what package json says in terms of the file rather than of Go.
+// wordJSON rewrites an error of package json: it names bytes of the file, not types of Go.
 func wordJSON(err error) error {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
@@ -44,7 +44,7 @@ func wordJSON(err error) error {
 	return errors.New(strings.TrimPrefix(err.Error(), "json: "))
 }
 
-// encodeJSON renders a value as decodeJSON reads it.
+// encodeJSON encodes a value for decodeJSON.
 func encodeJSON(v any) ([]byte, error) {
 	text, err := MarshalText(v)
 	if err != nil {

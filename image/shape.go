@@ -7,16 +7,16 @@ import (
 	"strings"
 )
 
-// Bounds of the memory that decoding a text may take, in bytes: so that it is in proportion to the text, as an object in
-// three bytes of JSON may take a thousand of memory, and bounded in any case.
+// Bounds of the memory that a decoded value may take, in bytes. Three bytes of JSON can be an object that takes a thousand bytes of
+// memory. The bounds keep the memory in proportion to the text, and below a fixed limit.
 const (
 	shapeRatio = 16
 	shapeSlack = 1 << 16
 	shapeMost  = 128 << 20
 )
 
-// A shape goes through JSON before it is decoded: it finds fields that are not known or come twice, and adds up the
-// memory that the value will take.
+// A shape reads JSON before it is decoded. It finds unknown and repeated fields, and adds up the memory that the value will
+// take.
 type shape struct {
 	text   []byte
 	at     int
@@ -46,7 +46,7 @@ func (s *shape) grow(n int) error {
 
 var rawMessage = reflect.TypeFor[json.RawMessage]()
 
-// value goes over a value of type t. What is of another kind than t wants is left for the decoder to refuse.
+// value reads a value of type t. The decoder refuses a value of another kind later.
 func (s *shape) value(t reflect.Type) error {
 	c := s.peek()
 	switch {
@@ -64,7 +64,7 @@ func (s *shape) value(t reflect.Type) error {
 	return s.grow(s.skip())
 }
 
-// isWord: such a value is one string.
+// isWord tells whether a value of type t is one JSON string.
 func isWord(t reflect.Type) bool {
 	p := reflect.PointerTo(t)
 	return p.Implements(reflect.TypeFor[json.Unmarshaler]()) || p.Implements(reflect.TypeFor[interface{ UnmarshalText([]byte) error }]())
@@ -77,7 +77,7 @@ func (s *shape) object(t reflect.Type) error {
 	for s.peek() != '}' {
 		start := s.at
 		s.skip()
-		name := string(s.text[start+1 : s.at-1]) // as it stands: crak escapes nothing in names of fields
+		name := string(s.text[start+1 : s.at-1]) // not unescaped: names of fields have no escapes
 		f, ok := fields[name]
 		if !ok {
 			return fmt.Errorf("unknown field %.80q", name)
@@ -100,7 +100,7 @@ func (s *shape) object(t reflect.Type) error {
 }
 
 func (s *shape) list(t reflect.Type) error {
-	const growth = 2 // of a slice, over what it holds
+	const growth = 2 // factor by which the capacity of a slice exceeds its length
 	elem := t.Elem()
 	s.at++ // [
 	for s.peek() != ']' {
@@ -121,7 +121,7 @@ func (s *shape) list(t reflect.Type) error {
 	return nil
 }
 
-// known are the fields of a struct by their names in JSON.
+// known returns the fields of a struct by their JSON names.
 func (s *shape) known(t reflect.Type) map[string]field {
 	fields, ok := s.fields[t]
 	if !ok {
@@ -141,7 +141,7 @@ func (s *shape) known(t reflect.Type) map[string]field {
 	return fields
 }
 
-// peek is the next byte that is not white space.
+// peek returns the next byte that is not white space.
 func (s *shape) peek() byte {
 	for ; s.at < len(s.text); s.at++ {
 		switch s.text[s.at] {
@@ -153,7 +153,7 @@ func (s *shape) peek() byte {
 	return 0
 }
 
-// skip goes over a value of any kind, and returns its length in bytes.
+// skip skips a value of any kind and returns its length in bytes.
 func (s *shape) skip() int {
 	s.peek()
 	start := s.at

@@ -8,15 +8,16 @@ import (
 	"unicode/utf8"
 )
 
-// Names of files and threads are bytes, and JSON is Unicode. In an image a byte that is no UTF-8 stands as the character
-// U+10FF00 plus its value, of a private use area. Such a character in a name is itself written so, byte for byte.
+// Names of files and threads are bytes, but JSON is Unicode. In an image, a byte that is not part of valid UTF-8 is written as the
+// character U+10FF00 plus the value of the byte. These characters are in a private use area. If a name contains such a
+// character, each of its bytes is written in the same way.
 const (
 	escapeFirst  = 0x10ff00
 	escapeLast   = 0x10ffff
 	escapePrefix = "\xf4\x8f" // of all of them, in UTF-8
 )
 
-// MarshalText is json.Marshal of a value whose strings may be no UTF-8. v points to it.
+// MarshalText is json.Marshal for a value whose strings may not be valid UTF-8. v is a pointer to it.
 func MarshalText(v any) ([]byte, error) {
 	changed := false
 	eachString(reflect.ValueOf(v), func(s string) string {
@@ -31,7 +32,7 @@ func MarshalText(v any) ([]byte, error) {
 	return text, err
 }
 
-// RestoreText gives the strings of what v points to, just decoded from text, the bytes that they had.
+// RestoreText unescapes all strings of the value that v points to. The value was decoded from text.
 func RestoreText(text []byte, v any) {
 	if bytes.Contains(text, []byte(escapePrefix)) {
 		eachString(reflect.ValueOf(v), unescape)
@@ -74,7 +75,7 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// eachString changes every string in a value that can be set.
+// eachString replaces every string in a value by the result of change.
 func eachString(v reflect.Value, change func(string) string) {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:
