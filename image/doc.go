@@ -4,15 +4,15 @@
 // In a nutshell:
 //
 //	w, err := image.Create(dir, image.Options{Program: "app", Pid: 412})
-//	defer w.Abort()                                   // nothing after a Commit
+//	defer w.Abort()                                   // has no effect after a Commit
 //	err = w.Put(image.ProcessSpace(412), runs, read)  // page contents, in parallel
-//	path, err := w.Commit(manifest, group)            // all or nothing
+//	path, err := w.Commit(manifest, group)            // the image appears whole, or not at all
 //
-//	img, err := image.Open(path)                      // checked but for page contents
+//	img, err := image.Open(path)                      // checks everything but the page contents
 //	defer img.Close()
 //	err = img.Fill(ctx, image.ProcessSpace(412), 0, write)
 //
-// On disk (FORMAT.md says it all, for other programs too):
+// On disk (FORMAT.md is the specification):
 //
 //	app.412/                  program directory
 //	├── latest -> 2
@@ -20,17 +20,16 @@
 //	├── 2/
 //	│   ├── manifest.json     format, host, options, sizes and SHA-256 of the rest
 //	│   ├── group.json        Group: everything but page contents
-//	│   ├── pages.idx         frames: where each lies, what it holds, its CRC-32C
+//	│   ├── pages.idx         frames: position, addresses and CRC-32C of each
 //	│   └── pages.bin         the frames' bytes
-//	└── .3.partial/           being written, under flock; swept when its writer is gone
+//	└── .3.partial/           being written, locked with flock(2); removed later if its writer was killed
 //
-// Contents are kept by space (the memory of a process, a shared memory object, a
-// file's content), in frames of up to 1 MiB. Both directions stream: neither Writer
-// nor Image keeps anything whose size depends on the memory of the program.
+// Content belongs to a space (the memory of a process, a shared memory object, a file, a kernel object) and is stored in
+// frames of up to 1 MiB. Writer and Image stream it: neither keeps anything in memory whose size depends on the memory
+// of the program.
 //
-// Locks: Writer.mu covers the end of pages.bin and the index together; Writer.failed
-// is a leaf under it. A Fill has one lock, over its place in the index.
+// Locks: Writer.mu protects the end of pages.bin and the index together. Writer.failed has a lock of its own, which is taken
+// last. A Fill has one lock, for its position in the index.
 //
-// The package does not say what a group needs to be restored: it checks that an image is
-// whole and that its parts agree, no more.
+// The package checks that an image is whole and that its parts agree. It does not check whether the image can be restarted.
 package image

@@ -12,19 +12,19 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// A trail goes from / to a directory, one name at a time, and looks at each directory and symbolic link by the handle it
-// has of it. What it has looked at is what it goes on from, so nobody can put something else in the way meanwhile.
+// A trail walks from / to a directory, one name at a time. It opens each directory and symbolic link with O_PATH, checks the open
+// descriptor, and goes on from it. So another user cannot replace what was checked.
 //
-// A strict trail ends in a directory that only we and root can have made, and that only we and root can replace: each
-// directory on the way belongs to one of the two, and nobody else can write to it. In a sticky directory (/tmp) anybody can make
-// entries, but only replace their own: there our own entries count, and root's directories.
+// A strict trail ends in a directory that only the caller's user or root can have made or can replace. Each directory on the way
+// belongs to one of the two, and no other user can write to it. In a sticky directory (/tmp) every user can make entries,
+// but can replace only their own: there the trail accepts the caller's entries, and root's directories.
 //
-// A trail that is not strict only keeps to symbolic links of ours and root's. It is for writing: what we write has its
-// mode, whoever may rename the directory that it is in.
+// A trail that is not strict only refuses symbolic links of other users. It is for writing: the mode of the new files
+// protects them, even if another user can rename their directory.
 type trail struct {
 	strict bool
-	uid    uint32 // ours
-	top    uint32 // whose / is: root, or whoever stands for root in a user namespace that does not know root
+	uid    uint32 // of the caller
+	top    uint32 // owner of /: root, or the overflow user ID in a user namespace that does not map root
 	dir    int    // O_PATH
 	st     unix.Stat_t
 	path   string
@@ -34,7 +34,7 @@ type trail struct {
 // mostLinks is how many symbolic links the kernel follows (MAXSYMLINKS).
 const mostLinks = 40
 
-// newTrail goes to a directory. The caller closes the trail.
+// newTrail walks to a directory. The caller closes the trail.
 func newTrail(path string, strict bool) (*trail, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -225,13 +225,13 @@ func (t *trail) whatToDo() string {
 	return "use images of your own, in directories of your own"
 }
 
-// Foreign is something of another user, where only what is ours counts.
+// Foreign is the error for a file of another user where only the caller's files are accepted.
 type Foreign struct{ obstacle.Obstacle }
 
-// Unwrap has a Foreign be an Obstacle, too.
+// Unwrap returns the error as an Obstacle.
 func (f Foreign) Unwrap() error { return f.Obstacle }
 
-// readlink says where an open symbolic link leads.
+// readlink reads an open symbolic link.
 func readlink(fd int) (string, error) {
 	buf := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(fd, "", buf)
