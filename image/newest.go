@@ -11,7 +11,7 @@ import (
 	"crak.dev/crak/internal/cause"
 )
 
-// ErrNone means that there is no image, nor anything that was one.
+// ErrNone means that there is no image, not even a damaged one.
 var ErrNone = errors.New("no image is there")
 
 // Newest is the path of the image under dir (a CRAK_DIR) that was made last, of whatever program.

@@ -36,7 +36,7 @@ type Image struct {
 	totals Totals
 }
 
-// Error is a fault of an image: File of it, or all of it, is not as it must be.
+// Error is a fault of an image, or of one file of it.
 type Error struct {
 	Path string // of the image
 	File string // within it; may be empty
@@ -54,8 +54,8 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Open opens an image: its own directory, or the one it is in, where latest says which (or the
 // highest sequence number, if there is no latest). Everything is checked but the content of the
-// frames, which is checked as it is read. The image, and every directory on the way to it, must be ours or
-// root's, and nobody else's to change (see trail). Every error is an *Error.
+// frames, which is checked as it is read. The image, and every directory on its path, must belong to the caller's user or
+// to root, and no other user may be able to change them (see trail). Every error is an *Error.
 func Open(path string) (*Image, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -237,7 +237,7 @@ func (i *Image) readIndex() error {
 	return nil
 }
 
-// Close lets go of the files.
+// Close closes the files.
 func (i *Image) Close() error {
 	for _, f := range []*os.File{i.dir, i.idx, i.pages} {
 		if f != nil {

@@ -35,9 +35,8 @@ func DirName(comm string, pid Pid) string {
 	return fmt.Sprintf("%s.%d", name, pid)
 }
 
-// place is where an image is being made: the open directory it will be in, its name
-// there, and the hidden directory that gets this name in the end. All is done
-// relative to open directories, so that nobody can put a symlink in the way.
+// place is where an image is made: the open parent directory, the name of the image in it, and the hidden directory that gets
+// this name at the commit. Every call is relative to an open directory, so that no other user can insert a symbolic link.
 type place struct {
 	path     string // of parent
 	parent   *os.File
@@ -113,7 +112,7 @@ func newPlaceAt(output string, parent *os.File) (*place, error) {
 }
 
 // takeSequence takes the number after the highest there is, or that latest points to.
-// What other writers left half made, having been killed, is removed.
+// It also removes the hidden directories of writers that were killed.
 func (p *place) takeSequence() error {
 	names, err := p.parent.Readdirnames(-1)
 	if err != nil {
@@ -189,7 +188,7 @@ func (p *place) create(name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// remove undoes everything. The program directory stays if another image is in it.
+// remove removes all that was made. The program directory stays if it contains another image.
 func (p *place) remove() {
 	if p.dir != nil {
 		removeTree(p.parent, p.hidden, p.dir)
@@ -204,7 +203,7 @@ func (p *place) remove() {
 	*p = place{}
 }
 
-// sweep removes a hidden directory whose writer is gone: nobody holds its lock.
+// sweep removes a hidden directory whose writer has ended: its lock is free.
 func sweep(parent *os.File, name string) {
 	dir, err := openDir(parent, name)
 	if err != nil {
@@ -255,7 +254,7 @@ func readlinkat(dir *os.File, name string) (string, error) {
 	return string(buf[:max(n, 0)]), err
 }
 
-// ownedByUs refuses what belongs to another user, who could change it at any time.
+// ownedByUs refuses a file of another user, who could change it at any time.
 func ownedByUs(f *os.File) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {

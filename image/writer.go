@@ -11,17 +11,17 @@ import (
 	"crak.dev/crak/internal/cause"
 )
 
-// Options say where an image goes and how it is stored.
+// Options tell where an image is made and how it is stored.
 type Options struct {
 	Program string   // comm of the root: the image is put into <Program>.<Pid>/<sequence>
 	Pid     Pid      // of the root
 	Output  string   // if not empty, the path of the image instead of the above
-	Parent  *os.File // the directory of Output, opened by whoever may; nil: to be opened
+	Parent  *os.File // the directory of Output, if it is open already, or nil
 
-	Compress bool // with zstd, what gets smaller by it
+	Compress bool // with zstd, where that makes a frame smaller
 	Workers  int  // 0: one a processor
 
-	Confirm func() error // asked at the last moment whether the image is to be committed; nil: it is
+	Confirm func() error // called just before the commit, may be nil; an error prevents the commit
 }
 
 // maxWorkers bounds the memory of a Writer and of a Fill: about 3 MiB a worker.
@@ -70,9 +70,8 @@ func (f *failure) get() error {
 	return f.err
 }
 
-// Create begins an image under the directory dir, or at o.Output. Nothing is
-// to be seen of it, but for a hidden directory, until Commit. Whoever calls Create calls
-// Commit or Abort.
+// Create begins an image under the directory dir, or at o.Output. Until Commit there is only a hidden directory. The caller
+// must call Commit or Abort.
 func Create(dir string, o Options) (*Writer, error) {
 	var err error
 	w := &Writer{options: o}
@@ -126,11 +125,11 @@ func (w *Writer) Sequence() int { return w.place.sequence }
 // Path is where the image will be.
 func (w *Writer) Path() string { return w.place.final() }
 
-// Progress is how many bytes of content have been dealt with, zeroes included.
+// Progress counts the bytes of content that were processed, including zeroes.
 func (w *Writer) Progress() (done uint64) { return w.done.Load() }
 
-// Advance is how far the work has got, in bytes read and bytes written to the disk: no time of day, but it stands still
-// while nothing is done.
+// Advance counts the bytes that were read and the bytes that were written to the disk. It changes only while the writer makes
+// progress.
 func (w *Writer) Advance() uint64 { return w.done.Load() + w.settled.Load() }
 
 // Put has the content of runs read and saved. It returns when all of it is being worked on or
@@ -143,9 +142,8 @@ func (w *Writer) Put(space Space, runs []Run, fill func(dst []byte, runs []Run) 
 	return w.put(job{space: space, fill: fill, compress: w.options.Compress}, runs, func(j job) { w.jobs <- j })
 }
 
-// PutSync is Put for what only holds still while the program is frozen: when it returns, all of
-// the content has been read and written to the page cache, or, after Hold, to memory. To be fast it does
-// not compress, and leaves little to no other goroutine.
+// PutSync is Put for content that changes when the program runs. When it returns, all of the content has been read and written
+// to the page cache, or to memory after Hold. It does not compress, and does most of the work itself, to be fast.
 func (w *Writer) PutSync(space Space, runs []Run, fill func(dst []byte, runs []Run) error) error {
 	var pending sync.WaitGroup
 	work := func(j job) { w.jobs <- j }
