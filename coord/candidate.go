@@ -62,6 +62,8 @@ func candidate(pid int) (obstacle.List, error) {
 	case outOfDescriptors(live):
 		refuse("out of descriptors", fmt.Sprintf("the checkpoint needs %d", descriptorsNeeded),
 			"raise the limit with prlimit --nofile, or ulimit -n")
+	default:
+		list = append(list, uninterruptible(pid)...)
 	}
 	return list, nil
 }

@@ -1,0 +1,61 @@
+package coord
+
+import (
+	"fmt"
+	"time"
+
+	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/proc"
+)
+
+// A thread in an uninterruptible sleep (state D) takes no signal. Nobody else is to stand still because of it, so its state
+// is looked at before the freeze.
+
+const (
+	patienceUninterruptible = time.Second           // for a thread to wake up: a slow disk takes less
+	intervalUninterruptible = 10 * time.Millisecond // between two looks
+)
+
+// uninterruptible waits a little for the threads that are in an uninterruptible sleep, and refuses those that have not woken
+// up. The program runs on meanwhile.
+func uninterruptible(pid int) obstacle.List {
+	asleep := make(map[int]uint64) // by TID: how often it had been switched when first seen
+	tids, err := proc.Tasks(pid)
+	for _, tid := range tids {
+		s, err := proc.Read(pid, fmt.Sprintf("task/%d/stat", tid), proc.Stat)
+		if err == nil && s.State == 'D' {
+			asleep[tid] = switches(pid, tid)
+		}
+	}
+	for deadline := time.Now().Add(patienceUninterruptible); err == nil && len(asleep) > 0 && time.Now().Before(deadline); {
+		time.Sleep(intervalUninterruptible)
+		for tid, count := range asleep {
+			s, err := proc.Read(pid, fmt.Sprintf("task/%d/stat", tid), proc.Stat)
+			if err != nil || s.State != 'D' || switches(pid, tid) != count {
+				delete(asleep, tid)
+			}
+		}
+	}
+	var list obstacle.List
+	for _, tid := range tids {
+		if _, still := asleep[tid]; still {
+			list = append(list, obstacle.Obstacle{
+				Pid:   pid,
+				Where: fmt.Sprintf("thread %d", tid),
+				What:  doing(pid, tid),
+				Why:   "an uninterruptible sleep, in which it takes no signal, and which lasts",
+				Do:    "try again when the call is over",
+			})
+		}
+	}
+	return list
+}
+
+// switches is how often a thread has given up or lost its processor: in a sleep that goes on that does not change.
+func switches(pid, tid int) uint64 {
+	status, err := proc.Read(pid, fmt.Sprintf("task/%d/status", tid), proc.Status)
+	if err != nil {
+		return 0
+	}
+	return status.VoluntarySwitches + status.InvoluntarySwitches
+}
