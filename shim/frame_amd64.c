@@ -48,6 +48,20 @@ static int may_repeat(int number)
 }
 
 /*
+ * Handles a signal that comes just after SIGCONT. The kernel has prepared the frame of a stopped sleep to make the call
+ * restart_syscall(2) in place of the sleep. But rt_sigreturn, by which our handler returns, makes that call fail with EINTR
+ * (restore_sigcontext in arch/x86/kernel/signal_64.c). So the frame is changed to one of an interrupted call. Returns 1 if it was.
+ */
+static int undo_restart(ucontext_t *context)
+{
+	if (REGISTER(context, RAX) != SYS_restart_syscall)
+		return 0;
+	REGISTER(context, RAX) = -EINTR;
+	REGISTER(context, RIP) += 2;
+	return 1;
+}
+
+/*
  * Changes the frame so that the thread makes an interrupted system call again.
  *
  * A signal handler makes calls like nanosleep, poll and epoll_wait fail with EINTR even with SA_RESTART (signal(7)). The
@@ -59,7 +73,7 @@ static int may_repeat(int number)
  */
 void frame_repeat_syscall(ucontext_t *context, const siginfo_t *info, struct abi_thread *thread)
 {
-	int number = -1;
+	int number = -1, undone = undo_restart(context);
 
 	if (REGISTER(context, RAX) == -EINTR) {
 		number = repeat_number(context);
@@ -73,6 +87,9 @@ void frame_repeat_syscall(ucontext_t *context, const siginfo_t *info, struct abi
 			thread->ip = REGISTER(context, RIP);
 			thread->syscall = number;
 		}
+	} else if (undone) {
+		REGISTER(context, RAX) = SYS_restart_syscall;
+		REGISTER(context, RIP) -= 2;
 	}
 	if (!thread)
 		repeat_settle(context);

@@ -37,6 +37,9 @@ func TestInterrupted(t *testing.T) {
 		{"mov %rbx,%rax", "rbx=34 904889d8" + syscall, "34"},
 		{"an instruction in between", "b822000000" + "31ff" + syscall, "34"},
 		{"close, with an instruction in between", "b803000000" + "31ff" + syscall, "-1"},
+		// After SIGCONT the kernel lets a thread call restart_syscall(2), which fails once a handler has run.
+		{"restart_syscall", "rax=219 b822000000" + syscall, "34"},
+		{"restart_syscall of what nobody knows", "rax=219 909090909090" + syscall, "219"},
 	}
 	for _, test := range tests {
 		out, err := exec.Command(program, strings.Fields(test.frame)...).CombinedOutput()

@@ -1,6 +1,6 @@
 /*
  * frames REGISTER=VALUE... BYTES: the signal frame of a thread that stands behind BYTES (hex), with rax -EINTR and these
- * registers. Prints the number of the system call that is made again, or -1.
+ * registers. With another rax the thread stands before the syscall instruction at the end of BYTES. Prints the number of the system call that is made again, or -1.
  */
 
 #include <errno.h>
@@ -15,7 +15,7 @@ static const struct {
 	const char *name;
 	int number;
 } registers[] = {
-	{ "rbx", REG_RBX }, { "rsi", REG_RSI }, { "rdi", REG_RDI }, { "r8", REG_R8 }, { "r12", REG_R12 }, { "r14", REG_R14 },
+	{ "rax", REG_RAX }, { "rbx", REG_RBX }, { "rsi", REG_RSI }, { "rdi", REG_RDI }, { "r8", REG_R8 }, { "r12", REG_R12 }, { "r14", REG_R14 },
 };
 
 static void set(ucontext_t *context, const char *name, long value)
@@ -35,10 +35,10 @@ int main(int argc, char **argv)
 
 	for (size_t i = 0; i < n; i++)
 		sscanf(hex + 2 * i, "%2hhx", &code[1024 + i]);
+	context.uc_mcontext.gregs[REG_RAX] = -EINTR;
 	for (int i = 1; i < argc - 1; i++)
 		set(&context, argv[i], atol(strchr(argv[i], '=') + 1));
-	context.uc_mcontext.gregs[REG_RAX] = -EINTR;
-	context.uc_mcontext.gregs[REG_RIP] = ip;
+	context.uc_mcontext.gregs[REG_RIP] = context.uc_mcontext.gregs[REG_RAX] == -EINTR ? ip : ip - 2;
 	context.uc_mcontext.gregs[REG_RSP] = (long)&context;
 	frame_repeat_syscall(&context, NULL, NULL);
 	if (context.uc_mcontext.gregs[REG_RIP] == ip)
