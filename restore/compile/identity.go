@@ -1,8 +1,10 @@
 package compile
 
 import (
+	"fmt"
 	"math/bits"
 	"slices"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -94,11 +96,20 @@ func (c *compiler) limits() {
 		if l.Resource == unix.RLIMIT_CPU {
 			l = remaining(l, c.process.CPU.SinceNs)
 		}
-		c.limit(l.Resource, min(l.Soft, c.target.HardLimits[l.Resource]), min(l.Hard, c.target.HardLimits[l.Resource]))
-		if l.Hard > c.target.HardLimits[l.Resource] {
-			c.limit(l.Resource, l.Soft, l.Hard).MayFail()
+		soft, hard := min(l.Soft, c.target.HardLimits[l.Resource]), min(l.Hard, c.target.HardLimits[l.Resource])
+		c.limit(l.Resource, soft, hard)
+		if hard < l.Hard {
+			c.limit(l.Resource, l.Soft, l.Hard).MayFail().Note(fmt.Sprintf("else the limit is %s (hard %s), and was %s (hard %s)",
+				limitText(soft), limitText(hard), limitText(l.Soft), limitText(l.Hard)))
 		}
 	}
+}
+
+func limitText(v uint64) string {
+	if v == unix.RLIM_INFINITY {
+		return "unlimited"
+	}
+	return strconv.FormatUint(v, 10)
 }
 
 // remaining subtracts used CPU time from a limit, because the kernel counts from 0 again. It leaves at least one second.
