@@ -44,5 +44,5 @@
 // Locks, in the order in which they are taken:
 //
 //	flock(2) on /proc/PID/environ   one writer for each process, for the whole checkpoint (lock.go)
-//	└── own.freezing                one freeze for each process, in the resident's memory (shim/lead.c)
+//	└── own.freezing                one freeze for each process, in the resident's memory (shim/initiate.c)
 package coord

@@ -117,6 +117,7 @@ belongs to none of its programs fails the script.
 	lab.go run.go runner.go        engine: tools, go test's runner, crak lab's runner
 	session.go subject.go start.go capture.go terminal.go build.go sweep.go mounts.go inherited.go
 	command*.go condition.go       adapters: what scripts say
+	identity.go                    as whom a script runs
 	picture.go proc.go mapping.go  /proc as a tree of fields
 
 It does not know what an image is made of, and has its own parsers of /proc: the judge must

@@ -10,12 +10,18 @@
 //	  starts ─────────────────> waits
 //	  compiles, checks ───────> maps its area
 //	                            clone3(412) ─────────> empties its memory
-//	                            exits                  maps, reports
+//	                            exits                  maps, reports "mapped"
 //	  writes the pages <────────────────────────────── waits
-//	  a byte ─────────────────────────────────────────> descriptors, signals …
+//	  a byte ────────────────────────────────────────> descriptors, signals …
 //	                                                   clone3(413) ─────────> its own state
-//	                                                   jumps into the resident
+//	                                                   limits, timers, IDs    waits
+//	                                                   reports "ready"
+//	  cuts files back <─────────────────────────────── waits
+//	  a byte: go ────────────────────────────────────> arms timers
+//	                                                   jumps ───────────────> jumps
+//	                                                   both are in the resident
 //	  a byte <──────────────────────────────────────── unmaps the interpreter
+//	  waits for the end                                runs on                runs on
 //
 // A member is a child of crak restart, because the interpreter makes it with CLONE_PARENT. There is one exception: a member
 // that has a parent-death signal, and is restarted with --detach, is a child of the interpreter. The interpreter exits before

@@ -29,8 +29,8 @@ In the foreground, crak passes signals and the terminal to the program. crak end
 status, or by the signal that killed it. With --detach, crak prints the PID and exits as soon as the program runs. The
 program then has its own session, and /dev/null in place of its terminal and pipes.
 
-To get its old PIDs, the program needs CAP_CHECKPOINT_RESTORE, and the PIDs must be free. Otherwise --pids=auto restarts
-the program in a new PID namespace, and prints a notice. That needs no privilege.
+To choose the old PIDs, crak needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN, and the PIDs must be free. Otherwise
+--pids=auto restarts the program in a new PID namespace, and prints a notice. That needs no privilege.
 
 The image, and every directory on its path, must belong to you or to root, and no other user may be able to write to
 it. Root can restart another user's image only with --as-owner: crak then becomes that user before it reads the image.

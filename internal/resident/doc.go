@@ -3,12 +3,15 @@
 //
 // In a nutshell: the writer calls Listen, which opens an abstract socket with a random name. Order sends the
 // freeze signal with that name to one thread of the program. The resident connects; Accept checks
-// that the peer is the right process and returns a Conn. With the Conn the writer gives orders:
+// that the peer is the right process, proves that the writer may trace it, and returns a Conn. After the order QUERY
+// the resident has said in its HELLO who it is, and closes the socket. After the order FREEZE the writer goes on with the Conn:
 //
 //	Frozen    waits until every thread is parked
 //	Calls     makes system calls in the program; the initiator executes them
 //	Snapshot  makes the program fork the twin, and go on
 //	Resume    lets the program go on without a twin
+//	Confirm   asks whether the program is still frozen
+//	Kill      makes the frozen program kill itself
 //
 // Close also lets a frozen program go on, and so does the end of the writer.
 //
