@@ -58,8 +58,25 @@ static int waiting_in(int fd)
 	return n;
 }
 
+static int reader_tid, writer_tid;
+
+/* Waits until a thread has noted its TID and is blocked in this system call. */
+static void await_call(const int *tid, int number)
+{
+	char path[64], text[128];
+
+	while (__atomic_load_n(tid, __ATOMIC_SEQ_CST) == 0)
+		pause_ms(1);
+	snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", *tid);
+	do {
+		pause_ms(1);
+		slurp(path, text, sizeof(text));
+	} while (text[0] < '0' || text[0] > '9' || atoi(text) != number);
+}
+
 static void *reader(void *unused)
 {
+	__atomic_store_n(&reader_tid, gettid(), __ATOMIC_SEQ_CST);
 	expect(empty[READ], "woken");
 	return unused;
 }
@@ -70,6 +87,7 @@ static void *writer(void *unused)
 
 	for (size_t i = 0; i < sizeof(page); i++)
 		page[i] = byte_at(65536 + i);
+	__atomic_store_n(&writer_tid, gettid(), __ATOMIC_SEQ_CST);
 	EQUAL(write(full[WRITE], page, sizeof(page)), sizeof(page));
 	return unused;
 }
@@ -135,6 +153,8 @@ int main(void)
 	build();
 	CHECK(pthread_create(&threads[0], NULL, reader, NULL) == 0);
 	CHECK(pthread_create(&threads[1], NULL, writer, NULL) == 0);
+	await_call(&reader_tid, SYS_read);
+	await_call(&writer_tid, SYS_write);
 	ready();
 	await_go();
 
