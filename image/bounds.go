@@ -6,7 +6,7 @@ import (
 	"sort"
 )
 
-// bounds knows what each space of a group may have content for, and what it has.
+// bounds checks that the frames of an image stay inside the spaces of its group, and that no page is saved twice.
 type bounds struct {
 	processes    map[Pid]*Process
 	memory       map[MemoryID]*MemoryObject
@@ -16,7 +16,7 @@ type bounds struct {
 	seen         coverage
 }
 
-// A room is what a space may have content for.
+// A room is the part of a space that may have content.
 type room struct {
 	number uint32
 	kind   string
@@ -41,7 +41,7 @@ func newBounds(g *Group) *bounds {
 	return b
 }
 
-// check says whether all runs of the frame are inside its space, and in no frame before it.
+// check returns an error if a run of the frame is outside its space or overlaps with an earlier frame.
 func (b *bounds) check(f *Frame) error {
 	m, ok := b.spaces[f.Space]
 	if !ok {
@@ -100,7 +100,7 @@ func (b *bounds) of(s Space) (*room, error) {
 	return nil, fmt.Errorf("space %q: not in %s", string(s), groupFile)
 }
 
-// own is the memory that is the process's own, and what the image has of files that it shares.
+// own returns the process's private memory, and the shared mappings of files whose content is in the image.
 func (p *Process) own() (ranges []Run) {
 	for i := range p.Mappings {
 		if m := &p.Mappings[i]; (!m.Shared || m.SelfContained) && m.Kind != MappingKernel {

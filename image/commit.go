@@ -14,9 +14,9 @@ import (
 	"crak.dev/crak/internal/cause"
 )
 
-// Commit finishes the image and gives it its name; path is where it is. Before the rename there is
-// no image, after it there is a whole one. m says what the caller knows of the program, host and
-// options. On error the caller calls Abort.
+// Commit completes the image, renames it to its final name and returns its path. The image exists only after the rename, and is
+// then complete. The caller fills in the fields of m about the program, the host and the options. After an error the caller
+// calls Abort.
 func (w *Writer) Commit(m Manifest, g *Group) (path string, err error) {
 	w.stop()
 	if err := w.Release(); err != nil {
@@ -43,7 +43,7 @@ func (w *Writer) finish(m Manifest, g *Group) error {
 	}
 	text, err := encodeJSON(g)
 	if err == nil {
-		_, err = decodeGroup(text) // as Open does, so that no image is committed that will not be opened
+		_, err = decodeGroup(text) // Open decodes it too: Commit must not accept an image that Open refuses
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", groupFile, err)
@@ -72,7 +72,7 @@ func (w *Writer) finish(m Manifest, g *Group) error {
 	m.Statistics.RawBytes, m.Statistics.StoredBytes, m.Statistics.Frames = t.Raw, t.Stored, t.Frames
 	m.Files = []FileSum{group, index, {Name: pagesFile, Size: w.size}}
 	if m.Statistics.TotalNs != 0 {
-		m.Statistics.TotalNs += time.Since(begun).Nanoseconds() // what the syncs took, too
+		m.Statistics.TotalNs += time.Since(begun).Nanoseconds() // includes the syncs
 	}
 	if text, err = m.encode(); err == nil {
 		_, err = decodeManifest(text)
@@ -94,8 +94,7 @@ func (w *Writer) finish(m Manifest, g *Group) error {
 	return w.place.publish()
 }
 
-// checkIndex reads pages.idx again, as Open does, so that no image is committed that will not be
-// opened, and returns its sum.
+// checkIndex reads pages.idx as Open does, and returns its sum: Commit must not accept an image that Open refuses.
 func (w *Writer) checkIndex(g *Group) (FileSum, error) {
 	sum := sha256.New()
 	end, err := w.idx.Seek(0, io.SeekCurrent)
@@ -108,7 +107,7 @@ func (w *Writer) checkIndex(g *Group) (FileSum, error) {
 	return FileSum{indexFile, end, hex.EncodeToString(sum.Sum(nil))}, nil
 }
 
-// write makes a small file of the image, and syncs it.
+// write creates a small file of the image, writes it and syncs it.
 func (p *place) write(name string, text []byte) (FileSum, error) {
 	f, err := p.create(name)
 	if err != nil {
@@ -128,7 +127,7 @@ func (p *place) write(name string, text []byte) (FileSum, error) {
 	return FileSum{name, int64(len(text)), hex.EncodeToString(sum[:])}, nil
 }
 
-// publish renames the image into place and points latest to it. It undoes the first where the second fails.
+// publish renames the image to its final name and points latest to it. If the second step fails, publish undoes the first.
 func (p *place) publish() error {
 	at := int(p.parent.Fd())
 	if err := renameNew(at, p.hidden, p.name); err != nil {
@@ -147,7 +146,7 @@ func (p *place) publish() error {
 	return err
 }
 
-// pointLatest replaces the symlink in one step.
+// pointLatest replaces the symlink atomically.
 func (p *place) pointLatest() error {
 	if p.sequence == 0 {
 		return nil
@@ -166,23 +165,23 @@ func (p *place) pointLatest() error {
 	return nil
 }
 
-// close lets go of the directories, and with them of the lock.
+// close closes the directories. This releases the lock.
 func (p *place) close() {
 	p.dir.Close()
 	p.parent.Close()
 }
 
-// renameNew renames where there is nothing of the new name.
+// renameNew renames, and fails if the new name exists.
 func renameNew(at int, from, to string) error {
 	err := unix.Renameat2(at, from, at, to, unix.RENAME_NOREPLACE)
 	if err == unix.EINVAL || err == unix.ENOSYS {
-		// The file system cannot; a directory does not replace one that is not empty.
+		// The file system does not support RENAME_NOREPLACE. A plain rename fails if the new name is a directory that is not empty.
 		err = unix.Renameat(at, from, at, to)
 	}
 	return err
 }
 
-// syncParent syncs the directory that dir is in.
+// syncParent syncs the parent directory of dir.
 func syncParent(dir *os.File) error {
 	up, err := openDir(dir, "..")
 	if err != nil {

@@ -7,26 +7,25 @@ import (
 	"sync"
 )
 
-// Content reads one space at any address, for inspection and tests. It keeps a list of the
-// space's runs.
+// Content reads one space at any address, for inspection and tests. It keeps a list of all runs of the space in memory.
 type Content struct {
 	image *Image
 	parts []part // sorted by start
 
 	mu     sync.Mutex
 	unpack unpacker
-	held   *Frame // whose content is in data
+	held   *Frame // the frame whose content is in data
 	data   []byte
 }
 
 // part is one run of a frame.
 type part struct {
 	Run
-	skip  uint64 // bytes into the frame's content
+	skip  uint64 // offset in the frame's content, in bytes
 	frame *Frame
 }
 
-// Content finds what there is of a space.
+// Content returns a reader of the content of a space.
 func (i *Image) Content(s Space) (*Content, error) {
 	c := &Content{image: i, unpack: unpacker{pages: i.pages}}
 	for f, err := range i.Frames(s) {
@@ -45,8 +44,8 @@ func (i *Image) Content(s Space) (*Content, error) {
 	return c, nil
 }
 
-// ReadAt is an io.ReaderAt whose offsets are addresses of the space. What is not in the image
-// reads as zeroes; there is no end.
+// ReadAt implements io.ReaderAt. Offsets are addresses of the space. Pages that are not in the image read as zeroes. There is no
+// end of file.
 func (c *Content) ReadAt(p []byte, address int64) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -75,7 +74,7 @@ func (c *Content) ReadAt(p []byte, address int64) (int, error) {
 	return len(p), nil
 }
 
-// Runs are what there is of the space in the image, sorted and joined.
+// Runs returns the ranges of the space that the image has, sorted; adjacent ranges are joined.
 func (c *Content) Runs() (runs []Run) {
 	for _, t := range c.parts {
 		runs = appendRun(runs, t.Run)

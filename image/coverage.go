@@ -5,12 +5,12 @@ import (
 	"fmt"
 )
 
-// coverage is the set of all pages of all spaces that frames were seen for: a bit a page, in blocks. So adding a run takes the
-// same time in whatever order they come, and a whole terabyte takes 50 MiB.
+// coverage is the set of the pages of all spaces that have been in a frame. It has one bit per page, in blocks. So the time to add
+// a run does not depend on the order of the runs, and 1 TiB of content takes 50 MiB.
 type coverage struct {
-	index map[blockID]uint32 // of the block in slabs
+	index map[blockID]uint32 // index of the block in slabs
 	slabs []*[slabBlocks]block
-	last  blockID // was found last, as
+	last  blockID // found last, at
 	found *block
 }
 
@@ -19,7 +19,7 @@ type blockID struct {
 	number uint64 // address / blockBytes
 }
 
-// A block has a bit for each of its pages.
+// A block has one bit per page.
 type block [blockPages / 64]uint64
 
 const (
@@ -27,12 +27,12 @@ const (
 	blockBytes = blockPages * PageSize
 	slabBlocks = 1024
 
-	maxBlocks = 1 << 21 // that have content: 4 TiB
+	maxBlocks = 1 << 21 // with content: 4 TiB
 )
 
 var errScattered = errors.New("content in more places than one image may have")
 
-// add puts a run into the set, unless it overlaps with what is there. It begins on a page.
+// add adds a run to the set, or returns an error if a page of it is in the set. Preconditions: the run starts on a page boundary.
 func (c *coverage) add(space uint32, r Run) error {
 	end := (r.End() + PageSize - 1) / PageSize
 	for page := r.Start / PageSize; page < end; {
@@ -53,7 +53,7 @@ func (c *coverage) add(space uint32, r Run) error {
 	return nil
 }
 
-// block finds or makes a block.
+// block returns a block and makes it if it is new.
 func (c *coverage) block(id blockID) (*block, error) {
 	if c.found != nil && c.last == id {
 		return c.found, nil

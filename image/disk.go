@@ -6,12 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// flushStep is how much of pages.bin is handed to the disk at a time, in bytes.
+// flushStep is how many bytes of pages.bin are flushed to disk at a time.
 const flushStep = 16 << 20
 
-// flushEarly starts writing out what lies before the step that [offset, offset+n) reaches into, so
-// that the disk works along and the final fsync is short. It is only a hint: errors come
-// up in the fsync.
+// flushEarly starts to flush a step of the file once a write to [offset, offset+n) has passed its end. So the disk works while the
+// writer compresses, and the final fsync is short. flushEarly ignores errors: the fsync reports them.
 func flushEarly(f *os.File, offset, n int64) {
 	step := (offset + n) / flushStep
 	if step > offset/flushStep {
@@ -19,8 +18,8 @@ func flushEarly(f *os.File, offset, n int64) {
 	}
 }
 
-// settle waits until a file of so many bytes is on the disk but for the last of it, and says how it gets on: one fsync
-// would say nothing until it is done. Errors come up in the fsync.
+// settle waits until the content of a file is written, and reports the progress to tell: a single fsync would report nothing until
+// its end. The caller calls fsync afterwards, for metadata and the cache of the disk. settle ignores errors: the fsync reports them.
 func settle(f *os.File, size int64, tell func(n uint64)) {
 	const flags = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
 	for at := int64(0); at < size; at += flushStep {
@@ -31,11 +30,11 @@ func settle(f *os.File, size int64, tell func(n uint64)) {
 	}
 }
 
-// readStep is how far ahead of a Fill the disk is kept reading, in bytes.
+// readStep is how many bytes of pages.bin are read ahead of a Fill.
 const readStep = 4 << 20
 
-// readAhead has the disk begin with the step of pages.bin after the one that [offset, offset+n) reaches into.
-// The kernel's own guess is small, and put off by workers that take turns.
+// readAhead starts to read the step of pages.bin after the one in which [offset, offset+n) ends. The kernel's own readahead is
+// small, and does not recognize a sequential read that several workers share.
 func readAhead(f *os.File, offset, n int64) {
 	step := (offset + n) / readStep
 	if offset == 0 || step > offset/readStep {

@@ -13,8 +13,8 @@ import (
 	"crak.dev/crak/internal/cause"
 )
 
-// Frames are the frames of a space in the order of the index, all of them if s is
-// empty. Runs are only valid until the next one.
+// Frames returns the frames of a space in the order of the index, or the frames of all spaces if s is empty. The Runs of a frame
+// are valid until the next frame.
 func (i *Image) Frames(s Space) iter.Seq2[*Frame, error] {
 	return func(yield func(*Frame, error) bool) {
 		c, err := i.cursor(s)
@@ -35,10 +35,10 @@ func (i *Image) Frames(s Space) iter.Seq2[*Frame, error] {
 	}
 }
 
-// Fill reads the content of a space. fn gets the content of one frame at a time, checked, and
-// the runs it is for, one after the other in data; both are valid until it returns. It is called by
-// several goroutines at once (workers; 0: one a processor), in no order. Zero pages that were not
-// kept are not in it. The first error ends it: fn's own as it is, all others are an *Error.
+// Fill reads the content of a space. It calls fn for each frame, in no particular order, after it has checked the frame. data has
+// the content of the runs, one after the other. runs and data are valid until fn returns. Several goroutines call fn at the same
+// time: workers of them, or one per processor if workers is 0. Zero pages that the writer left out are not passed to fn. Fill
+// stops at the first error. It returns an error of fn unchanged; every other error is an *Error.
 func (i *Image) Fill(ctx context.Context, s Space, workers int, fn func(runs []Run, data []byte) error) error {
 	return i.each(ctx, s, workers, func(f *Frame, data []byte) error { return fn(f.Runs, data) })
 }
@@ -78,14 +78,14 @@ func (i *Image) each(ctx context.Context, s Space, workers int, fn func(f *Frame
 	return failed.get()
 }
 
-// cursor goes through the frames of a space; several goroutines may share it.
+// cursor iterates over the frames of a space. Several goroutines may share it.
 type cursor struct {
 	path  string
 	space Space
 	mu    sync.Mutex
 	index *indexReader
-	n     uint64 // of the next frame
-	end   uint64 // number after the last one
+	n     uint64 // number of the next frame
+	end   uint64 // number after the last frame
 	pages *os.File
 }
 
@@ -102,7 +102,7 @@ func (i *Image) cursor(s Space) (*cursor, error) {
 	return &cursor{path: i.Path, space: s, index: r, end: end, pages: i.pages}, nil
 }
 
-// next reads the next frame of the space into f, and says its number.
+// next reads the next frame of the space into f and returns its number.
 func (c *cursor) next(f *Frame) (uint64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -124,7 +124,7 @@ func (c *cursor) next(f *Frame) (uint64, error) {
 	}
 }
 
-// unpack takes the next frame, and hands its content to fn.
+// unpack reads the next frame and calls fn with its content.
 func (c *cursor) unpack(u *unpacker, fn func(f *Frame, data []byte) error) error {
 	n, err := c.next(&u.frame)
 	if err != nil {
@@ -146,7 +146,7 @@ type unpacker struct {
 	zstd  *decompressor
 }
 
-// content reads a frame's content and checks it. It is valid until the next call.
+// content reads the content of a frame and checks it. The result is valid until the next call.
 func (u *unpacker) content(f *Frame) ([]byte, error) {
 	if f.Codec == CodecZero {
 		return zeroes[:f.Raw], nil

@@ -15,7 +15,7 @@ type DescriptionID int
 // A MemoryID numbers the shared memory objects of a group, from 1; 0 is none.
 type MemoryID int
 
-// Group is everything an image holds but page contents: the file group.json.
+// Group is the whole state in an image except for page contents: the file group.json.
 type Group struct {
 	Root         Pid            `json:"root"`
 	Processes    []Process      `json:"processes"`
@@ -24,14 +24,14 @@ type Group struct {
 	Objects      []Object       `json:"objects,omitempty"`
 }
 
-// Process is one member on disk. Everything that the kernel keeps per thread is in Threads.
+// Process is one process of the group. State that the kernel keeps per thread is in Threads.
 type Process struct {
 	Pid              Pid      `json:"pid"`
 	Parent           Pid      `json:"parent"`
 	ProcessGroup     Pid      `json:"process_group"`
 	Session          Pid      `json:"session"`
 	Executable       File     `json:"executable"`
-	ExecutableMemory MemoryID `json:"executable_memory,omitempty"` // has its content, where it had been deleted
+	ExecutableMemory MemoryID `json:"executable_memory,omitempty"` // has the content of a deleted executable
 	Cwd              string   `json:"cwd"`
 	RootDir          string   `json:"root_dir"`
 	Umask            uint32   `json:"umask"`
@@ -49,7 +49,7 @@ type Process struct {
 	Intervals [3]IntervalTimer `json:"intervals"` // ITIMER_REAL, _VIRTUAL, _PROF
 	Timers    []PosixTimer     `json:"timers,omitempty"`
 
-	Clocks      Clocks       `json:"clocks"` // as it was frozen
+	Clocks      Clocks       `json:"clocks"` // at the freeze
 	CPU         CPU          `json:"cpu"`
 	Limits      []Limit      `json:"limits"`
 	Attributes  Attributes   `json:"attributes"`
@@ -82,7 +82,7 @@ type File struct {
 	Deleted bool   `json:"deleted,omitempty"`
 }
 
-// MappingKind says what is behind a mapping.
+// MappingKind says what a mapping maps.
 type MappingKind string
 
 const (
@@ -92,12 +92,12 @@ const (
 	MappingKernel    MappingKind = "kernel"    // Name: [vdso], [vvar], [vvar_vclock]
 )
 
-// Mapping is one VMA. Its pages are in the space of its process where they are private
-// (and only those that differ from what is behind it), of its memory object where shared.
+// Mapping is one VMA. Its private pages are in the space of its process, except for pages that equal those of the mapped file. Its
+// shared pages are in the space of its memory object.
 type Mapping struct {
 	Start    Address     `json:"start"`
 	End      Address     `json:"end"`
-	Prot     uint32      `json:"prot"` // PROT_READ and its kin
+	Prot     uint32      `json:"prot"` // PROT_*
 	Shared   bool        `json:"shared,omitempty"`
 	Kind     MappingKind `json:"kind"`
 	Name     string      `json:"name,omitempty"`   // as /proc/PID/maps shows it: [heap], [stack], [anon:x]
@@ -105,10 +105,10 @@ type Mapping struct {
 	File     *File       `json:"file,omitempty"`
 	Memory   MemoryID    `json:"memory,omitempty"`
 	Writable bool        `json:"writable,omitempty"` // shared: VM_MAYWRITE, the file was open for writing
-	Sum      string      `json:"sum,omitempty"`      // of a file, shared and writable: SHA-256 of what it showed of the file, hex
+	Sum      string      `json:"sum,omitempty"`      // of a shared, writable mapping of a file: SHA-256 of the mapped part of the file, hex
 
-	// SelfContained: every page of this file mapping, which is not both shared and writable, that is within the file is in
-	// the image, and it is restored without the file where the file is missing or differs.
+	// SelfContained: the image has every page of this file mapping that is within the file. If the file is missing or
+	// differs, a restart restores the mapping without it. The mapping is not both shared and writable.
 	SelfContained bool `json:"self_contained,omitempty"`
 
 	Guards []Range `json:"guards,omitempty"` // MADV_GUARD_INSTALL
@@ -127,15 +127,15 @@ type Mapping struct {
 	Sequential   bool   `json:"sequential,omitempty"`
 	Random       bool   `json:"random,omitempty"`
 	Sealed       bool   `json:"sealed,omitempty"`    // mseal(2)
-	Droppable    bool   `json:"droppable,omitempty"` // MAP_DROPPABLE: comes back empty
+	Droppable    bool   `json:"droppable,omitempty"` // MAP_DROPPABLE: empty after a restart
 
 	Policy *MemoryPolicy `json:"policy,omitempty"` // mbind(2)
 }
 
-// SummedMost is how many bytes the sums of a process's mappings are of, at most: all of it is read at a restart.
+// SummedMost is the largest total size, in bytes, of the mappings of a process that have a Sum. A restart reads all of them.
 const SummedMost = 1 << 30
 
-// MemoryPolicy says which NUMA nodes memory comes from (set_mempolicy(2)).
+// MemoryPolicy says from which NUMA nodes the kernel allocates memory (set_mempolicy(2)).
 type MemoryPolicy struct {
 	Mode  int32    `json:"mode"` // MPOL_*, with its mode flags
 	Nodes []uint64 `json:"nodes"`
@@ -147,7 +147,7 @@ type Range struct {
 	End   Address `json:"end"`
 }
 
-// MemoryKind is how a shared memory object was made.
+// MemoryKind says how a shared memory object was made.
 type MemoryKind string
 
 const (
@@ -157,8 +157,8 @@ const (
 	MemoryFile      MemoryKind = "file"      // a deleted file
 )
 
-// MemoryObject is memory that mappings, and descriptors, share. Its content is in the
-// space MemorySpace(ID), at offsets into the object.
+// MemoryObject is memory that several mappings or descriptors can share. Its content is in the space MemorySpace(ID), whose
+// addresses are offsets in the object.
 type MemoryObject struct {
 	ID           MemoryID   `json:"id"`
 	Kind         MemoryKind `json:"kind"`
@@ -170,17 +170,17 @@ type MemoryObject struct {
 	SysV         *SysV      `json:"sysv,omitempty"`
 }
 
-// SysV is the part of struct shmid_ds that comes back (shmctl(2)).
+// SysV is the part of struct shmid_ds that a restart restores (shmctl(2)).
 type SysV struct {
 	ID      int    `json:"id"`
 	Key     int32  `json:"key"`
 	Mode    uint32 `json:"mode"`
 	UID     uint32 `json:"uid"`
 	GID     uint32 `json:"gid"`
-	Removed bool   `json:"removed,omitempty"` // SHM_DEST: gone with its last attachment
+	Removed bool   `json:"removed,omitempty"` // SHM_DEST: the kernel removes it after the last detach
 }
 
-// Thread is one thread on disk: what it noted itself as it parked, and what /proc and the kernel say of it.
+// Thread is one thread: the state that it recorded itself when it parked, and the state from /proc and system calls.
 type Thread struct {
 	Parked      abi.Thread   `json:"parked"`
 	Comm        string       `json:"comm"`
@@ -190,13 +190,14 @@ type Thread struct {
 	Speculation Speculation  `json:"speculation,omitzero"`
 	Credentials Credentials  `json:"credentials"`
 	Pending     []SignalInfo `json:"pending,omitempty"`
-	Robust      []Robust     `json:"robust,omitempty"` // that the thread held
+	Robust      []Robust     `json:"robust,omitempty"` // held by the thread
 }
 
-// Robust is a futex word of a robust list (get_robust_list(2)) in a shared mapping of a file, which outlives the thread.
+// Robust is a futex word of a robust list (get_robust_list(2)), in a shared mapping of a file. The word exists longer than the
+// thread.
 type Robust struct {
 	Word  Address `json:"word"`
-	Value uint32  `json:"value"` // the owner's TID, and FUTEX_WAITERS
+	Value uint32  `json:"value"` // the owner's TID, possibly with FUTEX_WAITERS
 }
 
 // Schedule is struct sched_attr (sched_setattr(2)).
@@ -208,12 +209,12 @@ type Schedule struct {
 	Runtime  uint64 `json:"runtime,omitempty"`
 	Deadline uint64 `json:"deadline,omitempty"`
 	Period   uint64 `json:"period,omitempty"`
-	UtilMin  uint32 `json:"util_min,omitempty"` // both 0: a kernel without utilization clamps
+	UtilMin  uint32 `json:"util_min,omitempty"` // both 0: the kernel has no utilization clamps
 	UtilMax  uint32 `json:"util_max,omitempty"`
 }
 
-// Speculation is what a thread has forbidden the processor: PR_SPEC_DISABLE or PR_SPEC_FORCE_DISABLE for each
-// (PR_SET_SPECULATION_CTRL(2const)); 0: nothing.
+// Speculation says which kinds of speculative execution a thread has disabled: PR_SPEC_DISABLE, PR_SPEC_FORCE_DISABLE, or 0 for
+// not disabled (PR_SET_SPECULATION_CTRL(2const)).
 type Speculation struct {
 	StoreBypass    uint32 `json:"store_bypass,omitempty"`
 	IndirectBranch uint32 `json:"indirect_branch,omitempty"`
@@ -256,29 +257,29 @@ type PosixTimer struct {
 	Value      uint64 `json:"value"`         // sigev_value
 	Tid        Pid    `json:"tid,omitempty"` // SIGEV_THREAD_ID
 	IntervalNs int64  `json:"interval_ns"`
-	ValueNs    int64  `json:"value_ns"` // until it expires next; 0: disarmed
+	ValueNs    int64  `json:"value_ns"` // until the next expiration; 0: disarmed
 	Overrun    int32  `json:"overrun"`
 }
 
-// Clocks are those of clock_gettime(2) that count from the start of the machine, as the program sees them.
+// Clocks are the clocks of clock_gettime(2) that count from the boot of the machine, as the program reads them.
 type Clocks struct {
 	MonotonicNs int64 `json:"monotonic_ns"`
 	BoottimeNs  int64 `json:"boottime_ns"`
 }
 
-// CPU is the CPU time that a process had used, over all its restarts, and where its resident wants to have it.
+// CPU is the CPU time that a process had used, over all its restarts, and the addresses where its resident expects it.
 type CPU struct {
 	TotalNs  int64 `json:"total_ns"` // in user mode and in the kernel
 	UserUs   int64 `json:"user_us"`
 	SystemUs int64 `json:"system_us"`
-	SinceNs  int64 `json:"since_ns"` // of TotalNs, since it was restarted last
+	SinceNs  int64 `json:"since_ns"` // of TotalNs, since the last restart
 
 	ChildrenUserUs   int64 `json:"children_user_us"` // of children that it has waited for
 	ChildrenSystemUs int64 `json:"children_system_us"`
 
 	Record  Address `json:"record"`  // struct abi_cpu
 	Threads Address `json:"threads"` // its table
-	Clock   Address `json:"clock"`   // code that clock_gettime is to call for clocks of CPU time
+	Clock   Address `json:"clock"`   // code that clock_gettime must call for clocks of CPU time
 }
 
 // Limit is one resource limit (prlimit(2)).
@@ -288,7 +289,7 @@ type Limit struct {
 	Hard     uint64 `json:"hard"`
 }
 
-// Attributes are the switches of prctl(2) and their kin that a whole process has.
+// Attributes are the settings of a whole process, of prctl(2) and similar calls.
 type Attributes struct {
 	Personality      uint32 `json:"personality"`
 	OOMScoreAdj      int    `json:"oom_score_adj"`
@@ -305,11 +306,11 @@ type Attributes struct {
 	MemoryMerge       bool `json:"memory_merge,omitempty"`         // PR_SET_MEMORY_MERGE
 
 	Membarrier     uint32 `json:"membarrier,omitempty"`      // registered with: MEMBARRIER_CMD_REGISTER_* (membarrier(2))
-	ExtendedStates uint64 `json:"extended_states,omitempty"` // XSAVE components the process has asked for: AMX (ARCH_REQ_XCOMP_PERM)
+	ExtendedStates uint64 `json:"extended_states,omitempty"` // XSAVE components that the process has requested: AMX (ARCH_REQ_XCOMP_PERM)
 
-	// Switches that each thread has, and its threads inherit: those of the thread that led the freeze.
-	MachineCheck int  `json:"machine_check,omitempty"` // PR_MCE_KILL: 0 as the system has it, 1 early, 2 late
-	NoTimestamp  bool `json:"no_timestamp,omitempty"`  // PR_SET_TSC: reading the counter is SIGSEGV
+	// The kernel keeps these settings per thread, and new threads inherit them. The image has those of the initiator.
+	MachineCheck int  `json:"machine_check,omitempty"` // PR_MCE_KILL: 0 system default, 1 early, 2 late
+	NoTimestamp  bool `json:"no_timestamp,omitempty"`  // PR_SET_TSC: to read the counter raises SIGSEGV
 }
 
 // Descriptor is one entry of a process's descriptor table.
@@ -319,12 +320,12 @@ type Descriptor struct {
 	Description DescriptionID `json:"description"`
 }
 
-// Description is an open file description: what dup and fork share. Record belongs to the
-// kind's file in package fd.
+// Description is an open file description, which descriptors share after dup(2) and fork(2). The file of package fd for this kind
+// writes and reads Record.
 type Description struct {
 	ID     DescriptionID   `json:"id"`
 	Kind   string          `json:"kind"`
-	Object ObjectID        `json:"object,omitempty"` // that it is an end or a view of
+	Object ObjectID        `json:"object,omitempty"` // the object behind it: it is an end or a view of this object
 	Flags  uint32          `json:"flags"`            // F_GETFL
 	Offset int64           `json:"offset"`
 	Owner  *Owner          `json:"owner,omitempty"`
@@ -332,7 +333,7 @@ type Description struct {
 	Record json.RawMessage `json:"record,omitempty"`
 }
 
-// Owner is who gets the I/O signals of a description (F_GETOWN_EX, F_GETSIG).
+// Owner is the process, thread or process group that gets the I/O signals of a description (F_GETOWN_EX, F_GETSIG).
 type Owner struct {
 	Type   int `json:"type"`
 	Pid    Pid `json:"pid"`
@@ -345,5 +346,5 @@ type Lock struct {
 	Write bool   `json:"write"`
 	Pid   Pid    `json:"pid"`
 	Start int64  `json:"start"`
-	End   int64  `json:"end"` // inclusive; -1: to the end of the file, however it grows
+	End   int64  `json:"end"` // inclusive; -1: to the end of the file, also if the file grows
 }

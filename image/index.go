@@ -8,7 +8,7 @@ import (
 	"io"
 )
 
-// pages.idx is a stream of little-endian records, so that neither side holds it whole:
+// pages.idx is a stream of little-endian records. Neither the writer nor the reader has to keep all of it in memory.
 //
 //	header  magic[8] "CRAKIDX\n"  format u32  zero u32
 //	space   tag u32 = 1  length u32  name[length], padded with zeroes to 8 bytes
@@ -16,7 +16,7 @@ import (
 //	        codec u8  zero[3]  runs u32  zero u32, then runs × { start u64  length u64 }
 //	end     tag u32 = 3  spaces u32  frames u64  stored u64  raw u64
 //
-// Spaces are numbered from 0 in the order of their records, each before its first frame.
+// Spaces are numbered from 0 in the order of their records. The record of a space comes before its first frame.
 const (
 	indexMagic = "CRAKIDX\n"
 
@@ -60,7 +60,7 @@ func newIndexWriter(w io.Writer) *indexWriter {
 	b := append(x.buf, indexMagic...)
 	b = binary.LittleEndian.AppendUint32(b, Format)
 	b = binary.LittleEndian.AppendUint32(b, 0)
-	x.w.Write(b) // an error stays in the bufio.Writer
+	x.w.Write(b) // bufio.Writer keeps an error until Flush
 	return x
 }
 
@@ -110,7 +110,7 @@ func (x *indexWriter) end() error {
 // indexReader reads pages.idx frame by frame.
 type indexReader struct {
 	r      *bufio.Reader
-	size   int64 // of pages.bin
+	size   int64 // size of pages.bin
 	spaces []Space
 	known  map[Space]bool
 	totals Totals
@@ -145,7 +145,7 @@ func (x *indexReader) read(b []byte) error {
 	return nil
 }
 
-// next reads the next frame into f, whose Runs it reuses; io.EOF after the last one.
+// next reads the next frame into f and reuses f.Runs. After the last frame it returns io.EOF.
 func (x *indexReader) next(f *Frame) error {
 	err := x.record(f)
 	if err != nil && err != io.EOF {
@@ -232,7 +232,7 @@ func (x *indexReader) frame(f *Frame, space uint32) error {
 	return nil
 }
 
-// end compares the sums with those of the frames read.
+// end compares the totals of the end record with those of the frames that were read.
 func (x *indexReader) end(spaces uint32) error {
 	le := binary.LittleEndian
 	b := x.buf[8:endRecord]

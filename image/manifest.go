@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// Version is crak's own.
+// Version is the version of crak.
 const Version = "0.1.0"
 
-// Format is the version of the image format that is written, and the newest that is read.
+// Format is the version of the image format that crak writes, and the newest that it reads.
 const Format = 1
 
 const (
@@ -23,8 +23,8 @@ const (
 	pagesFile    = "pages.bin"
 )
 
-// Manifest is what an image says of itself: the file manifest.json. Commit fills in what
-// it says of the format, the time, the sequence number and the files.
+// Manifest describes an image: the file manifest.json. Commit fills in the format, the time, the sequence number and the
+// files.
 type Manifest struct {
 	Format   int       `json:"format"`
 	Crak     string    `json:"crak"`     // version of the crak that wrote it
@@ -32,7 +32,7 @@ type Manifest struct {
 	Created  time.Time `json:"created"`
 	Program  string    `json:"program"`
 	Root     Pid       `json:"root"`
-	Sequence int       `json:"sequence,omitempty"` // 0: in a directory of the user's choice
+	Sequence int       `json:"sequence,omitempty"` // 0: the user chose the name
 
 	Host       Host        `json:"host"`
 	Options    SaveOptions `json:"options"`
@@ -40,41 +40,40 @@ type Manifest struct {
 	Files      []FileSum   `json:"files"`
 }
 
-// Host is the machine that an image was made on, as far as a restart depends on it.
+// Host describes the machine where an image was made: the properties that a restart depends on.
 type Host struct {
 	Kernel      string   `json:"kernel"`  // uname -r
 	Machine     string   `json:"machine"` // uname -m
 	Hostname    string   `json:"hostname"`
 	CPUFeatures []string `json:"cpu_features"` // names as in /proc/cpuinfo
-	XFeatures   uint64   `json:"xfeatures"`    // XCR0: states in the signal frames
+	XFeatures   uint64   `json:"xfeatures"`    // XCR0: state components in the signal frames
 	XSaveSize   uint32   `json:"xsave_size"`   // bytes, for those states
 	VDSOSum     string   `json:"vdso_sum"`     // SHA-256 of the vDSO
 }
 
-// SaveOptions are the choices of the user that shaped the image.
+// SaveOptions are the options of the user that affect the content of an image.
 type SaveOptions struct {
 	SelfContained bool `json:"self_contained"`
 	Compress      bool `json:"compress"`
 }
 
-// Statistics say how the checkpoint went. Commit fills in the bytes and frames.
+// Statistics are measurements of the checkpoint. Commit fills in the bytes and frames.
 type Statistics struct {
-	PauseNs     int64  `json:"pause_ns"` // the longest any member stood still
+	PauseNs     int64  `json:"pause_ns"` // the longest time that any process was stopped
 	TotalNs     int64  `json:"total_ns"` // from the request until the image was on disk
 	RawBytes    uint64 `json:"raw_bytes"`
 	StoredBytes uint64 `json:"stored_bytes"`
 	Frames      uint64 `json:"frames"`
 }
 
-// FileSum is a file of the image as it must be. The sum of pages.bin is empty: its frames
-// have their own.
+// FileSum is the expected size and sum of a file of the image. The sum of pages.bin is empty: each frame has its own sum.
 type FileSum struct {
 	Name   string `json:"name"`
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256,omitempty"`
 }
 
-// NewerError is an image of a format that this crak does not know.
+// NewerError reports an image whose format is newer than this crak.
 type NewerError struct {
 	Format int
 	Crak   string // version that wrote it
@@ -99,9 +98,9 @@ func (m *Manifest) encode() ([]byte, error) {
 
 const emptyChecksum = `"checksum": ""`
 
-// decodeManifest reads manifest.json and checks all that it says of itself.
+// decodeManifest decodes and checks manifest.json.
 func decodeManifest(text []byte) (*Manifest, error) {
-	// The format first: another one may have other fields.
+	// Check the format first: another format may have other fields.
 	var head struct {
 		Format int    `json:"format"`
 		Crak   string `json:"crak"`
@@ -130,7 +129,7 @@ func decodeManifest(text []byte) (*Manifest, error) {
 	return m, m.check()
 }
 
-// check wants each other file of the image named once.
+// check returns an error unless each of the other files of the image is listed once.
 func (m *Manifest) check() error {
 	names := []string{groupFile, indexFile, pagesFile}
 	if len(m.Files) != len(names) {
@@ -147,7 +146,7 @@ func (m *Manifest) check() error {
 	return nil
 }
 
-// file is the entry of a file that check has seen.
+// file returns the entry of a file. Preconditions: check has succeeded.
 func (m *Manifest) file(name string) FileSum {
 	for _, f := range m.Files {
 		if f.Name == name {

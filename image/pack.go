@@ -6,20 +6,20 @@ import (
 	"sync"
 )
 
-// job is the content of one frame that is still to be read.
+// job describes the content of one frame that a worker has not read yet.
 type job struct {
 	space    Space
 	runs     []Run
 	fill     func(dst []byte, runs []Run) error
 	compress bool
-	pending  *sync.WaitGroup // told when the job is done, if not nil
+	pending  *sync.WaitGroup // Done is called when the job is done, if not nil
 }
 
-// frameBytes is how much content the Writer puts into a frame: a buffer of it, and another one of
-// what it is compressed to, stay in the second-level cache.
+// frameBytes is the most content that the Writer puts into a frame. A buffer of this size and one for the compressed content fit
+// in the second-level cache.
 const frameBytes = 256 << 10
 
-// cut splits runs into parts of at most frameBytes and MaxRuns, and never within a page.
+// cut splits runs into parts of at most frameBytes bytes and MaxRuns runs. It never splits a page.
 func cut(runs []Run, emit func(part []Run) error) error {
 	var part []Run
 	room := uint64(frameBytes)
@@ -51,7 +51,7 @@ func cut(runs []Run, emit func(part []Run) error) error {
 	return flush()
 }
 
-// packer is a worker of a Writer and its buffers.
+// packer is a worker of a Writer, with its buffers.
 type packer struct {
 	w    *Writer
 	raw  []byte
@@ -75,8 +75,8 @@ func (k *packer) run(j job) {
 	}
 }
 
-// pack reads the job's content and stores it: zero pages that are to be kept as one frame, all other
-// pages as another.
+// pack reads the content of the job and stores it in at most two frames: one for the zero pages that must be kept, one for all
+// other pages.
 func (k *packer) pack(j job) error {
 	total := runBytes(j.runs)
 	raw := k.raw[:total]
@@ -110,8 +110,8 @@ func (k *packer) pack(j job) error {
 
 var zeroes [MaxFrame]byte
 
-// sift moves the pages that are not zero together, and returns them. Their runs are
-// then in k.data, those of zero pages to be kept in k.zero.
+// sift moves all pages that are not zero to the front of raw and returns them. It puts their runs into k.data, and the runs of
+// zero pages that must be kept into k.zero.
 func (k *packer) sift(raw []byte, runs []Run) []byte {
 	k.data, k.zero = k.data[:0], k.zero[:0]
 	kept, at := 0, 0

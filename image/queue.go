@@ -7,18 +7,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// queueBytes bounds what a Writer keeps in memory while it holds back. What is more goes to the disk at once.
+// queueBytes is the most content that a Writer keeps in memory between Hold and Release. It writes the rest to disk at once.
 const queueBytes = 128 << 20
 
-// queueChunk is how much memory a queue maps at a time. It is not the Go heap's, which has a limit of its own.
+// queueChunk is how many bytes of memory a queue maps at a time. This memory is not in the Go heap, which has its own limit.
 const queueChunk = 4 << 20
 
-// A queue keeps stored frames in memory. While a program is frozen the disk is not waited for: it may be slow, or hang.
+// A queue keeps stored frames in memory. While the program is frozen, the writer does not wait for the disk, which may be slow or
+// hang.
 type queue struct {
 	holding bool
 	most    uint64 // bytes
 	chunks  [][]byte
-	free    []byte // of the last chunk
+	free    []byte // the unused part of the last chunk
 	frames  []queuedFrame
 }
 
@@ -27,7 +28,7 @@ type queuedFrame struct {
 	data   []byte
 }
 
-// room reserves n bytes for a frame; nil where there is none.
+// room reserves n bytes for a frame. It returns nil if the queue is full.
 func (q *queue) room(offset int64, n int) []byte {
 	if n > len(q.free) && !q.grow() || n > len(q.free) {
 		return nil
@@ -38,7 +39,7 @@ func (q *queue) room(offset int64, n int) []byte {
 	return data
 }
 
-// grow maps the next chunk, with all its pages: their first touch one by one would take longer.
+// grow maps the next chunk and populates its pages. One page fault per page would take longer.
 func (q *queue) grow() bool {
 	if uint64(len(q.chunks)+1)*queueChunk > q.most {
 		return false
@@ -52,7 +53,7 @@ func (q *queue) grow() bool {
 	return true
 }
 
-// drop forgets all frames and gives the memory back.
+// drop discards all frames and unmaps the memory.
 func (q *queue) drop() {
 	for _, chunk := range q.chunks {
 		unix.Munmap(chunk)
@@ -60,18 +61,18 @@ func (q *queue) drop() {
 	*q = queue{}
 }
 
-// Hold makes PutSync keep content in memory until Release, so that it does not wait for the disk: up to 128 MiB, and no
-// more than room bytes.
+// Hold makes PutSync keep content in memory until Release, so that it does not wait for the disk. It keeps at most 128 MiB and at
+// most room bytes.
 func (w *Writer) Hold(room uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.queue.holding = true
 	w.queue.most = min(queueBytes, room)
 	w.heldIndex.holding = true
-	w.queue.grow() // the first one before the program stands still
+	w.queue.grow() // map the first chunk before the program is frozen
 }
 
-// Release writes what was held back. No Put may be under way.
+// Release writes the content that was kept in memory. Preconditions: no Put is running.
 func (w *Writer) Release() error {
 	w.mu.Lock()
 	frames := w.queue.frames
@@ -91,7 +92,7 @@ func (w *Writer) Release() error {
 	return nil
 }
 
-// heldFile is a file whose writes are kept in memory while it is held back.
+// heldFile is a file whose writes stay in memory between Hold and Release.
 type heldFile struct {
 	file    *os.File
 	holding bool
