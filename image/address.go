@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// An Address is one in a member's address space; "0x…" in JSON.
+// An Address is an address in the address space of a process. In JSON it is a string "0x…".
 type Address uint64
 
 func (a Address) String() string { return "0x" + strconv.FormatUint(uint64(a), 16) }
@@ -13,7 +13,7 @@ func (a Address) String() string { return "0x" + strconv.FormatUint(uint64(a), 1
 // MarshalText writes the address as "0x" and hexadecimal digits.
 func (a Address) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
-// UnmarshalText reads what MarshalText writes.
+// UnmarshalText parses the output of MarshalText.
 func (a *Address) UnmarshalText(text []byte) error {
 	s := string(text)
 	if len(s) < 3 || s[:2] != "0x" {

@@ -32,7 +32,7 @@ func benchDir(b *testing.B) string {
 	return dir
 }
 
-// randomMemory stands for the memory of a program.
+// randomMemory returns content like the memory of a program.
 func randomMemory() []byte {
 	m := make([]byte, benchBytes)
 	fillRandom(m, 0)
@@ -85,7 +85,7 @@ func benchImage(b *testing.B, dir string, compress bool, memory []byte) string {
 	return path
 }
 
-// BenchmarkCopy is what BenchmarkWrite is to be compared with: the memory as one plain file.
+// BenchmarkCopy writes the same memory to one plain file, for comparison with BenchmarkWrite.
 func BenchmarkCopy(b *testing.B) {
 	memory := randomMemory()
 	b.SetBytes(benchBytes)
@@ -112,7 +112,7 @@ func BenchmarkCopy(b *testing.B) {
 	}
 }
 
-// BenchmarkReadCold reads what is on disk only.
+// BenchmarkReadCold reads an image that is not in the page cache.
 func BenchmarkReadCold(b *testing.B) {
 	path := benchImage(b, benchDir(b), false, randomMemory())
 	forget := func(b *testing.B) {

@@ -11,14 +11,14 @@ import (
 	"testing"
 )
 
-// vector is an image with one fault, and all that is said of it.
+// vector is an image with one fault, and the error for it.
 type vector struct {
 	name  string
 	spoil func(k *kit)
-	want  string // after `image "…": `
+	want  string // the error after `image "…": `
 }
 
-// kit is a good image to be spoiled.
+// kit is a good image, to which a test adds a fault.
 type kit struct {
 	t        *testing.T
 	dir      string
@@ -63,7 +63,7 @@ func (k *kit) must(err error) {
 	}
 }
 
-// seal writes a file and has the manifest agree with it.
+// seal writes a file and updates the manifest to match it.
 func (k *kit) seal(name string, text []byte) {
 	k.write(name, text)
 	sum := sha256.Sum256(text)
@@ -100,7 +100,7 @@ func (k *kit) sealFrames() {
 	k.seal(indexFile, []byte(b.String()))
 }
 
-// frame is the first one with that codec.
+// frame returns the first frame with a codec.
 func (k *kit) frame(c Codec) *Frame {
 	for i := range k.frames {
 		if k.frames[i].Codec == c {
@@ -111,12 +111,12 @@ func (k *kit) frame(c Codec) *Frame {
 	return nil
 }
 
-// inGroup makes a vector of a change to group.json alone.
+// inGroup makes a vector that changes only group.json.
 func inGroup(name string, change func(g *Group), want string) vector {
 	return vector{name, func(k *kit) { change(k.group); k.sealGroup() }, "group.json: " + want}
 }
 
-// inFrames makes a vector of a change to pages.idx alone.
+// inFrames makes a vector that changes only pages.idx.
 func inFrames(name string, change func(k *kit), want string) vector {
 	return vector{name, func(k *kit) { change(k); k.sealFrames() }, "pages.idx: " + want}
 }
@@ -152,7 +152,7 @@ func openAndVerify(path string) error {
 	return i.Verify(context.Background(), nil)
 }
 
-// TestKit has every good part of the kit stay good when it is sealed again.
+// TestKit checks that sealing the unchanged parts of the kit again leaves a valid image.
 func TestKit(t *testing.T) {
 	k := newKit(t)
 	k.sealGroup()

@@ -17,7 +17,7 @@ func decodeGroup(text []byte) (*Group, error) {
 	return g, g.Check()
 }
 
-// checker collects what the parts of a group refer to each other by.
+// checker collects the IDs by which the parts of a group refer to each other.
 type checker struct {
 	descriptions map[DescriptionID]bool
 	memory       map[MemoryID]bool
@@ -25,8 +25,8 @@ type checker struct {
 	tids         map[Pid]bool
 }
 
-// Check says whether the parts of the group agree: that all they refer to is there, that mappings do not
-// overlap, that numbers are sane. The error names the field.
+// Check checks that the parts of the group are consistent: each reference has its target, mappings do not overlap, numbers are in
+// range. The error names the field.
 func (g *Group) Check() error {
 	c := checker{
 		descriptions: make(map[DescriptionID]bool),
@@ -68,7 +68,7 @@ func (c *checker) object(m *MemoryObject) error {
 	case m.ID <= 0 || c.memory[m.ID]:
 		return fmt.Errorf("id: %d: not a new positive number", m.ID)
 	case m.Size >= maxObject:
-		return fmt.Errorf("size: %d: too much", m.Size)
+		return fmt.Errorf("size: %d: too large", m.Size)
 	case !validPageSize(m.HugePageSize):
 		return fmt.Errorf("huge_page_size: %d: not a power of two", m.HugePageSize)
 	case (m.Kind == MemorySysV) != (m.SysV != nil):

@@ -9,7 +9,7 @@ import (
 // maxCPUNs is more CPU time than any process can have used: 4096 years.
 const maxCPUNs = 1 << 57
 
-// checkCPU: a restart writes the record and its table to the addresses, and the program calls the code.
+// checkCPU checks the CPU times and the addresses: a restart writes to Record and Threads, and the program calls Clock.
 func checkCPU(p *Process) error {
 	c := &p.CPU
 	for _, us := range []int64{c.UserUs, c.SystemUs, c.ChildrenUserUs, c.ChildrenSystemUs} {
@@ -21,7 +21,7 @@ func checkCPU(p *Process) error {
 		return fmt.Errorf("cpu: %d ns, %d of them since the last restart: not a CPU time", c.TotalNs, c.SinceNs)
 	}
 	if c.Record == 0 {
-		return nil // nobody wants to have it
+		return nil // the resident does not use it
 	}
 	if !p.has(c.Record, abi.CPUSize) || !p.has(c.Threads, abi.CPUThreadSize*abi.CPUThreadsMax) || !p.has(c.Clock, 1) {
 		return fmt.Errorf("cpu: record %v, threads %v, clock %v: not in mappings", c.Record, c.Threads, c.Clock)
@@ -38,7 +38,7 @@ func checkCPUTime(t *abi.CPUTime) error {
 	return nil
 }
 
-// has tells whether one mapping has all of a range.
+// has tells whether a single mapping contains the whole range.
 func (p *Process) has(start Address, length Address) bool {
 	m := p.mapping(start)
 	return m != nil && length <= m.End-start

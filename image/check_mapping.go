@@ -8,7 +8,7 @@ import (
 	"math/bits"
 )
 
-// userEnd is where the user's part of an address space ends, at most (five levels of page tables).
+// userEnd is the highest possible end of user space (five levels of page tables).
 const userEnd = 1<<56 - PageSize
 
 func checkMappings(all []Mapping, memory map[MemoryID]bool) error {
@@ -17,7 +17,7 @@ func checkMappings(all []Mapping, memory map[MemoryID]bool) error {
 		m := &all[i]
 		err := checkMapping(m, memory)
 		if err == nil && m.Start < end {
-			err = fmt.Errorf("start: %v: before the end of the mapping before it, %v", m.Start, end)
+			err = fmt.Errorf("start: %v: before the end of the previous mapping, %v", m.Start, end)
 		}
 		if err != nil {
 			return fmt.Errorf("mappings[%d].%w", i, err)
@@ -54,7 +54,7 @@ func checkMapping(m *Mapping, memory map[MemoryID]bool) error {
 	return checkBehind(m, memory)
 }
 
-// checkBehind checks what is behind a mapping.
+// checkBehind checks what a mapping maps.
 func checkBehind(m *Mapping, memory map[MemoryID]bool) error {
 	switch m.Kind {
 	case MappingAnonymous:
@@ -87,7 +87,7 @@ func isSum(text string) bool {
 	return err == nil && len(sum) == sha256.Size
 }
 
-// validPageSize allows 0, for pages of the normal size.
+// validPageSize accepts 0: pages of the normal size.
 func validPageSize(n uint64) bool {
 	return n == 0 || bits.OnesCount64(n) == 1 && n > PageSize && n < 1<<40
 }

@@ -101,7 +101,7 @@ func checkRobust(all []Robust, tid Pid) error {
 	return nil
 }
 
-// mapping finds the mapping that an address is in. Preconditions: they are sorted.
+// mapping returns the mapping that contains an address. Preconditions: the mappings are sorted.
 func (p *Process) mapping(a Address) *Mapping {
 	n := sort.Search(len(p.Mappings), func(n int) bool { return p.Mappings[n].End > a })
 	if n < len(p.Mappings) && p.Mappings[n].Start <= a {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// benchContents are kinds of memory, one frame of each.
+// benchContents has one frame of each kind of memory.
 var benchContents = []struct {
 	name string
 	fill func(frame []byte)

@@ -32,7 +32,7 @@ func TestContent(t *testing.T) {
 			t.Errorf("%v: not what was saved", r)
 		}
 	}
-	// Where nothing was saved there are zeroes.
+	// Addresses that were not saved read as zeroes.
 	got := bytes.Repeat([]byte{1}, 0x3000)
 	if _, err := c.ReadAt(got, 0x10000); err != nil || !isZero(got) {
 		t.Errorf("outside: %v, zero: %v", err, isZero(got))

@@ -30,7 +30,7 @@ const (
 	maxBlocks = 1 << 21 // with content: 4 TiB
 )
 
-var errScattered = errors.New("content in more places than one image may have")
+var errScattered = errors.New("content in more places than an image can have")
 
 // add adds a run to the set, or returns an error if a page of it is in the set. Preconditions: the run starts on a page boundary.
 func (c *coverage) add(space uint32, r Run) error {

@@ -19,7 +19,8 @@ func flushEarly(f *os.File, offset, n int64) {
 }
 
 // settle waits until the content of a file is written, and reports the progress to tell: a single fsync would report nothing until
-// its end. The caller calls fsync afterwards, for metadata and the cache of the disk. settle ignores errors: the fsync reports them.
+// its end. The caller calls fsync afterwards, for metadata and the cache of the disk. settle ignores errors: the fsync reports
+// them.
 func settle(f *os.File, size int64, tell func(n uint64)) {
 	const flags = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
 	for at := int64(0); at < size; at += flushStep {

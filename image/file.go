@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openFile opens a file of the image, which must be a regular one, ours or root's, and nobody else's to change.
+// openFile opens a file of the image. It must be a regular file that belongs to the caller or root, and that no other user can
+// write to.
 func (i *Image) openFile(name string) (*os.File, int64, error) {
 	fd, err := unix.Openat(int(i.dir.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err == unix.ELOOP {
@@ -39,7 +40,7 @@ func (i *Image) openFile(name string) (*os.File, int64, error) {
 	return f, st.Size, nil
 }
 
-// trusted refuses a file that another user has written, or could.
+// trusted refuses a file that another user owns or can write to.
 func trusted(fd int, st *unix.Stat_t) error {
 	uid := uint32(os.Geteuid())
 	if st.Uid != uid && st.Uid != 0 {
@@ -64,7 +65,7 @@ func (i *Image) readSmall(name string, limit int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, limit))
 }
 
-// match compares a file with what the manifest says of it.
+// match compares the size and sum of a file with those in the manifest.
 func (f FileSum) match(size int64, sum []byte) error {
 	if err := f.matchSize(size); err != nil {
 		return err

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestFormatNamesFields has FORMAT.md name every field of the JSON files.
+// TestFormatNamesFields checks that FORMAT.md names every field of the JSON files.
 func TestFormatNamesFields(t *testing.T) {
 	text, err := os.ReadFile("../FORMAT.md")
 	if err != nil {
@@ -23,7 +23,7 @@ func TestFormatNamesFields(t *testing.T) {
 	}
 }
 
-// eachField calls fn with the name in JSON of every field of a type, and of the types of its fields.
+// eachField calls fn with the JSON name of every field of a type, and of the types of its fields.
 func eachField(typ reflect.Type, seen map[reflect.Type]bool, fn func(owner reflect.Type, name string)) {
 	switch typ.Kind() {
 	case reflect.Slice, reflect.Array, reflect.Pointer:

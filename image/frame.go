@@ -8,18 +8,18 @@ import (
 )
 
 const (
-	// MaxFrame is the most a frame holds, in bytes of content.
+	// MaxFrame is the most content of a frame, in bytes.
 	MaxFrame = 1 << 20
-	// MaxRuns is the most runs a frame has: what one process_vm_readv(2) takes (IOV_MAX).
+	// MaxRuns is the most runs of a frame: the limit of one process_vm_readv(2) call (IOV_MAX).
 	MaxRuns = 1024
 )
 
-// A Codec is how a frame's content is stored.
+// A Codec is the encoding of the content of a frame.
 type Codec uint8
 
 const (
 	CodecNone Codec = 0
-	CodecZstd Codec = 1 // one zstd frame (RFC 8878) with no dictionary
+	CodecZstd Codec = 1 // one zstd frame (RFC 8878) without dictionary
 	CodecZero Codec = 2 // nothing is stored: all zero
 )
 
@@ -35,7 +35,7 @@ func (c Codec) String() string {
 	return fmt.Sprintf("codec %d", uint8(c))
 }
 
-// A Frame is one entry of pages.idx: contents of some runs of one space.
+// A Frame is one entry of pages.idx: the content of some runs of one space.
 type Frame struct {
 	Space  Space
 	Codec  Codec
@@ -50,7 +50,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func checksum(data []byte) uint32 { return crc32.Checksum(data, castagnoli) }
 
-// check says whether the frame makes sense by itself, in a pages.bin of that size.
+// check checks a frame on its own. size is the size of pages.bin.
 func (f *Frame) check(size int64) error {
 	if f.Raw == 0 || f.Raw > MaxFrame {
 		return fmt.Errorf("%d bytes of content: not 1 to %d", f.Raw, MaxFrame)
@@ -66,7 +66,7 @@ func (f *Frame) check(size int64) error {
 		}
 	case CodecZero:
 		if f.Stored != 0 || f.Offset != 0 {
-			return errors.New("zeroes that are stored")
+			return errors.New("stored bytes in a frame of zeroes")
 		}
 	default:
 		return fmt.Errorf("unknown codec %d", uint8(f.Codec))

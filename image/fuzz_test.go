@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// The fuzz targets look for panics and for memory out of proportion. What is decoded without an error
-// must also survive being encoded and decoded again.
+// The fuzz targets look for panics and for memory use out of proportion to the input. They also check that a value decoded without
+// an error is the same after it is encoded and decoded again.
 
 func FuzzManifest(f *testing.F) {
 	text, err := (&Manifest{
@@ -96,7 +96,7 @@ func FuzzFrame(f *testing.F) {
 	})
 }
 
-// FuzzCut has every byte of any runs be in one frame, and in order.
+// FuzzCut checks that cut puts every byte of the runs into exactly one frame, in order.
 func FuzzCut(f *testing.F) {
 	f.Add(uint64(0x1000), uint64(0x100000), uint64(0x500000), uint64(10001))
 	f.Fuzz(func(t *testing.T, a, n, b, m uint64) {

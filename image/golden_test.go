@@ -12,14 +12,14 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/format1 anew: only as long as format 1 is in no release")
 
-// goldenContent is small: the image is kept in testdata, binary files as hex.
+// goldenContent is small, because testdata has the image, with binary files as hex.
 var goldenContent = []content{
 	{ProcessSpace(412), []Run{{Start: 0x500000, Length: 0x2000, KeepZero: true}}, false},
 	{MemorySpace(3), []Run{{Start: 0x1000, Length: 0x1000}}, false},
 	{DescriptionSpace(7), []Run{{Start: 0x1000, Length: 100}}, true},
 }
 
-// TestFormat1 reads an image that an older crak wrote.
+// TestFormat1 reads an image that an older version of crak wrote.
 func TestFormat1(t *testing.T) {
 	const golden = "testdata/format1"
 	if *update {
@@ -48,7 +48,7 @@ func TestFormat1(t *testing.T) {
 	}
 }
 
-// isText tells the files that are in testdata as they are.
+// isText tells whether testdata has a file unchanged, not as hex.
 func isText(name string) bool { return filepath.Ext(name) == ".json" }
 
 func saveGolden(t *testing.T, from, to string) {
@@ -88,7 +88,7 @@ func loadGolden(t *testing.T, from string) string {
 	return dir
 }
 
-// toHex has 32 bytes a line.
+// toHex writes 32 bytes per line.
 func toHex(b []byte) []byte {
 	var text []byte
 	for len(b) > 0 {

@@ -34,7 +34,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// checkContent compares what Fill hands out with pattern.
+// checkContent compares the content from Fill with pattern.
 func checkContent(t *testing.T, i *Image, s Space, runs []Run) {
 	t.Helper()
 	want := make(map[uint64]string)

@@ -248,7 +248,7 @@ func (x *indexReader) end(spaces uint32) error {
 		return fmt.Errorf("totals: %d bytes stored, %s has %d", want.Stored, pagesFile, x.size)
 	}
 	if _, err := x.r.ReadByte(); err != io.EOF {
-		return errors.New("something follows the end")
+		return errors.New("data after the end record")
 	}
 	return io.EOF
 }

@@ -9,7 +9,7 @@ import (
 	"crak.dev/crak/internal/abi"
 )
 
-// goodGroup is a small group in which every kind of reference is used.
+// goodGroup returns a small group with every kind of reference.
 func goodGroup() *Group {
 	file := File{Path: "/usr/bin/app", Device: 8, Inode: 9, Mode: 0o100755, Size: 8192, MtimeNs: 1}
 	return &Group{
@@ -40,8 +40,8 @@ func goodGroup() *Group {
 	}
 }
 
-// pattern fills runs with what can be told from their addresses: a third zero pages, a third that
-// compresses, a third that does not.
+// pattern fills runs with content that depends on their addresses only: one third of the pages is zero, one third can be compressed,
+// one third cannot.
 func pattern(dst []byte, runs []Run) error {
 	for _, r := range runs {
 		for at := r.Start; at < r.End(); at += PageSize {
@@ -72,7 +72,7 @@ func fillRandom(page []byte, seed uint64) {
 	}
 }
 
-// content is what is put into a space.
+// content is content for one space.
 type content struct {
 	space Space
 	runs  []Run
@@ -86,13 +86,13 @@ var goodContent = []content{
 	{DescriptionSpace(7), []Run{{Start: 0, Length: 10001}}, true},
 }
 
-// goodImage writes goodGroup with goodContent, and says where.
+// goodImage writes goodGroup with goodContent, and returns the path.
 func goodImage(t testing.TB, dir string, o Options) string {
 	t.Helper()
 	return writeImage(t, dir, o, goodContent)
 }
 
-// writeImage writes goodGroup with content that is pattern.
+// writeImage writes goodGroup with content from pattern.
 func writeImage(t testing.TB, dir string, o Options, all []content) string {
 	t.Helper()
 	o.Program, o.Pid = "app", 412

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestConstantMemory writes and reads far more than either may keep.
+// TestConstantMemory writes and reads much more content than the writer and the reader may keep in memory.
 func TestConstantMemory(t *testing.T) {
 	const content, most = 256 << 20, 60 << 20
 	before := peak(t)
@@ -26,7 +26,7 @@ func TestConstantMemory(t *testing.T) {
 	runs := []Run{{Start: 0x1_0000_0000, Length: content}}
 	err = w.Put(ProcessSpace(412), runs, func(dst []byte, runs []Run) error {
 		for at := 0; at < len(dst); at += 8 {
-			fillRandom(dst[at:at+8], runs[0].Start+uint64(at)&^(1<<13-1)) // one of 1024 words is new
+			fillRandom(dst[at:at+8], runs[0].Start+uint64(at)&^(1<<13-1)) // one of 1024 words differs from the word before
 		}
 		return nil
 	})
@@ -50,7 +50,7 @@ func TestConstantMemory(t *testing.T) {
 	}
 }
 
-// peak is the most memory this process has had, in bytes.
+// peak returns the peak RSS of this process, in bytes.
 func peak(t *testing.T) int {
 	t.Helper()
 	runtime.GC()

@@ -9,8 +9,8 @@ import (
 // An ObjectID numbers the kernel objects of a group, from 1; 0 is none.
 type ObjectID int
 
-// Object is a kernel object that is neither a file nor memory: a pipe. Open file descriptions refer to it, each as an end or a
-// view of it. Its content, if it has one, is in the space ObjectSpace(ID). Record belongs to the kind's file in package fd.
+// Object is a kernel object that is neither a file nor memory: a pipe. Open file descriptions refer to it: each is an end or a view
+// of it. Its content, if any, is in the space ObjectSpace(ID). The file of package fd for this kind writes and reads Record.
 type Object struct {
 	ID     ObjectID        `json:"id"`
 	Kind   string          `json:"kind"`
@@ -25,7 +25,7 @@ func (c *checker) kernelObject(o *Object) error {
 	case o.Kind == "":
 		return errors.New("kind: empty")
 	case o.Size >= maxObject:
-		return fmt.Errorf("size: %d: too much", o.Size)
+		return fmt.Errorf("size: %d: too large", o.Size)
 	}
 	c.objects[o.ID] = true
 	return nil

@@ -17,8 +17,8 @@ const (
 	partialSuffix = ".partial"
 )
 
-// DirName is the name of a program's directory under CRAK_DIR: "<comm>.<pid>", where
-// comm has "_" for what is awkward in a file name.
+// DirName returns the name of a program's directory under CRAK_DIR: "<comm>.<pid>". It replaces characters of comm that are awkward
+// in a file name by "_".
 func DirName(comm string, pid Pid) string {
 	name := strings.Map(func(r rune) rune {
 		switch {
@@ -111,7 +111,7 @@ func newPlaceAt(output string, parent *os.File) (*place, error) {
 	return p, nil
 }
 
-// takeSequence takes the number after the highest there is, or that latest points to.
+// takeSequence takes the number after the highest of all images and of the target of latest.
 // It also removes the hidden directories of writers that were killed.
 func (p *place) takeSequence() error {
 	names, err := p.parent.Readdirnames(-1)
@@ -123,7 +123,7 @@ func (p *place) takeSequence() error {
 		if name == latestLink {
 			target, err := readlinkat(p.parent, name)
 			if err != nil {
-				return fmt.Errorf("%s: in the way of the symlink of this name: %w", filepath.Join(p.path, name), err)
+				return fmt.Errorf("%s: crak needs this name for a symlink: %w", filepath.Join(p.path, name), err)
 			}
 			name = target
 		}
@@ -215,10 +215,10 @@ func sweep(parent *os.File, name string) {
 	}
 }
 
-// files are those of an image.
+// files are the names of the files of an image.
 var files = []string{manifestFile, groupFile, indexFile, pagesFile}
 
-// removeTree removes a directory that holds files only.
+// removeTree removes a directory that has only files in it.
 func removeTree(parent *os.File, name string, dir *os.File) {
 	for _, file := range files {
 		unix.Unlinkat(int(dir.Fd()), file, 0)
@@ -226,7 +226,7 @@ func removeTree(parent *os.File, name string, dir *os.File) {
 	unix.Unlinkat(int(parent.Fd()), name, unix.AT_REMOVEDIR)
 }
 
-// openDir opens a directory in another one.
+// openDir opens a subdirectory.
 func openDir(in *os.File, name string) (*os.File, error) {
 	path := filepath.Join(in.Name(), name)
 	fd, err := unix.Openat(int(in.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
@@ -236,7 +236,7 @@ func openDir(in *os.File, name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// duplicate is another handle of the same open directory.
+// duplicate returns another descriptor of the same open directory.
 func duplicate(dir *os.File) (*os.File, error) {
 	fd, err := unix.FcntlInt(dir.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
@@ -249,7 +249,7 @@ func readlinkat(dir *os.File, name string) (string, error) {
 	var buf [256]byte
 	n, err := unix.Readlinkat(int(dir.Fd()), name, buf[:])
 	if err == unix.EINVAL {
-		return "", errors.New("not a symlink")
+		return "", errors.New("is not a symlink")
 	}
 	return string(buf[:max(n, 0)]), err
 }

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// list names all that is in a directory.
+// list returns the names in a directory.
 func list(t *testing.T, dir string) (names []string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -38,14 +38,14 @@ func TestSequence(t *testing.T) {
 	if target, _ := os.Readlink(filepath.Join(program, "latest")); target != "3" {
 		t.Errorf("latest -> %q, want 3", target)
 	}
-	// The number of the newest image is not used again when it is gone.
+	// The number of the newest image is not used again after the image is removed.
 	if err := os.RemoveAll(filepath.Join(program, "3")); err != nil {
 		t.Fatal(err)
 	}
 	if got := goodImage(t, dir, Options{}); filepath.Base(got) != "4" {
 		t.Errorf("%s, want 4", got)
 	}
-	// An open image is found without latest too.
+	// An image is found without latest, too.
 	if err := os.Remove(filepath.Join(program, "latest")); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestOutput(t *testing.T) {
 	}
 }
 
-// TestOutputTaken has the name taken while the image is being written.
+// TestOutputTaken creates the output name while the writer writes the image.
 func TestOutputTaken(t *testing.T) {
 	dir := t.TempDir()
 	output := filepath.Join(dir, "mine")
@@ -110,7 +110,7 @@ func TestOutputTaken(t *testing.T) {
 	}
 }
 
-// TestSweep leaves what a living writer is at, and removes what a dead one left.
+// TestSweep checks that a sweep keeps the hidden directory of a running writer, and removes that of a writer that was killed.
 func TestSweep(t *testing.T) {
 	dir := t.TempDir()
 	dead := filepath.Join(dir, "app.412", ".1.partial")
@@ -152,7 +152,7 @@ func TestCreateRefuses(t *testing.T) {
 		{"file for program directory", func(dir string) error { return os.WriteFile(filepath.Join(dir, "app.412"), nil, 0o600) },
 			`new image: open directory DIR/app.412: not a directory`},
 		{"latest is a directory", func(dir string) error { return os.MkdirAll(filepath.Join(dir, "app.412", "latest"), 0o700) },
-			`new image: DIR/app.412/latest: in the way of the symlink of this name: not a symlink`},
+			`new image: DIR/app.412/latest: crak needs this name for a symlink: is not a symlink`},
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -198,7 +198,7 @@ func TestDirName(t *testing.T) {
 	}
 }
 
-// unwanted is for where there is nothing to notice.
+// unwanted returns a notice function that fails the test.
 func unwanted(t *testing.T) func(string) {
 	return func(text string) { t.Errorf("notice: %s", text) }
 }
@@ -268,7 +268,7 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
-// TestPutAfterFailure has fill fail once; all that follows says so and reads nothing more.
+// TestPutAfterFailure lets fill fail once. All later calls return this error and read nothing.
 func TestPutAfterFailure(t *testing.T) {
 	w, err := Create(t.TempDir(), Options{Program: "app", Pid: 412})
 	if err != nil {
@@ -289,7 +289,7 @@ func TestPutAfterFailure(t *testing.T) {
 	}
 }
 
-// TestCommitChecks refuses an image that Open would refuse.
+// TestCommitChecks checks that Commit refuses an image that Open would refuse.
 func TestCommitChecks(t *testing.T) {
 	w, err := Create(t.TempDir(), Options{Program: "app", Pid: 412})
 	if err != nil {
@@ -305,7 +305,7 @@ func TestCommitChecks(t *testing.T) {
 	}
 }
 
-// TestCommitManySmall: what is committed is opened, however small its records are.
+// TestCommitManySmall checks that Open accepts a committed image with many small records.
 func TestCommitManySmall(t *testing.T) {
 	w, err := Create(t.TempDir(), Options{Program: "app", Pid: 412})
 	if err != nil {

@@ -5,20 +5,19 @@ import (
 	"io"
 )
 
-// extent is where in pages.idx the frames of a space are.
+// extent is the part of pages.idx that has the frames of a space.
 type extent struct {
-	end    uint64 // number after that of the last one
+	end    uint64 // number after the last frame
 	totals Totals
 }
 
-// scan is what one pass over pages.idx finds.
+// scan is the result of one pass over pages.idx.
 type scan struct {
 	extent map[Space]extent
 	totals Totals
 }
 
-// scanIndex reads a whole pages.idx and checks it against the group: each run must be inside of what
-// its space is the content of.
+// scanIndex reads the whole pages.idx and checks it against the group: each run must be inside its space.
 func scanIndex(r io.Reader, size int64, g *Group) (*scan, error) {
 	x, err := newIndexReader(r, size)
 	if err != nil {

@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// PageSize is the unit in which zeroes are left out, and of mappings, in bytes.
+// PageSize is the size of a page, in bytes: the unit of mappings, and in which the writer leaves out zeroes.
 const PageSize = 4096
 
 // PageAlign rounds a number of bytes up to whole pages.
 func PageAlign(n uint64) uint64 { return (n + PageSize - 1) &^ (PageSize - 1) }
 
-// A Space is what the addresses of a Run are addresses of.
+// A Space names the memory, file or object that the addresses of a Run refer to.
 type Space string
 
 const (
@@ -22,19 +22,18 @@ const (
 	objectSpace      = "object"
 )
 
-// ProcessSpace is the private memory of a member; addresses are its own.
+// ProcessSpace is the private memory of a process. Addresses are those of the process.
 func ProcessSpace(p Pid) Space { return Space(fmt.Sprintf("%s:%d", processSpace, p)) }
 
-// MemorySpace is the content of a shared memory object; addresses are offsets into it.
+// MemorySpace is the content of a shared memory object. Addresses are offsets in the object.
 func MemorySpace(id MemoryID) Space { return Space(fmt.Sprintf("%s:%d", memorySpace, id)) }
 
-// DescriptionSpace is content kept for an open file description (a deleted file's, say);
-// addresses are offsets into it.
+// DescriptionSpace is the content of an open file description, for example of a deleted file. Addresses are offsets in the file.
 func DescriptionSpace(id DescriptionID) Space {
 	return Space(fmt.Sprintf("%s:%d", descriptionSpace, id))
 }
 
-// ObjectSpace is the content of a kernel object; addresses are offsets into it, in bytes.
+// ObjectSpace is the content of a kernel object. Addresses are offsets in the content, in bytes.
 func ObjectSpace(id ObjectID) Space { return Space(fmt.Sprintf("%s:%d", objectSpace, id)) }
 
 // split returns the kind and the number of a space.
@@ -49,13 +48,12 @@ func (s Space) split() (kind string, n int, err error) {
 	return "", 0, fmt.Errorf("space %q: not process:N, memory:N, description:N or object:N", string(s))
 }
 
-// A Run is a range of a space, in bytes. Runs of process and memory spaces begin and
-// end on pages.
+// A Run is a range of a space, in bytes. In process and memory spaces it starts and ends on page boundaries.
 type Run struct {
 	Start, Length uint64
 
-	// KeepZero has zero pages of the run saved too: where they are not what is behind
-	// the mapping. It is for the Writer only and not in the image.
+	// KeepZero tells the Writer to save the zero pages of the run too, because the mapped file has other content there.
+	// It is not in the image.
 	KeepZero bool
 }
 
@@ -64,7 +62,7 @@ func (r Run) End() uint64 { return r.Start + r.Length }
 
 func (r Run) String() string { return fmt.Sprintf("%#x-%#x", r.Start, r.End()) }
 
-// runBytes is the length of all runs together.
+// runBytes returns the total length of all runs.
 func runBytes(runs []Run) (n uint64) {
 	for _, r := range runs {
 		n += r.Length
@@ -72,7 +70,7 @@ func runBytes(runs []Run) (n uint64) {
 	return n
 }
 
-// appendRun adds r, as part of the last run where it continues that.
+// appendRun appends r, or extends the last run if r continues it.
 func appendRun(runs []Run, r Run) []Run {
 	if n := len(runs); n > 0 && runs[n-1].End() == r.Start {
 		runs[n-1].Length += r.Length

@@ -28,10 +28,10 @@ type trail struct {
 	dir    int    // O_PATH
 	st     unix.Stat_t
 	path   string
-	links  int // that were followed
+	links  int // followed so far
 }
 
-// mostLinks is how many symbolic links the kernel follows (MAXSYMLINKS).
+// mostLinks is the most symbolic links that the kernel follows in one path (MAXSYMLINKS).
 const mostLinks = 40
 
 // newTrail walks to a directory. The caller closes the trail.
@@ -48,7 +48,7 @@ func newTrail(path string, strict bool) (*trail, error) {
 	return t, nil
 }
 
-// OpenDirectory opens a directory to make an image in, through no symbolic link of another user.
+// OpenDirectory opens a directory in which the caller makes an image. It refuses symbolic links of other users on the way.
 func OpenDirectory(path string) (*os.File, error) {
 	t, err := newTrail(path, false)
 	if err != nil {
@@ -65,7 +65,7 @@ func (t *trail) close() {
 	t.dir = -1
 }
 
-// follow goes on from / by names, some of which may be symbolic links.
+// follow walks from / along names. Some of them may be symbolic links.
 func (t *trail) follow(names []string) error {
 	if err := t.root(); err != nil {
 		return err
@@ -107,7 +107,7 @@ func (t *trail) root() error {
 	return nil
 }
 
-// enter goes into a directory of the one that the trail is at. A symbolic link is an error.
+// enter goes into a subdirectory of the current directory. A symbolic link is an error.
 func (t *trail) enter(name string) error {
 	target, err := t.step(name)
 	if err == nil && target != "" {
@@ -116,7 +116,7 @@ func (t *trail) enter(name string) error {
 	return err
 }
 
-// step goes into a directory, or says what a symbolic link points to.
+// step goes into a subdirectory, or returns the target of a symbolic link.
 func (t *trail) step(name string) (target string, err error) {
 	if name == "" || name == "." {
 		return "", nil
@@ -149,13 +149,13 @@ func (t *trail) step(name string) (target string, err error) {
 	return "", nil
 }
 
-// check looks at an entry of the directory that the trail is at.
+// check checks an entry of the current directory.
 func (t *trail) check(name string, st *unix.Stat_t) error {
 	path := filepath.Join(t.path, name)
 	link := st.Mode&unix.S_IFMT == unix.S_IFLNK
 	if link && st.Uid != t.uid && st.Uid != 0 {
 		return obstacle.Obstacle{Where: path, What: "symbolic link",
-			Why: fmt.Sprintf("belongs to user %d, who decides where it leads", st.Uid), Do: "name the directory itself"}
+			Why: fmt.Sprintf("belongs to user %d, who can make it point elsewhere", st.Uid), Do: "name the directory itself"}
 	}
 	if !t.strict {
 		return nil
@@ -174,11 +174,12 @@ func (t *trail) check(name string, st *unix.Stat_t) error {
 	return nil
 }
 
-// isRoot: in a user namespace that does not know root, root's directories and those of all other unknown users have one
-// and the same owner. There the directories on the way may be any of theirs; what the trail ends in may not.
+// isRoot tells whether root, or possibly root, is the owner of a directory on the way. In a user namespace that does not map root,
+// the directories of root and of all other unmapped users have the same owner. There check accepts the directories of all
+// these users on the way, but end does not accept them as the last directory.
 func (t *trail) isRoot(uid uint32) bool { return uid == 0 || uid == t.top }
 
-// end looks at the directory that the trail has come to, as at one that holds files of ours.
+// end checks the last directory, which has the files of the caller.
 func (t *trail) end() error {
 	if t.st.Uid != t.uid && (t.st.Uid != 0 || !t.strict) {
 		return t.foreign(t.path, t.st.Uid)
@@ -189,7 +190,7 @@ func (t *trail) end() error {
 	return nil
 }
 
-// open opens the directory that the trail is at, for reading.
+// open opens the current directory for reading.
 func (t *trail) open() (*os.File, error) {
 	fd, err := unix.Openat(t.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -198,7 +199,7 @@ func (t *trail) open() (*os.File, error) {
 	return os.NewFile(uintptr(fd), t.path), nil
 }
 
-// othersWrite says who besides us and root can write to the directory that the trail is at, or nothing.
+// othersWrite says which users besides the caller and root can write to the current directory: "" for none.
 func (t *trail) othersWrite() string {
 	return othersWrite(t.dir, &t.st, t.uid)
 }
@@ -206,7 +207,7 @@ func (t *trail) othersWrite() string {
 func (t *trail) sticky() bool { return t.st.Mode&unix.S_ISVTX != 0 }
 
 func (t *trail) writable(who string) error {
-	return obstacle.Obstacle{Where: t.path, What: "directory", Why: who + " can write to it, and so put another image in the place of yours",
+	return obstacle.Obstacle{Where: t.path, What: "directory", Why: who + " can write to it, and so can replace your image",
 		Do: "chmod go-w " + t.path + ", or move the image to a directory of your own"}
 }
 
@@ -218,11 +219,11 @@ func (t *trail) foreign(path string, uid uint32) error {
 func (t *trail) whatToDo() string {
 	switch {
 	case !t.strict:
-		return "have images elsewhere: CRAK_DIR, or --dir of crak run"
+		return "choose another directory with CRAK_DIR, or with --dir of crak run"
 	case t.uid == 0:
 		return "crak restart --as-owner restarts a user's image as that user"
 	}
-	return "use images of your own, in directories of your own"
+	return "use an image of your own in a directory of your own"
 }
 
 // Foreign is the error for a file of another user where only the caller's files are accepted.

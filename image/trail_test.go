@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Two users that no machine has.
+// Two user IDs that the machine does not use.
 const (
 	victim   = 41234
 	attacker = 41235
@@ -52,7 +52,7 @@ func (g *ground) own(path string, uid int, mode uint32) {
 	g.must(unix.Chmod(path, mode))
 }
 
-// directory makes one with that owner and mode.
+// directory makes a directory with an owner and a mode.
 func (g *ground) directory(name string, uid int, mode uint32) string {
 	g.t.Helper()
 	g.must(os.Mkdir(g.path(name), 0o700))
@@ -67,7 +67,7 @@ func (g *ground) link(name, target string, uid int) string {
 	return g.path(name)
 }
 
-// image makes one of uid's under a directory that root made.
+// image makes an image of user uid, in a directory that root made.
 func (g *ground) image(dir string, uid int) string {
 	g.t.Helper()
 	path := goodImage(g.t, dir, Options{})
@@ -115,7 +115,7 @@ func (g *ground) wantError(err error, want string) {
 	}
 }
 
-// TestPlanted has the image be one that somebody else has put there, or can put another in the place of.
+// TestPlanted opens images that another user has made, or can replace.
 func TestPlanted(t *testing.T) {
 	for name, v := range map[string]struct {
 		plant func(g *ground) (path string)
@@ -197,7 +197,7 @@ func TestPlanted(t *testing.T) {
 	}
 }
 
-// TestPlantedNewest has what others put among one's images be passed over.
+// TestPlantedNewest checks that a search for the newest image ignores images of other users.
 func TestPlantedNewest(t *testing.T) {
 	g := newGround(t)
 	shared := g.directory("shared", 0, 0o1777)
@@ -227,18 +227,18 @@ func TestPlantedNewest(t *testing.T) {
 		}
 		g.must(os.RemoveAll(filepath.Dir(own)))
 	}
-	// It does not stop one either: a directory that looks like a damaged image.
+	// A directory of another user that looks like a damaged image does not stop the search.
 	g.must(os.Truncate(filepath.Join(shared, "zapp.9999/1", manifestFile), 0))
 	if _, err := newest(victim); !errors.Is(err, ErrNone) {
 		t.Errorf("damaged image of another user: %v", err)
 	}
-	// Where others can rename one's own images there is no telling which is which.
+	// If other users can rename the images, the search cannot know which one is the newest.
 	g.own(shared, 0, 0o777)
 	_, err := newest(victim)
 	g.wantError(err, "every user can write to it")
 }
 
-// TestPlantedPlace has nothing be written into what somebody else has made.
+// TestPlantedPlace checks that the writer writes nothing into a directory that another user has made.
 func TestPlantedPlace(t *testing.T) {
 	g := newGround(t)
 	g.directory("tmp", 0, 0o1777)

@@ -159,12 +159,12 @@ var brokenGroups = []vector{
 	inGroup("description without a kind", func(g *Group) { g.Descriptions[0].Kind = "" },
 		`descriptions[0].kind: empty`),
 	inGroup("overlapping mappings", func(g *Group) { g.Processes[0].Mappings[1].End = 0x701000 },
-		`processes[0].mappings[2].start: 0x700000: before the end of the mapping before it, 0x701000`),
+		`processes[0].mappings[2].start: 0x700000: before the end of the previous mapping, 0x701000`),
 	inGroup("mappings out of order", func(g *Group) {
 		m := g.Processes[0].Mappings
 		m[0], m[1] = m[1], m[0]
 	},
-		`processes[0].mappings[1].start: 0x400000: before the end of the mapping before it, 0x700000`),
+		`processes[0].mappings[1].start: 0x400000: before the end of the previous mapping, 0x700000`),
 	inGroup("odd start", func(g *Group) { g.Processes[0].Mappings[0].Start++ },
 		`processes[0].mappings[0].start: 0x400001: not on a page boundary`),
 	inGroup("odd end", func(g *Group) { g.Processes[0].Mappings[0].End-- },
@@ -203,7 +203,7 @@ var brokenGroups = []vector{
 	inGroup("memory object twice", func(g *Group) { g.Memory = append(g.Memory, g.Memory[0]) },
 		`memory[1].id: 3: not a new positive number`),
 	inGroup("huge memory object", func(g *Group) { g.Memory[0].Size = 1 << 63 },
-		`memory[0].size: 9223372036854775808: too much`),
+		`memory[0].size: 9223372036854775808: too large`),
 	inGroup("unknown kind of memory", func(g *Group) { g.Memory[0].Kind = "gpu" },
 		`memory[0].kind: "gpu": unknown`),
 	inGroup("sysv without its record", func(g *Group) { g.Memory[0].Kind = MemorySysV },
@@ -226,7 +226,7 @@ var brokenIndexes = []vector{
 	{"index ends early", func(k *kit) { k.seal(indexFile, k.read(indexFile)[:100]) },
 		`pages.idx: frame 0: ends in the middle`},
 	{"index goes on", func(k *kit) { k.seal(indexFile, append(k.read(indexFile), 0)) },
-		`pages.idx: frame 12: something follows the end`},
+		`pages.idx: frame 12: data after the end record`},
 	{"unknown record", func(k *kit) { k.patchIndex(16, 77) },
 		`pages.idx: frame 0: unknown record 0x4d`},
 	{"long name of a space", func(k *kit) { k.patchIndex(20, 1<<31) },
@@ -256,7 +256,7 @@ var brokenIndexes = []vector{
 	inFrames("grown by compression", func(k *kit) { f := k.frame(CodecZstd); f.Stored = f.Raw + 1 },
 		`frame 0: 176129 bytes stored: not less than the 176128 of the content`),
 	inFrames("stored zeroes", func(k *kit) { k.frame(CodecZero).Stored = 5 },
-		`frame 8: zeroes that are stored`),
+		`frame 8: stored bytes in a frame of zeroes`),
 	inFrames("offset beyond the pages", func(k *kit) { k.frame(CodecNone).Offset = 1 << 40 },
 		`frame 10: offset 1099511627776, 8192 bytes: beyond the PAGES bytes of pages.bin`),
 	inFrames("negative offset", func(k *kit) { k.frame(CodecNone).Offset = -1 << 63 },
@@ -298,14 +298,14 @@ var brokenFrames = []vector{
 		`pages.bin: frame 0: zstd: decompressed size exceeds configured limit`},
 }
 
-// flip flips a bit of a file, behind the manifest's back.
+// flip flips a bit of a file and does not update the manifest.
 func (k *kit) flip(name string, at int64) {
 	text := k.read(name)
 	text[at] ^= 4
 	k.write(name, text)
 }
 
-// patchIndex puts a word into pages.idx; counted from its end if at is negative.
+// patchIndex writes a word into pages.idx. A negative offset counts from the end.
 func (k *kit) patchIndex(at int, word uint32) {
 	text := k.read(indexFile)
 	if at < 0 {
@@ -315,7 +315,7 @@ func (k *kit) patchIndex(at int, word uint32) {
 	k.seal(indexFile, text)
 }
 
-// rename has the frames of the process belong to another space.
+// rename moves the frames of the process to another space.
 func (k *kit) rename(s Space) {
 	for i := range k.frames {
 		if k.frames[i].Space == ProcessSpace(412) {
@@ -334,7 +334,7 @@ func (k *kit) frameOf(s Space) *Frame {
 	return nil
 }
 
-// shrink takes a page off what a frame says it holds.
+// shrink removes one page from the content size and the runs of a frame.
 func (k *kit) shrink(f *Frame) {
 	f.Raw -= PageSize
 	last := &f.Runs[len(f.Runs)-1]

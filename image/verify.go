@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// Verify reads all that Open has not checked: the content of every frame. It tells progress, if
-// that is not nil, how many bytes of content are done, of how many; from several goroutines.
+// Verify checks the content of every frame, which Open does not check. If progress is not nil, several goroutines call it with the
+// bytes of content that are done and the total.
 func (i *Image) Verify(ctx context.Context, progress func(done, total uint64)) error {
 	var done atomic.Uint64
 	return i.each(ctx, "", 0, func(f *Frame, _ []byte) error {

@@ -25,8 +25,7 @@ func newCompressor() *compressor {
 	return &compressor{encoder: e, buf: make([]byte, 0, e.MaxEncodedSize(frameBytes))}
 }
 
-// compress returns data compressed, valid until the next call, if that saves a twentieth
-// of it.
+// compress returns the compressed data, valid until the next call. It returns false if compression saves less than a twentieth.
 func (c *compressor) compress(data []byte) ([]byte, bool) {
 	out := c.encoder.EncodeAll(data, c.buf[:0])
 	return out, len(out) < len(data)-len(data)/20
@@ -51,7 +50,7 @@ func newDecompressor() *decompressor {
 	return &decompressor{decoder: d, buf: make([]byte, 0, MaxFrame)}
 }
 
-// decompress returns exactly raw bytes, valid until the next call.
+// decompress returns the content, which must have exactly raw bytes. The result is valid until the next call.
 func (d *decompressor) decompress(stored []byte, raw int) ([]byte, error) {
 	out, err := d.decoder.DecodeAll(stored, d.buf[:0:raw])
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package imagetest makes images of any bytes whose sums are right, for tests: what FORMAT.md says of the manifest, written
-// once more.
+// Package imagetest makes images with arbitrary files and correct sums, for tests. It writes the manifest as FORMAT.md describes it,
+// with code of its own.
 package imagetest
 
 import (
@@ -15,7 +15,7 @@ import (
 	"crak.dev/crak/image"
 )
 
-// Write writes an image to a directory, which may have one already.
+// Write writes an image to a directory. It replaces an image that is there.
 func Write(dir string, m image.Manifest, group, index, pages []byte) error {
 	m.Format, m.Crak, m.Checksum, m.Created = image.Format, image.Version, "", time.Unix(1e9, 0).UTC()
 	m.Files = []image.FileSum{
@@ -42,8 +42,8 @@ func sum(text []byte) string {
 	return hex.EncodeToString(s[:])
 }
 
-// Zeroes is a pages.idx of frames whose content is zero, with up to image.MaxRuns of the runs each, and a pages.bin of
-// nothing goes with it.
+// Zeroes returns a pages.idx whose frames have zero content and up to image.MaxRuns of the runs each. The pages.bin for it is
+// empty.
 func Zeroes(space image.Space, runs []image.Run) []byte {
 	le := binary.LittleEndian
 	b := append([]byte("CRAKIDX\n"), 1, 0, 0, 0, 0, 0, 0, 0)
