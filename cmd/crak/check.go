@@ -31,7 +31,7 @@ Exit status: 0 no obstacle; 1 there are obstacles, or there is no such process o
 		Example: "  crak check 412\n  crak check --files=strict app.412",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			found, err := check(args[0], &env)
+			found, err := check(cmd, args[0], &env)
 			if err != nil {
 				return err
 			}
@@ -61,7 +61,7 @@ type checked struct {
 	Notices   []string      `json:"notices,omitempty"`
 }
 
-func check(subject string, env *fd.Env) (*checked, error) {
+func check(cmd *cobra.Command, subject string, env *fd.Env) (*checked, error) {
 	found := &checked{Subject: subject, Obstacles: obstacle.List{}}
 	env.Notice = func(text string) { found.Notices = append(found.Notices, text) }
 	var list obstacle.List
@@ -74,15 +74,15 @@ func check(subject string, env *fd.Env) (*checked, error) {
 		}
 		list, err = coord.Check(pid, rights, env.Notice)
 	} else {
-		list, err = found.checkImage(env)
+		list, err = found.checkImage(cmd, env)
 	}
 	found.Obstacles = append(found.Obstacles, list...)
 	found.OK = len(list) == 0
 	return found, err
 }
 
-func (c *checked) checkImage(env *fd.Env) (obstacle.List, error) {
-	if err := asOwner(c.Subject); err != nil {
+func (c *checked) checkImage(cmd *cobra.Command, env *fd.Env) (obstacle.List, error) {
+	if err := asOwner(cmd, c.Subject); err != nil {
 		return nil, err
 	}
 	img, err := image.Open(c.Subject)

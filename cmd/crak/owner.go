@@ -2,9 +2,14 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/internal/rights"
 )
@@ -12,7 +17,10 @@ import (
 // asOwner makes root's crak become the user to whom an image belongs, for good and without capabilities, and executes the same
 // command again. Nothing of the image was read before. asOwner returns nil if crak is not run by root, if the image belongs to
 // root, or if the path is wrong: image.Open then reports what is wrong.
-func asOwner(path string) error {
+//
+// The user may trace the new crak. So it gets nothing of root's but standard input, output and error, and the descriptor of
+// --status-fd: no environment, no other descriptor, and / as its working directory.
+func asOwner(cmd *cobra.Command, path string) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
@@ -24,9 +32,41 @@ func asOwner(path string) error {
 	if err != nil || owner.UID[0] == 0 {
 		return nil
 	}
+	if err := closeAtExec(cmd.Flags().Lookup("status-fd")); err != nil {
+		return err
+	}
+	if err := os.Chdir("/"); err != nil {
+		return err
+	}
 	if err := owner.Become(); err != nil {
 		return fmt.Errorf("%s: belongs to user %d, and crak cannot become that user: %w", path, owner.UID[0], err)
 	}
-	err = syscall.Exec("/proc/self/exe", os.Args, os.Environ())
+	err = syscall.Exec("/proc/self/exe", sameCommand(cmd, path), nil)
 	return fmt.Errorf("crak cannot be executed as user %d, to whom %s belongs: %w", owner.UID[0], path, err)
+}
+
+// closeAtExec has the kernel close all descriptors at the next exec but standard input, output and error, and the one that a
+// flag names.
+func closeAtExec(except *pflag.Flag) error {
+	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return fmt.Errorf("close_range: %w", err)
+	}
+	if except == nil || !except.Changed {
+		return nil
+	}
+	var fd int
+	if _, err := fmt.Sscan(except.Value.String(), &fd); err != nil {
+		return err
+	}
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
+		return fmt.Errorf("--%s=%d: %w", except.Name, fd, err)
+	}
+	return nil
+}
+
+// sameCommand is the command line of crak with the same flags and the absolute path of the image.
+func sameCommand(cmd *cobra.Command, path string) []string {
+	args := []string{"crak", cmd.Name()}
+	cmd.Flags().Visit(func(f *pflag.Flag) { args = append(args, "--"+f.Name+"="+f.Value.String()) })
+	return append(args, "--", path)
 }

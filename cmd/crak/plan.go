@@ -18,7 +18,7 @@ examples.
 Exit status: 0 printed; 1 not an image, or its restore programs cannot be made on this machine; 2 usage.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := asOwner(args[0]); err != nil {
+			if err := asOwner(cmd, args[0]); err != nil {
 				return err
 			}
 			img, err := image.Open(args[0])

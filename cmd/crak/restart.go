@@ -48,7 +48,7 @@ Exit status: the program's own; 1 it cannot be restarted (the reason is on stder
 				return usageError{err}
 			}
 			if owner {
-				if err := asOwner(args[0]); err != nil {
+				if err := asOwner(cmd, args[0]); err != nil {
 					return err
 				}
 			}

@@ -23,7 +23,7 @@ The first damaged part is named.
 Exit status: 0 the image is whole; 1 it is damaged, or not an image; 2 usage.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := asOwner(args[0]); err != nil {
+			if err := asOwner(cmd, args[0]); err != nil {
 				return err
 			}
 			result := verify(cmd.Context(), args[0])
