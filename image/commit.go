@@ -45,6 +45,9 @@ func (w *Writer) finish(m Manifest, g *Group) error {
 	if err == nil {
 		_, err = decodeGroup(text) // Open decodes it too: Commit must not accept an image that Open refuses
 	}
+	if err == nil {
+		err = m.matchRoot(g)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", groupFile, err)
 	}

@@ -198,10 +198,18 @@ func (i *Image) readGroup() error {
 		return err
 	}
 	i.Group, err = decodeGroup(text)
-	if err == nil && i.Group.Root != i.Manifest.Root {
-		err = fmt.Errorf("root: %d, and %d in %s", i.Group.Root, i.Manifest.Root, manifestFile)
+	if err == nil {
+		err = i.Manifest.matchRoot(i.Group)
 	}
 	return err
+}
+
+// matchRoot compares the root of group.json with that of manifest.json.
+func (m *Manifest) matchRoot(g *Group) error {
+	if g.Root != m.Root {
+		return fmt.Errorf("root: %d, and %d in %s", g.Root, m.Root, manifestFile)
+	}
+	return nil
 }
 
 func (i *Image) openPages() (err error) {

@@ -305,6 +305,19 @@ func TestCommitChecks(t *testing.T) {
 	}
 }
 
+// TestCommitRoot checks that Commit refuses another root in the manifest than in the group, as Open does.
+func TestCommitRoot(t *testing.T) {
+	w, err := Create(t.TempDir(), Options{Program: "app", Pid: 412})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Abort()
+	want := `image "` + w.Path() + `": group.json: root: 412, and 5 in manifest.json`
+	if _, err := w.Commit(Manifest{Root: 5}, goodGroup()); err == nil || err.Error() != want {
+		t.Errorf("error:\n got %v\nwant %s", err, want)
+	}
+}
+
 // TestCommitManySmall checks that Open accepts a committed image with many small records.
 func TestCommitManySmall(t *testing.T) {
 	w, err := Create(t.TempDir(), Options{Program: "app", Pid: 412})
