@@ -22,6 +22,9 @@ func (s *Set) Print(w io.Writer) error {
 		for n := range p.Instructions {
 			in := &p.Instructions[n]
 			fmt.Fprintf(b, "%5d  %s", n, s.Text(in))
+			if in.Op == Call && in.Expect == ExpectNotice {
+				b.WriteString(" may fail")
+			}
 			if in.Note != "" {
 				fmt.Fprintf(b, "  # %s", printable.Text(in.Note))
 			}
@@ -31,7 +34,7 @@ func (s *Set) Print(w io.Writer) error {
 	return b.Flush()
 }
 
-// Text is an instruction without its note: "dup3(12, 3, O_CLOEXEC) = 0x3".
+// Text is an instruction without its note, and without saying whether it may fail: "dup3(12, 3, O_CLOEXEC) = 0x3".
 func (s *Set) Text(in *Instruction) string {
 	var b strings.Builder
 	if in.Slot != NoSlot {
@@ -56,8 +59,6 @@ func (s *Set) Text(in *Instruction) string {
 		b.WriteString(" = " + number(uint64(in.Want)))
 	case in.Expect == ExpectAny:
 		b.WriteString(" = any")
-	case in.Expect == ExpectNotice:
-		b.WriteString(" may fail")
 	}
 	return b.String()
 }
