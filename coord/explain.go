@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -53,12 +55,14 @@ func explainPermission(pid int, ours *Rights, err error) error {
 	if isHidden(pid) {
 		return obstacle.Obstacle{What: err.Error(),
 			Why: "the program is not dumpable (prctl(2), PR_SET_DUMPABLE): its own user may not read its files in /proc",
-			Do:  fmt.Sprintf("let the program start the checkpoint: kill -USR2 %d; or as root: crak checkpoint %d", pid, pid)}
+			Do:  fmt.Sprintf("let the program start the checkpoint: kill -USR2 %d; or %s", pid, withRights(pid, ours))}
 	}
-	o := obstacle.Obstacle{What: err.Error(), Why: "the program has privileges that this checkpoint does not have",
-		Do: fmt.Sprintf("as root: crak checkpoint %d", pid)}
+	o := obstacle.Obstacle{What: err.Error(), Why: "the program has privileges that this checkpoint does not have", Do: withRights(pid, ours)}
 	r, rightsErr := rightsOf(pid)
-	if rightsErr == nil && r.isMixed() {
+	if filepath.Base(path.Path) == "mem" && yamaScope() >= yamaAdmin {
+		o.Why = "Yama forbids to read the memory of other processes (kernel.yama.ptrace_scope)"
+		o.Do = "set kernel.yama.ptrace_scope to 0 or 1; after a 3, only a reboot changes it"
+	} else if rightsErr == nil && r.isMixed() {
 		o.Why = "its user IDs or group IDs differ from one another: only a process with CAP_SYS_PTRACE may read it (ptrace(2))"
 		o.Do = "checkpoint it when they are the same, or start the program with that capability"
 	} else if r.foreign || ours != nil && ours.foreign {
@@ -66,6 +70,29 @@ func explainPermission(pid int, ours *Rights, err error) error {
 		o.Do = fmt.Sprintf("run crak in that namespace: nsenter --user --target %d crak …", pid)
 	}
 	return o
+}
+
+// withRights says how to start crak so that it may read a process's files in /proc. ours is nil if crak was started by an ordinary
+// user. Otherwise crak was root, or had capabilities, and "as root" is no help.
+func withRights(pid int, ours *Rights) string {
+	if ours == nil && os.Geteuid() != 0 {
+		return fmt.Sprintf("as root: crak checkpoint %d", pid)
+	}
+	return "start crak with every capability that the program has, CAP_SYS_PTRACE among them (in a container: --cap-add SYS_PTRACE)"
+}
+
+// yamaAdmin is the least kernel.yama.ptrace_scope with which a process needs CAP_SYS_PTRACE to read the memory of its own user's
+// processes (Documentation/admin-guide/LSM/Yama.rst).
+const yamaAdmin = 2
+
+// yamaScope is kernel.yama.ptrace_scope, or 0 without Yama.
+func yamaScope() int {
+	text, err := os.ReadFile("/proc/sys/kernel/yama/ptrace_scope")
+	if err != nil {
+		return 0
+	}
+	scope, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+	return scope
 }
 
 // isHidden tells whether a process is not dumpable. Its files in /proc then belong to root, not to its user (proc(5)).

@@ -109,6 +109,26 @@ func TestOtherUser(t *testing.T) {
 	contains(t, string(out), "process of user 0: only that user and root may checkpoint it")
 }
 
+// TestRootLacks: root without the program's capabilities may not read it. The advice is not to be root.
+func TestRootLacks(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("root: the test runs crak as root without a capability")
+	}
+	p := start(t, true, exec.Command("cat"))
+	for _, command := range []string{"check", "checkpoint"} {
+		out, err := exec.Command("setpriv", "--bounding-set", "-sys_ptrace", "../build/crak", command, strconv.Itoa(p.pid())).CombinedOutput()
+		if err == nil {
+			t.Errorf("%s: no error: %s", command, out)
+		}
+		contains(t, string(out), "permission denied")
+		contains(t, string(out), "hint: start crak with every capability that the program has, CAP_SYS_PTRACE among them")
+		if strings.Contains(string(out), "as root") {
+			t.Errorf("%s: %s", command, out)
+		}
+	}
+	p.leftAlone()
+}
+
 func TestOtherNetwork(t *testing.T) {
 	attributes := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
 	if os.Geteuid() != 0 {
