@@ -15,9 +15,9 @@ import (
 const overrunAt = 20 // offset of si_overrun in the siginfo_t of a timer's signal (sigaction(2))
 
 // overruns finds out how often interval timers have expired again since they queued their signal, if that signal is still
-// pending. The kernel reports this count only when a thread takes the signal. So the initiator takes the signal, and then sets
-// the timer to a first expiry in the past. The timer expires at once and queues its signal again, with the same overrun count
-// and the same next expiry as before.
+// pending. The kernel reports this count only when a thread takes the signal. So the initiator takes the signal and queues a
+// copy. A second message takes the copy and sets the timer to a first expiry in the past. The timer expires at once and
+// queues its signal again, with the same overrun count and the same next expiry as before.
 func (m *Member) overruns() error {
 	for _, info := range m.process.Pending {
 		t := m.senderOf(info)
@@ -56,28 +56,52 @@ func (m *Member) overrun(t *image.PosixTimer, info image.SignalInfo) error {
 			return nil
 		}
 	}
-	var taken []byte
-	var remaining, now int64
-	var ask resident.Questions
-	buffer := make([]byte, 8+16+signalInfoSize) // the set, a timeout of 0, and room for the answer
-	binary.NativeEndian.PutUint64(buffer, 1<<(signal-1))
-	wait := abi.Call{Number: unix.SYS_RT_SIGTIMEDWAIT, Relative: 1<<0 | 1<<1 | 1<<2, Args: [6]uint64{0, 24, 8, 8}}
-	ask.Ask(wait, buffer, func(r int64, data []byte) {
-		if r == int64(signal) {
-			taken = append(taken, data[24:]...)
-		}
-	})
-	left := abi.Call{Number: unix.SYS_TIMER_GETTIME, Relative: 1 << 1, Args: [6]uint64{uint64(t.ID)}}
-	ask.Ask(left, make([]byte, 32), func(_ int64, data []byte) { remaining = duration(data[16:], 1e9) })
-	clock := abi.Call{Number: unix.SYS_CLOCK_GETTIME, Relative: 1 << 1, Args: [6]uint64{uint64(t.Clock)}}
-	ask.Ask(clock, make([]byte, 16), func(_ int64, data []byte) { now = duration(data, 1e9) })
-	if err := ask.Put(m.Conn.Calls); err != nil || taken == nil {
+	ask, answer := m.askOverrun(t, signal)
+	if err := ask.Put(m.Conn.Calls); err != nil || answer.taken == nil {
 		return err
 	}
-	t.Overrun = int32(binary.NativeEndian.Uint32(taken[overrunAt:]))
-	t.ValueNs = remaining
-	first := max(now+remaining-(int64(t.Overrun)+1)*t.IntervalNs, 1)
-	return m.setTimer(t, first)
+	t.Overrun = int32(binary.NativeEndian.Uint32(answer.taken[overrunAt:]))
+	t.ValueNs = answer.remaining
+	return m.setTimer(t, signal, max(answer.now+answer.remaining-(int64(t.Overrun)+1)*t.IntervalNs, 1))
+}
+
+type overrunAnswer struct {
+	taken          []byte // the siginfo_t; nil if the signal was not pending
+	remaining, now int64  // ns until the next expiry, and the time of the timer's clock
+}
+
+// askOverrun makes one message of calls. They take the timer's signal and queue it again, so that it is not lost if the
+// writer is killed before it can set the timer. A negative si_code such as SI_TIMER is allowed (rt_sigqueueinfo(2)).
+func (m *Member) askOverrun(t *image.PosixTimer, signal uint32) (*resident.Questions, *overrunAnswer) {
+	ask, answer := new(resident.Questions), new(overrunAnswer)
+	wait, buffer := takeSignal(signal)
+	ask.Ask(wait, buffer, func(r int64, data []byte) {
+		if r == int64(signal) {
+			answer.taken = append(answer.taken, data[infoAt:]...)
+		}
+	})
+	own := uint64(inside(m.status.NSpid, m.Pid))
+	ask.AskAgain(abi.Call{Number: unix.SYS_RT_SIGQUEUEINFO, Relative: 1 << 2, Args: [6]uint64{own, uint64(signal), infoAt}},
+		func(int64, []byte) {})
+	left := abi.Call{Number: unix.SYS_TIMER_GETTIME, Relative: 1 << 1, Args: [6]uint64{uint64(t.ID)}}
+	ask.Ask(left, make([]byte, 32), func(_ int64, data []byte) { answer.remaining = duration(data[16:], 1e9) })
+	clock := abi.Call{Number: unix.SYS_CLOCK_GETTIME, Relative: 1 << 1, Args: [6]uint64{uint64(t.Clock)}}
+	ask.Ask(clock, make([]byte, 16), func(_ int64, data []byte) { answer.now = duration(data, 1e9) })
+	return ask, answer
+}
+
+const infoAt = 24 // offset of the siginfo_t in the buffer of takeSignal
+
+// takeSignal is a call that takes a pending signal and does not wait. Its buffer has the set, a timeout of 0, and room for the
+// siginfo_t. If no signal is taken, this room keeps bytes that rt_sigqueueinfo refuses with E2BIG: an unknown si_code, and
+// fields after those that the kernel knows.
+func takeSignal(signal uint32) (abi.Call, []byte) {
+	buffer := make([]byte, infoAt+signalInfoSize)
+	binary.NativeEndian.PutUint64(buffer, 1<<(signal-1))
+	for i := infoAt; i < len(buffer); i++ {
+		buffer[i] = 0x80
+	}
+	return abi.Call{Number: unix.SYS_RT_SIGTIMEDWAIT, Relative: 1<<0 | 1<<1 | 1<<2, Args: [6]uint64{0, infoAt, 8, 8}}, buffer
 }
 
 func (m *Member) initiator() *image.Thread {
@@ -85,18 +109,26 @@ func (m *Member) initiator() *image.Thread {
 	return &m.process.Threads[max(i, 0)]
 }
 
-// setTimer arms a timer with its interval. first is the first expiry, as a time of the timer's clock.
-func (m *Member) setTimer(t *image.PosixTimer, first int64) error {
+// setTimer takes the timer's signal once more and arms the timer with its interval, with one message. first is the first
+// expiry, as a time of the timer's clock.
+func (m *Member) setTimer(t *image.PosixTimer, signal uint32, first int64) error {
 	const absolute = 1 // TIMER_ABSTIME
 	setting := make([]byte, 32)
 	for i, ns := range []int64{t.IntervalNs, first} {
 		binary.NativeEndian.PutUint64(setting[i*16:], uint64(ns/1e9))
 		binary.NativeEndian.PutUint64(setting[i*16+8:], uint64(ns%1e9))
 	}
+	var ask resident.Questions
+	wait, buffer := takeSignal(signal)
+	ask.Ask(wait, buffer, func(int64, []byte) {})
 	call := abi.Call{Number: unix.SYS_TIMER_SETTIME, Relative: 1 << 2, Args: [6]uint64{uint64(t.ID), absolute, 0, 0}}
-	results, err := m.Conn.Calls([]abi.Call{call}, setting)
-	if err == nil && results[0] < 0 {
-		err = fmt.Errorf("timer_settime: %w", unix.Errno(-results[0]))
+	var result int64
+	ask.Ask(call, setting, func(r int64, _ []byte) { result = r })
+	if err := ask.Put(m.Conn.Calls); err != nil {
+		return err
 	}
-	return err
+	if result < 0 {
+		return fmt.Errorf("timer_settime: %w", unix.Errno(-result))
+	}
+	return nil
 }

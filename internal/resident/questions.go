@@ -9,6 +9,7 @@ import (
 type Questions struct {
 	calls []abi.Call
 	spans [][2]int // start and end of each call's bytes in data
+	with  []int    // first of the calls that share the call's buffer: the call itself, or one before it
 	got   []func(result int64, data []byte)
 	data  []byte
 }
@@ -16,18 +17,30 @@ type Questions struct {
 // Ask adds a call. Arguments whose bit is set in call.Relative are offsets into buffer. Ask copies the
 // buffer. got receives the result, which is -errno if the call failed, and the buffer as the call has changed it.
 func (q *Questions) Ask(call abi.Call, buffer []byte, got func(result int64, data []byte)) {
-	start := len(q.data)
-	for i := range call.Args {
-		if call.Relative&(1<<i) != 0 {
-			call.Args[i] += uint64(start)
-		}
-	}
+	span := [2]int{len(q.data), len(q.data) + len(buffer)}
 	q.data = append(q.data, buffer...)
-	q.spans = append(q.spans, [2]int{start, len(q.data)})
 	for len(q.data)%8 != 0 {
 		q.data = append(q.data, 0)
 	}
+	q.add(call, span, len(q.calls), got)
+}
+
+// AskAgain adds a call that works on the buffer of the call before it, as that call has left it. One message has both. It
+// panics if no call comes before it.
+func (q *Questions) AskAgain(call abi.Call, got func(result int64, data []byte)) {
+	last := len(q.calls) - 1
+	q.add(call, q.spans[last], q.with[last], got)
+}
+
+func (q *Questions) add(call abi.Call, span [2]int, with int, got func(result int64, data []byte)) {
+	for i := range call.Args {
+		if call.Relative&(1<<i) != 0 {
+			call.Args[i] += uint64(span[0])
+		}
+	}
 	q.calls = append(q.calls, call)
+	q.spans = append(q.spans, span)
+	q.with = append(q.with, with)
 	q.got = append(q.got, got)
 }
 
@@ -44,6 +57,9 @@ func (q *Questions) Put(calls func([]abi.Call, []byte) ([]int64, error)) error {
 		end, from := start, asked.spans[start][0]
 		for end < len(asked.calls) && end-start < abi.CallsMax && asked.spans[end][1]-from <= abi.DataMax {
 			end++
+		}
+		if end < len(asked.calls) && asked.with[end] > start {
+			end = asked.with[end] // calls that share a buffer stay together
 		}
 		if err := asked.exchange(calls, start, end); err != nil {
 			return err

@@ -68,6 +68,36 @@ func TestQuestions(t *testing.T) {
 	}
 }
 
+// TestQuestionsAgain: a call finds what the call before it has left in its buffer, also where a message is full between them.
+func TestQuestionsAgain(t *testing.T) {
+	for before := range abi.CallsMax + 2 {
+		var ask Questions
+		for range before {
+			ask.Value(1, [6]uint64{}, func(int64) {})
+		}
+		var first, second string
+		call := abi.Call{Number: 2, Relative: 1, Args: [6]uint64{0}}
+		ask.Ask(call, []byte("a"), func(_ int64, data []byte) { first = string(data) })
+		ask.AskAgain(call, func(_ int64, data []byte) { second = string(data) })
+		err := ask.Put(func(calls []abi.Call, data []byte) ([]int64, error) {
+			again := 0
+			for _, c := range calls {
+				if c.Number == 2 {
+					data[c.Args[0]]++
+					again++
+				}
+			}
+			if len(calls) > abi.CallsMax || again == 1 {
+				t.Errorf("after %d calls: a message of %d calls has %d of the two", before, len(calls), again)
+			}
+			return make([]int64, len(calls)), nil
+		})
+		if err != nil || first != "c" || second != "c" {
+			t.Errorf("after %d calls: %v, %q, %q", before, err, first, second)
+		}
+	}
+}
+
 func TestQuestionsFail(t *testing.T) {
 	var ask Questions
 	ask.Value(1, [6]uint64{}, func(int64) { t.Error("an answer without one") })
