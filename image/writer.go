@@ -187,7 +187,7 @@ func (w *Writer) append(f *Frame, data []byte) error {
 	}
 	err := w.index.frame(f)
 	var room []byte
-	if w.queue.holding {
+	if w.queue.holding && len(data) > 0 {
 		room = w.queue.room(f.Offset, len(data))
 	}
 	w.mu.Unlock()
