@@ -51,6 +51,48 @@ func TestHold(t *testing.T) {
 	s.await("VIOLATIONS 0")
 }
 
+// TestHoldOfOthers: a forked child is not held by a thread that it does not have. It has the holds of the thread that forked it,
+// and a checkpoint waits until it releases them.
+func TestHoldOfOthers(t *testing.T) {
+	s := start(t, true, "held-fork")
+	s.await("READY")
+	child := s.await("CHILD")
+	checkpoint := func() *exec.Cmd { return exec.Command(library(t), "checkpoint", child) }
+	if out, err := checkpoint().CombinedOutput(); err != nil {
+		t.Fatalf("a child without a hold: %v\n%s", err, out)
+	}
+	s.proceed()
+	s.await("RELEASED 0")
+	s.proceed()
+	s.await("STATUS 0")
+
+	child = s.await("CHILD")
+	held := checkpoint()
+	if err := held.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- held.Wait() }()
+	select {
+	case err := <-ended:
+		t.Fatalf("a child with two holds: the checkpoint does not wait: %v", err)
+	case <-time.After(500 * time.Millisecond):
+	}
+	s.proceed()
+	s.await("RELEASED 2")
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Fatalf("after the release: %v; log:\n%s", err, s.log())
+		}
+	case <-time.After(patience):
+		held.Process.Kill()
+		t.Fatal("the checkpoint still waits after the release")
+	}
+	s.proceed()
+	s.await("STATUS 0")
+}
+
 func TestFork(t *testing.T) {
 	s := start(t, true, "forked")
 	s.await("READY")

@@ -158,6 +158,55 @@ static void *release_later(void *unused)
 	return NULL;
 }
 
+static int holding;
+
+static void *hold_for_good(void *unused)
+{
+	(void)unused;
+	crak_hold();
+	__atomic_store_n(&holding, 1, __ATOMIC_SEQ_CST);
+	while (!__atomic_load_n(&stop, __ATOMIC_SEQ_CST))
+		pause();
+	return NULL;
+}
+
+/* Forks a child that says its PID and goes on with a line of input. It releases what it has inherited, if there is something. */
+static pid_t forked_in_hold(const char *word, int own)
+{
+	pid_t child;
+
+	for (int i = 0; i < own; i++)
+		crak_hold();
+	child = fork();
+	if (child == 0) {
+		say(word, getpid());
+		await_line();
+		for (int i = 0; i < own; i++)
+			crak_release();
+		say("RELEASED", own);
+		await_line();
+		_exit(0);
+	}
+	for (int i = 0; i < own; i++)
+		crak_release();
+	return child;
+}
+
+/* One thread holds for good, another one forks: the children have only the holds of the thread that forked them. */
+static void held_fork(void)
+{
+	pthread_t thread;
+	int status = 0;
+
+	pthread_create(&thread, NULL, hold_for_good, NULL);
+	while (!__atomic_load_n(&holding, __ATOMIC_SEQ_CST))
+		usleep(1000);
+	for (int own = 0; own <= 2; own += 2) {
+		waitpid(forked_in_hold("CHILD", own), &status, 0);
+		say("STATUS", status);
+	}
+}
+
 /* The reaper lives while somebody holds the checkpoint off. */
 static void reaper(void)
 {
@@ -435,7 +484,7 @@ int main(int argc, char **argv)
 		{ "vforked", vforked }, { "reaper", reaper },	{ "queue", queue_full },
 		{ "together", together }, { "churn", churn },		{ "locked", locked },
 		{ "prctl", use_prctl },		{ "childless", childless },	{ "waits", waits },
-		{ "cancelled", cancelled },
+		{ "cancelled", cancelled },	{ "held-fork", held_fork },
 		{ "wait", wait_for_line }, { "effective", wait_for_line }, { "undumpable", undumpable },
 	};
 
