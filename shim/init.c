@@ -154,6 +154,8 @@ static void __attribute__((constructor)) become_resident(void)
 
 	SYSCALL_3(SYS_madvise, &own, sizeof(own), MADV_WIPEONFORK);
 	own.pid = SYSCALL_0(SYS_getpid);
+	resident.user = SYSCALL_0(SYS_geteuid);
+	resident.group = SYSCALL_0(SYS_getegid);
 	if (!getcwd(directory, sizeof(directory)))
 		strcpy(directory, "/");
 	find_library(directory);

@@ -44,7 +44,8 @@ void proof_forget(void)
 }
 
 /* Returns 1 if a writer that this process starts will have all its privileges. Then the kernel protects that writer from others
- * as well as it protects this process. */
+ * as well as it protects this process. The result is 0 if the program has changed its user or group since it started: its memory
+ * may contain what only the earlier user may read, and the image would belong to the present one. */
 static int is_equal(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -54,6 +55,8 @@ static int is_equal(void)
 	if (SYSCALL_3(SYS_getresuid, &user[0], &user[1], &user[2]) || SYSCALL_3(SYS_getresgid, &group[0], &group[1], &group[2]))
 		return 0;
 	if (user[0] != user[1] || user[0] != user[2] || group[0] != group[1] || group[0] != group[2])
+		return 0;
+	if (user[0] != resident.user || group[0] != resident.group)
 		return 0;
 	if (SYSCALL_2(SYS_capget, &header, data))
 		return 0;

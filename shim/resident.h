@@ -58,6 +58,7 @@ struct resident {
 	unsigned restarts;
 	int trigger;	  /* signal for which the trigger's handler was installed, or 0 */
 	int chained;	  /* 1: a handler of the program has called the trigger's handler */
+	unsigned user, group; /* effective IDs when the program started */
 	int freeze_limit; /* milliseconds without a message from the writer after which the resident ends a freeze */
 };
 extern struct resident resident;

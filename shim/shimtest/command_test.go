@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -209,6 +210,29 @@ func TestNotDumpable(t *testing.T) {
 	s.await("DONE")
 	if result := s.await("RESULT"); result != "0" {
 		t.Errorf("its own checkpoint: %s; log:\n%s", result, s.log())
+	}
+}
+
+// TestChangedUser: a program that root started, and that became a user, gives this user no image of its memory. The kernel
+// has made it not dumpable: its memory may contain what only root may read.
+func TestChangedUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("root: the program changes its user")
+	}
+	s := startAs(t, nil, "dropped")
+	s.await("READY")
+	for path, mode := range map[string]os.FileMode{filepath.Dir(s.dir): 0o711, s.dir: 0o777} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.proceed()
+	s.await("DONE")
+	if result := s.await("RESULT"); result == "0" || !strings.Contains(s.log(), "not dumpable") {
+		t.Errorf("its own checkpoint: %s; log:\n%s", result, s.log())
+	}
+	if images, _ := filepath.Glob(filepath.Join(s.dir, "*.*/[0-9]*")); len(images) > 0 {
+		t.Errorf("images %q", images)
 	}
 }
 

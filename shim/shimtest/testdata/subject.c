@@ -460,6 +460,8 @@ static void become(const char *mode)
 		say("SETRESUID", errno);
 	if (strcmp(mode, "undumpable") == 0 && prctl(PR_SET_DUMPABLE, 0))
 		say("DUMPABLE", errno);
+	if (strcmp(mode, "dropped") == 0 && (setresgid(12345, 12345, 12345) || setresuid(12345, 12345, 12345)))
+		say("SETRESUID", errno);
 }
 
 static void wait_for_line(void)
@@ -486,6 +488,7 @@ int main(int argc, char **argv)
 		{ "prctl", use_prctl },		{ "childless", childless },	{ "waits", waits },
 		{ "cancelled", cancelled },	{ "held-fork", held_fork },
 		{ "wait", wait_for_line }, { "effective", wait_for_line }, { "undumpable", undumpable },
+		{ "dropped", undumpable },
 	};
 
 	if (argc != 2)
