@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -49,9 +50,25 @@ func (c *checkpoint) log(result *Result, err error) {
 	fmt.Fprintf(f, "%s pid %d: %s\n", time.Now().Format(time.RFC3339), c.Pid, outcome)
 }
 
-// openLog opens a log. O_NONBLOCK: a FIFO without a reader is an error, not a wait.
+// openLog opens a log. O_NONBLOCK: a FIFO without a reader is an error, not a wait. In a directory such as /tmp another user could
+// have made the file: it is not used.
 func openLog(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY, 0o600)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		if st := info.Sys().(*syscall.Stat_t); st.Uid != 0 && int(st.Uid) != os.Geteuid() {
+			err = fmt.Errorf("%s: belongs to user %d", path, st.Uid)
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	f.SetWriteDeadline(time.Now().Add(time.Second)) // a FIFO may be full; other files have no deadline
+	return f, nil
 }
 
 // plain is text in one line. The lines of an error are separated by "; ".

@@ -58,6 +58,15 @@ func OpenDirectory(path string) (*os.File, error) {
 	return t.open()
 }
 
+// CheckDirectory returns an error if another user could replace a directory, or put files into it.
+func CheckDirectory(path string) error {
+	t, err := newTrail(path, true)
+	if err == nil {
+		t.close()
+	}
+	return err
+}
+
 func (t *trail) close() {
 	if t.dir >= 0 {
 		unix.Close(t.dir)

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "resident.h"
@@ -100,6 +101,7 @@ void log_failure(int error)
 	struct timespec now = { 0, 0 };
 	const char *why = reason(error), *path;
 	struct iovec parts[5];
+	struct stat file;
 	int fd, n = 1;
 
 	SYSCALL_2(SYS_clock_gettime, CLOCK_REALTIME, &now);
@@ -124,6 +126,8 @@ void log_failure(int error)
 		       O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return;
-	SYSCALL_3(SYS_writev, fd, parts, n);
+	/* In a directory such as /tmp another user could have made the file. */
+	if (!SYSCALL_2(SYS_fstat, fd, &file) && (file.st_uid == 0 || file.st_uid == (uid_t)SYSCALL_0(SYS_geteuid)))
+		SYSCALL_3(SYS_writev, fd, parts, n);
 	SYSCALL_1(SYS_close, fd);
 }

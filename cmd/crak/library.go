@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"crak.dev/crak/image"
 )
 
 // library is the content of libcrak.so. crak therefore works without an installed libcrak.so.
@@ -32,10 +34,23 @@ func libraryPath() (string, error) {
 			}
 		}
 	}
-	if cache, err := os.UserCacheDir(); err == nil && isPreloadPath(cache) {
+	if cache, err := os.UserCacheDir(); err == nil && isPreloadPath(cache) && isOurs(cache) {
 		return unpackLibrary(filepath.Join(cache, "crak"))
 	}
 	return unpackLibrary(filepath.Join("/tmp", "crak-"+strconv.Itoa(os.Getuid())))
+}
+
+// isOurs tells whether no other user could replace a directory, or the nearest directory above it that exists.
+func isOurs(dir string) bool {
+	for dir != "/" && !exists(dir) {
+		dir = filepath.Dir(dir)
+	}
+	return image.CheckDirectory(dir) == nil
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // isPreloadPath tells whether LD_PRELOAD can contain a path: it is a list, and tokens like $LIB are expanded (ld.so(8)).

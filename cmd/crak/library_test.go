@@ -32,6 +32,23 @@ func TestLibraryPath(t *testing.T) {
 	}
 }
 
+// TestLibraryBelowAnother: root with another user's HOME does not keep libcrak.so where that user could replace it.
+func TestLibraryBelowAnother(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to make a directory of another user")
+	}
+	home := t.TempDir()
+	os.Chown(home, 12345, 12345)
+	t.Setenv("XDG_CACHE_HOME", filepath.Join(home, ".cache"))
+	path, err := libraryPath()
+	if err != nil || strings.HasPrefix(path, home) {
+		t.Errorf("%q, %v", path, err)
+	}
+	if left, _ := os.ReadDir(home); len(left) > 0 {
+		t.Errorf("made in another user's directory: %v", left)
+	}
+}
+
 // TestLibraryInReach: a directory in which another user could replace libcrak.so is refused.
 func TestLibraryInReach(t *testing.T) {
 	open := filepath.Join(t.TempDir(), "open")
