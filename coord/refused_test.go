@@ -82,7 +82,7 @@ func TestEnded(t *testing.T) {
 		t.Fatal(tasks, err)
 	}
 	thread := tasks[0]
-	if thread == os.Getpid() { // TIDs may have begun anew
+	if thread == os.Getpid() { // TIDs may have wrapped around
 		thread = tasks[1]
 	}
 	_, err = Check(thread, nil, func(string) {})
@@ -96,7 +96,7 @@ func TestOtherUser(t *testing.T) {
 	if os.Geteuid() == 0 {
 		pid = start(t, true, exec.Command("cat")).pid()
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 12345, Gid: 12345}}
-		if err := os.Chmod("/proc/self/exe", 0o755); err != nil { // the umask of whoever built it may be 077
+		if err := os.Chmod("/proc/self/exe", 0o755); err != nil { // the builder's umask may be 077
 			t.Fatal(err)
 		}
 	}

@@ -19,12 +19,12 @@ import (
 	"crak.dev/crak/internal/resident"
 )
 
-// environmentAttack makes this test's program attack a process and print what comes of it, as another user.
+// environmentAttack is an environment variable. With it, the test program attacks a process as another user, and prints the result.
 const environmentAttack = "SHIMTEST_ATTACK"
 
 const someUser = 12345
 
-// command freezes a process as crak does, has it open a file and read it.
+// command freezes a process as crak does, and orders its resident to open and read a file.
 func command(pid int, path string) (string, error) {
 	l, err := resident.Listen()
 	if err != nil {
@@ -58,8 +58,7 @@ func command(pid int, path string) (string, error) {
 	return string(data[room : room+uint64(read[0])]), nil
 }
 
-// attack orders a freeze, gives a proof that is only guessed, and asks for system calls. It returns all that the
-// resident says.
+// attack orders a freeze, sends a guessed proof, and asks for system calls. It returns all output of the resident.
 func attack(pid int) ([]byte, error) {
 	peer, err := ordered(pid)
 	if err != nil {
@@ -80,7 +79,7 @@ func attack(pid int) ([]byte, error) {
 	return heard(peer)
 }
 
-// ordered orders a freeze and accepts whoever comes.
+// ordered orders a freeze and accepts the first connection.
 func ordered(pid int) (peer int, err error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -116,14 +115,14 @@ func order(pid int, order uint32, value uint64) error {
 	return nil
 }
 
-// heard is all that the resident says until it hangs up.
+// heard returns all output of the resident until it closes the connection.
 func heard(peer int) (all []byte, err error) {
 	limit := unix.NsecToTimeval(patience.Nanoseconds())
 	unix.SetsockoptTimeval(peer, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit)
 	for b := make([]byte, 4096); ; {
 		n, err := unix.Read(peer, b)
 		switch {
-		case err == unix.ECONNRESET || err == nil && n == 0: // it did not read what we said
+		case err == unix.ECONNRESET || err == nil && n == 0: // the resident did not read the order
 			return all, nil
 		case err != nil:
 			return all, fmt.Errorf("the resident does not hang up: %w", err)
@@ -147,7 +146,7 @@ func attackFromEnvironment() (done bool) {
 	return true
 }
 
-// refuses attacks a program as a user without capabilities: its resident says a challenge and nothing else.
+// refuses attacks a program as a user without capabilities. The resident must send a challenge and nothing else.
 func refuses(t *testing.T, s *subject) {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
@@ -169,7 +168,7 @@ func onlyChallenge(t *testing.T, said []byte) {
 	}
 }
 
-// TestWhoMayCommand: whoever may not trace a program may not have it do anything either.
+// TestWhoMayCommand: a process that may not trace a program cannot command its resident.
 func TestWhoMayCommand(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("root is needed to start programs with privileges")
@@ -201,7 +200,7 @@ func TestWhoMayCommand(t *testing.T) {
 	}
 }
 
-// TestNotDumpable: the program's own user may not command it; the writer that it starts itself may.
+// TestNotDumpable: the user of a program that is not dumpable cannot command it. The writer that the program starts can.
 func TestNotDumpable(t *testing.T) {
 	s := startAs(t, userIfRoot(), "undumpable")
 	s.await("READY")
@@ -243,7 +242,7 @@ func userIfRoot() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: someUser, Gid: someUser}}
 }
 
-// TestNoProof: a peer that says nothing, or something else, holds the program up for a moment only.
+// TestNoProof: a peer that sends no proof, or a wrong one, delays the program only for a moment.
 func TestNoProof(t *testing.T) {
 	s := start(t, true, "wait")
 	s.await("READY")

@@ -12,10 +12,10 @@ import (
 	"testing"
 )
 
-// What a program may pay for having the library preloaded. The figures are those of the resident alone, without
-// anything of Go: a C library of this size costs as much.
+// The most that the preloaded library may cost a program. The figures are for the resident only, without the Go part: a C library
+// of this size costs the same.
 const (
-	maximalFaults   = 18 // page faults of a start
+	maximalFaults   = 18 // page faults at the start
 	maximalMappings = 6  // three segments, the last split by RELRO; .bss, split by the page that a fork empties
 	// kB; most of it is .bss: 1 MiB for many threads, 128 kB after a restart, 140 kB for calls with timeouts, 64 kB for the
 	// handlers' stacks, 3 kB to tell children apart
@@ -24,7 +24,7 @@ const (
 	maximalVmRSS  = 1552 // where all memory is locked (mlockall(2))
 )
 
-// TestBuildMode: Go itself says how the library was built.
+// TestBuildMode: go version -m reports the build mode of the library.
 func TestBuildMode(t *testing.T) {
 	info, err := buildinfo.ReadFile(library(t))
 	if err != nil {
@@ -38,7 +38,7 @@ func TestBuildMode(t *testing.T) {
 	t.Errorf("build settings %v: no -buildmode=c-shared", info.Settings)
 }
 
-// TestCostOfMemory: the addresses and the memory that the library takes.
+// TestCostOfMemory checks the address space and the memory that the library uses.
 func TestCostOfMemory(t *testing.T) {
 	bare, with := memoryOf(t, false), memoryOf(t, true)
 	for name, maximum := range map[string]int{
@@ -50,7 +50,7 @@ func TestCostOfMemory(t *testing.T) {
 	}
 }
 
-// memoryOf looks at a program that has locked all its memory: then RSS counts what is mapped.
+// memoryOf reads the figures of a program that has locked all its memory, so that RSS counts everything that is mapped.
 func memoryOf(t *testing.T, preloaded bool) map[string]int {
 	t.Helper()
 	s := start(t, preloaded, "locked")
@@ -67,7 +67,7 @@ func memoryOf(t *testing.T, preloaded bool) map[string]int {
 	return seen
 }
 
-// TestCostOfStart: page faults of a program that does nothing.
+// TestCostOfStart counts the page faults of a program that does nothing.
 func TestCostOfStart(t *testing.T) {
 	bare := faults(t)
 	with := faults(t, "LD_PRELOAD="+library(t))
@@ -92,14 +92,14 @@ func faults(t *testing.T, env ...string) int64 {
 	return all[len(all)/2]
 }
 
-// TestBoundNow: with LD_BIND_NOW the loader resolves at the start what otherwise only the writer calls.
+// TestBoundNow: with LD_BIND_NOW the loader resolves all symbols at the start, also those that only the writer calls.
 func TestBoundNow(t *testing.T) {
 	s := start(t, true, "wait", "LD_BIND_NOW=1")
 	s.await("READY")
 	s.checkpoint(library(t), "LD_BIND_NOW=1")
 }
 
-// TestStripped: a package that strips its files breaks nothing.
+// TestStripped: the library still works after strip(1).
 func TestStripped(t *testing.T) {
 	stripped := filepath.Join(t.TempDir(), "libcrak.so")
 	if out, err := exec.Command("strip", "-o", stripped, library(t)).CombinedOutput(); err != nil {
@@ -113,7 +113,7 @@ func TestStripped(t *testing.T) {
 	s.checkpoint(stripped)
 }
 
-// checkpoint has the writer in a libcrak.so make an image.
+// checkpoint makes an image with the writer in a libcrak.so.
 func (s *subject) checkpoint(writer string, env ...string) {
 	s.Helper()
 	cmd := exec.Command(writer, "checkpoint", strconv.Itoa(s.pid()))

@@ -32,7 +32,7 @@ func runExec(t *testing.T, mode string) string {
 
 const freezeBit = 1 << (33 - 1)
 
-// TestExecIgnores: a program that is executed cannot be killed by the freeze signal, whoever executes it and how.
+// TestExecIgnores: the freeze signal cannot kill an executed program, with every function that executes a program.
 func TestExecIgnores(t *testing.T) {
 	const functions, ways = 9, 4
 	out := runExec(t, "each")
@@ -46,8 +46,8 @@ func TestExecIgnores(t *testing.T) {
 	}
 }
 
-// TestExecFails: nothing is left of an attempt to execute a program, and a thread that changes its IDs meanwhile reaches
-// the others.
+// TestExecFails: a failed attempt to execute a program leaves no change behind. A thread that changes its IDs at the same time
+// reaches the other threads.
 func TestExecFails(t *testing.T) {
 	done, status, _ := strings.Cut(runExec(t, "fails"), "\n")
 	if done != "DONE" || signalSet(t, status, "SigCgt")&freezeBit == 0 {

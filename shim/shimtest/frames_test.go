@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestInterrupted: which call is made again, by the code before it and the registers.
+// TestInterrupted checks which system call the resident finds from the code before the instruction and the registers.
 func TestInterrupted(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "frames")
 	args := []string{"-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-I..", "-I../../internal/abi", "-o", program,
@@ -26,7 +26,7 @@ func TestInterrupted(t *testing.T) {
 		{"close", "b803000000" + syscall, "-1"},
 		{"unlink", "b857000000" + syscall, "-1"},
 		{"read", "b800000000" + syscall, "0"},
-		// 41 b8 is mov $34,%r8d, and what was moved to eax stands before it.
+		// 41 b8 is mov $34,%r8d. The instruction before it sets eax.
 		{"mov $34,%r8d", "r8=34 b817000000" + "41b822000000" + syscall, "23"},
 		{"mov $34,%r8d, of what nobody knows", "r8=34 41b822000000" + syscall, "-1"},
 		{"41 as the end of an instruction", "r8=35 b841b822000000" + syscall, "34"},

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestExports: whatever else the library had in its symbol table would take the place of the program's own.
+// TestExports: every other exported symbol could replace a symbol of the program.
 func TestExports(t *testing.T) {
 	out, err := exec.Command("nm", "-D", "--defined-only", library(t)).Output()
 	if err != nil {
@@ -26,17 +26,17 @@ func TestExports(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := []string{"crak_checkpoint", "crak_hold", "crak_on", "crak_release",
-		// What may make the program's first thread (pthread.c).
+		// Functions that can make the first thread (pthread.c).
 		"aio_fsync", "aio_fsync64", "aio_read", "aio_read64", "aio_write", "aio_write64", "getaddrinfo_a", "lio_listio",
 		"lio_listio64", "mq_notify", "pthread_create", "thrd_create", "timer_create",
-		// What names a tracer (prctl.c).
+		// The function that names a tracer (prctl.c).
 		"prctl",
-		// What waits for children (wait.c).
+		// Functions that wait for children (wait.c).
 		"wait3", "wait4", "waitid", "waitpid",
-		// What executes a program (exec.c), and what must not come at the same time (setxid.c).
+		// Functions that execute a program (exec.c), and those that must not run at the same time (setxid.c).
 		"execl", "execle", "execlp", "execv", "execve", "execveat", "execvp", "execvpe", "fexecve", "initgroups", "setegid",
 		"seteuid", "setgid", "setgroups", "setregid", "setresgid", "setresuid", "setreuid", "setuid",
-		// To what the CPU time of before a restart is added (cpu_usage.c, cpu_until.c).
+		// Functions to which the library adds the CPU time from before a restart (cpu_usage.c, cpu_until.c).
 		"clock_nanosleep", "getrusage", "timer_settime", "times"}
 	slices.Sort(want)
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -44,7 +44,7 @@ func TestExports(t *testing.T) {
 	}
 }
 
-// oldestGlibc is what README promises for a library that is built on Debian 12.
+// oldestGlibc is the version that README promises for a library that is built on Debian 12.
 const oldestGlibc = 34 // of 2.34
 
 // TestSymbolVersions: the loader refuses a library that asks for symbols of a newer glibc.
@@ -64,12 +64,12 @@ func TestSymbolVersions(t *testing.T) {
 	}
 }
 
-// mayCall are the files that run outside of signal handlers: as the program starts, on behalf of a call that we interpose,
-// and in an executed libcrak.so.
+// mayCall are the files whose code runs outside of signal handlers: at the start of the program, in an interposed call, and in an
+// executed libcrak.so.
 var mayCall = []string{"init.c", "pthread.c", "exec.c", "setxid.c", "next.c", "cpu_usage.c", "prctl.c", "wait.c",
 	"entry_amd64.S", "load_writer.c"}
 
-// TestHandlersCallNoLibrary compiles the C as make does and looks for what it leaves undefined.
+// TestHandlersCallNoLibrary compiles the C files as make does and checks their undefined symbols.
 func TestHandlersCallNoLibrary(t *testing.T) {
 	sources, err := filepath.Glob("../*.[cS]")
 	if err != nil || len(sources) == 0 {
@@ -114,7 +114,7 @@ func symbols(t *testing.T, object, which string) (names []string) {
 
 var signalSets = regexp.MustCompile(`(?m)^(SigBlk|SigIgn|SigCgt|Threads|ShdPnd|SigPnd|NoNewPrivs|Seccomp):\s+(\S+)`)
 
-// TestCostsNothing: a program that has the library in it, and one that has not, look the same.
+// TestCostsNothing: /proc shows the same for a program with the library and without it.
 func TestCostsNothing(t *testing.T) {
 	bare, with := look(t, false), look(t, true)
 	const ours = 1<<(12-1) | 1<<(33-1) // SIGUSR2, and the freeze signal
@@ -136,7 +136,7 @@ func TestCostsNothing(t *testing.T) {
 	}
 }
 
-// look says what /proc has of a program that waits.
+// look returns what /proc shows for a program that waits.
 func look(t *testing.T, preloaded bool) map[string]string {
 	t.Helper()
 	s := start(t, preloaded, "wait")

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// TestWriterMissing: the reaper ends before its parent has had time to wait for it.
+// TestWriterMissing: the reaper ends before its parent waits for it.
 func TestWriterMissing(t *testing.T) {
 	content, err := os.ReadFile(library(t))
 	if err != nil {
@@ -106,8 +106,8 @@ func TestVfork(t *testing.T) {
 	s.await("RESULT 0")
 }
 
-// TestReaper: none of the program's handlers may run in the process that shares its memory, and none of its
-// descriptors may live on there.
+// TestReaper: no handler of the program may run in the reaper, which shares the memory of the program, and the reaper may not keep
+// descriptors of the program open.
 func TestReaper(t *testing.T) {
 	s := start(t, true, "reaper")
 	s.await("READY")
@@ -145,7 +145,7 @@ func signalSet(t *testing.T, status, name string) uint64 {
 	return set
 }
 
-// TestWaitForAnyKind: a wait with __WALL or __WCLONE never tells of the reaper, or of the twin.
+// TestWaitForAnyKind: a wait with __WALL or __WCLONE never reports the reaper or the twin.
 func TestWaitForAnyKind(t *testing.T) {
 	for _, mode := range []string{"childless", "waits"} {
 		t.Run(mode, func(t *testing.T) {
@@ -162,7 +162,7 @@ func TestWaitForAnyKind(t *testing.T) {
 	})
 }
 
-// TestTogether: of several threads that ask at once, those that get no checkpoint get -EBUSY.
+// TestTogether: several threads ask for a checkpoint at the same time. Those that get none get -EBUSY.
 func TestTogether(t *testing.T) {
 	s := start(t, true, "together")
 	s.await("READY")
@@ -176,7 +176,7 @@ func TestChurn(t *testing.T) {
 	s.await("DONE")
 }
 
-// TestQueueFull: the kernel cannot queue the signal of the reaper's end.
+// TestQueueFull: the kernel cannot queue the signal that reports the end of the reaper.
 func TestQueueFull(t *testing.T) {
 	s := start(t, true, "queue")
 	s.await("READY")

@@ -11,16 +11,16 @@ import (
 	"testing"
 )
 
-// handlersStack is STACK_SIZE of shim/stack_amd64.S, less what the assembly there needs.
+// handlersStack is STACK_SIZE of shim/stack_amd64.S, minus the bytes that the assembly code there uses.
 const handlersStack = 4096 - 64
 
-// entries are what shim/stack_amd64.S calls on a stack of ours.
+// entries are the functions that shim/stack_amd64.S calls on the library's stacks.
 var entries = []string{"handle_freeze_signal", "handle_trigger"}
 
 // otherStack are functions that call others on another stack: callbacks, and the reaper.
 var otherStack = []string{"crak_call_on", "crak_clone_vm"}
 
-// TestHandlersFitTheirStack adds up the frames along every way that calls can take.
+// TestHandlersFitTheirStack adds up the stack frames along every path of calls.
 func TestHandlersFitTheirStack(t *testing.T) {
 	g := callsOf(t)
 	for _, entry := range entries {
@@ -38,7 +38,7 @@ type calls struct {
 	to    map[string][]string
 }
 
-// depth is what a function needs of a stack, and the calls by which it needs that.
+// depth is the most stack that a function uses, and the calls that use it.
 type depth struct {
 	bytes int
 	way   []string
@@ -49,7 +49,7 @@ var (
 	edge = regexp.MustCompile(`^edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"`)
 )
 
-// callsOf compiles the C as make does, and reads what gcc -fcallgraph-info=su writes beside the objects.
+// callsOf compiles the C files as make does, and reads the output of gcc -fcallgraph-info=su.
 func callsOf(t *testing.T) calls {
 	t.Helper()
 	sources, err := filepath.Glob("../*.c")
@@ -83,7 +83,7 @@ func callsOf(t *testing.T) calls {
 	return g
 }
 
-// deepest follows the calls of a function; way is how it was reached.
+// deepest follows the calls of a function. way is the path of calls to it.
 func (g calls) deepest(t *testing.T, function string, way []string) depth {
 	t.Helper()
 	if slices.Contains(way, function) {

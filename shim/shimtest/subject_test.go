@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is for one line of a program's output.
+// patience is how long a test waits for one line of output.
 const patience = 30 * time.Second
 
 func library(t *testing.T) string {
@@ -35,7 +35,7 @@ func library(t *testing.T) string {
 var compiled = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "shimtest")
 	if err == nil {
-		err = os.Chmod(dir, 0o755) // other users run it, too
+		err = os.Chmod(dir, 0o755) // other users run the program, too
 	}
 	if err != nil {
 		return "", err
@@ -54,7 +54,7 @@ func TestMain(m *testing.M) {
 	if attackFromEnvironment() {
 		os.Exit(0)
 	}
-	// The stray pipe of a shell, of make or of a CI runner would be an obstacle to every program.
+	// A pipe that the test inherited from a shell, make or a CI runner would be an obstacle to every checkpoint.
 	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		panic(err)
 	}
@@ -65,7 +65,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// subject is a running testdata/subject.c. It ends with its standard input, or the test.
+// subject is a running testdata/subject.c. It ends when its standard input is closed or the test ends.
 type subject struct {
 	*testing.T
 	cmd    *exec.Cmd
@@ -74,13 +74,13 @@ type subject struct {
 	output chan string
 }
 
-// start runs the program in one of its modes. A library other than the one in build comes as an environment entry.
+// start runs the program in a mode. An environment entry can name another library than the one in build.
 func start(t *testing.T, preloaded bool, mode string, env ...string) *subject {
 	t.Helper()
 	return startWith(t, nil, preloaded, mode, env...)
 }
 
-// startAs runs the program with the library, perhaps as another user, to whom its directory is given.
+// startAs runs the program with the library, possibly as another user, who then owns its directory.
 func startAs(t *testing.T, attributes *syscall.SysProcAttr, mode string, env ...string) *subject {
 	t.Helper()
 	return startWith(t, attributes, true, mode, env...)
@@ -133,7 +133,7 @@ func startWith(t *testing.T, attributes *syscall.SysProcAttr, preloaded bool, mo
 
 func (s *subject) pid() int { return s.cmd.Process.Pid }
 
-// await takes the next line, which begins with a word; the rest of it comes back.
+// await reads the next line, which must begin with word, and returns the rest of the line.
 func (s *subject) await(word string) string {
 	s.Helper()
 	select {
@@ -149,7 +149,7 @@ func (s *subject) await(word string) string {
 	return ""
 }
 
-// proceed lets the program go on from where it waits for a line.
+// proceed writes the line that the program waits for.
 func (s *subject) proceed() {
 	s.Helper()
 	if _, err := io.WriteString(s.stdin, "\n"); err != nil {

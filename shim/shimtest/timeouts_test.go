@@ -13,8 +13,8 @@ import (
 	"crak.dev/crak/coord"
 )
 
-// timeoutCalls are those of testdata/programs/timeouts.c, and whether the time before the first interruption counts: the
-// kernel says what is left.
+// timeoutCalls are the calls of testdata/programs/timeouts.c. The value tells whether the time before the first interruption counts:
+// it does if the kernel reports the rest of the timeout.
 var timeoutCalls = map[string]bool{
 	"nanosleep": false, "nanosleep_rest": true, "nanosleep_same": true, "clock_nanosleep": false, "poll": false, "ppoll": true,
 	"ppoll_constant": false, "select": true, "raw_select": true, "pselect": true, "epoll_wait": false, "epoll_pwait2": false,
@@ -22,8 +22,8 @@ var timeoutCalls = map[string]bool{
 	"recv": false, "read": false, "recvmmsg": false,
 }
 
-// TestTimeouts: a call with a timeout that is interrupted again and again ends in time, and the program sees nothing of it.
-// What the kernel does not tell is how long it had taken before the first time.
+// TestTimeouts: a call with a timeout that is interrupted many times ends in time, and the program does not notice. For some calls
+// the kernel does not report how long the call had taken before the first interruption.
 func TestTimeouts(t *testing.T) {
 	const (
 		timeout  = 1500 * time.Millisecond
@@ -67,7 +67,7 @@ func TestTimeouts(t *testing.T) {
 				bound += first.Sub(begun)
 			}
 			if call == "recv" || call == "read" || call == "recvmmsg" {
-				bound += interval // it is looked at then
+				bound += interval // the kernel checks the timeout only then
 			}
 			_, took, _ := strings.Cut(strings.TrimSpace(line), " ")
 			if ms, err := strconv.Atoi(took); err != nil || ms < int(timeout.Milliseconds()) || ms > int(bound.Milliseconds()) {
@@ -77,7 +77,7 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
-// interrupt asks the program who it is, at an interval, until it has said something; the time of the first is returned.
+// interrupt queries the resident at an interval until the program prints a line. It returns the time of the first query.
 func interrupt(t *testing.T, pid int, interval time.Duration, ended chan string) time.Time {
 	t.Helper()
 	var first time.Time
@@ -86,7 +86,7 @@ func interrupt(t *testing.T, pid int, interval time.Duration, ended chan string)
 		if len(ended) > 0 {
 			break
 		}
-		coord.Check(pid, nil, func(string) {}) // sockets are obstacles: it was interrupted all the same
+		coord.Check(pid, nil, func(string) {}) // sockets are obstacles, but Check interrupts the call anyway
 		if first.IsZero() {
 			first = time.Now()
 		}

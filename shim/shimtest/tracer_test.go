@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestTracer: the writer is named as tracer while it is obeyed, and then whoever the program had named. This kernel may not have
-// Yama, so a stub stands in for it.
+// TestTracer: the resident names the writer as tracer while it obeys the writer, and afterwards the tracer that the program had
+// named. The test uses a stub, because the kernel may not have Yama.
 func TestTracer(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "tracer")
 	out, err := exec.Command("gcc", "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden",
@@ -20,7 +20,7 @@ func TestTracer(t *testing.T) {
 	}
 }
 
-// TestPrctl: what is interposed does what the C library does.
+// TestPrctl: the interposed prctl behaves like that of the C library.
 func TestPrctl(t *testing.T) {
 	s := start(t, true, "prctl")
 	s.await("READY")

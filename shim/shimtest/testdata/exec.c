@@ -1,6 +1,6 @@
 /*
- * exec each: prints the line SigIgn of a program without the library, which each function executes, in each way.
- * exec fails: one thread executes what is not there all the time, another one changes its IDs; prints DONE.
+ * exec each: executes a program without the library, with each function in each way. The program prints its SigIgn line.
+ * exec fails: one thread tries to execute a missing file in a loop while another thread changes its IDs. Prints DONE.
  */
 
 #include <fcntl.h>

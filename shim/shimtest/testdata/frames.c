@@ -1,6 +1,7 @@
 /*
- * frames REGISTER=VALUE... BYTES: the signal frame of a thread that stands behind BYTES (hex), with rax -EINTR and these
- * registers. With another rax the thread stands before the syscall instruction at the end of BYTES. Prints the number of the system call that is made again, or -1.
+ * frames REGISTER=VALUE... BYTES: makes the signal frame of a thread whose rip is after BYTES (hex), with rax -EINTR and these
+ * registers. With another rax, rip is before the syscall instruction at the end of BYTES. Prints the number of the system
+ * call that the thread repeats, or -1.
  */
 
 #include <errno.h>

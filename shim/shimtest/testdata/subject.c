@@ -1,4 +1,4 @@
-/* The program of these tests: subject MODE. It prints what it finds, a line each, and goes on with a line of input. */
+/* The program of these tests: subject MODE. It prints what it finds, one item per line, and waits for a line of input. */
 
 #include <errno.h>
 #include <pthread.h>
@@ -24,7 +24,7 @@ static void say(const char *word, int number)
 		_exit(3);
 }
 
-/* Waits for a line of input; the end of it is the end of us. */
+/* Waits for a line of input. Exits at the end of the input. */
 static void await_line(void)
 {
 	char c;
@@ -35,7 +35,7 @@ static void await_line(void)
 	} while (c != '\n');
 }
 
-/* The library's file is gone: the reaper dies as soon as it was made. */
+/* The library's file is missing: the reaper ends at once. */
 static void broken(void)
 {
 	for (int i = 0; i < 50; i++) {
@@ -57,7 +57,7 @@ static void try_inside(void *unused)
 	crak_release();
 }
 
-/* A callback that asks for what it is part of. */
+/* A callback that asks for a checkpoint during a checkpoint. */
 static void callback(void)
 {
 	static const struct crak_callbacks callbacks = { .before = try_inside };
@@ -66,7 +66,7 @@ static void callback(void)
 	say("RESULT", crak_checkpoint());
 	say("INSIDE", inside_callback);
 	inside_callback = 1;
-	say("OUTSIDE", 0); /* now another asks */
+	say("OUTSIDE", 0); /* now crak asks */
 	await_line();
 	say("INSIDE", inside_callback);
 }
@@ -98,7 +98,7 @@ static void look_inside(void *unused)
 		violations += __atomic_load_n(&inside[i], __ATOMIC_SEQ_CST);
 }
 
-/* Sections that no checkpoint may find anybody in. */
+/* No thread may be between crak_hold and crak_release during a checkpoint. */
 static void hold(void)
 {
 	static const struct crak_callbacks callbacks = { .before = look_inside };
@@ -119,7 +119,7 @@ static void hold(void)
 	say("VIOLATIONS", violations);
 }
 
-/* A child that is forked while its parent's writer is at work: it has none. */
+/* A child that is forked while the writer of its parent runs. The child has no writer of its own. */
 static void forked(void)
 {
 	int status = 0;
@@ -133,7 +133,7 @@ static void forked(void)
 	say("CHILD", status);
 }
 
-/* A child of vfork is asked for a checkpoint: nothing happens to the parent, whose memory it is. */
+/* A child of vfork is asked for a checkpoint. This must not affect the parent, whose memory it uses. */
 static void vforked(void)
 {
 	int status = 0;
@@ -207,7 +207,7 @@ static void held_fork(void)
 	}
 }
 
-/* The reaper lives while somebody holds the checkpoint off. */
+/* The reaper lives while a thread delays the checkpoint with crak_hold. */
 static void reaper(void)
 {
 	pthread_t thread;
@@ -231,7 +231,7 @@ static void *ask(void *unused)
 	return NULL;
 }
 
-/* Several threads ask at once, and signals do, too. */
+/* Several threads and signals ask for checkpoints at the same time. */
 static void together(void)
 {
 	pthread_t threads[4];
@@ -266,7 +266,7 @@ static void *make_threads(void *unused)
 	return NULL;
 }
 
-/* Threads come and go while everybody is to be stopped. */
+/* Threads start and end while the initiator stops all threads. */
 static void churn(void)
 {
 	pthread_t threads[3];
@@ -295,7 +295,7 @@ static void close_queue(void *unused)
 	setrlimit(RLIMIT_SIGPENDING, &none);
 }
 
-/* There is no room to queue the signal that tells of the reaper's end. */
+/* The kernel has no room to queue the signal that reports the end of the reaper. */
 static void queue_full(void)
 {
 	static const struct crak_callbacks callbacks = { .after = close_queue };
@@ -308,13 +308,13 @@ static void queue_full(void)
 	}
 }
 
-/* For a look at what is mapped: RSS is all of it then. */
+/* Locks all memory, so that RSS counts everything that is mapped. */
 static void locked(void)
 {
 	say("LOCKED", mlockall(MCL_CURRENT | MCL_FUTURE) ? errno : 0);
 }
 
-/* prctl goes by the library. */
+/* Calls prctl through the library. */
 static void use_prctl(void)
 {
 	char name[16] = "";
@@ -327,14 +327,14 @@ static void use_prctl(void)
 	say("RESULT", wrong);
 }
 
-/* The answer of a wait that has no child to tell of. */
+/* Checks the result of a wait without a child to report. */
 static void no_child(long result)
 {
 	if (result != -1 || errno != ECHILD)
 		say("ANSWER", result);
 }
 
-/* Waits for every kind of child, where there is none. */
+/* Waits for every kind of child. There is none. */
 static void *wait_in_vain(void *unused)
 {
 	struct rusage usage;
@@ -395,8 +395,8 @@ static void *wait_for_child(void *pid)
 	return (void *)(long)status;
 }
 
-/* A thread waits for every kind of child while there are writers, and there is a child of the program's own, of either
- * kind: it keeps these from making an image. */
+/* A thread waits for every kind of child while writers run. The program has one child, of either kind, because of which the
+ * writers cannot make an image. */
 static void waits(void)
 {
 	for (int round = 0; round < 6; round++) {
@@ -453,7 +453,7 @@ static void cancelled(void)
 	say("CHILD", waitpid(child, NULL, __WALL) == child);
 }
 
-/* Who it is, before it is READY. */
+/* Changes the IDs or the dumpable flag before READY. */
 static void become(const char *mode)
 {
 	if (strcmp(mode, "effective") == 0 && setresuid(12345, 0, 0))

@@ -1,4 +1,4 @@
-/* The program of TestTracer: prctl.c and tracer.c against a kernel that has Yama, played by yama(). */
+/* The program of TestTracer: prctl.c and tracer.c with a stub of Yama, yama(). */
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 
 struct own own;
 static int owner = 1;
-static long named; /* the kernel's own */
+static long named; /* the tracer in the kernel */
 
 int is_ours(void) { return owner; }
 
