@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -10,9 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 
 	"crak.dev/crak/coord"
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/printable"
 )
 
 func newCheckpoint() *cobra.Command {
@@ -70,8 +73,7 @@ Exit status: 0 the image is on disk; 1 there is no image, or the program of --ki
 			if result.Note != "" {
 				notice("the program was frozen until its memory was written: " + result.Note)
 			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), result.Path)
-			return err
+			return printPath(cmd.OutOrStdout(), result.Path)
 		},
 	}
 	flags := cmd.Flags()
@@ -82,6 +84,16 @@ Exit status: 0 the image is on disk; 1 there is no image, or the program of --ki
 	flags.StringVar(&o.Twin, "twin", "", "whether the memory of a copy-on-write copy is written while the program runs: auto (the default) if there is enough memory; need: otherwise no checkpoint; never: the program is frozen until its memory is written")
 	flags.StringVar(&o.Compress, "compress", "", "zstd (the default) or none")
 	return cmd
+}
+
+// printPath writes the path of an image. The program has chosen CRAK_DIR, so on a terminal the path is made printable. A script
+// gets the path as it is.
+func printPath(w io.Writer, path string) error {
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		path = printable.Text(path)
+	}
+	_, err := fmt.Fprintln(w, path)
+	return err
 }
 
 // openParent opens the directory that will contain the image.

@@ -126,3 +126,21 @@ func TestCount(t *testing.T) {
 		}
 	}
 }
+
+// TestPrintPath: a terminal gets no escapes and newlines of a program's choice, a script gets the path as it is.
+func TestPrintPath(t *testing.T) {
+	const path = "/images\x1b[2J\nforged"
+	var script bytes.Buffer
+	if err := printPath(&script, path); err != nil || script.String() != path+"\n" {
+		t.Errorf("%q, %v", script.String(), err)
+	}
+	master, slave := newTerminal(t)
+	if err := printPath(slave, path); err != nil {
+		t.Fatal(err)
+	}
+	shown := make([]byte, 256)
+	n, err := master.Read(shown)
+	if want := "/images\\x1b[2J\\nforged\r\n"; err != nil || string(shown[:n]) != want {
+		t.Errorf("%q, %v, want %q", shown[:n], err, want)
+	}
+}
