@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"crak.dev/crak/image"
+	"crak.dev/crak/image/imagetest"
 )
 
 // FuzzCompile: a group that passes the image's checks is compiled or refused. Compiled programs can be encoded, and do not map
@@ -17,12 +18,12 @@ func FuzzCompile(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(text, true)
-		f.Add(text, false)
+		f.Add(text, []byte{}, true)
+		f.Add(text, []byte{40, 0, 6, 90, 0, 21}, false)
 	}
-	f.Fuzz(func(t *testing.T, text []byte, timerIDs bool) {
+	f.Fuzz(func(t *testing.T, text, edits []byte, timerIDs bool) {
 		var g image.Group
-		if json.Unmarshal(text, &g) != nil || g.Check() != nil || len(g.Processes) != 1 {
+		if json.Unmarshal(imagetest.Mutate(text, edits), &g) != nil || g.Check() != nil || len(g.Processes) != 1 {
 			return
 		}
 		target, all := fixed(&g)

@@ -1,0 +1,92 @@
+package image_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"runtime"
+	"testing"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/image/imagetest"
+	"crak.dev/crak/internal/abi"
+)
+
+// mostAllocated bounds what opening and checking a small image may allocate in all.
+const mostAllocated = 256 << 20
+
+// FuzzImage is a whole image from somebody else: any values in group.json, any pages.idx and pages.bin, but correct sums. It is
+// refused, or opened, checked and read. Neither takes much memory.
+func FuzzImage(f *testing.F) {
+	group, index := seedImage(f)
+	f.Add([]byte{}, index, []byte{})
+	f.Add([]byte{9, 0, 3, 30, 0, 21}, index, []byte{})
+	dir := f.TempDir()
+	if err := imagetest.Write(dir, image.Manifest{Program: "app", Root: 412}, group, index, nil); err != nil {
+		f.Fatal(err)
+	}
+	img, err := image.Open(dir)
+	if err != nil {
+		f.Fatalf("the image to begin with: %v", err)
+	}
+	img.Close()
+	f.Fuzz(func(t *testing.T, edits, index, pages []byte) {
+		m := image.Manifest{Program: "app", Root: 412}
+		if err := imagetest.Write(dir, m, imagetest.Mutate(group, edits), index, pages); err != nil {
+			t.Fatal(err)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		openAndRead(dir)
+		runtime.ReadMemStats(&after)
+		if used := after.TotalAlloc - before.TotalAlloc; used > mostAllocated {
+			t.Errorf("%d MiB allocated for %d bytes", used>>20, len(group)+len(index)+len(pages))
+		}
+	})
+}
+
+func openAndRead(dir string) {
+	img, err := image.Open(dir)
+	if err != nil {
+		return
+	}
+	defer img.Close()
+	_ = img.Verify(context.Background(), nil)
+	for _, err := range img.Frames("") {
+		if err != nil {
+			return
+		}
+	}
+	json.NewEncoder(io.Discard).Encode(img.Group)
+}
+
+// seedImage is a process with memory, threads, signals, descriptors, and content.
+func seedImage(f *testing.F) (group, index []byte) {
+	p := image.Process{
+		Pid: 412, Parent: 1, ProcessGroup: 412, Session: 412, Cwd: "/", RootDir: "/",
+		Executable: image.File{Path: "/bin/app"},
+		Mappings: []image.Mapping{
+			{Start: 0x1000, End: 0x9000, Prot: 3, Kind: image.MappingAnonymous},
+			{Start: 0x9000, End: 0xa000, Prot: 1, Kind: image.MappingFile, File: &image.File{Path: "/lib/x.so"}},
+			{Start: 0xa000, End: 0xb000, Prot: 3, Shared: true, Kind: image.MappingMemory, Memory: 1},
+		},
+		Threads:     []image.Thread{{Parked: abi.Thread{Tid: 412, Flags: abi.ThreadInitiator, Context: 0x1000, Frame: 0x1100}, Comm: "app"}},
+		Actions:     make([]image.SignalAction, 64),
+		Pending:     []image.SignalInfo{make([]byte, 128)},
+		Timers:      []image.PosixTimer{{ID: 0}},
+		Limits:      []image.Limit{{Resource: 7, Soft: 1, Hard: 2}},
+		Descriptors: []image.Descriptor{{Fd: 0, Description: 1}},
+	}
+	g := image.Group{
+		Root: 412, Processes: []image.Process{p},
+		Descriptions: []image.Description{{ID: 1, Kind: "pipe_end", Object: 1}},
+		Memory:       []image.MemoryObject{{ID: 1, Kind: image.MemoryMemfd, Size: 4096}},
+		Objects:      []image.Object{{ID: 1, Kind: "pipe", Size: 5, Record: json.RawMessage(`{"capacity":4096}`)}},
+	}
+	group, err := json.Marshal(g)
+	if err != nil {
+		f.Fatal(err)
+	}
+	index = imagetest.Zeroes(image.ProcessSpace(412), []image.Run{{Start: 0x1000, Length: 0x2000}})
+	return group, index
+}
