@@ -89,6 +89,19 @@ static void check_untouched(const char *from, const char *to)
 			fail("%zd bytes below the kernel's frame are overwritten", to - p);
 }
 
+/* How many other threads are to be asleep before this one says READY; -1: it does not say it. */
+static __thread int announces = -1;
+
+/* The last thing before a thread sleeps: all that it maps is mapped. */
+static void announce(void)
+{
+	if (announces < 0)
+		return;
+	while (asleep < announces)
+		pause_ms(1);
+	ready();
+}
+
 static void alternate(int elsewhere)
 {
 	size_t size = getauxval(AT_MINSIGSTKSZ) ? getauxval(AT_MINSIGSTKSZ) : 2048;
@@ -97,6 +110,7 @@ static void alternate(int elsewhere)
 	char *context = NULL;
 
 	CHECK(sigaltstack(&stack, NULL) == 0);
+	announce();
 	sleep_at(elsewhere ? (char *)16 : ordinary + sizeof(ordinary), &context, vectors);
 	CHECK(sigaltstack(&none, NULL) == 0);
 	check_untouched(stack.ss_sp, context - 8);
@@ -106,6 +120,7 @@ static void coroutine(void)
 {
 	char *stack = above_guard(PAGE), *context = NULL;
 
+	announce();
 	sleep_at(stack + PAGE, &context, vectors);
 	check_untouched(stack, context - 8);
 }
@@ -126,21 +141,12 @@ static void *work(void *arg)
 	return arg;
 }
 
-/* Says READY when all are asleep, for main is, too. */
-static void *announce(void *arg)
-{
-	while (asleep < (intptr_t)arg)
-		pause_ms(1);
-	ready();
-	return arg;
-}
-
 int main(int argc, char **argv)
 {
 	struct sigaction action = {.sa_sigaction = note, .sa_flags = SA_SIGINFO | SA_ONSTACK}, trigger;
 	int saved = argc > 1 && strcmp(argv[1], "saved") == 0;
 	intptr_t count = argc > 1 + saved ? atoi(argv[1 + saved]) : 0;
-	pthread_t threads[100], announcer;
+	pthread_t threads[100];
 
 	vectors = __builtin_cpu_supports("avx512f") ? 2 : __builtin_cpu_supports("avx") ? 1 : 0;
 	CHECK(count < 100 && sigaction(SIGUSR1, &action, NULL) == 0);
@@ -148,14 +154,8 @@ int main(int argc, char **argv)
 		CHECK(sigaction(SIGUSR2, NULL, &trigger) == 0 && sigaction(SIGUSR2, &trigger, NULL) == 0);
 	for (intptr_t i = 0; i < count; i++)
 		CHECK(pthread_create(&threads[i], NULL, work, (void *)i) == 0);
-	if (count == 0) { /* with one thread, main has to say it itself; it is asleep in a moment, and always in this stack */
-		ready();
-		work((void *)1);
-		pass();
-	}
-	CHECK(pthread_create(&announcer, NULL, announce, (void *)(count + 1)) == 0);
-	CHECK(pthread_detach(announcer) == 0);
-	work((void *)0);
+	announces = count;
+	work((void *)(intptr_t)(count == 0)); /* alone with a stack pointer that is nowhere, else as a coroutine */
 	for (intptr_t i = 0; i < count; i++)
 		CHECK(pthread_join(threads[i], NULL) == 0);
 	pass();
