@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -78,6 +79,11 @@ func (c *checkpoint) triggerNotice() string {
 	}
 	name := signalName(number)
 	status, statusErr := proc.Read(c.member.live, "status", proc.Status)
+	// The thread may still be in the resident's handler, which blocks every signal, the freeze signal among them.
+	for deadline := time.Now().Add(patienceAnswer); statusErr == nil && blocks(c.Pid, c.member.live) && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+		status, statusErr = proc.Read(c.member.live, "status", proc.Status)
+	}
 	bit := uint64(1) << (number - 1)
 	switch {
 	case statusErr != nil:
