@@ -22,14 +22,17 @@ type Group struct {
 	Descriptions []Description  `json:"descriptions"`
 	Memory       []MemoryObject `json:"memory,omitempty"`
 	Objects      []Object       `json:"objects,omitempty"`
+	Zombies      []Zombie       `json:"zombies,omitempty"`
 }
 
 // Process is one process of the group. State that the kernel keeps per thread is in Threads.
 type Process struct {
 	Pid              Pid      `json:"pid"`
-	Parent           Pid      `json:"parent"`
+	Parent           Pid      `json:"parent"` // a process of the group, or one that is not in the image
 	ProcessGroup     Pid      `json:"process_group"`
 	Session          Pid      `json:"session"`
+	ExitSignal       int      `json:"exit_signal,omitempty"` // sent to the parent when the process ends; 0: none
+	StoppedBy        int      `json:"stopped_by,omitempty"`  // the signal that stopped the process (SIGSTOP, SIGTSTP, …); 0: it runs
 	Executable       File     `json:"executable"`
 	ExecutableMemory MemoryID `json:"executable_memory,omitempty"` // has the content of a deleted executable
 	Cwd              string   `json:"cwd"`
@@ -54,6 +57,20 @@ type Process struct {
 	Limits      []Limit      `json:"limits"`
 	Attributes  Attributes   `json:"attributes"`
 	Descriptors []Descriptor `json:"descriptors"`
+}
+
+// Zombie is a process that has ended, and for which its parent has not waited yet. Its parent is a process of the group.
+type Zombie struct {
+	Pid          Pid    `json:"pid"`
+	Parent       Pid    `json:"parent"`
+	ProcessGroup Pid    `json:"process_group"`
+	Session      Pid    `json:"session"`
+	ExitSignal   int    `json:"exit_signal,omitempty"`
+	Comm         string `json:"comm"`
+	Status       uint32 `json:"status"` // as wait(2) returns it
+	UID          uint32 `json:"uid"`    // real user ID (waitid(2), si_uid)
+	UserUs       int64  `json:"user_us"`
+	SystemUs     int64  `json:"system_us"`
 }
 
 // Layout is struct prctl_mm_map without auxv and exe_fd (prctl(2), PR_SET_MM_MAP).
