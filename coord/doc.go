@@ -9,7 +9,8 @@
 //	     ┌────────────────────────────────────┬──────────────────────────────────┤
 //	     │ with a twin                        │ without a twin                   │ --kill
 //	     ▼                                    ▼                                  ▼
-//	  snapshot ─> write ─> commit ─> dismiss  write ─> resume ─> commit          write ─> commit ─> kill
+//	  snapshot ─> resume ─> write            write ─> resume ─> commit          write ─> commit ─> kill
+//	           ─> commit ─> dismiss
 //
 // The phases, the state of the program in each of them, what ends the phase, and the longest wait:
 //
@@ -22,9 +23,9 @@
 //	           stops    every thread is parked: FROZEN                           20 s in the resident, 30 s here
 //	capture    frozen   package dump has read the state of the process
 //	save       frozen   content that a fork cannot hold still is copied
-//	snapshot   frozen   the initiator has forked the twin: the pause is over
-//	write      runs     the memory of the twin is written                        without a twin the program is frozen
+//	snapshot   frozen   the initiator has forked the twin
 //	resume     frozen   the writer has sent RESUME: the pause is over
+//	write      runs     the memory of the twin is written                        without a twin the program is frozen
 //	commit     runs     the files are synced, the directory has its final name   with --kill the program is frozen
 //	dismiss    runs     the twin has ended, and the program has reaped it        5 s
 //	kill       frozen   the program has ended                                    5 s
@@ -35,7 +36,7 @@
 // Bounds of a freeze: a message of the resident takes 30 s at most, all its messages together take 2 minutes. The resident
 // resumes the program if no message from the writer arrives for CRAK_FREEZE_LIMIT. While the work makes progress,
 // keepFrozen sends messages. Confirm asks the resident whether the program is still frozen: just before the commit with
-// --kill, and before RESUME without a twin.
+// --kill, and before RESUME.
 //
 // On a failure in any phase the writer closes the connection. If the writer was killed, the kernel closes it. The initiator
 // then reads end-of-file and every thread runs on; the twin exits. The writer removes the hidden directory; that of a killed

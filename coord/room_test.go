@@ -12,7 +12,8 @@ import (
 	"crak.dev/crak/internal/abi"
 )
 
-// TestTwinGoesFirst: the twin has the highest oom_score_adj, so the kernel kills it before the program.
+// TestTwinGoesFirst: the twin has the highest oom_score_adj, so the kernel kills it before the program. The program is frozen
+// until RESUME, and then runs while the twin waits.
 func TestTwinGoesFirst(t *testing.T) {
 	p := start(t, true, exec.Command("cat"))
 	c := &checkpoint{Options: Options{Pid: p.pid(), Context: context.Background()}, member: member{live: p.pid()}}
@@ -32,6 +33,13 @@ func TestTwinGoesFirst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := conn.Confirm(); err != nil || !p.inHandler() {
+		t.Errorf("the program is not frozen after SNAPSHOT: %v", err)
+	}
+	if err := conn.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	p.echoes()
 	score := func(pid int) string {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid))
 		if err != nil {

@@ -36,6 +36,9 @@ func (c *checkpoint) save() error {
 		}
 		return c.saveStill()
 	}
+	if err := cmp.Or(c.member.conn.Confirm(), c.member.conn.Resume()); err != nil {
+		return err
+	}
 	c.resumed()
 	pid, memory, err := c.member.dump.Twin(twin, c.since)
 	if err != nil {

@@ -1,6 +1,5 @@
 /*
  * The initiator's loop while the process is frozen. It carries out the writer's orders until the writer
- *	- has a twin,
  *	- sends RESUME,
  *	- closes the socket or dies, or
  *	- has sent no message for the freeze limit (the writer may be stopped, or its disk may not respond).
@@ -56,8 +55,8 @@ void serve(int socket)
 			break;
 		case ABI_SNAPSHOT:
 			result = snapshot(socket);
-			if (wire_send(socket, ABI_RESULTS, 1, &result, sizeof(result)) || result >= 0)
-				return; /* the freeze is over */
+			if (wire_send(socket, ABI_RESULTS, 1, &result, sizeof(result)))
+				return;
 			break;
 		default: /* RESUME, or an unknown order */
 			return;

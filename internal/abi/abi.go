@@ -7,7 +7,7 @@ import (
 
 // The constants of abi.h, which documents them. TestHeader compares the two files name by name.
 const (
-	Version      = 2
+	Version      = 3
 	Magic        = 0x4b415243
 	FreezeSignal = 33
 

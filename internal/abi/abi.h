@@ -26,8 +26,8 @@
  *	RESULTS   int64[count]                  then the data, as the calls have changed it
  *	                           PROGRESS     the writer is still at work; the resident sends no answer
  *	                           SNAPSHOT     fork the twin
- *	RESULTS   int64[1]                      PID of the twin: the threads run again; or -errno: still frozen
- *	                           RESUME       let the threads run again, without a twin; no answer
+ *	RESULTS   int64[1]                      PID of the twin, or -errno; the program is still frozen
+ *	                           RESUME       let the threads run again; no answer
  *
  * If either side closes the socket or dies, the resident lets the threads run again. It does so, too, if it receives no
  * complete message for hello.limit milliseconds; then it closes the socket. The twin lives until the writer closes
@@ -36,7 +36,7 @@
 #ifndef CRAK_ABI_H
 #define CRAK_ABI_H
 
-#define ABI_VERSION 2
+#define ABI_VERSION 3
 #define ABI_MAGIC 0x4b415243 /* "CRAK" */
 
 /* The freeze signal: glibc's SIGSETXID. glibc lets no program block this signal or SIGCANCEL (32). */

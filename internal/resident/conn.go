@@ -181,8 +181,8 @@ func (c *Conn) Calls(calls []abi.Call, data []byte) ([]int64, error) {
 	return results, c.read(data)
 }
 
-// Snapshot makes the frozen program fork its twin and go on. It returns the twin's PID in the program's PID
-// namespace. The twin lives until Close. After an error the program is still frozen.
+// Snapshot makes the frozen program fork its twin. It returns the twin's PID in the program's PID namespace. The twin lives
+// until Close. The program stays frozen.
 func (c *Conn) Snapshot() (int, error) {
 	order := abi.Message{Type: abi.Snapshot}
 	if err := c.write(bytesOf(&order)); err != nil {
@@ -195,16 +195,13 @@ func (c *Conn) Snapshot() (int, error) {
 	if err := c.read(bytesOfSlice(result[:])); err != nil {
 		return 0, err
 	}
-	if result[0] >= 0 {
-		c.frozen = false
-	}
 	if result[0] < 0 {
 		return 0, fmt.Errorf("pid %d: fork: %w", c.Pid, unix.Errno(-result[0]))
 	}
 	return int(result[0]), nil
 }
 
-// Resume lets a frozen program go on without a twin.
+// Resume lets a frozen program go on.
 func (c *Conn) Resume() error {
 	c.frozen = false
 	order := abi.Message{Type: abi.Resume}

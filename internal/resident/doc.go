@@ -8,8 +8,8 @@
 //
 //	Frozen    waits until every thread is parked
 //	Calls     makes system calls in the program; the initiator executes them
-//	Snapshot  makes the program fork the twin, and go on
-//	Resume    lets the program go on without a twin
+//	Snapshot  makes the frozen program fork the twin
+//	Resume    lets the program go on
 //	Confirm   asks whether the program is still frozen
 //	Kill      makes the frozen program kill itself
 //
