@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -20,8 +21,9 @@ import (
 
 func newCheckpoint() *cobra.Command {
 	var o coord.Options
+	var keep int
 	cmd := &cobra.Command{
-		Use:   "checkpoint [--kill] [--output IMAGE] [--fd N=close|null]… PID",
+		Use:   "checkpoint [--kill] [--output IMAGE | --keep N] [--fd N=close|null]… PID",
 		Short: "write an image of a running program",
 		Long: `Write an image of a running program that was started with libcrak.so, and print the path of the image. The program
 then runs on. With --kill it is ended: it does not run after the instant that the image shows.
@@ -46,6 +48,12 @@ Exit status: 0 the image is on disk; 1 there is no image, or the program of --ki
 			}
 			if o.Twin != "" && o.Twin != "auto" && o.Twin != "need" && o.Twin != "never" {
 				return usageError{fmt.Errorf("--twin=%s: neither auto, need nor never", o.Twin)}
+			}
+			if err := checkKeep(cmd, keep); err != nil {
+				return usageError{err}
+			}
+			if keep > 0 && o.Output != "" {
+				return usageError{errors.New("--keep counts the images in the program's own directory, not --output")}
 			}
 			coord.OfferToOOM()
 			// The caller has chosen this directory: it is opened with the caller's rights. All later files are opened with the program's.
@@ -73,12 +81,16 @@ Exit status: 0 the image is on disk; 1 there is no image, or the program of --ki
 			if result.Note != "" {
 				notice("the program was frozen until its memory was written: " + result.Note)
 			}
-			return printPath(cmd.OutOrStdout(), result.Path)
+			if err := printPath(cmd.OutOrStdout(), result.Path); err != nil || keep == 0 {
+				return err
+			}
+			return image.Prune(result.Path, keep)
 		},
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&o.Kill, "kill", false, "end the program at the instant of the image")
 	flags.StringVarP(&o.Output, "output", "o", "", "path of the image (default: a new directory below the program's CRAK_DIR)")
+	flags.IntVar(&keep, "keep", 0, "then remove all but the newest N images of the program")
 	flags.Var(&o.Overrides, "fd", "leave descriptor N out of the image (close), or put /dev/null in its place (null); may be repeated")
 	flags.BoolVar(&o.SelfContained, "self-contained", false, "also save the pages of mapped files: the executable, libraries, but not files that the program writes to through a shared mapping")
 	flags.StringVar(&o.Twin, "twin", "", "whether the memory of a copy-on-write copy is written while the program runs: auto (the default) if there is enough memory; need: otherwise no checkpoint; never: the program is frozen until its memory is written")

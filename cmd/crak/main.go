@@ -63,7 +63,7 @@ files. Interrupted system calls go on. crak needs no root, no kernel module and 
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newRun(), newCheckpoint(), newRestart(), newCheck(), newInspect(), newVerify(), newPlan(), newLab(),
-		newMan(), newInner())
+		newMan(), newInner(), newPeriodic())
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(c.Args)
 		c.DisableFlagsInUseLine = true

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -18,8 +19,9 @@ import (
 func newRestart() *cobra.Command {
 	o := restore.Options{Pids: restore.PidsAuto, Files: fd.Keep, Notice: notice, Progress: showProgress}
 	statusFd, owner := -1, false
+	var images schedule
 	cmd := &cobra.Command{
-		Use:   "restart [--detach] [--as-owner] [--pids=auto|keep|fresh] [--files=keep|rewind|strict] [--force] IMAGE",
+		Use:   "restart [--detach] [--as-owner] [--pids=auto|keep|fresh] [--files=keep|rewind|strict] [--force] [--interval T [--keep N]] IMAGE",
 		Short: "restart a program from an image",
 		Long: `Restart a program from an image, with the same PID, the same threads and the same open files. Interrupted system
 calls go on. IMAGE is the directory of an image, or the directory of a program's images: then the newest image is
@@ -44,7 +46,7 @@ Exit status: the program's own; 1 it cannot be restarted (the reason is on stder
 		Example: "  crak restart app.412\n  crak restart --detach --files=rewind app.412/3",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkStatusFd(cmd, statusFd); err != nil {
+			if err := cmp.Or(checkStatusFd(cmd, statusFd), images.check(cmd)); err != nil {
 				return usageError{err}
 			}
 			if owner {
@@ -53,7 +55,10 @@ Exit status: the program's own; 1 it cannot be restarted (the reason is on stder
 				}
 			}
 			o.Image = args[0]
-			o.Started = func(pid int) { started(pid, o.Detach, statusFd) }
+			o.Started = func(pid int) {
+				images.beginOrSay(pid)
+				started(pid, o.Detach, statusFd)
+			}
 			return restart(cmd.Context(), o)
 		},
 	}
@@ -61,6 +66,7 @@ Exit status: the program's own; 1 it cannot be restarted (the reason is on stder
 	flags.BoolVar(&o.Detach, "detach", false, "print the PID and exit as soon as the program runs")
 	restartFlags(cmd, &o)
 	flags.BoolVar(&owner, "as-owner", false, "as root: become the user to whom the image belongs")
+	images.flags(flags)
 	flags.IntVar(&statusFd, "status-fd", -1, "write the PID to this descriptor when the program runs, then close it")
 	return cmd
 }

@@ -25,12 +25,16 @@ import (
 func newRun() *cobra.Command {
 	var dir, signal string
 	var resume, closeFds bool
-	o := restore.Options{Pids: restore.PidsAuto, Files: fd.Keep, Notice: notice, Started: func(int) {}}
+	var images schedule
+	o := restore.Options{Pids: restore.PidsAuto, Files: fd.Keep, Notice: notice, Started: images.beginOrSay}
 	cmd := &cobra.Command{
-		Use:   "run [--dir D] [--signal SIG] [--close-fds] [--resume [--files=keep|rewind|strict] [--pids=auto|keep|fresh] [--force]] -- CMD [ARG…]",
+		Use:   "run [--dir D] [--signal SIG] [--close-fds] [--interval T [--keep N]] [--resume [--files=keep|rewind|strict] [--pids=auto|keep|fresh] [--force]] -- CMD [ARG…]",
 		Short: "start a program that can be checkpointed",
 		Long: `Start a program with libcrak.so preloaded. crak executes the program in its own place: the program has crak's PID, and no
 process of crak remains.
+
+With --interval, a process of crak remains in a session of its own. It makes an image at each interval, and ends with the
+program. A checkpoint that fails is in the program's log, crak.log, and removes no older image.
 
 With --resume, crak restarts the newest image in the directory. If there is no image, it starts the program. A job script
 can therefore contain the same line for its first and all later runs. --files, --pids and --force are those of crak
@@ -40,7 +44,7 @@ Exit status: the program's; 1 it cannot be started; 2 usage.`,
 		Example: "  crak run -- ./simulate input.dat\n  crak run --resume --dir /scratch/job -- ./simulate input.dat",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkRunFlags(cmd, resume, signal); err != nil {
+			if err := cmp.Or(checkRunFlags(cmd, resume, signal), images.check(cmd)); err != nil {
 				return usageError{err}
 			}
 			if resume {
@@ -62,7 +66,7 @@ Exit status: the program's; 1 it cannot be started; 2 usage.`,
 					return fmt.Errorf("--close-fds: close_range: %w", err)
 				}
 			}
-			return run(args, dir, signal)
+			return run(args, dir, signal, &images)
 		},
 	}
 	flags := cmd.Flags()
@@ -71,6 +75,7 @@ Exit status: the program's; 1 it cannot be started; 2 usage.`,
 	flags.StringVar(&signal, "signal", "", "the signal that asks for a checkpoint (CRAK_SIGNAL); default: USR2")
 	flags.BoolVar(&closeFds, "close-fds", false, "start the program with standard input, output and error only; other descriptors, inherited from a shell or an IDE, may be obstacles to a checkpoint")
 	flags.BoolVar(&resume, "resume", false, "restart the newest image in the directory, if there is one")
+	images.flags(flags)
 	restartFlags(cmd, &o)
 	return cmd
 }
@@ -110,7 +115,7 @@ func checkRunFlags(cmd *cobra.Command, resume bool, signal string) error {
 }
 
 // run executes the program in place of crak.
-func run(args []string, dir, signal string) error {
+func run(args []string, dir, signal string, images *schedule) error {
 	path, err := exec.LookPath(args[0])
 	if errors.Is(err, exec.ErrDot) {
 		err = nil
@@ -142,6 +147,9 @@ func run(args []string, dir, signal string) error {
 	}
 	if _, err := buildinfo.ReadFile(path); err == nil {
 		notice(fmt.Sprintf("%s: a Go program: it handles every signal itself, so no signal asks it for a checkpoint; use crak checkpoint %d", path, os.Getpid()))
+	}
+	if err := images.begin(os.Getpid()); err != nil {
+		return err
 	}
 	err = unix.Exec(path, args, environment(set))
 	return fmt.Errorf("%s: %w", path, err)
