@@ -148,10 +148,11 @@ func (c *checkpoint) write() (*Result, error) {
 	}
 	c.silence = c.keepFrozen()
 	defer c.dismiss() // the program runs on, the twin exits
-	process, err := c.member.dump.Capture()
+	processes, err := dump.Capture([]*dump.Member{c.member.dump})
 	if err != nil {
 		return nil, err
 	}
+	process := processes[0]
 	if err := cmp.Or(c.Rights.still(c.Pid), c.table.Obstacles.Err()); err != nil {
 		return nil, err
 	}

@@ -1,7 +1,8 @@
 // Package dump turns a frozen process into records and page runs of an image.
 //
-// In a nutshell: while the process is frozen, Capture reads the records of its memory, threads, signals, timers and
-// descriptors, and collects every obstacle. SaveFrozen then writes the content that a fork does not copy: shared memory,
+// In a nutshell: while a group of processes is frozen, Capture reads the records of their memory, threads, signals, timers and
+// descriptors, and collects every obstacle. It reads the members in parallel (Member.Read). What refers to the table, which they
+// share, it records one member after the other (Member.Finish). SaveFrozen then writes the content that a fork does not copy: shared memory,
 // deleted files, and memory that fork leaves out. SavePrivate writes the private memory. It reads that from the twin, or
 // from the process itself if the process stays frozen.
 //

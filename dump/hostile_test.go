@@ -77,8 +77,8 @@ func captureLiar(t *testing.T, threads []abi.Thread, answers []byte) {
 	}
 	var table fd.Table
 	m := &Member{Pid: os.Getpid(), Live: os.Getpid(), Table: &table, Conn: c, Threads: threads}
-	if process, err := m.Capture(); err == nil {
-		group := &image.Group{Root: process.Pid, Processes: []image.Process{*process}, Descriptions: table.Descriptions, Memory: table.Memory}
+	if processes, err := Capture([]*Member{m}); err == nil {
+		group := &image.Group{Root: processes[0].Pid, Processes: []image.Process{*processes[0]}, Descriptions: table.Descriptions, Memory: table.Memory}
 		image.MarshalText(group)
 	}
 	m.Close()

@@ -29,7 +29,7 @@ func TestLost(t *testing.T) {
 		m := &Member{Table: &fd.Table{}}
 		m.refuseThread(7, lostOf(&test.status))
 		var got []string
-		for _, o := range m.Table.Obstacles {
+		for _, o := range m.obstacles {
 			if o.Where != "thread 7" {
 				t.Errorf("%s: where: %q", name, o.Where)
 			}
@@ -45,7 +45,7 @@ func TestFlusher(t *testing.T) {
 	for flags, want := range map[uint64]int{0: 0, 1 << 20: 0, 1<<20 | 1<<19 | 1: 1} {
 		m := &Member{Table: &fd.Table{}}
 		m.refuseFlags(&proc.StatInfo{Flags: flags})
-		if got := len(m.Table.Obstacles); got != want {
+		if got := len(m.obstacles); got != want {
 			t.Errorf("flags %#x: %d obstacles", flags, got)
 		}
 	}

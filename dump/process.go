@@ -54,23 +54,26 @@ type Member struct {
 	secureBits      uint32 // of the initiator, and taken for those of every thread
 	mayHaveChildren bool   // it may have children
 
+	descriptors *fd.Descriptors // between Read and Finish
+	obstacles   obstacle.List   // of this member
+
 	descriptorTable bool // it has a local descriptor table
 	noCPUID         bool // the initiator, at least, may not execute CPUID
 }
 
-// Capture records a frozen process. It adds obstacles to the group's table. It returns an error if the process cannot be
-// read.
-func (m *Member) Capture() (*image.Process, error) {
+// Read records what needs no look at other members: what /proc and the initiator say of the frozen process. Several members can
+// be read at the same time. The error means that the process cannot be read.
+func (m *Member) Read() error {
 	var err error
 	if m.status, err = proc.Read(m.Live, "status", proc.Status); err != nil {
-		return nil, m.fail(err)
+		return m.fail(err)
 	}
 	if m.stat, err = proc.Read(m.Live, "stat", proc.Stat); err != nil {
-		return nil, m.fail(err)
+		return m.fail(err)
 	}
 	p := &m.process
 	if p.Pid, err = m.insidePid(); err != nil {
-		return nil, m.fail(err)
+		return m.fail(err)
 	}
 	p.Parent = image.Pid(m.stat.PPid)
 	p.ProcessGroup = inside(m.status.NSpgid, m.stat.Pgrp)
@@ -79,19 +82,35 @@ func (m *Member) Capture() (*image.Process, error) {
 	p.Layout = layout(&m.stat)
 	p.Attributes.Dumpable = int(m.Conn.Hello.Dumpable)
 	if err := m.lockFuture(); err != nil {
-		return nil, m.fail(err)
+		return m.fail(err)
 	}
 	// /proc is read while the initiator answers: the program is frozen, so a processor is free.
 	reading := make(chan error, 1)
 	go func() { reading <- inOrder(m.readMappings, m.threads, m.paths) }()
 	err = m.askInitiator()
 	if err := cmp.Or(err, <-reading); err != nil {
+		return m.fail(err)
+	}
+	if err := inOrder(m.combine, m.pending, m.overruns, m.foreignRseq, m.freshPolicies); err != nil {
+		return m.fail(err)
+	}
+	return nil
+}
+
+// Finish completes the record with what refers to the group's table: mappings and memory objects. It adds the member's obstacles
+// to the table. One member after the other is finished, so that equal groups get equal images.
+//
+// Preconditions: the descriptors of all members are in the table.
+func (m *Member) Finish() (*image.Process, error) {
+	defer func() {
+		m.Table.Obstacles = append(m.Table.Obstacles, m.obstacles...)
+		m.obstacles = nil
+	}()
+	m.deletedExecutable()
+	if err := inOrder(m.refuseUnsupported, m.children, m.mappings, m.segments, m.robust); err != nil {
 		return nil, m.fail(err)
 	}
-	if err := inOrder(m.combine, m.refuseUnsupported, m.pending, m.overruns, m.foreignRseq, m.children, m.freshPolicies, m.mappings, m.segments, m.robust); err != nil {
-		return nil, m.fail(err)
-	}
-	return p, nil
+	return &m.process, nil
 }
 
 // insidePid is the process's PID in its own PID namespace. The PID that the resident has sent must be the same.
@@ -126,7 +145,6 @@ func (m *Member) combine() error {
 	for i := range m.process.Threads {
 		m.process.Threads[i].Credentials.SecureBits = m.secureBits
 	}
-	m.deletedExecutable()
 	return nil
 }
 
@@ -167,9 +185,9 @@ func (m *Member) fail(err error) error {
 	return fmt.Errorf("%s: %w", who, err)
 }
 
-// refuse adds an obstacle of this process to the table.
+// refuse adds an obstacle of this process.
 func (m *Member) refuse(where, what, why, do string) {
-	m.Table.Obstacles = append(m.Table.Obstacles, obstacle.Obstacle{Pid: m.Pid, Where: where, What: what, Why: why, Do: do})
+	m.obstacles = append(m.obstacles, obstacle.Obstacle{Pid: m.Pid, Where: where, What: what, Why: why, Do: do})
 }
 
 func (m *Member) path(name string) string { return proc.Path(m.Live, name) }

@@ -36,10 +36,10 @@ func (m *Member) Prepare() {
 	m.room = roomForCommon(m.Known.Mappings)
 }
 
-// askInitiator records what only the initiator can find out by system calls: descriptors, and attributes of the whole
-// process. It asks in one exchange where possible.
-func (m *Member) askInitiator() error {
-	descriptors, err := fd.Look(&fd.Member{
+// askInitiator records what only the initiator can find out by system calls: attributes of the whole process, and facts about
+// descriptors. It asks in one exchange where possible.
+func (m *Member) askInitiator() (err error) {
+	m.descriptors, err = fd.Look(&fd.Member{
 		Pid:       m.Pid,
 		Live:      m.Live,
 		Inside:    int(m.Conn.Hello.Pid),
@@ -52,17 +52,13 @@ func (m *Member) askInitiator() error {
 	if err != nil {
 		return err
 	}
-	defer descriptors.Close()
 	m.Prepare()
-	descriptors.Ask(m.ask)
+	m.descriptors.Ask(m.ask)
 	m.askTop(m.ask)
 	if err := m.askTimers(m.ask); err != nil {
 		return err
 	}
 	if err := m.ask.Put(m.Conn.Calls); err != nil {
-		return err
-	}
-	if m.process.Descriptors, err = descriptors.Capture(m.Table); err != nil {
 		return err
 	}
 	score, err := m.number("oom_score_adj", 10)

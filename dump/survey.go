@@ -19,11 +19,12 @@ type Known struct {
 	Holders  *fd.Holders
 }
 
-// Survey finds the obstacles in a process that is not frozen, and adds them to the table. It reads the same files as Capture,
+// Survey finds the obstacles in a process that is not frozen, and adds them to the table. It reads the same files as Read,
 // but asks the process nothing. live is a live thread of the process. overrides are as in Member. The result is for
 // Member.Known.
 func Survey(pid, live int, overrides fd.Overrides, table *fd.Table) (Known, error) {
 	m := &Member{Pid: pid, Live: live, Table: table}
+	defer func() { table.Obstacles = append(table.Obstacles, m.obstacles...) }()
 	// The files that everybody may read come first. They show a sandbox (seccomp), which could kill the program for the
 	// system calls of a freeze.
 	tids, err := proc.Tasks(pid)

@@ -10,7 +10,7 @@ import (
 )
 
 // ErrChanged means that mappings have flags that had to be known during the freeze, but were read before it and have changed.
-// The checkpoint must be made again with Known.Mappings empty: then Capture reads all flags during the freeze.
+// The checkpoint must be made again with Known.Mappings empty: then Read reads all flags during the freeze.
 var ErrChanged = errors.New("the program's mappings were changed as it was frozen")
 
 // readMappings reads the list of VMAs. The flags that madvise and mlock set are only in smaps. Reading smaps is slow, because
