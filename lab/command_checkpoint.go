@@ -37,7 +37,10 @@ func (p *subject) checkpoint(c *call, options ...string) error {
 	}
 	p.taken(c, path)
 	if slices.Contains(options, "--kill") {
-		return p.gone(s.lab.params.Bound)
+		if err := p.gone(s.lab.params.Bound); err != nil {
+			return err
+		}
+		return p.vanished()
 	}
 	return nil
 }

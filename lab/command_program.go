@@ -131,9 +131,12 @@ func cmdCrash(s *session, c *call) error {
 	return p.crash()
 }
 
-// crash kills the program with SIGKILL, and waits until its runner has ended.
+// crash kills all processes of the program with SIGKILL, and waits until its runner has ended.
 func (p *subject) crash() error {
-	if err := p.signal(unix.SIGKILL); err != nil {
+	if err := p.signal(0); err != nil {
+		return err
+	}
+	if err := p.kill(); err != nil {
 		return err
 	}
 	if err := p.gone(p.session.lab.params.Bound); err != nil {

@@ -88,33 +88,52 @@ func (p *subject) resumed(c *call, cmd *exec.Cmd, r *os.File, said string) error
 	return p.unparked()
 }
 
-// unparked waits until every thread has left the resident's signal handler. crak reports success a moment before that. In
-// the handler all signals are blocked, signal 32 among them, which a program cannot block through the C library.
+// unparked waits until every thread of every member has left the resident's signal handler. crak reports success a moment before
+// that. In the handler all signals are blocked, signal 32 among them, which a program cannot block through the C library.
 func (p *subject) unparked() error {
-	const private = 1 << (32 - 1) // signal 32
+	members, err := p.members()
+	if err != nil {
+		return err
+	}
 	deadline := time.Now().Add(p.session.lab.params.Bound)
-	for parked := true; parked; time.Sleep(time.Millisecond) {
-		files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", p.pid))
-		if err != nil {
-			return err
-		}
-		parked = false
-		for _, file := range files {
-			data, err := os.ReadFile(file)
+	for _, pid := range members {
+		for {
+			parked, err := parked(pid)
 			if err != nil {
-				continue // the thread has ended
+				return err
 			}
-			status := keyed(data)
-			if state, _ := status["State"].(string); strings.HasPrefix(state, "Z") {
-				continue // a main thread that had ended, and has again
+			if !parked {
+				break
 			}
-			mask, _ := status["SigBlk"].(string)
-			blocked, err := strconv.ParseUint(mask, 16, 64)
-			parked = parked || err == nil && blocked&private != 0
-		}
-		if parked && time.Now().After(deadline) {
-			return fmt.Errorf("%s: pid %d: threads are still parked after the restart", p.name, p.pid)
+			if time.Now().After(deadline) {
+				return fmt.Errorf("%s: pid %d: threads are still parked after the restart", p.name, pid)
+			}
+			time.Sleep(time.Millisecond)
 		}
 	}
 	return nil
+}
+
+// parked reports whether a thread of a process is in the resident's signal handler. A stopped process may stay in it.
+func parked(pid int) (bool, error) {
+	const private = 1 << (32 - 1) // signal 32
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil {
+		return false, err
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			continue // the thread has ended
+		}
+		status := keyed(data)
+		if state, _ := status["State"].(string); strings.HasPrefix(state, "Z") || strings.HasPrefix(state, "T") {
+			continue
+		}
+		mask, _ := status["SigBlk"].(string)
+		if blocked, err := strconv.ParseUint(mask, 16, 64); err == nil && blocked&private != 0 {
+			return true, nil
+		}
+	}
+	return false, nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -140,12 +141,47 @@ func cmdUninterrupted(s *session, c *call) error {
 	if p.status != q.status {
 		return fmt.Errorf("%s: exit status %d, uninterrupted %d", p.name, p.status, q.status)
 	}
+	return sameOutcome(p, q, c.args[1:])
+}
+
+// sameOutcome compares the output, and files or directories below the working directory, of two runs of a program.
+func sameOutcome(p, q *subject, names []string) error {
 	pairs := [][2]string{{p.output.path, q.output.path}, {p.errors, q.errors}}
-	for _, name := range c.args[1:] {
+	for _, name := range names {
 		pairs = append(pairs, [2]string{filepath.Join(p.dir, name), filepath.Join(q.dir, name)})
 	}
 	for _, pair := range pairs {
-		if err := sameFile(pair[0], pair[1]); err != nil {
+		if err := sameTree(pair[0], pair[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sameTree reports how two files, or two directories with all that is in them, differ.
+func sameTree(have, want string) error {
+	info, err := os.Stat(want)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return sameFile(have, want)
+	}
+	var names [2][]string
+	for i, dir := range []string{have, want} {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return err
+		}
+		for _, entry := range entries {
+			names[i] = append(names[i], entry.Name())
+		}
+	}
+	if !slices.Equal(names[0], names[1]) {
+		return fmt.Errorf("%s and %s: %q and %q", have, want, names[0], names[1])
+	}
+	for _, name := range names[0] {
+		if err := sameTree(filepath.Join(have, name), filepath.Join(want, name)); err != nil {
 			return err
 		}
 	}

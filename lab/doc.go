@@ -42,6 +42,11 @@ $WORK/images, which is $CRAK_DIR.
 A workload prints READY when its state is built, waits until there is a file named go in its
 directory, checks itself, prints PASS and exits 0, or prints what is wrong and exits 1.
 
+# Groups
+
+A program is its process with all descendants, and with the processes that have lost their parent: these are found by a variable
+in their environment. Pictures show all of them, and a crash kills all of them. An image must hold all of them.
+
 # Commands
 
 	start [-bare] [-init] [-pty] [-dir D] [-stdin FILE] [-env K=V] NAME PROGRAM [ARG...]
@@ -61,7 +66,7 @@ directory, checks itself, prints PASS and exits 0, or prints what is wrong and e
 	[!] trigger NAME [SIGNAL]
 	    Ask by signal (USR2) and wait for the line in crak.log, which stdout then has.
 	crash NAME
-	    Kill it with SIGKILL and wait for its end. (kill and wait are testscript's.)
+	    Kill all its processes with SIGKILL and wait for their end. (kill and wait are testscript's.)
 	[!] restart NAME [OPTION...] [IMAGE]
 	    crak restart, in the foreground of the lab, of NAME's newest image or another one.
 	    Returns when the program goes on. Output is captured where it was before; stderr
@@ -69,6 +74,11 @@ directory, checks itself, prints PASS and exits 0, or prints what is wrong and e
 	generations [-every N] NAME COUNT
 	    Checkpoint (by command and by signal in turn), crash and restart it COUNT times.
 	    After every Nth, make a file round-K and wait for the line ROUND K.
+	moments [-runs N] [-chain N] [-seed S] NAME [FILE...]
+	    Run a program that has run to its end before (start -bare, finish) once more uninterrupted,
+	    and then N times (3) with up to N checkpoints (2), each with --kill, and restarts, at random
+	    moments. The file go is there from the start. Status, output and the named files and directories
+	    must be those of the uninterrupted run. An error names the seed, which makes the same moments again.
 	storm [-trigger] NAME DURATION
 	    Checkpoint it without a pause, by command, and with -trigger by signal too, and kill
 	    some writers. The program changes the text of a link named beat all the time, and must not
@@ -83,9 +93,9 @@ directory, checks itself, prints PASS and exits 0, or prints what is wrong and e
 	    -restless: its threads, mappings or files change all the time, and so do pictures.
 	uninterrupted NAME [FILE...]
 	    Run the same program once more, bare, in a copy of the directory that it was
-	    started in. Status, output and the named files must be the same.
+	    started in. Status, output, and the named files and directories must be the same.
 	observe NAME PICTURE
-	    Write all that /proc shows of it to a JSON file: see [Picture].
+	    Write all that /proc shows of its processes to a JSON file: see [Group] and [Picture].
 	[!] same [-strict] [-except FIELD,...] PICTURE PICTURE
 	    Compare two pictures. What passes with time or belongs to the parent may differ;
 	    -strict: nothing may. -except adds fields, such as threads.*.comm or limits.*.
@@ -119,6 +129,9 @@ belongs to none of its programs fails the script.
 	command*.go condition.go       adapters: what scripts say
 	identity.go                    as whom a script runs
 	picture.go proc.go mapping.go  /proc as a tree of fields
+	group.go relatives.go          the processes of a program, and how they belong together
+	sharing.go                     what they share
+	reaper.go                      the parent of processes whose parent was killed
 
 It does not know what an image is made of, and has its own parsers of /proc: the judge must
 not share its mistakes with what it judges.

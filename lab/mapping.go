@@ -23,6 +23,7 @@ func mappings(dir string) (map[string]any, error) {
 			start, end, _ := strings.Cut(fields[0], "-")
 			all = append(all, mapping{
 				start: start, end: end, perms: fields[1], offset: fields[2], path: objectName(strings.Join(fields[5:], " ")),
+				object: sharedObject(fields),
 			})
 		case len(fields) > 0 && fields[0] == "VmFlags:":
 			all[len(all)-1].flags = vmFlags(fields[1:])
@@ -35,6 +36,16 @@ func mappings(dir string) (map[string]any, error) {
 
 type mapping struct {
 	start, end, perms, offset, path, flags, page string
+	object                                       string // device and inode of shared memory that no path leads to
+}
+
+// sharedObject identifies the shared memory of a line of maps: START-END PERMS OFFSET DEVICE INODE PATH.
+func sharedObject(fields []string) string {
+	path := strings.Join(fields[5:], " ")
+	if !strings.HasSuffix(fields[1], "s") || !strings.HasSuffix(path, " (deleted)") && !strings.HasPrefix(path, "/SYSV") {
+		return ""
+	}
+	return fields[3] + ":" + fields[4]
 }
 
 // objectName is the name of what is mapped. Shared anonymous memory and a memfd without a name are the same kind of object,
@@ -73,7 +84,7 @@ func merged(all []mapping) []mapping {
 // follows reports whether m goes on where before ends: anonymous memory, or the same file.
 func (m mapping) follows(before mapping) bool {
 	return m.start == before.end && m.path == before.path && m.perms == before.perms &&
-		m.flags == before.flags && m.page == before.page && (m.path == "" || m.origin() == before.origin())
+		m.flags == before.flags && m.page == before.page && m.object == before.object && (m.path == "" || m.origin() == before.origin())
 }
 
 // origin is the address at which the start of the file would be mapped.
@@ -92,9 +103,11 @@ func tree(all []mapping) map[string]any {
 		if m.path == "[stack]" {
 			m.start = "stack" // it grows when a signal is handled
 		}
-		named[m.start+"-"+m.end] = map[string]any{
-			"perms": m.perms, "offset": m.offset, "path": m.path, "flags": m.flags, "page": m.page,
+		fields := map[string]any{"perms": m.perms, "offset": m.offset, "path": m.path, "flags": m.flags, "page": m.page}
+		if m.object != "" {
+			fields["object"] = m.object
 		}
+		named[m.start+"-"+m.end] = fields
 	}
 	return named
 }

@@ -21,7 +21,7 @@ import (
 //	threads.TID.{comm,policy,affinity,syscall,wchan,timer_slack,status.*,stat.*}
 type Picture map[string]any
 
-// volatile lists the fields that may differ between two pictures of one process: times and counters, the parent and the
+// volatile lists the fields that may differ between two pictures of one member: times and counters, the parent and the
 // terminal, and what the kernel numbers anew. A name that ends in .* means all fields below it. A * in the middle means
 // any one name.
 var volatile = []string{
@@ -40,7 +40,8 @@ var volatile = []string{
 	"status.VmPTE", "status.VmPeak", "status.VmSwap", "status.HugetlbPages",
 	"status.VmSize", "status.VmStk", "stat.vsize", // the stack grows
 	"threads.*.status.Vm*", "threads.*.status.Rss*", "threads.*.status.HugetlbPages",
-	// The parent, its terminal and its job: crak restart's.
+	// The root's parent, terminal and job are crak restart's. The fields parent, group, session, terminal and exit_signal say
+	// what must be the same.
 	"stat.ppid", "stat.pgrp", "stat.session", "stat.tty_nr", "stat.tpgid", "stat.exit_signal", "stat.flags",
 	"status.PPid", "status.NSpgid", "status.NSsid", "threads.*.status.PPid", "threads.*.status.NSpgid",
 	"threads.*.status.NSsid", "cgroup", "sessionid", "loginuid", "autogroup",
@@ -54,8 +55,8 @@ var volatile = []string{
 	"threads.*.status.x86_Thread_features", "status.x86_Thread_features",
 }
 
-// compare returns the differences between two pictures, or an empty text. The fields in except are ignored.
-func compare(before, after Picture, except []string) string {
+// compare returns the differences between two pictures, or an empty text. The fields in except are ignored, in every member.
+func compare(before, after Group, except []string) string {
 	one, other := leaves(before, except), leaves(after, except)
 	leaveOutUnreadable(one, other)
 	leaveOutUnreadable(other, one)
@@ -71,13 +72,18 @@ func leaveOutUnreadable(all, other map[string]string) {
 	})
 }
 
-// leaves maps the full name of each field of a picture to its value, without the exceptions.
-func leaves(p Picture, except []string) map[string]string {
+// leaves maps the full name of each field of each member, PID.FIELD, to its value, without the exceptions.
+func leaves(g Group, except []string) map[string]string {
 	all := map[string]string{}
-	flatten("", map[string]any(p), all)
-	maps.DeleteFunc(all, func(name, _ string) bool {
-		return slices.ContainsFunc(except, func(pattern string) bool { return matches(pattern, name) })
-	})
+	for pid, p := range g {
+		fields := map[string]string{}
+		flatten("", map[string]any(p), fields)
+		for name, value := range fields {
+			if !slices.ContainsFunc(except, func(pattern string) bool { return matches(pattern, name) }) {
+				all[pid+"."+name] = value
+			}
+		}
+	}
 	return all
 }
 
@@ -111,24 +117,24 @@ func matches(pattern, name string) bool {
 }
 
 // write and readPicture keep a picture in a JSON file.
-func (p Picture) write(path string) error {
-	data, err := json.MarshalIndent(p, "", "\t")
+func (g Group) write(path string) error {
+	data, err := json.MarshalIndent(g, "", "\t")
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(path, append(data, '\n'), 0o644)
 }
 
-func readPicture(path string) (Picture, error) {
+func readPicture(path string) (Group, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	var p Picture
-	if err := json.Unmarshal(data, &p); err != nil {
+	var g Group
+	if err := json.Unmarshal(data, &g); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return p, nil
+	return g, nil
 }
 
 func cmdObserve(s *session, c *call) error {

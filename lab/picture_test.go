@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -33,7 +34,7 @@ func TestMatches(t *testing.T) {
 }
 
 func TestPictureOfOurselves(t *testing.T) {
-	p, err := Take(os.Getpid())
+	p, err := TakeGroup(os.Getpid(), []int{os.Getpid()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +44,7 @@ func TestPictureOfOurselves(t *testing.T) {
 	}
 	all := leaves(p, nil)
 	for name, want := range map[string]string{"exe": exe, "descriptors.0.target": "", "stat.num_threads": "", "limits.Max open files": ""} {
-		if got, ok := all[name]; !ok || want != "" && got != want {
+		if got, ok := all[strconv.Itoa(os.Getpid())+"."+name]; !ok || want != "" && got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
@@ -82,14 +83,15 @@ func TestPictureShowsAChange(t *testing.T) {
 	if _, err := out.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
-	before, err := Take(cmd.Process.Pid)
+	pid := cmd.Process.Pid
+	before, err := TakeGroup(pid, []int{pid})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := exec.Command("prlimit", "--core=123:123", "--pid", before["status"].(map[string]any)["Pid"].(string)).Run(); err != nil {
+	if err := exec.Command("prlimit", "--core=123:123", "--pid", strconv.Itoa(pid)).Run(); err != nil {
 		t.Fatal(err)
 	}
-	after, err := Take(cmd.Process.Pid)
+	after, err := TakeGroup(pid, []int{pid})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,10 +140,10 @@ func TestMergedMappings(t *testing.T) {
 
 // TestUnreadable: what only one of two pictures could read is not compared, what both have is.
 func TestUnreadable(t *testing.T) {
-	with := func(slack string) Picture {
-		return Picture{"threads": map[string]any{"7": map[string]any{"timer_slack": slack}}}
+	with := func(slack string) Group {
+		return Group{"7": Picture{"threads": map[string]any{"7": map[string]any{"timer_slack": slack}}}}
 	}
-	if diff := compare(Picture{}, with("50000"), nil); diff != "" {
+	if diff := compare(Group{}, with("50000"), nil); diff != "" {
 		t.Errorf("read in one alone: %s", diff)
 	}
 	if diff := compare(with("1"), with("50000"), nil); diff == "" {

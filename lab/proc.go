@@ -18,17 +18,21 @@ import (
 
 // The lab reads /proc with parsers of its own. If it used crak's, a mistake in them would hide a mistake of crak.
 
-// picture takes a picture of the program.
-func (p *subject) picture() (Picture, error) {
+// picture takes a picture of the program with all its processes.
+func (p *subject) picture() (Group, error) {
 	if p.pidfd < 0 {
 		return nil, fmt.Errorf("%s: not running", p.name)
 	}
 	p.settled()
-	picture, err := Take(p.pid)
+	pids, err := p.members()
+	if err != nil {
+		return nil, err
+	}
+	group, err := TakeGroup(p.pid, pids)
 	if err != nil {
 		return nil, p.postmortem(fmt.Errorf("%s: %w", p.name, err))
 	}
-	return picture, nil
+	return group, nil
 }
 
 // settled waits until the call that wrote what await has matched last has returned: the kernel changes the file first, and
@@ -210,7 +214,6 @@ func descriptors(dir string) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	namePipes(targets)
 	all := map[string]any{}
 	for fd, target := range targets {
 		data, err := os.ReadFile(filepath.Join(dir, "fdinfo", fd))
@@ -228,22 +231,6 @@ func descriptors(dir string) (map[string]any, error) {
 		all[fd] = info
 	}
 	return all, nil
-}
-
-// namePipes replaces the inode number of each pipe, which the kernel chooses anew, by the lowest descriptor of that pipe.
-func namePipes(targets map[string]any) {
-	lowest := make(map[any]int)
-	for name, target := range targets {
-		fd, _ := strconv.Atoi(name)
-		if at, known := lowest[target]; !known || fd < at {
-			lowest[target] = fd
-		}
-	}
-	for name, target := range targets {
-		if strings.HasPrefix(target.(string), "pipe:[") {
-			targets[name] = fmt.Sprintf("pipe of descriptor %d", lowest[target])
-		}
-	}
 }
 
 // locks lists the `lock:` lines of a descriptor, each without its number and its owner's PID:

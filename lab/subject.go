@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"syscall"
 	"time"
 
@@ -126,8 +125,11 @@ func (p *subject) postmortem(err error) error {
 	case <-p.ended:
 	case <-time.After(p.session.lab.params.Bound):
 	}
-	return fmt.Errorf("%w; %s has ended, with status %d; output: %s%s", err, p.name, p.status, p.output.rest(), p.complaints())
+	return fmt.Errorf("%w; %s %w, with status %d; output: %s%s",
+		err, p.name, errHasEnded, p.status, p.output.rest(), p.complaints())
 }
+
+var errHasEnded = errors.New("has ended")
 
 // gone waits until the program and its runner have ended.
 func (p *subject) gone(bound time.Duration) error {
@@ -166,14 +168,15 @@ func awaitExit(pidfd int, bound time.Duration) error {
 	}
 }
 
-// end kills the program, its process group, and its runner.
+// end kills all processes of the program, and its runner.
 func (p *subject) end() error {
-	if p.pidfd >= 0 {
-		_ = p.signal(unix.SIGKILL) // it may have ended by itself
-	}
 	var err error
+	if p.pidfd >= 0 {
+		err = p.kill()
+	}
 	if p.runner != nil {
-		if err = p.gone(5 * time.Second); err != nil {
+		if gone := p.gone(5 * time.Second); gone != nil {
+			err = errors.Join(err, gone)
 			_ = unix.Kill(-p.runner.Process.Pid, unix.SIGKILL)
 			<-p.ended
 		}
@@ -188,8 +191,9 @@ func (p *subject) end() error {
 
 // environment lists the variables that this subject has in addition to the script's.
 func (p *subject) environment() []string {
+	env := append([]string{subjectVariable + p.name}, p.env...)
 	if p.bare {
-		return p.env
+		return env
 	}
-	return append([]string{"LD_PRELOAD=" + p.session.lab.library}, slices.Clone(p.env)...)
+	return append(env, "LD_PRELOAD="+p.session.lab.library)
 }

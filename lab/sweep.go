@@ -44,8 +44,8 @@ func hasEntry(environ []byte, entry string) bool {
 	return false
 }
 
-// strays lists the processes of this script that should not be there: those that are neither a running subject, nor its
-// runner (crak restart), nor a descendant of these.
+// strays lists the processes of this script that should not be there: those that are neither a member of a running subject, nor
+// its runner (crak restart), nor a descendant of that.
 func (s *session) strays() ([]int, error) {
 	all, err := s.found()
 	if err != nil {
@@ -56,6 +56,13 @@ func (s *session) strays() ([]int, error) {
 		if p.pidfd >= 0 {
 			known[p.pid] = true
 			known[p.runner.Process.Pid] = true
+			members, err := p.members()
+			if err != nil {
+				return nil, err
+			}
+			for _, pid := range members {
+				known[pid] = true
+			}
 		}
 	}
 	var strays []int

@@ -22,17 +22,21 @@ const (
 	exitUsage  = 2
 )
 
-func main() {
+func main() { os.Exit(lab.UnderReaper(run)) }
+
+// run returns the exit status.
+func run() int {
 	ran := false
 	cmd := newLab(&ran)
 	if err := cmd.ExecuteContext(context.Background()); err != nil {
 		fmt.Fprintf(os.Stderr, "crak: %v\n", err)
 		if !ran {
 			fmt.Fprintln(os.Stderr, "crak: hint: crak lab --help")
-			os.Exit(exitUsage)
+			return exitUsage
 		}
-		os.Exit(exitFailed)
+		return exitFailed
 	}
+	return 0
 }
 
 // newLab makes the command. It sets *ran when the arguments were valid.

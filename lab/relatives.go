@@ -1,0 +1,155 @@
+package lab
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A Group is a picture of every member of a group, by PID in the group's own PID namespace. Beside what [Take] sees, a member
+// has these fields:
+//
+//	life                     alive, stopped, traced or zombie
+//	parent                   PID of a member, or "outside"
+//	group, session           a number, or "root's" where it is that of the root
+//	terminal, foreground     none, "root's" or another; whether the member's group has the foreground
+//	exit_signal              of all but the root
+//	descriptors.FD.description   the first descriptor PID:FD that refers to the same open file description
+//	mappings.*.object        the first mapping PID:ADDRESS of the same shared memory
+type Group map[string]Picture
+
+// A member is one of the processes that a picture of a group is taken of.
+type member struct {
+	Picture
+	raw int // PID in the lab's PID namespace
+	pid int // and in the group's own
+}
+
+// TakeGroup makes a picture of these processes, of which the first is the root.
+func TakeGroup(root int, pids []int) (Group, error) {
+	var members []member
+	for _, pid := range pids {
+		picture, err := Take(pid)
+		if os.IsNotExist(err) && pid != root {
+			continue // ended since
+		}
+		if err != nil {
+			return nil, err
+		}
+		status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
+		if err != nil {
+			return nil, err
+		}
+		inner, err := strconv.Atoi(innermost(status, strconv.Itoa(pid)))
+		if err != nil {
+			return nil, err
+		}
+		members = append(members, member{picture, pid, inner})
+	}
+	slices.SortFunc(members, func(a, b member) int { return a.pid - b.pid })
+	relate(root, members)
+	nameDescriptions(members)
+	namePipes(members)
+	nameObjects(members)
+	group := Group{}
+	for _, m := range members {
+		group[strconv.Itoa(m.pid)] = m.Picture
+	}
+	return group, nil
+}
+
+// relate adds the fields that say how members belong together.
+func relate(root int, members []member) {
+	at := slices.IndexFunc(members, func(m member) bool { return m.raw == root })
+	first := members[at]
+	for _, m := range members {
+		m.Picture["life"] = life(m.tree("stat"))
+		m.Picture["parent"] = "outside"
+		for _, other := range members {
+			if m.text("stat", "ppid") == strconv.Itoa(other.raw) {
+				m.Picture["parent"] = strconv.Itoa(other.pid)
+			}
+		}
+		m.Picture["group"] = m.relation(first, "stat", "pgrp", "NSpgid")
+		m.Picture["session"] = m.relation(first, "stat", "session", "NSsid")
+		m.Picture["terminal"] = "none"
+		if m.text("stat", "tty_nr") != "0" {
+			m.Picture["terminal"] = m.relation(first, "stat", "tty_nr", "")
+			m.Picture["foreground"] = m.text("stat", "tpgid") == m.text("stat", "pgrp")
+		}
+		if m.raw != root {
+			m.Picture["exit_signal"] = m.text("stat", "exit_signal")
+		}
+	}
+}
+
+// relation is "root's" where a field has the root's value, and otherwise the innermost number of a field of status.
+func (m member) relation(root member, table, field, inner string) string {
+	if m.text(table, field) == root.text(table, field) {
+		return "root's"
+	}
+	numbers := strings.Fields(m.text("status", inner))
+	if len(numbers) == 0 {
+		return "another"
+	}
+	return numbers[len(numbers)-1]
+}
+
+const zombieLife = "zombie"
+
+// life is what the state of a process means, if neither sleep nor work matters. If only the main thread has ended, the process
+// lives, although its state is Z.
+func life(stat map[string]any) string {
+	switch stat["state"] {
+	case "Z", "X":
+		if threads, _ := stat["num_threads"].(string); threads == "0" || threads == "1" {
+			return zombieLife
+		}
+	case "T":
+		return "stopped"
+	case "t":
+		return "traced"
+	}
+	return "alive"
+}
+
+// tree and text are a field of a picture, empty where there is none.
+func (m member) tree(name string) map[string]any {
+	tree, _ := m.Picture[name].(map[string]any)
+	return tree
+}
+
+func (m member) text(table, field string) string {
+	text, _ := m.tree(table)[field].(string)
+	return text
+}
+
+// An entry is a subtree that is named by a number.
+type entry struct {
+	number int
+	tree   map[string]any
+}
+
+// numbered lists the subtrees of a tree in the order of their numbers.
+func numbered(tree map[string]any) []entry {
+	var all []entry
+	for name, sub := range tree {
+		number, err := strconv.Atoi(name)
+		if fields, ok := sub.(map[string]any); ok && err == nil {
+			all = append(all, entry{number, fields})
+		}
+	}
+	slices.SortFunc(all, func(a, b entry) int { return a.number - b.number })
+	return all
+}
+
+func sorted(tree map[string]any) []string { return slices.Sorted(maps.Keys(tree)) }
+
+// names lists the members of a group for an error message.
+func (g Group) names() string {
+	return fmt.Sprint(slices.Sorted(maps.Keys(g)))
+}

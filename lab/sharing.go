@@ -1,0 +1,95 @@
+package lab
+
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// What members share has no number that survives a restart. It is named by the first who has it: PID:FD is a descriptor,
+// PID:ADDRESS a mapping.
+
+// kcmpFile is KCMP_FILE of kcmp(2).
+const kcmpFile = 0
+
+// sharesFile reports whether two descriptors refer to one open file description.
+func sharesFile(one, other owned) (bool, error) {
+	r, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(one.pid), uintptr(other.pid), kcmpFile, uintptr(one.fd), uintptr(other.fd), 0)
+	if errno != 0 {
+		return false, errno
+	}
+	return r == 0, nil
+}
+
+// An owned descriptor is one in the table of a process, in the lab's PID namespace.
+type owned struct {
+	pid, fd int
+	name    string
+}
+
+// nameDescriptions gives each descriptor the field description, which is the same for all that refer to one open file
+// description. It has none where the kernel refuses to compare.
+func nameDescriptions(members []member) {
+	alike := map[string][]owned{} // one of each description, by what can be seen of it
+	for _, m := range members {
+		for _, fd := range numbered(m.tree("descriptors")) {
+			info := fd.tree
+			mine := owned{m.raw, fd.number, fmt.Sprintf("%d:%d", m.pid, fd.number)}
+			key := fmt.Sprint(info["target"], info["flags"])
+			name := mine.name
+			for _, other := range alike[key] {
+				same, err := sharesFile(other, mine)
+				if err != nil {
+					name = ""
+				} else if same {
+					name = other.name
+					break
+				}
+			}
+			if name == mine.name {
+				alike[key] = append(alike[key], mine)
+			}
+			if name != "" {
+				info["description"] = name
+			}
+		}
+	}
+}
+
+// namePipes replaces the inode number of each pipe, which the kernel chooses anew.
+func namePipes(members []member) {
+	names := map[string]string{}
+	for _, m := range members {
+		for _, fd := range numbered(m.tree("descriptors")) {
+			target, _ := fd.tree["target"].(string)
+			if !strings.HasPrefix(target, "pipe:[") {
+				continue
+			}
+			if names[target] == "" {
+				names[target] = fmt.Sprintf("pipe of %d:%d", m.pid, fd.number)
+			}
+			fd.tree["target"] = names[target]
+			delete(fd.tree, "ino")
+		}
+	}
+}
+
+// nameObjects replaces the device and inode number of shared memory.
+func nameObjects(members []member) {
+	names := map[string]string{}
+	for _, m := range members {
+		for _, at := range sorted(m.tree("mappings")) {
+			mapping, _ := m.tree("mappings")[at].(map[string]any)
+			object, _ := mapping["object"].(string)
+			if object == "" {
+				continue
+			}
+			if names[object] == "" {
+				start, _, _ := strings.Cut(at, "-")
+				names[object] = fmt.Sprintf("%d:%s", m.pid, start)
+			}
+			mapping["object"] = names[object]
+		}
+	}
+}
