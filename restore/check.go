@@ -33,9 +33,6 @@ func Check(img *image.Image, env *fd.Env) (obstacle.List, error) {
 		all = append(all, checkIDs(p)...)
 		all = append(all, checkNumbers(p)...)
 	}
-	if n := len(img.Group.Processes); n != 1 {
-		all = append(all, obstacle.Obstacle{What: "group", Why: fmt.Sprintf("has %d processes; this crak restarts one", n)})
-	}
 	return append(all, fd.CheckGroup(img.Group, env)...), nil
 }
 

@@ -23,10 +23,9 @@ import (
 //	clock_gettime      the vDSO makes a system call for CPU-time clocks only. In the member's
 //	                   copy it calls the resident instead. All other clocks are as fast as before.
 //
-// This function writes the CPU time used before into the resident's memory. Preconditions: the member's memory is filled. seen
-// is the member's PID in our PID namespace.
-func (g *group) goOnWithCPUTime(of *member, seen int) error {
-	p := of.process.Process
+// This function writes the CPU time used before into the resident's memory. Preconditions: the member's memory is filled.
+func (g *group) goOnWithCPUTime(of *member) error {
+	p, seen := of.process.Process, of.seen
 	if p.CPU.Record == 0 {
 		return nil
 	}

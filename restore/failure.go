@@ -3,6 +3,7 @@ package restore
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -47,33 +48,70 @@ func (c *conductor) explain(r program.Report) string {
 	return fmt.Sprintf("%s: %s: %s", c.group.programs.Set.Programs[r.Program].Name, text, result)
 }
 
-// died says how a member ended. Its socket is closed. The interpreter's socket may still have the reason.
-func (c *conductor) died() error {
-	if c.group.mode.Apart { // the interpreter may be waiting for our byte
-		unix.Shutdown(int(c.group.interpreter.control.Fd()), unix.SHUT_WR)
-	}
-	for end := c.ends[interpreterEnd]; end.Fd >= 0; {
-		m, ok := receive(int(end.Fd))
-		if !ok {
-			break
-		}
-		if m.report.Kind == program.Failed {
-			return c.failure(m.report)
+// reason returns the failure that an instruction has reported, if there is one. Other processes may have ended because of it.
+func (c *conductor) reason() error {
+	sockets := []*os.File{c.group.interpreter.control}
+	for _, m := range c.group.members {
+		if m.control != nil {
+			sockets = append(sockets, m.control)
 		}
 	}
-	if c.group.mode.Apart {
-		return fmt.Errorf("pid %d: ended while it was restored", c.pid)
-	}
-	if status, err := wait(c.seen); err == nil {
-		if status.Signaled() {
-			return fmt.Errorf("pid %d: killed by %s while it was restored", c.pid, unix.SignalName(status.Signal()))
+	for _, s := range sockets {
+		for {
+			in, ok := receive(int(s.Fd()))
+			if in.report.Kind == program.Failed {
+				return c.failure(in.report)
+			}
+			if !ok || in == (message{}) {
+				break
+			}
 		}
-		return fmt.Errorf("pid %d: exit status %d while it was restored", c.pid, status.ExitStatus())
 	}
-	status, _ := c.group.interpreter.wait()
-	c.gone = true
+	return nil
+}
+
+// died handles the end of a member, or of its socket. It is a failure before the member runs. When other members run already, they
+// may have killed it.
+func (c *conductor) died(m *member) error {
+	if m.stage == stageRuns {
+		return nil
+	}
+	m.awaitEnd() // a process closes its sockets before it has a status
+	if in, ok := receive(int(m.control.Fd())); ok && in.success {
+		c.runs(m)
+		return nil
+	}
+	if why := c.reason(); why != nil {
+		return why
+	}
+	status, known := m.status()
+	if c.reached[stageRuns] > 0 && (!known || status.Signaled() && !isCrash(status.Signal())) {
+		c.runs(m)
+		return nil
+	}
+	if m.stage == stageNone && !c.gone {
+		if err := c.interpreterEnded(); err != nil {
+			return err
+		}
+	}
+	if !known {
+		return fmt.Errorf("pid %d: ended while it was restored", m.pid())
+	}
+	return fmt.Errorf("pid %d: %s while it was restored", m.pid(), ending(status))
+}
+
+// isCrash tells whether a signal comes from the process's own instructions.
+func isCrash(s unix.Signal) bool {
+	switch s {
+	case unix.SIGSEGV, unix.SIGBUS, unix.SIGILL, unix.SIGFPE, unix.SIGTRAP, unix.SIGSYS, unix.SIGABRT:
+		return true
+	}
+	return false
+}
+
+func ending(status unix.WaitStatus) string {
 	if status.Signaled() {
-		return fmt.Errorf("interpreter: killed by %s", unix.SignalName(status.Signal()))
+		return "killed by " + unix.SignalName(status.Signal())
 	}
-	return fmt.Errorf("interpreter: exit status %d", status.ExitStatus())
+	return fmt.Sprintf("exit status %d", status.ExitStatus())
 }

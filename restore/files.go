@@ -10,34 +10,33 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// A mappedFile is a file that is mapped, and how it must be open.
+// A mappedFile is a file that is mapped, and how it must be open. Members can have mapped different files of the same path.
 type mappedFile struct {
-	path     string
+	file     image.File
 	writable bool
 }
 
-func behind(m *image.Mapping) mappedFile { return mappedFile{m.File.Path, m.Shared && m.Writable} }
+func behind(m *image.Mapping) mappedFile { return mappedFile{*m.File, m.Shared && m.Writable} }
 
-// mappedFiles opens the files that a member maps, each once.
+// mappedFiles opens the files that a member maps. Each file is opened once for the group.
 func (g *group) mappedFiles(of *member) error {
-	numbers := make(map[mappedFile]int)
-	of.process.Files, of.mapped = make(map[int]int), make(map[mappedFile]*os.File)
+	of.process.Files = make(map[int]int)
 	for i := range of.process.Mappings {
 		m := &of.process.Mappings[i]
 		if m.Kind != image.MappingFile || withoutFile(m) {
 			continue
 		}
-		n, ok := numbers[behind(m)]
+		n, ok := g.numbers[behind(m)]
 		if !ok {
 			f, err := g.env.OpenMapped(m)
 			if err == nil {
-				of.mapped[behind(m)] = f
+				g.mapped[behind(m)] = f
 				n, err = g.keep(f)
 			}
 			if err != nil {
 				return fmt.Errorf("mapping %x-%x: %w", uint64(m.Start), uint64(m.End), err)
 			}
-			numbers[behind(m)] = n
+			g.numbers[behind(m)] = n
 		}
 		of.process.Files[i] = n
 	}
@@ -46,6 +45,10 @@ func (g *group) mappedFiles(of *member) error {
 
 // executable opens the file that a member runs, and returns its number for the interpreter. A member can run without it: -1.
 func (g *group) executable(p *image.Process) (int, error) {
+	key := executableFile{p.Executable, p.ExecutableMemory}
+	if n, ok := g.executables[key]; ok {
+		return n, nil
+	}
 	var f *os.File
 	var err error
 	if p.ExecutableMemory != 0 {
@@ -58,7 +61,15 @@ func (g *group) executable(p *image.Process) (int, error) {
 			p.Pid, p.Executable.Path, err, p.Pid))
 		return -1, nil
 	}
-	return g.keep(f)
+	n, err := g.keep(f)
+	g.executables[key] = n
+	return n, err
+}
+
+// An executableFile is what a process executes: a file, or a memory object.
+type executableFile struct {
+	file   image.File
+	memory image.MemoryID
 }
 
 // removedDirectory returns the path of a working directory, and whether the directory was removed before the checkpoint. If

@@ -2,36 +2,83 @@ package restore
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"runtime"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
+	"crak.dev/crak/restore/program"
 )
 
 const iovMax = 1024 // UIO_MAXIOV
 
-// fillProcess writes the private memory of a member. seen is its PID in our PID namespace.
-func (g *group) fillProcess(ctx context.Context, pid image.Pid, seen int) error {
-	return g.fillSpace(ctx, image.ProcessSpace(pid), seen, 0)
+// fillsAtOnce is how many members are filled at the same time.
+func fillsAtOnce() int { return 2 * runtime.GOMAXPROCS(0) }
+
+// fill fills a member's memory, and tells the member to go on. Several goroutines run it, each for another member.
+func (c *conductor) fill(ctx context.Context, m *member) {
+	c.places <- struct{}{}
+	defer func() { <-c.places }()
+	err := c.group.fillMember(ctx, m)
+	if err == nil {
+		err = m.goOn()
+	}
+	if err == nil || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EPIPE) { // its pidfd says that it has ended
+		return
+	}
+	select {
+	case c.failed <- err:
+	default: // it is not the first
+	}
+	c.events.ring()
+}
+
+// fillMember writes what only crak can write: the content of private memory, of the shared memory that the member has at hand
+// first, and settings in /proc.
+func (g *group) fillMember(ctx context.Context, m *member) error {
+	if err := g.fillSpace(ctx, image.ProcessSpace(m.pid()), m.seen, 0); err != nil {
+		return err
+	}
+	if err := m.fillVDSO(); err != nil {
+		return err
+	}
+	for id, at := range g.programs.Shared {
+		if g.fillsShared(m, id, at) {
+			if err := g.fillSpace(ctx, image.MemorySpace(id), m.seen, g.interpreter.layout.Address(at)); err != nil {
+				return err
+			}
+		}
+	}
+	if err := g.goOnWithCPUTime(m); err != nil {
+		return err
+	}
+	g.adjust(m)
+	return nil
+}
+
+// fillsShared tells whether a shared memory object, which is at an address, is filled in this member. The root has those in the
+// staging area. An object that is at its final place has only one mapping.
+func (g *group) fillsShared(m *member, id image.MemoryID, at program.Arg) bool {
+	if at.Kind == program.ArgStaging {
+		return m == g.root()
+	}
+	return slices.ContainsFunc(m.process.Mappings, func(v image.Mapping) bool { return v.Kind == image.MappingMemory && v.Memory == id })
 }
 
 // fillVDSO writes the code of the vDSO of the kernel on which the image was made, if that is another kernel.
-func (of *member) fillVDSO(pid int) error {
+func (of *member) fillVDSO() error {
 	if of.vdso == nil {
 		return nil
 	}
 	run := image.Run{Start: of.vdso.address, Length: uint64(len(of.vdso.code))}
-	if _, err := writeRuns(pid, 0, []image.Run{run}, of.vdso.code); err != nil {
-		return fmt.Errorf("pid %d: vDSO at %v: %w", pid, run, err)
+	if _, err := writeRuns(of.seen, 0, []image.Run{run}, of.vdso.code); err != nil {
+		return fmt.Errorf("pid %d: vDSO at %v: %w", of.pid(), run, err)
 	}
 	return nil
-}
-
-// fillShared writes a shared memory object that a member has mapped at base.
-func (g *group) fillShared(ctx context.Context, id image.MemoryID, pid int, base uint64) error {
-	return g.fillSpace(ctx, image.MemorySpace(id), pid, base)
 }
 
 // fillSpace writes a space. Its address 0 is at base in the member.

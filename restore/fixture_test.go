@@ -32,7 +32,7 @@ var says = []byte{
 
 var crashes = []byte{0x0f, 0x0b} // ud2
 
-// writeImage writes an image whose code page begins with code.
+// writeImage writes an image. The code page of each process begins with code.
 func writeImage(t *testing.T, g *image.Group, code []byte) string {
 	t.Helper()
 	w, err := image.Create(t.TempDir(), image.Options{Program: "handmade", Pid: g.Root})
@@ -49,14 +49,16 @@ func writeImage(t *testing.T, g *image.Group, code []byte) string {
 	copy(memory[handmade.ContextAt-handmade.CodeAt:], context)
 	copy(memory[handmade.DataAt-handmade.CodeAt:], "arg\x00env\x00")
 	runs := []image.Run{{Start: handmade.CodeAt, Length: uint64(len(memory))}}
-	err = w.Put(image.ProcessSpace(g.Root), runs, func(dst []byte, runs []image.Run) error {
-		for _, r := range runs {
-			dst = dst[copy(dst, memory[r.Start-handmade.CodeAt:][:r.Length]):]
+	for _, p := range g.Processes {
+		err = w.Put(image.ProcessSpace(p.Pid), runs, func(dst []byte, runs []image.Run) error {
+			for _, r := range runs {
+				dst = dst[copy(dst, memory[r.Start-handmade.CodeAt:][:r.Length]):]
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	h, err := host.Read()
 	if err != nil {

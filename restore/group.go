@@ -23,6 +23,9 @@ type group struct {
 	objects     objects
 	segments    segments
 	open        []*os.File // until the restart is over
+	mapped      map[mappedFile]*os.File
+	numbers     map[mappedFile]int // of the same files in the interpreter
+	executables map[executableFile]int
 	descriptors *descriptors
 	target      *compile.Target
 	shift       clockShift
@@ -30,14 +33,6 @@ type group struct {
 	programs    *compile.Output
 	interpreter *interpreter
 	filled      atomic.Uint64 // bytes of memory
-}
-
-// A member is one process of a group.
-type member struct {
-	process *compile.Process
-	mapped  map[mappedFile]*os.File
-	vdso    *foreignVDSO // nil: the image was made under this kernel, or has no vDSO
-	control *os.File     // our end of its socket
 }
 
 // Progress is called before memory is filled. done returns the number of bytes that are filled, total is the number of all
@@ -48,6 +43,7 @@ type Progress func(done func() uint64, total uint64) (end func())
 // left.
 func (g *group) start(ctx context.Context) error {
 	g.objects = make(objects)
+	g.mapped, g.numbers, g.executables = make(map[mappedFile]*os.File), make(map[mappedFile]int), make(map[executableFile]int)
 	defer g.close()
 	g.env.Memory = g.objects.file
 	g.env.Content = g.content(ctx)
@@ -96,16 +92,19 @@ func (g *group) bring(ctx context.Context) error {
 	if err := g.prepare(ctx); err != nil {
 		return err
 	}
-	if err := g.launch(); err != nil {
+	c, err := newConductor(g)
+	if err != nil {
 		return err
 	}
-	c := newConductor(g, g.root())
-	if err := c.conduct(ctx); err != nil {
+	defer c.close()
+	err = g.launch()
+	if err == nil {
+		err = c.conduct(ctx)
+	}
+	if err != nil {
 		c.kill()
-		return err
 	}
-	c.release()
-	return nil
+	return err
 }
 
 // prepare makes everything that the interpreter inherits, except the control sockets.
@@ -129,20 +128,6 @@ func (g *group) prepare(ctx context.Context) error {
 		g.members = append(g.members, m)
 	}
 	return g.descriptions()
-}
-
-// prepareMember opens the files that one process inherits.
-func (g *group) prepareMember(p *image.Process) (m *member, err error) {
-	m = &member{process: &compile.Process{Process: p}}
-	m.process.Directory, m.process.MakeDirectory = removedDirectory(p.Cwd)
-	if err := g.mappedFiles(m); err != nil {
-		return nil, err
-	}
-	if m.process.Exe, err = g.executable(p); err != nil {
-		return nil, err
-	}
-	m.process.Filled, err = filledMappings(g.img, p)
-	return m, err
 }
 
 // descriptions makes the open file descriptions.
@@ -188,22 +173,7 @@ func (g *group) launch() error {
 	g.descriptors.close()
 	g.target.Interpreter = g.interpreter.number
 	describeMachine(g.target, g.interpreter.mappings, &g.interpreter.status, g.shift.now)
-	if err = g.runPrograms(); err != nil {
-		g.interpreter.kill()
-	}
-	return err
-}
-
-// connect makes the control socket of a member.
-func (g *group) connect(m *member) error {
-	ours, theirs, err := socketPair()
-	if err != nil {
-		return err
-	}
-	defer theirs.Close()
-	m.control = ours
-	m.process.Control, err = g.descriptors.place(theirs)
-	return err
+	return g.runPrograms()
 }
 
 // runPrograms compiles the programs and has the interpreter run them.
@@ -233,9 +203,7 @@ func (g *group) close() {
 		g.interpreter.close()
 	}
 	for _, m := range g.members {
-		if m.control != nil {
-			m.control.Close()
-		}
+		m.close()
 	}
 	g.objects.close()
 	g.env.Close()

@@ -21,6 +21,7 @@ import (
 // An interpreter is the process that makes the root. It waits for its order, or runs.
 type interpreter struct {
 	pid      int
+	pidfd    int
 	control  *os.File // our end
 	number   int      // of the other end
 	load     *os.File // the file with the programs
@@ -39,7 +40,7 @@ func startInterpreter(d *descriptors, p *image.Process, shift clockShift, first 
 		return nil, err
 	}
 	defer theirs.Close()
-	in := &interpreter{control: ours, first: first}
+	in := &interpreter{control: ours, first: first, pidfd: -1}
 	if err := in.start(d, theirs, p, shift); err != nil {
 		ours.Close()
 		if in.load != nil {
@@ -79,7 +80,10 @@ func (in *interpreter) start(d *descriptors, control *os.File, p *image.Process,
 	if err != nil {
 		return err
 	}
-	if in.mappings, err = in.readMappings(); err == nil {
+	if in.pidfd, err = unix.PidfdOpen(in.pid, 0); err == nil {
+		in.mappings, err = in.readMappings()
+	}
+	if err == nil {
 		in.status, err = proc.Read(in.pid, "status", proc.Status)
 	}
 	if err != nil {
@@ -156,13 +160,7 @@ func (in *interpreter) wait() (unix.WaitStatus, error) { return wait(in.pid) }
 func (in *interpreter) close() {
 	in.control.Close()
 	in.load.Close()
-}
-
-// wait waits for a child's end.
-func wait(pid int) (status unix.WaitStatus, err error) {
-	for {
-		if _, err = unix.Wait4(pid, &status, 0, nil); err != unix.EINTR {
-			return status, err
-		}
+	if in.pidfd >= 0 {
+		unix.Close(in.pidfd)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/signal"
 	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -61,10 +62,13 @@ func Run(ctx context.Context, o Options) (unix.WaitStatus, error) {
 	return inNamespace(ctx, img, &o, f, choice)
 }
 
-// once returns a notice function that drops repeated texts.
+// once returns a notice function that drops repeated texts. Several goroutines may call it.
 func once(notice func(string)) func(string) {
 	said := make(map[string]bool)
+	var mu sync.Mutex
 	return func(text string) {
+		mu.Lock()
+		defer mu.Unlock()
 		if !said[text] {
 			said[text] = true
 			notice(text)

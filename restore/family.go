@@ -1,0 +1,100 @@
+package restore
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/proc"
+)
+
+// A family is all processes that descend from this one, except for children that it had before. crak is their subreaper
+// (PR_SET_CHILD_SUBREAPER): a process whose parent ends becomes crak's child. So none escapes from kill, however it was made.
+type family struct{ before map[int]bool }
+
+func newFamily() (*family, error) {
+	f := &family{before: make(map[int]bool)}
+	all, err := children()
+	if err != nil {
+		return nil, err
+	}
+	for _, pid := range all {
+		f.before[pid] = true
+	}
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("subreaper: %w", err)
+	}
+	return f, nil
+}
+
+// release lets processes whose parents end go to init again.
+func (f *family) release() { unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) }
+
+// kill kills and reaps all processes of the family, generation by generation. It signals only crak's own children: their PIDs
+// cannot belong to other processes until crak has reaped them.
+func (f *family) kill() {
+	for {
+		var ours []int
+		all, _ := children()
+		for _, pid := range all {
+			if !f.before[pid] {
+				ours = append(ours, pid)
+			}
+		}
+		if len(ours) == 0 {
+			return
+		}
+		for _, pid := range ours {
+			unix.Kill(pid, unix.SIGKILL)
+		}
+		for _, pid := range ours {
+			wait(pid)
+		}
+	}
+}
+
+// children returns the PIDs of our children, also of those that have ended. The kernel lists them by the thread that made them,
+// and gives them to another thread when that one ends.
+func children() (pids []int, err error) {
+	for {
+		threads, err := proc.Tasks(0)
+		if err == nil {
+			pids, err = childrenOf(threads)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if now, err := proc.Tasks(0); err == nil && slices.Equal(now, threads) {
+			return pids, nil
+		}
+	}
+}
+
+func childrenOf(threads []int) (pids []int, err error) {
+	for _, tid := range threads {
+		text, err := proc.ReadFile(proc.Path(0, fmt.Sprintf("task/%d/children", tid)))
+		if err != nil {
+			continue // the thread has ended
+		}
+		for word := range strings.FieldsSeq(string(text)) {
+			pid, err := strconv.Atoi(word)
+			if err != nil {
+				return nil, fmt.Errorf("children: %q: %w", word, err)
+			}
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
+// wait waits for a child's end, and reaps it.
+func wait(pid int) (status unix.WaitStatus, err error) {
+	for {
+		if _, err = unix.Wait4(pid, &status, unix.WALL, nil); err != unix.EINTR {
+			return status, err
+		}
+	}
+}
