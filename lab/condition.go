@@ -126,6 +126,7 @@ var features = map[string]func(*Lab, Identity) bool{
 	"timer-restore-ids": func(*Lab, Identity) bool {
 		return prctl(unix.PR_TIMER_CREATE_RESTORE_IDS, unix.PR_TIMER_CREATE_RESTORE_IDS_GET)
 	},
+	"go":     func(*Lab, Identity) bool { _, err := exec.LookPath("go"); return err == nil },
 	"m32":    func(l *Lab, _ Identity) bool { return l.compiles("-m32") },
 	"static": func(l *Lab, _ Identity) bool { return l.compiles("-static") },
 	"openmp": func(l *Lab, _ Identity) bool { return l.compiles("-fopenmp") },

@@ -120,7 +120,7 @@ belongs to none of its programs fails the script.
 	[prog:gawk]        a program of the system
 	[cap:sys_admin]    a capability of the lab's own
 	[feature:NAME]     hugetlb, thp, memory-cgroup, ksm, avx, avx2, avx512, mdwe, timens, timer-restore-ids,
-	                   m32, static, openmp
+	                   m32, static, openmp, go ($GO is the go command's path)
 
 # Layout
 

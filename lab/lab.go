@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -161,6 +162,10 @@ func (l *Lab) setup(env *testscript.Env, id Identity) error {
 	env.Setenv("LIBRARY", l.library)
 	env.Setenv("BIN", l.build.bin)
 	env.Setenv("SOAK", cmp.Or(os.Getenv("SOAK"), "5s"))
+	if goTool, err := exec.LookPath("go"); err == nil {
+		env.Setenv("GO", goTool)
+		env.Setenv("GOCACHE", goCache())
+	}
 	env.Values[sessionKey{}] = s
 	env.Defer(func() {
 		if err := s.close(); err != nil {
@@ -168,6 +173,18 @@ func (l *Lab) setup(env *testscript.Env, id Identity) error {
 		}
 	})
 	return nil
+}
+
+// goCache returns the build cache of the user who runs the lab. Scripts have another HOME, and an empty cache costs a minute.
+func goCache() string {
+	if dir := os.Getenv("GOCACHE"); dir != "" {
+		return dir
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "off" // "go build" then says what is missing
+	}
+	return filepath.Join(dir, "go-build")
 }
 
 // systemPath leaves out what the caller's PATH may have before the distribution's programs.
