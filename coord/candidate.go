@@ -11,6 +11,7 @@ import (
 
 	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/internal/resident"
 )
 
 // candidate collects the obstacles that keep a process from being frozen at all. The order of its checks matters: order.go
@@ -18,7 +19,7 @@ import (
 func candidate(pid int) (obstacle.List, error) {
 	status, err := proc.Read(pid, "status", proc.Status)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("pid %d: no such process", pid)
+		return nil, fmt.Errorf("pid %d: %w", pid, errNoProcess)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("pid %d: %w", pid, err)
@@ -68,6 +69,9 @@ func candidate(pid int) (obstacle.List, error) {
 	return list, nil
 }
 
+// exiting is PF_EXITING (linux/sched.h): the thread takes no signal any more, and may have no memory.
+const exiting = 4
+
 func hasFilter(pid, live int) bool {
 	status, err := proc.Read(pid, fmt.Sprintf("task/%d/status", live), proc.Status)
 	return err == nil && status.Seccomp != 0
@@ -92,11 +96,11 @@ func liveThread(pid int) (int, error) {
 	}
 	for _, tid := range append([]int{pid}, tasks...) {
 		s, err := proc.Read(pid, fmt.Sprintf("task/%d/stat", tid), proc.Stat)
-		if err == nil && s.State != 'Z' && s.State != 'X' {
+		if err == nil && s.State != 'Z' && s.State != 'X' && s.Flags&exiting == 0 {
 			return tid, nil
 		}
 	}
-	return 0, fmt.Errorf("pid %d: no live thread", pid)
+	return 0, fmt.Errorf("pid %d: %w", pid, resident.ErrEnded)
 }
 
 // descriptorsNeeded is how many descriptors the resident opens at a time: the socket, /proc/self/task, and one file of a thread.

@@ -65,7 +65,11 @@ func Checkpoint(o Options) (*Result, error) {
 	if c.Context == nil {
 		c.Context = context.Background()
 	}
+	before := c.Rights.programBefore(c.Pid)
 	result, err := c.run()
+	if wasFrozen := c.member.dump != nil && c.member.dump.Conn != nil; !wasFrozen {
+		err = cmp.Or(changedSince(c.Pid, cmp.Or(c.member.program, before), err), err)
+	}
 	err = explainPermission(c.Pid, c.Rights, err)
 	if cause := context.Cause(c.Context); err != nil && cause != nil {
 		err = fmt.Errorf("pid %d: checkpoint given up: %w", c.Pid, cause)

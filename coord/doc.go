@@ -14,7 +14,7 @@
 //
 // The phases, the state of the program in each of them, what ends the phase, and the longest wait:
 //
-//	candidate  runs     /proc shows a resident that can take the freeze signal   200 ms, if the program is in execve(2)
+//	candidate  runs     /proc shows a resident that can take the freeze signal   200 ms, if there is no handler yet
 //	lock       runs     the writer has the lock of the process                   no wait: ErrBusy
 //	query      runs     the resident has sent HELLO and closed the connection    5 s; 1 s for the close
 //	survey     runs     the obstacles that /proc shows are collected

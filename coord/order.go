@@ -3,7 +3,6 @@ package coord
 import (
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -37,12 +36,12 @@ func sharesMemory(pid, parent int) bool {
 	return errno == 0 && different == 0 && parent > 0
 }
 
-// awaitHandler waits up to 200 ms for a process that ignores the freeze signal. The process may have executed a program in which
-// the constructor of libcrak.so has not run yet.
+// awaitHandler waits up to 200 ms for a process that has no handler for the freeze signal. The process may have executed a program
+// in which the constructor of libcrak.so has not run yet.
 func awaitHandler(pid int) {
 	for range 20 {
 		status, err := proc.Read(pid, "status", proc.Status)
-		if err != nil || status.SigIgn&(1<<(abi.FreezeSignal-1)) == 0 {
+		if err != nil || isExpected(status) {
 			return
 		}
 		time.Sleep(intervalExec)
@@ -64,27 +63,8 @@ func mayOrder(pid int) (bool, error) {
 	return err == nil && !shares && isExpected(status), err
 }
 
-// programOf identifies the program that a process executes. The kernel chooses new random addresses for each execve(2), and
-// the auxiliary vector contains them. The result is "" if the writer may not read it.
-func programOf(pid int) string {
-	auxv, err := os.ReadFile(proc.Path(pid, "auxv"))
-	if err != nil {
-		return ""
-	}
-	return string(auxv)
-}
-
-// differ tells whether two results of programOf are certainly of different programs. The auxiliary vector of a program that is
-// not dumpable can be read only while the program is frozen.
-func differ(program, other string) bool { return program != "" && other != "" && program != other }
-
 // isAnother tells whether the process has executed another program since isReady was last true.
 func (c *checkpoint) isAnother() bool { return differ(programOf(c.Pid), c.member.program) }
-
-// errAnother is the error for a process that executed another program during the checkpoint.
-func errAnother(pid int) error {
-	return fmt.Errorf("pid %d: it has executed another program, or ended, during the checkpoint", pid)
-}
 
 const (
 	patienceExec  = time.Second           // for the constructor of libcrak.so in a new program
@@ -115,7 +95,9 @@ func (c *checkpoint) awaitReady() error {
 		switch {
 		case ready:
 			return nil
-		case err != nil || time.Now().After(deadline):
+		case err != nil:
+			return fmt.Errorf("pid %d: %w", c.Pid, err)
+		case time.Now().After(deadline):
 			return errAnother(c.Pid)
 		}
 		select {
@@ -145,13 +127,19 @@ func (c *checkpoint) order(order int32, patience time.Duration) (*resident.Conn,
 		}
 		conn, err := c.accept(deadline)
 		switch another := c.isAnother(); {
-		case err == nil && another:
-			conn.Close()
-		case !another && errors.Is(err, resident.ErrSilent):
+		case another:
+			c.listener.Forget()
+			if err == nil {
+				conn.Close()
+			}
+			if time.Now().After(deadline) {
+				return nil, errAnother(c.Pid)
+			}
+		case errors.Is(err, resident.ErrSilent):
 			return nil, silent(c.Pid, c.member.live, c.member.holds, patience)
-		case !another && err != nil:
+		case err != nil:
 			return nil, err
-		case !another:
+		default:
 			return c.believe(conn)
 		}
 	}

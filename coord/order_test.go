@@ -1,12 +1,14 @@
 package coord
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -62,6 +64,28 @@ func TestSpawn(t *testing.T) {
 	}
 }
 
+// TestExecuteAfterAdopt: root's crak has opened the program's memory, and the program executes another one before the checkpoint.
+func TestExecuteAfterAdopt(t *testing.T) {
+	p := start(t, true, exec.Command("bash", "-c", `read -r line; echo "$line"; read -r line; exec cat`))
+	before := programOf(p.pid())
+	r, err := Adopt(p.pid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(p.in, "\n"); err != nil {
+		t.Fatal(err)
+	}
+	p.echoes()
+	if !differ(programOf(p.pid()), before) {
+		t.Fatal("it has not executed cat")
+	}
+	if _, err := Checkpoint(Options{Pid: p.pid(), Rights: r, Compress: "none"}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Checkpoint(Options{Pid: p.pid(), Rights: r, Output: filepath.Join(p.dir, "none", "there")})
+	contains(t, errorText(err), "no such file or directory") // the error is one of the new program
+}
+
 // startStorm runs testdata/executes.c, which documents its arguments.
 func startStorm(t *testing.T, executable, between, one, other string) *program {
 	t.Helper()
@@ -84,9 +108,12 @@ func (p *program) ask(pids func() []int) {
 				for _, pid := range pids() {
 					n := asked.Add(1)
 					if worker > 0 {
-						_, _ = Check(pid, nil, func(string) {}) // it may refuse
+						list, err := Check(pid, nil, func(string) {})
+						p.saysWhy(cmp.Or(err, list.Err()))
 					} else if _, err := p.image(pid, int(n)); err == nil {
 						made.Add(1)
+					} else {
+						p.saysWhy(err)
 					}
 				}
 			}
@@ -94,6 +121,17 @@ func (p *program) ask(pids func() []int) {
 	}
 	all.Wait()
 	p.Logf("%d times asked, %d images", asked.Load(), made.Load())
+}
+
+// saysWhy checks that an error tells the reason: the process has executed another program or ended, or is one that cannot be
+// checkpointed. A worker may also see what another worker does: the resident's socket, and the writer as tracer.
+func (p *program) saysWhy(err error) {
+	reasons := []string{"it has executed another program meanwhile", "the program has ended", "no such process", "another checkpoint",
+		"statically linked program", "shares the memory of its parent",
+		"socket (socket:[", "traced by"}
+	if err != nil && !slices.ContainsFunc(reasons, func(reason string) bool { return strings.Contains(err.Error(), reason) }) {
+		p.Errorf("%v", err)
+	}
 }
 
 func (p *program) image(pid, number int) (*Result, error) {

@@ -22,7 +22,8 @@ type Rights struct {
 	foreign  bool      // in another user namespace; false if the writer cannot read that
 	start    uint64    // of the process, in clock ticks since boot
 
-	memory *resident.Memory // of the process, opened before crak gave up any right; nil: it could not be opened
+	program string           // programOf
+	memory  *resident.Memory // of the process, opened before crak gave up any right; nil: it could not be opened
 }
 
 // rightsOf reads the rights of a process; pid 0 is crak itself.
@@ -95,7 +96,7 @@ func (r *Rights) still(pid int) error {
 func Adopt(pid int) (*Rights, error) {
 	theirs, err := rightsOf(pid)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
-		return nil, fmt.Errorf("pid %d: no such process", pid)
+		return nil, fmt.Errorf("pid %d: %w", pid, errNoProcess)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("pid %d: %w", pid, err)
@@ -107,6 +108,7 @@ func Adopt(pid int) (*Rights, error) {
 	if _, err := userNamespace(pid); err != nil {
 		theirs.caps = 0
 	}
+	theirs.program = programOf(pid)
 	memory, _ := resident.OpenMemory(pid) // the kernel checks the rights at open; only root may open the memory of a program that is not dumpable
 	if !ours.sameIDs(theirs) || ours.caps&^theirs.caps != 0 {
 		if err := ours.become(theirs); err != nil {

@@ -69,6 +69,9 @@ func Listen() (*Listener, error) {
 // Close closes the socket. Connections that were accepted stay open.
 func (l *Listener) Close() { unix.Close(l.fd) }
 
+// Forget discards what the Listener knows of the program: the process has executed another one.
+func (l *Listener) Forget() { l.secret, l.Memory, l.Handed = nil, nil, nil }
+
 // Interrupt makes Accept fail, now and later. It may be called while another goroutine is in Accept.
 func (l *Listener) Interrupt() { unix.Shutdown(l.fd, unix.SHUT_RDWR) }
 

@@ -61,15 +61,15 @@ func openMem(pid int) (live int, f *os.File, err error) {
 // Close closes the file.
 func (m *Memory) Close() { m.file.Close() }
 
-// secret reads the secret of the resident at a distance in bytes from the start of the library.
-func (m *Memory) secret(distance uint64) ([]byte, error) {
+// secret reads the secret of process pid's resident at a distance in bytes from the start of the library.
+func (m *Memory) secret(pid int, distance uint64) ([]byte, error) {
 	const far = 1 << 30 // larger than the library
 	secret := make([]byte, abi.SecretSize)
 	if distance > far {
-		return nil, fmt.Errorf("a secret %d bytes behind the start of libcrak.so", distance)
+		return nil, fmt.Errorf("pid %d: a secret %d bytes behind the start of libcrak.so", pid, distance)
 	}
 	if _, err := m.file.ReadAt(secret, int64(m.base+distance)); err != nil {
-		return nil, fmt.Errorf("its secret cannot be read: %w", err)
+		return nil, fmt.Errorf("pid %d: its secret cannot be read: %w", pid, err)
 	}
 	return secret, nil
 }
@@ -145,23 +145,21 @@ func (c *Conn) challenge() (body abi.ChallengeBody, err error) {
 // readSecret reads the secret from the program's memory. If the writer may not read the memory, it uses the secret that the resident
 // has passed to it, if the program started the writer.
 func (l *Listener) readSecret(pid int, distance uint64) ([]byte, error) {
-	m := l.Memory
-	if m == nil {
-		var err error
-		m, err = OpenMemory(pid)
-		if errors.Is(err, os.ErrPermission) && len(l.Handed) == abi.SecretSize {
-			return l.Handed, nil
+	if l.Memory != nil {
+		secret, err := l.Memory.secret(pid, distance)
+		if !errors.Is(err, io.EOF) { // EOF: the process has executed another program since its memory was opened (proc(5))
+			return secret, err
 		}
-		if err != nil {
-			return nil, err
-		}
-		defer m.Close()
 	}
-	secret, err := m.secret(distance)
+	m, err := OpenMemory(pid)
+	if errors.Is(err, os.ErrPermission) && len(l.Handed) == abi.SecretSize {
+		return l.Handed, nil
+	}
 	if err != nil {
-		return nil, fmt.Errorf("pid %d: %w", pid, err)
+		return nil, err
 	}
-	return secret, nil
+	defer m.Close()
+	return m.secret(pid, distance)
 }
 
 func (c *Conn) sendProof(secret []byte) error {
