@@ -208,14 +208,3 @@ func (g *group) close() {
 	g.objects.close()
 	g.env.Close()
 }
-
-// tids returns the TIDs of a group, sorted.
-func tids(g *image.Group) (all []int) {
-	for i := range g.Processes {
-		for _, t := range g.Processes[i].Threads {
-			all = append(all, int(t.Parked.Tid))
-		}
-	}
-	slices.Sort(all)
-	return all
-}

@@ -57,7 +57,7 @@ func innerRestart(w *wire, progress Progress) error {
 	}
 	defer img.Close()
 	if !m.Request.First {
-		if err := settle(tids(img.Group)); err != nil {
+		if err := settle(numbers(img.Group)); err != nil {
 			return err
 		}
 	}
@@ -175,17 +175,17 @@ const (
 // settle makes sure that neither we nor our children have a PID or TID that the program needs. It sets ns_last_pid, so that the
 // kernel gives out numbers above the program's. If one of our own threads has a number that the program needs, we execute
 // ourselves again: that ends all threads but the first.
-func settle(needed []int) error {
-	highest := needed[len(needed)-1]
+func settle(needed []number) error {
+	highest := needed[len(needed)-1].pid
 	if err := os.WriteFile(lastPid, []byte(strconv.Itoa(highest)), 0); err != nil && os.Getenv(settledVariable) == "" {
 		return fmt.Errorf("%s: %w", lastPid, err)
 	}
-	for _, tid := range needed {
-		if unix.Kill(tid, 0) == unix.ESRCH {
+	for _, n := range needed {
+		if unix.Kill(n.pid, 0) == unix.ESRCH && unix.Kill(-n.pid, 0) == unix.ESRCH {
 			continue
 		}
 		if os.Getenv(settledVariable) != "" {
-			return fmt.Errorf("PID %d is taken in the new PID namespace", tid)
+			return fmt.Errorf("%v is taken in the new PID namespace", n)
 		}
 		for _, fd := range []uintptr{innerFd, imageFd} {
 			if _, err := unix.FcntlInt(fd, unix.F_SETFD, 0); err != nil {

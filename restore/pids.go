@@ -1,8 +1,10 @@
 package restore
 
 import (
+	"cmp"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -10,31 +12,87 @@ import (
 
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/printable"
 	"crak.dev/crak/internal/proc"
 )
 
-// whyNotKeep says why crak cannot give the processes of a group their PIDs here. It returns "" if it can.
-func whyNotKeep(g *image.Group) string {
+// A number is a PID that a restart needs, for a process, a thread, a process group or a session.
+type number struct {
+	pid   int
+	owner image.Pid // the member for which it is needed
+	use   string    // what has the number: "process", "thread", …
+}
+
+func (n number) String() string {
+	if n.pid == int(n.owner) {
+		return fmt.Sprintf("PID %d", n.pid)
+	}
+	return fmt.Sprintf("PID %d, of a %s of pid %d,", n.pid, n.use, n.owner)
+}
+
+// numbers returns all numbers that a group needs, sorted and each once: of its processes, threads and zombies, and of leaders of
+// sessions and process groups that have ended. The root's own session or process group may be one of the shell that started
+// it: the root does not return to that.
+func numbers(g *image.Group) (all []number) {
+	known := map[image.Pid]bool{rootOf(g).ProcessGroup: true, rootOf(g).Session: true}
+	for i := range g.Processes {
+		p := &g.Processes[i]
+		all = append(all, number{int(p.Pid), p.Pid, "process"})
+		known[p.Pid] = true
+		for _, t := range p.Threads {
+			if t.Parked.Tid != int32(p.Pid) {
+				all = append(all, number{int(t.Parked.Tid), p.Pid, "thread"})
+			}
+		}
+	}
+	for _, z := range g.Zombies {
+		all = append(all, number{int(z.Pid), z.Parent, "child that has ended"})
+		known[z.Pid] = true
+	}
+	leader := func(pid, of image.Pid, use string) {
+		if !known[pid] && pid != 0 {
+			all = append(all, number{int(pid), of, use})
+			known[pid] = true
+		}
+	}
+	for i := range g.Processes {
+		leader(g.Processes[i].Session, g.Processes[i].Pid, "session")
+		leader(g.Processes[i].ProcessGroup, g.Processes[i].Pid, "process group")
+	}
+	for _, z := range g.Zombies {
+		leader(z.Session, z.Pid, "session")
+		leader(z.ProcessGroup, z.Pid, "process group")
+	}
+	slices.SortFunc(all, func(a, b number) int { return cmp.Compare(a.pid, b.pid) })
+	return all
+}
+
+// whyNotKeep says why crak cannot give the processes of a group their PIDs here, and which of them it concerns. It returns "" if
+// it can.
+func whyNotKeep(g *image.Group) (why string, of image.Pid) {
 	switch err := mayChoosePids(); err {
 	case nil:
 	case unix.EPERM:
-		return "choosing PIDs here takes CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN"
+		return "choosing PIDs here takes CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN", g.Root
 	default:
-		return fmt.Sprintf("choosing PIDs: clone3: %v", err)
+		return fmt.Sprintf("choosing PIDs: clone3: %v", err), g.Root
 	}
-	for _, tid := range tids(g) {
-		if isTaken(tid) {
-			return fmt.Sprintf("PID %d is taken", tid)
+	deadline := time.Now().Add(exitPatience)
+	for _, n := range numbers(g) {
+		if isTaken(n.pid, deadline) {
+			return fmt.Sprintf("%v is taken%s", n, taker(n.pid)), n.owner
 		}
 	}
-	return ""
+	return "", 0
 }
 
-// isTaken tells whether a process, a thread or a process group has the number. It waits for processes that are exiting: the program
-// may have been killed a moment ago, or the twin of its last checkpoint may still exist.
-func isTaken(tid int) bool {
-	const rounds, pause = 500, 5 * time.Millisecond
-	for range rounds {
+// exitPatience is how long we wait for processes that are exiting: the program may have been killed a moment ago, or the twin of its
+// last checkpoint may still exist.
+const exitPatience = 2500 * time.Millisecond
+
+// isTaken tells whether a process, a thread or a process group has the number. It waits for processes that are exiting.
+func isTaken(tid int, deadline time.Time) bool {
+	for {
 		process, group := unix.Kill(tid, 0) != unix.ESRCH, unix.Kill(-tid, 0) != unix.ESRCH
 		if !process && !group {
 			return false
@@ -45,9 +103,20 @@ func isTaken(tid int) bool {
 				return true
 			}
 		}
-		time.Sleep(pause)
+		if time.Now().After(deadline) {
+			return true
+		}
+		time.Sleep(5 * time.Millisecond)
 	}
-	return true
+}
+
+// taker says who has a number.
+func taker(pid int) string {
+	stat, err := proc.Read(pid, "stat", proc.Stat)
+	if err != nil {
+		return " by a process group or a session"
+	}
+	return " by " + printable.Text(stat.Comm)
 }
 
 // A takenError says that another process took a PID or TID after it was checked.
@@ -74,8 +143,8 @@ func mayChoosePids() error {
 
 // checkKeep finds what prevents a restart with --pids=keep.
 func checkKeep(g *image.Group) (all obstacle.List) {
-	if why := whyNotKeep(g); why != "" {
-		all = append(all, obstacle.Obstacle{Pid: int(g.Root), What: "its PIDs", Why: why,
+	if why, of := whyNotKeep(g); why != "" {
+		all = append(all, obstacle.Obstacle{Pid: int(of), What: "its PIDs", Why: why,
 			Do: "let --pids=auto put the program into a PID namespace of its own"})
 	}
 	return all

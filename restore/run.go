@@ -34,7 +34,7 @@ func Run(ctx context.Context, o Options) (unix.WaitStatus, error) {
 	case PidsKeep:
 		obstacles = append(obstacles, checkKeep(img.Group)...)
 	case PidsAuto:
-		if why := whyNotKeep(img.Group); why != "" {
+		if why, _ := whyNotKeep(img.Group); why != "" {
 			fresh = true
 			o.Notice(why + ": restarting in a new PID namespace")
 		}

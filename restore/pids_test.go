@@ -1,0 +1,92 @@
+package restore
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/restore/handmade"
+)
+
+// TestNumbers: the group needs the numbers of its processes, threads and zombies, and of leaders that have ended, but not those of
+// the shell that started it.
+func TestNumbers(t *testing.T) {
+	const shell, terminal, leader, job = 90, 80, 300, 350
+	g := handmade.Group(412)
+	root := &g.Processes[0]
+	root.Session, root.ProcessGroup = terminal, shell
+	thread := root.Threads[0]
+	thread.Parked.Tid = 420
+	root.Threads = append(root.Threads, thread)
+	child := handmade.Group(413).Processes[0]
+	child.Parent, child.Session, child.ProcessGroup = 412, leader, job
+	g.Processes = append(g.Processes, child)
+	g.Zombies = []image.Zombie{{Pid: 414, Parent: 413, Session: terminal, ProcessGroup: 415}}
+	var have []string
+	for _, n := range numbers(g) {
+		have = append(have, fmt.Sprint(n.pid, " ", n.use, " of ", n.owner))
+	}
+	want := []string{"300 session of 413", "350 process group of 413", "412 process of 412", "413 process of 413",
+		"414 child that has ended of 413", "415 process group of 414", "420 thread of 412"}
+	if d := cmp.Diff(want, have); d != "" {
+		t.Error(d)
+	}
+}
+
+// TestTakenIsNamed: the error says which number is taken, by whom, and which member needs it.
+func TestTakenIsNamed(t *testing.T) {
+	if mayChoosePids() != nil {
+		t.Skip("no capability to choose PIDs")
+	}
+	other := exec.Command("sleep", "60")
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { other.Process.Kill(); other.Wait() }()
+	taken := image.Pid(other.Process.Pid)
+	for name, take := range map[string]func(g *image.Group){
+		"process": func(g *image.Group) { g.Processes[1].Pid, g.Processes[1].Threads[0].Parked.Tid = taken, int32(taken) },
+		"session": func(g *image.Group) { g.Processes[1].Session = taken },
+		"child that has ended": func(g *image.Group) {
+			g.Zombies = []image.Zombie{{Pid: taken, Parent: g.Root, ProcessGroup: g.Root, Session: g.Root}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := aTree(t)
+			take(g)
+			all := checkKeep(g)
+			if len(all) != 1 || !strings.Contains(all[0].Why, fmt.Sprintf("PID %d", taken)) || !strings.Contains(all[0].Why, "is taken by sleep") {
+				t.Errorf("%v", all)
+			}
+		})
+	}
+	if g := aTree(t); len(checkKeep(g)) != 0 {
+		t.Errorf("free: %v", checkKeep(g))
+	}
+}
+
+// TestTakenGroup: the number of a process group is taken although its leader has ended.
+func TestTakenGroup(t *testing.T) {
+	if mayChoosePids() != nil {
+		t.Skip("no capability to choose PIDs")
+	}
+	leader := exec.Command("sh", "-c", "sleep 60 >/dev/null 2>&1 & echo $!")
+	leader.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, err := leader.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Kill(-leader.Process.Pid, unix.SIGKILL)
+	g := aTree(t)
+	g.Processes[1].ProcessGroup = image.Pid(leader.Process.Pid)
+	all := checkKeep(g)
+	if len(all) != 1 || !strings.HasSuffix(all[0].Why, "by a process group or a session") {
+		t.Errorf("%s: %v", out, all)
+	}
+}
