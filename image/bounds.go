@@ -97,7 +97,7 @@ func (b *bounds) of(s Space) (*room, error) {
 			return &room{kind: kind, ranges: []Run{{Length: o.Size}}}, nil
 		}
 	}
-	return nil, fmt.Errorf("space %q: not in %s", string(s), groupFile)
+	return nil, fmt.Errorf("space %q: not in the group", string(s))
 }
 
 // own returns the process's private memory, and the shared mappings of files whose content is in the image.

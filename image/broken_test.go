@@ -85,9 +85,18 @@ func (k *kit) sealManifest() {
 }
 
 func (k *kit) sealGroup() {
-	text, err := encodeJSON(k.group)
+	shared := *k.group
+	shared.Processes = nil
+	text, err := encodeJSON(&shared)
 	k.must(err)
 	k.seal(groupFile, text)
+	var lines []byte
+	for i := range k.group.Processes {
+		text, err := encodeJSON(&k.group.Processes[i])
+		k.must(err)
+		lines = append(lines, text...)
+	}
+	k.seal(processesFile, lines)
 }
 
 func (k *kit) sealFrames() {
@@ -116,6 +125,13 @@ func inGroup(name string, change func(g *Group), want string) vector {
 	return vector{name, func(k *kit) { change(k.group); k.sealGroup() }, "group.json: " + want}
 }
 
+// inProcess makes a vector that changes only processes.json.
+func inProcess(name string, change func(g *Group), want string) vector {
+	v := inGroup(name, change, "")
+	v.want = "processes.json: " + want
+	return v
+}
+
 // inFrames makes a vector that changes only pages.idx.
 func inFrames(name string, change func(k *kit), want string) vector {
 	return vector{name, func(k *kit) { change(k); k.sealFrames() }, "pages.idx: " + want}
@@ -128,13 +144,14 @@ func TestBroken(t *testing.T) {
 				k := newKit(t)
 				pages := fmt.Sprint(k.manifest.file(pagesFile).Size)
 				group := fmt.Sprint(k.manifest.file(groupFile).Size)
+				processes := fmt.Sprint(k.manifest.file(processesFile).Size)
 				v.spoil(k)
 				err := openAndVerify(k.dir)
 				if err == nil {
 					t.Fatal("no error")
 				}
 				got := strings.TrimPrefix(err.Error(), `image "`+k.dir+`": `)
-				got = strings.NewReplacer(pages, "PAGES", group, "GROUP").Replace(got)
+				got = strings.NewReplacer(pages, "PAGES", group, "GROUP", processes, "PROCESSES").Replace(got)
 				if got != v.want {
 					t.Errorf("error:\n got %s\nwant %s", got, v.want)
 				}

@@ -1,11 +1,12 @@
 package image
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 )
 
-// decodeGroup reads group.json and checks it.
+// decodeGroup decodes group.json.
 func decodeGroup(text []byte) (*Group, error) {
 	if len(text) > maxGroup {
 		return nil, fmt.Errorf("%d bytes: more than %d", len(text), maxGroup)
@@ -14,7 +15,7 @@ func decodeGroup(text []byte) (*Group, error) {
 	if err := decodeJSON(text, g); err != nil {
 		return nil, err
 	}
-	return g, g.Check()
+	return g, nil
 }
 
 // checker collects the IDs by which the parts of a group refer to each other.
@@ -23,17 +24,28 @@ type checker struct {
 	memory       map[MemoryID]bool
 	objects      map[ObjectID]bool
 	tids         map[Pid]bool
+	pids         map[Pid]bool
 }
 
 // Check checks that the parts of the group are consistent: each reference has its target, mappings do not overlap, numbers are in
 // range. The error names the field.
 func (g *Group) Check() error {
-	c := checker{
+	c := newChecker()
+	return cmp.Or(c.shared(g), c.processes(g), c.zombies(g))
+}
+
+func newChecker() *checker {
+	return &checker{
 		descriptions: make(map[DescriptionID]bool),
 		memory:       make(map[MemoryID]bool),
 		objects:      make(map[ObjectID]bool),
 		tids:         make(map[Pid]bool),
+		pids:         make(map[Pid]bool),
 	}
+}
+
+// shared checks what the processes have in common.
+func (c *checker) shared(g *Group) error {
 	for i := range g.Memory {
 		if err := c.object(&g.Memory[i]); err != nil {
 			return fmt.Errorf("memory[%d].%w", i, err)
@@ -49,17 +61,47 @@ func (g *Group) Check() error {
 			return fmt.Errorf("descriptions[%d].%w", i, err)
 		}
 	}
-	root := false
+	return nil
+}
+
+// processes checks the processes. Preconditions: shared has succeeded.
+func (c *checker) processes(g *Group) error {
 	for i := range g.Processes {
 		p := &g.Processes[i]
 		if err := c.process(p); err != nil {
 			return fmt.Errorf("processes[%d].%w", i, err)
 		}
-		root = root || p.Pid == g.Root
+		c.pids[p.Pid] = true
 	}
-	if !root {
+	if !c.pids[g.Root] {
 		return fmt.Errorf("root: %d: not one of the processes", g.Root)
 	}
+	return nil
+}
+
+// zombies checks the processes that have ended. Preconditions: processes has succeeded.
+func (c *checker) zombies(g *Group) error {
+	for i := range g.Zombies {
+		if err := c.zombie(&g.Zombies[i]); err != nil {
+			return fmt.Errorf("zombies[%d].%w", i, err)
+		}
+	}
+	return nil
+}
+
+func (c *checker) zombie(z *Zombie) error {
+	const mostStatus = 0xffff
+	switch {
+	case z.Pid <= 0 || z.Pid > maxPid || c.tids[z.Pid]:
+		return fmt.Errorf("pid: %d: not a new number from 1 to %d", z.Pid, maxPid)
+	case !c.pids[z.Parent]:
+		return fmt.Errorf("parent: %d: not one of the processes", z.Parent)
+	case z.ExitSignal < 0 || z.ExitSignal > signals:
+		return fmt.Errorf("exit_signal: %d: not 0 to %d", z.ExitSignal, signals)
+	case z.Status > mostStatus || z.Status&0xff == 0x7f || z.Status&0x7f > signals || z.Status&0x7f != 0 && z.Status>>8 != 0:
+		return fmt.Errorf("status: %#x: not that of a process that has ended", z.Status)
+	}
+	c.tids[z.Pid] = true
 	return nil
 }
 

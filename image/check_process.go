@@ -25,6 +25,12 @@ func (c *checker) process(p *Process) error {
 	if p.Pid <= 0 || p.Pid > maxPid {
 		return fmt.Errorf("pid: %d: not 1 to %d", p.Pid, maxPid)
 	}
+	if p.ExitSignal < 0 || p.ExitSignal > signals {
+		return fmt.Errorf("exit_signal: %d: not 0 to %d", p.ExitSignal, signals)
+	}
+	if p.StoppedBy < 0 || p.StoppedBy > signals {
+		return fmt.Errorf("stopped_by: %d: not 0 to %d", p.StoppedBy, signals)
+	}
 	if len(p.VDSO) > maxVDSO {
 		return fmt.Errorf("vdso: %d bytes: more than %d", len(p.VDSO), maxVDSO)
 	}

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -41,17 +42,14 @@ func (w *Writer) finish(m Manifest, g *Group) error {
 	if err := w.index.end(); err != nil {
 		return fmt.Errorf("%s: %w", indexFile, cause.Of(err))
 	}
-	text, err := encodeJSON(g)
-	if err == nil {
-		_, err = decodeGroup(text) // Open decodes it too: Commit must not accept an image that Open refuses
-	}
-	if err == nil {
-		err = m.matchRoot(g)
-	}
-	if err != nil {
+	if err := cmp.Or(g.Check(), m.matchRoot(g)); err != nil {
 		return fmt.Errorf("%s: %w", groupFile, err)
 	}
-	group, err := w.place.write(groupFile, text)
+	group, err := w.writeGroup(g)
+	if err != nil {
+		return err
+	}
+	processes, err := w.place.writeProcesses(g.Processes)
 	if err != nil {
 		return err
 	}
@@ -73,11 +71,12 @@ func (w *Writer) finish(m Manifest, g *Group) error {
 	m.Options.Compress = w.options.Compress
 	t := w.index.totals
 	m.Statistics.RawBytes, m.Statistics.StoredBytes, m.Statistics.Frames = t.Raw, t.Stored, t.Frames
-	m.Files = []FileSum{group, index, {Name: pagesFile, Size: w.size}}
+	m.Files = []FileSum{group, processes, index, {Name: pagesFile, Size: w.size}}
 	if m.Statistics.TotalNs != 0 {
 		m.Statistics.TotalNs += time.Since(begun).Nanoseconds() // includes the syncs
 	}
-	if text, err = m.encode(); err == nil {
+	text, err := m.encode()
+	if err == nil {
 		_, err = decodeManifest(text)
 	}
 	if err != nil {
@@ -95,6 +94,20 @@ func (w *Writer) finish(m Manifest, g *Group) error {
 		}
 	}
 	return w.place.publish()
+}
+
+// writeGroup writes group.json, without the processes.
+func (w *Writer) writeGroup(g *Group) (FileSum, error) {
+	shared := *g
+	shared.Processes = nil
+	text, err := encodeJSON(&shared)
+	if err == nil {
+		_, err = decodeGroup(text) // Open decodes it too: Commit must not accept an image that Open refuses
+	}
+	if err != nil {
+		return FileSum{}, fmt.Errorf("%s: %w", groupFile, err)
+	}
+	return w.place.write(groupFile, text)
 }
 
 // checkIndex reads pages.idx as Open does, and returns its sum: Commit must not accept an image that Open refuses.

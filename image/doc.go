@@ -19,7 +19,8 @@
 //	├── 1/ …
 //	├── 2/
 //	│   ├── manifest.json     format, host, options, sizes and SHA-256 of the rest
-//	│   ├── group.json        Group: everything but page contents
+//	│   ├── group.json        Group: what the processes share, everything but page contents
+//	│   ├── processes.json    a Process on each line
 //	│   ├── pages.idx         frames: position, addresses and CRC-32C of each
 //	│   └── pages.bin         the frames' bytes
 //	└── .3.partial/           being written, locked with flock(2); removed later if its writer was killed

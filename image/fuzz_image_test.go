@@ -15,7 +15,7 @@ import (
 // mostAllocated bounds what opening and checking a small image may allocate in all.
 const mostAllocated = 256 << 20
 
-// FuzzImage is a whole image from somebody else: any values in group.json, any pages.idx and pages.bin, but correct sums. It is
+// FuzzImage is a whole image from somebody else: any values in group.json and processes.json, any pages.idx and pages.bin, but correct sums. It is
 // refused, or opened, checked and read. Neither takes much memory.
 func FuzzImage(f *testing.F) {
 	group, index := seedImage(f)
@@ -31,7 +31,7 @@ func FuzzImage(f *testing.F) {
 	}
 	img.Close()
 	f.Fuzz(func(t *testing.T, edits, index, pages []byte) {
-		m := image.Manifest{Program: "app", Root: 412}
+		m := image.Manifest{Format: 1 + len(edits)%2, Program: "app", Root: 412}
 		if err := imagetest.Write(dir, m, imagetest.Mutate(group, edits), index, pages); err != nil {
 			t.Fatal(err)
 		}

@@ -12,13 +12,13 @@ func FuzzManifest(f *testing.F) {
 	text, err := (&Manifest{
 		Format: Format, Crak: Version, Program: "app", Root: 412,
 		Host:  Host{Kernel: "6.1", CPUFeatures: []string{"avx"}},
-		Files: []FileSum{{Name: groupFile}, {Name: indexFile}, {Name: pagesFile}},
+		Files: []FileSum{{Name: groupFile}, {Name: processesFile}, {Name: indexFile}, {Name: pagesFile}},
 	}).encode()
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(text)
-	f.Add([]byte(`{"format": 2, "crak": "9"}`))
+	f.Add([]byte(`{"format": 99, "crak": "9"}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		m, err := decodeManifest(text)
 		if err != nil {
@@ -43,14 +43,18 @@ func FuzzGroup(f *testing.F) {
 	f.Add([]byte(`{"root":1,"processes":[{"pid":1,"threads":[{}],"mappings":[{"start":"0x0"}]}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		g, err := decodeGroup(text)
-		if err != nil {
+		if err != nil || g.Check() != nil {
 			return
 		}
 		again, err := encodeJSON(g)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := decodeGroup(again); err != nil {
+		g, err = decodeGroup(again)
+		if err == nil {
+			err = g.Check()
+		}
+		if err != nil {
 			t.Fatalf("decoded once, but not twice: %v\n%s", err, again)
 		}
 	})

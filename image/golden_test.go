@@ -8,9 +8,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "write testdata/format1 anew: only as long as format 1 is in no release")
+var update = flag.Bool("update", false, "write testdata/format2 anew: only as long as format 2 is in no release")
 
 // goldenContent is small, because testdata has the image, with binary files as hex.
 var goldenContent = []content{
@@ -19,12 +21,18 @@ var goldenContent = []content{
 	{DescriptionSpace(7), []Run{{Start: 0x1000, Length: 100}}, true},
 }
 
-// TestFormat1 reads an image that an older version of crak wrote.
-func TestFormat1(t *testing.T) {
-	const golden = "testdata/format1"
+// TestFormats reads an image of each format, as the first version of crak with this format wrote it.
+func TestFormats(t *testing.T) {
+	const newest = "testdata/format2"
 	if *update {
-		saveGolden(t, writeImage(t, t.TempDir(), Options{Compress: true, Workers: 1}, goldenContent), golden)
+		saveGolden(t, writeImage(t, t.TempDir(), Options{Compress: true, Workers: 1}, goldenContent), newest)
 	}
+	for _, golden := range []string{"testdata/format1", newest} {
+		t.Run(filepath.Base(golden), func(t *testing.T) { readGolden(t, golden) })
+	}
+}
+
+func readGolden(t *testing.T, golden string) {
 	i, err := Open(loadGolden(t, golden))
 	if err != nil {
 		t.Fatal(err)
@@ -32,6 +40,9 @@ func TestFormat1(t *testing.T) {
 	defer i.Close()
 	if err := i.Verify(context.Background(), nil); err != nil {
 		t.Error(err)
+	}
+	if diff := cmp.Diff(goodGroup(), i.Group); diff != "" {
+		t.Errorf("group (-want +got):\n%s", diff)
 	}
 	codecs := make(map[Codec]bool)
 	for f, err := range i.Frames("") {

@@ -18,7 +18,7 @@ type MemoryID int
 // Group is the whole state in an image except for page contents: the file group.json.
 type Group struct {
 	Root         Pid            `json:"root"`
-	Processes    []Process      `json:"processes"`
+	Processes    []Process      `json:"processes,omitempty"` // in the file processes.json
 	Descriptions []Description  `json:"descriptions"`
 	Memory       []MemoryObject `json:"memory,omitempty"`
 	Objects      []Object       `json:"objects,omitempty"`

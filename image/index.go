@@ -18,7 +18,8 @@ import (
 //
 // Spaces are numbered from 0 in the order of their records. The record of a space comes before its first frame.
 const (
-	indexMagic = "CRAKIDX\n"
+	indexMagic  = "CRAKIDX\n"
+	indexFormat = 1 // has a number of its own: it has not changed since format 1 of the image
 
 	tagSpace = 1
 	tagFrame = 2
@@ -58,7 +59,7 @@ type indexWriter struct {
 func newIndexWriter(w io.Writer) *indexWriter {
 	x := &indexWriter{w: bufio.NewWriterSize(w, 64<<10), spaces: make(map[Space]uint32)}
 	b := append(x.buf, indexMagic...)
-	b = binary.LittleEndian.AppendUint32(b, Format)
+	b = binary.LittleEndian.AppendUint32(b, indexFormat)
 	b = binary.LittleEndian.AppendUint32(b, 0)
 	x.w.Write(b) // bufio.Writer keeps an error until Flush
 	return x
@@ -129,8 +130,8 @@ func newIndexReader(r io.Reader, size int64) (*indexReader, error) {
 	if string(b[:8]) != indexMagic {
 		return nil, fmt.Errorf("begins with %q, not %q", b[:8], indexMagic)
 	}
-	if v := binary.LittleEndian.Uint32(b[8:]); v != Format {
-		return nil, fmt.Errorf("format %d: not %d", v, Format)
+	if v := binary.LittleEndian.Uint32(b[8:]); v != indexFormat {
+		return nil, fmt.Errorf("format %d: not %d", v, indexFormat)
 	}
 	return x, nil
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -14,13 +15,14 @@ import (
 const Version = "0.1.0"
 
 // Format is the version of the image format that crak writes, and the newest that it reads.
-const Format = 1
+const Format = 2
 
 const (
-	manifestFile = "manifest.json"
-	groupFile    = "group.json"
-	indexFile    = "pages.idx"
-	pagesFile    = "pages.bin"
+	manifestFile  = "manifest.json"
+	groupFile     = "group.json"
+	processesFile = "processes.json" // since format 2; format 1 has the processes in group.json
+	indexFile     = "pages.idx"
+	pagesFile     = "pages.bin"
 )
 
 // Manifest describes an image: the file manifest.json. Commit fills in the format, the time, the sequence number and the
@@ -131,7 +133,10 @@ func decodeManifest(text []byte) (*Manifest, error) {
 
 // check returns an error unless each of the other files of the image is listed once.
 func (m *Manifest) check() error {
-	names := []string{groupFile, indexFile, pagesFile}
+	names := []string{groupFile, processesFile, indexFile, pagesFile}
+	if m.processesInGroup() {
+		names = slices.Delete(names, 1, 2)
+	}
 	if len(m.Files) != len(names) {
 		return fmt.Errorf("files: %d, not %d", len(m.Files), len(names))
 	}
@@ -145,6 +150,9 @@ func (m *Manifest) check() error {
 	}
 	return nil
 }
+
+// processesInGroup tells whether group.json has the processes.
+func (m *Manifest) processesInGroup() bool { return m.Format == 1 }
 
 // file returns the entry of a file. Preconditions: check has succeeded.
 func (m *Manifest) file(name string) FileSum {

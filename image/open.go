@@ -93,14 +93,33 @@ func (i *Image) read() (*Image, error) {
 }
 
 func (i *Image) readAll() (file string, err error) {
-	if file, err = manifestFile, i.readManifest(); err == nil {
-		if file, err = groupFile, i.readGroup(); err == nil {
-			if file, err = pagesFile, i.openPages(); err == nil {
-				file, err = indexFile, i.readIndex()
-			}
+	check := newChecker()
+	for _, step := range []struct {
+		file string
+		read func() error
+	}{
+		{manifestFile, i.readManifest},
+		{groupFile, i.readGroup},
+		{groupFile, func() error { return check.shared(i.Group) }},
+		{processesFile, i.readProcesses},
+		{processesFile, func() error { return check.processes(i.Group) }},
+		{groupFile, func() error { return check.zombies(i.Group) }},
+		{pagesFile, i.openPages},
+		{indexFile, i.readIndex},
+	} {
+		if err := step.read(); err != nil {
+			return i.fileOf(step.file), err
 		}
 	}
-	return file, err
+	return "", nil
+}
+
+// fileOf is the file in which this image has what a file of the newest format has.
+func (i *Image) fileOf(file string) string {
+	if file == processesFile && i.Manifest.processesInGroup() {
+		return groupFile
+	}
+	return file
 }
 
 // lookBelow is the error for a directory that has no image: perhaps it has those of whole programs.
@@ -198,10 +217,13 @@ func (i *Image) readGroup() error {
 		return err
 	}
 	i.Group, err = decodeGroup(text)
-	if err == nil {
-		err = i.Manifest.matchRoot(i.Group)
+	if err != nil {
+		return err
 	}
-	return err
+	if len(i.Group.Processes) > 0 && !i.Manifest.processesInGroup() {
+		return fmt.Errorf("processes: they are in %s", processesFile)
+	}
+	return i.Manifest.matchRoot(i.Group)
 }
 
 // matchRoot compares the root of group.json with that of manifest.json.

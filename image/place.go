@@ -216,7 +216,7 @@ func sweep(parent *os.File, name string) {
 }
 
 // files are the names of the files of an image.
-var files = []string{manifestFile, groupFile, indexFile, pagesFile}
+var files = []string{manifestFile, groupFile, processesFile, indexFile, pagesFile}
 
 // removeTree removes a directory that has only files in it.
 func removeTree(parent *os.File, name string, dir *os.File) {

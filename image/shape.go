@@ -21,6 +21,7 @@ type shape struct {
 	text   []byte
 	at     int
 	memory int // bytes that the value takes
+	others int // bytes that other values of the file take
 	fields map[reflect.Type]map[string]field
 }
 
@@ -31,14 +32,17 @@ type field struct {
 }
 
 // checkShape checks a text that is to be decoded into what v points to. Preconditions: it is valid JSON.
-func checkShape(text []byte, v any) error {
-	s := &shape{text: text, fields: make(map[reflect.Type]map[string]field)}
-	return s.value(reflect.TypeOf(v).Elem())
+// *memory counts the memory of this value and of others of the same file.
+func checkShape(text []byte, v any, memory *int) error {
+	s := &shape{text: text, others: *memory, fields: make(map[reflect.Type]map[string]field)}
+	err := s.value(reflect.TypeOf(v).Elem())
+	*memory += s.memory
+	return err
 }
 
 func (s *shape) grow(n int) error {
 	s.memory += n
-	if s.memory > shapeSlack+shapeRatio*len(s.text) || s.memory > shapeMost {
+	if s.memory > shapeSlack+shapeRatio*len(s.text) || s.memory+s.others > shapeMost {
 		return fmt.Errorf("takes too much memory for a text of %d bytes", len(s.text))
 	}
 	return nil

@@ -10,18 +10,32 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"crak.dev/crak/image"
 )
 
-// Write writes an image to a directory. It replaces an image that is there.
+// Write writes an image of format 1, or of the newest format, to a directory. It replaces an image that is there. group is the
+// group.json of format 1, which has the processes.
 func Write(dir string, m image.Manifest, group, index, pages []byte) error {
-	m.Format, m.Crak, m.Checksum, m.Created = image.Format, image.Version, "", time.Unix(1e9, 0).UTC()
-	m.Files = []image.FileSum{
-		{Name: "group.json", Size: int64(len(group)), SHA256: sum(group)},
-		{Name: "pages.idx", Size: int64(len(index)), SHA256: sum(index)},
-		{Name: "pages.bin", Size: int64(len(pages))},
+	m.Crak, m.Checksum, m.Created = image.Version, "", time.Unix(1e9, 0).UTC()
+	files := map[string][]byte{"pages.idx": index, "pages.bin": pages}
+	names := []string{"group.json", "pages.idx", "pages.bin"}
+	if m.Format == 1 {
+		files["group.json"] = group
+	} else {
+		m.Format = image.Format
+		files["group.json"], files["processes.json"] = apart(group)
+		names = slices.Insert(names, 1, "processes.json")
+	}
+	m.Files = nil
+	for _, name := range names {
+		f := image.FileSum{Name: name, Size: int64(len(files[name])), SHA256: sum(files[name])}
+		if name == "pages.bin" {
+			f.SHA256 = ""
+		}
+		m.Files = append(m.Files, f)
 	}
 	manifest, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
@@ -29,12 +43,31 @@ func Write(dir string, m image.Manifest, group, index, pages []byte) error {
 	}
 	manifest = append(manifest, '\n')
 	manifest = bytes.Replace(manifest, []byte(`"checksum": ""`), []byte(`"checksum": "`+sum(manifest)+`"`), 1)
-	for name, text := range map[string][]byte{"manifest.json": manifest, "group.json": group, "pages.idx": index, "pages.bin": pages} {
+	files["manifest.json"] = manifest
+	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// apart takes the processes out of a group.json. A text that is no JSON stays whole.
+func apart(text []byte) (group, processes []byte) {
+	fields := make(map[string]json.RawMessage)
+	var all []json.RawMessage
+	if json.Unmarshal(text, &fields) != nil || json.Unmarshal(fields["processes"], &all) != nil {
+		return text, nil
+	}
+	delete(fields, "processes")
+	group, err := json.Marshal(fields)
+	if err != nil {
+		return text, nil
+	}
+	for _, p := range all {
+		processes = append(append(processes, p...), '\n')
+	}
+	return group, processes
 }
 
 func sum(text []byte) string {
