@@ -58,7 +58,8 @@ func TestStopped(t *testing.T) {
 	unix.Kill(p.pid(), unix.SIGSTOP)
 	p.state('T')
 	refused(t, p.pid(), "stopped", "kill -CONT")
-	contains(t, only(t, silent(p.pid(), p.pid(), 0, 0)).What, "stopped") // had it been stopped later
+	// The same error is reported if the program is stopped after the survey.
+	contains(t, only(t, silent(p.pid(), p.pid(), 0, 0)).What, "stopped")
 	unix.Kill(p.pid(), unix.SIGCONT)
 	p.leftAlone()
 }
@@ -109,7 +110,7 @@ func TestOtherUser(t *testing.T) {
 	contains(t, string(out), "process of user 0: only that user and root may checkpoint it")
 }
 
-// TestRootLacks: root without the program's capabilities may not read it. The advice is not to be root.
+// TestRootLacks: root without the program's capabilities may not read the program. The hint must not be to become root.
 func TestRootLacks(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("root: the test runs crak as root without a capability")
@@ -149,7 +150,7 @@ func TestOtherNetwork(t *testing.T) {
 
 func TestOutOfDescriptors(t *testing.T) {
 	p := start(t, true, exec.Command("cat"))
-	const limit = 3 + descriptorsNeeded // it has the standard ones
+	const limit = 3 + descriptorsNeeded // standard input, output and error are open
 	if err := unix.Prlimit(p.pid(), unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: limit - 1, Max: limit}, nil); err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-/* ahead SECONDS PROGRAM ARGS…: executes it where the clocks that count from the start of the machine are so far ahead. */
+/* ahead SECONDS PROGRAM ARGS…: executes the program in a time namespace whose monotonic and boot-time clocks are ahead. */
 #include "check.h"
 
 #include <sched.h>

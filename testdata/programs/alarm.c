@@ -1,4 +1,4 @@
-/* Timers that run out while the program is away, or soon after: each fires, none twice. */
+/* Timers that expire between checkpoint and restart, or soon after: each fires exactly once. */
 #include "check.h"
 
 #include <signal.h>
@@ -30,7 +30,7 @@ int main(void)
 	CHECK(clock_gettime(CLOCK_REALTIME, &now) == 0);
 	CHECK(timer_settime(timer, TIMER_ABSTIME, &(struct itimerspec){{0, 0}, {now.tv_sec + 1, 0}}, 0) == 0);
 	ready();
-	/* No sleep here: an alarm may well interrupt that. */
+	/* No sleep here: an alarm may interrupt it. */
 	while (access("go", F_OK) || !fired[0] || !fired[1] || !fired[2])
 		;
 	for (int i = 0; i < 3; i++)

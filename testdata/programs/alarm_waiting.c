@@ -1,4 +1,7 @@
-/* An interval timer stands still while its SIGALRM is blocked and pending, and goes on when that is taken. */
+/*
+ * An interval timer whose SIGALRM is blocked and pending. The kernel arms it again only when the program takes the
+ * signal. It must still do so after a restart.
+ */
 #include "check.h"
 
 #include <signal.h>

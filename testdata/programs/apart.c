@@ -1,4 +1,4 @@
-/* A thread that has descriptors, or directories, of its own. */
+/* A thread that does not share the descriptors, or the directories, of the process (unshare(2)). */
 #include "check.h"
 
 #include <pthread.h>

@@ -1,4 +1,4 @@
-/* A program that takes part: crak_checkpoint, callbacks, hold and release. `api` alone, or `api hold`. */
+/* A program that uses crak.h: crak_checkpoint and callbacks; `api hold`: crak_hold and crak_release. */
 #include "check.h"
 
 #include <pthread.h>
@@ -8,7 +8,7 @@
 static int befores, afters, restarts;
 static volatile int stop;
 
-/* What crak.h promises, nearly. */
+/* A little less stack than crak.h promises to a callback. */
 #define DEEP (240 << 10)
 
 static void before(void *data)
@@ -41,7 +41,7 @@ static void *spin(void *arg)
 	return 0;
 }
 
-/* A checkpoint that is asked for while one is held off waits for the release. */
+/* A checkpoint that is requested after crak_hold begins after crak_release. */
 static void hold(void)
 {
 	CRAK_HOLD();
@@ -77,7 +77,7 @@ int main(int argc, char **argv)
 		EQUAL(afters, 1);
 		EQUAL(restarts, 0);
 		say("CHECKPOINTED\n");
-		await_file("never"); /* until it is killed */
+		await_file("never"); /* waits until it is killed */
 	}
 	EQUAL(result, 1);
 	EQUAL(befores, 1);

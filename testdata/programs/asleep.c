@@ -1,4 +1,7 @@
-/* A thread in every call that can sleep: none returns because of a checkpoint or a restart, and each still wakes by what it waits for. */
+/*
+ * One thread is blocked in each system call that can block. No call returns because of a checkpoint or a restart, and each still
+ * returns when the event that it waits for occurs.
+ */
 #include "check.h"
 
 #include <linux/futex.h>
@@ -26,7 +29,7 @@ static struct timespec in_an_hour(clockid_t clock)
 	return t;
 }
 
-/* Calls that a signal with a handler ends with EINTR, as it should. */
+/* Calls that fail with EINTR when a signal with a handler arrives. */
 
 static int do_nanosleep(void)
 {
@@ -106,7 +109,7 @@ static int do_semtimedop(void)
 	return semtimedop(semaphores, &down, 1, &t);
 }
 
-/* The number is in rax long before, and nothing near the instruction tells it. */
+/* The program loads rax long before, so the instructions before `syscall` do not show the call's number. */
 static int do_raw(void)
 {
 	long rax = SYS_pause;
@@ -115,7 +118,7 @@ static int do_raw(void)
 	return -1;
 }
 
-/* Calls that are woken by what they wait for. */
+/* Calls that return when the event that they wait for occurs. */
 
 static int do_futex(void)
 {
@@ -211,7 +214,7 @@ static void *sleep_in(void *arg)
 	return 0;
 }
 
-/* until_asleep waits until the kernel says that the thread sleeps. */
+/* until_asleep waits until /proc shows that the thread is blocked. */
 static void until_asleep(const struct sleeper *s)
 {
 	char path[64], line[512], *state;

@@ -1,4 +1,4 @@
-/* Asleep in F_SETLKW and flock for locks that another program holds; with "hold", that other program. */
+/* Blocked in F_SETLKW and flock on locks that another program holds. With "hold": that other program. */
 #include "check.h"
 
 #include <pthread.h>
@@ -53,7 +53,7 @@ int main(int argc, char **argv)
 			work[i](0);
 		ready();
 		await_go();
-		pass(); /* and so gives them back */
+		pass(); /* its exit releases the locks */
 	}
 	for (int i = 0; i < 3; i++)
 		CHECK(pthread_create(&threads[i], 0, work[i], 0) == 0);

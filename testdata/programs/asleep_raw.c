@@ -1,5 +1,7 @@
-/* One thread, asleep by libc's syscall(), which leaves nothing by which a handler could tell the call's number. The argument is
- * for how many microseconds each time; 30 ms without one. */
+/*
+ * One thread sleeps by libc's syscall(2): no instruction near `syscall` holds the call's number. The argument is the length of each
+ * sleep in microseconds; the default is 30 ms.
+ */
 #include "check.h"
 
 #include <poll.h>

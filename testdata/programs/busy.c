@@ -1,4 +1,4 @@
-/* Threads that never sleep: in user loops, in system calls, in malloc, in sched_yield, in short sleeps, in making threads. */
+/* Busy threads: in loops, system calls, malloc, sched_yield, short sleeps, and creation of threads. */
 #include "check.h"
 
 #include <pthread.h>
@@ -25,7 +25,7 @@ static void *calls(void *arg)
 {
 	pid_t pid = getpid(), tid = syscall(SYS_gettid);
 	char text[64], want[64];
-	int fd = open(".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600); /* a file that nobody else changes */
+	int fd = open(".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600); /* has no name, so no other process changes it */
 
 	(void)arg;
 	CHECK(fd >= 0);
@@ -74,7 +74,7 @@ static void *yield(void *arg)
 	return 0;
 }
 
-/* Sleeps that would show an EINTR, over and over. */
+/* Repeated short sleeps, each of which fails the test if it returns EINTR. */
 static void *nap(void *arg)
 {
 	(void)arg;

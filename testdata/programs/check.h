@@ -1,7 +1,6 @@
 /*
- * What every workload shares. A workload builds its state, calls ready(), waits
- * in await_go() while it is checkpointed and restarted, checks itself, and ends
- * with pass(). await_go() looks for the file "go" in the working directory.
+ * Common code of all workloads. A workload builds its state, calls ready(), waits in await_go() while it is checkpointed and
+ * restarted, checks its state, and ends with pass(). await_go() waits for the file "go" in the working directory.
  */
 #ifndef CHECK_H
 #define CHECK_H
@@ -21,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* fail says what is wrong and ends the program, also from a thread or a handler. */
+/* fail prints the reason and ends the program. Threads and handlers may call it. */
 __attribute__((noreturn, format(printf, 1, 2))) static inline void fail(const char *format, ...)
 {
 	char text[512];
@@ -46,7 +45,7 @@ __attribute__((noreturn, format(printf, 1, 2))) static inline void fail(const ch
 			fail("%s:%d: %s", __FILE_NAME__, __LINE__, #cond);           \
 	} while (0)
 
-/* EQUAL compares two integers and shows both. */
+/* EQUAL compares two integers and prints both if they differ. */
 #define EQUAL(have, want)                                                            \
 	do {                                                                         \
 		long long have_ = (long long)(have), want_ = (long long)(want);      \
@@ -72,7 +71,7 @@ static inline void pass(void)
 	exit(0);
 }
 
-/* pause_ms sleeps, and wants to sleep to the end. */
+/* pause_ms sleeps, and fails if the sleep is interrupted. */
 static inline void pause_ms(long ms)
 {
 	struct timespec t = {ms / 1000, ms % 1000 * 1000000};
@@ -91,7 +90,7 @@ static inline void await_go(void)
 	await_file("go");
 }
 
-/* A cheap, seeded sequence, to fill memory with and to check it. */
+/* A cheap pseudo-random sequence, to fill memory and to check it. */
 static inline uint64_t scramble(uint64_t x)
 {
 	x += 0x9e3779b97f4a7c15;
@@ -124,7 +123,7 @@ static inline void check_zero(const void *memory, size_t size)
 			fail("memory at %p is %#llx, want 0", (void *)&words[i], (unsigned long long)words[i]);
 }
 
-/* slurp reads a small file; the text ends with a zero byte. */
+/* slurp reads a small file and appends a zero byte. */
 static inline size_t slurp(const char *path, char *text, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -1,4 +1,4 @@
-/* Clocks do not go back, and who sleeps until a certain time sleeps until then. */
+/* Clocks do not go back, and a sleep until an absolute time ends at that time. */
 #include "check.h"
 
 #include <pthread.h>

@@ -1,4 +1,4 @@
-/* The simplest of programs: counts, waits, and goes on counting; `counter MIB` fills that much memory too. */
+/* The simplest program: counts, waits, and goes on counting. `counter MIB` also fills that much memory. */
 #include "check.h"
 
 int main(int argc, char **argv)

@@ -1,4 +1,4 @@
-/* Publishes counters in a mapped file that only the mapping holds, as the JVM does (hsperfdata). */
+/* Publishes counters in a mapped file whose descriptor it has closed, as the JVM does (hsperfdata). */
 #include "check.h"
 
 #include <sys/mman.h>

@@ -1,5 +1,7 @@
-/* CPU time goes on over restarts: by every clock, call and timer, of the process, of two threads and of children. What is new
- * has used none. */
+/*
+ * After a restart CPU time goes on: in every clock, call and timer, for the process, two threads and the children. A thread or
+ * child that is created after the restart begins at 0.
+ */
 #include "check.h"
 
 #include <pthread.h>
@@ -20,7 +22,7 @@ static const char *const names[READINGS] = {
 	"times user", "times system", "times children",
 };
 
-#define MOST 20.0 /* seconds that a round may take on a busy machine */
+#define MOST 20.0 /* seconds of CPU time that a round may use on a busy machine */
 
 static pthread_t worker;
 static pthread_barrier_t meeting;
@@ -76,7 +78,7 @@ static void read_all(double *have)
 	have[TIMES_CHILDREN] = (t.tms_cutime + t.tms_cstime) / 100.0;
 }
 
-/* The worker's own clock has what pthread_getcpuclockid said of it before, and more each time. */
+/* The worker's own clock shows at least what its clock of pthread_getcpuclockid(3) showed before, and grows. */
 static void *work(void *arg)
 {
 	for (;;) {
@@ -130,7 +132,7 @@ static void check_new(void)
 	CHECK(pthread_join(thread, 0) == 0);
 }
 
-/* Until a certain CPU time, by a timer and by a sleep while the worker is busy. */
+/* A timer and a sleep, both until an absolute CPU time, while the worker is busy. */
 static void check_until(void)
 {
 	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN};
@@ -170,7 +172,7 @@ static void check(double *before, double worker_before)
 			fail("%s was %g s, and is %g s", names[i], before[i], after[i]);
 	check_new();
 	check_until();
-	together(); /* the worker has burnt once more */
+	together(); /* the worker has used CPU time once more */
 	if (worker_used < worker_before + 0.2 || worker_used > worker_before + MOST)
 		fail("the worker had used %g s, and now %g s", worker_before, worker_used);
 }

@@ -1,4 +1,4 @@
-/* IDs, groups and capabilities, when run by root: real, effective, saved and file-system IDs, and the five sets. */
+/* Run by root: real, effective, saved and file-system IDs, groups, and the five capability sets. */
 #include "check.h"
 
 #include <grp.h>
@@ -53,11 +53,11 @@ int main(int argc, char **argv)
 	CHECK(prctl(PR_CAPBSET_DROP, CAP_MKNOD, 0, 0, 0) == 0);
 	CHECK(prctl(PR_SET_KEEPCAPS, 1) == 0);
 	if (dropped) {
-		/* A daemon that has become a user for good. */
+		/* A daemon that has changed all its IDs to an ordinary user's. */
 		CHECK(setresgid(3001, 3001, 3001) == 0 && setresuid(3000, 3000, 3000) == 0);
 		set_caps(0, 0, 0);
 	} else {
-		/* One that goes to and fro, and keeps two capabilities, or three. */
+		/* A program that switches between root and a user by its saved ID, and keeps two or three capabilities. */
 		CHECK(setresgid(3001, 3002, 3003) == 0 && setresuid(3000, 3001, 0) == 0);
 		set_caps(1 << CAP_SETUID, 1 << CAP_SETUID | 1 << CAP_NET_BIND_SERVICE | tracing, 1 << CAP_NET_BIND_SERVICE);
 		CHECK(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_BIND_SERVICE, 0, 0) == 0);
@@ -83,7 +83,7 @@ int main(int argc, char **argv)
 	EQUAL(after.ambient, before.ambient);
 	CHECK(!memcmp(&after, &before, sizeof after));
 	if (!dropped)
-		CHECK(setresuid(-1, 0, -1) == 0); /* it may come back to root */
+		CHECK(setresuid(-1, 0, -1) == 0); /* it may set its effective ID to root again */
 	else
 		EQUAL(setresuid(-1, 0, -1), -1);
 	pass();

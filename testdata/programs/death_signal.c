@@ -1,4 +1,7 @@
-/* A signal at the end of the parent (PR_SET_PDEATHSIG), of two threads: none comes while that is alive, or from who brought the program back. */
+/*
+ * Two threads have asked for a signal at the death of their parent (PR_SET_PDEATHSIG). They must get none while the parent lives,
+ * and none when `crak restart --detach`, their parent for a moment, ends.
+ */
 #include "check.h"
 
 #include <pthread.h>
@@ -44,7 +47,7 @@ int main(void)
 	while (access("go", F_OK)) {
 		struct timespec t = {0, 2000000};
 
-		nanosleep(&t, 0); /* which the signal would interrupt */
+		nanosleep(&t, 0); /* the signal would interrupt this sleep */
 	}
 	CHECK(pthread_join(thread, 0) == 0);
 	EQUAL(orphaned, 0);

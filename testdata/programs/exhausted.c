@@ -1,10 +1,13 @@
-/* Runs out of what a checkpoint may want: `files` (descriptors), `processes`, `memory`, `filesize`, `hard` (memory, for good). */
+/*
+ * Sets a limit so low that a checkpoint can fail: `files` (uses up the descriptors), `processes`, `filesize`, `memory` (address
+ * space, soft limit), `hard` (address space, soft and hard limit).
+ */
 #include "check.h"
 
 #include <sys/mman.h>
 #include <sys/resource.h>
 
-enum { TOO_LITTLE = 60 << 20 }; /* memory for the writer, whose runtime reserves more */
+enum { TOO_LITTLE = 60 << 20 }; /* bytes; Go's runtime in the writer reserves more address space */
 
 static void set_limit(int resource, rlim_t value)
 {
@@ -12,7 +15,7 @@ static void set_limit(int resource, rlim_t value)
 	CHECK(getrlimit(resource, &limit) == 0);
 	limit.rlim_cur = value;
 	if (resource == RLIMIT_FSIZE || value == TOO_LITTLE)
-		limit.rlim_max = value; /* the writer would raise it */
+		limit.rlim_max = value; /* the hard limit, too: the writer would raise the soft one */
 	CHECK(setrlimit(resource, &limit) == 0);
 }
 

@@ -1,4 +1,4 @@
-/* Open files: offsets, flags, one description under several numbers, deleted ones, directories, devices, owners. */
+/* Open files: offsets, flags, several descriptors of one description, deleted files, directories, devices, owners. */
 #include "check.h"
 
 #include <dirent.h>
@@ -16,7 +16,7 @@ static int open_new(const char *name, int flags)
 	return fd;
 }
 
-/* The three ways to write: at an offset, appended, and through two numbers of one description. */
+/* Writes at an offset, with O_APPEND, and through two descriptors of one description. */
 static void check_writers(int at, int append, int one, int two)
 {
 	char text[64] = {0};
@@ -62,7 +62,7 @@ struct entries {
 	char seen[200];
 };
 
-/* read_some reads directory entries named by numbers and marks them. */
+/* read_some reads directory entries, whose names are numbers, and notes which it has seen. */
 static void read_some(int fd, struct entries *e, int until)
 {
 	char buffer[512]; /* a few entries at a time */

@@ -1,4 +1,4 @@
-/* Files without a name: deleted ones that several descriptions and a mapping share, O_TMPFILE, deleted shared memory. */
+/* Files without a name: deleted files that several descriptions and a mapping share, O_TMPFILE, deleted shared memory. */
 #include "check.h"
 
 #include <sys/mman.h>
@@ -34,7 +34,7 @@ static void check_text(int fd, off_t at, const char *want)
 		fail("fd %d holds \"%s\", want \"%s\"", fd, text, want);
 }
 
-/* One inode: a description that writes, one that reads, and a shared mapping. */
+/* One inode with a description for writing, one for reading, and a shared mapping. */
 static void check_shared(int writer, int reader, char *map)
 {
 	struct stat a, b;

@@ -1,4 +1,4 @@
-/* Answers each line of its input: "got LINE". Tells its PID in the file pid. */
+/* Answers each line of its input with "got LINE". Writes its PID to the file pid. */
 #include "check.h"
 
 int main(void)
@@ -8,7 +8,7 @@ int main(void)
 	int pid = open("pid", O_WRONLY | O_CREAT | O_TRUNC, 0600);
 
 	CHECK(dprintf(pid, "%d\n", getpid()) > 0 && close(pid) == 0);
-	/* Byte by byte: what is read ahead would be lost with the pipe. */
+	/* Reads byte by byte: bytes that it had read ahead would be lost with the pipe. */
 	while (read(0, &line[n], 1) == 1) {
 		if (line[n] != '\n') {
 			CHECK(++n < sizeof line);

@@ -1,4 +1,4 @@
-/* Files that are open in ways that their mode forbids their owner; a file mode creation mask that forbids everything. */
+/* Open files whose mode now forbids the owner this access; a umask of 0777. */
 #include "check.h"
 
 #include <sys/stat.h>

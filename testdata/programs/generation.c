@@ -1,4 +1,4 @@
-/* Lives through many generations: each is asked for with a file named by its number, and answered with a line. */
+/* For many restarts in a row: the script makes a file round-N, and the program answers with a line ROUND N. */
 #include "check.h"
 
 #include <pthread.h>

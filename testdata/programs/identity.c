@@ -1,6 +1,6 @@
 /*
- * Who and where the process is, and its limits and switches: all taken down before, and
- * compared after. Arguments switch on what not every run should have.
+ * Names, IDs, directories, limits and attributes of the process, noted before the checkpoint and compared after it. Arguments
+ * set attributes that not every run should have.
  */
 #include "check.h"
 
@@ -18,7 +18,7 @@
 
 extern char **environ;
 
-/* What is known, as lines of text. */
+/* The noted values, as lines of text. */
 struct notes {
 	char text[1 << 16];
 	size_t length;
@@ -42,7 +42,7 @@ static void note_link(struct notes *n, const char *path)
 	ssize_t length = readlink(path, target, sizeof target - 1);
 
 	if (length < 0)
-		return; /* not dumpable: not even its own to read */
+		return; /* not dumpable: the file belongs to root */
 	target[length] = 0;
 	note(n, "%s -> %s", path, target);
 }

@@ -1,5 +1,7 @@
-/* Process 1 of a PID namespace, with threads: what the kernel does for such a one alone goes on, orphans come to it and
- * signals without a handler pass it by. */
+/*
+ * Process 1 of a PID namespace, with threads. After a restart the kernel still treats it as process 1: orphans become its children,
+ * and signals without a handler do nothing.
+ */
 #include "check.h"
 
 #include <pthread.h>
@@ -22,7 +24,7 @@ static void *stay(void *arg)
 	return arg;
 }
 
-/* A child that leaves a child behind, which becomes ours. Its number. */
+/* Makes a child that makes a child and exits, so that process 1 adopts the orphan. Returns the orphan's PID. */
 static pid_t orphan(void)
 {
 	int ends[2];
@@ -61,7 +63,8 @@ static void is_first(pthread_t thread)
 	pid_t left = orphan();
 	CHECK(waitpid(left, &status, 0) == left);
 	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
-	CHECK(getcwd(text, sizeof text) && text[0] == '/'); /* not "(unreachable)", as in another mount namespace */
+	/* For a directory in another mount namespace the kernel returns "(unreachable)/...". */
+	CHECK(getcwd(text, sizeof text) && text[0] == '/');
 }
 
 int main(void)

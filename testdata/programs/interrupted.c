@@ -1,7 +1,6 @@
 /*
- * Signals that come while the program stands still (a callback sends them) interrupt the call that it sleeps in, as
- * they would have: poll, which always fails then, and flock, which fails as the handler is without SA_RESTART. One with
- * SA_RESTART leaves flock asleep.
+ * A callback sends a signal during the freeze. The signal interrupts the blocked call, as it does without a checkpoint: poll
+ * always fails with EINTR; flock fails with EINTR if the handler has no SA_RESTART, and stays blocked if it has.
  */
 #include "check.h"
 
@@ -45,7 +44,7 @@ int main(void)
 	next = SIGTERM;
 	say("LOCKED\n");
 	EQUAL(flock(wanted, LOCK_EX), -1);
-	EQUAL(handled[SIGTERM], 1); /* and it slept on, until the other signal */
+	EQUAL(handled[SIGTERM], 1); /* flock stayed blocked until SIGUSR1 */
 	EQUAL(handled[SIGUSR1], 3);
 	await_go();
 	pass();

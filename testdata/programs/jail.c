@@ -1,4 +1,4 @@
-/* Has another root directory. */
+/* Changes its root directory (chroot(2)). */
 #include "check.h"
 
 #include <sys/stat.h>

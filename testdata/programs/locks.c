@@ -15,7 +15,7 @@ static int locked(int fd, int command, short type, off_t start, off_t length)
 	return fcntl(fd, command, &lock) == -1 && (errno == EAGAIN || errno == EACCES);
 }
 
-/* As another process sees them: exit status 0, or the number of the first that is not held. */
+/* Looks from a child process. The child's exit status is 0, or the number of the first lock that is not held. */
 static int look(void)
 {
 	int posix = open("posix.lock", O_RDWR), whole = open("flock.lock", O_RDWR), own = open("ofd.lock", O_RDWR);

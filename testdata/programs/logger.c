@@ -1,4 +1,4 @@
-/* Reads a file that it does not change and logs to one that grows: appended, and written at an offset. */
+/* Reads one file, and writes log lines to two others: with O_APPEND and at an offset. */
 #include "check.h"
 
 static void log_line(int appended, int written, int number)

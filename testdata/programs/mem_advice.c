@@ -1,4 +1,4 @@
-/* madvise and mlock: the flags that /proc shows, and what they do in a child. */
+/* madvise and mlock: the flags in /proc, and their effect in a child of fork. */
 #include "check.h"
 
 #include <sys/mman.h>
@@ -37,7 +37,7 @@ static int has_flag(const char *p, const char *flag)
 	return found;
 }
 
-/* A child sees the same, but for what it must not see. */
+/* A child has the same memory, except for MADV_DONTFORK and MADV_WIPEONFORK. */
 static void check_child(void)
 {
 	pid_t child = fork();
@@ -90,7 +90,7 @@ int main(void)
 		check_filled(all[i].memory, SIZE, i);
 	}
 	EQUAL(has_flag(shared, "nh"), shared_flag);
-	if (droppable != MAP_FAILED) { /* a secret that must not be there twice is one that may be gone */
+	if (droppable != MAP_FAILED) { /* the kernel may drop pages: a byte is 1, or 0 */
 		EQUAL(has_flag(droppable, "dp"), 1);
 		for (size_t i = 0; i < SIZE; i++)
 			CHECK(droppable[i] == 0 || droppable[i] == 1);

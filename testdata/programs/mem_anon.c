@@ -13,7 +13,7 @@ static void *map(size_t size, int prot, int flags)
 	return p;
 }
 
-/* readable asks the kernel, which tells without a signal. */
+/* readable asks the kernel by a system call: a fault would cause a signal. */
 static int readable(const void *p)
 {
 	ssize_t n;
@@ -72,10 +72,10 @@ int main(void)
 	}
 	EQUAL(call(), 42);
 
-	/* DONTNEED gives zeroes, not what was restored. */
+	/* After MADV_DONTNEED the program must read zeroes, not the restored content. */
 	CHECK(madvise(random, MIB, MADV_DONTNEED) == 0);
 	check_zero(random, MIB);
-	/* What was mapped can be unmapped and mapped again. */
+	/* The program can unmap a mapping and map it again. */
 	CHECK(munmap(vast, TIB) == 0);
 	fill(map(MIB, PROT_READ | PROT_WRITE, 0), MIB, 9);
 	pass();

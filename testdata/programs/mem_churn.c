@@ -1,6 +1,6 @@
 /*
- * The list of mappings is another one all the time, with flags that a list alone does not show. Each round maps memory,
- * advises on it, and then looks whether content and flags are still as they were; the size differs from round to round.
+ * Changes its mappings all the time, with flags that only smaps shows. Each round maps memory, calls madvise, and checks the
+ * content and the flags. The size differs from round to round.
  */
 #include "check.h"
 
@@ -33,7 +33,7 @@ static void check_flag(const char *p, const char *flag)
 		fail("no flag %s in %.80s", flag, at);
 }
 
-/* Pages without access keep the mappings apart. */
+/* Pages with PROT_NONE keep the kernel from merging the mappings. */
 static void churn(unsigned int round, unsigned int kinds_used)
 {
 	size_t size = (1 + round % 5) * 4096;
@@ -64,7 +64,7 @@ int main(void)
 
 	ready();
 	while (access("go", F_OK)) {
-		/* The two that a fork changes have to be known before it; most rounds go without them. */
+		/* The writer must know these two flags before it makes the twin. Most rounds do not set them. */
 		churn(round, round % 4 ? COUNT - 2 : COUNT);
 		round++;
 	}

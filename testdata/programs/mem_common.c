@@ -1,4 +1,4 @@
-/* A file mapped shared to be written to, and one mapped shared only to be read, as glibc maps its cache of character sets. */
+/* A writable shared file mapping, and a read-only one, as glibc maps its cache of character sets. */
 #include "check.h"
 
 #include <sys/mman.h>
@@ -46,7 +46,7 @@ int main(void)
 	check_filled(table, TABLE_SIZE / 8 * 8, 2);
 	for (int i = TABLE_SIZE; i < SIZE; i++)
 		EQUAL(table[i], 0);
-	/* What is written to the mapping is in the file. */
+	/* A write to the mapping changes the file. */
 	fill(shared, 4096, 3);
 	fd = open("shared.dat", O_RDONLY | O_CLOEXEC);
 	CHECK(pread(fd, &word, 8, 0) == 8);

@@ -1,4 +1,4 @@
-/* Private and shared file mappings: clean pages stay the file's, written ones the program's. */
+/* Private and shared file mappings: clean pages show the file, written private pages keep the program's data. */
 #include "check.h"
 
 #include <sys/mman.h>
@@ -36,7 +36,7 @@ int main(void)
 
 	for (int i = 0; i < PAGES; i += 2)
 		fill(dirty + i * PAGE, PAGE, 1000 + i);
-	/* As RELRO is: written, and then read-only. */
+	/* Written, and then made read-only, as the loader does with RELRO. */
 	fill(sealed + 5 * PAGE, PAGE, 77);
 	CHECK(mprotect(sealed, PAGES * PAGE, PROT_READ) == 0);
 	fill(common + 16 * PAGE, PAGE, 88);
@@ -53,7 +53,7 @@ int main(void)
 	check_filled(common, 16 * PAGE, 2);
 	check_filled(again, PAGE, 88);
 
-	/* The two kinds still are what they were. */
+	/* The mappings are still private and shared. */
 	fill(dirty + PAGE, PAGE, 5);
 	fill(common + 16 * PAGE, PAGE, 6);
 	check_filled(again, PAGE, 6);
@@ -62,7 +62,7 @@ int main(void)
 	private = open("private.dat", O_RDONLY | O_CLOEXEC);
 	CHECK(pread(private, &word, 8, PAGE) == 8);
 	CHECK(word == scramble(1 + PAGE / 8));
-	/* Dropping a private page shows the file's again. */
+	/* After MADV_DONTNEED a private page shows the file's content. */
 	CHECK(madvise(dirty, PAGE, MADV_DONTNEED) == 0);
 	check_filled(dirty, PAGE, 1);
 	pass();

@@ -1,4 +1,4 @@
-/* Mappings of a gigabyte each that have become one: more of it than the machine has memory. */
+/* Mappings of 1 GiB each that the kernel has merged into one, which is larger than the machine's memory. */
 #include "check.h"
 
 #include <sys/mman.h>

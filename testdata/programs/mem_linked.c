@@ -1,7 +1,12 @@
-/* A file that is mapped shared, and in whose place something else happens, by its argument:
- * `same`: it loses one of two names, the other is beside it. `apart`: the other is in another directory.
- * `closed`: its directory may not be searched any more. `semaphore`: sem_open(3) maps a name that is gone at once.
- * `mounted`: it is in a mount namespace of the program's own. */
+/*
+ * Maps a file shared, and then makes its path invalid or hides it. The argument says how:
+ *
+ *	same       the file had two names in one directory; the mapped one is removed
+ *	apart      the same, with the other name in another directory
+ *	closed     the directory loses its search permission
+ *	semaphore  sem_open(3) maps the file under a temporary name, which it removes
+ *	mounted    the file is on a tmpfs in the program's own mount namespace
+ */
 #include "check.h"
 
 #include <sched.h>

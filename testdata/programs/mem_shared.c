@@ -1,4 +1,4 @@
-/* Shared anonymous memory, mapped twice: what one mapping writes, the other reads, before and after; and a child of fork. */
+/* Shared anonymous memory, mapped twice: the other mapping and a child of fork see each write, also after a restart. */
 #include "check.h"
 
 #include <sys/mman.h>

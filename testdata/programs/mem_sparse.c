@@ -1,4 +1,4 @@
-/* A thousand pages, each far from the next: more runs in one mapping than the kernel lists at a time. */
+/* A thousand pages far apart: more ranges in one mapping than one PAGEMAP_SCAN call returns. */
 #include "check.h"
 
 #include <sys/mman.h>

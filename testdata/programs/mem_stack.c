@@ -1,4 +1,4 @@
-/* Stack and heap: both keep their content and go on growing from where they were. */
+/* Stack and heap keep their content and can grow after a restart. */
 #include "check.h"
 
 #include <pthread.h>

@@ -1,4 +1,4 @@
-/* A SysV segment attached twice; "removed": marked to go with its last attachment. */
+/* A System V segment that is attached twice. "removed": IPC_RMID has marked it for removal at its last detach. */
 #include "check.h"
 
 #include <sys/ipc.h>

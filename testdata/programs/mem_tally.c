@@ -1,4 +1,4 @@
-/* Counts in a file by a shared mapping: mem_tally PAGES. */
+/* mem_tally PAGES: counts in a file of this size through a shared mapping. */
 #include "check.h"
 
 #include <sys/mman.h>

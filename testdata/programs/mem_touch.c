@@ -1,4 +1,4 @@
-/* Writes to all of its private memory, over and over: a twin would have to copy all of it. */
+/* Writes to all of its private memory again and again: with a twin, the kernel would copy all of it. */
 #include "check.h"
 
 #include <sys/mman.h>

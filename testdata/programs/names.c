@@ -1,4 +1,4 @@
-/* Names that are only bytes: of files, open and mapped, of a directory, of a thread. */
+/* Names that are not valid UTF-8: of open and mapped files, a directory and a thread. */
 #include "check.h"
 
 #include <sys/mman.h>

@@ -1,4 +1,4 @@
-/* A program whose executable is deleted while it runs, and which reads it afterwards, as those do that start themselves again. */
+/* The executable is deleted while the program runs. The program then reads /proc/self/exe, as before executing itself. */
 #include "check.h"
 
 #include <sys/sendfile.h>
@@ -7,7 +7,7 @@
 static char path[4096];
 static uint64_t sum;
 static volatile const char here[] = "a constant in a page of the file";
-static volatile int changed = 1; /* and a variable in a private copy of one */
+static volatile int changed = 1; /* a variable, so that a private page of the executable is written */
 
 static uint64_t content(off_t *size)
 {

@@ -1,4 +1,4 @@
-/* Files of /proc about the process itself, held open: a status, read in part; its memory map; directories. */
+/* Open files in /proc about the process itself: status, partly read; maps; directories. */
 #include "check.h"
 
 #include <dirent.h>

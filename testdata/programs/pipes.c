@@ -1,6 +1,6 @@
 /*
- * Pipes and FIFOs of the program's own: bytes in flight, packets, capacity, flags, ends that are closed, several descriptions
- * of one end, and threads that sleep in them.
+ * Pipes and FIFOs of the program's own: unread bytes, packets, capacity, flags, ends that are closed, several descriptions
+ * of one end, and threads that are blocked on them.
  */
 
 #ifndef _GNU_SOURCE
@@ -94,7 +94,7 @@ static void *writer(void *unused)
 
 static int flags_of(int fd) { return fcntl(fd, F_GETFL); }
 
-/* Another description of the same pipe. */
+/* Opens another description of the same pipe. */
 static int reopen(int fd, int flags)
 {
 	char name[32];
@@ -175,7 +175,7 @@ int main(void)
 	EQUAL(write(broken[WRITE], "x", 1), -1);
 	EQUAL(errno, EPIPE);
 
-	/* One description for twice[WRITE] and shared, another for second. */
+	/* twice[WRITE] and shared are one description, second is another. */
 	CHECK(flags_of(second) & O_NONBLOCK);
 	CHECK(!(flags_of(shared) & O_NONBLOCK));
 	CHECK(fcntl(shared, F_SETFL, O_NONBLOCK) == 0);

@@ -35,7 +35,7 @@ static void no_children(void)
 	snprintf(path, sizeof path, "/proc/self/task/%d/children", getpid());
 	if (access(path, F_OK))
 		return; /* a kernel without CONFIG_PROC_CHILDREN */
-	/* The writer may still be on its way out. */
+	/* The writer may not have exited yet. */
 	for (int i = 0; slurp(path, text, sizeof text); i++) {
 		if (i == 5000)
 			fail("children: %s", text);
@@ -57,7 +57,7 @@ int main(int argc, char **argv)
 	end = sbrk(0);
 	ready();
 	for (int i = 0; i < rounds; i++) {
-		/* errno is the program's own, whenever a handler runs. */
+		/* No handler changes the program's errno. */
 		snprintf(name, sizeof name, i == rounds - 1 ? "go" : "go%d", i);
 		errno = 1234;
 		while (syscall(SYS_access, name, F_OK) == -1 && errno == ENOENT) {

@@ -16,7 +16,7 @@
 
 static volatile int separate;
 
-/* A thread in a network of its own. */
+/* A thread with its own network namespace. */
 static void *apart(void *unused)
 {
 	(void)unused;

@@ -22,7 +22,7 @@ static void *general(void *arg)
 			 "mov $0x5555555555555555, %%r12\n\t"
 			 "mov $0x6666666666666666, %%r13\n\t"
 			 "mov $0x7777777777777777, %%r14\n\t"
-			 "std\n\t" /* a flag, too */
+			 "std\n\t" /* sets the direction flag, DF */
 			 "1: cmpl $0, %[go]\n\t"
 			 "je 1b\n\t"
 			 "pushfq\n\t"
@@ -121,7 +121,7 @@ int main(void)
 		CHECK(pthread_create(&threads[i], 0, work[i], 0) == 0);
 	CHECK(fesetround(FE_DOWNWARD) == 0);
 	pthread_barrier_wait(&started);
-	pause_ms(5); /* until they are in their loops */
+	pause_ms(5); /* the threads reach their loops */
 	ready();
 	await_go();
 	go = 1;

@@ -1,4 +1,4 @@
-/* Reads one line of its input, and the rest after a checkpoint. Whoever wrote the input has ended by then. */
+/* Reads one line of its input, and waits until the pipe has no writer. After the checkpoint it reads the rest. */
 
 #include <poll.h>
 

@@ -1,6 +1,6 @@
 /*
- * Robust mutexes in a mapped file, which outlives the program: those that its threads hold are still theirs.
- * `robust take FILE` is another program: it takes over the first, whose owner has died.
+ * Robust mutexes in a mapped file. The file exists after the program's death. After a restart the threads hold their mutexes again.
+ * `robust take FILE` is another program: it locks the first mutex, whose owner has died.
  */
 #include "check.h"
 

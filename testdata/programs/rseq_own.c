@@ -1,6 +1,6 @@
 /*
- * Areas of restartable sequences that are not glibc's (which is told by GLIBC_TUNABLES to have none): the main
- * thread has its own, another thread none. "glibc": glibc's, and a thread made behind its back that has none.
+ * rseq areas (restartable sequences). GLIBC_TUNABLES tells glibc to register none: the main thread registers its own, another
+ * thread has none. "glibc": glibc registers its areas, and a thread that is made by clone(2) has none.
  */
 #include "check.h"
 
@@ -30,7 +30,7 @@ static void follows(void)
 	}
 }
 
-/* Has none: the first it registers is taken. Its errno is the main thread's, in "glibc". */
+/* This thread has no area: the kernel accepts the first that it registers. With "glibc" it shares errno with the main thread. */
 static int bare(void *unused)
 {
 	static struct rseq first __attribute__((aligned(32)));

@@ -1,6 +1,6 @@
 /*
- * sharer PROGRAM…: runs it as a child, and has both ends of a pipe in common with it: descriptors 3 and 4. The
- * child's PID goes to the file child.
+ * sharer PROGRAM…: runs the program as a child. Both have both ends of one pipe open, as descriptors 3 and 4. sharer writes the
+ * child's PID to the file child.
  */
 
 #include <sys/wait.h>

@@ -3,7 +3,7 @@
 
 #include <signal.h>
 
-#define FREEZE 33 /* libcrak.so's own */
+#define FREEZE 33 /* the freeze signal of libcrak.so */
 
 struct kernel_action {
 	void *handler;

@@ -1,4 +1,4 @@
-/* Inside two nested handlers, the inner one on the altstack; single-shot and undeferred handlers too. */
+/* Two nested handlers, the inner one on the alternate stack; also handlers with SA_RESETHAND and SA_NODEFER. */
 #include "check.h"
 
 #include <signal.h>
@@ -100,7 +100,7 @@ int main(void)
 	check_filled(local, sizeof local, 7);
 	CHECK(!on_altstack() && !blocked(SIGUSR1) && !blocked(SIGRTMIN + 1));
 	CHECK(raise(SIGWINCH) == 0);
-	CHECK(raise(SIGWINCH) == 0); /* now the default: ignored */
+	CHECK(raise(SIGWINCH) == 0); /* SA_RESETHAND has set the default action: ignore */
 	EQUAL(unmasked, 1);
 	CHECK(sigaction(SIGWINCH, 0, &now) == 0 && now.sa_handler == SIG_DFL);
 	CHECK(raise(SIGCONT) == 0);

@@ -1,4 +1,4 @@
-/* Pending signals, of the process and of single threads, with their siginfo, in their order. */
+/* Signals that are pending for the process and for single threads, with their siginfo, in their order. */
 #include "check.h"
 
 #include <pthread.h>
@@ -20,7 +20,7 @@ static void queue(pid_t tid, int sig, int code, int value)
 		CHECK(syscall(SYS_rt_sigqueueinfo, getpid(), sig, &info) == 0);
 }
 
-/* next takes the next pending signal among those of one number. */
+/* next takes the next pending signal with this number. */
 static void next(int sig, int code, int value)
 {
 	struct timespec none = {0, 0};
@@ -86,10 +86,10 @@ int main(void)
 	pthread_barrier_wait(&started);
 
 	CHECK(kill(getpid(), SIGUSR1) == 0);
-	CHECK(kill(getpid(), SIGUSR1) == 0); /* a second one is lost, as it should be */
+	CHECK(kill(getpid(), SIGUSR1) == 0); /* the kernel drops a second one: signals below SIGRTMIN do not queue */
 	for (int i = 0; i < 20; i++)
 		queue(0, SIGRTMIN + 1, SI_QUEUE, 100 + i);
-	queue(0, SIGRTMIN + 7, -9, 77); /* a code of one's own */
+	queue(0, SIGRTMIN + 7, -9, 77); /* a si_code that the program chose */
 	queue(syscall(SYS_gettid), SIGTERM, SI_QUEUE, 400);
 	event.sigev_value.sival_int = 555;
 	CHECK(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);
@@ -108,7 +108,7 @@ int main(void)
 	none_left(SIGRTMIN + 1);
 	next(SIGRTMIN + 7, -9, 77);
 	next(SIGTERM, SI_QUEUE, 400);
-	none_left(SIGRTMIN + 2); /* the other thread's */
+	none_left(SIGRTMIN + 2); /* that one is pending for the other thread */
 	sigemptyset(&one);
 	sigaddset(&one, SIGRTMIN + 5);
 	CHECK(sigtimedwait(&one, &info, &none) == SIGRTMIN + 5);

@@ -1,4 +1,4 @@
-/* A program that uses SIGUSR2 itself keeps it: every one that is sent arrives at its own handler. */
+/* A program with its own handler for SIGUSR2: every SIGUSR2 calls this handler. */
 #include "check.h"
 
 #include <signal.h>

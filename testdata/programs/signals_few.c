@@ -1,4 +1,4 @@
-/* Sixty threads, and no more than ten signals may be queued. */
+/* Sixty threads, and RLIMIT_SIGPENDING allows ten queued signals. */
 #include "check.h"
 
 #include <pthread.h>

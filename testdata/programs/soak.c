@@ -1,6 +1,6 @@
 /*
- * Does everything at once, and checks all of it, until there is a file "go": threads that allocate, map, open and
- * write files, make and end threads, wait for each other, and count signals of timers.
+ * Threads that allocate and map memory, open and write files, make and join threads, wait for each other, and count signals of
+ * timers. Each checks its results. The program ends when there is a file "go".
  */
 #include "check.h"
 
@@ -83,7 +83,7 @@ static void *open_files(void *arg)
 			check_filled(block, sizeof block, seeds[i]);
 			CHECK(close(fds[i]) == 0);
 		}
-		/* Without a name: a file with one would be changed by what it does between checkpoint and crash. */
+		/* The file has no name: the restart would find a named one changed by the writes between checkpoint and crash. */
 		CHECK((fds[i] = open(".", O_RDWR | O_TMPFILE | (seed & 1 << 20 ? O_CLOEXEC : 0), 0600)) > 2);
 		seeds[i] = seed;
 		fill(block, sizeof block, seed);
@@ -185,7 +185,7 @@ static void start_timer(void)
 	CHECK(timer_settime(timer, 0, &often, 0) == 0);
 }
 
-/* The timer's signal would end the others' naps: only the main thread takes it. */
+/* The timer's signal would interrupt the sleeps of other threads: only the main thread takes it. */
 static void block_timer(int how)
 {
 	sigset_t set;
@@ -194,7 +194,7 @@ static void block_timer(int how)
 	CHECK(pthread_sigmask(how, &set, 0) == 0);
 }
 
-/* progress waits until every thread has come round again: they live. */
+/* progress waits until every thread has done one more round. */
 static void progress(void)
 {
 	for (int i = 0; i < 6; i++)
@@ -216,7 +216,7 @@ int main(void)
 	start_timer();
 	progress();
 	ready();
-	/* The file round-N asks for progress, and a line ROUND N answers. */
+	/* If the script makes a file round-N, the program checks the progress and answers with a line ROUND N. */
 	for (int n = 1; access("go", F_OK); n++) {
 		char line[32];
 		snprintf(name, sizeof name, "round-%d", n);

@@ -1,9 +1,10 @@
 /*
  * Threads whose stacks have room for the kernel's signal frame and nothing else: alternate stacks of the smallest size, with the
- * stack pointer on an ordinary stack or at no memory at all, and coroutines' stacks of 4 KiB. Below each lies a guard
- * page. Nobody but the kernel may write there, however often the program is checkpointed.
+ * stack pointer on an ordinary stack or at no memory at all, and coroutines' stacks of 4 KiB. Below each is a guard
+ * page. A checkpoint must write nothing to these stacks except the kernel's signal frame.
  *
- * stacks_small [saved] [N]: N more threads (0). saved: the action of SIGUSR2 was read and put back, so that it has libc's restorer.
+ * stacks_small [saved] [N]: N further threads, by default 0. saved: the program reads the action of SIGUSR2 by sigaction(3) and
+ * sets it again, so that it has libc's restorer.
  */
 #include "check.h"
 
@@ -15,10 +16,10 @@
 #define PAGE 4096
 #define PATTERN 0x5a
 
-/* Of SIGUSR1: notes where the kernel put the context, at the address in r12. */
+/* The handler of SIGUSR1: stores the address of the kernel's ucontext where r12 points to. */
 void note(int, siginfo_t *, void *);
 
-/* Sleeps with a stack pointer until there is a file go; before that it raises SIGUSR1. vectors: 0 none, 1 AVX, 2 AVX-512. */
+/* Sets the stack pointer, raises SIGUSR1, and sleeps until there is a file go. vectors: 1 uses AVX registers, 2 AVX-512, 0 none. */
 void sleep_at(void *sp, char **context, int vectors);
 
 __asm__(".text\n"
@@ -72,7 +73,7 @@ extern volatile int asleep;
 
 static int vectors;
 
-/* size bytes above a guard page. */
+/* Returns size bytes above a guard page. */
 static char *above_guard(size_t size)
 {
 	size_t whole = (size + PAGE - 1) / PAGE * PAGE;
@@ -89,10 +90,10 @@ static void check_untouched(const char *from, const char *to)
 			fail("%zd bytes below the kernel's frame are overwritten", to - p);
 }
 
-/* How many other threads are to be asleep before this one says READY; -1: it does not say it. */
+/* This thread prints READY when so many other threads sleep; -1: it prints nothing. */
 static __thread int announces = -1;
 
-/* The last thing before a thread sleeps: all that it maps is mapped. */
+/* Called when the thread has made all its mappings, just before it sleeps. */
 static void announce(void)
 {
 	if (announces < 0)
@@ -155,7 +156,7 @@ int main(int argc, char **argv)
 	for (intptr_t i = 0; i < count; i++)
 		CHECK(pthread_create(&threads[i], NULL, work, (void *)i) == 0);
 	announces = count;
-	work((void *)(intptr_t)(count == 0)); /* alone with a stack pointer that is nowhere, else as a coroutine */
+	work((void *)(intptr_t)(count == 0)); /* alone: with a stack pointer to no memory; else on a coroutine's stack */
 	for (intptr_t i = 0; i < count; i++)
 		CHECK(pthread_join(threads[i], NULL) == 0);
 	pass();

@@ -1,7 +1,8 @@
 /*
- * storm [exec]: 200 threads that allocate, map, fork, execute and close everything, as fast as they get on. The main thread
- * writes a number to the file "beat" whenever every thread has come round again. With "exec" the program executes itself
- * every two seconds. Children live in one half second of four only: a checkpoint is refused while there are some.
+ * storm [exec]: 200 threads allocate and map memory, fork, execute, and close descriptors, without a pause. When every thread has
+ * done one more round, the main thread writes the next number to the link "beat". With "exec" the program executes itself every
+ * two seconds. The threads make children only in the first half second of every two seconds: a checkpoint is refused while a
+ * child exists.
  */
 #include "check.h"
 
@@ -75,7 +76,7 @@ static void children(uint64_t seed)
 	reap(child);
 }
 
-/* Closes what the others have opened: to them a descriptor may be gone at any time, or be another one. */
+/* Closes descriptors that other threads have opened. For them a descriptor can be closed or reused at any time. */
 static void descriptors(uint64_t seed)
 {
 	if (seed % 64 == 0)
@@ -104,7 +105,7 @@ static void *work(void *arg)
 	return 0;
 }
 
-/* all_got_on waits until every thread has come round again, or until it is time to end. */
+/* all_got_on waits until every thread has done one more round. It returns 0 if the program must end. */
 static int all_got_on(void)
 {
 	for (int i = 0; i < THREADS; i++)
@@ -116,7 +117,7 @@ static int all_got_on(void)
 	return 1;
 }
 
-/* The others close descriptors: renaming a file that is written with one would fail now and then. A link's text needs none. */
+/* The number is the text of a symbolic link: to write a file needs a descriptor, which another thread could close. */
 static void beat(unsigned long n)
 {
 	char text[32];
@@ -146,7 +147,7 @@ int main(int argc, char **argv)
 		beat(++n);
 		if (!executes || now_ms() < until)
 			continue;
-		stop = 1; /* a child that is not waited for would be an obstacle for good */
+		stop = 1; /* a child that is not waited for would be an obstacle after the exec */
 		for (int i = 0; i < THREADS; i++)
 			CHECK(pthread_join(threads[i], 0) == 0);
 		snprintf(text, sizeof text, "%lu", n);

@@ -1,4 +1,4 @@
-/* What is seldom switched on: locks on memory to come, sealed mappings, merging, machine checks, the time stamp counter. */
+/* Rarely used attributes: mlockall(MCL_FUTURE), sealed mappings, page merging, machine checks, the time stamp counter. */
 #include "check.h"
 
 #include <sys/mman.h>

@@ -1,4 +1,4 @@
-/* Keeps a number in a file that it writes over in place. */
+/* Keeps a number in a file, which it overwrites in place. */
 #include "check.h"
 
 int main(void)

@@ -1,4 +1,4 @@
-/* The terminal that the program is used from: modes, size, foreground, /dev/tty, and a SIGWINCH after a restart. */
+/* The program's controlling terminal: modes, size, foreground, /dev/tty, and a SIGWINCH after a restart. */
 #include "check.h"
 
 #include <signal.h>
@@ -38,7 +38,7 @@ int main(int argc, char **argv)
 	CHECK(tcsetattr(0, TCSANOW, &raw) == 0);
 	raw = modes_of(0);
 
-	/* Its handler would end the sleep in await_go. */
+	/* The handler would interrupt the sleep in await_go. */
 	sigemptyset(&winch);
 	sigaddset(&winch, SIGWINCH);
 	CHECK(sigprocmask(SIG_BLOCK, &winch, 0) == 0);

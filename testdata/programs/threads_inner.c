@@ -1,4 +1,4 @@
-/* Threads that libc makes by itself: the first is one of C11, or that of a timer (SIGEV_THREAD). */
+/* Threads that the program makes without pthread_create: by thrd_create (C11), or for a timer with SIGEV_THREAD. */
 #include "check.h"
 
 #include <dirent.h>
@@ -29,7 +29,7 @@ static timer_t make_timer(void)
 	return timer;
 }
 
-/* glibc makes a thread with every signal blocked, SIGSETXID too, and lets go of that as it begins. */
+/* glibc makes a thread with every signal blocked, also SIGSETXID, and unblocks them when the thread begins. */
 static int has_begun(const char *tid)
 {
 	char path[300], status[8192];
@@ -73,7 +73,7 @@ int main(int argc, char **argv)
 	go = 1;
 	CHECK(thrd_join(thread, &result) == thrd_success);
 	EQUAL(result, 9);
-	/* The thread of a timer must still be there for the next time. */
+	/* glibc's timer thread must still exist for the next expiration. */
 	fired = 0;
 	CHECK(timer_settime(timer, 0, &(struct itimerspec){{0, 0}, {0, 1000000}}, 0) == 0);
 	while (!fired)

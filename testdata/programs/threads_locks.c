@@ -1,4 +1,4 @@
-/* What the kernel and libc keep of a thread: robust list, owners of mutexes, join in progress, altstack, rseq. */
+/* State of a thread in the kernel and libc: robust list, owners of mutexes, pthread_join in progress, alternate stack, rseq. */
 #include "check.h"
 
 #include <pthread.h>
@@ -38,7 +38,7 @@ static void *owner(void *arg)
 	return (void *)42;
 }
 
-/* Asleep in pthread_join during the checkpoint. */
+/* Blocked in pthread_join during the checkpoint. */
 static void *joiner(void *arg)
 {
 	void *result;
@@ -47,7 +47,7 @@ static void *joiner(void *arg)
 	return result;
 }
 
-/* The CPU number that rseq keeps in memory follows the thread. */
+/* The kernel must still update the CPU number in the rseq area. */
 static void check_rseq(void)
 {
 	cpu_set_t one;
@@ -96,7 +96,7 @@ int main(void)
 
 	EQUAL(pthread_mutex_trylock(&robust), EBUSY);
 	EQUAL(pthread_mutex_trylock(&inherit), EBUSY);
-	CHECK(pthread_mutex_lock(&recursive) == 0); /* its owner is known by TID */
+	CHECK(pthread_mutex_lock(&recursive) == 0); /* libc stores the owner's TID */
 	CHECK(pthread_mutex_unlock(&recursive) == 0 && pthread_mutex_unlock(&recursive) == 0);
 	EQUAL(pthread_mutex_unlock(&recursive), EPERM);
 	check_rseq();

@@ -1,4 +1,4 @@
-/* N threads (1000), each with its own TLS, name, mask and stack, asleep on one futex. */
+/* N threads, by default 1000, each with its own TLS, name, mask and stack, blocked on one futex. */
 #include "check.h"
 
 #include <pthread.h>
@@ -77,7 +77,7 @@ int main(int argc, char **argv)
 		CHECK(pthread_join(threads[i], &result) == 0);
 		CHECK(result == (void *)(uintptr_t)scramble(i));
 	}
-	/* And new ones can be made. */
+	/* New threads can still be made. */
 	go = 0, waiting = 0;
 	CHECK(pthread_create(&threads[0], &attr, work, (void *)7) == 0);
 	pthread_mutex_lock(&mutex);

@@ -1,4 +1,4 @@
-/* The main thread has ended; the others live on without it. */
+/* The main thread has ended; the other threads run on. */
 #include "check.h"
 
 #include <pthread.h>
@@ -19,7 +19,7 @@ static void *work(void *arg)
 	void *result;
 
 	CHECK(pthread_join(main_thread, 0) == 0);
-	/* The kernel has made a zombie of it a moment later. */
+	/* The ended main thread becomes a zombie a moment later. */
 	do
 		slurp("/proc/self/status", status, sizeof status);
 	while (!strstr(status, "State:\tZ"));

@@ -32,7 +32,7 @@ static void look(struct settings *s)
 	CHECK(sched_getaffinity(0, sizeof s->cpus, &s->cpus) == 0);
 }
 
-/* Each takes other settings; real-time ones where the machine lets it. */
+/* Each thread has other settings; real-time policies only where the machine allows them. */
 static void take(int number)
 {
 	struct sched_param param = {0};
@@ -64,7 +64,7 @@ static void take(int number)
 		CHECK(prctl(PR_SET_TIMERSLACK, 123456) == 0);
 		CHECK(setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + 2) == 0);
 		break;
-	case 6: /* nice has no meaning now, but is kept */
+	case 6: /* with this policy the nice value has no effect, but the kernel keeps it */
 		param.sched_priority = 0;
 		CHECK(setpriority(PRIO_PROCESS, 0, 9) == 0);
 		CHECK(sched_setscheduler(0, SCHED_IDLE, &param) == 0);

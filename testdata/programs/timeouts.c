@@ -1,7 +1,6 @@
 /*
- * Calls with a relative timeout, of so many milliseconds; of several each is in a thread. Each looks at what it returned and
- * at what must not have changed. Prints READY, at the end of each call its name and how many milliseconds it has
- * taken, and PASS.
+ * Makes the named calls with a relative timeout, each in a thread of its own. Each thread checks the result and the arguments that
+ * must not change. The program prints READY, for each call its name and the milliseconds that it has taken, and PASS.
  *
  *	timeouts MILLISECONDS CALL...
  */
@@ -88,7 +87,7 @@ static void do_ppoll(void)
 	same(t);
 }
 
-static const struct timespec constant = { 1, 500000000 }; /* as the test has it */
+static const struct timespec constant = { 1, 500000000 }; /* the script passes 1500 as MILLISECONDS */
 
 static void do_ppoll_constant(void)
 {
@@ -222,7 +221,7 @@ static void do_read(void)
 	is(read(silent_socket(), &c, 1), EAGAIN);
 }
 
-/* The timeout of recvmmsg is looked at after each datagram only. */
+/* The kernel checks the timeout of recvmmsg only after each datagram. */
 static void do_recvmmsg(void)
 {
 	char c;

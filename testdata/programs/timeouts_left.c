@@ -1,5 +1,5 @@
 /* cc: -fexceptions */
-/* What a signal of the program's own, or pthread_cancel, does to a call that was made again with what is left of its timeout. */
+/* A signal of the program's own, or pthread_cancel, interrupts a call that the resident has repeated with the remaining timeout. */
 #include "check.h"
 
 #include <pthread.h>
@@ -77,10 +77,11 @@ static void *to_interrupt(void *arg)
 	return arg;
 }
 
-/* Every register but those that a system call changes. */
+/* Checks every register except those that a system call changes. */
 static void *with_registers(void *arg)
 {
-	uint64_t rdi = 0, rsi = 0, rdx = HOUR * 1000, r10 = 0x1010101010101010, r8 = 0x808, r9 = 0x909, rbx = 0xb0b, r12 = 0x12, r13 = 0x13;
+	uint64_t rdi = 0, rsi = 0, rdx = HOUR * 1000, r10 = 0x1010101010101010, r8 = 0x808, r9 = 0x909;
+	uint64_t rbx = 0xb0b, r12 = 0x12, r13 = 0x13;
 	uint64_t before, after;
 	long rax = SYS_poll;
 	register uint64_t r10_ __asm__("r10") = r10;

@@ -1,4 +1,4 @@
-/* A timer that calls a function (SIGEV_THREAD): glibc has a thread of its own for it, made out of our sight. */
+/* A timer that calls a function (SIGEV_THREAD): glibc makes a thread for it, without a call of pthread_create. */
 #include "check.h"
 
 #include <signal.h>

@@ -1,4 +1,4 @@
-/* setitimer, alarm and POSIX timers: ids, kinds, intervals, what remains, overruns, and that they still fire. */
+/* setitimer, alarm and POSIX timers: IDs, kinds, intervals, remaining times, overruns; each still fires. */
 #include "check.h"
 
 #include <pthread.h>
@@ -24,7 +24,7 @@ static void on_own(int sig)
 	own_signals++;
 }
 
-/* remains wants a time to be what it was, less at most a minute. */
+/* remains checks that a remaining time is the earlier one, less at most a minute. */
 static void remains(const char *what, time_t have, time_t want)
 {
 	if (have > want || have < want - 60)
@@ -59,7 +59,7 @@ static void armed(int number, time_t seconds, time_t interval)
 	EQUAL(t.it_interval.tv_sec, interval);
 }
 
-/* A thread with a timer of its own: the signal comes to it and no other. */
+/* A thread with its own timer (SIGEV_THREAD_ID): only this thread gets the signal. */
 static void *work(void *arg)
 {
 	timer_t timer = make(CLOCK_MONOTONIC, SIGEV_THREAD_ID, SIGRTMIN + 1, 0, syscall(SYS_gettid));
@@ -88,7 +88,7 @@ static void check_itimers(void)
 	}
 }
 
-/* An expired timer whose signal is blocked counts overruns; with the signal comes their number. */
+/* An expired timer whose signal is blocked counts overruns. The signal's siginfo has their number. */
 static void check_overrun(timer_t timer, const sigset_t *set)
 {
 	siginfo_t info;
@@ -165,7 +165,7 @@ int main(void)
 
 	CHECK(close(open("fire", O_CREAT | O_WRONLY, 0600)) == 0);
 	CHECK(pthread_join(thread, 0) == 0 && by_thread);
-	EQUAL(own_signals, 0); /* none of them came here */
+	EQUAL(own_signals, 0); /* the main thread got none of these signals */
 	remains("alarm", alarm(1), LONG_S);
 	while (!alarms)
 		pause();

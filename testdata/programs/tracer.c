@@ -1,4 +1,4 @@
-/* Traces the process PID, and lets it run, until there is a file "go". */
+/* tracer PID: traces the process and lets it run, until there is a file "go". */
 #include "check.h"
 
 #include <sys/ptrace.h>
@@ -12,7 +12,7 @@ int main(int argc, char **argv)
 	ready();
 	while (access("go", F_OK)) {
 		int status;
-		/* Signals of the traced process stop it: pass them on. */
+		/* Each signal stops the traced process: deliver it and let the process continue. */
 		if (waitpid(pid, &status, WNOHANG | __WALL) == pid && WIFSTOPPED(status))
 			CHECK(ptrace(PTRACE_CONT, pid, 0, status >> 16 ? 0 : WSTOPSIG(status)) == 0);
 		pause_ms(1);

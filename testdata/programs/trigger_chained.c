@@ -1,4 +1,7 @@
-/* As PHP does: a handler that only takes a note, and calls the one that was there before it when the program gets to it. */
+/*
+ * The program's handler of SIGUSR2 saves its arguments. Later, outside of the handler, the program calls the previous handler (the
+ * resident's) with them, as PHP does. The ucontext is no longer valid then.
+ */
 #include "check.h"
 
 #include <signal.h>
@@ -12,7 +15,7 @@ static void note(int signal, siginfo_t *about, void *where)
 {
 	(void)signal;
 	info = *about;
-	context = where; /* gone by the time that it is used */
+	context = where; /* points to a stack frame that is reused before the program uses the pointer */
 	noted = 1;
 }
 
@@ -25,13 +28,13 @@ int main(void)
 	CHECK(before.sa_flags & SA_SIGINFO);
 	ready();
 	while (access("go", F_OK)) {
-		memset(litter, 0xfc, sizeof(litter)); /* rax is -4, EINTR, in what was the context */
+		memset(litter, 0xfc, sizeof(litter)); /* overwrites the old ucontext: rax in it becomes -4, as for EINTR */
 		__asm__ volatile("" : : "r"(litter) : "memory");
 		if (noted) {
 			noted = 0;
 			before.sa_sigaction(SIGUSR2, &info, context);
 		}
-		usleep(1000); /* which our own signal may end */
+		usleep(1000); /* SIGUSR2 may interrupt this sleep */
 	}
 	pass();
 }

@@ -1,8 +1,8 @@
 /* cc: -fexceptions */
 /*
- * What looks through loaded objects: dl_iterate_phdr(3), backtrace(3), and the unwinder by which a cancelled thread runs its
- * cleanup handlers. Each must find the library as any other, before and after a restart. And a backtrace in a callback goes
- * from the library's stacks to what the program did.
+ * Functions that read the list of loaded objects: dl_iterate_phdr(3), backtrace(3), and the unwinder that runs the cleanup
+ * handlers of a cancelled thread. Before and after a restart they must find libcrak.so as an ordinary library. A backtrace
+ * in a callback must lead from the resident's stack to main's caller.
  */
 
 #ifndef _GNU_SOURCE
@@ -18,7 +18,7 @@
 
 static int libraries;
 
-/* Every byte that a segment promises can be read, in pages. */
+/* Reads one byte of every page of libcrak.so's readable segments. */
 static int look(struct dl_phdr_info *info, size_t size, void *unused)
 {
 	unsigned sum = 0;
@@ -57,7 +57,7 @@ static void *sleeper(void *unused)
 	return unused;
 }
 
-/* preloaded: the library is there. */
+/* preloaded: 1 if libcrak.so is loaded, else 0. */
 static void inspect(pthread_t thread, int preloaded)
 {
 	void *frames[32], *result;
@@ -73,7 +73,7 @@ static void inspect(pthread_t thread, int preloaded)
 	CHECK(cleaned == count + 1);
 }
 
-static void *caller; /* of main */
+static void *caller; /* the function of libc that called main */
 static int befores, restarts, lost;
 
 static void trace(void *count)

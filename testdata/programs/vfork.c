@@ -1,4 +1,4 @@
-/* A thread waits in vfork for its child, where no signal reaches it; the child sleeps. */
+/* A thread is blocked in vfork, where it cannot receive a signal, until its child exits. The child sleeps. */
 #include "check.h"
 
 #include <pthread.h>

@@ -1,4 +1,4 @@
-/* Compiled with crak.h and run without the library: nothing is there, and nothing happens. */
+/* Compiled with crak.h and run without libcrak.so: the functions of crak.h do nothing. */
 #include "check.h"
 
 #include "crak.h"
