@@ -38,10 +38,7 @@ type conductor struct {
 	gone    bool          // the interpreter has been waited for, or has become the root
 }
 
-const (
-	killPatience = 5 * time.Second
-	forEver      = 24 * time.Hour // the other ends of the sockets close when the processes that have them end
-)
+const killPatience = 5 * time.Second
 
 // newConductor comes before the interpreter is started.
 func newConductor(g *group) (*conductor, error) {
@@ -114,6 +111,8 @@ func (c *conductor) until(ctx context.Context, s stage) error {
 
 func (c *conductor) handle(ctx context.Context, e event) error {
 	switch e.source {
+	case silence:
+		return c.lookForDead()
 	case memberSocket:
 		return c.read(ctx, e.member)
 	case memberEnd:
@@ -209,8 +208,8 @@ func (c *conductor) commit() error {
 	for _, m := range g.members {
 		g.reclaimMutexes(m)
 	}
-	c.family.release()
 	if g.mode.Apart {
+		c.family.release()
 		c.part()
 	}
 	return nil

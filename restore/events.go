@@ -2,6 +2,7 @@ package restore
 
 import (
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -24,7 +25,8 @@ type event struct {
 type source int32
 
 const (
-	bell             source = iota // somebody called ring
+	silence          source = iota // nothing has happened for a while
+	bell                           // somebody called ring
 	memberSocket                   // the control socket of a member
 	memberEnd                      // the pidfd of a member: it has ended
 	interpreterEnd                 // the pidfd of the interpreter
@@ -62,12 +64,18 @@ func (e *events) remove(fd int) { unix.EpollCtl(e.fd, unix.EPOLL_CTL_DEL, fd, ni
 // ring makes next return. Any goroutine may call it.
 func (e *events) ring() { unix.Write(e.bell, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
 
+// silencePatience is how long next waits for an event.
+const silencePatience = 300 * time.Millisecond
+
 // next waits for an event. An event that the caller leaves as it is comes again.
 func (e *events) next() (event, error) {
 	for len(e.ready) == 0 {
 		set := []unix.PollFd{{Fd: int32(e.fd), Events: unix.POLLIN}}
-		if _, err := busypoll.Poll(set, forEver); err != nil {
+		switch n, err := busypoll.Poll(set, silencePatience); {
+		case err != nil:
 			return event{}, fmt.Errorf("control sockets: poll: %w", err)
+		case n == 0:
+			return event{source: silence}, nil
 		}
 		all := make([]unix.EpollEvent, mostEventsAtOnce)
 		n, err := unix.EpollWait(e.fd, all, 0)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -13,7 +14,10 @@ import (
 
 // A family is all processes that descend from this one, except for children that it had before. crak is their subreaper
 // (PR_SET_CHILD_SUBREAPER): a process whose parent ends becomes crak's child. So none escapes from kill, however it was made.
-type family struct{ before map[int]bool }
+type family struct {
+	before    map[int]bool
+	subreaper int32 // what crak was before
+}
 
 func newFamily() (*family, error) {
 	f := &family{before: make(map[int]bool)}
@@ -24,14 +28,18 @@ func newFamily() (*family, error) {
 	for _, pid := range all {
 		f.before[pid] = true
 	}
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+	err = unix.Prctl(unix.PR_GET_CHILD_SUBREAPER, uintptr(unsafe.Pointer(&f.subreaper)), 0, 0, 0)
+	if err == nil {
+		err = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("subreaper: %w", err)
 	}
 	return f, nil
 }
 
-// release lets processes whose parents end go to init again.
-func (f *family) release() { unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) }
+// release lets processes whose parents end go to init or another subreaper again.
+func (f *family) release() { unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, uintptr(f.subreaper), 0, 0, 0) }
 
 // kill kills and reaps all processes of the family, generation by generation. It signals only crak's own children: their PIDs
 // cannot belong to other processes until crak has reaped them.
@@ -56,13 +64,26 @@ func (f *family) kill() {
 	}
 }
 
+// descendants returns the PIDs of the family.
+func (f *family) descendants() []int {
+	all, _ := children()
+	all = slices.DeleteFunc(all, func(pid int) bool { return f.before[pid] })
+	for i := 0; i < len(all); i++ {
+		if threads, err := proc.Tasks(all[i]); err == nil {
+			below, _ := childrenOf(all[i], threads)
+			all = append(all, below...)
+		}
+	}
+	return all
+}
+
 // children returns the PIDs of our children, also of those that have ended. The kernel lists them by the thread that made them,
 // and gives them to another thread when that one ends.
 func children() (pids []int, err error) {
 	for {
 		threads, err := proc.Tasks(0)
 		if err == nil {
-			pids, err = childrenOf(threads)
+			pids, err = childrenOf(0, threads)
 		}
 		if err != nil {
 			return nil, err
@@ -73,18 +94,19 @@ func children() (pids []int, err error) {
 	}
 }
 
-func childrenOf(threads []int) (pids []int, err error) {
+// childrenOf returns the children of a process with these threads; pid 0 is our own.
+func childrenOf(pid int, threads []int) (pids []int, err error) {
 	for _, tid := range threads {
-		text, err := proc.ReadFile(proc.Path(0, fmt.Sprintf("task/%d/children", tid)))
+		text, err := proc.ReadFile(proc.Path(pid, fmt.Sprintf("task/%d/children", tid)))
 		if err != nil {
 			continue // the thread has ended
 		}
 		for word := range strings.FieldsSeq(string(text)) {
-			pid, err := strconv.Atoi(word)
+			child, err := strconv.Atoi(word)
 			if err != nil {
 				return nil, fmt.Errorf("children: %q: %w", word, err)
 			}
-			pids = append(pids, pid)
+			pids = append(pids, child)
 		}
 	}
 	return pids, nil

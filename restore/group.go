@@ -10,6 +10,7 @@ import (
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 	"crak.dev/crak/restore/compile"
+	"crak.dev/crak/restore/program"
 )
 
 // A group is one restart of an image: kernel objects, descriptors for the interpreter, the interpreter, and the members.
@@ -19,6 +20,7 @@ type group struct {
 	mode     compile.Mode
 	adopt    func(pid int) error // called when the members exist, before they run; pid is the root's in our PID namespace
 	progress Progress            // may be nil
+	alter    func(*program.Set)  // may be nil; tests change the programs before they run
 
 	objects     objects
 	segments    segments
@@ -188,6 +190,9 @@ func (g *group) runPrograms() error {
 	var err error
 	if g.programs, err = compile.Programs(g.target, processes); err != nil {
 		return err
+	}
+	if g.alter != nil {
+		g.alter(g.programs.Set)
 	}
 	return g.interpreter.run(g.programs.Set, g.img.Group)
 }

@@ -1,0 +1,137 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/fd"
+	"crak.dev/crak/image"
+	"crak.dev/crak/restore/handmade"
+	"crak.dev/crak/restore/program"
+)
+
+// faults are what can happen in place of an instruction.
+var faults = map[string]program.Instruction{
+	"fails": {Op: program.Call, Number: 9999, Slot: program.NoSlot},
+	"dies":  {Op: program.Call, Number: unix.SYS_EXIT_GROUP, Args: [6]program.Arg{program.Const(7)}, Slot: program.NoSlot},
+}
+
+// TestFailsAnywhere restarts a tree, and lets each instruction of each program fail once, or end its process. The restart fails each
+// time. It leaves no process, and changes no file before all members are ready.
+func TestFailsAnywhere(t *testing.T) {
+	if mayChoosePids() != nil {
+		t.Skip("no capability to choose PIDs")
+	}
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil { // or init reaps the children of a root that has ended
+		t.Fatal(err)
+	}
+	defer unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+	b := newBrokenTree(t)
+	var whole *program.Set
+	if err := b.run(t, func(s *program.Set) { whole = s }); err != nil {
+		t.Fatal(err)
+	}
+	b.noneLeft(t)
+	for name, fault := range faults {
+		for n, p := range whole.Programs {
+			for i := range p.Instructions {
+				if name == "dies" && p.Instructions[i].Op == program.Call && p.Instructions[i].Number == unix.SYS_EXIT_GROUP {
+					continue
+				}
+				t.Run(fmt.Sprintf("%s/%s/%d", name, p.Name, i), func(t *testing.T) {
+					ready := isReady(p, i)
+					err := b.run(t, func(s *program.Set) { s.Programs[n].Instructions[i] = fault })
+					if errors.As(err, new(takenError)) {
+						t.Fatal(err)
+					}
+					// The process of a thread may have run and ended already.
+					if thread := strings.HasPrefix(p.Name, "thread"); err == nil && !(thread && ready) {
+						t.Errorf("%s: restarted", whole.Text(&p.Instructions[i]))
+					}
+					b.noneLeft(t)
+					if !ready {
+						b.untouched(t)
+					}
+				})
+			}
+		}
+	}
+}
+
+// A brokenTree is an image of a root with a thread, two children and a grandchild, and a file that the restart cuts back.
+type brokenTree struct {
+	img  *image.Image
+	pids []image.Pid
+	log  string
+}
+
+func newBrokenTree(t *testing.T) *brokenTree {
+	g := aTree(t)
+	b := &brokenTree{log: filepath.Join(t.TempDir(), "log")}
+	for i, parent := range []image.Pid{g.Root, g.Root + 1} {
+		p := handmade.Group(g.Root + 2 + image.Pid(i)).Processes[0]
+		p.Parent = parent
+		g.Processes = append(g.Processes, p)
+	}
+	thread := g.Processes[0].Threads[0]
+	thread.Parked.Tid, thread.Parked.Flags = int32(g.Root)+4, 0
+	g.Processes[0].Threads = append(g.Processes[0].Threads, thread)
+	for i := range g.Processes {
+		b.pids = append(b.pids, g.Processes[i].Pid)
+	}
+	writeFile(t, b.log, "before")
+	describe(t, g, 3, b.log)
+	img, err := image.Open(writeImage(t, g, says))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { img.Close() })
+	b.img = img
+	return b
+}
+
+// run restarts the tree here, with changed programs. If it runs, it ends.
+func (b *brokenTree) run(t *testing.T, alter func(*program.Set)) error {
+	t.Helper()
+	writeFile(t, b.log, "before and after")
+	o := Options{Files: fd.Rewind, Notice: func(string) {}, Detach: true}
+	root := 0
+	g := &group{img: b.img, env: o.env(), alter: alter, adopt: func(pid int) error { root = pid; return nil }}
+	err := g.start(context.Background())
+	if err == nil {
+		wait(root)
+	}
+	return err
+}
+
+// isReady tells whether a process has reported that it is ready when it comes to an instruction.
+func isReady(p *program.Program, i int) bool {
+	reads := 0
+	for _, in := range p.Instructions[:i+1] {
+		if in.Op == program.Call && in.Number == unix.SYS_READ && in.Args[0] == program.Const(p.Control) {
+			reads++
+		}
+	}
+	return reads == 2 || p.Instructions[i].Op == program.Jump
+}
+
+func (b *brokenTree) untouched(t *testing.T) {
+	t.Helper()
+	if text, err := os.ReadFile(b.log); err != nil || string(text) != "before and after" {
+		t.Errorf("log is now %q, %v", text, err)
+	}
+}
+
+func (b *brokenTree) noneLeft(t *testing.T) {
+	t.Helper()
+	for _, pid := range b.pids {
+		noStray(t, pid)
+	}
+}
