@@ -6,13 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"crak.dev/crak/dump"
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
-	"crak.dev/crak/internal/obstacle"
-	"crak.dev/crak/internal/resident"
 )
 
 // Longest waits for a program.
@@ -22,55 +21,49 @@ const (
 	patienceFreeze = 30 * time.Second // to park all its threads; the resident gives up earlier
 )
 
-// checkpoint is one run of Checkpoint.
+// checkpoint is one run of Checkpoint: a group of processes and the image of it.
 type checkpoint struct {
 	Options
-	member   member
-	settings map[string]string
-	listener *resident.Listener
-	noTwin   string // why there is no twin, or ""
-	needTwin bool   // refuse a checkpoint without a twin
+	settings map[string]string // of the root
+	members  []*member         // the root first
+	zombies  []image.Zombie    // children of members that have ended
+	noTwin   string            // why there are no twins, or ""
+	needTwin bool              // refuse a checkpoint without twins
 	table    fd.Table
+	holders  *fd.Holders
 	writer   *image.Writer
 	begun    time.Time
 	since    uint64 // a moment before the freeze, in clock ticks since boot
-	frozen   time.Time
 	pause    time.Duration
 
-	silence   func() // ends keepFrozen
+	dropping sync.Mutex // guards again, and dropped of each member
+	again    []int      // PIDs of processes that have executed another program since they were found
+
+	frozen    keeper // keeps the members frozen
+	wasFrozen bool   // all members
 	stoppable func() // ends unstoppable
 
 	xfeatures uint64 // FPU and vector states in the signal frames
 	xsaveSize uint32
 }
 
-// member is what a checkpoint knows of one process of the group.
-type member struct {
-	live     int    // a live thread: the main thread may have exited
-	program  string // programOf, when the process was last found ready
-	dumpable bool   // before the freeze
-	holds    int    // depth of crak_hold
-	trigger  int    // the signal that asks it for a checkpoint, or 0
-	conn     *resident.Conn
-	twin     int // PID in our PID namespace, or 0
-	known    dump.Known
-	dump     *dump.Member // reads the process
-}
+// root is the process that the checkpoint was asked for.
+func (c *checkpoint) root() *member { return c.members[0] }
 
-// Checkpoint writes an image of a running program. The program then runs on, or is ended (Options.Kill). On a failure the
-// program runs on unchanged and no image is left. Obstacles are returned as an obstacle.List. The outcome is written to the
-// program's log.
+// Checkpoint writes an image of a running program and its descendants. They then run on, or are ended (Options.Kill). On a
+// failure they all run on unchanged and no image is left. Obstacles are returned as an obstacle.List. The outcome is written to
+// the log of the program.
 func Checkpoint(o Options) (*Result, error) {
-	c := &checkpoint{Options: o, settings: o.Settings, begun: time.Now()}
-	if c.Context == nil {
-		c.Context = context.Background()
-	}
+	c := newCheckpoint(o)
 	before := c.Rights.programBefore(c.Pid)
 	result, err := c.run()
-	if wasFrozen := c.member.dump != nil && c.member.dump.Conn != nil; !wasFrozen {
-		err = cmp.Or(changedSince(c.Pid, cmp.Or(c.member.program, before), err), err)
+	if len(c.members) > 0 {
+		before = cmp.Or(c.root().program, before)
 	}
-	err = explainPermission(c.Pid, c.Rights, err)
+	if !c.wasFrozen {
+		err = cmp.Or(changedSince(c.Pid, before, err), err)
+	}
+	err = c.explained(err)
 	if cause := context.Cause(c.Context); err != nil && cause != nil {
 		err = fmt.Errorf("pid %d: checkpoint given up: %w", c.Pid, cause)
 	}
@@ -80,41 +73,38 @@ func Checkpoint(o Options) (*Result, error) {
 	return result, err
 }
 
-// run takes the lock of the process and carries out the phases of doc.go.
+func newCheckpoint(o Options) *checkpoint {
+	c := &checkpoint{Options: o, settings: o.Settings, begun: time.Now(), holders: new(fd.Holders)}
+	if c.Context == nil {
+		c.Context = context.Background()
+	}
+	return c
+}
+
+// run takes the locks of the members and carries out the phases of doc.go.
 func (c *checkpoint) run() (*Result, error) {
-	list, err := candidate(c.Pid)
-	if err != nil {
-		return nil, err
-	}
-	if c.Kill && c.Pid == 1 {
-		list = append(list, obstacle.Obstacle{Pid: 1, What: "process 1 of this PID namespace",
-			Why: "no process of this namespace can kill it (pid_namespaces(7))",
-			Do:  "run crak checkpoint --kill outside of the namespace, or without --kill"})
-	}
-	if len(list) > 0 {
-		return nil, list
-	}
-	release, err := lock(c.Pid)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	if err := c.query(); err != nil {
-		return nil, err
-	}
-	defer c.listener.Close()
-	if err := c.survey(); err != nil {
-		return nil, err
-	}
-	if err := c.planTwin(); err != nil {
-		return nil, err
+	defer c.close()
+	for _, phase := range []func() error{c.find, c.lockAll, c.queryAll, c.survey, c.planTwin} {
+		if err := phase(); err != nil {
+			return nil, err
+		}
 	}
 	result, err := c.attempt()
 	if errors.Is(err, dump.ErrChanged) {
-		c.member.known.Mappings, c.table = nil, fd.Table{}
+		for _, m := range c.members {
+			m.dump.Known.Mappings = nil
+		}
+		c.table = fd.Table{}
 		result, err = c.attempt()
 	}
 	return result, err
+}
+
+// close gives up what the writer holds for the members. They run on, unless they were killed.
+func (c *checkpoint) close() {
+	for _, m := range c.members {
+		m.close()
+	}
 }
 
 // attempt carries out the phases from create.
@@ -126,59 +116,42 @@ func (c *checkpoint) attempt() (*Result, error) {
 	return c.write()
 }
 
-// write freezes the program, writes the image and commits it.
+// write freezes the group, writes the image and commits it.
 func (c *checkpoint) write() (*Result, error) {
-	defer context.AfterFunc(c.Context, func() {
-		c.writer.GiveUp(context.Cause(c.Context))
-		c.listener.Interrupt()
-	})()
-	c.member.dump = &dump.Member{
-		Pid:           c.Pid,
-		Live:          c.member.live,
-		Table:         &c.table,
-		Known:         c.member.known,
-		Overrides:     c.Overrides,
-		SelfContained: c.SelfContained || c.settings["CRAK_SELF_CONTAINED"] == "1",
+	defer context.AfterFunc(c.Context, func() { c.writer.GiveUp(context.Cause(c.Context)) })()
+	for _, m := range c.members {
+		m.dump = c.reader(m)
+		m.dump.Prepare()
 	}
-	c.member.dump.Prepare()
 	debug.SetMemoryLimit(memoryLimit)
 	warm()
 	debug.SetGCPercent(-1) // while a program is frozen, collect garbage only to stay within the limit
 	c.writer.Hold(roomForContent())
 	c.stoppable = unstoppable()
 	defer c.stoppable()
+	c.frozen.begin(c.writer)
+	defer c.dismiss() // the group runs on, the twins exit
 	if err := c.freeze(); err != nil {
 		return nil, err
 	}
-	c.silence = c.keepFrozen()
-	defer c.dismiss() // the program runs on, the twin exits
-	processes, err := dump.Capture([]*dump.Member{c.member.dump})
+	c.wasFrozen = true
+	processes, err := c.capture()
 	if err != nil {
 		return nil, err
 	}
-	process := processes[0]
-	if err := cmp.Or(c.Rights.still(c.Pid), c.table.Obstacles.Err()); err != nil {
-		return nil, err
-	}
-	c.xfeatures, c.xsaveSize = extendedState(c.member.live, process)
 	if err := c.save(); err != nil {
 		return nil, err
 	}
-	if err := c.member.dump.SumCommon(c.Kill); err != nil {
-		return nil, err
+	for _, m := range c.members {
+		if err := m.dump.SumCommon(c.Kill); err != nil {
+			return nil, err
+		}
 	}
-	manifest, err := c.manifest(process)
+	manifest, err := c.manifest(processes)
 	if err != nil {
 		return nil, err
 	}
-	group := &image.Group{
-		Root:         process.Pid,
-		Processes:    []image.Process{*process},
-		Descriptions: c.table.Descriptions,
-		Memory:       c.table.Memory,
-		Objects:      c.table.Objects,
-	}
-	path, err := c.writer.Commit(*manifest, group)
+	path, err := c.writer.Commit(*manifest, c.group(processes))
 	if err != nil {
 		return nil, err
 	}
@@ -188,4 +161,38 @@ func (c *checkpoint) write() (*Result, error) {
 		}
 	}
 	return &Result{Path: path, Pause: c.pause, Note: c.noTwin}, nil
+}
+
+// capture records the frozen members.
+func (c *checkpoint) capture() ([]*image.Process, error) {
+	all := make([]*dump.Member, len(c.members))
+	for i, m := range c.members {
+		all[i] = m.dump
+	}
+	processes, err := dump.Capture(all)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range c.members {
+		if err := m.rights.still(m.pid); err != nil {
+			return nil, err
+		}
+	}
+	c.xfeatures, c.xsaveSize = extendedState(c.root().live, processes[0])
+	return processes, cmp.Or(c.table.Obstacles.Err())
+}
+
+// group is what the image says of the group, except for page contents.
+func (c *checkpoint) group(processes []*image.Process) *image.Group {
+	g := &image.Group{
+		Root:         processes[0].Pid,
+		Descriptions: c.table.Descriptions,
+		Memory:       c.table.Memory,
+		Objects:      c.table.Objects,
+		Zombies:      c.zombies,
+	}
+	for _, p := range processes {
+		g.Processes = append(g.Processes, *p)
+	}
+	return g
 }

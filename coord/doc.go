@@ -1,10 +1,10 @@
 // Package coord carries out a checkpoint of a running program.
 //
-// In a nutshell: the writer (this process) checks that the program can be checkpointed and freezes it. Package dump reads
-// the frozen program. The program runs on, and package image writes and commits the image. So far a group has one member;
-// the phases are those of a group with several.
+// In a nutshell: the writer (this process) finds the program and its descendants, checks that they can be checkpointed, and
+// freezes them. Package dump reads the frozen processes. They run on, and package image writes and commits the image. Every member
+// of the group has reached a phase before the next one begins.
 //
-//	candidate ─> lock ─> query ─> survey ─> create ─> freeze ─> capture ─> save ─┐
+//	find ─> lock ─> query ─> survey ─> create ─> freeze ─> capture ─> save ─┐
 //	                                                                             │
 //	     ┌────────────────────────────────────┬──────────────────────────────────┤
 //	     │ with a twin                        │ without a twin                   │ --kill
@@ -14,13 +14,15 @@
 //
 // The phases, the state of the program in each of them, what ends the phase, and the longest wait:
 //
-//	candidate  runs     /proc shows a resident that can take the freeze signal   200 ms, if there is no handler yet
-//	lock       runs     the writer has the lock of the process                   no wait: ErrBusy
+//	find       runs     /proc shows a resident in the program and each           200 ms, if it is in execve(2)
+//	                    descendant, which can take the freeze signal
+//	lock       runs     the writer has the locks of all members                  no wait: ErrBusy
 //	query      runs     the resident has sent HELLO and closed the connection    5 s; 1 s for the close
 //	survey     runs     the obstacles that /proc shows are collected
 //	create     runs     the image has a directory with a hidden name
 //	freeze     runs     the resident has sent HELLO                              60 s, for crak_release()
 //	           stops    every thread is parked: FROZEN                           20 s in the resident, 30 s here
+//	           frozen   a look finds no further descendant                       30 s
 //	capture    frozen   package dump has read the state of the process
 //	save       frozen   content that a fork cannot hold still is copied
 //	snapshot   frozen   the initiator has forked the twin

@@ -46,6 +46,19 @@ func explain(err error) error {
 	}}
 }
 
+// explained adds the reason, and what to do, to an error about a file of /proc that the writer may not read.
+func (c *checkpoint) explained(err error) error {
+	var path *fs.PathError
+	pid := c.Pid
+	if errors.As(err, &path) {
+		var member int
+		if n, _ := fmt.Sscanf(path.Path, "/proc/%d/", &member); n == 1 {
+			pid = member
+		}
+	}
+	return explainPermission(pid, c.Rights, err)
+}
+
 // explainPermission adds the reason, and what to do, to an error about a file of /proc that the writer may not read.
 func explainPermission(pid int, ours *Rights, err error) error {
 	var path *fs.PathError

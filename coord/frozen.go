@@ -3,12 +3,14 @@ package coord
 import (
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"crak.dev/crak/image"
 	"crak.dev/crak/internal/resident"
 )
 
@@ -18,59 +20,99 @@ import (
 // progressPart is how many PROGRESS messages the writer sends within one freeze limit, at most.
 const progressPart = 8
 
-// keepFrozen sends PROGRESS to the resident at intervals, but only if the image's writer has
-// read or written something since the last one. The result stops it.
-func (c *checkpoint) keepFrozen() (silence func()) {
-	limit := time.Duration(c.member.conn.Hello.Limit) * time.Millisecond
-	ticker := time.NewTicker(max(limit/progressPart, 10*time.Millisecond))
-	done := make(chan struct{})
-	conn, writer, before := c.member.conn, c.writer, c.writer.Advance()
-	var told sync.WaitGroup
-	told.Go(func() {
-		defer ticker.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-ticker.C:
-			}
-			if now := writer.Advance(); now != before {
-				conn.Progress()
-				before = now
-			}
-		}
-	})
-	return sync.OnceFunc(func() {
-		close(done)
-		told.Wait()
-	})
+// A keeper keeps the frozen members frozen. At intervals it sends PROGRESS to their residents, but only if the checkpoint has made
+// progress since the last time: if another member was frozen, or if the image's writer has read or written something.
+type keeper struct {
+	mu     sync.Mutex
+	writer *image.Writer
+	conns  []*resident.Conn
+	limit  time.Duration // the shortest freeze limit of the members
+	ticker *time.Ticker
+	done   chan struct{}
+	ended  chan struct{}
 }
 
-// confirm checks just before the commit that a program that is to be ended is still frozen.
+// begin begins with no member.
+func (k *keeper) begin(w *image.Writer) {
+	k.writer, k.conns, k.limit = w, nil, math.MaxInt64
+	k.ticker = time.NewTicker(time.Hour)
+	k.done, k.ended = make(chan struct{}), make(chan struct{})
+	go k.work(k.done, k.ended)
+}
+
+// add adds a frozen member.
+func (k *keeper) add(conn *resident.Conn) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.conns = append(k.conns, conn)
+	if limit := time.Duration(conn.Hello.Limit) * time.Millisecond; limit < k.limit {
+		k.limit = limit
+		k.ticker.Reset(max(limit/progressPart, 10*time.Millisecond))
+	}
+}
+
+func (k *keeper) work(done, ended chan struct{}) {
+	defer close(ended)
+	defer k.ticker.Stop()
+	before, members := k.writer.Advance(), 0
+	for {
+		select {
+		case <-done:
+			return
+		case <-k.ticker.C:
+		}
+		k.mu.Lock()
+		if now := k.writer.Advance(); now != before || len(k.conns) != members {
+			for _, conn := range k.conns {
+				conn.Progress()
+			}
+			before, members = now, len(k.conns)
+		}
+		k.mu.Unlock()
+	}
+}
+
+// end stops it. It sends nothing any more.
+func (k *keeper) end() {
+	if k.done == nil {
+		return
+	}
+	close(k.done)
+	<-k.ended
+	k.done = nil
+}
+
+// confirm checks just before the commit that a group that is to be ended is still frozen.
 func (c *checkpoint) confirm() error {
 	if !c.Kill {
-		return nil // the memory is a twin's, or saveStill has asked before RESUME
+		return nil // the memory is that of twins, or resume has asked before RESUME
 	}
-	return c.member.conn.Confirm()
+	return c.each((*member).confirm)
 }
 
-// kill ends the frozen program after the commit. It waits for the end, so that the PID is free for a restart.
+func (m *member) confirm() error { return m.conn.Confirm() }
+
+// kill ends the frozen group after the commit. No member notices the end of another one, because all are frozen. It waits for
+// the ends, so that the PIDs are free for a restart.
 func (c *checkpoint) kill(path string) error {
-	process, err := unix.PidfdOpen(c.Pid, 0)
-	if err == nil {
-		defer unix.Close(process)
-	}
-	killed := c.member.conn.Kill()
-	if errors.Is(killed, resident.ErrLetGo) {
-		return &survivorError{path, killed}
-	}
-	if killed != nil {
-		return fmt.Errorf("pid %d: kill: %w", c.Pid, killed)
-	}
-	if err == nil {
-		waitForEnd(process)
-	}
-	return nil
+	err := c.each(func(m *member) error {
+		process, err := unix.PidfdOpen(m.pid, 0)
+		if err == nil {
+			defer unix.Close(process)
+		}
+		killed := m.conn.Kill()
+		if errors.Is(killed, resident.ErrLetGo) {
+			return &survivorError{path, killed}
+		}
+		if killed != nil {
+			return fmt.Errorf("pid %d: kill: %w", m.pid, killed)
+		}
+		if err == nil {
+			waitForEnd(process)
+		}
+		return nil
+	})
+	return err
 }
 
 // A survivorError means that the image is committed, but the program was resumed before kill could end it.

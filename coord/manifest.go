@@ -8,13 +8,17 @@ import (
 	"crak.dev/crak/internal/host"
 )
 
-func (c *checkpoint) manifest(process *image.Process) (*image.Manifest, error) {
+func (c *checkpoint) manifest(processes []*image.Process) (*image.Manifest, error) {
 	h, err := host.Read()
 	if err != nil {
 		return nil, err
 	}
-	if process.VDSO, err = host.VDSO(os.Getpid()); err != nil { // the vDSO is the same in every process
+	vdso, err := host.VDSO(os.Getpid()) // the same in every process
+	if err != nil {
 		return nil, err
+	}
+	for _, p := range processes {
+		p.VDSO = vdso
 	}
 	compress, err := c.compress()
 	if err != nil {
@@ -22,11 +26,11 @@ func (c *checkpoint) manifest(process *image.Process) (*image.Manifest, error) {
 	}
 	h.XFeatures, h.XSaveSize = c.xfeatures, c.xsaveSize
 	return &image.Manifest{
-		Program: process.Threads[0].Comm,
-		Root:    process.Pid,
+		Program: processes[0].Threads[0].Comm,
+		Root:    processes[0].Pid,
 		Host:    h,
 		Options: image.SaveOptions{
-			SelfContained: c.member.dump.SelfContained,
+			SelfContained: c.root().dump.SelfContained,
 			Compress:      compress,
 		},
 		Statistics: image.Statistics{

@@ -38,9 +38,17 @@ func (r *Rights) programBefore(pid int) string {
 // not dumpable can be read only while the program is frozen.
 func differ(program, other string) bool { return program != "" && other != "" && program != other }
 
+const executedAnother = "it has executed another program meanwhile"
+
 // errAnother is the error for a process that executed another program during the checkpoint.
 func errAnother(pid int) error {
-	return obstacle.Obstacle{Pid: pid, What: "it has executed another program meanwhile", Why: "crak had looked at the earlier one", Do: "try again"}
+	return obstacle.Obstacle{Pid: pid, What: executedAnother, Why: "crak had looked at the earlier one", Do: "try again"}
+}
+
+// isAnotherError tells whether an error is that of errAnother.
+func isAnotherError(err error) bool {
+	o, ok := errors.AsType[obstacle.Obstacle](err)
+	return ok && o.What == executedAnother
 }
 
 // errNoProcess is the error for a PID that no process has.

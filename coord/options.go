@@ -9,6 +9,7 @@ import (
 
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/proc"
 )
 
 // Options of a checkpoint. An option that is not set has the value of the setting that the program was started with: CRAK_DIR,
@@ -19,7 +20,8 @@ type Options struct {
 	Parent        *os.File     // directory of Output, already opened; nil: it is not
 	Rights        *Rights      // result of Adopt
 	Kill          bool         // end the program; it does not run after the instant of the image
-	Overrides     fd.Overrides // what the image has in place of some descriptors
+	Only          bool         // the process alone: its children are left out
+	Overrides     fd.Overrides // what the image has in place of some descriptors, in every member that has them open
 	SelfContained bool
 	Compress      string              // "zstd", "none" or ""
 	Twin          string              // "auto", "need", "never" or ""
@@ -34,6 +36,21 @@ type Result struct {
 	Path  string
 	Pause time.Duration // how long the program was frozen
 	Note  string        // why the program was frozen until its memory was written, or ""
+}
+
+// overrides are the choices for a member. A descriptor that is not open is an error for the root only.
+func (c *checkpoint) overrides(m *member) fd.Overrides {
+	if m.pid == c.Pid || len(c.Overrides) == 0 {
+		return c.Overrides
+	}
+	chosen := make(fd.Overrides)
+	open, _ := proc.Fds(m.live)
+	for _, number := range open {
+		if choice, ok := c.Overrides[number]; ok {
+			chosen[number] = choice
+		}
+	}
+	return chosen
 }
 
 func (c *checkpoint) compress() (bool, error) {

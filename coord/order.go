@@ -64,7 +64,7 @@ func mayOrder(pid int) (bool, error) {
 }
 
 // isAnother tells whether the process has executed another program since isReady was last true.
-func (c *checkpoint) isAnother() bool { return differ(programOf(c.Pid), c.member.program) }
+func (m *member) isAnother() bool { return differ(programOf(m.pid), m.program) }
 
 const (
 	patienceExec  = time.Second           // for the constructor of libcrak.so in a new program
@@ -75,34 +75,34 @@ const (
 // isReady tells whether the process executes a program with libcrak.so now, and has a handler for the freeze signal. It reads
 // programOf again at the end. Otherwise a static program that was executed in between could pass with glibc's handler, and
 // then execute a third program.
-func (c *checkpoint) isReady() (bool, error) {
-	program := programOf(c.Pid)
-	if program != c.member.program && !hasLibrary(c.member.live) {
+func (m *member) isReady() (bool, error) {
+	program := programOf(m.pid)
+	if program != m.program && !hasLibrary(m.live) {
 		return false, nil
 	}
-	expected, err := mayOrder(c.Pid)
-	if err != nil || !expected || differ(programOf(c.Pid), program) {
+	expected, err := mayOrder(m.pid)
+	if err != nil || !expected || differ(programOf(m.pid), program) {
 		return false, err
 	}
-	c.member.program = program
+	m.program = program
 	return true, nil
 }
 
 // awaitReady waits until isReady: a program that was just executed needs a moment.
-func (c *checkpoint) awaitReady() error {
+func (m *member) awaitReady() error {
 	for deadline := time.Now().Add(patienceExec); ; {
-		ready, err := c.isReady()
+		ready, err := m.isReady()
 		switch {
 		case ready:
 			return nil
 		case err != nil:
-			return fmt.Errorf("pid %d: %w", c.Pid, err)
+			return fmt.Errorf("pid %d: %w", m.pid, err)
 		case time.Now().After(deadline):
-			return errAnother(c.Pid)
+			return errAnother(m.pid)
 		}
 		select {
-		case <-c.Context.Done():
-			return c.Context.Err()
+		case <-m.context.Done():
+			return m.context.Err()
 		case <-time.After(intervalExec):
 		}
 	}
@@ -110,50 +110,50 @@ func (c *checkpoint) awaitReady() error {
 
 // order sends the program an order and returns the connection that the resident makes. The order is lost if the process executes
 // another program meanwhile. A query is then sent again to the new program. A freeze is not: only the old program was surveyed.
-func (c *checkpoint) order(order int32, patience time.Duration) (*resident.Conn, error) {
-	surveyed := c.member.program
+func (m *member) order(order int32, patience time.Duration) (*resident.Conn, error) {
+	surveyed := m.program
 	for deadline := time.Now().Add(patience); ; {
-		if err := c.awaitReady(); err != nil {
+		if err := m.awaitReady(); err != nil {
 			return nil, err
 		}
-		if order != abi.OrderQuery && differ(c.member.program, surveyed) {
-			return nil, errAnother(c.Pid)
+		if order != abi.OrderQuery && differ(m.program, surveyed) {
+			return nil, errAnother(m.pid)
 		}
-		if err := c.Rights.still(c.Pid); err != nil {
+		if err := m.rights.still(m.pid); err != nil {
 			return nil, err
 		}
-		if err := c.listener.Order(c.Pid, c.member.live, order); err != nil {
+		if err := m.listener.Order(m.pid, m.live, order); err != nil {
 			return nil, explain(err)
 		}
-		conn, err := c.accept(deadline)
-		switch another := c.isAnother(); {
+		conn, err := m.accept(deadline)
+		switch another := m.isAnother(); {
 		case another:
-			c.listener.Forget()
+			m.listener.Forget()
 			if err == nil {
 				conn.Close()
 			}
 			if time.Now().After(deadline) {
-				return nil, errAnother(c.Pid)
+				return nil, errAnother(m.pid)
 			}
 		case errors.Is(err, resident.ErrSilent):
-			return nil, silent(c.Pid, c.member.live, c.member.holds, patience)
+			return nil, silent(m.pid, m.live, m.holds, patience)
 		case err != nil:
 			return nil, err
 		default:
-			return c.believe(conn)
+			return m.believe(conn)
 		}
 	}
 }
 
 // believe compares the PID in the resident's HELLO with the one that the kernel reports.
-func (c *checkpoint) believe(conn *resident.Conn) (*resident.Conn, error) {
-	status, err := proc.Read(c.Pid, "status", proc.Status)
+func (m *member) believe(conn *resident.Conn) (*resident.Conn, error) {
+	status, err := proc.Read(m.pid, "status", proc.Status)
 	if inside := insidePid(status); err == nil && int(conn.Hello.Pid) != inside {
 		err = fmt.Errorf("its resident says that its PID is %d, but the PID is %d", conn.Hello.Pid, inside)
 	}
 	if err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("pid %d: %w", c.Pid, err)
+		return nil, fmt.Errorf("pid %d: %w", m.pid, err)
 	}
 	return conn, nil
 }
@@ -167,10 +167,10 @@ func insidePid(status proc.StatusInfo) int {
 }
 
 // accept waits for the resident's connection. It stops waiting when the process executes another program.
-func (c *checkpoint) accept(deadline time.Time) (*resident.Conn, error) {
+func (m *member) accept(deadline time.Time) (*resident.Conn, error) {
 	for {
-		conn, err := c.listener.Accept(c.Pid, min(intervalOrder, time.Until(deadline)))
-		if !errors.Is(err, resident.ErrSilent) || time.Now().After(deadline) || c.isAnother() {
+		conn, err := m.listener.Accept(m.pid, min(intervalOrder, time.Until(deadline)))
+		if !errors.Is(err, resident.ErrSilent) || time.Now().After(deadline) || m.isAnother() {
 			return conn, err
 		}
 	}

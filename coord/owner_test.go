@@ -53,7 +53,7 @@ func TestAsOwnerInherits(t *testing.T) {
 	}
 	program, err := strconv.Atoi(strings.TrimSpace(line))
 	a.must(err)
-	processes := append(descendants(t, cmd.Process.Pid), cmd.Process.Pid)
+	processes := append(familyOf(cmd.Process.Pid), cmd.Process.Pid)
 	if len(processes) < 2 || !slices.Contains(processes, program) {
 		t.Fatalf("program %d is not below crak: %v", program, processes)
 	}
@@ -73,25 +73,4 @@ func TestAsOwnerInherits(t *testing.T) {
 		}
 	}
 	a.must(unix.Kill(program, unix.SIGKILL))
-}
-
-// descendants lists the children of a process, their children, and so on.
-func descendants(t *testing.T, pid int) []int {
-	t.Helper()
-	var all []int
-	tasks, err := proc.Tasks(pid)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, tid := range tasks {
-		text, _ := os.ReadFile(proc.Path(pid, fmt.Sprintf("task/%d/children", tid)))
-		for _, field := range strings.Fields(string(text)) {
-			child, err := strconv.Atoi(field)
-			if err != nil {
-				t.Fatal(err)
-			}
-			all = append(append(all, child), descendants(t, child)...)
-		}
-	}
-	return all
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -12,49 +13,80 @@ import (
 	"crak.dev/crak/dump"
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
-	"crak.dev/crak/internal/abi"
 	"crak.dev/crak/internal/proc"
-	"crak.dev/crak/internal/resident"
 )
 
-// query asks the resident who it is and which settings the program was started with. The program is not stopped.
-func (c *checkpoint) query() error {
-	var err error
-	if c.member.live, err = liveThread(c.Pid); err != nil {
-		return err
+// queryAll queries all members. If a member is in a section between crak_hold and crak_release, it waits until no member is: the
+// other members would stand still until this one leaves the section.
+func (c *checkpoint) queryAll() error {
+	for deadline := time.Now().Add(patienceHold); ; time.Sleep(intervalHold) {
+		err := c.each(func(m *member) error {
+			err := m.query()
+			if err != nil && c.drops(m, err) {
+				return nil
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		c.prune()
+		c.settings = c.root().settings
+		held := slices.ContainsFunc(c.members, func(m *member) bool { return m.holds > 0 })
+		if !held || len(c.members) == 1 || time.Now().After(deadline) || c.Context.Err() != nil {
+			return c.Context.Err()
+		}
 	}
-	if c.listener, err = resident.Listen(); err != nil {
-		return err
+}
+
+const (
+	intervalHold   = 50 * time.Millisecond // between two queries whether a member has called crak_release
+	patienceHeldUp = 5 * time.Second       // for crak_release while other members are frozen
+)
+
+// reader reads a member. Its record begins anew.
+func (c *checkpoint) reader(m *member) *dump.Member {
+	known := dump.Known{Holders: c.holders}
+	if m.dump != nil {
+		known = m.dump.Known
 	}
-	c.listener.Handed = c.Secret
-	if c.Rights != nil {
-		c.listener.Memory = c.Rights.memory
+	return &dump.Member{
+		Pid:           m.pid,
+		Live:          m.live,
+		Table:         &c.table,
+		Known:         known,
+		Overrides:     c.overrides(m),
+		SelfContained: c.SelfContained || c.settings["CRAK_SELF_CONTAINED"] == "1",
 	}
-	defer context.AfterFunc(c.Context, c.listener.Interrupt)()
-	conn, err := c.order(abi.OrderQuery, patienceAnswer)
-	if err != nil {
-		c.listener.Close()
-		return err
-	}
-	conn.Left()
-	conn.Close()
-	c.settings = conn.Settings
-	c.member.dumpable = conn.Hello.Dumpable == 1
-	c.member.holds = int(conn.Hello.Holds)
-	c.member.trigger = int(conn.Hello.Trigger)
-	return nil
 }
 
 // survey collects the obstacles that are visible before the freeze. It also brings the writer's own code into memory, which
 // makes the pause shorter. The files in /proc of a program that is not dumpable cannot be read before the freeze.
 func (c *checkpoint) survey() error {
-	var table fd.Table
-	var err error
-	c.member.known, err = dump.Survey(c.Pid, c.member.live, c.Overrides, &table)
-	if err != nil && (c.member.dumpable || !errors.Is(err, os.ErrPermission)) {
-		return err
+	all := make([]*dump.Member, len(c.members))
+	for i, m := range c.members {
+		m.dump = c.reader(m)
+		all[i] = m.dump
 	}
-	return table.Obstacles.Err()
+	for i, err := range dump.Survey(all) {
+		m := c.members[i]
+		switch {
+		case err == nil:
+		case !m.dumpable && errors.Is(err, os.ErrPermission):
+			m.hidden = true
+		case m.pid != c.Pid && (m.isGone() || m.isAnother()): // it is looked at again during the freeze
+			m.dropped = true
+			if !m.isGone() {
+				c.again = append(c.again, m.pid)
+			}
+		default:
+			return err
+		}
+	}
+	c.prune()
+	list := c.table.Obstacles
+	c.table = fd.Table{}
+	return list.Err()
 }
 
 // create makes the image's hidden directory.
@@ -67,14 +99,13 @@ func (c *checkpoint) create() error {
 	if err != nil {
 		return fmt.Errorf("pid %d: %w", c.Pid, err)
 	}
-	pid := insidePid(status)
 	compress, err := c.compress()
 	if err != nil {
 		return err
 	}
 	c.writer, err = image.Create(c.directory(), image.Options{
 		Program:  stat.Comm,
-		Pid:      image.Pid(pid),
+		Pid:      image.Pid(insidePid(status)),
 		Output:   c.Output,
 		Parent:   c.Parent,
 		Compress: compress,
@@ -86,22 +117,76 @@ func (c *checkpoint) create() error {
 	return err
 }
 
-// freeze has the resident park every thread of the program.
+// freeze freezes all members. A frozen process has no new children. So it looks for further descendants until every process
+// that it finds is frozen.
 func (c *checkpoint) freeze() error {
 	var err error
 	if c.since, err = ticks(); err != nil {
 		return err
 	}
-	if c.member.conn, err = c.order(abi.OrderFreeze, patienceHold); err != nil {
-		return err
+	fresh := c.members
+	for deadline := time.Now().Add(patienceStorm); ; {
+		if err := c.freezeMembers(fresh); err != nil {
+			return err
+		}
+		c.prune()
+		if c.Only {
+			return nil
+		}
+		var found []int
+		if found, c.zombies = c.lookTwice(); len(found) == 0 {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("pid %d: its descendants fork faster than they can be frozen: after %.0f s %d are frozen, and new ones appear",
+				c.Pid, patienceStorm.Seconds(), len(c.members))
+		}
+		if fresh, err = c.admit(found); err != nil {
+			return err
+		}
+		for _, m := range fresh {
+			if err := m.lock(); err != nil && !c.drops(m, err) {
+				return err
+			}
+			m.dump = c.reader(m)
+		}
 	}
-	c.frozen = time.Now()
-	if c.member.dump.Threads, err = c.member.conn.Frozen(patienceFreeze); err != nil {
-		c.member.conn.Close()
-		return explain(err)
+}
+
+// lookTwice looks a second time where the first look finds nobody new: the kernel may leave out a child while another one
+// ends.
+func (c *checkpoint) lookTwice() (pids []int, zombies []image.Zombie) {
+	pids, zombies = c.look()
+	if len(pids) == 0 && len(c.members)+len(zombies) > 1 {
+		pids, zombies = c.look()
 	}
-	c.member.dump.Conn = c.member.conn
-	return nil
+	return pids, zombies
+}
+
+// freezeMembers freezes some members at the same time. If one fails, nobody waits for the others.
+func (c *checkpoint) freezeMembers(members []*member) error {
+	patience := patienceHold
+	if len(c.members) > 1 {
+		patience = patienceHeldUp
+	}
+	ctx, giveUp := context.WithCancelCause(c.Context)
+	defer giveUp(nil)
+	inParallel(len(members), func(i int) error {
+		m := members[i]
+		if m.dropped || ctx.Err() != nil {
+			return nil
+		}
+		stop := context.AfterFunc(ctx, m.interrupt)
+		err := m.freeze(patience)
+		stop()
+		if err == nil {
+			c.frozen.add(m.conn)
+		} else if !c.drops(m, err) {
+			giveUp(err) // the first error counts: the others are its consequences
+		}
+		return nil
+	})
+	return context.Cause(ctx)
 }
 
 // ticks is the time since boot in the unit of /proc/PID/stat.

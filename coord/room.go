@@ -19,9 +19,9 @@ const (
 // writerMemory is how much memory a writer uses. A writer that the program starts is in the program's control group.
 const writerMemory = 16 << 20
 
-// planTwin decides whether to make a twin. The twin shares the program's private memory copy-on-write. The kernel copies each page
-// that the program writes to while the image is written: at most all of its private memory. If the copies exceed the limit
-// of a memory control group, the kernel kills a process of that group. So if the group has less room, there is no twin.
+// planTwin decides whether to make twins. A twin shares its process's private memory copy-on-write. The kernel copies each page
+// that the process writes to while the image is written: at most all of its private memory. If the copies exceed the limit
+// of a memory control group, the kernel kills a process of that group. So if a group has less room, there are no twins.
 func (c *checkpoint) planTwin() error {
 	choice := c.Twin
 	if choice == "" {
@@ -36,18 +36,33 @@ func (c *checkpoint) planTwin() error {
 		return fmt.Errorf("CRAK_TWIN=%q: neither auto, need nor never", choice)
 	}
 	c.needTwin = choice == twinNeed
-	status, err := proc.Read(c.member.live, "status", proc.Status)
-	if err != nil {
-		return fmt.Errorf("pid %d: %w", c.Pid, err)
-	}
-	need, room := status.RssAnon+status.VmPTE+writerMemory, cgroup.MemoryRoom(c.Pid)
-	if need <= room || c.Kill {
+	if c.Kill {
 		return nil
 	}
-	c.noTwin = fmt.Sprintf("its control group has room for %d MiB more, and a copy-on-write twin could take %d MiB", room>>20, need>>20)
-	if c.needTwin {
-		return obstacle.List{{Pid: c.Pid, What: "no memory for a twin", Why: c.noTwin,
-			Do: "raise memory.max, or let the program be frozen while its memory is written: CRAK_TWIN=auto"}}
+	need := make(map[string]uint64) // by control group
+	for _, m := range c.members {
+		status, err := proc.Read(m.live, "status", proc.Status)
+		if err != nil {
+			if m.pid != c.Pid {
+				continue // it has ended
+			}
+			return fmt.Errorf("pid %d: %w", m.pid, err)
+		}
+		group, _ := os.ReadFile(proc.Path(m.pid, "cgroup"))
+		if need[string(group)] == 0 {
+			need[string(group)] = writerMemory
+		}
+		need[string(group)] += status.RssAnon + status.VmPTE
+		room := cgroup.MemoryRoom(m.pid)
+		if need[string(group)] <= room {
+			continue
+		}
+		c.noTwin = fmt.Sprintf("its control group has room for %d MiB more, and a copy-on-write twin could take %d MiB", room>>20, need[string(group)]>>20)
+		if c.needTwin {
+			return obstacle.List{{Pid: m.pid, What: "no memory for a twin", Why: c.noTwin,
+				Do: "raise memory.max, or let the program be frozen while its memory is written: CRAK_TWIN=auto"}}
+		}
+		return nil
 	}
 	return nil
 }

@@ -1,34 +1,19 @@
 package coord
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
-
-	"crak.dev/crak/internal/abi"
 )
 
 // TestTwinGoesFirst: the twin has the highest oom_score_adj, so the kernel kills it before the program. The program is frozen
 // until RESUME, and then runs while the twin waits.
 func TestTwinGoesFirst(t *testing.T) {
 	p := start(t, true, exec.Command("cat"))
-	c := &checkpoint{Options: Options{Pid: p.pid(), Context: context.Background()}, member: member{live: p.pid()}}
-	if err := c.query(); err != nil {
-		t.Fatal(err)
-	}
-	defer c.listener.Close()
-	conn, err := c.order(abi.OrderFreeze, patienceHold)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err := conn.Frozen(patienceFreeze); err != nil {
-		t.Fatal(err)
-	}
+	conn := frozen(t, p.pid())
 	twin, err := conn.Snapshot()
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +45,7 @@ func TestTwinGoesFirst(t *testing.T) {
 
 func TestTwinChoice(t *testing.T) {
 	for choice, want := range map[string]string{"": "", "auto": "", "need": "", "never": "", "two": `CRAK_TWIN="two": neither auto, need nor never`} {
-		c := &checkpoint{Options: Options{Pid: os.Getpid()}, member: member{live: os.Getpid()}, settings: map[string]string{"CRAK_TWIN": choice}}
+		c := &checkpoint{Options: Options{Pid: os.Getpid()}, members: []*member{{pid: os.Getpid(), live: os.Getpid()}}, settings: map[string]string{"CRAK_TWIN": choice}}
 		if err := c.planTwin(); errorText(err) != want {
 			t.Errorf("%q: %v", choice, err)
 		}

@@ -1,7 +1,7 @@
 package coord
 
 import (
-	"cmp"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -10,11 +10,13 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// save writes the content of the image. It first copies what a fork does not hold still. It then makes the twin, and writes the
-// private memory of the twin while the program runs. Without a twin it writes the memory of the frozen program.
+// save writes the content of the image. It first copies what a fork does not hold still. It then makes the twins, and writes
+// their private memory while the members run. Without twins it writes the memory of the frozen members.
 func (c *checkpoint) save() error {
-	if err := c.member.dump.SaveFrozen(c.writer); err != nil {
-		return err
+	for _, m := range c.members {
+		if err := m.dump.SaveFrozen(c.writer); err != nil {
+			return err
+		}
 	}
 	if err := dump.SaveContents(c.writer, &c.table); err != nil {
 		return err
@@ -28,61 +30,121 @@ func (c *checkpoint) save() error {
 	if c.noTwin != "" {
 		return c.saveStill()
 	}
-	twin, err := c.member.conn.Snapshot()
-	if err != nil { // refused (EAGAIN, ENOMEM)
-		c.noTwin = fmt.Sprintf("the program could not fork: %v", err)
-		if c.needTwin {
-			return obstacle.List{{Pid: c.Pid, What: "no twin", Why: c.noTwin, Do: "raise the limits of the program (ulimit -u, pids.max, memory), or use CRAK_TWIN=auto"}}
-		}
-		return c.saveStill()
+	err := c.snapshot()
+	if refused, ok := errors.AsType[*noTwinError](err); ok {
+		return c.withoutTwins(refused)
 	}
-	if err := cmp.Or(c.member.conn.Confirm(), c.member.conn.Resume()); err != nil {
-		return err
-	}
-	c.resumed()
-	pid, memory, err := c.member.dump.Twin(twin, c.since)
 	if err != nil {
 		return err
 	}
-	c.member.twin = pid
-	if err := c.member.dump.Confirm(c.member.twin); err != nil {
+	if err := c.resume(); err != nil {
+		return err
+	}
+	return c.saveTwins()
+}
+
+// snapshot makes a twin of every member. All members are frozen until all have one.
+func (c *checkpoint) snapshot() error {
+	return c.each(func(m *member) error { return m.snapshot(c.since) })
+}
+
+// withoutTwins saves the memory of the frozen members, because one of them could not fork. The twins of the others are ended:
+// they would cost memory.
+func (c *checkpoint) withoutTwins(refused *noTwinError) error {
+	c.noTwin = refused.Error()
+	if len(c.members) > 1 {
+		c.noTwin = fmt.Sprintf("pid %d: %s", refused.pid, c.noTwin)
+	}
+	if c.needTwin {
+		return obstacle.List{{Pid: refused.pid, What: "no twin", Why: refused.Error(), Do: "raise the limits of the program (ulimit -u, pids.max, memory), or use CRAK_TWIN=auto"}}
+	}
+	err := c.each(func(m *member) error {
+		if m.twin == nil {
+			return nil
+		}
+		err := m.dump.EndTwin(m.twin)
+		m.twin = nil
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return c.saveStill()
+}
+
+// saveTwins writes the private memory of the twins.
+func (c *checkpoint) saveTwins() error {
+	memories := make([]*dump.Memory, len(c.members))
+	err := inParallel(len(c.members), func(i int) (err error) {
+		m := c.members[i]
+		if memories[i], err = m.dump.OpenTwin(m.twin); err != nil {
+			return err
+		}
+		return m.dump.Confirm(m.twin.Pid)
+	})
+	if err != nil {
 		return err
 	}
 	if err := c.writer.Release(); err != nil {
 		return err
 	}
-	return c.member.dump.SavePrivate(c.writer.Put, memory)
+	for i, m := range c.members {
+		if err := m.dump.SavePrivate(c.writer.Put, memories[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// saveFrozen writes the private memory of the frozen program.
+// saveFrozen writes the private memory of the frozen members.
 func (c *checkpoint) saveFrozen(put dump.Put) error {
-	if err := c.member.dump.Confirm(c.member.live); err != nil {
-		return err
+	for _, m := range c.members {
+		if err := m.dump.Confirm(m.live); err != nil {
+			return err
+		}
 	}
-	memory, err := c.member.dump.Memory(c.member.live)
-	if err != nil {
-		return err
+	for _, m := range c.members {
+		memory, err := m.dump.Memory(m.live)
+		if err != nil {
+			return err
+		}
+		if err := m.dump.SavePrivate(put, memory); err != nil {
+			return err
+		}
 	}
-	return c.member.dump.SavePrivate(put, memory)
+	return nil
 }
 
-// saveStill writes the private memory of the frozen program and resumes the program.
+// saveStill writes the private memory of the frozen members and resumes them.
 func (c *checkpoint) saveStill() error {
 	if err := c.saveFrozen(c.writer.PutSync); err != nil {
 		return err
 	}
-	if err := cmp.Or(c.member.conn.Confirm(), c.member.conn.Resume()); err != nil {
+	if err := c.resume(); err != nil {
 		return err
 	}
-	c.resumed()
 	return c.writer.Release()
 }
 
-// resumed notes the end of the pause. The program runs from now on.
-func (c *checkpoint) resumed() {
-	c.pause = time.Since(c.frozen)
-	c.silence()
+// resume checks that every member was frozen until now, and resumes all. The pause is over. It lasts from the first freeze to
+// the last RESUME.
+func (c *checkpoint) resume() error {
+	if err := c.each((*member).confirm); err != nil {
+		return err
+	}
+	if err := c.each(func(m *member) error { return m.conn.Resume() }); err != nil {
+		return err
+	}
+	first := c.root().stopped
+	for _, m := range c.members {
+		if m.stopped.Before(first) {
+			first = m.stopped
+		}
+	}
+	c.pause = time.Since(first)
+	c.frozen.end()
 	c.stoppable()
 	debug.SetGCPercent(100)
 	lowerPriority()
+	return nil
 }

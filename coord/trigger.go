@@ -67,9 +67,9 @@ func signalName(number int) string {
 }
 
 // triggerNotice tells what the signal that asks for a checkpoint does to the program now.
-func (c *checkpoint) triggerNotice() string {
-	instead := fmt.Sprintf("crak checkpoint %d does", c.Pid)
-	value := c.settings["CRAK_SIGNAL"]
+func (m *member) triggerNotice() string {
+	instead := fmt.Sprintf("crak checkpoint %d does", m.pid)
+	value := m.settings["CRAK_SIGNAL"]
 	number, err := ParseTrigger(value)
 	if err != nil { // libcrak.so does the same with such a value
 		number = int(unix.SIGUSR2)
@@ -78,22 +78,22 @@ func (c *checkpoint) triggerNotice() string {
 		return "no signal asks it for a checkpoint: CRAK_SIGNAL is none; " + instead
 	}
 	name := signalName(number)
-	status, statusErr := proc.Read(c.member.live, "status", proc.Status)
+	status, statusErr := proc.Read(m.live, "status", proc.Status)
 	// The thread may still be in the resident's handler, which blocks every signal, the freeze signal among them.
-	for deadline := time.Now().Add(patienceAnswer); statusErr == nil && blocks(c.Pid, c.member.live) && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patienceAnswer); statusErr == nil && blocks(m.pid, m.live) && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
-		status, statusErr = proc.Read(c.member.live, "status", proc.Status)
+		status, statusErr = proc.Read(m.live, "status", proc.Status)
 	}
 	bit := uint64(1) << (number - 1)
 	switch {
 	case statusErr != nil:
 		return ""
-	case c.member.trigger != 0 && status.SigBlk&bit != 0:
-		return fmt.Sprintf("thread %d blocks signal %s, which asks it for a checkpoint; %s", c.member.live, name, instead)
-	case c.member.trigger != 0 && err != nil:
+	case m.trigger != 0 && status.SigBlk&bit != 0:
+		return fmt.Sprintf("thread %d blocks signal %s, which asks it for a checkpoint; %s", m.live, name, instead)
+	case m.trigger != 0 && err != nil:
 		return fmt.Sprintf("signal %s asks it for a checkpoint; CRAK_SIGNAL is %v", name, err)
-	case c.member.trigger != 0:
-		return fmt.Sprintf("kill -%s %d asks it for a checkpoint", name, c.Pid)
+	case m.trigger != 0:
+		return fmt.Sprintf("kill -%s %d asks it for a checkpoint", name, m.pid)
 	case status.SigIgn&bit != 0:
 		return fmt.Sprintf("no signal asks it for a checkpoint: it ignores signal %s; %s", name, instead)
 	case status.SigCgt&bit != 0:

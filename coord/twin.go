@@ -12,24 +12,25 @@ const (
 	patienceReap = 100 * time.Millisecond
 )
 
-// dismiss closes the connection. This resumes a frozen program and ends the twin. dismiss waits until the program has reaped
-// the twin, so that the program has no additional child after the checkpoint.
+// dismiss closes the connections. This resumes frozen members and ends the twins. dismiss waits until the members have reaped
+// their twins, so that no member has an additional child after the checkpoint.
 func (c *checkpoint) dismiss() {
-	defer c.member.dump.Close()
-	c.table.Close() // before the program runs: it may close its descriptors then
-	c.silence()
-	if c.member.twin == 0 {
-		c.member.conn.Close()
-		return
+	c.table.Close() // before the members run: they may close their descriptors then
+	c.frozen.end()
+	for _, m := range c.members {
+		if m.dump != nil {
+			m.dump.Close()
+		}
+		m.letGo()
 	}
-	fd, err := unix.PidfdOpen(c.member.twin, 0)
-	c.member.conn.Close()
-	c.member.twin = 0
-	if err != nil {
-		return
-	}
-	defer unix.Close(fd)
-	waitForEnd(fd)
+	c.each(func(m *member) error {
+		if m.twin != nil {
+			waitForEnd(m.twin.Process)
+			m.twin.Close()
+			m.twin = nil
+		}
+		return nil
+	})
 }
 
 // waitForEnd waits until the process of a pidfd has ended and was reaped.

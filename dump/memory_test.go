@@ -242,35 +242,16 @@ func TestSegmentZero(t *testing.T) {
 	}
 }
 
-// TestSurvey surveys the test's own process, and checks that a child process is refused.
+// TestSurvey surveys the test's own process, and one that does not exist.
 func TestSurvey(t *testing.T) {
-	refusals := func() []string {
-		var table fd.Table
-		if _, err := Survey(os.Getpid(), os.Getpid(), nil, &table); err != nil {
-			t.Fatal(err)
-		}
-		var all []string
-		for _, o := range table.Obstacles {
-			all = append(all, o.What)
-		}
-		return all
+	var table fd.Table
+	own := &Member{Pid: os.Getpid(), Live: os.Getpid(), Table: &table, Known: Known{Holders: new(fd.Holders)}}
+	none := &Member{Pid: 1 << 30, Live: 1 << 30, Table: &table}
+	errs := Survey([]*Member{own, none})
+	if errs[0] != nil || len(own.Known.Mappings) == 0 {
+		t.Errorf("own process: %v, %d mappings", errs[0], len(own.Known.Mappings))
 	}
-	before := refusals()
-	cmd := exec.Command("cat")
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	during := refusals()
-	in.Close()
-	cmd.Wait()
-	if !slices.ContainsFunc(during, func(what string) bool { return bytes.HasPrefix([]byte(what), []byte("child process ")) }) {
-		t.Errorf("a child is not refused: %q; before: %q", during, before)
-	}
-	if _, err := Survey(1<<30, 1<<30, nil, &fd.Table{}); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("no such process: %v", err)
+	if !errors.Is(errs[1], os.ErrNotExist) {
+		t.Errorf("no such process: %v", errs[1])
 	}
 }

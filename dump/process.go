@@ -23,7 +23,7 @@ type Member struct {
 	Live  int       // TID of a live thread: if the thread group leader has exited, most files of /proc/PID are empty
 	Table *fd.Table // descriptions and memory objects of the whole group
 
-	Known Known // result of Survey, or empty
+	Known Known // what Survey has found, or empty
 
 	Overrides fd.Overrides // what the image records in place of some descriptors
 
@@ -51,9 +51,7 @@ type Member struct {
 
 	policies map[uint64]*image.MemoryPolicy // by the start of a mapping
 
-	secureBits      uint32 // of the initiator, and taken for those of every thread
-	mayHaveChildren bool   // it may have children
-
+	secureBits  uint32          // of the initiator, and taken for those of every thread
 	descriptors *fd.Descriptors // between Read and Finish
 	obstacles   obstacle.List   // of this member
 
@@ -75,7 +73,8 @@ func (m *Member) Read() error {
 	if p.Pid, err = m.insidePid(); err != nil {
 		return m.fail(err)
 	}
-	p.Parent = image.Pid(m.stat.PPid)
+	p.Parent = m.parent()
+	p.ExitSignal = max(m.stat.ExitSignal, 0)
 	p.ProcessGroup = inside(m.status.NSpgid, m.stat.Pgrp)
 	p.Session = inside(m.status.NSsid, m.stat.Session)
 	p.Umask = m.status.Umask
@@ -107,7 +106,7 @@ func (m *Member) Finish() (*image.Process, error) {
 		m.obstacles = nil
 	}()
 	m.deletedExecutable()
-	if err := inOrder(m.refuseUnsupported, m.children, m.mappings, m.segments, m.robust); err != nil {
+	if err := inOrder(m.refuseUnsupported, m.mappings, m.segments, m.robust); err != nil {
 		return nil, m.fail(err)
 	}
 	return &m.process, nil
@@ -174,6 +173,15 @@ func inside(each []int, ours int) image.Pid {
 		return image.Pid(each[n-1])
 	}
 	return image.Pid(ours)
+}
+
+// parent is the PID of the parent in the member's own PID namespace. It is 0 if the parent is not in it.
+func (m *Member) parent() image.Pid {
+	status, err := proc.Read(m.stat.PPid, "status", proc.Status)
+	if err != nil || len(status.NSpid) < len(m.status.NSpid) {
+		return 0
+	}
+	return inside(status.NSpid, m.stat.PPid)
 }
 
 // fail puts the member's PID in front of the error, unless it is there already.

@@ -27,7 +27,6 @@ func (m *Member) Prepare() {
 	m.askAttributes(m.ask)
 	m.askLimits(m.ask)
 	m.askActions(m.ask)
-	m.askChildren(m.ask)
 	m.askClocks(m.ask)
 	m.askCPU(m.ask)
 	m.askPolicies(m.ask)
@@ -168,16 +167,6 @@ func (m *Member) askActions(ask *resident.Questions) {
 			}
 		})
 	}
-}
-
-// askChildren asks whether the process has children. Most have none, and then waitid(2) returns ECHILD at once.
-func (m *Member) askChildren(ask *resident.Questions) {
-	const all = 0 // P_ALL
-	options := uint64(unix.WEXITED | unix.WNOHANG | unix.WNOWAIT)
-	call := abi.Call{Number: unix.SYS_WAITID, Relative: 1 << 2, Args: [6]uint64{all, 0, 0, options}}
-	ask.Ask(call, make([]byte, signalInfoSize), func(r int64, _ []byte) {
-		m.mayHaveChildren = r != -int64(unix.ECHILD)
-	})
 }
 
 func (m *Member) askIntervals(ask *resident.Questions) {

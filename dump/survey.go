@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 
 	"crak.dev/crak/fd"
-	"crak.dev/crak/internal/abi"
 	"crak.dev/crak/internal/proc"
 )
 
@@ -19,63 +17,92 @@ type Known struct {
 	Holders  *fd.Holders
 }
 
-// Survey finds the obstacles in a process that is not frozen, and adds them to the table. It reads the same files as Read,
-// but asks the process nothing. live is a live thread of the process. overrides are as in Member. The result is for
-// Member.Known.
-func Survey(pid, live int, overrides fd.Overrides, table *fd.Table) (Known, error) {
-	m := &Member{Pid: pid, Live: live, Table: table}
-	defer func() { table.Obstacles = append(table.Obstacles, m.obstacles...) }()
+// Survey finds the obstacles in processes that are not frozen, and adds them to the group's table. It reads the same files as
+// Capture, but asks the processes nothing. It stores in Known what Capture needs. There is an error for each member that cannot
+// be read.
+func Survey(members []*Member) []error {
+	errs := make([]error, len(members))
+	defer func() {
+		for _, m := range members {
+			m.closeDescriptors()
+		}
+	}()
+	inParallel(len(members), func(i int) error {
+		errs[i] = members[i].look()
+		return nil
+	})
+	for i, m := range members {
+		if errs[i] == nil {
+			_, errs[i] = m.descriptors.Capture(m.Table)
+		}
+	}
+	for i, m := range members {
+		if errs[i] == nil {
+			errs[i] = m.surveyMemory()
+		}
+		if errs[i] != nil {
+			errs[i] = m.fail(errs[i])
+		}
+		m.Table.Obstacles = append(m.Table.Obstacles, m.obstacles...)
+		m.obstacles = nil
+	}
+	return errs
+}
+
+// look looks at what /proc shows of a process that runs.
+func (m *Member) look() error {
 	// The files that everybody may read come first. They show a sandbox (seccomp), which could kill the program for the
 	// system calls of a freeze.
-	tids, err := proc.Tasks(pid)
+	tids, err := proc.Tasks(m.Pid)
 	if err != nil {
-		return Known{}, m.fail(err)
+		return err
 	}
 	for _, tid := range tids {
-		s, err := proc.Read(pid, fmt.Sprintf("task/%d/status", tid), proc.Status)
+		s, err := proc.Read(m.Pid, fmt.Sprintf("task/%d/status", tid), proc.Status)
 		if err == nil {
 			m.refuseThread(tid, lostOf(&s))
 			m.refuseNamespaces(tid)
 		}
 	}
 	if err := m.root(); err != nil {
-		return Known{}, m.fail(err)
+		return err
 	}
 	m.refuseRoot()
-	status, err := proc.Read(live, "status", proc.Status)
+	status, err := proc.Read(m.Live, "status", proc.Status)
 	if err != nil {
-		return Known{}, m.fail(err)
+		return err
 	}
-	holders := new(fd.Holders)
-	member := &fd.Member{
-		Pid:       pid,
-		Live:      live,
-		Inside:    int(inside(status.NSpid, pid)),
-		Proc:      "/proc/" + strconv.Itoa(live),
-		Overrides: overrides,
-		Holders:   holders,
-	}
-	if _, err := fd.Capture(member, table); err != nil {
-		return Known{}, m.fail(err)
-	}
+	m.descriptors, err = fd.Look(&fd.Member{
+		Pid:       m.Pid,
+		Live:      m.Live,
+		Inside:    int(inside(status.NSpid, m.Pid)),
+		Proc:      "/proc/" + strconv.Itoa(m.Live),
+		Overrides: m.Overrides,
+		Holders:   m.Known.Holders,
+	})
+	return err
+}
+
+// surveyMemory looks at the mappings.
+func (m *Member) surveyMemory() error {
 	if err := m.readMappings(); err != nil {
-		return Known{}, m.fail(err)
+		return err
 	}
 	if err := m.mappings(); err != nil {
-		return Known{}, m.fail(err)
+		return err
 	}
-	policies, err := proc.Read(live, "numa_maps", proc.NumaPolicies)
+	policies, err := proc.Read(m.Live, "numa_maps", proc.NumaPolicies)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return Known{}, m.fail(err)
+		return err
 	}
-	stat, err := proc.Read(live, "stat", proc.Stat)
+	stat, err := proc.Read(m.Live, "stat", proc.Stat)
 	if err != nil {
-		return Known{}, m.fail(err)
+		return err
 	}
 	m.refuseFlags(&stat)
 	m.namespaces()
-	m.mayHaveChildren = true
-	return Known{m.entries, policies, holders}, m.children()
+	m.Known.Mappings, m.Known.Policies = m.entries, policies
+	return nil
 }
 
 // refuseNamespaces refuses namespaces that a thread does not share with the rest of its process (setns(2), unshare(2)), and
@@ -125,32 +152,4 @@ func (m *Member) namespaces() {
 			m.refuse("", kind+" namespace of its own", "not supported", "start the program in that namespace: unshare(1), then crak run")
 		}
 	}
-}
-
-// children refuses the process's children, because a group has only one member so far. The twin and the reaper are CRAK's own;
-// their exit signal is the freeze signal.
-func (m *Member) children() error {
-	if !m.mayHaveChildren {
-		return nil
-	}
-	tids, err := proc.Tasks(m.Pid)
-	if err != nil {
-		return err
-	}
-	for _, tid := range tids {
-		text, err := os.ReadFile(m.path(fmt.Sprintf("task/%d/children", tid)))
-		if err != nil {
-			continue // the thread has ended, or the kernel has no CONFIG_PROC_CHILDREN
-		}
-		for _, field := range strings.Fields(string(text)) {
-			child, _ := strconv.Atoi(field)
-			stat, err := proc.Read(child, "stat", proc.Stat)
-			if err != nil || stat.ExitSignal == abi.FreezeSignal {
-				continue
-			}
-			m.refuse("", fmt.Sprintf("child process %d (%s)", child, stat.Comm), "process trees are not supported yet",
-				"checkpoint it while it has no children")
-		}
-	}
-	return nil
 }

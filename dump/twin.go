@@ -8,41 +8,72 @@ import (
 
 	"crak.dev/crak/internal/abi"
 	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/internal/resident"
 )
 
-// Twin finds the member's twin and opens its memory. inside is the PID that the resident has sent, in the member's PID
-// namespace. The resident may lie, so Twin checks that the process is a fork of the frozen member. since is a time before
-// the freeze, in ticks since boot.
-func (m *Member) Twin(inside int, since uint64) (int, *Memory, error) {
+// A Twin is the twin of a member: a fork of it.
+type Twin struct {
+	Pid     int // in the writer's PID namespace
+	Process int // pidfd
+	inside  int // PID in the member's PID namespace
+	start   uint64
+}
+
+// Close closes the pidfd.
+func (t *Twin) Close() { unix.Close(t.Process) }
+
+// FindTwin finds the member's twin. inside is the PID that the resident has sent, in the member's PID namespace. The resident may
+// lie, so FindTwin checks that the process is a child of the frozen member. since is a time before the freeze, in ticks since
+// boot.
+//
+// Preconditions: the member is frozen. Later it may end, and then the twin has another parent.
+func (m *Member) FindTwin(inside int, since uint64) (*Twin, error) {
 	pid, err := m.twinOutside(inside)
 	if err != nil {
-		return 0, nil, m.fail(err)
+		return nil, m.fail(err)
 	}
 	process, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
-		return 0, nil, m.fail(fmt.Errorf("its twin, process %d: %w", pid, err))
+		return nil, m.fail(fmt.Errorf("its twin, process %d: %w", pid, err))
 	}
-	defer unix.Close(process)
-	if err := m.isTwin(pid, since); err != nil {
-		return 0, nil, m.fail(fmt.Errorf("process %d is not its twin: %w", pid, err))
-	}
-	memory, err := m.Memory(pid)
+	stat, err := m.isTwin(pid, since)
 	if err != nil {
-		return 0, nil, err
+		unix.Close(process)
+		return nil, m.fail(fmt.Errorf("process %d is not its twin: %w", pid, err))
 	}
-	// The checks are repeated after the memory was opened. So the memory is that of the same process, and the process has
-	// not executed another program, which would have changed its exit signal.
-	err = m.hasMappings(pid)
+	return &Twin{Pid: pid, Process: process, inside: inside, start: stat.StartTime}, nil
+}
+
+// OpenTwin opens the memory of the twin.
+func (m *Member) OpenTwin(t *Twin) (*Memory, error) {
+	memory, err := m.Memory(t.Pid)
+	if err != nil {
+		return nil, err
+	}
+	// The checks come after the memory was opened. So the memory is that of the same process, and the process has not executed
+	// another program, which would have changed its exit signal. The kernel changes it, too, when the member ends.
+	err = m.hasMappings(t.Pid)
 	if err == nil {
-		err = m.isTwin(pid, since)
+		err = m.isStillTwin(t)
 	}
 	if err == nil {
-		err = unix.PidfdSendSignal(process, 0, nil, 0)
+		err = unix.PidfdSendSignal(t.Process, 0, nil, 0)
 	}
 	if err != nil {
-		return 0, nil, m.fail(fmt.Errorf("process %d is not its twin: %w", pid, err))
+		return nil, m.fail(fmt.Errorf("process %d is not its twin: %w", t.Pid, err))
 	}
-	return pid, memory, nil
+	return memory, nil
+}
+
+// EndTwin ends the twin and has the frozen member reap it.
+func (m *Member) EndTwin(t *Twin) error {
+	defer t.Close()
+	if err := unix.PidfdSendSignal(t.Process, unix.SIGKILL, nil, 0); err != nil && err != unix.ESRCH {
+		return m.fail(fmt.Errorf("its twin, process %d: %w", t.Pid, err))
+	}
+	var ask resident.Questions
+	ask.Value(unix.SYS_WAIT4, [6]uint64{uint64(t.inside), 0, unix.WCLONE, 0}, func(int64) {}) // its handler may have been told before
+	return ask.Put(m.Conn.Calls)
 }
 
 // twinOutside is the PID of the twin in the writer's PID namespace.
@@ -64,26 +95,35 @@ func (m *Member) twinOutside(inside int) (int, error) {
 }
 
 // isTwin checks attributes that only a child has that the resident has forked: parent, exit signal, start time and IDs.
-func (m *Member) isTwin(pid int, since uint64) error {
+func (m *Member) isTwin(pid int, since uint64) (proc.StatInfo, error) {
 	stat, err := proc.Read(pid, "stat", proc.Stat)
 	if err != nil {
-		return err
+		return stat, err
 	}
 	status, err := proc.Read(pid, "status", proc.Status)
 	if err != nil {
-		return err
+		return stat, err
 	}
 	switch {
 	case status.Tgid != pid || stat.PPid != m.Pid:
-		return fmt.Errorf("its parent is process %d", stat.PPid)
+		return stat, fmt.Errorf("its parent is process %d", stat.PPid)
 	case stat.ExitSignal != abi.FreezeSignal:
-		return fmt.Errorf("its exit signal is %d", stat.ExitSignal)
+		return stat, fmt.Errorf("its exit signal is %d", stat.ExitSignal)
 	case stat.StartTime < since:
-		return fmt.Errorf("it was started before the checkpoint")
+		return stat, fmt.Errorf("it was started before the checkpoint")
 	case status.Uid != m.status.Uid || status.Gid != m.status.Gid:
-		return fmt.Errorf("it belongs to user %d", status.Uid[1])
+		return stat, fmt.Errorf("it belongs to user %d", status.Uid[1])
 	}
-	return nil
+	return stat, nil
+}
+
+// isStillTwin repeats the checks of isTwin when the member runs again, and may have ended.
+func (m *Member) isStillTwin(t *Twin) error {
+	stat, err := m.isTwin(t.Pid, t.start)
+	if err != nil && stat.StartTime == t.start && stat.PPid != m.Pid {
+		return nil
+	}
+	return err
 }
 
 // hasMappings checks that a process has the member's mappings, except those that a fork leaves out.

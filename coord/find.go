@@ -1,0 +1,265 @@
+package coord
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/proc"
+)
+
+// Longest waits for a group whose processes fork all the time.
+const (
+	patienceFind  = time.Second      // to find them all while they run: those that are missed are found during the freeze
+	patienceStorm = 30 * time.Second // to freeze them all
+)
+
+// find makes the root and its descendants members. While they run, they may fork: the rest is found during the freeze.
+func (c *checkpoint) find() error {
+	list, err := candidate(c.Pid)
+	if err != nil {
+		return err
+	}
+	if c.Kill && c.Pid == 1 {
+		list = append(list, obstacle.Obstacle{Pid: 1, What: "process 1 of this PID namespace",
+			Why: "no process of this namespace can kill it (pid_namespaces(7))",
+			Do:  "run crak checkpoint --kill outside of the namespace, or without --kill"})
+	}
+	if len(list) > 0 {
+		return list
+	}
+	root, err := c.newMember(c.Pid)
+	if err != nil {
+		return fmt.Errorf("pid %d: %w", c.Pid, err)
+	}
+	c.members = []*member{root}
+	for deadline := time.Now().Add(patienceFind); !c.Only; {
+		found, _ := c.look()
+		fresh, err := c.admit(found)
+		if err != nil {
+			return err
+		}
+		if len(fresh) == 0 || time.Now().After(deadline) {
+			break
+		}
+	}
+	return nil
+}
+
+// look reads who the children of the members are: processes that are not members yet, and zombies.
+func (c *checkpoint) look() (pids []int, zombies []image.Zombie) {
+	known := make(map[int]bool, len(c.members))
+	for _, m := range c.members {
+		known[m.pid] = true
+	}
+	candidates := c.again
+	c.again = nil
+	for _, m := range c.members {
+		candidates = append(candidates, childrenOf(m.pid)...)
+	}
+	for _, pid := range candidates {
+		if known[pid] || pid == os.Getpid() {
+			continue
+		}
+		known[pid] = true
+		stat, err := proc.Read(pid, "stat", proc.Stat)
+		if err != nil || stat.State == 'X' || stat.ExitSignal == abi.FreezeSignal { // a reaper or twin: CRAK's own
+			continue
+		}
+		if isDead(&stat) {
+			if z, err := zombieOf(&stat); err == nil {
+				zombies = append(zombies, z)
+			}
+			continue
+		}
+		pids = append(pids, pid)
+	}
+	slices.SortFunc(zombies, func(a, b image.Zombie) int { return cmp.Compare(a.Pid, b.Pid) })
+	return pids, zombies
+}
+
+// childrenOf lists the children of a process. A child that begins or ends meanwhile may be missing.
+func childrenOf(pid int) (all []int) {
+	tids, err := proc.Tasks(pid)
+	if err != nil {
+		return nil
+	}
+	for _, tid := range tids {
+		text, err := proc.ReadFile(proc.Path(pid, fmt.Sprintf("task/%d/children", tid)))
+		if errors.Is(err, os.ErrNotExist) && tid == pid { // a kernel without CONFIG_PROC_CHILDREN
+			return childrenByParent(pid)
+		}
+		for _, field := range strings.Fields(string(text)) {
+			if child, err := strconv.Atoi(field); err == nil {
+				all = append(all, child)
+			}
+		}
+	}
+	return all
+}
+
+// childrenByParent looks for the children of a process among all processes.
+func childrenByParent(parent int) (all []int) {
+	pids, _ := proc.Pids()
+	for _, pid := range pids {
+		if stat, err := proc.Read(pid, "stat", proc.Stat); err == nil && stat.PPid == parent {
+			all = append(all, pid)
+		}
+	}
+	return all
+}
+
+// zombieOf is the record of a process that has ended.
+func zombieOf(stat *proc.StatInfo) (image.Zombie, error) {
+	status, err := proc.Read(stat.Pid, "status", proc.Status)
+	if err != nil {
+		return image.Zombie{}, err
+	}
+	parent, err := proc.Read(stat.PPid, "status", proc.Status)
+	if err != nil {
+		return image.Zombie{}, err
+	}
+	const tick = 10_000 // microseconds: USER_HZ is 100
+	return image.Zombie{
+		Pid:          image.Pid(insidePid(status)),
+		Parent:       image.Pid(insidePid(parent)),
+		ProcessGroup: image.Pid(innermost(status.NSpgid, stat.Pgrp)),
+		Session:      image.Pid(innermost(status.NSsid, stat.Session)),
+		ExitSignal:   max(stat.ExitSignal, 0),
+		Comm:         stat.Comm,
+		Status:       uint32(stat.ExitCode),
+		UID:          status.Uid[0],
+		UserUs:       int64(stat.Utime) * tick,
+		SystemUs:     int64(stat.Stime) * tick,
+	}, nil
+}
+
+// innermost is the ID in the process's own PID namespace. each has the ID in every PID namespace, outside is that of the writer's.
+func innermost(each []int, outside int) int {
+	if n := len(each); n > 0 {
+		return each[n-1]
+	}
+	return outside
+}
+
+// admit makes processes members. Those that have ended meanwhile are left out. The error names every process that cannot be a
+// member.
+func (c *checkpoint) admit(pids []int) ([]*member, error) {
+	fresh := make([]*member, len(pids))
+	lists := make([]obstacle.List, len(pids))
+	err := inParallel(len(pids), func(i int) (err error) {
+		if lists[i], err = candidate(pids[i]); err != nil || len(lists[i]) > 0 {
+			if hasEnded(pids[i]) {
+				lists[i] = nil
+			}
+			return ended(pids[i], err)
+		}
+		if fresh[i], err = c.newMember(pids[i]); err != nil {
+			return ended(pids[i], err)
+		}
+		lists[i], err = c.foreign(pids[i])
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if list := slices.Concat(lists...); len(list) > 0 {
+		slices.SortStableFunc(list, func(a, b obstacle.Obstacle) int { return cmp.Compare(a.Pid, b.Pid) })
+		return nil, list
+	}
+	fresh = slices.DeleteFunc(fresh, func(m *member) bool { return m == nil })
+	c.members = append(c.members, fresh...)
+	return fresh, nil
+}
+
+// hasEnded tells whether there is no live process with this PID.
+func hasEnded(pid int) bool {
+	stat, err := proc.Read(pid, "stat", proc.Stat)
+	return err != nil || isDead(&stat)
+}
+
+// ended is nil if the process has ended: a process that has ended is no member.
+func ended(pid int, err error) error {
+	if hasEnded(pid) {
+		return nil
+	}
+	return err
+}
+
+// foreign refuses a descendant whose rights or PID namespace are not those of the group's root.
+func (c *checkpoint) foreign(pid int) (obstacle.List, error) {
+	refuse := func(what, why, do string) obstacle.List {
+		return obstacle.List{{Pid: pid, What: what, Why: why, Do: do}}
+	}
+	if ours, theirs := nameOf(c.Pid, "ns/pid"), nameOf(pid, "ns/pid"); ours != "" && theirs != "" && ours != theirs {
+		return refuse("in a PID namespace of its own", fmt.Sprintf("the group of pid %d is in another", c.Pid), "checkpoint it by itself"), nil
+	}
+	if c.Rights == nil {
+		return nil, nil
+	}
+	now, err := rightsOf(pid)
+	if err != nil {
+		return nil, ended(pid, err)
+	}
+	if !now.sameIDs(*c.Rights) || c.Rights.caps&^now.caps != 0 {
+		return refuse(fmt.Sprintf("process of user %d", now.uid[1]), fmt.Sprintf("its user, groups or capabilities are not those of pid %d, and all members of a group must have the same", c.Pid), ""), nil
+	}
+	return nil, nil
+}
+
+// nameOf reads a link of /proc/PID. It is "" if the link cannot be read.
+func nameOf(pid int, name string) string {
+	text, _ := os.Readlink(proc.Path(pid, name))
+	return text
+}
+
+// lockAll takes the locks of all members in the order of their PIDs. Of two writers that want some of the same members, one
+// gets all of its locks.
+func (c *checkpoint) lockAll() error {
+	sorted := slices.SortedFunc(slices.Values(c.members), func(a, b *member) int { return cmp.Compare(a.pid, b.pid) })
+	for _, m := range sorted {
+		if err := m.lock(); err != nil && !c.drops(m, err) {
+			return err
+		}
+	}
+	c.prune()
+	return nil
+}
+
+// drops tells whether a member that has failed is to be left out, because it has ended, or has executed another program. In
+// the latter case it is looked at again during the freeze. The root is never left out.
+func (c *checkpoint) drops(m *member, err error) bool {
+	if m.pid == c.Pid || context.Cause(c.Context) != nil {
+		return false
+	}
+	gone := m.isGone()
+	if !gone && !isAnotherError(err) {
+		return false
+	}
+	c.dropping.Lock()
+	defer c.dropping.Unlock()
+	m.dropped = true
+	if !gone {
+		c.again = append(c.again, m.pid)
+	}
+	return true
+}
+
+// prune removes the members that drops has left out.
+func (c *checkpoint) prune() {
+	c.members = slices.DeleteFunc(c.members, func(m *member) bool {
+		if m.dropped {
+			m.close()
+		}
+		return m.dropped
+	})
+}

@@ -1,0 +1,178 @@
+package coord
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"crak.dev/crak/dump"
+	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/internal/resident"
+)
+
+// member is what a checkpoint knows of one process of the group.
+type member struct {
+	pid   int
+	live  int    // a live thread: the main thread may have exited
+	start uint64 // when the process began, in clock ticks since boot: another process may get its PID later
+
+	context context.Context
+	rights  *Rights // that the process must still have; nil: it need not be checked
+	secret  []byte  // of the resident, if the process started this writer
+
+	program  string // programOf, when the process was last found ready
+	dumpable bool   // before the freeze
+	hidden   bool   // its files in /proc could not be read before the freeze
+	holds    int    // depth of crak_hold, at the last query
+	trigger  int    // the signal that asks it for a checkpoint, or 0
+	settings map[string]string
+
+	dropped  bool   // it is left out
+	release  func() // gives up the lock
+	listener *resident.Listener
+	conn     *resident.Conn
+	stopped  time.Time // when the resident connected for the freeze
+	twin     *dump.Twin
+	dump     *dump.Member // reads the process
+}
+
+// newMember describes a process that is to be a member.
+func (c *checkpoint) newMember(pid int) (*member, error) {
+	stat, err := proc.Read(pid, "stat", proc.Stat)
+	if err != nil {
+		return nil, resident.ErrEnded
+	}
+	m := &member{pid: pid, start: stat.StartTime, context: c.Context, rights: c.Rights}
+	if m.live, err = liveThread(pid); err != nil {
+		return nil, err
+	}
+	if pid == c.Pid {
+		m.secret = c.Secret
+		return m, nil
+	}
+	if c.Rights != nil {
+		r := *c.Rights
+		r.start, r.memory, r.program = m.start, nil, ""
+		m.rights = &r
+	}
+	return m, nil
+}
+
+// isGone tells whether the process has ended.
+func (m *member) isGone() bool {
+	stat, err := proc.Read(m.pid, "stat", proc.Stat)
+	return err != nil || stat.StartTime != m.start || isDead(&stat)
+}
+
+// isDead tells whether a whole process has ended. A thread group leader that has ended is a zombie as long as other threads live.
+func isDead(s *proc.StatInfo) bool { return s.State == 'X' || s.State == 'Z' && s.Threads <= 1 }
+
+// lock takes the lock of the process.
+func (m *member) lock() (err error) {
+	if m.release == nil {
+		m.release, err = lock(m.pid)
+	}
+	return err
+}
+
+// listen opens the socket to which the resident connects.
+func (m *member) listen() (err error) {
+	if m.listener != nil {
+		return nil
+	}
+	if m.listener, err = resident.Listen(); err != nil {
+		return err
+	}
+	m.listener.Handed = m.secret
+	if m.rights != nil {
+		m.listener.Memory = m.rights.memory
+	}
+	return nil
+}
+
+// interrupt makes the waits for the resident's connection fail.
+func (m *member) interrupt() { m.listener.Interrupt() }
+
+// query asks the resident who it is and which settings the program was started with. The program is not stopped.
+func (m *member) query() error {
+	if err := m.listen(); err != nil {
+		return err
+	}
+	defer context.AfterFunc(m.context, m.interrupt)()
+	conn, err := m.order(abi.OrderQuery, patienceAnswer)
+	if err != nil {
+		return err
+	}
+	conn.Left()
+	conn.Close()
+	m.settings = conn.Settings
+	m.dumpable = conn.Hello.Dumpable == 1
+	m.holds = int(conn.Hello.Holds)
+	m.trigger = int(conn.Hello.Trigger)
+	return nil
+}
+
+// freeze has the resident park every thread of the process. patience is the longest wait for crak_release.
+func (m *member) freeze(patience time.Duration) error {
+	if err := m.listen(); err != nil {
+		return err
+	}
+	conn, err := m.order(abi.OrderFreeze, patience)
+	if err != nil {
+		return err
+	}
+	m.stopped = time.Now()
+	if m.dump.Threads, err = conn.Frozen(patienceFreeze); err != nil {
+		conn.Close()
+		return explain(err)
+	}
+	m.conn, m.dump.Conn = conn, conn
+	return nil
+}
+
+// snapshot makes the frozen process fork its twin, and finds it. since is a moment before the freeze.
+func (m *member) snapshot(since uint64) error {
+	inside, err := m.conn.Snapshot()
+	if err != nil {
+		return &noTwinError{m.pid, err}
+	}
+	m.twin, err = m.dump.FindTwin(inside, since)
+	return err
+}
+
+// A noTwinError means that a process could not fork (EAGAIN, ENOMEM). It is still frozen.
+type noTwinError struct {
+	pid int
+	err error
+}
+
+func (e *noTwinError) Error() string {
+	return fmt.Sprintf("the program could not fork: %v", e.err)
+}
+
+func (e *noTwinError) Unwrap() error { return e.err }
+
+// letGo closes the connection. A frozen process runs on, and its twin exits.
+func (m *member) letGo() {
+	if m.conn != nil {
+		m.conn.Close()
+		m.conn = nil
+	}
+}
+
+// close gives up what the writer holds for the process.
+func (m *member) close() {
+	m.letGo()
+	if m.dump != nil {
+		m.dump.Close()
+	}
+	if m.listener != nil {
+		m.listener.Close()
+		m.listener = nil
+	}
+	if m.release != nil {
+		m.release()
+		m.release = nil
+	}
+}
