@@ -2,6 +2,7 @@ package restore
 
 import (
 	"errors"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,12 +26,18 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// aPid returns a PID that is free.
+// aPid returns a PID that is free, and so are the nine after it. Another process on the machine may run this test, too.
 func aPid(t *testing.T) image.Pid {
 	t.Helper()
-	for pid := 32000; pid > 1000; pid-- {
-		if unix.Kill(pid, 0) == unix.ESRCH {
-			return image.Pid(pid)
+	const block = 10
+	for range 1000 {
+		first := 1000 + block*rand.IntN(3000)
+		free := true
+		for pid := first; pid < first+block; pid++ {
+			free = free && unix.Kill(pid, 0) == unix.ESRCH && unix.Kill(-pid, 0) == unix.ESRCH
+		}
+		if free {
+			return image.Pid(first)
 		}
 	}
 	t.Fatal("no number is free")
