@@ -42,7 +42,7 @@ var compiled = sync.OnceValues(func() (string, error) {
 	}
 	program := filepath.Join(dir, "subject")
 	out, err := exec.Command("gcc", "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-I..",
-		"-o", program, "testdata/subject.c").CombinedOutput()
+		"-o", program, "testdata/subject.c", "testdata/subject_hold.c", "testdata/subject_wait.c").CombinedOutput()
 	os.Stderr.Write(out)
 	if err == nil {
 		err = os.Chmod(program, 0o755)
@@ -65,7 +65,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// subject is a running testdata/subject.c. It ends when its standard input is closed or the test ends.
+// subject is a running testdata/subject*.c. It ends when its standard input is closed or the test ends.
 type subject struct {
 	*testing.T
 	cmd    *exec.Cmd
