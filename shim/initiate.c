@@ -2,7 +2,7 @@
  * The initiator: the thread that received the writer's order, as a freeze signal. It carries out the freeze.
  *
  *	connect -> CHALLENGE -> PROOF -> HELLO -> [a query ends here] -> park the siblings -> FROZEN
- *	   -> carry out the writer's orders -> resume all threads -> return to the interrupted code
+ *	   -> carry out the writer's requests -> resume all threads -> return to the interrupted code
  *
  * After a restart, crak_save_context returns a second time. The initiator waits until every thread is back, unmaps the
  * interpreter and resumes all threads.

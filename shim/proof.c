@@ -1,5 +1,5 @@
 /*
- * Checks that the writer may give orders to this process: it must be allowed to trace the process, and the kernel decides
+ * Checks that the writer may command this process: it must be allowed to trace the process, and the kernel decides
  * that. Each process has a random secret in `own`. The writer reads the secret from the process's memory and sends it back. To
  * read the memory, the writer must pass the kernel's checks for a tracer (user and group IDs, capabilities, dumpable,
  * Yama).

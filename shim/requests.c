@@ -1,5 +1,5 @@
 /*
- * The initiator's loop while the process is frozen. It carries out the writer's orders until the writer
+ * The initiator's loop while the process is frozen. It carries out the writer's requests until the writer
  *	- sends RESUME,
  *	- closes the socket or dies, or
  *	- has sent no message for the freeze limit (the writer may be stopped, or its disk may not respond).
@@ -21,36 +21,36 @@ static void make(const struct abi_call *call, int64_t *result)
 }
 
 /* Reads the rest of a CALLS message: abi_call[count] and data. Answers with int64[count] and the data. */
-static int make_calls(int socket, const struct abi_message *order, long until)
+static int make_calls(int socket, const struct abi_message *request, long until)
 {
-	size_t length = order->count * sizeof(calls[0]);
-	struct abi_message answer = { ABI_RESULTS, order->count, 0 };
+	size_t length = request->count * sizeof(calls[0]);
+	struct abi_message answer = { ABI_RESULTS, request->count, 0 };
 	struct iovec parts[] = { { &answer, sizeof(answer) }, { results, 0 }, { data, 0 } };
 
-	if (order->count > ABI_CALLS_MAX || order->length < length || order->length - length > sizeof(data))
+	if (request->count > ABI_CALLS_MAX || request->length < length || request->length - length > sizeof(data))
 		return -1;
-	if (wire_read(socket, calls, length, until) || wire_read(socket, data, order->length - length, until))
+	if (wire_read(socket, calls, length, until) || wire_read(socket, data, request->length - length, until))
 		return -1;
-	for (unsigned i = 0; i < order->count; i++)
+	for (unsigned i = 0; i < request->count; i++)
 		make(&calls[i], &results[i]);
-	parts[1].iov_len = order->count * sizeof(results[0]);
-	parts[2].iov_len = order->length - length;
+	parts[1].iov_len = request->count * sizeof(results[0]);
+	parts[2].iov_len = request->length - length;
 	answer.length = parts[1].iov_len + parts[2].iov_len;
 	return wire_write(socket, parts, 3);
 }
 
 void serve(int socket)
 {
-	struct abi_message order;
+	struct abi_message request;
 	int64_t result;
 	long until;
 
-	while (until = milliseconds() + resident.freeze_limit, wire_read(socket, &order, sizeof(order), until) == 0) {
-		switch (order.type) {
+	while (until = milliseconds() + resident.freeze_limit, wire_read(socket, &request, sizeof(request), until) == 0) {
+		switch (request.type) {
 		case ABI_PROGRESS:
 			break;
 		case ABI_CALLS:
-			if (make_calls(socket, &order, until))
+			if (make_calls(socket, &request, until))
 				return;
 			break;
 		case ABI_SNAPSHOT:
@@ -58,7 +58,7 @@ void serve(int socket)
 			if (wire_send(socket, ABI_RESULTS, 1, &result, sizeof(result)))
 				return;
 			break;
-		default: /* RESUME, or an unknown order */
+		default: /* RESUME, or an unknown request */
 			return;
 		}
 	}

@@ -221,7 +221,7 @@ const char *decimal_read(const char *text, int *value);
 /* clock.c */
 long milliseconds(void);
 
-/* orders.c */
+/* requests.c */
 void serve(int socket);
 
 /* snapshot.c */

@@ -85,8 +85,8 @@ int wire_write(int socket, struct iovec *parts, int count)
 	return 0;
 }
 
-/* How often to poll for an order before the thread sleeps. Most orders come sooner than a sleeping processor wakes up, above all
- * a virtual one. sched_yield gives the processor to other threads in between. */
+/* How often to poll for a request before the thread sleeps. Most requests arrive before a sleeping processor could wake up,
+ * above all a virtual one. Between two looks sched_yield(2) lets other threads run. */
 #define SPIN_LIMIT 2000
 
 static long read_some(int socket, void *data, size_t length, long until)

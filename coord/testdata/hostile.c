@@ -133,16 +133,16 @@ static void answer(int fd, unsigned count, size_t length)
 
 static void serve(int fd)
 {
-	struct abi_message order;
+	struct abi_message request;
 
-	while (get(fd, &order, sizeof(order))) {
-		size_t length = order.count * sizeof(calls[0]);
+	while (get(fd, &request, sizeof(request))) {
+		size_t length = request.count * sizeof(calls[0]);
 
-		switch (order.type) {
+		switch (request.type) {
 		case ABI_CALLS:
-			if (!get(fd, calls, length) || !get(fd, data, order.length - length))
+			if (!get(fd, calls, length) || !get(fd, data, request.length - length))
 				return;
-			for (unsigned i = 0; i < order.count; i++) {
+			for (unsigned i = 0; i < request.count; i++) {
 				unsigned long a[6];
 
 				for (int j = 0; j < 6; j++)
@@ -151,14 +151,14 @@ static void serve(int fd)
 				if (results[i] < 0)
 					results[i] = -errno;
 			}
-			answer(fd, order.count, order.length - length);
+			answer(fd, request.count, request.length - length);
 			break;
 		case ABI_SNAPSHOT:
 			results[0] = twin(fd);
 			send_message(fd, ABI_RESULTS, 1, results, sizeof(results[0]));
 			break;
 		default:
-			if (!get(fd, data, order.length))
+			if (!get(fd, data, request.length))
 				return;
 		}
 	}

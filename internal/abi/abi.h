@@ -20,7 +20,7 @@
  *	FROZEN    abi_thread[count]             all threads are parked
  *	FAILED    abi_failure                   the freeze has failed, and the threads run again
  *
- * After FROZEN the writer sends orders, and the resident answers each one in turn:
+ * After FROZEN the writer sends requests, and the initiator carries out one after the other:
  *
  *	                           CALLS        abi_call[count], then data: make these system calls
  *	RESULTS   int64[count]                  then the data, as the calls have changed it

@@ -167,8 +167,8 @@ func (c *Conn) Calls(calls []abi.Call, data []byte) ([]int64, error) {
 	if len(calls) > abi.CallsMax || len(data) > abi.DataMax {
 		return nil, fmt.Errorf("pid %d: %d calls with %d bytes of data are too many", c.Pid, len(calls), len(data))
 	}
-	order := abi.Message{Type: abi.Calls, Count: uint32(len(calls)), Length: uint64(len(calls)*abi.CallSize + len(data))}
-	if err := c.write(bytesOf(&order), bytesOfSlice(calls), data); err != nil {
+	request := abi.Message{Type: abi.Calls, Count: uint32(len(calls)), Length: uint64(len(calls)*abi.CallSize + len(data))}
+	if err := c.write(bytesOf(&request), bytesOfSlice(calls), data); err != nil {
 		return nil, err
 	}
 	results := make([]int64, len(calls))
@@ -184,8 +184,8 @@ func (c *Conn) Calls(calls []abi.Call, data []byte) ([]int64, error) {
 // Snapshot makes the frozen program fork its twin. It returns the twin's PID in the program's PID namespace. The twin lives
 // until Close. The program stays frozen.
 func (c *Conn) Snapshot() (int, error) {
-	order := abi.Message{Type: abi.Snapshot}
-	if err := c.write(bytesOf(&order)); err != nil {
+	request := abi.Message{Type: abi.Snapshot}
+	if err := c.write(bytesOf(&request)); err != nil {
 		return 0, err
 	}
 	var result [1]int64
@@ -204,21 +204,21 @@ func (c *Conn) Snapshot() (int, error) {
 // Resume lets a frozen program go on.
 func (c *Conn) Resume() error {
 	c.frozen = false
-	order := abi.Message{Type: abi.Resume}
-	return c.write(bytesOf(&order))
+	request := abi.Message{Type: abi.Resume}
+	return c.write(bytesOf(&request))
 }
 
 // Progress keeps a program frozen: if no message comes for Hello.Limit, the resident ends the freeze. Progress may be called
 // while another goroutine uses the Conn.
 func (c *Conn) Progress() {
-	order := abi.Message{Type: abi.Progress}
-	c.write(bytesOf(&order)) // if this fails, the next exchange fails, too
+	request := abi.Message{Type: abi.Progress}
+	c.write(bytesOf(&request)) // if this fails, the next exchange fails, too
 }
 
 // Confirm checks that the program is still frozen. If the resident has ended the freeze, the error is ErrLetGo.
 func (c *Conn) Confirm() error {
-	order := abi.Message{Type: abi.Calls}
-	if err := c.write(bytesOf(&order)); err != nil {
+	request := abi.Message{Type: abi.Calls}
+	if err := c.write(bytesOf(&request)); err != nil {
 		return err
 	}
 	return c.results(0, 0)
