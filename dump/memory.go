@@ -68,7 +68,8 @@ func (m *Member) mapping(e proc.SmapsEntry) (image.Mapping, error) {
 	case e.Path == "[vdso]" || strings.HasPrefix(e.Path, "[vvar"):
 		v.Kind = image.MappingKernel
 	case e.Has("io") || e.Has("pf"):
-		m.refuse(where, fmt.Sprintf("memory of a device, %q", e.Path), "CRAK cannot save the state of a device", "close the device before the checkpoint")
+		m.refuse(where, fmt.Sprintf("memory of a device, %q", e.Path),
+			"CRAK cannot save the state of a device", "close the device before the checkpoint")
 	case e.ProtectionKey != 0 && e.Prot != unix.PROT_EXEC: // the kernel itself gives execute-only memory a key
 		m.refuse(where, fmt.Sprintf("protection key %d", e.ProtectionKey), "memory protection keys are not supported", "")
 	case e.Has("um") || e.Has("uw"):

@@ -208,7 +208,8 @@ func (m *Member) root() (err error) {
 
 func (m *Member) refuseRoot() {
 	if m.process.RootDir != "/" {
-		m.refuse("root directory", m.process.RootDir, "chroot(2) is not supported", "run both crak and the program inside that root directory")
+		m.refuse("root directory", m.process.RootDir, "chroot(2) is not supported",
+			"run both crak and the program inside that root directory")
 	}
 }
 

@@ -39,7 +39,8 @@ func (m *Member) robustOf(t *image.Thread) {
 	if head == 0 || m.readMemory(head, h[:]) != nil {
 		return
 	}
-	entry, distance, progress := binary.NativeEndian.Uint64(h[:]), binary.NativeEndian.Uint64(h[8:]), binary.NativeEndian.Uint64(h[16:])
+	entry, distance, progress := binary.NativeEndian.Uint64(h[:]), binary.NativeEndian.Uint64(h[8:]),
+		binary.NativeEndian.Uint64(h[16:])
 	m.held(t, progress, distance)
 	for range robustMost {
 		var next [8]byte

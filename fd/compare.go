@@ -16,7 +16,7 @@ type Change string
 
 const (
 	Same     Change = "same"     // same inode, size and time of modification
-	Copied   Change = "copied"   // another inode, same size and time of modification (in ns): moved between disks, or restored from a backup
+	Copied   Change = "copied"   // another inode, same size and time of modification (in ns), as after a copy
 	Touched  Change = "touched"  // same size, modified since
 	Unseen   Change = "unseen"   // seems to be the same, but the program may have written to it through a mapping
 	Grown    Change = "grown"    // longer than it was

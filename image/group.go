@@ -122,7 +122,7 @@ type Mapping struct {
 	File     *File       `json:"file,omitempty"`
 	Memory   MemoryID    `json:"memory,omitempty"`
 	Writable bool        `json:"writable,omitempty"` // shared: VM_MAYWRITE, the file was open for writing
-	Sum      string      `json:"sum,omitempty"`      // of a shared, writable mapping of a file: SHA-256 of the mapped part of the file, hex
+	Sum      string      `json:"sum,omitempty"`      // shared, writable mapping of a file: SHA-256 of the mapped part, hex
 
 	// SelfContained: the image has every page of this file mapping that is within the file. If the file is missing or
 	// differs, a restart restores the mapping without it. The mapping is not both shared and writable.
@@ -323,7 +323,7 @@ type Attributes struct {
 	MemoryMerge       bool `json:"memory_merge,omitempty"`         // PR_SET_MEMORY_MERGE
 
 	Membarrier     uint32 `json:"membarrier,omitempty"`      // registered with: MEMBARRIER_CMD_REGISTER_* (membarrier(2))
-	ExtendedStates uint64 `json:"extended_states,omitempty"` // XSAVE components that the process has requested: AMX (ARCH_REQ_XCOMP_PERM)
+	ExtendedStates uint64 `json:"extended_states,omitempty"` // XSAVE components that the process has requested: AMX
 
 	// The kernel keeps these settings per thread, and new threads inherit them. The image has those of the initiator.
 	MachineCheck int  `json:"machine_check,omitempty"` // PR_MCE_KILL: 0 system default, 1 early, 2 late

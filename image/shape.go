@@ -71,7 +71,8 @@ func (s *shape) value(t reflect.Type) error {
 // isWord tells whether a value of type t is one JSON string.
 func isWord(t reflect.Type) bool {
 	p := reflect.PointerTo(t)
-	return p.Implements(reflect.TypeFor[json.Unmarshaler]()) || p.Implements(reflect.TypeFor[interface{ UnmarshalText([]byte) error }]())
+	return p.Implements(reflect.TypeFor[json.Unmarshaler]()) ||
+		p.Implements(reflect.TypeFor[interface{ UnmarshalText([]byte) error }]())
 }
 
 func (s *shape) object(t reflect.Type) error {

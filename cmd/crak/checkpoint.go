@@ -92,8 +92,10 @@ Exit status: 0 the image is on disk; 1 there is no image, or the program of --ki
 	flags.StringVarP(&o.Output, "output", "o", "", "path of the image (default: a new directory below the program's CRAK_DIR)")
 	flags.IntVar(&keep, "keep", 0, "then remove all but the newest N images of the program")
 	flags.Var(&o.Overrides, "fd", "leave descriptor N out of the image (close), or put /dev/null in its place (null); may be repeated")
-	flags.BoolVar(&o.SelfContained, "self-contained", false, "also save the pages of mapped files: the executable, libraries, but not files that the program writes to through a shared mapping")
-	flags.StringVar(&o.Twin, "twin", "", "whether the memory of a copy-on-write copy is written while the program runs: auto (the default) if there is enough memory; need: otherwise no checkpoint; never: the program is frozen until its memory is written")
+	flags.BoolVar(&o.SelfContained, "self-contained", false,
+		"also save the pages of mapped files: the executable, libraries, but not files that the program writes to through a shared mapping")
+	flags.StringVar(&o.Twin, "twin", "", "whether the memory of a copy-on-write copy is written while the program runs: "+
+		"auto (the default) if there is enough memory; need: otherwise no checkpoint; never: the program is frozen until its memory is written")
 	flags.StringVar(&o.Compress, "compress", "", "zstd (the default) or none")
 	return cmd
 }

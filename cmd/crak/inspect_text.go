@@ -188,11 +188,13 @@ func listText(words []string) string {
 func printTimers(w *table, p *image.Process) {
 	for i, name := range []string{"real", "virtual", "profiling"} {
 		if t := p.Intervals[i]; t.ValueUs != 0 {
-			w.row("  %s timer\t%v left, every %v\n", name, time.Duration(t.ValueUs)*time.Microsecond, time.Duration(t.IntervalUs)*time.Microsecond)
+			w.row("  %s timer\t%v left, every %v\n", name, time.Duration(t.ValueUs)*time.Microsecond,
+				time.Duration(t.IntervalUs)*time.Microsecond)
 		}
 	}
 	for _, t := range p.Timers {
-		w.row("  timer %d\t%v left, every %v, signal %s\n", t.ID, time.Duration(t.ValueNs), time.Duration(t.IntervalNs), signalText(int(t.Signal)))
+		w.row("  timer %d\t%v left, every %v, signal %s\n", t.ID, time.Duration(t.ValueNs), time.Duration(t.IntervalNs),
+			signalText(int(t.Signal)))
 	}
 }
 

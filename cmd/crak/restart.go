@@ -89,7 +89,8 @@ func checkStatusFd(cmd *cobra.Command, fd int) error {
 // restartFlags adds the flags that crak restart and crak run --resume have in common.
 func restartFlags(cmd *cobra.Command, o *restore.Options) {
 	flags := cmd.Flags()
-	flags.Var(&o.Pids, "pids", "the old PIDs in this PID namespace (keep), in a new PID namespace (fresh), or whichever of the two works (auto)")
+	flags.Var(&o.Pids, "pids",
+		"the old PIDs in this PID namespace (keep), in a new PID namespace (fresh), or whichever of the two works (auto)")
 	flags.Var(&o.Files, "files", "what to do with files written to since the checkpoint")
 	flags.BoolVar(&o.Force, "force", false, "accept files that shrank, were replaced, or are gone")
 }

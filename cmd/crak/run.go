@@ -73,7 +73,8 @@ Exit status: the program's; 1 it cannot be started; 2 usage.`,
 	flags.SetInterspersed(false)
 	flags.StringVarP(&dir, "dir", "d", "", "directory for images (CRAK_DIR); default: the current directory")
 	flags.StringVar(&signal, "signal", "", "the signal that asks for a checkpoint (CRAK_SIGNAL); default: USR2")
-	flags.BoolVar(&closeFds, "close-fds", false, "start the program with standard input, output and error only; other descriptors, inherited from a shell or an IDE, may be obstacles to a checkpoint")
+	flags.BoolVar(&closeFds, "close-fds", false, "start the program with standard input, output and error only; "+
+		"other descriptors, inherited from a shell or an IDE, may be obstacles to a checkpoint")
 	flags.BoolVar(&resume, "resume", false, "restart the newest image in the directory, if there is one")
 	images.flags(flags)
 	restartFlags(cmd, &o)

@@ -74,5 +74,6 @@ func verify(ctx context.Context, path string) verification {
 }
 
 func (v verification) print(w io.Writer) {
-	fmt.Fprintf(w, "%s: OK (%d frames, %s, in %v)\n", printable.Text(v.Path), v.Frames, bytesText(v.Bytes), v.took.Round(time.Millisecond))
+	fmt.Fprintf(w, "%s: OK (%d frames, %s, in %v)\n", printable.Text(v.Path), v.Frames, bytesText(v.Bytes),
+		v.took.Round(time.Millisecond))
 }

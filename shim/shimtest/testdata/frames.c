@@ -16,7 +16,8 @@ static const struct {
 	const char *name;
 	int number;
 } registers[] = {
-	{ "rax", REG_RAX }, { "rbx", REG_RBX }, { "rsi", REG_RSI }, { "rdi", REG_RDI }, { "r8", REG_R8 }, { "r12", REG_R12 }, { "r14", REG_R14 },
+	{ "rax", REG_RAX }, { "rbx", REG_RBX }, { "rsi", REG_RSI }, { "rdi", REG_RDI }, { "r8", REG_R8 },
+	{ "r12", REG_R12 }, { "r14", REG_R14 },
 };
 
 static void set(ucontext_t *context, const char *name, long value)
