@@ -27,7 +27,7 @@ func (w *Writer) Commit(m Manifest, g *Group) (path string, err error) {
 		return "", err
 	}
 	if err := w.finish(m, g); err != nil {
-		return "", fmt.Errorf("image %q: %w", w.Path(), err)
+		return "", advise(fmt.Errorf("image %q: %w", w.Path(), err))
 	}
 	path = w.Path()
 	w.pages.Close()

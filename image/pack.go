@@ -67,7 +67,7 @@ func newPacker(w *Writer) *packer {
 func (k *packer) run(j job) {
 	if k.w.failed.get() == nil {
 		if err := k.pack(j); err != nil {
-			k.w.failed.set(fmt.Errorf("image %q: %w", k.w.Path(), err))
+			k.w.failed.set(advise(fmt.Errorf("image %q: %w", k.w.Path(), err)))
 		}
 	}
 	if j.pending != nil {

@@ -2,6 +2,7 @@ package image
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -146,11 +147,11 @@ func TestCreateRefuses(t *testing.T) {
 		want  string
 	}{
 		{"missing directory", os.Remove,
-			`new image: open directory DIR: no such file or directory`},
+			`new image: open directory DIR: no such file or directory; ` + chooseAnother},
 		{"symlinked program directory", func(dir string) error { return os.Symlink(elsewhere, filepath.Join(dir, "app.412")) },
-			`new image: open directory DIR/app.412: not a directory`},
+			`new image: open directory DIR/app.412: not a directory; ` + chooseAnother},
 		{"file for program directory", func(dir string) error { return os.WriteFile(filepath.Join(dir, "app.412"), nil, 0o600) },
-			`new image: open directory DIR/app.412: not a directory`},
+			`new image: open directory DIR/app.412: not a directory; ` + chooseAnother},
 		{"latest is a directory", func(dir string) error { return os.MkdirAll(filepath.Join(dir, "app.412", "latest"), 0o700) },
 			`new image: DIR/app.412/latest: crak needs this name for a symlink: is not a symlink`},
 	} {
@@ -171,6 +172,32 @@ func TestCreateRefuses(t *testing.T) {
 	}
 	if got := list(t, elsewhere); len(got) != 0 {
 		t.Errorf("written behind a symlink: %v", got)
+	}
+}
+
+// TestCreateDenied: the error of a directory that may not be written to says whose it is.
+func TestCreateDenied(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to be another user")
+	}
+	dir, err := os.MkdirTemp("", "crak") // every user can reach it
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	for _, o := range []Options{{Program: "app", Pid: 412}, {Output: filepath.Join(dir, "mine")}, {Output: filepath.Join(dir, "in", "mine")}} {
+		mode := fs.FileMode(0o755)
+		if o.Output == filepath.Join(dir, "in", "mine") {
+			mode = 0o700
+		}
+		if err := os.Chmod(dir, mode); err != nil {
+			t.Fatal(err)
+		}
+		err := asUser(65534, func() error { _, err := Create(dir, o); return err })
+		want := fmt.Sprintf("permission denied: the directory %s belongs to user 0 and has mode %04o, and crak is user ", dir, mode)
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.HasSuffix(err.Error(), chooseAnother) || !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("%v\nwant %s", err, want)
+		}
 	}
 }
 
@@ -255,7 +282,7 @@ func TestDiskFull(t *testing.T) {
 			break
 		}
 	}
-	want := `image "` + filepath.Join(dir, "app.412", "1") + `": pages.bin: no space left on device`
+	want := `image "` + filepath.Join(dir, "app.412", "1") + `": pages.bin: no space left on device; make room, or ` + chooseAnother
 	if err == nil || err.Error() != want || !errors.Is(err, unix.ENOSPC) {
 		t.Errorf("error:\n got %v\nwant %s", err, want)
 	}

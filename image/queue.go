@@ -1,6 +1,7 @@
 package image
 
 import (
+	"fmt"
 	"io"
 	"os"
 
@@ -84,8 +85,8 @@ func (w *Writer) Release() error {
 			return err
 		}
 		if err := w.store(f.data, f.offset); err != nil {
-			w.failed.set(err)
-			return err
+			w.failed.set(advise(fmt.Errorf("image %q: %w", w.Path(), err)))
+			return w.failed.get()
 		}
 	}
 	w.queue.drop()

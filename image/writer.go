@@ -87,14 +87,15 @@ func Create(dir string, o Options) (*Writer, error) {
 		w.place, err = newPlace(dir, DirName(o.Program, o.Pid))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("new image: %w", err)
+		return nil, advise(fmt.Errorf("new image: %w", err))
 	}
 	if w.pages, err = w.place.create(pagesFile); err == nil {
 		w.idx, err = w.place.create(indexFile)
 	}
 	if err != nil {
+		path := w.place.path
 		w.Abort()
-		return nil, fmt.Errorf("new image in %q: %w", w.place.path, err)
+		return nil, advise(fmt.Errorf("new image in %q: %w", path, err))
 	}
 	w.heldIndex = &heldFile{file: w.idx}
 	w.index = newIndexWriter(w.heldIndex)
