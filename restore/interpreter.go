@@ -143,7 +143,7 @@ func (in *interpreter) run(set *program.Set, g *image.Group) error {
 	if _, err := in.load.WriteAt(load, 0); err != nil {
 		return fmt.Errorf("programs: %w", err)
 	}
-	order := program.Order{Area: area, AreaLength: layout.Length, Load: layout.Load, LoadLength: uint64(len(load)), File: int32(in.loadFd)}
+	order := layout.Order(len(load), int32(in.loadFd))
 	if _, err := unix.Write(int(in.control.Fd()), order.Bytes()); err != nil {
 		return fmt.Errorf("interpreter: %w", err)
 	}

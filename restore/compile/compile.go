@@ -15,6 +15,7 @@ import (
 const (
 	StageMapped = 1 // its memory is mapped and can be filled
 	StageReady  = 2 // every thread is there, and nothing can fail any more
+	StageBegun  = 3 // it exists; after this one it does not wait
 )
 
 // An Output is what Programs returns.
@@ -31,8 +32,9 @@ type compiler struct {
 
 	set      *program.Set                               // of all processes
 	shared   map[image.MemoryID]program.Arg             // of all processes: Output.Shared
+	tree     *tree                                      // of all processes
+	node     *node                                      // in the tree
 	b        *program.Builder                           // the thread group leader's program
-	children []*compiler                                // processes that this one makes
 	restart  program.Arg                                // struct abi_restart
 	arrived  program.Arg                                // counter: threads that are ready
 	released program.Arg                                // 1 once the process was told to go
@@ -43,8 +45,8 @@ type compiler struct {
 	err      error
 }
 
-// Programs compiles a group: the interpreter's own program, which makes the root process, one for each process, which
-// makes its children, and one for each further thread.
+// Programs compiles a group: the interpreter's own program, which makes the first processes, one for each process, which makes
+// its children, and one for each further thread.
 func Programs(t *Target, all []*Process) (*Output, error) {
 	out := &Output{Set: &program.Set{}, Shared: make(map[image.MemoryID]program.Arg)}
 	var interpreter *program.Builder
@@ -52,20 +54,21 @@ func Programs(t *Target, all []*Process) (*Output, error) {
 		interpreter = out.Set.Build("interpreter", t.Interpreter)
 	}
 	uses := Uses(t.Group)
-	compilers := make(map[image.Pid]*compiler)
+	var members []*compiler
 	for _, p := range all {
-		compilers[p.Pid] = &compiler{target: t, process: p, uses: uses, set: out.Set, shared: out.Shared,
+		members = append(members, &compiler{target: t, process: p, uses: uses, set: out.Set, shared: out.Shared,
 			b:       out.Set.Build(fmt.Sprintf("pid %d", p.Pid), p.Control),
-			numbers: make(map[image.DescriptionID][]image.Descriptor)}
+			numbers: make(map[image.DescriptionID][]image.Descriptor)})
 	}
-	root, err := tree(t.Group.Root, all, compilers)
+	tr, err := newTree(t, members)
 	if err != nil {
 		return nil, err
 	}
+	tr.top.b = tr.root.b
 	if interpreter != nil {
-		root.start(interpreter)
+		tr.top.b = interpreter
 	}
-	if err := root.compile(); err != nil {
+	if err := tr.compile(out.Set); err != nil {
 		return nil, err
 	}
 	if out.Set.Full {
@@ -74,54 +77,67 @@ func Programs(t *Target, all []*Process) (*Output, error) {
 	return out, nil
 }
 
-// tree gives each process its children, and returns the root. Every process must descend from the root.
-func tree(pid image.Pid, all []*Process, compilers map[image.Pid]*compiler) (*compiler, error) {
-	root := compilers[pid]
-	if root == nil {
-		return nil, fmt.Errorf("root: %d: not one of the processes", pid)
-	}
-	for _, p := range all {
-		if parent := compilers[p.Parent]; p.Pid != pid && parent != nil {
-			parent.children = append(parent.children, compilers[p.Pid])
+// compile writes all programs.
+func (tr *tree) compile(set *program.Set) error {
+	for _, n := range tr.nodes {
+		if n.b == nil {
+			n.b = set.Build(n.name(), tr.control(n))
 		}
 	}
-	if n := root.count(); n != len(all) {
-		return nil, fmt.Errorf("pid %d: %d of %d processes do not descend from it", pid, len(all)-n, len(all))
+	tr.makeCounters(set)
+	if tr.top.kind == theInterpreter {
+		tr.interpreter()
 	}
-	return root, nil
+	for _, n := range tr.nodes {
+		switch n.kind {
+		case aMember:
+			n.member.tree = tr
+			if err := n.member.compile(); err != nil {
+				return err
+			}
+		case aZombie:
+			tr.begin(n)
+			tr.settle(n)
+			tr.end(n)
+		case aHelper:
+			tr.begin(n)
+			tr.settle(n)
+			n.b.Call(unix.SYS_EXIT_GROUP, program.Const(0))
+		}
+	}
+	return nil
 }
 
-// count is the number of a process and its descendants.
-func (c *compiler) count() int {
-	n := 1
-	for _, child := range c.children {
-		n += child.count()
+// control is the descriptor on which a node reports: its own, or that of its maker.
+func (tr *tree) control(n *node) int {
+	for ; n != nil; n = n.maker {
+		if n.b != nil {
+			return n.b.Program.Control
+		}
 	}
-	return n
+	return tr.top.b.Program.Control
 }
 
-func (c *compiler) isRoot() bool { return c.process.Pid == c.target.Group.Root }
-
-// start makes the root in the interpreter's program. By CLONE_PARENT it is crak's child; a root that is apart stays the
+// interpreter writes the interpreter's own program. By CLONE_PARENT the root is crak's child; a root that is apart stays the
 // interpreter's child, and the interpreter exits when crak says so.
-func (c *compiler) start(interpreter *program.Builder) {
-	apart := c.target.Mode.Apart
-	flags := uint64(unix.CLONE_PARENT)
-	if apart {
-		flags = 0
-	}
-	interpreter.Process(c.b.Number, int(c.process.Pid), flags).Note(c.process.Threads[0].Comm)
-	if apart {
-		interpreter.Call(unix.SYS_READ, program.Const(c.target.Interpreter), c.set.Variable(make([]byte, 1)), program.Const(1)).Any().
+func (tr *tree) interpreter() {
+	root := tr.root.member
+	root.stage(tr.top.b)
+	tr.begin(tr.top)
+	tr.settle(tr.top)
+	if root.target.Mode.Apart {
+		tr.top.b.Call(unix.SYS_READ, program.Const(root.target.Interpreter), root.set.Variable(make([]byte, 1)), program.Const(1)).Any().
 			Note("crak needs the interpreter no more")
 	}
-	interpreter.Call(unix.SYS_EXIT_GROUP, program.Const(0))
+	tr.top.b.Call(unix.SYS_EXIT_GROUP, program.Const(0))
 }
 
-// compile writes the programs of a process, and of its descendants.
+// compile writes the programs of a member.
 func (c *compiler) compile() error {
-	if c.isRoot() && c.target.Mode.First {
+	c.report(StageBegun, "the process exists")
+	if c.node == c.tree.top {
 		c.ownProc()
+		c.stage(c.b)
 	}
 	if err := c.prepare(); err != nil {
 		return err
@@ -130,33 +146,19 @@ func (c *compiler) compile() error {
 	for _, info := range c.process.Pending {
 		c.pending |= 1 << (info.Signal() - 1)
 	}
-	if c.isRoot() {
-		c.session()
-		c.stage()
-	}
-	c.makeChildren()
+	c.tree.begin(c.node)
 	c.memoryMap()
-	c.report(StageMapped, "memory is mapped", "memory is filled")
+	c.report(StageMapped, "memory is mapped")
+	c.wait("memory is filled")
+	c.tree.settle(c.node)
 	c.memoryFinish()
 	c.layout()
 	c.attributes()
 	c.table()
+	c.tree.collect(c.node)
 	c.signals()
 	c.threads()
-	for _, child := range c.children {
-		if err := child.compile(); err != nil {
-			return err
-		}
-	}
 	return c.err
-}
-
-// makeChildren has the process make its children. They inherit its session and the staging area: both are there, and
-// nothing of the process's own memory.
-func (c *compiler) makeChildren() {
-	for _, child := range c.children {
-		c.b.Process(child.b.Number, int(child.process.Pid), 0).Note(child.process.Threads[0].Comm)
-	}
 }
 
 // ProcFlags are the flags that /proc is mounted with.
@@ -175,7 +177,7 @@ func (c *compiler) prepare() error {
 	live, initiator := 0, 0
 	for i := range c.process.Threads {
 		t := &c.process.Threads[i].Parked
-		if t.Flags&abi.ThreadDead == 0 {
+		if !isDead(&c.process.Threads[i]) {
 			live++
 		}
 		if t.Flags&abi.ThreadInitiator != 0 {
@@ -188,7 +190,11 @@ func (c *compiler) prepare() error {
 	if initiator == 0 {
 		return errors.New("threads: none is the initiator of the freeze")
 	}
-	c.restart = c.set.Variable(program.Raw(abi.Restart{Control: int32(c.process.Control), Threads: int32(live), Initiator: int32(initiator)}))
+	control := int32(c.process.Control)
+	if c.process.StoppedBy != 0 {
+		control = -1 // nobody waits for its last message
+	}
+	c.restart = c.set.Variable(program.Raw(abi.Restart{Control: control, Threads: int32(live), Initiator: int32(initiator)}))
 	c.set.Point(c.restart, program.Area)
 	c.set.Point(c.restart.At(8), program.AreaLength)
 	c.arrived = c.set.Variable(make([]byte, 4))
@@ -197,24 +203,17 @@ func (c *compiler) prepare() error {
 	return nil
 }
 
-// report reports a stage, and waits until crak lets the process go on.
-func (c *compiler) report(stage int64, reached, next string) {
+// report reports a stage.
+func (c *compiler) report(stage int64, reached string) {
 	r := program.Report{Kind: program.Stage, Tid: int32(c.process.Pid), Program: uint32(c.b.Number), Result: stage}
 	c.b.Call(unix.SYS_SENDTO, program.Const(c.process.Control), c.set.Bytes(r.Bytes()), program.Const(program.ReportSize),
 		program.Const(unix.MSG_NOSIGNAL)).Want(program.ReportSize).Note(reached)
-	c.b.Call(unix.SYS_READ, program.Const(c.process.Control), c.set.Variable(make([]byte, 1)), program.Const(1)).
-		Want(1).Note(next)
 }
 
-// session puts the root into its process group or session. It comes early: crak can hand over the terminal before the
-// program runs.
-func (c *compiler) session() {
-	switch c.target.Mode.Group {
-	case OwnGroup:
-		c.b.Call(unix.SYS_SETPGID, program.Const(0), program.Const(0))
-	case OwnSession:
-		c.b.Call(unix.SYS_SETSID).Want(uint64(c.process.Pid))
-	}
+// wait waits until crak lets the process go on.
+func (c *compiler) wait(until string) {
+	c.b.Call(unix.SYS_READ, program.Const(c.process.Control), c.set.Variable(make([]byte, 1)), program.Const(1)).
+		Want(1).Note(until)
 }
 
 func (c *compiler) fail(err error) {

@@ -22,8 +22,9 @@ func (c *compiler) attributes() {
 	c.workingDirectory()
 	c.b.Call(unix.SYS_UMASK, program.Const(p.Umask)).Any()
 	c.b.Call(unix.SYS_PERSONALITY, program.Const(a.Personality))
-	if a.ChildSubreaper {
-		prctl(c.b, program.Const(unix.PR_SET_CHILD_SUBREAPER), program.Const(1))
+	if a.ChildSubreaper != c.node.adopts {
+		c.tree.orphans.await(c.b, "every orphan has its parent")
+		prctl(c.b, program.Const(unix.PR_SET_CHILD_SUBREAPER), onOff(a.ChildSubreaper))
 	}
 	if a.THPDisable {
 		flags := 0

@@ -12,18 +12,19 @@ import (
 
 const readWrite = unix.PROT_READ | unix.PROT_WRITE
 
-// stage moves the kernel's mappings into the staging area, empties the rest of the address space, and makes the shared
+// stage gives all processes what they inherit. It sets all signals to their default actions, and ignores SIGCHLD. It moves the kernel's mappings into the staging area, empties the rest of the address space, and makes the shared
 // memory objects that are no files in the staging area.
-func (c *compiler) stage() {
+func (c *compiler) stage(b *program.Builder) {
+	c.defaultActions(b)
 	for _, k := range c.target.Kernel {
-		c.b.Call(unix.SYS_MREMAP, program.Const(k.Start), program.Const(k.Size()), program.Const(k.Size()),
+		b.Call(unix.SYS_MREMAP, program.Const(k.Start), program.Const(k.Size()), program.Const(k.Size()),
 			program.Const(unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED), program.Staging.At(c.set.Staging)).Note(k.Path + ", out of the way")
 		c.set.Staging += k.Size()
 	}
-	c.b.Call(unix.SYS_MUNMAP, program.Const(0), program.Area).Note("everything below the interpreter")
-	c.b.Call(unix.SYS_MUNMAP, program.AreaEnd, program.Beyond(program.UserEnd)).Note("everything above")
+	b.Call(unix.SYS_MUNMAP, program.Const(0), program.Area).Note("everything below the interpreter")
+	b.Call(unix.SYS_MUNMAP, program.AreaEnd, program.Beyond(program.UserEnd)).Note("everything above")
 	for i := range c.target.Group.Memory {
-		c.stageShared(&c.target.Group.Memory[i])
+		c.stageShared(b, &c.target.Group.Memory[i])
 	}
 }
 

@@ -16,7 +16,7 @@ const (
 
 // stageShared makes a memory object that is no file. It is mapped in the staging area, where crak fills it, and mapShared
 // maps it to its places from there. The mapping in the staging area is unmapped with the interpreter's area.
-func (c *compiler) stageShared(m *image.MemoryObject) {
+func (c *compiler) stageShared(b *program.Builder, m *image.MemoryObject) {
 	use := c.uses[m.ID]
 	if use.IsFile() {
 		return
@@ -32,13 +32,13 @@ func (c *compiler) stageShared(m *image.MemoryObject) {
 	}
 	note := fmt.Sprintf("memory object %d", m.ID)
 	if m.Kind == image.MemorySysV {
-		c.b.Call(unix.SYS_SHMAT, program.Const(c.target.Segments[m.ID]), at, program.Const(shmRemap)).Note(note)
+		b.Call(unix.SYS_SHMAT, program.Const(c.target.Segments[m.ID]), at, program.Const(shmRemap)).Note(note)
 	} else {
 		flags := unix.MAP_SHARED | unix.MAP_ANONYMOUS | unix.MAP_FIXED
 		if use.noReserve {
 			flags |= unix.MAP_NORESERVE
 		}
-		c.b.Call(unix.SYS_MMAP, at, program.Const(size), program.Const(readWrite), program.Const(flags),
+		b.Call(unix.SYS_MMAP, at, program.Const(size), program.Const(readWrite), program.Const(flags),
 			program.Const(-1), program.Const(0)).Note(note)
 	}
 	c.shared[m.ID] = at

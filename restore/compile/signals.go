@@ -14,12 +14,26 @@ type kernelAction struct {
 	Handler, Flags, Restorer, Mask uint64
 }
 
-// signals sets all dispositions, and queues the signals that were pending. All signals are blocked until the resident
+// defaultActions sets the signal actions that all processes begin with.
+func (c *compiler) defaultActions(b *program.Builder) {
+	for sig := 1; sig <= 64; sig++ {
+		if sig == int(unix.SIGKILL) || sig == int(unix.SIGSTOP) {
+			continue
+		}
+		handler := uint64(sigDefault)
+		if sig == int(unix.SIGCHLD) {
+			handler = sigIgnore
+		}
+		b.Call(unix.SYS_RT_SIGACTION, program.Const(sig), c.set.Struct(kernelAction{Handler: handler}), program.Const(0), program.Const(sigsetSize))
+	}
+}
+
+// signals sets all dispositions that are not the default, and queues the signals that were pending. All signals are blocked until the resident
 // returns from its handler.
 func (c *compiler) signals() {
 	for i, a := range c.process.Actions {
 		sig := i + 1
-		if sig == int(unix.SIGKILL) || sig == int(unix.SIGSTOP) {
+		if sig == int(unix.SIGKILL) || sig == int(unix.SIGSTOP) || a == (image.SignalAction{}) && !c.tree.changed(c.node, sig) {
 			continue
 		}
 		c.b.Call(unix.SYS_RT_SIGACTION, program.Const(sig),

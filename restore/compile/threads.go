@@ -25,10 +25,10 @@ const threadFlags = unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLON
 func (c *compiler) threads() {
 	all := c.process.Threads
 	others := 0
-	leaderDead := all[0].Parked.Flags&abi.ThreadDead != 0
+	leaderDead := isDead(&all[0])
 	for i := range all[1:] {
 		t := &all[i+1]
-		if t.Parked.Flags&abi.ThreadDead != 0 {
+		if isDead(t) {
 			c.fail(fmt.Errorf("thread %d: dead, and not the thread group leader", t.Parked.Tid))
 			return
 		}
@@ -49,6 +49,7 @@ func (c *compiler) threads() {
 		c.deathSignal(b, t)
 		if leaderDead && t.Parked.Flags&abi.ThreadInitiator != 0 {
 			b.Await(c.gone, 0).Note("the thread group leader has exited")
+			b.Arrive(c.node.departed, 1)
 		}
 		b.Jump(t.Parked.Context, c.restart)
 	}
@@ -73,11 +74,7 @@ func (c *compiler) leader(t *image.Thread, others int, dead bool) {
 	} else {
 		c.become(c.b, &t.Credentials)
 	}
-	c.report(StageReady, "nothing can fail any more", "go")
-	if !dead {
-		c.deathSignal(c.b, t)
-	}
-	c.armTimers()
+	c.goOn(t)
 	c.b.Arrive(c.released, 1)
 	if dead {
 		c.b.Call(unix.SYS_EXIT, program.Const(0))
@@ -121,10 +118,15 @@ func (c *compiler) threadState(b *program.Builder, t *image.Thread) {
 	}
 }
 
+func isDead(t *image.Thread) bool { return t.Parked.Flags&abi.ThreadDead != 0 }
+
 // deathSignal restores PR_SET_PDEATHSIG. It comes when the process has its final parent, and its final IDs: the kernel clears
 // the signal when IDs change.
 func (c *compiler) deathSignal(b *program.Builder, t *image.Thread) {
 	if t.Parked.DeathSignal != 0 {
+		if c.node.parent.deadLeader() {
+			b.Await(c.node.parent.departed, 1).Note("its parent's thread group leader has exited")
+		}
 		b.Call(unix.SYS_PRCTL, program.Const(unix.PR_SET_PDEATHSIG), program.Const(t.Parked.DeathSignal)).MayFail()
 	}
 }

@@ -140,9 +140,10 @@ func (b *Builder) Thread(k, tid int, flags, tls, tidAddress uint64) *Builder {
 		Args: [6]Arg{Const(k), Const(tid), Const(flags), Const(tls), Const(tidAddress), Const(b.Set.Stacks)}})
 }
 
-// Process makes a process that runs program k. With a pid of 0 the kernel chooses.
-func (b *Builder) Process(k, pid int, flags uint64) *Builder {
-	in := Instruction{Op: Process, Slot: NoSlot, Args: [6]Arg{Const(k), Const(pid), Const(flags)}}
+// Process makes a process that runs program k. With a pid of 0 the kernel chooses. With CLONE_PARENT the exit signal is 0: the
+// process gets its maker's.
+func (b *Builder) Process(k, pid int, flags uint64, exitSignal int) *Builder {
+	in := Instruction{Op: Process, Slot: NoSlot, Args: [6]Arg{Const(k), Const(pid), Const(flags), Const(exitSignal)}}
 	if pid != 0 {
 		in.Expect, in.Want = ExpectValue, int64(pid)
 	}

@@ -16,7 +16,7 @@ const (
 type Layout struct {
 	Area    uint64
 	Load    uint64
-	Data    uint64
+	Data    uint64 // data and results are shared by all processes
 	Results uint64
 	Stacks  uint64 // thread stacks, then the main stack
 	Stack   uint64 // top of the main stack
@@ -34,9 +34,9 @@ func (s *Set) Measure(code uint64) Layout {
 	for _, p := range s.Programs {
 		instructions += len(p.Instructions)
 	}
-	l.Data = l.Load + loadSize + programSize*uint64(len(s.Programs)) + instructionSize*uint64(instructions)
-	l.Results = up(l.Data+uint64(len(s.Data)), pageSize)
-	l.Stacks = up(l.Results+8*uint64(s.Slots), pageSize)
+	l.Data = up(l.Load+loadSize+programSize*uint64(len(s.Programs))+instructionSize*uint64(instructions), pageSize)
+	l.Results = up(l.Data+uint64(len(s.Data)), 8)
+	l.Stacks = up(l.Results+8*uint64(s.Slots)+1, pageSize) // never empty
 	l.Stack = up(l.Stacks+ThreadStack*uint64(s.Stacks)+MainStack, pageSize)
 	l.Staging = l.Stack
 	l.Length = l.Staging + up(s.Staging, pageSize)
@@ -55,6 +55,12 @@ func (l Layout) Move(area uint64) Layout {
 	return l
 }
 
+// Order returns the order to run a load of the given length in bytes, which is in a file of the interpreter.
+func (l Layout) Order(load int, file int32) Order {
+	return Order{Area: l.Area, AreaLength: l.Length, Load: l.Load, LoadLength: uint64(load),
+		Shared: l.Data, SharedEnd: l.Stacks, File: file}
+}
+
 // Encode returns the load: the bytes that the interpreter reads to l.Load.
 func (s *Set) Encode(l Layout) []byte {
 	out := make([]byte, 0, l.Results-l.Load)
@@ -71,6 +77,7 @@ func (s *Set) Encode(l Layout) []byte {
 			out = appendStruct(out, p.Instructions[i].wire(l))
 		}
 	}
+	out = append(out, make([]byte, l.Data-l.Load-uint64(len(out)))...)
 	data := len(out)
 	out = append(out, s.Data...)
 	for _, p := range s.Pointers {

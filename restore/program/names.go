@@ -80,6 +80,13 @@ func oneOf(names map[uint64]string) shower {
 	}
 }
 
+func signalName(v uint64) string {
+	if name := unix.SignalName(unix.Signal(v)); name != "" {
+		return name
+	}
+	return number(v)
+}
+
 func octal(v uint64) string  { return fmt.Sprintf("%#o", v) }
 func hex(v uint64) string    { return fmt.Sprintf("%#x", v) }
 func signed(v uint64) string { return fmt.Sprint(int64(v)) }

@@ -69,7 +69,7 @@ func (s *Set) form(in *Instruction) (name string, count int, show []shower) {
 	case Thread:
 		return "thread", 5, []shower{number, number, cloneFlags}
 	case Process:
-		return "process", 3, []shower{number, number, cloneFlags}
+		return "process", 4, []shower{number, number, cloneFlags, signalName}
 	case Arrive:
 		return "arrive", 2, nil
 	case Await:

@@ -8,7 +8,7 @@ import (
 // The values of interp/src/interp.h. TestHeader compares the two files by name.
 const (
 	wireMagic   = 0x50455243
-	wireVersion = 1
+	wireVersion = 2
 )
 
 // A ReportKind says what a Report is about.
@@ -37,6 +37,8 @@ type Order struct {
 	AreaLength uint64
 	Load       uint64
 	LoadLength uint64
+	Shared     uint64
+	SharedEnd  uint64
 	File       int32
 	_          int32
 }
@@ -80,7 +82,7 @@ type wireInstruction struct {
 
 // Sizes that interp.h states, too. The program does not compile if they differ.
 const (
-	OrderSize       = 40
+	OrderSize       = 56
 	ReportSize      = 24
 	loadSize        = 32
 	programSize     = 16

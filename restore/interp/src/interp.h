@@ -7,8 +7,10 @@
  * interp_order. The interpreter maps the area, copies its code to the start of the
  * area, reads the load (a file that Go has written) to order.load, and runs programs[0]:
  *
- *	area  code | load: interp_load, interp_program[], interp_instruction[], data |
- *	      results: int64[] | stacks | staging area: room for vdso and vvar
+ *	area  code | load: interp_load, interp_program[], interp_instruction[] |
+ *	      the end of the load: data | results: int64[] | stacks | staging area: room for vdso and vvar
+ *
+ * All processes share data and results, so a counter in the data is one for all of them. The rest is private.
  *
  * All addresses in the load are absolute. A program runs from its first instruction
  * to a JUMP, or to a system call that does not return. An argument whose bit is set
@@ -19,17 +21,19 @@
 #define CRAK_INTERP_H
 
 #define INTERP_MAGIC 0x50455243 /* "CREP" */
-#define INTERP_VERSION 1
+#define INTERP_VERSION 2
 
 struct interp_order {
 	unsigned long long area;
 	unsigned long long area_length;
 	unsigned long long load; /* address */
 	unsigned long long load_length; /* bytes in the file */
+	unsigned long long shared; /* start and end of data and results */
+	unsigned long long shared_end;
 	int file;
 	int pad;
 };
-#define INTERP_ORDER_SIZE 40
+#define INTERP_ORDER_SIZE 56
 
 struct interp_load {
 	unsigned int magic;
@@ -50,7 +54,7 @@ struct interp_program {
 enum interp_op {
 	INTERP_CALL = 0,    /* system call `number` */
 	INTERP_THREAD = 1,  /* program, tid, flags, tls, tid address, stack top: result is the tid */
-	INTERP_PROCESS = 2, /* program, pid, flags: result is the pid */
+	INTERP_PROCESS = 2, /* program, pid, flags, exit signal: result is the pid */
 	INTERP_ARRIVE = 3,  /* address of a counter, total: adds one, wakes those who await the total */
 	INTERP_AWAIT = 4,   /* address of a counter, total: waits until it equals the total */
 	INTERP_JUMP = 5,    /* struct abi_context, struct abi_restart: leaves the interpreter for the program's code */

@@ -19,7 +19,9 @@ static long make(const struct interp_load *load, const struct interp_instruction
 		clone.set_tid = address(&id);
 		clone.set_tid_size = 1;
 	}
-	if (in->op == INTERP_THREAD) {
+	if (in->op == INTERP_PROCESS) {
+		clone.exit_signal = args[3];
+	} else {
 		clone.tls = args[3];
 		clone.child_tid = args[4];
 		/* The stack pointer of the thread is stack + stack_size. */
@@ -29,6 +31,7 @@ static long make(const struct interp_load *load, const struct interp_instruction
 	return interp_thread(&clone, sizeof clone, load, (unsigned)args[0]);
 }
 
+/* Other processes use the counter, too: the futex calls are without FUTEX_PRIVATE_FLAG. */
 static long arrive(unsigned *counter, unsigned total)
 {
 	unsigned n = __atomic_add_fetch(counter, 1, __ATOMIC_ACQ_REL);

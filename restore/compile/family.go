@@ -1,0 +1,181 @@
+package compile
+
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/restore/program"
+)
+
+// makeCounters comes when everybody has a maker.
+func (tr *tree) makeCounters(s *program.Set) {
+	for _, n := range append([]*node{tr.top}, tr.nodes...) {
+		if len(tr.orphanMakers(n)) > 0 {
+			tr.orphans.total++
+		}
+		if n.deadLeader() {
+			n.departed = s.Variable(make([]byte, 4))
+		}
+		if len(tr.children(n, aZombie)) > 0 {
+			n.mourning = s.Variable(make([]byte, 4))
+			tr.burials.total++
+		}
+	}
+	for _, at := range []*barrier{&tr.groups.led, &tr.groups.join, &tr.groups.left, &tr.orphans, &tr.burials} {
+		at.make(s)
+	}
+}
+
+// orphanMakers returns the helpers that a node makes so that orphans are made.
+func (tr *tree) orphanMakers(n *node) (all []*node) {
+	for _, child := range tr.children(n, aHelper) {
+		if len(child.late) > 0 && !child.leads() && !child.late[0].sibling && child.late[0].parent != child {
+			all = append(all, child)
+		}
+	}
+	return all
+}
+
+// begin brings a process into its session and makes its children. The children inherit the session and the staging area.
+// A helper that ends leaves no trace in its parent, because all processes ignore SIGCHLD for now: the kernel reaps the
+// helper, sends no signal, and does not add its CPU time to that of the parent's children.
+func (tr *tree) begin(n *node) {
+	if n == tr.root && tr.ownGroup {
+		n.b.Call(unix.SYS_SETPGID, program.Const(0), program.Const(0))
+	}
+	for _, child := range n.early {
+		tr.fork(n, child)
+	}
+	if n.leads() {
+		n.b.Call(unix.SYS_SETSID).Want(uint64(n.pid))
+	}
+	if n.adopts {
+		prctl(n.b, program.Const(unix.PR_SET_CHILD_SUBREAPER), program.Const(1)).Note("for orphans")
+	}
+	for _, child := range n.late {
+		tr.fork(n, child)
+	}
+}
+
+func (tr *tree) fork(n, child *node) {
+	flags, signal := uint64(0), child.exitSignal
+	if child.sibling {
+		flags, signal = unix.CLONE_PARENT, 0
+	}
+	n.b.Process(child.b.Number, int(child.pid), flags, signal).Note(child.note())
+	if child.pid == 0 {
+		child.chosen = n.b.Keep()
+	}
+}
+
+func (n *node) note() string {
+	switch {
+	case n.kind == aHelper && n.leads():
+		return "leads a session, and ends"
+	case n.kind == aHelper && n.pid == n.group:
+		return "leads a process group, and ends"
+	case n.kind == aHelper:
+		return "makes an orphan, and ends"
+	}
+	return n.comm
+}
+
+// settle puts a process into its process group, and waits until its helpers have ended.
+func (tr *tree) settle(n *node) {
+	tr.enterGroup(n)
+	if n.kind == aHelper && n.pid == n.group {
+		tr.groups.join.await(n.b, "others have joined its group")
+		tr.groups.left.await(n.b, "others have joined its group")
+	}
+	for _, h := range tr.children(n, aHelper) {
+		pid := program.Const(h.pid)
+		if h.pid == 0 {
+			pid = h.chosen.Arg()
+		}
+		n.b.Call(unix.SYS_WAITID, program.Const(unix.P_PID), pid, program.Const(0), program.Const(unix.WEXITED|unix.WALL),
+			program.Const(0)).Any().Note("until the helper has ended")
+	}
+	if len(tr.orphanMakers(n)) > 0 {
+		tr.orphans.arrive(n.b, "its orphans have their parent")
+	}
+}
+
+// collect waits until a process's zombies have ended, and its stopped children have stopped. Then it drops the signals that
+// these caused. Preconditions: the process has not set its signal actions, and no pending signal of its own.
+func (tr *tree) collect(n *node) {
+	zombies := tr.children(n, aZombie)
+	if len(zombies) > 0 {
+		n.b.Call(unix.SYS_RT_SIGACTION, program.Const(unix.SIGCHLD), n.action(sigDefault), program.Const(0), program.Const(sigsetSize)).
+			Note("children that end wait for it")
+		n.b.Arrive(n.mourning, 1)
+		for _, z := range zombies {
+			n.b.Call(unix.SYS_WAITID, program.Const(unix.P_PID), program.Const(z.pid), program.Const(0),
+				program.Const(unix.WEXITED|unix.WNOWAIT|unix.WALL), program.Const(0)).Note("until the zombie has ended")
+		}
+		for _, s := range exitSignals(zombies) {
+			n.b.Call(unix.SYS_RT_SIGACTION, program.Const(s), n.action(sigIgnore), program.Const(0), program.Const(sigsetSize)).
+				Note("drops the signal of the zombie")
+		}
+		tr.burials.arrive(n.b, "")
+	}
+	for _, child := range tr.children(n, aMember) {
+		if child.member.process.StoppedBy != 0 {
+			n.b.Call(unix.SYS_WAITID, program.Const(unix.P_PID), program.Const(child.pid), program.Const(0),
+				program.Const(unix.WSTOPPED|unix.WNOWAIT|unix.WALL), program.Const(0)).Note("until the child has stopped")
+		}
+	}
+}
+
+// changed tells whether the action for a signal is not the default before a process sets its own.
+func (tr *tree) changed(n *node, signal int) bool {
+	return signal == int(unix.SIGCHLD) || slices.Contains(exitSignals(tr.children(n, aZombie)), signal)
+}
+
+const (
+	sigDefault = 0
+	sigIgnore  = 1
+)
+
+func (n *node) action(handler uint64) program.Arg {
+	return n.b.Set.Struct(kernelAction{Handler: handler})
+}
+
+// exitSignals returns the exit signals of nodes, and always SIGCHLD: without a handler for it, no child that stops causes one.
+func exitSignals(all []*node) []int {
+	signals := []int{int(unix.SIGCHLD)}
+	seen := map[int]bool{0: true, int(unix.SIGCHLD): true}
+	for _, n := range all {
+		if !seen[n.exitSignal] {
+			seen[n.exitSignal] = true
+			signals = append(signals, n.exitSignal)
+		}
+	}
+	return signals
+}
+
+// end writes the end of a zombie. Its core file, if it wrote one, is not written again.
+func (tr *tree) end(n *node) {
+	z := n.zombie
+	prctl(n.b, program.Const(unix.PR_SET_NAME), n.b.Set.String(z.Comm))
+	if uid := program.Const(z.UID); z.UID != tr.root.member.target.Credentials.UID[0] {
+		n.b.Call(unix.SYS_SETRESUID, uid, uid, uid).MayFail()
+	}
+	n.b.Await(n.parent.mourning, 1).Note("its parent waits for it")
+	status := unix.WaitStatus(z.Status)
+	if !status.Signaled() {
+		n.b.Call(unix.SYS_EXIT_GROUP, program.Const(status.ExitStatus()&0xff))
+		return
+	}
+	signal := program.Const(int(status.Signal()))
+	prctl(n.b, program.Const(unix.PR_SET_DUMPABLE), program.Const(0)).Note("no core file")
+	n.b.Call(unix.SYS_RT_SIGACTION, signal, n.action(sigDefault), program.Const(0), program.Const(sigsetSize)).Any()
+	n.b.Call(unix.SYS_KILL, program.Const(z.Pid), signal)
+	n.b.Call(unix.SYS_RT_SIGPROCMASK, program.Const(2 /* SIG_SETMASK */), n.b.Set.Struct(uint64(0)), program.Const(0), program.Const(sigsetSize))
+	n.b.Call(unix.SYS_EXIT_GROUP, program.Const(127))
+}
+
+// deadLeader tells whether the thread that makes a node's children ends before the group runs.
+func (n *node) deadLeader() bool {
+	return n != nil && n.kind == aMember && isDead(&n.member.process.Threads[0])
+}

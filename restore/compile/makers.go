@@ -1,0 +1,189 @@
+package compile
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+)
+
+// place decides who makes each process.
+func (tr *tree) place(apart bool) error {
+	tr.findLeaders()
+	tr.findGroups()
+	for _, n := range slices.Clone(tr.nodes) { // helpers are added
+		if n == tr.top || n.maker != nil {
+			continue
+		}
+		if n.kind == aHelper && n.leads() {
+			continue // the first process of the session that is placed decides
+		}
+		if err := tr.placeOne(n, apart); err != nil {
+			return err
+		}
+	}
+	if err := tr.checkMakers(); err != nil {
+		return err
+	}
+	return tr.join()
+}
+
+// findLeaders finds the leader of each session. A helper leads a session whose leader has ended.
+func (tr *tree) findLeaders() {
+	sessions := make(map[image.Pid]bool)
+	for _, n := range tr.nodes {
+		sessions[n.session] = true
+	}
+	delete(sessions, 0)
+	for _, s := range slices.Sorted(maps.Keys(sessions)) {
+		n := tr.byPid[s]
+		if n == nil {
+			n = tr.help(s, s, s)
+		}
+		if n.leads() {
+			tr.leaders[s] = n
+		}
+	}
+}
+
+// help adds a helper.
+func (tr *tree) help(pid, session, group image.Pid) *node {
+	n := &node{kind: aHelper, pid: pid, session: session, group: group, exitSignal: int(unix.SIGCHLD)}
+	tr.nodes = append(tr.nodes, n)
+	if pid != 0 {
+		tr.byPid[pid] = n
+	}
+	return n
+}
+
+// sessionAtBirth is the session in which a process must be made. For a process that begins a session itself it is
+// anySession, unless it has made children before.
+func (tr *tree) sessionAtBirth(n *node) image.Pid {
+	if n.kind == theInterpreter || !n.leads() {
+		return n.session
+	}
+	if s, ok := tr.born[n]; ok {
+		return s
+	}
+	tr.born[n] = anySession
+	for _, child := range tr.nodes {
+		if child.parent != n {
+			continue
+		}
+		if s := tr.sessionAtBirth(child); s != anySession && s != n.session && tr.wasIn(n, s) {
+			tr.born[n] = s
+			break
+		}
+	}
+	return tr.born[n]
+}
+
+// wasIn tells whether a leader of a session can have been in another session before. If it is a subreaper, children in another
+// session may be orphans instead: then it was in its parent's session, or in none that matters.
+func (tr *tree) wasIn(n *node, session image.Pid) bool {
+	if leader := tr.leaders[session]; leader != nil && n.above(leader) {
+		return false
+	}
+	return !n.adopting || n.parent != nil && n.parent.session == session
+}
+
+func (tr *tree) placeOne(n *node, apart bool) error {
+	parent, session := n.parent, tr.sessionAtBirth(n)
+	switch {
+	case n == tr.root && tr.top != tr.root, session == anySession, session == parent.session:
+		n.maker, n.sibling = parent, n == tr.root && !apart
+		parent.late = append(parent.late, n)
+		return nil
+	case parent.leads() && tr.sessionAtBirth(parent) == session:
+		n.maker = parent
+		parent.early = append(parent.early, n)
+		return nil
+	}
+	leader := tr.leaders[session]
+	if leader == nil {
+		return fmt.Errorf("%s: its parent is in session %d, and the process is in session %d: no fork makes this", n.name(), parent.session, session)
+	}
+	if leader.kind == aHelper && leader.maker == nil {
+		leader.parent, leader.maker = parent, parent
+		parent.late = append(parent.late, leader)
+	}
+	if leader.parent == parent && leader.exitSignal == n.exitSignal {
+		n.maker, n.sibling = leader, true
+		leader.late = append(leader.late, n)
+		return nil
+	}
+	tr.placeOrphan(n, leader)
+	return nil
+}
+
+// placeOrphan has a helper, a child of the leader of the session, make a process.
+func (tr *tree) placeOrphan(n, leader *node) {
+	h := tr.help(tr.spare(), n.session, 0)
+	h.parent, h.maker = leader, leader
+	leader.late = append(leader.late, h)
+	n.maker = h
+	h.late = append(h.late, n)
+	if n.parent != tr.top {
+		n.parent.adopts = true
+	}
+}
+
+// spare is a number for a helper: usually the kernel chooses one. In the PID namespace of a process 1 the kernel would choose
+// low numbers, which others may need. There every number is free that the group does not need.
+func (tr *tree) spare() image.Pid {
+	if tr.top.kind == theInterpreter {
+		return 0
+	}
+	taken := make(map[image.Pid]bool)
+	highest := image.Pid(1)
+	for pid, n := range tr.byPid {
+		taken[pid] = true
+		highest = max(highest, pid)
+		if n.member == nil {
+			continue
+		}
+		for _, t := range n.member.process.Threads {
+			taken[image.Pid(t.Parked.Tid)] = true
+		}
+	}
+	for taken[highest] {
+		highest--
+	}
+	if highest < 2 {
+		for highest = 2; taken[highest]; highest++ {
+		}
+	}
+	return highest
+}
+
+// checkMakers makes sure that every process is made, and that the kernel gives orphans to the right subreaper: the next one
+// above the helper that ends.
+func (tr *tree) checkMakers() error {
+	made := make(map[*node]bool)
+	queue := []*node{tr.top}
+	for len(queue) > 0 {
+		n := queue[0]
+		queue = queue[1:]
+		made[n] = true
+		queue = append(append(queue, n.early...), n.late...)
+	}
+	for _, n := range tr.nodes {
+		if !made[n] {
+			return fmt.Errorf("%s: parent %d, session %d: no sequence of fork and setsid makes this", n.name(), n.parent.number(), n.session)
+		}
+		if n.sibling || n.maker == nil || n.maker == n.parent {
+			continue
+		}
+		next := n.maker.parent
+		for next != tr.top && !next.adopts {
+			next = next.parent
+		}
+		if next != n.parent {
+			return fmt.Errorf("%s: its parent %d is not the next subreaper of session %d", n.name(), n.parent.number(), n.session)
+		}
+	}
+	return nil
+}
