@@ -11,17 +11,15 @@ import (
 	"time"
 )
 
-// moments runs one program several times, each time interrupted at other moments.
+// moments runs a program that has run uninterrupted several times more, each time interrupted at other moments.
 type moments struct {
 	*subject
-	plainRun *subject
-	length   time.Duration // of the uninterrupted run
-	files    []string
-	random   *rand.Rand
-	images   int // of all runs
+	files  []string
+	random *rand.Rand
+	images int // of all runs
 }
 
-// cmdMoments runs a program uninterrupted, and then again and again with checkpoints, kills and restarts at random moments.
+// cmdMoments runs a program again and again with checkpoints, kills and restarts at random moments.
 // Status, output and files of each run must be those of the uninterrupted run.
 func cmdMoments(s *session, c *call) error {
 	runs, chain, seed := 3, 2, rand.Uint64()
@@ -43,15 +41,10 @@ func cmdMoments(s *session, c *call) error {
 	if err != nil {
 		return err
 	}
-	if p.runner == nil || p.pidfd >= 0 {
+	if p.lasted == 0 || !p.bare {
 		return fmt.Errorf("%s: run it to its end first: start -bare, and finish", p.name)
 	}
 	m := &moments{subject: p, files: c.args[1:], random: rand.New(rand.NewPCG(seed, 0))}
-	begun := time.Now()
-	if m.plainRun, err = p.plain(); err != nil {
-		return err
-	}
-	m.length = time.Since(begun)
 	for run := 1; run <= runs; run++ {
 		if err := m.run(c, run, chain); err != nil {
 			return fmt.Errorf("%s: run %d of %d with -seed %d: %w", p.name, run, runs, seed, err)
@@ -69,9 +62,6 @@ func (m *moments) run(c *call, run, chain int) error {
 	p := m.another(run)
 	if err := exec.Command("cp", "-aT", m.origin, p.dir).Run(); err != nil {
 		return fmt.Errorf("copy of %s: %w", m.origin, err)
-	}
-	if err := p.proceed(); err != nil {
-		return err
 	}
 	p.captures()
 	m.session.subjects[p.name] = p
@@ -91,10 +81,10 @@ func (m *moments) run(c *call, run, chain int) error {
 	if err := p.gone(m.session.lab.params.Bound * 4); err != nil {
 		return err
 	}
-	if p.status != m.plainRun.status {
-		return fmt.Errorf("exit status %d, uninterrupted %d; output: %s%s", p.status, m.plainRun.status, p.output.rest(), p.complaints())
+	if p.status != m.status {
+		return fmt.Errorf("exit status %d, uninterrupted %d; output: %s%s", p.status, m.status, p.output.rest(), p.complaints())
 	}
-	return sameOutcome(p, m.plainRun, m.files)
+	return sameOutcome(p, m.subject, m.files)
 }
 
 // another is the same program with a name and a directory of its own.
@@ -109,7 +99,7 @@ func (m *moments) another(run int) *subject {
 func (m *moments) pauses(count int) []time.Duration {
 	var at, pauses []time.Duration
 	for range count {
-		at = append(at, time.Duration(m.random.Int64N(int64(m.length))))
+		at = append(at, time.Duration(m.random.Int64N(int64(m.lasted))))
 	}
 	slices.Sort(at)
 	last := time.Duration(0)

@@ -75,10 +75,10 @@ in their environment. Pictures show all of them, and a crash kills all of them. 
 	    Checkpoint (by command and by signal in turn), crash and restart it COUNT times.
 	    After every Nth, make a file round-K and wait for the line ROUND K.
 	moments [-runs N] [-chain N] [-seed S] NAME [FILE...]
-	    Run a program that has run to its end before (start -bare, finish) once more uninterrupted,
-	    and then N times (3) with up to N checkpoints (2), each with --kill, and restarts, at random
-	    moments. The file go is there from the start. Status, output and the named files and directories
-	    must be those of the uninterrupted run. An error names the seed, which makes the same moments again.
+	    Run a program that has run to its end before (start -bare, finish) N times (3) more, each with
+	    up to N checkpoints (2), each with --kill, and restarts, at random moments. Status, output and
+	    the named files and directories must be those of the first run. An error names the seed, which
+	    makes the same moments again.
 	storm [-trigger] NAME DURATION
 	    Checkpoint it without a pause, by command, and with -trigger by signal too, and kill
 	    some writers. The program changes the text of a link named beat all the time, and must not

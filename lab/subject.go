@@ -37,6 +37,8 @@ type subject struct {
 	pid    int // in the lab's PID namespace
 	pidfd  int // of the program; -1: ended and reaped
 	runner *exec.Cmd
+	begun  time.Time
+	lasted time.Duration // until its end was seen; 0: never
 	over   chan struct{} // closed when the program has ended
 	ended  chan struct{} // closed when runner was reaped
 	status int           // of runner, once ended: exit status, or 128 and the signal
@@ -49,7 +51,7 @@ func (p *subject) launch(cmd *exec.Cmd, look func(pid int) error) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	p.runner = cmd
+	p.runner, p.begun = cmd, time.Now()
 	err := look(cmd.Process.Pid)
 	p.ended = make(chan struct{})
 	go func(ended chan struct{}) {
@@ -139,6 +141,7 @@ func (p *subject) gone(bound time.Duration) error {
 			return fmt.Errorf("%s: pid %d: %w", p.name, p.pid, err)
 		}
 		p.release()
+		p.lasted = time.Since(p.begun)
 	}
 	select {
 	case <-p.ended:
