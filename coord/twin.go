@@ -15,7 +15,6 @@ const (
 // dismiss closes the connections. This resumes frozen members and ends the twins. dismiss waits until the members have reaped
 // their twins, so that no member has an additional child after the checkpoint.
 func (c *checkpoint) dismiss() {
-	c.table.Close() // before the members run: they may close their descriptors then
 	c.frozen.end()
 	for _, m := range c.members {
 		if m.dump != nil {

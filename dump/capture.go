@@ -1,6 +1,7 @@
 package dump
 
 import (
+	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 )
 
@@ -8,19 +9,11 @@ import (
 // descriptors of all members, and then one member after the other refers to the table. It adds obstacles to the table. It
 // returns an error if a member cannot be read.
 func Capture(members []*Member) ([]*image.Process, error) {
-	defer func() {
-		for _, m := range members {
-			m.closeDescriptors()
-		}
-	}()
 	if err := inParallel(len(members), func(i int) error { return members[i].Read() }); err != nil {
 		return nil, err
 	}
-	for _, m := range members {
-		var err error
-		if m.process.Descriptors, err = m.descriptors.Capture(m.Table); err != nil {
-			return nil, m.fail(err)
-		}
+	if err := captureDescriptors(members); err != nil {
+		return nil, err
 	}
 	processes := make([]*image.Process, len(members))
 	for i, m := range members {
@@ -32,10 +25,21 @@ func Capture(members []*Member) ([]*image.Process, error) {
 	return processes, nil
 }
 
-// closeDescriptors closes the handles of the descriptors, except those that the table keeps.
-func (m *Member) closeDescriptors() {
-	if m.descriptors != nil {
-		m.descriptors.Close()
-		m.descriptors = nil
+// captureDescriptors records the descriptors of members that have been looked at.
+func captureDescriptors(members []*Member) error {
+	if len(members) == 0 {
+		return nil
 	}
+	all := make([]*fd.Descriptors, len(members))
+	for i, m := range members {
+		all[i], m.descriptors = m.descriptors, nil
+	}
+	descriptors, err := fd.CaptureGroup(all, members[0].Table)
+	if err != nil {
+		return err
+	}
+	for i, m := range members {
+		m.process.Descriptors = descriptors[i]
+	}
+	return nil
 }

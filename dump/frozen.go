@@ -167,9 +167,8 @@ func (m *Member) inCore(p part) ([]image.Run, error) {
 }
 
 // SaveContents saves the objects of a group that can be reached through descriptors. A fork does not copy them, so this,
-// too, is done while all members are frozen. At the end it closes the handles of the table.
+// too, is done while all members are frozen.
 func SaveContents(w *image.Writer, table *fd.Table) error {
-	defer table.Close()
 	for _, c := range table.InFlight {
 		put := func(dst []byte, runs []image.Run) error {
 			for _, r := range runs {

@@ -82,7 +82,6 @@ func captureLiar(t *testing.T, threads []abi.Thread, answers []byte) {
 		image.MarshalText(group)
 	}
 	m.Close()
-	table.Close()
 	c.Close()
 	<-answered
 }

@@ -238,7 +238,7 @@ func (m *Member) paths() error {
 
 // deletedExecutable makes a deleted executable a memory object, so that the image holds its content.
 func (m *Member) deletedExecutable() {
-	defer m.executable.Close() // has no effect if the table has taken the handle
+	defer m.executable.Close()
 	exe := &m.process.Executable
 	if m.unseen != nil {
 		m.refuse("", fmt.Sprintf("executable %q", exe.Path), fmt.Sprintf("it cannot be accessed: %v", m.unseen),
@@ -250,7 +250,9 @@ func (m *Member) deletedExecutable() {
 	}
 	path := strings.TrimSuffix(exe.Path, " (deleted)")
 	o := image.MemoryObject{Kind: image.MemoryFile, Name: path, Size: uint64(exe.Size), Mode: exe.Mode & 0o7777}
-	m.process.ExecutableMemory = m.Table.Object(fd.Inode{Device: exe.Device, Number: exe.Inode}, o, m.executable)
+	m.process.ExecutableMemory = m.Table.Object(fd.Inode{Device: exe.Device, Number: exe.Inode}, o, func() (*fd.Handle, error) {
+		return fd.TakePath(m.path("exe"))
+	})
 }
 
 // file identifies the file of a handle. path is its path as the program sees it.

@@ -45,6 +45,7 @@ func (m *Member) askInitiator() (err error) {
 		Proc:      "/proc/" + strconv.Itoa(m.Live),
 		Overrides: m.Overrides,
 		Holders:   m.Known.Holders,
+		Seen:      &m.Table.Seen,
 		Except:    []int{int(m.Conn.Hello.Socket)},
 		Calls:     m.Conn.Calls,
 	})

@@ -1,6 +1,7 @@
 package dump
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -22,21 +23,19 @@ type Known struct {
 // be read.
 func Survey(members []*Member) []error {
 	errs := make([]error, len(members))
-	defer func() {
-		for _, m := range members {
-			m.closeDescriptors()
-		}
-	}()
 	inParallel(len(members), func(i int) error {
 		errs[i] = members[i].look()
 		return nil
 	})
+	var looked []*Member
 	for i, m := range members {
 		if errs[i] == nil {
-			_, errs[i] = m.descriptors.Capture(m.Table)
+			looked = append(looked, m)
 		}
 	}
+	captured := captureDescriptors(looked)
 	for i, m := range members {
+		errs[i] = cmp.Or(errs[i], captured)
 		if errs[i] == nil {
 			errs[i] = m.surveyMemory()
 		}
@@ -79,6 +78,7 @@ func (m *Member) look() error {
 		Proc:      "/proc/" + strconv.Itoa(m.Live),
 		Overrides: m.Overrides,
 		Holders:   m.Known.Holders,
+		Seen:      &m.Table.Seen,
 	})
 	return err
 }

@@ -33,10 +33,9 @@ var device = kind{
 		major, minor := o.rdev()
 		return o.format() == unix.S_IFCHR && major == memoryMajor && statelessDevices[minor] != ""
 	},
-	capture: func(c *capture, g shared) (any, error) {
-		o := g.first()
+	capture: func(c *capture, o *open) (any, error) {
 		_, minor := o.rdev()
-		path, _ := o.where(c.Member)
+		path, _ := o.where()
 		return &Device{Path: path, Minor: minor}, nil
 	},
 	describe: func(d image.Description) string {

@@ -44,9 +44,8 @@ var directory = kind{
 	},
 }
 
-func captureDirectory(c *capture, g shared) (any, error) {
-	o := g.first()
-	path, where := o.where(c.Member)
+func captureDirectory(c *capture, o *open) (any, error) {
+	path, where := o.where()
 	switch where {
 	case deleted:
 		return nil, obstacle.Obstacle{

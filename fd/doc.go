@@ -4,7 +4,9 @@
 // In a nutshell:
 //
 //	table := &fd.Table{}
-//	descriptors, err := fd.Capture(&fd.Member{Pid: 412, Inside: 412, Proc: "/proc/412", Calls: initiator.Calls}, table)
+//	d, err := fd.Look(&fd.Member{Pid: 412, Inside: 412, Proc: "/proc/412", Seen: &table.Seen, Calls: initiator.Calls})
+//	d.Ask(questions)                                            // these two for each member
+//	descriptors, err := fd.CaptureGroup([]*fd.Descriptors{d}, table)
 //	// table.Descriptions and table.Memory go into the image, table.Contents() into its pages,
 //	// table.Obstacles stop the checkpoint.
 //
@@ -25,6 +27,9 @@
 //	memfd.go        memfd_create
 //	special.go      files of /proc, /sys and the like
 //	unsupported.go  everything else, refused by name (inherited.go tells which descriptors the program inherited)
+//
+// Members of a group share descriptions. kcmp(2) tells which descriptors have the same one (seen.go; alone.go, if kcmp is
+// forbidden). Each description is captured once (group.go).
 //
 // A user can leave a descriptor out of the image, or have /dev/null in its place (override.go).
 //

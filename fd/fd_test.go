@@ -39,14 +39,14 @@ func makeCalls(calls []abi.Call, data []byte) ([]int64, error) {
 
 // picture is the result of a capture, with the descriptions by descriptor number.
 type picture struct {
-	fd.Table
+	*fd.Table
 	of map[int]image.Description
 }
 
 func captured(t *testing.T, m *fd.Member) picture {
 	t.Helper()
-	p := picture{of: make(map[int]image.Description)}
-	descriptors, err := fd.Capture(m, &p.Table)
+	p := picture{Table: new(fd.Table), of: make(map[int]image.Description)}
+	descriptors, err := fd.Capture(m, p.Table)
 	if err != nil {
 		t.Fatal(err)
 	}

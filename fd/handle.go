@@ -12,26 +12,26 @@ import (
 	"crak.dev/crak/image"
 )
 
-// A Handle is a descriptor of the writer for something that a frozen process has open. The writer takes it once and
-// asks everything about the object through it. So no other process can exchange the object between two questions.
+// A Handle is a descriptor of the writer for something that a frozen process has open. The writer asks through it, so
+// no other process can exchange the object between two questions. If the writer takes a handle again, it first checks
+// that it has the same object (takeAgain).
 //
 // Most handles share the open file description with the program (pidfd_getfd(2)). All who share a description have
 // the same offset, flags and locks. So the writer never calls read(2) on a handle, never changes its flags, and never
 // makes an os.File of it: os.File changes flags. The writer closes handles before the program goes on. While a handle
 // is open and the program closes its own descriptor, a pipe does not get its end of file and a lock of flock(2) is
-// not released.
+// not released. The writer has few handles at a time: a group may have more descriptors than the writer may open.
 //
 // If the kernel refuses pidfd_getfd (before Linux 5.6, and by seccomp filters of containers), the handle is made with
 // O_PATH. Then it tells what the object is, but nothing about the description.
 type Handle struct {
 	fd     int
 	shares bool // it shares the program's description
-	kept   bool // a Table needs it for the content
 }
 
-// Close releases the handle, unless a Table keeps it. The handle may be nil.
+// Close releases the handle, which may be nil.
 func (h *Handle) Close() {
-	if h != nil && h.fd >= 0 && !h.kept {
+	if h != nil && h.fd >= 0 {
 		unix.Close(h.fd)
 		h.fd = -1
 	}
@@ -60,16 +60,16 @@ func TakePath(path string) (*Handle, error) {
 
 // A taker takes handles of one process.
 type taker struct {
-	pidfd int // -1: pidfd_getfd is refused
-	dir   int // descriptor of its /proc/PID/fd
+	pidfd int    // -1: pidfd_getfd is refused
+	proc  string // "/proc/412"
 }
 
-// newTaker takes handles of a process with a live thread. dir is its directory /proc/PID/fd, opened.
-func newTaker(live, dir int) *taker {
-	t := &taker{pidfd: -1, dir: dir}
-	if fd, err := unix.PidfdOpen(live, 0); err == nil {
+// newTaker takes handles of a member with a live thread.
+func newTaker(m *Member) *taker {
+	t := &taker{pidfd: -1, proc: m.Proc}
+	if fd, err := unix.PidfdOpen(m.live(), 0); err == nil {
 		t.pidfd = fd
-	} else if fd, err := unix.PidfdOpen(live, unix.PIDFD_THREAD); err == nil { // Linux 6.9; the thread group leader has exited
+	} else if fd, err := unix.PidfdOpen(m.live(), unix.PIDFD_THREAD); err == nil { // Linux 6.9; the thread group leader has exited
 		t.pidfd = fd
 	}
 	return t
@@ -97,9 +97,43 @@ func (t *taker) take(number int) (*Handle, error) {
 			return nil, os.NewSyscallError("pidfd_getfd", err)
 		}
 	}
-	fd, err := unix.Openat(t.dir, strconv.Itoa(number), unix.O_PATH|unix.O_CLOEXEC, 0)
-	return &Handle{fd: fd}, os.NewSyscallError("openat", err)
+	return TakePath(t.proc + "/fd/" + strconv.Itoa(number))
 }
+
+// takeAgain takes a handle of a description that was seen before. Its descriptor must still be open on the same
+// object.
+func (t *taker) takeAgain(o *open) (*Handle, error) {
+	h, err := t.take(o.fd)
+	if err != nil {
+		return nil, err
+	}
+	st, err := h.Stat()
+	if err == nil && (st.Dev != o.stat.Dev || st.Ino != o.stat.Ino || st.Mode&unix.S_IFMT != o.format()) {
+		err = errSwapped
+	}
+	if err == nil && h.shares {
+		var flags int
+		if flags, err = unix.FcntlInt(uintptr(h.fd), unix.F_GETFL, 0); err == nil && uint32(flags)&unix.O_ACCMODE != o.flags&unix.O_ACCMODE {
+			err = errSwapped
+		}
+	}
+	if err != nil {
+		h.Close()
+		return nil, err
+	}
+	return h, nil
+}
+
+// source takes handles of a description's file later.
+func (o *open) source() Take {
+	return func() (*Handle, error) {
+		t := newTaker(o.member)
+		defer t.close()
+		return t.takeAgain(o)
+	}
+}
+
+var errSwapped = errors.New("is another file than it was")
 
 // A Source is the content of a regular file that has no name, opened for reading.
 type Source struct {
@@ -116,7 +150,7 @@ func (h *Handle) Open(want Inode) (*Source, error) {
 		return nil, err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Dev != want.Device || st.Ino != want.Number {
-		return nil, errors.New("is another file than it was")
+		return nil, errSwapped
 	}
 	fd, err := unix.Open(h.path(), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err == nil {

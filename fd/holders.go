@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -13,8 +14,9 @@ import (
 
 // Holders tells which processes have pipes open. It sees only processes that the caller may read (proc(5),
 // /proc/PID/fd). A search through all processes takes long, so the survey makes it before the program is frozen. The
-// zero value is ready.
+// zero value is ready. Several members may search concurrently.
 type Holders struct {
+	mu    sync.Mutex
 	known map[string]bool         // links ("pipe:[12]") that have been searched for
 	found map[string][]pipeHolder // by link
 }
@@ -25,16 +27,31 @@ type pipeHolder struct {
 	read, write bool
 }
 
-// of lists the processes that have pipes with these links open, except those in except. It searches only for links
-// that it does not know yet.
-func (h *Holders) of(links []string, except []int) map[string][]pipeHolder {
+// of lists the processes that have pipes with these links open, except those in except. It searches all processes only
+// for links that it does not know yet. Processes that were found earlier are looked at again: a child that had the pipe
+// at that time may have ended.
+func (h *Holders) of(links []string, except map[int]bool) map[string][]pipeHolder {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if h.known == nil {
 		h.known, h.found = make(map[string]bool), make(map[string][]pipeHolder)
 	}
-	wanted := make(map[string]bool)
+	wanted, again := make(map[string]bool), make(map[string]bool)
+	earlier := make(map[int]bool)
 	for _, link := range links {
 		if !h.known[link] {
 			h.known[link], wanted[link] = true, true
+			continue
+		}
+		again[link] = true
+		for _, o := range h.found[link] {
+			earlier[o.pid] = !except[o.pid]
+		}
+		delete(h.found, link)
+	}
+	for pid, outside := range earlier {
+		if outside {
+			h.look(pid, again)
 		}
 	}
 	if len(wanted) > 0 {
@@ -42,7 +59,7 @@ func (h *Holders) of(links []string, except []int) map[string][]pipeHolder {
 	}
 	others := make(map[string][]pipeHolder)
 	for _, link := range links {
-		others[link] = slices.DeleteFunc(slices.Clone(h.found[link]), func(o pipeHolder) bool { return slices.Contains(except, o.pid) })
+		others[link] = slices.DeleteFunc(slices.Clone(h.found[link]), func(o pipeHolder) bool { return except[o.pid] })
 	}
 	return others
 }

@@ -21,7 +21,7 @@ type kind struct {
 
 	// capture returns the record, a pointer. It is encoded later, when the initiator has answered the questions of
 	// capture. An obstacle.Obstacle as error refuses the description.
-	capture func(c *capture, g shared) (record any, err error)
+	capture func(c *capture, o *open) (record any, err error)
 
 	// describe tells a user what a description is open on. Nil: the name of the kind says everything.
 	describe func(d image.Description) string

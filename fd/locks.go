@@ -9,30 +9,44 @@ import (
 
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/proc"
 )
 
-// locks lists the locks of a description. /proc shows a POSIX lock, which belongs to the process and the inode, with
-// the description that it was taken through.
-func (c *capture) locks(g shared) ([]image.Lock, error) {
-	var all []image.Lock
-	for _, l := range g.first().locks {
+// allLocks lists the locks of a description. A POSIX lock belongs to a process and the inode. /proc shows it with the
+// process that has it and the description that it was taken through.
+func (o *open) allLocks() (all []image.Lock, err error) {
+	add := func(l proc.FileLock, pid image.Pid) error {
 		if l.Blocked {
-			continue
+			return nil
 		}
 		switch l.Type {
 		case "POSIX", "OFDLCK", "FLOCK", "LEASE":
 		default:
-			return nil, obstacle.Obstacle{
-				What: l.Type + " lock on " + g.first().link,
+			return obstacle.Obstacle{
+				What: l.Type + " lock on " + o.link,
 				Why:  "locks of this type are not supported",
 				Do:   "release it before the checkpoint",
 			}
 		}
-		lock := image.Lock{Type: l.Type, Write: l.Access == "WRITE", Start: l.Start, End: l.End}
-		if l.Type == "POSIX" {
-			lock.Pid = image.Pid(c.Inside)
+		all = append(all, image.Lock{Type: l.Type, Write: l.Access == "WRITE", Pid: pid, Start: l.Start, End: l.End})
+		return nil
+	}
+	for _, l := range o.locks {
+		if err := add(l, 0); err != nil {
+			return nil, err
 		}
-		all = append(all, lock)
+	}
+	var last *Descriptors
+	for _, h := range o.holders {
+		if h.of == last { // a dup in the same member
+			continue
+		}
+		last = h.of
+		for _, l := range h.posix {
+			if err := add(l, image.Pid(h.of.member.Inside)); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return all, nil
 }

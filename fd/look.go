@@ -10,23 +10,42 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// open is one descriptor, and what is known about it.
+// A slot is a number of a member's descriptor table.
+type slot struct {
+	fd    int
+	cloex bool
+	of    *open
+	posix []proc.FileLock // the member's own locks that were taken through the description
+}
+
+// open is an open file description, as it is seen through one descriptor of a member.
 type open struct {
+	member  *Member
 	fd      int
-	handle  *Handle // closed if isPlain, and if the program is not frozen
+	handle  *Handle // only while the description is captured, and if the program is frozen
 	path    string  // leads to the object: "/proc/self/fd/9" of the handle, or "/proc/412/fd/7"
 	link    string  // what the path links to: "/tmp/x", "/tmp/x (deleted)", "pipe:[12]"
 	stat    unix.Stat_t
 	flags   uint32 // F_GETFL
-	cloex   bool
 	pos     int64
-	locks   []proc.FileLock
-	swapped bool // the descriptor now has another description
-	ownPipe bool // a pipe or FIFO that only the group has open
+	locks   []proc.FileLock // of the description; not POSIX locks, which belong to a process
+	owner   *owner          // answers of the initiator
+	swapped bool            // the descriptor now has another description
+	ownPipe bool            // a pipe or FIFO that only the group has open
 
 	override Override // "" if the user has made no choice
 
 	filesystem int64 // its type (statfs(2)), for files with a path; 0 if statfs fails
+
+	same    *open              // it is this description, which was found first; nil if it is new
+	refusal *obstacle.Obstacle // it cannot be told from another one
+	holders []holding          // every descriptor of the group that has the description, in order
+}
+
+// holding is a descriptor of a member.
+type holding struct {
+	of *Descriptors
+	*slot
 }
 
 func (o *open) format() uint32 { return o.stat.Mode & unix.S_IFMT }
@@ -39,17 +58,10 @@ func (o *open) rdev() (major, minor uint32) {
 	return unix.Major(o.stat.Rdev), unix.Minor(o.stat.Rdev)
 }
 
-// isPlain is for a file or directory that has a path. The writer needs no more answers about these, and closes their
-// handles at once: a program may have as many descriptors as the writer itself can have.
+// isPlain is for a file or directory that has a path. The writer needs no handle for its capture.
 func (o *open) isPlain() bool {
 	format := o.format()
 	return (format == unix.S_IFREG || format == unix.S_IFDIR) && o.stat.Nlink > 0
-}
-
-func closeHandles(all []*open) {
-	for _, o := range all {
-		o.handle.Close()
-	}
 }
 
 // file is what a restart finds the file by.
@@ -78,8 +90,8 @@ const (
 
 // where is the path of an open file, without the kernel's mark, and what is there now. The name of a file can itself
 // end in " (deleted)", so the unchanged path is tried first.
-func (o *open) where(m *Member) (string, whereabouts) {
-	if o.isAt(m, o.link) {
+func (o *open) where() (string, whereabouts) {
+	if o.isAt(o.link) {
 		return o.link, there
 	}
 	if path, marked := strings.CutSuffix(o.link, deletedMark); marked {
@@ -89,9 +101,9 @@ func (o *open) where(m *Member) (string, whereabouts) {
 }
 
 // isAt tells whether the file is at a path, as the process sees it with its own mounts and root directory.
-func (o *open) isAt(m *Member, path string) bool {
+func (o *open) isAt(path string) bool {
 	var st unix.Stat_t
-	return unix.Lstat(m.Proc+"/root"+path, &st) == nil && st.Ino == o.stat.Ino && st.Dev == o.stat.Dev
+	return unix.Lstat(o.member.Proc+"/root"+path, &st) == nil && st.Ino == o.stat.Ino && st.Dev == o.stat.Dev
 }
 
 // hiddenObstacle is the obstacle for a file that is not at its path.

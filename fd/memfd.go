@@ -46,8 +46,7 @@ func isMemfd(o *open) bool {
 	return fs == unix.TMPFS_MAGIC || fs == unix.HUGETLBFS_MAGIC
 }
 
-func captureMemfd(c *capture, g shared) (any, error) {
-	o := g.first()
+func captureMemfd(c *capture, o *open) (any, error) {
 	object := image.MemoryObject{
 		Kind: image.MemoryMemfd,
 		Name: MemfdName(o.link),
@@ -57,7 +56,7 @@ func captureMemfd(c *capture, g shared) (any, error) {
 	if o.filesystem == unix.HUGETLBFS_MAGIC {
 		object.HugePageSize = uint64(o.stat.Blksize)
 	}
-	id := c.table.Object(o.inode(), object, o.handle)
+	id := c.table.Object(o.inode(), object, o.source())
 	c.questions.fcntl(o, unix.F_GET_SEALS, 0, func(result int64) {
 		if result >= 0 {
 			c.table.Memory[id-1].Seals = uint32(result)

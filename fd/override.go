@@ -49,9 +49,9 @@ func (o *Overrides) String() string {
 func (o *Overrides) Type() string { return "N=close|null" }
 
 // missing is an error if a choice is for a descriptor that is not open: the user may have mistyped the number.
-func (o Overrides) missing(all []*open) error {
+func (o Overrides) missing(all []*slot) error {
 	for _, number := range slices.Sorted(maps.Keys(o)) {
-		if !slices.ContainsFunc(all, func(o *open) bool { return o.fd == number }) {
+		if !slices.ContainsFunc(all, func(s *slot) bool { return s.fd == number }) {
 			return fmt.Errorf("fd %d: not open, so --fd %d=%s has no effect", number, number, o[number])
 		}
 	}

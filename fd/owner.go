@@ -7,6 +7,7 @@ import (
 
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/resident"
 )
 
 const (
@@ -20,8 +21,8 @@ type owner struct {
 	signal    int64
 }
 
-// askOwner asks the initiator, even if there is a handle: the kernel returns PIDs of the caller's PID namespace.
-func askOwner(q *questions, o *open) *owner {
+// askOwner asks the initiator and not a handle: the kernel returns PIDs of the caller's PID namespace.
+func askOwner(q *resident.Questions, o *open) *owner {
 	w := &owner{}
 	if o.flags&unix.O_PATH != 0 {
 		return w
@@ -33,7 +34,7 @@ func askOwner(q *questions, o *open) *owner {
 			w.pid = int32(binary.NativeEndian.Uint32(data[4:]))
 		}
 	})
-	q.fcntl(o, fGetSig, 0, func(result int64) { w.signal = max(result, 0) })
+	q.Value(unix.SYS_FCNTL, [6]uint64{uint64(o.fd), fGetSig}, func(result int64) { w.signal = max(result, 0) })
 	return w
 }
 

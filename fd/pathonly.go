@@ -17,9 +17,8 @@ type PathOnly struct {
 var pathOnly = kind{
 	name: "path",
 	is:   func(o *open) bool { return o.flags&unix.O_PATH != 0 && o.hasPath() },
-	capture: func(c *capture, g shared) (any, error) {
-		o := g.first()
-		path, where := o.where(c.Member)
+	capture: func(c *capture, o *open) (any, error) {
+		path, where := o.where()
 		switch where {
 		case hidden:
 			return nil, o.hiddenObstacle()

@@ -35,19 +35,13 @@ var pipe = kind{
 }
 
 // capturePipe accepts a pipe to another process as descriptor 0, 1 or 2, and other descriptors of the same end.
-func capturePipe(c *capture, g shared) (any, error) {
-	o := g.first()
+func capturePipe(c *capture, o *open) (any, error) {
 	e := c.pipes[o.inode()]
 	if e.read && e.write {
 		return nil, pipeObstacle(o, fmt.Sprintf("the program has both ends, and %s has it open, too", processName(e.outside[0].pid)))
 	}
-	standard := -1
-	for _, other := range c.all {
-		if other.inode() == o.inode() && other.fd <= 2 && standard < 0 {
-			standard = other.fd
-		}
-	}
-	if standard < 0 {
+	standard, known := c.standard[o.inode()]
+	if !known {
 		return nil, obstacle.Obstacle{
 			What:   endOf(o),
 			Detail: o.link,

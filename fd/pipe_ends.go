@@ -1,6 +1,9 @@
 package fd
 
 import (
+	"cmp"
+	"maps"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -17,46 +20,58 @@ type ends struct {
 // isOwn tells whether only the group has the pipe open.
 func (e ends) isOwn() bool { return len(e.outside) == 0 && !e.hidden }
 
-// findEnds finds the ends of every pipe and FIFO of a member.
-func (d *Descriptors) findEnds() {
-	d.pipes = make(map[Inode]*ends)
-	var links []string
-	for _, o := range d.all {
+// findEnds finds the ends of every pipe and FIFO of the group.
+func (c *capture) findEnds(descriptions []*open) {
+	c.pipes = make(map[Inode]*ends)
+	links := make(map[*Holders][]string)
+	for _, o := range descriptions {
 		if !o.isPipe() {
 			continue
 		}
-		e := d.pipes[o.inode()]
+		e := c.pipes[o.inode()]
 		if e == nil {
 			e = &ends{}
-			d.pipes[o.inode()] = e
-			links = append(links, o.link)
+			c.pipes[o.inode()] = e
+			h := o.member.Holders
+			links[h] = append(links[h], o.link)
 		}
 		e.read = e.read || o.readable()
 		e.write = e.write || o.writable()
 	}
-	if len(links) == 0 {
+	if len(c.pipes) == 0 {
 		return
 	}
-	holders := d.member.Holders
-	if holders == nil {
-		holders = new(Holders)
+	own := make(map[int]bool)
+	for _, d := range c.members {
+		own[d.member.Pid], own[d.member.live()] = true, true
 	}
-	others := holders.of(links, []int{d.member.Pid, d.member.live()})
-	for _, o := range d.all {
-		if e := d.pipes[o.inode()]; e != nil && o.isPipe() {
+	others := make(map[string][]pipeHolder)
+	for h, links := range links {
+		maps.Copy(others, cmp.Or(h, new(Holders)).of(links, own))
+	}
+	for _, o := range descriptions {
+		if o.isPipe() {
+			e := c.pipes[o.inode()]
 			e.outside = others[o.link]
-			e.hidden = e.hidden || d.otherEndLives(o, *e)
+			e.hidden = e.hidden || c.otherEndLives(o, *e)
 		}
+	}
+	for _, o := range descriptions {
+		o.ownPipe = o.isPipe() && c.pipes[o.inode()].isOwn()
 	}
 }
 
 // otherEndLives asks the kernel whether the other end of a pipe is open. It is needed if the group has one end and
 // the search has found no process with the other. The program must be frozen. A FIFO is not asked about: a restart
 // finds it by its path, whatever process has it open.
-func (d *Descriptors) otherEndLives(o *open, e ends) bool {
-	if e.read && e.write || len(e.outside) > 0 || o.hasPath() || d.member.Calls == nil {
+func (c *capture) otherEndLives(o *open, e ends) bool {
+	if e.read && e.write || len(e.outside) > 0 || o.hasPath() || o.member.Calls == nil {
 		return false
 	}
+	if err := c.handle(o); err != nil || o.swapped {
+		return true
+	}
+	defer o.release()
 	end := o.handle.fd
 	if !o.handle.asks() {
 		var err error

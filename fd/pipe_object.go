@@ -31,8 +31,8 @@ type PipeObject struct {
 var pipeEnd = kind{
 	name: "pipe_end",
 	is:   func(o *open) bool { return o.ownPipe },
-	capture: func(c *capture, g shared) (any, error) {
-		object, err := c.pipeObject(g.first())
+	capture: func(c *capture, o *open) (any, error) {
+		object, err := c.pipeObject(o)
 		if err != nil {
 			return nil, err
 		}
@@ -72,7 +72,7 @@ func (c *capture) pipeObject(o *open) (image.ObjectID, error) {
 	}
 	var r PipeObject
 	if o.hasPath() {
-		path, where := o.where(c.Member)
+		path, where := o.where()
 		if where != there {
 			return 0, obstacle.Obstacle{What: "FIFO " + o.link, Why: "it has been removed, or another file is at this path", Do: closeIt}
 		}

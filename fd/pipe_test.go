@@ -86,7 +86,7 @@ func TestDamagedPipes(t *testing.T) {
 		{ID: 1, Kind: "pipe", Record: json.RawMessage(`{"capacity":65536,"file":{"path":"/dev/null"}}`)},
 		{ID: 2, Kind: "pipe", Record: json.RawMessage(`{"capacity":4096}`)},
 	} {
-		p := picture{}
+		p := picture{Table: new(fd.Table)}
 		p.Objects = []image.Object{o}
 		d := image.Description{ID: 1, Kind: "pipe_end", Object: 1}
 		if f, err := fd.Make(d, pipesOf(p)); err == nil {

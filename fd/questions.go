@@ -1,6 +1,7 @@
 package fd
 
 import (
+	"fmt"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -9,9 +10,25 @@ import (
 	"crak.dev/crak/internal/resident"
 )
 
-// questions are about a description. A handle that shares the description answers at once. Otherwise the initiator of
-// the frozen member answers later, and its answer cannot be trusted.
-type questions struct{ *resident.Questions }
+// questions are about the descriptions of a group. A handle that shares a description answers at once. Otherwise the
+// initiator of the member through which the description is seen answers later, and its answer cannot be trusted.
+type questions struct {
+	members []*Member // in the order in which they are asked
+	of      map[*Member]*resident.Questions
+}
+
+func (q *questions) to(m *Member) *resident.Questions {
+	asked := q.of[m]
+	if asked == nil {
+		if q.of == nil {
+			q.of = make(map[*Member]*resident.Questions)
+		}
+		asked = new(resident.Questions)
+		q.of[m] = asked
+		q.members = append(q.members, m)
+	}
+	return asked
+}
 
 func (q *questions) fcntl(o *open, command int, argument uint64, got func(int64)) {
 	if o.handle.asks() {
@@ -19,7 +36,7 @@ func (q *questions) fcntl(o *open, command int, argument uint64, got func(int64)
 		got(resultOf(result, err))
 		return
 	}
-	q.Value(unix.SYS_FCNTL, [6]uint64{uint64(o.fd), uint64(command), argument}, got)
+	q.to(o.member).Value(unix.SYS_FCNTL, [6]uint64{uint64(o.fd), uint64(command), argument}, got)
 }
 
 // ioctl asks for ioctl(fd, request, buffer) with a buffer of size bytes.
@@ -31,7 +48,7 @@ func (q *questions) ioctl(o *open, request uint64, size int, got func(int64, []b
 		return
 	}
 	call := abi.Call{Number: unix.SYS_IOCTL, Relative: 1 << 2, Args: [6]uint64{uint64(o.fd), request}}
-	q.Ask(call, buffer, got)
+	q.to(o.member).Ask(call, buffer, got)
 }
 
 // resultOf is a result in the form that the initiator gives it: -errno on failure.
@@ -42,11 +59,15 @@ func resultOf(result int, err error) int64 {
 	return int64(result)
 }
 
-// put sends the questions to the initiator. If there is none, nobody answers.
-func (q *questions) put(m *Member) error {
-	if m.Calls == nil {
-		*q.Questions = resident.Questions{}
-		return nil
+// put sends the questions to the initiators. A member that is not frozen has none, and nobody answers.
+func (q *questions) put() error {
+	for _, m := range q.members {
+		if m.Calls == nil {
+			continue
+		}
+		if err := q.of[m].Put(m.Calls); err != nil {
+			return fmt.Errorf("pid %d: descriptors: %w", m.Pid, err)
+		}
 	}
-	return q.Put(m.Calls)
+	return nil
 }

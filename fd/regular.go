@@ -30,9 +30,8 @@ var regular = kind{
 	create: createRegular,
 }
 
-func captureRegular(c *capture, g shared) (any, error) {
-	o := g.first()
-	path, where := o.where(c.Member)
+func captureRegular(c *capture, o *open) (any, error) {
+	path, where := o.where()
 	r := &Regular{File: o.file(path)}
 	switch {
 	case where == hidden:
@@ -50,7 +49,7 @@ func captureRegular(c *capture, g shared) (any, error) {
 			Name: path,
 			Size: uint64(o.stat.Size),
 			Mode: o.stat.Mode & 0o7777,
-		}, o.handle)
+		}, o.source())
 	}
 	return r, nil
 }

@@ -109,10 +109,9 @@ func (m *Member) isProcSelf(path string) bool {
 	return ok && (rest == "" || rest[0] == '/') && (!ofThread || task == pid || strings.HasPrefix(task, pid+"/"))
 }
 
-func captureSpecial(c *capture, g shared) (any, error) {
-	o := g.first()
+func captureSpecial(c *capture, o *open) (any, error) {
 	fs := o.filesystem
-	path, where := o.where(c.Member)
+	path, where := o.where()
 	refusal := obstacle.Obstacle{What: o.link, Do: closeIt}
 	switch {
 	case !rereadable[fs]:
@@ -121,7 +120,7 @@ func captureSpecial(c *capture, g shared) (any, error) {
 		refusal.Why = "it cannot be opened by this path again"
 	case o.writable():
 		refusal.Why = "a file of " + specialFilesystems[fs] + " open for writing is not supported"
-	case fs == unix.PROC_SUPER_MAGIC && c.isProcSelf(path):
+	case fs == unix.PROC_SUPER_MAGIC && o.member.isProcSelf(path):
 		return &Special{File: o.file(path), ProcSelf: true}, nil
 	case fs == unix.PROC_SUPER_MAGIC && ofProcess(path):
 		refusal.Why = "a file of /proc about another process, or another thread, is not supported"

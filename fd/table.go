@@ -17,10 +17,11 @@ type Table struct {
 	Objects      []image.Object
 	InFlight     []InFlight // contents of objects
 	Obstacles    obstacle.List
+	Seen         Seen // by Look, in all members
 
 	objects map[Inode]image.MemoryID
 	pipes   map[Inode]image.ObjectID
-	sources map[image.MemoryID]*Handle
+	sources map[image.MemoryID]Take
 }
 
 // InFlight is the content of an object at the checkpoint: bytes that were written to a pipe and not yet read.
@@ -35,17 +36,20 @@ type Inode struct {
 	Number uint64
 }
 
+// Take takes a handle of a memory object's file. The members are frozen at that time.
+type Take func() (*Handle, error)
+
 // Object is the number of the memory object of an inode. A new inode gets the next number, and o describes it; o.ID
 // is ignored.
 //
-// source is a handle of the object, or nil. The table may keep it until Close. Without a source only the object's
-// mappings can be read, and o.Size covers only these. With a source, name, size and mode are exact.
-func (t *Table) Object(inode Inode, o image.MemoryObject, source *Handle) image.MemoryID {
+// source takes a handle of the object, or is nil. Without a source only the object's mappings can be read, and o.Size
+// covers only these. With a source, name, size and mode are exact.
+func (t *Table) Object(inode Inode, o image.MemoryObject, source Take) image.MemoryID {
 	id, known := t.objects[inode]
 	if !known {
 		if t.objects == nil {
 			t.objects = make(map[Inode]image.MemoryID)
-			t.sources = make(map[image.MemoryID]*Handle)
+			t.sources = make(map[image.MemoryID]Take)
 		}
 		id = image.MemoryID(len(t.Memory) + 1)
 		o.ID = id
@@ -53,20 +57,11 @@ func (t *Table) Object(inode Inode, o image.MemoryObject, source *Handle) image.
 		t.objects[inode] = id
 	}
 	if source != nil && t.sources[id] == nil {
-		source.kept = true
 		t.sources[id] = source
 		m := &t.Memory[id-1]
 		m.Name, m.Size, m.Mode = o.Name, o.Size, o.Mode
 	}
 	return id
-}
-
-// Close releases the handles of all sources. Preconditions: every member is still frozen, or none was frozen.
-func (t *Table) Close() {
-	for _, source := range t.sources {
-		source.kept = false
-		source.Close()
-	}
 }
 
 // Known is the number of the memory object behind an inode, or 0.
@@ -81,16 +76,20 @@ type Content struct {
 	Size   int64
 	inode  Inode
 	name   string
-	handle *Handle
+	take   Take
 }
 
 // Open opens the content for reading.
 func (c Content) Open() (*Source, error) {
-	s, err := c.handle.Open(c.inode)
-	if err != nil {
-		return nil, fmt.Errorf("memory object %d: %s: %w", c.Memory, c.name, err)
+	h, err := c.take()
+	if err == nil {
+		defer h.Close()
+		var s *Source
+		if s, err = h.Open(c.inode); err == nil {
+			return s, nil
+		}
 	}
-	return s, nil
+	return nil, fmt.Errorf("memory object %d: %s: %w", c.Memory, c.name, err)
 }
 
 // Contents lists the memory objects that can be read through a descriptor. They are not copy-on-write. Content that
@@ -98,9 +97,9 @@ func (c Content) Open() (*Source, error) {
 func (t *Table) Contents() []Content {
 	var all []Content
 	for inode, id := range t.objects {
-		if source := t.sources[id]; source != nil {
+		if take := t.sources[id]; take != nil {
 			o := &t.Memory[id-1]
-			all = append(all, Content{Memory: id, Size: int64(o.Size), inode: inode, name: o.Name, handle: source})
+			all = append(all, Content{Memory: id, Size: int64(o.Size), inode: inode, name: o.Name, take: take})
 		}
 	}
 	slices.SortFunc(all, func(a, b Content) int { return cmp.Compare(a.Memory, b.Memory) })

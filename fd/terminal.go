@@ -11,14 +11,18 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// Terminal is the record of the program's terminal: its controlling terminal, or a terminal that is stdin, stdout or
-// stderr. At a restart it becomes the terminal of crak restart.
+// Terminal is the record of the terminal of a group's root: its controlling terminal, or a terminal that is its stdin,
+// stdout or stderr. At a restart it becomes the terminal of crak restart.
 type Terminal struct {
 	Path        string `json:"path"` // "/dev/pts/3", "/dev/tty"
 	Controlling bool   `json:"controlling"`
 	Standard    int    `json:"standard"`   // 0, 1 or 2 if it is stdin, stdout or stderr; else -1
-	Foreground  bool   `json:"foreground"` // the process was in the terminal's foreground process group
-	Modes       *Modes `json:"modes,omitempty"`
+	Foreground  bool   `json:"foreground"` // a member was in the terminal's foreground process group
+
+	// ForegroundGroup is the terminal's foreground process group, if a member was in it, and the root was not.
+	ForegroundGroup image.Pid `json:"foreground_group,omitempty"`
+
+	Modes *Modes `json:"modes,omitempty"`
 }
 
 const (
@@ -47,10 +51,11 @@ func isTerminal(o *open) bool {
 		major == ttyMajor || major == auxMajor && minor != 2)
 }
 
-// controlling is the controlling terminal of a process, as in /proc/PID/stat.
+// controlling is the controlling terminal of the root, from /proc/PID/stat.
 type controlling struct {
-	device     uint64
-	foreground bool
+	device     uint64    // 0: it has none
+	foreground bool      // a member is in its foreground process group
+	group      image.Pid // this group, if the root is not in it
 }
 
 // controllingTerminal reads it once, for the first terminal.
@@ -58,45 +63,93 @@ func (c *capture) controllingTerminal() (*controlling, error) {
 	if c.tty != nil {
 		return c.tty, nil
 	}
-	f, err := os.Open(c.Proc + "/stat")
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	stat, err := proc.Stat(f)
+	root, err := c.members[0].member.stat()
 	if err != nil {
 		return nil, err
 	}
 	// The kernel's new_encode_dev is the same as dev_t of stat(2) for small numbers.
-	c.tty = &controlling{device: uint64(stat.TTY), foreground: stat.Pgrp == stat.Tpgid}
+	c.tty = &controlling{device: uint64(root.TTY), foreground: root.Pgrp == root.Tpgid}
+	if c.tty.device == 0 || c.tty.foreground || root.Tpgid <= 0 {
+		return c.tty, nil
+	}
+	for _, d := range c.members[1:] {
+		stat, err := d.member.stat()
+		if err != nil {
+			return nil, err
+		}
+		if stat.Session != root.Session || stat.Pgrp != root.Tpgid {
+			continue
+		}
+		status, err := proc.Read(d.member.live(), "status", proc.Status)
+		if err != nil {
+			return nil, err
+		}
+		c.tty.foreground, c.tty.group = true, image.Pid(stat.Pgrp)
+		if n := len(status.NSpgid); n > 0 {
+			c.tty.group = image.Pid(status.NSpgid[n-1])
+		}
+		break
+	}
 	return c.tty, nil
 }
 
-func captureTerminal(c *capture, g shared) (any, error) {
-	o := g.first()
+func (m *Member) stat() (proc.StatInfo, error) {
+	f, err := os.Open(m.Proc + "/stat")
+	if err != nil {
+		return proc.StatInfo{}, err
+	}
+	defer f.Close()
+	return proc.Stat(f)
+}
+
+// isControlling tells whether a terminal is the controlling terminal of the root. /dev/tty is that of the process that
+// opened it: the kernel tells which terminal this is, if there is a handle that can be asked.
+func (t *controlling) isControlling(o *open, path string) bool {
+	device := o.stat.Rdev
+	if path == devTTY {
+		device = t.device
+		if o.handle.asks() {
+			if real, err := unix.IoctlGetInt(o.handle.fd, unix.TIOCGDEV); err == nil {
+				device = uint64(uint32(real))
+			}
+		}
+	}
+	return t.device != 0 && device == t.device
+}
+
+func captureTerminal(c *capture, o *open) (any, error) {
 	tty, err := c.controllingTerminal()
 	if err != nil {
 		return nil, err
 	}
-	path, _ := o.where(c.Member)
-	r := &Terminal{Path: path, Standard: -1}
-	r.Controlling = tty.device != 0 && (o.stat.Rdev == tty.device || path == devTTY)
-	for _, other := range c.all {
-		if other.fd <= 2 && other.stat.Rdev == o.stat.Rdev && other.format() == unix.S_IFCHR {
-			r.Standard = other.fd
+	path, _ := o.where()
+	r := &Terminal{Path: path, Standard: -1, Controlling: tty.isControlling(o, path)}
+	for _, s := range c.members[0].all {
+		if s.fd <= 2 && s.of.stat.Rdev == o.stat.Rdev && s.of.format() == unix.S_IFCHR {
+			r.Standard = s.fd
 			break
 		}
 	}
-	r.Foreground = r.Controlling && tty.foreground
 	if !r.Controlling && r.Standard < 0 {
 		return nil, obstacle.Obstacle{
 			What: "terminal " + o.link,
-			Why:  "it is neither the controlling terminal of the program, nor stdin, stdout or stderr",
+			Why:  "it is neither the controlling terminal of the " + c.rootName() + ", nor its stdin, stdout or stderr",
 			Do:   closeIt,
 		}
 	}
+	if r.Controlling {
+		r.Foreground, r.ForegroundGroup = tty.foreground, tty.group
+	}
 	c.askModes(o, r)
 	return r, nil
+}
+
+// rootName is the word for the root of the group in messages.
+func (c *capture) rootName() string {
+	if len(c.members) == 1 {
+		return "program"
+	}
+	return fmt.Sprintf("group's root, pid %d", c.members[0].member.Pid)
 }
 
 // createTerminal opens the terminal of crak restart anew, so that flags set by the program do not affect the shell.

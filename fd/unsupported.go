@@ -13,8 +13,8 @@ import (
 var unsupported = kind{
 	name: "unsupported",
 	is:   func(*open) bool { return true },
-	capture: func(c *capture, g shared) (any, error) {
-		return nil, refusal(g.first())
+	capture: func(c *capture, o *open) (any, error) {
+		return nil, refusal(o)
 	},
 }
 

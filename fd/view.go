@@ -17,6 +17,7 @@ import (
 // possible: it looks names up relative to open directories.
 type view struct {
 	*Member
+	seen     *Seen
 	fd, info int // descriptors of its fd and fdinfo directories
 	links    int // descriptor of the directory with the links of the handles, /proc/self/fd; fd if there are no handles
 	taker    *taker
@@ -28,8 +29,8 @@ type view struct {
 
 // look reads every descriptor of a process, in ascending order. It leaves out descriptors that are closed meanwhile:
 // the process may not be frozen.
-func look(m *Member) ([]*open, error) {
-	v := &view{Member: m, filesystems: make(map[uint64]int64)}
+func look(m *Member, seen *Seen) ([]*slot, error) {
+	v := &view{Member: m, seen: seen, filesystems: make(map[uint64]int64)}
 	var err error
 	// os.Open would try to add the directory to Go's poller.
 	if v.fd, err = unix.Open(m.Proc+"/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
@@ -52,28 +53,26 @@ func look(m *Member) ([]*open, error) {
 		}
 		defer unix.Close(v.links)
 		v.self = os.Getpid()
-		v.taker = newTaker(m.live(), v.fd)
+		v.taker = newTaker(m)
 		defer v.taker.close()
 	}
-	all := make([]*open, 0, len(names))
+	all := make([]*slot, 0, len(names))
 	for _, name := range names {
-		o, err := v.at(name)
+		s, err := v.at(name)
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			closeHandles(all)
 			return nil, fmt.Errorf("fd %s: %w", name, err)
 		}
-		if o != nil {
-			all = append(all, o)
+		if s != nil {
+			all = append(all, s)
 		}
 	}
 	if err := m.Overrides.missing(all); err != nil {
-		closeHandles(all)
 		return nil, err
 	}
-	slices.SortFunc(all, func(a, b *open) int { return a.fd - b.fd })
+	slices.SortFunc(all, func(a, b *slot) int { return a.fd - b.fd })
 	return all, nil
 }
 
@@ -89,7 +88,7 @@ func (v *view) names() (names []string, err error) {
 }
 
 // at reads one descriptor. The result is nil for a descriptor that does not belong to the program.
-func (v *view) at(name string) (*open, error) {
+func (v *view) at(name string) (*slot, error) {
 	number, err := strconv.Atoi(name)
 	if err != nil {
 		return nil, err
@@ -97,23 +96,51 @@ func (v *view) at(name string) (*open, error) {
 	if slices.Contains(v.Except, number) || v.Proc == "/proc/self" && (number == v.fd || number == v.info) {
 		return nil, nil
 	}
-	o := &open{fd: number, path: v.Proc + "/fd/" + name, handle: &Handle{fd: -1}, override: v.Overrides[number]}
+	s := &slot{fd: number}
+	override := v.Overrides[number]
+	if override == "" {
+		if s.of = v.seen.under(v.Member, number); s.of != nil {
+			_, err := v.describe(s, name)
+			return s, err
+		}
+	}
+	o := &open{member: v.Member, fd: number, path: v.Proc + "/fd/" + name, handle: &Handle{fd: -1}, override: override}
 	link := name
 	if v.taker != nil {
 		if o.handle, err = v.taker.take(number); err != nil {
 			return nil, err
 		}
 		o.path = o.handle.path()
+		defer o.release()
 		link = strconv.Itoa(o.handle.fd)
 	}
-	if err = v.identify(o, link); err == nil {
-		err = v.describe(o, name)
+	if err := v.identify(o, link); err != nil {
+		return nil, err
 	}
-	if err != nil || o.isPlain() {
-		o.handle.Close()
+	info, err := v.describe(s, name)
+	if err != nil {
+		return nil, err
 	}
-	return o, err
+	o.pos, o.flags = info.Pos, info.Flags&^unix.O_CLOEXEC
+	o.locks = slices.DeleteFunc(info.Locks, isPosix)
+	if o.handle.shares {
+		o.swapped = kcmp(v.self, v.live(), o.handle.fd, o.fd) > kcmpEqual
+	}
+	s.of = o
+	if override == "" && !o.swapped {
+		s.of = v.seen.add(o)
+	}
+	return s, nil
 }
+
+// release closes the handle. A program may have as many descriptors as the writer itself can have, so the writer keeps
+// none of them open.
+func (o *open) release() {
+	o.handle.Close()
+	o.path = fmt.Sprintf("%s/fd/%d", o.member.Proc, o.fd)
+}
+
+func isPosix(l proc.FileLock) bool { return l.Type == "POSIX" }
 
 // identify finds out what a descriptor is open on.
 func (v *view) identify(o *open, link string) error {
@@ -136,24 +163,23 @@ func (v *view) identify(o *open, link string) error {
 	return nil
 }
 
-// describe reads the state of the description. It also checks that the descriptor still has the description that the
-// handle shares.
-func (v *view) describe(o *open, name string) error {
+// describe reads the state of a descriptor and of its description.
+func (v *view) describe(s *slot, name string) (proc.FdInfo, error) {
 	text, err := v.read(name)
 	if err != nil {
-		return &os.PathError{Op: "fdinfo", Path: o.path, Err: err}
+		return proc.FdInfo{}, &os.PathError{Op: "fdinfo", Path: v.Proc + "/fd/" + name, Err: err}
 	}
 	info, err := proc.Fdinfo(bytes.NewReader(text))
 	if err != nil {
-		return err
+		return info, err
 	}
-	o.pos, o.locks = info.Pos, info.Locks
-	o.flags = info.Flags &^ unix.O_CLOEXEC
-	o.cloex = info.Flags&unix.O_CLOEXEC != 0
-	if o.handle.shares {
-		o.swapped = kcmp(v.self, v.live(), o.handle.fd, o.fd) > kcmpEqual
+	s.cloex = info.Flags&unix.O_CLOEXEC != 0
+	for _, l := range info.Locks {
+		if isPosix(l) {
+			s.posix = append(s.posix, l)
+		}
 	}
-	return nil
+	return info, nil
 }
 
 // read reads a whole fdinfo. A short read is the last one, because the kernel fills the buffer with whole lines.

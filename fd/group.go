@@ -1,0 +1,215 @@
+package fd
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/obstacle"
+)
+
+// CaptureGroup adds the descriptions of all members, their memory objects and the obstacles to the table. It returns
+// the descriptors of each member. A description that several members have is captured once. The root of the group comes
+// first: where several members have a pipe or terminal as stdin, stdout or stderr, its number counts.
+//
+// Preconditions: all members are frozen and their initiators have answered the questions of Ask, or none is frozen.
+func CaptureGroup(all []*Descriptors, table *Table) ([][]image.Descriptor, error) {
+	c := &capture{members: all, table: table}
+	defer c.letGo()
+	for _, seen := range c.seen() {
+		if err := c.compareAlone(seen); err != nil {
+			return nil, err
+		}
+	}
+	descriptions := c.hold()
+	c.findEnds(descriptions)
+	var captured []*taken
+	for _, o := range descriptions {
+		if o.override == LeaveOut {
+			continue
+		}
+		t, err := c.take(o)
+		if err != nil {
+			if err := c.refuse(o, err); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		t.description.ID = image.DescriptionID(len(table.Descriptions) + 1)
+		table.Descriptions = append(table.Descriptions, t.description)
+		c.ids[o] = t.description.ID
+		captured = append(captured, t)
+	}
+	if err := c.questions.put(); err != nil {
+		return nil, err
+	}
+	for _, t := range captured {
+		if err := t.finish(table); err != nil {
+			return nil, err
+		}
+	}
+	return c.descriptors(), nil
+}
+
+// capture is one run of CaptureGroup.
+type capture struct {
+	members   []*Descriptors
+	table     *Table
+	questions questions
+	ids       map[*open]image.DescriptionID
+	pipes     map[Inode]*ends
+	standard  map[Inode]int  // pipes that are stdin, stdout or stderr of a member
+	tty       *controlling   // nil until the first terminal
+	object    image.ObjectID // of the description that is being captured, or 0
+
+	taker *taker // of the member from which a handle was taken last
+	from  *Member
+}
+
+func (c *capture) seen() []*Seen {
+	var all []*Seen
+	known := make(map[*Seen]bool)
+	for _, d := range c.members {
+		if !known[d.seen] {
+			known[d.seen] = true
+			all = append(all, d.seen)
+		}
+	}
+	return all
+}
+
+// hold lists the descriptions in the order of the members and their numbers, each with all its descriptors. A
+// description is captured through the first of them.
+func (c *capture) hold() []*open {
+	c.ids, c.standard = make(map[*open]image.DescriptionID), make(map[Inode]int)
+	var all []*open
+	for _, d := range c.members {
+		for _, s := range d.all {
+			for s.of.same != nil {
+				s.of = s.of.same
+			}
+			o := s.of
+			if o.holders == nil {
+				all = append(all, o)
+				o.member, o.fd = d.member, s.fd
+			}
+			o.holders = append(o.holders, holding{d, s})
+			if _, known := c.standard[o.inode()]; !known && s.fd <= 2 && o.isPipe() {
+				c.standard[o.inode()] = s.fd
+			}
+		}
+	}
+	return all
+}
+
+// descriptors are the descriptors of each member, without those that are left out or refused.
+func (c *capture) descriptors() [][]image.Descriptor {
+	all := make([][]image.Descriptor, len(c.members))
+	for i, d := range c.members {
+		all[i] = make([]image.Descriptor, 0, len(d.all))
+		for _, s := range d.all {
+			if id, known := c.ids[s.of]; known {
+				all[i] = append(all[i], image.Descriptor{Fd: s.fd, CloseOnExec: s.cloex, Description: id})
+			}
+		}
+	}
+	return all
+}
+
+// handle takes a handle of a description for the time of its capture. Files and directories with a path need none.
+func (c *capture) handle(o *open) error {
+	if o.member.Calls == nil || o.isPlain() || o.swapped {
+		return nil
+	}
+	if c.from != o.member {
+		c.letGo()
+		c.taker, c.from = newTaker(o.member), o.member
+	}
+	h, err := c.taker.takeAgain(o)
+	if errors.Is(err, errSwapped) || errors.Is(err, unix.ENOENT) {
+		o.swapped = true
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	o.handle, o.path = h, h.path()
+	return nil
+}
+
+func (c *capture) letGo() {
+	if c.taker != nil {
+		c.taker.close()
+		c.taker, c.from = nil, nil
+	}
+}
+
+// refuse records an obstacle of a description. It returns any other error.
+func (c *capture) refuse(o *open, err error) error {
+	var why obstacle.Obstacle
+	if !errors.As(err, &why) {
+		return fmt.Errorf("pid %d fd %d: %w", o.member.Pid, o.fd, err)
+	}
+	why = o.member.explainInherited(o, why)
+	why.Pid = o.member.Pid
+	why.Where = "fd " + strconv.Itoa(o.fd)
+	c.table.Obstacles = append(c.table.Obstacles, why)
+	return nil
+}
+
+// taken is a description whose record waits for answers of the initiator.
+type taken struct {
+	description image.Description
+	record      any
+	owner       *owner
+}
+
+// take finds the kind of a description and captures it.
+func (c *capture) take(o *open) (*taken, error) {
+	if o.override == DevNull {
+		return nullDevice(o), nil
+	}
+	if o.refusal != nil {
+		return nil, *o.refusal
+	}
+	if err := c.handle(o); err != nil {
+		return nil, err
+	}
+	defer o.release()
+	if o.swapped {
+		return nil, obstacle.Obstacle{
+			What: o.link,
+			Why:  "another object takes its place while the program is frozen: another process shares its descriptors (clone(2), CLONE_FILES)",
+			Do:   "end that process before the checkpoint",
+		}
+	}
+	k := kindOf(o)
+	c.object = 0
+	record, err := k.capture(c, o)
+	if err != nil {
+		return nil, err
+	}
+	t := &taken{record: record, owner: o.owner}
+	t.description = image.Description{Kind: k.name, Object: c.object, Flags: o.flags, Offset: o.pos}
+	if t.description.Locks, err = o.allLocks(); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *taken) finish(table *Table) error {
+	d := &table.Descriptions[t.description.ID-1]
+	d.Owner = t.owner.record()
+	if t.record == nil {
+		return nil
+	}
+	text, err := image.MarshalText(t.record)
+	if err != nil {
+		return fmt.Errorf("record of description %d: %w", d.ID, err)
+	}
+	d.Record = text
+	return nil
+}
