@@ -7,6 +7,7 @@ package main
 const (
 	needAddressSpace = 900_000 << 10
 	needData         = 100_000 << 10
+	needStack        = 128 << 10 // the runtime takes 64 KiB of the first thread's stack for granted
 )
 
 // The numbers are in the text as well: nothing can be formatted before the runtime is there.
@@ -19,6 +20,20 @@ var fewAddresses = "crak: less than 900,000 KiB of address space are allowed (RL
 var littleData = "crak: less than 100,000 KiB of data are allowed (RLIMIT_DATA): too few to start\n" +
 	"crak: hint: ulimit -d unlimited, or a control group to limit memory\n"
 
+//lint:ignore U1000 the assembly code has it
+var littleStack = "crak: less than 128 KiB of stack are allowed (RLIMIT_STACK): too few to start\n" +
+	"crak: hint: ulimit -s 8192\n"
+
+// The runtime makes needThreads threads before a command has done anything. With a limit of manyProcesses or more, nothing is tried.
+const (
+	needThreads   = 8
+	manyProcesses = 1000
+)
+
+//lint:ignore U1000 the assembly code has it
+var fewProcesses = "crak: too few processes and threads are allowed (RLIMIT_NPROC): crak needs 8 more than the user has now\n" +
+	"crak: hint: raise the limit with ulimit -u, or end other processes\n"
+
 // entry is where the kernel starts crak (the linker's -E): it ends crak with a sentence where a limit is too low, and
 // otherwise goes to the runtime's own entry.
 //
@@ -27,3 +42,6 @@ func entry()
 
 //lint:ignore U1000 entry calls it
 func atLeast()
+
+//lint:ignore U1000 entry calls it
+func mayMakeThreads()

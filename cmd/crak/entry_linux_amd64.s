@@ -2,11 +2,19 @@
 #include "go_asm.h"
 
 #define SYS_write 1
+#define SYS_nanosleep 35
+#define SYS_clone 56
+#define SYS_wait4 61
+#define SYS_kill 62
 #define SYS_exit_group 231
 #define SYS_prlimit64 302
 
 #define RLIMIT_DATA 2
+#define RLIMIT_STACK 3
+#define RLIMIT_NPROC 6
 #define RLIMIT_AS 9
+#define SIGKILL 9
+#define WALL 0x40000000
 
 // Preconditions: none of the Go runtime is there yet, only the stack as the kernel made it, with argc at 0(SP).
 TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
@@ -18,6 +26,11 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
 	MOVQ	$const_needData, R12
 	LEAQ	·littleData(SB), R13
 	CALL	·atLeast(SB)
+	MOVQ	$RLIMIT_STACK, SI
+	MOVQ	$const_needStack, R12
+	LEAQ	·littleStack(SB), R13
+	CALL	·atLeast(SB)
+	CALL	·mayMakeThreads(SB)
 	JMP	_rt0_amd64_linux(SB)
 
 // atLeast writes the Go string at R13 and exits if the soft limit of resource SI is less than R12 bytes.
@@ -43,4 +56,79 @@ TEXT ·atLeast(SB), NOSPLIT|NOFRAME, $0
 	MOVL	$SYS_exit_group, AX
 	SYSCALL
 enough:
+	RET
+
+// mayMakeThreads writes a sentence and exits if RLIMIT_NPROC is low and needThreads processes cannot be made. The limit counts all
+// processes of the user, and does not hold for root, so only a try can tell. Each process sleeps for a second at most, and is
+// killed and waited for at once.
+TEXT ·mayMakeThreads(SB), NOSPLIT|NOFRAME, $0
+	SUBQ	$64, SP // a PID in each of 8 words
+	MOVL	$RLIMIT_NPROC, SI
+	XORL	DI, DI
+	XORL	DX, DX
+	MOVQ	SP, R10
+	MOVL	$SYS_prlimit64, AX
+	SYSCALL
+	TESTQ	AX, AX
+	JNE	done
+	CMPQ	0(SP), $const_manyProcesses
+	JCC	done
+	XORL	R12, R12 // how many were made
+	XORL	R13, R13 // whether one could not be made
+make:
+	XORL	DI, DI // flags: as fork(2), but without a signal at the end
+	XORL	SI, SI
+	XORL	DX, DX
+	XORL	R10, R10
+	XORL	R8, R8
+	MOVL	$SYS_clone, AX
+	SYSCALL
+	TESTQ	AX, AX
+	JEQ	child
+	JMI	failed
+	MOVQ	AX, (SP)(R12*8)
+	INCQ	R12
+	CMPQ	R12, $const_needThreads
+	JNE	make
+	JMP	end
+failed:
+	MOVL	$1, R13
+end:
+	TESTQ	R12, R12
+	JEQ	ended
+	DECQ	R12
+	MOVQ	(SP)(R12*8), DI
+	MOVL	$SIGKILL, SI
+	MOVL	$SYS_kill, AX
+	SYSCALL
+	MOVQ	(SP)(R12*8), DI
+	XORL	SI, SI
+	MOVL	$WALL, DX
+	XORL	R10, R10
+	MOVL	$SYS_wait4, AX
+	SYSCALL
+	JMP	end
+ended:
+	TESTQ	R13, R13
+	JEQ	done
+	MOVL	$2, DI
+	MOVQ	·fewProcesses+0(SB), SI
+	MOVQ	·fewProcesses+8(SB), DX
+	MOVL	$SYS_write, AX
+	SYSCALL
+	MOVL	$const_exitFailed, DI
+	MOVL	$SYS_exit_group, AX
+	SYSCALL
+child:
+	MOVQ	$1, 0(SP) // struct timespec: one second
+	MOVQ	$0, 8(SP)
+	MOVQ	SP, DI
+	XORL	SI, SI
+	MOVL	$SYS_nanosleep, AX
+	SYSCALL
+	XORL	DI, DI
+	MOVL	$SYS_exit_group, AX
+	SYSCALL
+done:
+	ADDQ	$64, SP
 	RET

@@ -1,18 +1,53 @@
 package main
 
 import (
+	"errors"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 )
+
+// TestFewProcesses has crak say as a user of a test's own that too few threads are allowed. The limit does not hold for root.
+func TestFewProcesses(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, for a user without processes")
+	}
+	crak := filepath.Join(t.TempDir(), "crak")
+	text, err := os.ReadFile(binary(t))
+	if err == nil {
+		err = os.WriteFile(crak, text, 0o755)
+	}
+	if err == nil {
+		err = errors.Join(os.Chmod(filepath.Dir(crak), 0o755), os.Chmod(filepath.Dir(filepath.Dir(crak)), 0o755))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for limit := range needThreads + 4 {
+		cmd := exec.Command("setpriv", "--reuid=54321", "--regid=54321", "--clear-groups", "prlimit", "--nproc="+strconv.Itoa(limit), crak, "--version")
+		text, _ := cmd.CombinedOutput()
+		status, want := cmd.ProcessState.ExitCode(), 0
+		if limit <= needThreads {
+			want = exitFailed
+		}
+		if status != want || want != 0 && !strings.Contains(string(text), "RLIMIT_NPROC") || strings.Contains(string(text), "runtime") {
+			t.Errorf("limit of %d: status %d, %s", limit, status, text)
+		}
+	}
+	if text, err := exec.Command("prlimit", "--nproc=1", crak, "--version").CombinedOutput(); err != nil {
+		t.Errorf("root: %v, %s", err, text)
+	}
+}
 
 // TestLimits has crak say in a sentence which limit is too low for it, and start just above.
 func TestLimits(t *testing.T) {
 	for limit, c := range map[string]struct {
 		what string
 		need int
-	}{"--as": {"RLIMIT_AS", needAddressSpace}, "--data": {"RLIMIT_DATA", needData}} {
+	}{"--as": {"RLIMIT_AS", needAddressSpace}, "--data": {"RLIMIT_DATA", needData}, "--stack": {"RLIMIT_STACK", needStack}} {
 		for _, bytes := range []int{c.need - 1, c.need / 2, c.need} {
 			cmd := exec.Command("prlimit", limit+"="+strconv.Itoa(bytes), binary(t), "--version")
 			text, _ := cmd.CombinedOutput()
