@@ -68,13 +68,21 @@ static int undo_restart(ucontext_t *context)
  * program does not expect that from a signal of CRAK. So the resident sets the instruction pointer back to the syscall
  * instruction and rax to the number of the call. For other calls the kernel has done the same already; then rax is not -EINTR.
  *
+ * A call that has transferred a part of its data goes on with the rest (rest_amd64.c).
+ *
  * thread: the record that gets the number of the call. The caller then calls repeat_settle before the handler returns. NULL: the
  * handler returns next.
  */
 void frame_repeat_syscall(ucontext_t *context, const siginfo_t *info, struct abi_thread *thread)
 {
-	int number = -1, undone = undo_restart(context);
+	int number = rest_of(context, info), undone = undo_restart(context);
 
+	if (number >= 0 && thread) {
+		thread->ip = REGISTER(context, RIP);
+		thread->syscall = number;
+	}
+	if (number >= 0)
+		return;
 	if (REGISTER(context, RAX) == -EINTR) {
 		number = repeat_number(context);
 		if (number < 0)

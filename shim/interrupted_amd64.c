@@ -139,23 +139,38 @@ static int is_in(const ucontext_t *context, struct blocked_syscall blocked)
 	return blocked.number >= 0 && blocked.ip == (uint32_t)REGISTER(context, RIP) && blocked.arguments == sum;
 }
 
-/* Returns the number of the interrupted call, or -1 if the thread was not stopped after a syscall instruction or the number is
- * unknown. info: the freeze signal's, or NULL. */
-int interrupted_syscall(const ucontext_t *context, const siginfo_t *info)
+/* Looks in the first three places. */
+static int in_sure_place(const ucontext_t *context, const siginfo_t *info, const struct code *code, int end)
 {
-	uint64_t ip = REGISTER(context, RIP);
-	struct code code = code_before(ip);
-	int end = code.length - 2; /* where the syscall instruction begins */
 	int number;
 
-	if (end < 6 || code.bytes[end] != 0x0f || code.bytes[end + 1] != 0x05)
+	if (end < 6 || code->bytes[end] != 0x0f || code->bytes[end + 1] != 0x05)
 		return -1;
-	if ((number = move(context, &code, end - 5, 0xb8)) >= 0)
+	if ((number = move(context, code, end - 5, 0xb8)) >= 0)
 		return number;
-	if ((number = from_register(context, code.bytes + end)) >= 0)
+	if ((number = from_register(context, code->bytes + end)) >= 0)
 		return number;
-	if (info && is_in(context, order_blocked_syscall(info)))
-		return order_blocked_syscall(info).number;
+	return info && is_in(context, order_blocked_syscall(info)) ? order_blocked_syscall(info).number : -1;
+}
+
+/* Returns the number of the call that the thread has just made, or -1 if the thread was not stopped after a syscall instruction or
+ * the number is not certain. info: the freeze signal's, or NULL. */
+int known_syscall(const ucontext_t *context, const siginfo_t *info)
+{
+	struct code code = code_before(REGISTER(context, RIP));
+
+	return in_sure_place(context, info, &code, code.length - 2);
+}
+
+/* As known_syscall, for a call that has failed with EINTR: looks in all places. */
+int interrupted_syscall(const ucontext_t *context, const siginfo_t *info)
+{
+	struct code code = code_before(REGISTER(context, RIP));
+	int end = code.length - 2; /* where the syscall instruction begins */
+	int number = in_sure_place(context, info, &code, end);
+
+	if (number >= 0 || end < 6 || code.bytes[end] != 0x0f || code.bytes[end + 1] != 0x05)
+		return number;
 	if ((number = from_generic(context, &code, end)) >= 0)
 		return number;
 	return search(context, &code, end, 0xb8);

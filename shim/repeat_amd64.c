@@ -26,28 +26,13 @@
 #include "resident.h"
 #include "timeout.h"
 
-#define REGISTER(context, name) ((context)->uc_mcontext.gregs[REG_##name])
-
-struct repeat {
-	uint64_t ip;	      /* address after the program's syscall instruction */
-	uint64_t arguments[6]; /* the program's */
-	int64_t left[2];      /* copy of the timeout: a timespec or timeval */
-	uint64_t back;	      /* address to which the stub copies `left` after the call, or 0 */
-	int *owner;
-	int64_t end; /* of the timeout: CLOCK_MONOTONIC, nanoseconds */
-	uint64_t sp;
-	struct timeout timeout;
-	short number;
-} __attribute__((aligned(REPEAT_RECORD)));
-
 _Static_assert(sizeof(struct repeat) == REPEAT_RECORD, "struct repeat");
 _Static_assert(offsetof(struct repeat, ip) == REPEAT_IP && offsetof(struct repeat, arguments) == REPEAT_RDI &&
-		       offsetof(struct repeat, left) == REPEAT_LEFT && offsetof(struct repeat, back) == REPEAT_BACK &&
-		       offsetof(struct repeat, owner) == REPEAT_OWNER,
+		       offsetof(struct repeat, owner) == REPEAT_OWNER && offsetof(struct repeat, is_rest) == REPEAT_IS_REST &&
+		       offsetof(struct repeat, timed.left) == REPEAT_LEFT && offsetof(struct repeat, timed.back) == REPEAT_BACK,
 	       "struct repeat");
 
 struct repeat crak_repeats[REPEAT_COUNT] __attribute__((visibility("hidden")));
-extern const char crak_repeat_stubs[] __attribute__((visibility("hidden")));
 
 static struct {
 	int tid; /* 0: the record is free */
@@ -93,13 +78,13 @@ static struct repeat *take(uint64_t sp)
 	return NULL;
 }
 
-static uint64_t stub_of(const struct repeat *repeat)
+uint64_t repeat_stub(const struct repeat *repeat)
 {
 	return (uint64_t)crak_repeat_stubs + (repeat - crak_repeats) * REPEAT_STUB;
 }
 
 /* Returns the record whose stub contains the address at this offset, or NULL. */
-static struct repeat *at_stub(uint64_t ip, unsigned offset)
+struct repeat *repeat_at_stub(uint64_t ip, unsigned offset)
 {
 	uint64_t distance = ip - offset - (uint64_t)crak_repeat_stubs;
 
@@ -111,9 +96,26 @@ static struct repeat *at_stub(uint64_t ip, unsigned offset)
 /* Returns the number of the call if the frame stands after the syscall instruction of a stub, else -1. */
 int repeat_number(const ucontext_t *context)
 {
-	const struct repeat *repeat = at_stub(REGISTER(context, RIP), 2);
+	const struct repeat *repeat = repeat_at_stub(REGISTER(context, RIP), 2);
 
 	return repeat ? repeat->number : -1;
+}
+
+/* Returns a record for the call that the frame stands after, or NULL. */
+struct repeat *repeat_record(const ucontext_t *context, int number)
+{
+	struct repeat *repeat = take(REGISTER(context, RSP));
+
+	if (!repeat)
+		return NULL;
+	repeat->ip = REGISTER(context, RIP);
+	for (int i = 0; i < 6; i++)
+		repeat->arguments[i] = context->uc_mcontext.gregs[argument_registers[i]];
+	repeat->owner = &owners[repeat - crak_repeats].tid;
+	repeat->sp = REGISTER(context, RSP);
+	repeat->number = number;
+	repeat->is_rest = 0;
+	return repeat;
 }
 
 /*
@@ -123,29 +125,24 @@ int repeat_number(const ucontext_t *context)
 uint64_t repeat_from(const ucontext_t *context, int number)
 {
 	uint64_t ip = REGISTER(context, RIP), arguments[6];
-	struct repeat *repeat = at_stub(ip, 2);
+	struct repeat *repeat;
 	struct timeout timeout;
 	int64_t left;
 
-	if (repeat)
+	if (repeat_at_stub(ip, 2))
 		return ip - 2;
 	for (int i = 0; i < 6; i++)
 		arguments[i] = context->uc_mcontext.gregs[argument_registers[i]];
 	timeout = timeout_of(number, arguments);
 	left = timeout_left(&timeout, arguments);
-	if (left < 0 || !(repeat = take(REGISTER(context, RSP))))
+	if (left < 0 || !(repeat = repeat_record(context, number)))
 		return ip - 2;
-	repeat->ip = ip;
-	__builtin_memcpy(repeat->arguments, arguments, sizeof(arguments));
-	repeat->back = timeout.written && is_writable(arguments[timeout.argument], sizeof(repeat->left)) ?
+	repeat->timed.back = timeout.written && is_writable(arguments[timeout.argument], sizeof(repeat->timed.left)) ?
 			       arguments[timeout.argument] :
 			       0;
-	repeat->owner = &owners[repeat - crak_repeats].tid;
-	repeat->end = now() + left;
-	repeat->sp = REGISTER(context, RSP);
-	repeat->timeout = timeout;
-	repeat->number = number;
-	return stub_of(repeat);
+	repeat->timed.end = now() + left;
+	repeat->timed.timeout = timeout;
+	return repeat_stub(repeat);
 }
 
 /* For a call whose timeout is an option of the socket. The kernel would apply the whole timeout again, so the call fails now, as
@@ -157,27 +154,32 @@ static void time_out(ucontext_t *context, struct repeat *repeat)
 	store(repeat->owner, 0);
 }
 
-/* If the frame goes on at a stub, sets the time that is left now. Preconditions: the caller returns to the frame next. */
+/* If the frame goes on at a stub, sets the time that is left now, or begins with the rest of the data. Preconditions: the caller
+ * returns to the frame next. */
 void repeat_settle(ucontext_t *context)
 {
-	struct repeat *repeat = at_stub(REGISTER(context, RIP), 0);
+	struct repeat *repeat = repeat_at_stub(REGISTER(context, RIP), 0);
 	long long *argument;
 	int64_t left;
 
 	if (!repeat)
 		return;
-	argument = &context->uc_mcontext.gregs[argument_registers[repeat->timeout.argument]];
-	left = repeat->end - now();
+	if (repeat->is_rest) {
+		rest_begin(context, repeat);
+		return;
+	}
+	argument = &context->uc_mcontext.gregs[argument_registers[repeat->timed.timeout.argument]];
+	left = repeat->timed.end - now();
 	if (left < 0)
 		left = 0;
-	switch (repeat->timeout.kind) {
+	switch (repeat->timed.timeout.kind) {
 	case TIMEOUT_NONE:
 		break;
 	case TIMEOUT_TIMESPEC:
 	case TIMEOUT_TIMEVAL:
-		repeat->left[0] = left / 1000000000;
-		repeat->left[1] = left % 1000000000 / (repeat->timeout.kind == TIMEOUT_TIMEVAL ? 1000 : 1);
-		*argument = (long long)repeat->left;
+		repeat->timed.left[0] = left / 1000000000;
+		repeat->timed.left[1] = left % 1000000000 / (repeat->timed.timeout.kind == TIMEOUT_TIMEVAL ? 1000 : 1);
+		*argument = (long long)repeat->timed.left;
 		break;
 	case TIMEOUT_MILLISECONDS:
 		*argument = (left + 999999) / 1000000;

@@ -158,6 +158,7 @@ enum interrupted {
 int is_interruptible(int number, enum interrupted);
 
 /* interrupted_amd64.c */
+int known_syscall(const ucontext_t *, const siginfo_t *);
 int interrupted_syscall(const ucontext_t *, const siginfo_t *);
 
 /* cpu_time.c */
@@ -178,6 +179,11 @@ void crak_cpu_clock(void);
 int repeat_number(const ucontext_t *);
 uint64_t repeat_from(const ucontext_t *, int number);
 void repeat_settle(ucontext_t *);
+
+/* rest_amd64.c */
+int rest_of(ucontext_t *, const siginfo_t *);
+int rest_is_next(const ucontext_t *);
+void rest_end(ucontext_t *);
 
 /* memory.c */
 int copy_in(void *, uint64_t address, size_t length);

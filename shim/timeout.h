@@ -13,11 +13,11 @@ enum timeout_kind {
 };
 
 struct timeout {
-	enum timeout_kind kind;
-	int argument;	 /* 0 to 5 */
-	int written;	 /* 1: the kernel has overwritten the timeout with the time that is left */
-	int rest;	 /* argument with the address to which the kernel has written the time that is left, or 0; or -1: none */
-	int socket_option; /* SO_RCVTIMEO, SO_SNDTIMEO */
+	enum timeout_kind kind : 8;
+	signed char argument;	   /* 0 to 5 */
+	signed char written;	   /* 1: the kernel has overwritten the timeout with the time that is left */
+	signed char rest;	   /* argument with the address to which the kernel has written the time that is left, or 0; or -1: none */
+	signed char socket_option; /* SO_RCVTIMEO, SO_SNDTIMEO */
 };
 
 /* timeout.c */

@@ -13,7 +13,7 @@ func TestInterrupted(t *testing.T) {
 	args := []string{"-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-I..", "-I../../internal/abi", "-o", program,
 		"testdata/frames.c"}
 	for _, source := range []string{"frame_amd64.c", "interrupted_amd64.c", "interruptible_amd64.c", "memory.c", "queue.c", "repeat_amd64.c", "repeat_amd64.S",
-		"timeout.c"} {
+		"rest_amd64.c", "timeout.c"} {
 		args = append(args, "../"+source)
 	}
 	if out, err := exec.Command("gcc", args...).CombinedOutput(); err != nil {
