@@ -74,6 +74,9 @@ func (c *conductor) conduct(ctx context.Context) error {
 		if err := m.goOn(); err != nil {
 			return err
 		}
+		if m.process.StoppedBy != 0 {
+			c.runs(m) // it sends no message before somebody continues it
+		}
 	}
 	return c.until(filling, stageRuns)
 }

@@ -168,7 +168,10 @@ func (tr *tree) end(n *node) {
 		return
 	}
 	signal := program.Const(int(status.Signal()))
-	prctl(n.b, program.Const(unix.PR_SET_DUMPABLE), program.Const(0)).Note("no core file")
+	c := tr.root.member
+	none := min(1, c.target.HardLimits[unix.RLIMIT_CORE]) // 1: a program of core_pattern gets none either (core(5))
+	n.b.Call(unix.SYS_PRLIMIT64, program.Const(0), program.Const(unix.RLIMIT_CORE), c.set.Struct(unix.Rlimit{Cur: none, Max: none}),
+		program.Const(0)).Note("no core file")
 	n.b.Call(unix.SYS_RT_SIGACTION, signal, n.action(sigDefault), program.Const(0), program.Const(sigsetSize)).Any()
 	n.b.Call(unix.SYS_KILL, program.Const(z.Pid), signal)
 	n.b.Call(unix.SYS_RT_SIGPROCMASK, program.Const(2 /* SIG_SETMASK */), n.b.Set.Struct(uint64(0)), program.Const(0), program.Const(sigsetSize))

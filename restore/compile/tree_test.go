@@ -1,6 +1,9 @@
 package compile
 
 import (
+	"maps"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,5 +66,31 @@ func TestTreeRefuses(t *testing.T) {
 		if _, err := Programs(fixed(g)); err == nil || !strings.Contains(err.Error(), "not a process that can have children") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestFamilies compares the programs of families with those in testdata.
+func TestFamilies(t *testing.T) {
+	for _, name := range slices.Sorted(maps.Keys(handmade.Families)) {
+		t.Run(name, func(t *testing.T) {
+			g, err := handmade.Family(412, handmade.Families[name])
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range g.Processes {
+				g.Processes[i].Threads[0].Credentials = fixedGroup().Processes[0].Threads[0].Credentials
+			}
+			for i := range g.Zombies {
+				g.Zombies[i].UID = 0
+			}
+			out, err := Programs(fixed(g))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := out.Set.Check(out.Set.Measure(8000).Move(firstArea)); err != nil {
+				t.Error(err)
+			}
+			compareGolden(t, filepath.Join("testdata", "family_"+name+".txt"), out.Set)
+		})
 	}
 }

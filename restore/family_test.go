@@ -1,0 +1,203 @@
+package restore
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/fd"
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/restore/handmade"
+)
+
+// lingers is code that tells crak that the program runs, and then waits for signals.
+var lingers = append(slices.Clone(says[:len(says)-12]),
+	0xb8, 34, 0, 0, 0, // mov $34, %eax: pause
+	0x0f, 0x05, // syscall
+	0xeb, 0xf7, // again
+)
+
+// A relative is what /proc shows about a process of a family. Its numbers are those of the family's own PID namespace.
+type relative struct {
+	Seen                   int // in our PID namespace
+	Parent, Session, Group int
+	State                  byte
+	ExitSignal, ExitCode   int
+	Pending                uint64
+	ChildTime              int64
+}
+
+// relatives returns the processes of a family, which descend from us, by PID.
+func relatives(t *testing.T) map[int]relative {
+	t.Helper()
+	all, inner := make(map[int]relative), make(map[int]int)
+	paths, _ := filepath.Glob("/proc/[0-9]*")
+	for _, path := range paths {
+		seen, _ := strconv.Atoi(filepath.Base(path))
+		stat, err := proc.Read(seen, "stat", proc.Stat)
+		if err != nil || stat.Comm != "handmade" && stat.Comm != "ended" || !isOurs(stat.PPid) {
+			continue
+		}
+		status, err := proc.Read(seen, "status", proc.Status)
+		if err != nil {
+			continue
+		}
+		numbers := lastNumbers(t, seen)
+		inner[seen] = numbers["NSpid"]
+		all[inner[seen]] = relative{Seen: seen, Parent: stat.PPid, Session: numbers["NSsid"], Group: numbers["NSpgid"], State: stat.State,
+			ExitSignal: stat.ExitSignal, ExitCode: stat.ExitCode, Pending: status.SigPnd | status.ShdPnd,
+			ChildTime: stat.ChildUtime + stat.ChildStime}
+		if r := all[inner[seen]]; r.State == 'Z' { // the signal that killed it is still pending
+			r.Pending = 0
+			all[inner[seen]] = r
+		}
+	}
+	for pid, r := range all {
+		r.Parent = inner[r.Parent] // 0: outside
+		all[pid] = r
+	}
+	return all
+}
+
+// isOurs tells whether a process is this one or descends from it.
+func isOurs(pid int) bool {
+	for pid > 1 && pid != os.Getpid() {
+		stat, err := proc.Read(pid, "stat", proc.Stat)
+		if err != nil {
+			return false
+		}
+		pid = stat.PPid
+	}
+	return pid == os.Getpid()
+}
+
+// lastNumbers returns the last number of each NS line of /proc/PID/status.
+func lastNumbers(t *testing.T, pid int) map[string]int {
+	text, _ := os.ReadFile(proc.Path(pid, "status"))
+	numbers := make(map[string]int)
+	for line := range strings.Lines(string(text)) {
+		if name, values, ok := strings.Cut(line, ":"); ok && strings.HasPrefix(name, "NS") {
+			all := strings.Fields(values)
+			numbers[name], _ = strconv.Atoi(all[len(all)-1])
+		}
+	}
+	return numbers
+}
+
+// wanted returns what a family must look like.
+func wanted(g *image.Group) map[int]relative {
+	all := make(map[int]relative)
+	known := make(map[image.Pid]bool)
+	for i := range g.Processes {
+		known[g.Processes[i].Pid] = true
+	}
+	add := func(pid, parent, session, group image.Pid, state byte, signal, code int) {
+		if !known[parent] {
+			parent = 0
+		}
+		if session == g.Processes[0].Session && session != g.Root {
+			session = 0 // ours
+		}
+		if group == g.Processes[0].ProcessGroup {
+			group = g.Root
+		}
+		all[int(pid)] = relative{Parent: int(parent), Session: int(session), Group: int(group), State: state, ExitSignal: signal, ExitCode: code}
+	}
+	for _, p := range g.Processes {
+		state := byte('S')
+		if p.StoppedBy != 0 {
+			state = 'T'
+		}
+		add(p.Pid, p.Parent, p.Session, p.ProcessGroup, state, p.ExitSignal, p.StoppedBy)
+	}
+	for _, z := range g.Zombies {
+		add(z.Pid, z.Parent, z.Session, z.ProcessGroup, 'Z', z.ExitSignal, int(z.Status))
+	}
+	return all
+}
+
+// TestFamily restarts families, and compares them with what they were.
+func TestFamily(t *testing.T) {
+	for _, mode := range modes(t) {
+		for _, name := range slices.Sorted(maps.Keys(handmade.Families)) {
+			t.Run(string(mode)+"/"+name, func(t *testing.T) { runFamily(t, handmade.Families[name], mode) })
+		}
+	}
+}
+
+func runFamily(t *testing.T, lines string, mode PidMode) {
+	g, err := handmade.Family(aPid(t)-20, lines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := writeImage(t, g, lingers)
+	started, ended := make(chan int, 1), make(chan error, 1)
+	go func() {
+		_, err := Run(t.Context(), Options{Image: path, Pids: mode, Files: fd.Keep, Notice: func(text string) { t.Log(text) },
+			Started: func(pid int) { started <- pid }})
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		t.Fatal(err)
+	case <-started:
+	case <-time.After(20 * time.Second):
+		t.Fatal("it does not start")
+	}
+	defer func() {
+		killAll(t)
+		<-ended
+		for _, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err == nil; _, err = unix.Wait4(-1, nil, unix.WNOHANG, nil) {
+		}
+	}()
+	want := wanted(g)
+	outer := lastNumbers(t, os.Getpid())["NSsid"]
+	deadline := time.Now().Add(5 * time.Second)
+	for {
+		got := relatives(t)
+		for pid, r := range got {
+			if r.Session == outer {
+				r.Session = 0
+			}
+			r.Seen = 0
+			got[pid] = r
+		}
+		if maps.Equal(got, want) {
+			return
+		}
+		if time.Now().After(deadline) { // it may need a moment from "runs" to pause
+			t.Fatalf("got\n%s\nwant\n%s", listed(got), listed(want))
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func listed(all map[int]relative) string {
+	var text strings.Builder
+	for _, pid := range slices.Sorted(maps.Keys(all)) {
+		fmt.Fprintf(&text, "%d: %+v\n", pid, all[pid])
+	}
+	return text.String()
+}
+
+// killAll kills the processes of a family.
+func killAll(t *testing.T) {
+	all := relatives(t)
+	for _, r := range all {
+		unix.Kill(r.Seen, unix.SIGKILL)
+	}
+	for _, r := range all {
+		for stat, err := proc.Read(r.Seen, "stat", proc.Stat); err == nil && stat.State != 'Z'; stat, err = proc.Read(r.Seen, "stat", proc.Stat) {
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
