@@ -163,13 +163,18 @@ func (c *checkpoint) write() (*Result, error) {
 	return &Result{Path: path, Pause: c.pause, Note: c.noTwin}, nil
 }
 
-// capture records the frozen members.
-func (c *checkpoint) capture() ([]*image.Process, error) {
+// dumps are the readers of all members.
+func (c *checkpoint) dumps() []*dump.Member {
 	all := make([]*dump.Member, len(c.members))
 	for i, m := range c.members {
 		all[i] = m.dump
 	}
-	processes, err := dump.Capture(all)
+	return all
+}
+
+// capture records the frozen members.
+func (c *checkpoint) capture() ([]*image.Process, error) {
+	processes, err := dump.Capture(c.dumps())
 	if err != nil {
 		return nil, err
 	}

@@ -16,47 +16,100 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// SaveFrozen saves what must be read while the member is frozen: memory that a fork leaves out, and shared objects that can
-// be reached only through the member's mappings.
-func (m *Member) SaveFrozen(w *image.Writer) error {
-	if len(m.plan.frozen) > 0 {
-		memory, err := m.Memory(m.Live)
-		if err != nil {
-			return err
-		}
-		if err := m.save(w.PutSync, m.plan.frozen, memory); err != nil {
+// SaveFrozen saves what must be read while the members are frozen: memory that a fork leaves out, and shared objects that can be
+// reached only through mappings.
+func SaveFrozen(members []*Member, w *image.Writer) error {
+	for _, m := range members {
+		if err := m.saveNotForked(w); err != nil {
 			return err
 		}
 	}
-	// A shared mapping always shows the object, so it comes first. A private mapping shows the object only at pages of which
-	// it has no copies.
-	slices.SortStableFunc(m.plan.parts, func(a, b part) int {
-		return cmp.Or(cmp.Compare(a.object, b.object), cmp.Compare(order(a.entry.Shared), order(b.entry.Shared)),
-			cmp.Compare(a.offset, b.offset))
-	})
-	saved := make(map[image.MemoryID][]image.Run) // offsets of each object
-	for _, p := range m.plan.parts {
-		if err := m.savePart(w, p, saved); err != nil {
+	if err := saveParts(members, w); err != nil {
+		return err
+	}
+	for _, m := range members {
+		if err := m.copyCommon(); err != nil {
 			return m.fail(err)
 		}
 	}
-	return m.copyCommon()
+	return nil
 }
 
-// savePart saves the pages of a shared object that this mapping shows and no earlier mapping showed.
-func (m *Member) savePart(w *image.Writer, p part, saved map[image.MemoryID][]image.Run) error {
-	there, err := m.inCore(p)
+func (m *Member) saveNotForked(w *image.Writer) error {
+	if len(m.plan.frozen) == 0 {
+		return nil
+	}
+	memory, err := m.Memory(m.Live)
 	if err != nil {
 		return err
 	}
-	if !p.entry.Shared {
+	return m.save(w.PutSync, m.plan.frozen, memory)
+}
+
+// saveParts saves the shared objects that have no descriptor. The mappings of all members together show what can still be reached
+// of an object. A shared mapping always shows the object, so it comes first. A private mapping shows the object only at pages of
+// which it has no copies.
+func saveParts(members []*Member, w *image.Writer) error {
+	var all []part
+	for _, m := range members {
+		for _, p := range m.plan.parts {
+			if !m.Table.HasSource(p.object) { // the executable of a member may be a source since the part was planned
+				all = append(all, p)
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b part) int {
+		return cmp.Or(cmp.Compare(a.object, b.object), cmp.Compare(order(a.entry.Shared), order(b.entry.Shared)),
+			cmp.Compare(a.offset, b.offset))
+	})
+	for len(all) > 0 {
+		object := all[0].object
+		var done shown
+		for len(all) > 0 && all[0].object == object {
+			if err := all[0].member.savePart(w, all[0], &done); err != nil {
+				return all[0].member.fail(err)
+			}
+			all = all[1:]
+		}
+	}
+	return nil
+}
+
+// shown is what the mappings of an object have shown so far, as offsets.
+type shown struct {
+	shared []image.Run // through shared mappings, whether the pages exist or not
+	saved  []image.Run
+}
+
+// savePart saves the pages of a shared object that this mapping shows and no earlier mapping showed.
+func (m *Member) savePart(w *image.Writer, p part, done *shown) error {
+	all := []image.Run{{Start: p.offset, Length: p.entry.Size()}}
+	left := subtract(all, done.shared)
+	if len(left) == 0 {
+		return nil
+	}
+	shift := p.offset - p.entry.Start // from an address to an offset in the object
+	var there []image.Run
+	for _, r := range moved(left, -shift) {
+		found, err := m.inCore(p, r)
+		if err != nil {
+			return err
+		}
+		there = append(there, found...)
+	}
+	if p.entry.Shared {
+		done.shared = union(done.shared, left)
+	} else {
+		var err error
 		if there, err = m.withoutCopies(p, there); err != nil {
 			return err
 		}
 	}
-	shift := p.offset - p.entry.Start // from an address to an offset in the object
-	runs := subtract(moved(there, shift), saved[p.object])
-	saved[p.object] = union(saved[p.object], runs)
+	runs := subtract(moved(there, shift), done.saved)
+	if len(runs) == 0 {
+		return nil
+	}
+	done.saved = union(done.saved, runs)
 	memory, err := m.reader(m.Live)
 	if err != nil {
 		return err
@@ -129,14 +182,14 @@ func union(a, b []image.Run) []image.Run {
 // mincoreStep is the number of pages in one mincore call. The answer has one byte a page.
 const mincoreStep = 16384
 
-// inCore lists the pages of a shared object that exist. Reading a page that does not exist would create it. The initiator
+// inCore lists the pages of a range of a part that exist in the shared object. Reading a page that does not exist would create it. The initiator
 // makes the call, because mincore(2) works only on the caller's own memory. mincore does not report pages that are swapped
 // out, so if there are any, inCore lists all pages.
-func (m *Member) inCore(p part) ([]image.Run, error) {
-	start, end := p.entry.Start, p.entry.End
+func (m *Member) inCore(p part, within image.Run) ([]image.Run, error) {
+	start, end := within.Start, within.End()
 	onDisk := m.Table.Memory[p.object-1].Kind == image.MemoryFile // pages that are not in the page cache are in the file
 	if p.entry.Swap > 0 || p.entry.Has("ht") || onDisk {
-		return []image.Run{{Start: start, Length: end - start}}, nil
+		return []image.Run{within}, nil
 	}
 	page := uint64(os.Getpagesize())
 	var runs []image.Run

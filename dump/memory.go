@@ -150,7 +150,7 @@ func (m *Member) mapped(v *image.Mapping, e proc.SmapsEntry) {
 	}
 	object := &m.Table.Memory[v.Memory-1]
 	object.Size = max(object.Size, v.Offset+e.Size())
-	m.plan.parts = append(m.plan.parts, part{object: v.Memory, offset: v.Offset, entry: e})
+	m.plan.parts = append(m.plan.parts, part{member: m, object: v.Memory, offset: v.Offset, entry: e})
 }
 
 // fileMapping records a mapping of a file.

@@ -23,6 +23,7 @@ type area struct {
 
 // part is one mapping of a shared object.
 type part struct {
+	member *Member
 	object image.MemoryID
 	offset uint64
 	entry  proc.SmapsEntry

@@ -106,7 +106,9 @@ func (m *Member) Finish() (*image.Process, error) {
 		m.obstacles = nil
 	}()
 	m.deletedExecutable()
-	if err := inOrder(m.refuseUnsupported, m.mappings, m.segments, m.robust); err != nil {
+	known := len(m.Table.Memory)
+	segments := func() error { return m.segments(known) }
+	if err := inOrder(m.refuseUnsupported, m.mappings, segments, m.robust); err != nil {
 		return nil, m.fail(err)
 	}
 	return &m.process, nil

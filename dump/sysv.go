@@ -14,10 +14,10 @@ import (
 const shmDest = 0o1000 // SHM_DEST: removed with its last attachment
 
 // segments asks the initiator for owner, key and size of SysV shared memory. The writer cannot look itself: it may be in
-// another IPC namespace.
-func (m *Member) segments() error {
+// another IPC namespace. Each segment is asked for once, in the member that is the first to map it.
+func (m *Member) segments(known int) error {
 	var ask resident.Questions
-	for i := range m.Table.Memory {
+	for i := known; i < len(m.Table.Memory); i++ {
 		o := &m.Table.Memory[i]
 		if o.Kind != image.MemorySysV {
 			continue
