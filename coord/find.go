@@ -157,7 +157,7 @@ func (c *checkpoint) admit(pids []int) ([]*member, error) {
 	fresh := make([]*member, len(pids))
 	lists := make([]obstacle.List, len(pids))
 	err := inParallel(len(pids), func(i int) (err error) {
-		if lists[i], err = candidate(pids[i]); err != nil || len(lists[i]) > 0 {
+		if lists[i], err = settled(pids[i]); err != nil || len(lists[i]) > 0 {
 			if hasEnded(pids[i]) {
 				lists[i] = nil
 			}
@@ -181,10 +181,22 @@ func (c *checkpoint) admit(pids []int) ([]*member, error) {
 	return fresh, nil
 }
 
-// hasEnded tells whether there is no live process with this PID.
+// settled is what candidate says of a process. If the process executes a program meanwhile, the answer may be about neither, and
+// candidate is asked again.
+func settled(pid int) (list obstacle.List, err error) {
+	for deadline := time.Now().Add(patienceExec); ; {
+		before := programOf(pid)
+		list, err = candidate(pid)
+		if err != nil || len(list) == 0 || programOf(pid) == before || time.Now().After(deadline) {
+			return list, err
+		}
+	}
+}
+
+// hasEnded tells whether there is no live process with this PID. A process that is ending is not live.
 func hasEnded(pid int) bool {
-	stat, err := proc.Read(pid, "stat", proc.Stat)
-	return err != nil || isDead(&stat)
+	_, err := liveThread(pid)
+	return err != nil
 }
 
 // ended is nil if the process has ended: a process that has ended is no member.

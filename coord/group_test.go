@@ -71,6 +71,8 @@ func members(t *testing.T, path string) ([]int, *image.Group) {
 func (p *program) ends() {
 	p.Helper()
 	p.in.(io.Closer).Close()
+	late := time.AfterFunc(20*time.Second, func() { p.Process.Kill() })
+	defer late.Stop()
 	if err := p.Wait(); err != nil {
 		p.Errorf("the program ends with %v", err)
 	}

@@ -62,7 +62,7 @@ func (c *checkpoint) newMember(pid int) (*member, error) {
 // isGone tells whether the process has ended.
 func (m *member) isGone() bool {
 	stat, err := proc.Read(m.pid, "stat", proc.Stat)
-	return err != nil || stat.StartTime != m.start || isDead(&stat)
+	return err != nil || stat.StartTime != m.start || hasEnded(m.pid)
 }
 
 // isDead tells whether a whole process has ended. A thread group leader that has ended is a zombie as long as other threads live.
@@ -114,10 +114,9 @@ func (m *member) query() error {
 }
 
 // freeze has the resident park every thread of the process. patience is the longest wait for crak_release.
+//
+// Preconditions: listen was called.
 func (m *member) freeze(patience time.Duration) error {
-	if err := m.listen(); err != nil {
-		return err
-	}
 	conn, err := m.order(abi.OrderFreeze, patience)
 	if err != nil {
 		return err

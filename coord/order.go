@@ -1,8 +1,10 @@
 package coord
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -36,16 +38,39 @@ func sharesMemory(pid, parent int) bool {
 	return errno == 0 && different == 0 && parent > 0
 }
 
-// awaitHandler waits up to 200 ms for a process that has no handler for the freeze signal. The process may have executed a program
-// in which the constructor of libcrak.so has not run yet.
+// awaitHandler waits for a process that has no handler for the freeze signal yet: it may have executed a program in which the
+// constructor of libcrak.so has not run yet. It also waits for a child of vfork, which shares its parent's memory until it
+// executes a program or ends.
 func awaitHandler(pid int) {
-	for range 20 {
+	begun := time.Now()
+	for {
 		status, err := proc.Read(pid, "status", proc.Status)
-		if err != nil || isExpected(status) {
+		waited := time.Since(begun)
+		switch {
+		case err != nil || status.State == 'Z' || status.State == 'X':
+			return
+		case sharesMemory(pid, status.PPid):
+			if waited > patienceVfork {
+				return
+			}
+		case isExpected(status):
+			return
+		case waited > patienceExec, waited > patienceHandler && !awaitsLibrary(pid):
 			return
 		}
 		time.Sleep(intervalExec)
 	}
+}
+
+// awaitsLibrary tells whether a program may have been started with libcrak.so, which the loader has yet to load. Early in
+// execve(2) the environment is empty.
+func awaitsLibrary(pid int) bool {
+	environ, err := os.ReadFile(proc.Path(pid, "environ"))
+	if err != nil || len(environ) > 0 && !bytes.Contains(environ, []byte("libcrak")) {
+		return false
+	}
+	what, _ := Preloadable(proc.Path(pid, "exe"))
+	return what == ""
 }
 
 // mayOrder tells whether the freeze signal would reach a handler of the process now.
@@ -67,9 +92,11 @@ func mayOrder(pid int) (bool, error) {
 func (m *member) isAnother() bool { return differ(programOf(m.pid), m.program) }
 
 const (
-	patienceExec  = time.Second           // for the constructor of libcrak.so in a new program
-	intervalExec  = 10 * time.Millisecond // between two checks for that
-	intervalOrder = 50 * time.Millisecond // between two checks whether an unanswered order was dropped
+	patienceExec    = 2 * time.Second        // for the constructor of libcrak.so in a new program
+	patienceHandler = 200 * time.Millisecond // the same, if nothing shows that the program has libcrak.so
+	patienceVfork   = 5 * time.Second        // for a child of vfork to execute a program
+	intervalExec    = 10 * time.Millisecond  // between two checks for that
+	intervalOrder   = 50 * time.Millisecond  // between two checks whether an unanswered order was dropped
 )
 
 // isReady tells whether the process executes a program with libcrak.so now, and has a handler for the freeze signal. It reads

@@ -176,6 +176,10 @@ func (c *checkpoint) freezeMembers(members []*member) error {
 		if m.dropped || ctx.Err() != nil {
 			return nil
 		}
+		if err := m.listen(); err != nil {
+			giveUp(err)
+			return nil
+		}
 		stop := context.AfterFunc(ctx, m.interrupt)
 		err := m.freeze(patience)
 		stop()

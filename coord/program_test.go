@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -162,5 +163,39 @@ func contains(t *testing.T, text, want string) {
 	t.Helper()
 	if !strings.Contains(text, want) {
 		t.Errorf("%q does not say %q", text, want)
+	}
+}
+
+// obstaclesOf returns the obstacles of an error, of which there is at least one.
+func obstaclesOf(t *testing.T, err error) obstacle.List {
+	t.Helper()
+	list, ok := errors.AsType[obstacle.List](err)
+	if !ok || len(list) == 0 {
+		t.Fatalf("error %v: obstacles expected", err)
+	}
+	return list
+}
+
+// trace traces a process, and returns when it does. The result ends that.
+func trace(t *testing.T, pid int) (detach func()) {
+	t.Helper()
+	done, ended, begun := make(chan bool), make(chan bool), make(chan error)
+	go func() {
+		defer close(ended)
+		runtime.LockOSThread() // the tracer is one thread. It ends with this function, which detaches
+		_, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(pid), 0, 0, 0, 0)
+		if errno != 0 {
+			begun <- errno
+			return
+		}
+		begun <- nil
+		<-done
+	}()
+	if err := <-begun; err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		close(done)
+		<-ended
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
 )
@@ -27,7 +29,8 @@ func uninterruptible(pid int) obstacle.List {
 			asleep[tid] = switches(pid, tid)
 		}
 	}
-	for deadline := time.Now().Add(patienceUninterruptible); err == nil && len(asleep) > 0 && time.Now().Before(deadline); {
+	begun := time.Now()
+	for err == nil && len(asleep) > 0 && time.Since(begun) < patienceAsleep(pid, asleep) {
 		time.Sleep(intervalUninterruptible)
 		for tid, count := range asleep {
 			s, err := proc.Read(pid, fmt.Sprintf("task/%d/stat", tid), proc.Stat)
@@ -49,6 +52,18 @@ func uninterruptible(pid int) obstacle.List {
 		}
 	}
 	return list
+}
+
+// patienceAsleep is how long to wait for threads to wake up. A thread in vfork(2) waits until its child has executed a program or
+// ended.
+func patienceAsleep(pid int, asleep map[int]uint64) time.Duration {
+	for tid := range asleep {
+		s, err := proc.Read(pid, fmt.Sprintf("task/%d/syscall", tid), proc.Syscall)
+		if err != nil || s.Running || s.Number != unix.SYS_VFORK && s.Number != unix.SYS_CLONE && s.Number != unix.SYS_CLONE3 {
+			return patienceUninterruptible
+		}
+	}
+	return patienceVfork
 }
 
 // switches is how often a thread has given up or lost its processor: in a sleep that goes on that does not change.
