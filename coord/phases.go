@@ -1,6 +1,7 @@
 package coord
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"crak.dev/crak/dump"
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
 )
 
@@ -63,30 +65,43 @@ func (c *checkpoint) reader(m *member) *dump.Member {
 // survey collects the obstacles that are visible before the freeze. It also brings the writer's own code into memory, which
 // makes the pause shorter. The files in /proc of a program that is not dumpable cannot be read before the freeze.
 func (c *checkpoint) survey() error {
+	for {
+		before := len(c.members)
+		err := c.surveyMembers()
+		c.prune()
+		if err == nil || len(c.members) == before { // what was found may be about those that were left out
+			return err
+		}
+	}
+}
+
+func (c *checkpoint) surveyMembers() error {
 	all := make([]*dump.Member, len(c.members))
 	for i, m := range c.members {
+		m.dump = nil
 		m.dump = c.reader(m)
 		all[i] = m.dump
 	}
-	for i, err := range dump.Survey(all) {
+	errs := dump.Survey(all)
+	list := c.table.Obstacles
+	c.table = fd.Table{}
+	for i, err := range errs {
 		m := c.members[i]
+		refused := slices.ContainsFunc(list, func(o obstacle.Obstacle) bool { return o.Pid == m.pid })
 		switch {
-		case err == nil:
-		case !m.dumpable && errors.Is(err, os.ErrPermission):
-			m.hidden = true
+		case err == nil && !refused:
+			continue
 		case m.pid != c.Pid && (m.isGone() || m.isAnother()): // it is looked at again during the freeze
 			m.dropped = true
 			if !m.isGone() {
 				c.again = append(c.again, m.pid)
 			}
-		default:
-			return err
+		case errors.Is(err, os.ErrPermission) && !m.dumpable:
+			m.hidden = true
+			errs[i] = nil
 		}
 	}
-	c.prune()
-	list := c.table.Obstacles
-	c.table = fd.Table{}
-	return list.Err()
+	return cmp.Or(cmp.Or(errs...), list.Err())
 }
 
 // create makes the image's hidden directory.
