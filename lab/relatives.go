@@ -84,7 +84,20 @@ func relate(root int, members []member) {
 		if m.raw != root {
 			m.Picture["exit_signal"] = m.text("stat", "exit_signal")
 		}
+		if m.Picture["life"] == zombieLife {
+			m.leaveOutLife()
+		}
 	}
+}
+
+// leaveOutLife reduces the picture of a zombie to what its parent can find out about it.
+func (m member) leaveOutLife() {
+	maps.DeleteFunc(m.Picture, func(name string, value any) bool {
+		_, tree := value.(map[string]any)
+		return tree && name != "stat" && name != "status" || name == "personality"
+	})
+	maps.DeleteFunc(m.tree("stat"), func(name string, _ any) bool { return name != "exit_code" })
+	maps.DeleteFunc(m.tree("status"), func(name string, _ any) bool { return !slices.Contains([]string{"Name", "Uid", "Gid"}, name) })
 }
 
 // relation is "root's" where a field has the root's value, and otherwise the innermost number of a field of status.

@@ -22,7 +22,7 @@ static int kid(long number)
 	mark("kid");
 	await_mark("sent");
 	CHECK(sigqueue(root, SIGRTMIN + 1, (union sigval){.sival_int = 77}) == 0);
-	CHECK(kill(root, SIGUSR2) == 0);
+	CHECK(kill(root, SIGHUP) == 0);
 	mark("answered");
 	await_go();
 	expect(SIGUSR1, root, SI_USER, 0);
@@ -39,7 +39,7 @@ int main(void)
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
-	sigaddset(&set, SIGUSR2);
+	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGRTMIN);
 	sigaddset(&set, SIGRTMIN + 1);
 	CHECK(sigprocmask(SIG_BLOCK, &set, 0) == 0);
@@ -52,7 +52,7 @@ int main(void)
 	await_mark("answered");
 	ready();
 	await_go();
-	expect(SIGUSR2, one, SI_USER, 0);
+	expect(SIGHUP, one, SI_USER, 0);
 	expect(SIGRTMIN + 1, one, SI_QUEUE, 77);
 	EQUAL(sigtimedwait(&set, 0, &(struct timespec){0, 0}), -1);
 	reap(one, 4);
