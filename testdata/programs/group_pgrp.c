@@ -3,14 +3,14 @@
 
 static sigset_t set;
 
-/* Counts the SIGUSR1 that it gets until SIGHUP. */
+/* Counts the SIGUSR1 that it gets until SIGALRM. */
 static int counter(long group)
 {
 	int got, n = 0;
 
 	CHECK(setpgid(0, group) == 0);
 	mark("member-%d", getpid());
-	while ((got = sigwaitinfo(&set, 0)) != SIGHUP) {
+	while ((got = sigwaitinfo(&set, 0)) != SIGALRM) {
 		EQUAL(got, SIGUSR1);
 		if (group)
 			EQUAL(getpgrp(), group);
@@ -33,7 +33,7 @@ int main(void)
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
-	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGALRM);
 	CHECK(sigprocmask(SIG_BLOCK, &set, 0) == 0);
 	leader = child(counter, 0);
 	await_mark("member-%d", leader);
@@ -55,12 +55,12 @@ int main(void)
 	EQUAL(getpgid(left[0]), gone);
 	EQUAL(getpgid(left[1]), gone);
 	CHECK(kill(-gone, SIGUSR1) == 0);
-	CHECK(kill(-gone, SIGHUP) == 0);
+	CHECK(kill(-gone, SIGALRM) == 0);
 	reap(left[0], 1);
 	reap(left[1], 1);
 	EQUAL(kill(-gone, 0), -1);
 	EQUAL(errno, ESRCH);
-	CHECK(kill(-leader, SIGHUP) == 0);
+	CHECK(kill(-leader, SIGALRM) == 0);
 	reap(member, 0);
 	reap(leader, 0);
 	pass();
