@@ -3,24 +3,37 @@ package coord
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 
+	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
 )
 
-// Check collects the obstacles to a checkpoint of a process and its descendants. It does not stop them. It calls notice for facts
-// that are no obstacles. The error means that the process could not be inspected. r is Options.Rights.
-func Check(pid int, r *Rights, notice func(string)) (obstacle.List, error) {
+// A Report is the result of Check.
+type Report struct {
+	Obstacles obstacle.List
+	Notices   []string // facts that are no obstacles
+	Images    string   // the directory of the program's images, which need not exist; "" if its resident has not answered
+}
+
+// Check collects the obstacles to a checkpoint of a process and its descendants. It does not stop them. The error means that the
+// process could not be inspected. r is Options.Rights.
+func Check(pid int, r *Rights) (*Report, error) {
 	c := newCheckpoint(Options{Pid: pid, Rights: r})
 	defer c.close()
 	before := r.programBefore(pid)
-	err := c.check(notice)
+	report := new(Report)
+	err := c.check(func(text string) { report.Notices = append(report.Notices, text) })
 	if changed := changedSince(pid, before, err); changed != nil {
 		return nil, changed
 	}
-	if list, ok := errors.AsType[obstacle.List](err); ok {
-		return list, nil
+	if program, inside, nameErr := c.name(); nameErr == nil && c.settings != nil {
+		report.Images = filepath.Join(c.directory(), image.DirName(program, inside))
 	}
-	return nil, c.explained(err)
+	if list, ok := errors.AsType[obstacle.List](err); ok {
+		report.Obstacles, err = list, nil
+	}
+	return report, c.explained(err)
 }
 
 func (c *checkpoint) check(notice func(string)) error {

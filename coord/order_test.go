@@ -1,7 +1,6 @@
 package coord
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -108,8 +107,11 @@ func (p *program) ask(pids func() []int) {
 				for _, pid := range pids() {
 					n := asked.Add(1)
 					if worker > 0 {
-						list, err := Check(pid, nil, func(string) {})
-						p.saysWhy(cmp.Or(err, list.Err()))
+						report, err := Check(pid, nil)
+						if err == nil {
+							err = report.Obstacles.Err()
+						}
+						p.saysWhy(err)
 					} else if _, err := p.image(pid, int(n)); err == nil {
 						made.Add(1)
 					} else {

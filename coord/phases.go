@@ -106,21 +106,17 @@ func (c *checkpoint) surveyMembers() error {
 
 // create makes the image's hidden directory.
 func (c *checkpoint) create() error {
-	stat, err := proc.Read(c.Pid, "stat", proc.Stat)
+	program, pid, err := c.name()
 	if err != nil {
-		return fmt.Errorf("pid %d: %w", c.Pid, err)
-	}
-	status, err := proc.Read(c.Pid, "status", proc.Status)
-	if err != nil {
-		return fmt.Errorf("pid %d: %w", c.Pid, err)
+		return err
 	}
 	compress, err := c.compress()
 	if err != nil {
 		return err
 	}
 	c.writer, err = image.Create(c.directory(), image.Options{
-		Program:  stat.Comm,
-		Pid:      image.Pid(insidePid(status)),
+		Program:  program,
+		Pid:      pid,
 		Output:   c.Output,
 		Parent:   c.Parent,
 		Compress: compress,
@@ -130,6 +126,19 @@ func (c *checkpoint) create() error {
 		c.Progress(c.writer)
 	}
 	return err
+}
+
+// name is what the directory with the images of the program is named after.
+func (c *checkpoint) name() (program string, pid image.Pid, err error) {
+	stat, err := proc.Read(c.Pid, "stat", proc.Stat)
+	if err != nil {
+		return "", 0, fmt.Errorf("pid %d: %w", c.Pid, err)
+	}
+	status, err := proc.Read(c.Pid, "status", proc.Status)
+	if err != nil {
+		return "", 0, fmt.Errorf("pid %d: %w", c.Pid, err)
+	}
+	return stat.Comm, image.Pid(insidePid(status)), nil
 }
 
 // freeze freezes all members. A frozen process has no new children. So it looks for further descendants until every process

@@ -20,10 +20,11 @@ import (
 // refused checks that Check and Checkpoint report the same single obstacle.
 func refused(t *testing.T, pid int, what, do string) {
 	t.Helper()
-	list, err := Check(pid, nil, func(string) {})
-	if err != nil || len(list) != 1 {
-		t.Fatalf("check: %v, %v", list, err)
+	report, err := Check(pid, nil)
+	if err != nil || len(report.Obstacles) != 1 {
+		t.Fatalf("check: %v, %v", report, err)
 	}
+	list := report.Obstacles
 	_, err = Checkpoint(Options{Pid: pid})
 	o := only(t, err)
 	if o != list[0] {
@@ -86,7 +87,7 @@ func TestEnded(t *testing.T) {
 	if thread == os.Getpid() { // TIDs may have wrapped around
 		thread = tasks[1]
 	}
-	_, err = Check(thread, nil, func(string) {})
+	_, err = Check(thread, nil)
 	contains(t, errorText(err), "a thread of process "+strconv.Itoa(os.Getpid()))
 }
 

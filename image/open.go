@@ -73,6 +73,24 @@ func Open(path string) (*Image, error) {
 	return i.read()
 }
 
+// ReadManifest reads the manifest alone of the image that Open would open, and returns the image's path. The manifest's sum is
+// checked, and nothing else of the image.
+func ReadManifest(path string) (string, *Manifest, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", nil, &Error{path, "", err}
+	}
+	i := &Image{Path: abs}
+	defer i.Close()
+	if err := i.openDir(); err != nil {
+		return "", nil, &Error{i.Path, "", cause.Of(err)}
+	}
+	if err := i.readManifest(); err != nil {
+		return "", nil, &Error{i.Path, manifestFile, cause.Of(err)}
+	}
+	return i.Path, i.Manifest, nil
+}
+
 // OpenHandle opens the image whose directory is open as Handle of the same image gave it, maybe in another process. It
 // takes dir over.
 func OpenHandle(dir *os.File, path string) (*Image, error) {

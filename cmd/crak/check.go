@@ -59,6 +59,7 @@ type checked struct {
 	OK        bool          `json:"ok"`
 	Obstacles obstacle.List `json:"obstacles"`
 	Notices   []string      `json:"notices,omitempty"`
+	Image     *imageBrief   `json:"image,omitempty"` // of a process: its newest image
 }
 
 func check(cmd *cobra.Command, subject string, env *fd.Env) (*checked, error) {
@@ -72,13 +73,27 @@ func check(cmd *cobra.Command, subject string, env *fd.Env) (*checked, error) {
 		if rights, err = coord.Adopt(pid); err != nil {
 			return nil, err
 		}
-		list, err = coord.Check(pid, rights, env.Notice)
+		list, err = found.checkProcess(pid, rights)
 	} else {
 		list, err = found.checkImage(cmd, env)
 	}
 	found.Obstacles = append(found.Obstacles, list...)
 	found.OK = len(list) == 0
 	return found, err
+}
+
+func (c *checked) checkProcess(pid int, rights *coord.Rights) (obstacle.List, error) {
+	report, err := coord.Check(pid, rights)
+	if err != nil {
+		return nil, err
+	}
+	c.Notices = report.Notices
+	if report.Images != "" {
+		if path, manifest, err := image.ReadManifest(report.Images); err == nil { // else there is none, or not one of this user's
+			c.Image = &imageBrief{path, manifest.Created}
+		}
+	}
+	return report.Obstacles, nil
 }
 
 func (c *checked) checkImage(cmd *cobra.Command, env *fd.Env) (obstacle.List, error) {
