@@ -68,7 +68,8 @@ func explainPermission(pid int, ours *Rights, err error) error {
 	if isHidden(pid) {
 		return obstacle.Obstacle{What: err.Error(),
 			Why: "the program is not dumpable (prctl(2), PR_SET_DUMPABLE): its own user may not read its files in /proc",
-			Do:  fmt.Sprintf("let the program start the checkpoint: kill -USR2 %d; or %s", pid, withRights(pid, ours))}
+			Do: fmt.Sprintf("%s; or, if the program has not changed its user or group since it started, let it start the checkpoint: kill -USR2 %d",
+				withRights(pid, ours), pid)}
 	}
 	o := obstacle.Obstacle{What: err.Error(), Why: "the program has privileges that this checkpoint does not have", Do: withRights(pid, ours)}
 	r, rightsErr := rightsOf(pid)

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 
 	"crak.dev/crak/internal/rights"
 )
@@ -37,6 +38,9 @@ func asOwner(cmd *cobra.Command, path string) error {
 	}
 	if err := os.Chdir("/"); err != nil {
 		return err
+	}
+	if cmd.Name() == "restart" && (term.IsTerminal(0) || term.IsTerminal(1) || term.IsTerminal(2)) {
+		notice(fmt.Sprintf("the processes of user %d get this terminal, and may be able to type into it (ioctl_tty(2), TIOCSTI)", owner.UID[0]))
 	}
 	if err := owner.Become(); err != nil {
 		return fmt.Errorf("%s: belongs to user %d, and crak cannot become that user: %w", path, owner.UID[0], err)
