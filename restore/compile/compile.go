@@ -84,6 +84,7 @@ func (tr *tree) compile(set *program.Set) error {
 			n.b = set.Build(n.name(), tr.control(n))
 		}
 	}
+	tr.findHolders(tr.root.member.target.Group)
 	tr.makeCounters(set)
 	if tr.top.kind == theInterpreter {
 		tr.interpreter()

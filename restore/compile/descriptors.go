@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"maps"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -26,16 +27,23 @@ func (c *compiler) table() {
 	}
 	c.openOwn()
 	c.closeOthers(keep)
-	for i := range c.target.Group.Descriptions {
-		c.owned(&c.target.Group.Descriptions[i])
+	for _, d := range c.descriptions() {
+		c.locks(d)
 	}
+}
+
+// descriptions returns the descriptions that a process has, by ID.
+func (c *compiler) descriptions() (all []*image.Description) {
+	for _, id := range slices.Sorted(maps.Keys(c.numbers)) {
+		all = append(all, c.tree.descriptions[id])
+	}
+	return all
 }
 
 // openOwn opens files that only the process itself can open: files of /proc about it. They replace the placeholders that crak
 // has made. All numbers of the process are in use by now, so open returns none of them.
 func (c *compiler) openOwn() {
-	for i := range c.target.Group.Descriptions {
-		d := &c.target.Group.Descriptions[i]
+	for _, d := range c.descriptions() {
 		path, own := fd.ProcSelf(*d)
 		if !own {
 			continue
@@ -81,13 +89,29 @@ type lockRange struct {
 	_            int32
 }
 
-// owned restores the owner, the signal and the locks of a description. Only a process that has it open can do that.
-func (c *compiler) owned(d *image.Description) {
-	all := c.numbers[d.ID]
-	if len(all) == 0 {
+// owners restores the owner and the signal of the descriptions. The owner can be any process, thread or process group of the
+// group, so every member must have its threads. A stopped child cannot wait for that: its parent waits for the child.
+func (c *compiler) owners() {
+	if c.tree.threads.total == 0 {
 		return
 	}
-	fd := all[0].Fd
+	c.tree.threads.arrive(c.b, "its threads exist")
+	awaited := c.process.StoppedBy != 0
+	for _, d := range c.descriptions() {
+		if !isOwned(d) || c.tree.holders[d.ID] != c {
+			continue
+		}
+		if !awaited {
+			c.tree.threads.await(c.b, "all threads exist")
+			awaited = true
+		}
+		c.owned(d, c.numbers[d.ID][0].Fd)
+	}
+}
+
+func isOwned(d *image.Description) bool { return d.Owner != nil || d.Flags&unix.O_ASYNC != 0 }
+
+func (c *compiler) owned(d *image.Description, fd int) {
 	if o := d.Owner; o != nil {
 		if o.Pid != 0 {
 			c.b.Call(unix.SYS_FCNTL, program.Const(fd), program.Const(unix.F_SETOWN_EX), c.set.Struct(ownerEx{int32(o.Type), int32(o.Pid)})).
@@ -100,11 +124,37 @@ func (c *compiler) owned(d *image.Description) {
 	if d.Flags&unix.O_ASYNC != 0 {
 		c.b.Call(unix.SYS_FCNTL, program.Const(fd), program.Const(unix.F_SETFL), program.Const(d.Flags)).Note("O_ASYNC")
 	}
+}
+
+// findHolders finds the member that sets what belongs to a description: the first one that has it.
+func (tr *tree) findHolders(g *image.Group) {
+	tr.holders, tr.descriptions = make(map[image.DescriptionID]*compiler), make(map[image.DescriptionID]*image.Description)
+	for i := range g.Descriptions {
+		tr.descriptions[g.Descriptions[i].ID] = &g.Descriptions[i]
+	}
+	for _, n := range tr.nodes {
+		if n.kind != aMember {
+			continue
+		}
+		for _, d := range n.member.process.Descriptors {
+			if tr.holders[d.Description] == nil {
+				tr.holders[d.Description] = n.member
+			}
+		}
+	}
+	if slices.ContainsFunc(g.Descriptions, func(d image.Description) bool { return isOwned(&d) }) {
+		tr.threads.total = len(g.Processes)
+	}
+}
+
+// locks restores the locks of a description. Only a process that has it open can do that.
+func (c *compiler) locks(d *image.Description) {
+	fd := c.numbers[d.ID][0].Fd
 	for _, l := range d.Locks {
 		switch {
 		case l.Type == "POSIX" && l.Pid == c.process.Pid:
 			c.b.Call(unix.SYS_FCNTL, program.Const(fd), program.Const(unix.F_SETLK), c.set.Struct(lockOf(l)))
-		case l.Type == "FLOCK": // it belongs to the description; its PID is that of the process that took it
+		case l.Type == "FLOCK" && c.tree.holders[d.ID] == c: // it belongs to the description; its PID is that of the process that took it
 			c.b.Call(unix.SYS_FLOCK, program.Const(fd), program.Const(flockOperation(l))).Note("flock")
 		}
 	}

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"fmt"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -22,7 +23,7 @@ func (tr *tree) makeCounters(s *program.Set) {
 			tr.burials.total++
 		}
 	}
-	for _, at := range []*barrier{&tr.groups.led, &tr.groups.join, &tr.groups.left, &tr.orphans, &tr.burials} {
+	for _, at := range []*barrier{&tr.groups.led, &tr.groups.join, &tr.groups.left, &tr.orphans, &tr.burials, &tr.threads} {
 		at.make(s)
 	}
 }
@@ -78,7 +79,13 @@ func (n *node) note() string {
 	case n.kind == aHelper:
 		return "makes an orphan, and ends"
 	}
-	return n.comm
+	if n.maker == n.parent || n.maker.kind == theInterpreter {
+		return n.comm
+	}
+	if n.parent.kind == theInterpreter {
+		return n.comm + ", its parent is outside"
+	}
+	return fmt.Sprintf("%s, its parent is pid %d", n.comm, n.parent.pid)
 }
 
 // settle puts a process into its process group, and waits until its helpers have ended.

@@ -64,6 +64,7 @@ func (c *compiler) leader(t *image.Thread, others int, dead bool) {
 		c.threadState(c.b, t)
 	}
 	c.b.Await(c.arrived, others).Note("every thread is ready")
+	c.owners()
 	c.lockFuture()
 	c.limits()
 	c.createTimers()

@@ -57,16 +57,19 @@ const (
 //
 // A helper with the PID of a leader that has ended stands for that leader. It ends when its sessions and groups have members.
 type tree struct {
-	top      *node // makes the first process: the interpreter, or the root if it is process 1
-	root     *node
-	ownGroup bool    // the root begins a process group
-	nodes    []*node // without the interpreter
-	byPid    map[image.Pid]*node
-	leaders  map[image.Pid]*node // of sessions
-	born     map[*node]image.Pid // sessions in which leaders of sessions are made; anySession: it does not matter
-	groups   groups
-	orphans  barrier // those who reap the helpers that have made orphans
-	burials  barrier // those whose zombies have ended
+	top          *node // makes the first process: the interpreter, or the root if it is process 1
+	root         *node
+	ownGroup     bool    // the root begins a process group
+	nodes        []*node // without the interpreter
+	byPid        map[image.Pid]*node
+	leaders      map[image.Pid]*node // of sessions
+	born         map[*node]image.Pid // sessions in which leaders of sessions are made; anySession: it does not matter
+	groups       groups
+	orphans      barrier // those who reap the helpers that have made orphans
+	burials      barrier // those whose zombies have ended
+	threads      barrier // members that have all their threads
+	holders      map[image.DescriptionID]*compiler
+	descriptions map[image.DescriptionID]*image.Description
 }
 
 const anySession image.Pid = -1

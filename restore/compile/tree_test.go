@@ -94,3 +94,24 @@ func TestFamilies(t *testing.T) {
 		})
 	}
 }
+
+// TestSharedDescription: of two members that have a description, one sets its owner, when the owner exists. Each has its own POSIX
+// lock.
+func TestSharedDescription(t *testing.T) {
+	g := fixedGroup()
+	withDescriptors(g)
+	child := handmade.Group(413).Processes[0]
+	child.Parent, child.Descriptors = 412, g.Processes[0].Descriptors
+	g.Processes = append(g.Processes, child)
+	d := &g.Descriptions[1]
+	d.Owner.Pid = 413
+	d.Locks = append(d.Locks, image.Lock{Type: "POSIX", Pid: 413, Start: 30, End: 39})
+	out, err := Programs(fixed(g))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Set.Check(out.Set.Measure(8000).Move(firstArea)); err != nil {
+		t.Error(err)
+	}
+	compareGolden(t, "testdata/shared_description.txt", out.Set)
+}

@@ -14,12 +14,13 @@ import (
 // Print writes the programs as text, for people.
 func (s *Set) Print(w io.Writer) error {
 	b := bufio.NewWriter(w)
+	s.outline(b)
 	for i, p := range s.Programs {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
 		fmt.Fprintf(b, "program %d: %s (reports on %d)\n", i, p.Name, p.Control)
-		for n := range p.Instructions {
+		for n := 0; n < len(p.Instructions); n++ {
 			in := &p.Instructions[n]
 			fmt.Fprintf(b, "%5d  %s", n, s.Text(in))
 			if in.Op == Call && in.Expect == ExpectNotice {
@@ -29,6 +30,10 @@ func (s *Set) Print(w io.Writer) error {
 				fmt.Fprintf(b, "  # %s", printable.Text(in.Note))
 			}
 			b.WriteByte('\n')
+			if same := alike(p.Instructions[n:]); same > 2 {
+				fmt.Fprintf(b, "    …  and the same for %s\n", ranges(p.Instructions[n+1:n+same]))
+				n += same - 1
+			}
 		}
 	}
 	return b.Flush()
