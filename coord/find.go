@@ -42,6 +42,11 @@ func (c *checkpoint) find() error {
 		return fmt.Errorf("pid %d: %w", c.Pid, err)
 	}
 	c.members = []*member{root}
+	return c.findAll()
+}
+
+// findAll makes the descendants of the members members.
+func (c *checkpoint) findAll() error {
 	for deadline := time.Now().Add(patienceFind); !c.Only; {
 		found, _ := c.look()
 		fresh, err := c.admit(found)

@@ -62,20 +62,40 @@ func (c *checkpoint) reader(m *member) *dump.Member {
 	}
 }
 
+// surveys is how often an obstacle must be found in a group that runs.
+const surveys = 3
+
 // survey collects the obstacles that are visible before the freeze. It also brings the writer's own code into memory, which
 // makes the pause shorter. The files in /proc of a program that is not dumpable cannot be read before the freeze.
+//
+// A group changes while it is looked at: a pipe may be taken for one to the outside, because a process that has its other end has
+// just been forked. So only obstacles count that every survey finds. What remains is found during the freeze.
 func (c *checkpoint) survey() error {
+	list, err := c.surveyOnce()
+	for again := 1; again < surveys && err == nil && len(list) > 0; again++ {
+		if err := c.findAll(); err != nil {
+			return err
+		}
+		var now obstacle.List
+		now, err = c.surveyOnce()
+		list = slices.DeleteFunc(list, func(o obstacle.Obstacle) bool { return !slices.Contains(now, o) })
+	}
+	return cmp.Or(err, list.Err())
+}
+
+// surveyOnce surveys the members. Where one of them has ended meanwhile, it surveys the others again.
+func (c *checkpoint) surveyOnce() (obstacle.List, error) {
 	for {
 		before := len(c.members)
-		err := c.surveyMembers()
+		list, err := c.surveyMembers()
 		c.prune()
-		if err == nil || len(c.members) == before { // what was found may be about those that were left out
-			return err
+		if err == nil && len(list) == 0 || len(c.members) == before {
+			return list, err
 		}
 	}
 }
 
-func (c *checkpoint) surveyMembers() error {
+func (c *checkpoint) surveyMembers() (obstacle.List, error) {
 	all := make([]*dump.Member, len(c.members))
 	for i, m := range c.members {
 		m.dump = nil
@@ -101,7 +121,7 @@ func (c *checkpoint) surveyMembers() error {
 			errs[i] = nil
 		}
 	}
-	return cmp.Or(cmp.Or(errs...), list.Err())
+	return list, cmp.Or(errs...)
 }
 
 // create makes the image's hidden directory.
@@ -146,6 +166,9 @@ func (c *checkpoint) name() (program string, pid image.Pid, err error) {
 func (c *checkpoint) freeze() error {
 	var err error
 	if c.since, err = ticks(); err != nil {
+		return err
+	}
+	if err := c.lockAll(); err != nil { // those that the survey has found
 		return err
 	}
 	fresh := c.members

@@ -46,3 +46,15 @@ func TestForkStorm(t *testing.T) {
 		})
 	}
 }
+
+// TestShell: a shell runs one pipeline after the other. No pipe between its processes is taken for one to the outside.
+func TestShell(t *testing.T) {
+	p := start(t, true, exec.Command("bash", "-c", "while :; do x=$(echo a | tr a b); [ $x = b ] || echo WRONG; done </dev/null & cat; kill $!"))
+	for i := range 10 {
+		if _, err := Checkpoint(Options{Pid: p.pid(), Compress: "none", Output: filepath.Join(p.dir, fmt.Sprint("image", i))}); err != nil {
+			t.Fatalf("checkpoint %d: %v", i, err)
+		}
+		p.echoes()
+	}
+	p.ends()
+}
