@@ -1,6 +1,7 @@
 package shimtest
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,7 +58,9 @@ func TestHoldOfOthers(t *testing.T) {
 	s := start(t, true, "held-fork")
 	s.await("READY")
 	child := s.await("CHILD")
-	checkpoint := func() *exec.Cmd { return exec.Command(library(t), "checkpoint", child) }
+	bound, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	checkpoint := func() *exec.Cmd { return exec.CommandContext(bound, library(t), "checkpoint", child) }
 	if out, err := checkpoint().CombinedOutput(); err != nil {
 		t.Fatalf("a child without a hold: %v\n%s", err, out)
 	}

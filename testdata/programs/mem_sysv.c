@@ -12,6 +12,7 @@ int main(int argc, char **argv)
 	int id = shmget(IPC_PRIVATE, 2 * MIB, IPC_CREAT | 0600);
 	char *one, *two;
 	struct shmid_ds ds;
+	FILE *file;
 
 	CHECK(id >= 0);
 	one = shmat(id, 0, 0);
@@ -20,6 +21,8 @@ int main(int argc, char **argv)
 	fill(one, MIB, 1);
 	if (removed)
 		CHECK(shmctl(id, IPC_RMID, 0) == 0);
+	file = fopen("id", "w");
+	CHECK(file && fprintf(file, "%d\n", id) > 0 && fclose(file) == 0);
 
 	ready();
 	await_go();
