@@ -77,6 +77,7 @@ func (m *Member) Read() error {
 	p.ExitSignal = max(m.stat.ExitSignal, 0)
 	p.ProcessGroup = inside(m.status.NSpgid, m.stat.Pgrp)
 	p.Session = inside(m.status.NSsid, m.stat.Session)
+	p.Foreground = m.stat.TTY != 0 && m.stat.Pgrp == m.stat.Tpgid
 	p.Umask = m.status.Umask
 	p.Layout = layout(&m.stat)
 	p.Attributes.Dumpable = int(m.Conn.Hello.Dumpable)

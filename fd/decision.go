@@ -52,6 +52,7 @@ func (e *Env) Know(g *image.Group) {
 		}
 	}
 	for _, p := range g.Processes {
+		e.foreground = e.foreground || p.Foreground
 		for i := range p.Mappings {
 			m := &p.Mappings[i]
 			if m.File == nil {

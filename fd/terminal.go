@@ -162,7 +162,7 @@ func createTerminal(d image.Description, env *Env) (*os.File, error) {
 	switch {
 	case env.Terminal != nil:
 		f, err := openTerminal(env.Terminal, r.Path, d.Flags)
-		if err == nil && r.Modes != nil && r.Foreground && inForeground(f) {
+		if err == nil && r.Modes != nil && (r.Foreground || env.foreground) && inForeground(f) {
 			env.late = append(env.late, func() error { return r.Modes.Set(env.Terminal) })
 		}
 		return f, err

@@ -32,6 +32,7 @@ type Process struct {
 	ProcessGroup     Pid      `json:"process_group"`
 	Session          Pid      `json:"session"`
 	ExitSignal       int      `json:"exit_signal,omitempty"` // sent to the parent when the process ends; 0: none
+	Foreground       bool     `json:"foreground,omitempty"`  // its process group is the foreground process group of its controlling terminal
 	StoppedBy        int      `json:"stopped_by,omitempty"`  // the signal that stopped the process (SIGSTOP, SIGTSTP, …); 0: it runs
 	Executable       File     `json:"executable"`
 	ExecutableMemory MemoryID `json:"executable_memory,omitempty"` // has the content of a deleted executable

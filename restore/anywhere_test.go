@@ -103,7 +103,7 @@ func (b *brokenTree) run(t *testing.T, alter func(*program.Set)) error {
 	writeFile(t, b.log, "before and after")
 	o := Options{Files: fd.Rewind, Notice: func(string) {}, Detach: true}
 	root := 0
-	g := &group{img: b.img, env: o.env(), alter: alter, adopt: func(pid int) error { root = pid; return nil }}
+	g := &group{img: b.img, env: o.env(), alter: alter, adopt: func(of, _ *member) error { root = of.seen; return nil }}
 	err := g.start(context.Background())
 	if err == nil {
 		wait(root)

@@ -202,7 +202,7 @@ func (c *conductor) commit() error {
 	if err := g.segments.settle(g.img.Group); err != nil {
 		return err
 	}
-	if err := g.adopt(g.root().seen); err != nil {
+	if err := g.adopt(g.root(), g.front()); err != nil {
 		return err
 	}
 	if err := g.env.Commit(); err != nil {

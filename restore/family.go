@@ -67,11 +67,18 @@ func (f *family) kill() {
 // descendants returns the PIDs of the family.
 func (f *family) descendants() []int {
 	all, _ := children()
-	all = slices.DeleteFunc(all, func(pid int) bool { return f.before[pid] })
+	return below(slices.DeleteFunc(all, func(pid int) bool { return f.before[pid] }))
+}
+
+// descendantsOf returns a process and its descendants.
+func descendantsOf(pid int) []int { return below([]int{pid}) }
+
+// below adds the descendants of processes to them.
+func below(all []int) []int {
 	for i := 0; i < len(all); i++ {
 		if threads, err := proc.Tasks(all[i]); err == nil {
-			below, _ := childrenOf(all[i], threads)
-			all = append(all, below...)
+			more, _ := childrenOf(all[i], threads)
+			all = append(all, more...)
 		}
 	}
 	return all

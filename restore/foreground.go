@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -13,14 +14,17 @@ import (
 )
 
 // A foreground does for the program what a shell does for its foreground job: it gives the terminal to the program, takes the
-// terminal back when the program stops or ends, and passes signals on to it. Without a terminal it only passes signals on. With
-// detach it does neither.
+// terminal back when the program stops or ends, and passes signals on to the root. Without a terminal it only passes signals on.
+// With detach it does neither.
+//
+// The process group in the foreground may be one of another member: the root is a shell, for example, and the member its job.
 type foreground struct {
 	tty     *os.File // nil: none
 	modes   *unix.Termios
 	detach  bool
-	pid     int
+	pid     int // the root's
 	pidfd   int
+	front   int // the program's process group that has, or last had, the terminal
 	signals chan os.Signal
 }
 
@@ -47,15 +51,35 @@ func (f *foreground) choice(p *image.Process) compile.GroupChoice {
 	return compile.OwnGroup
 }
 
-// adopt gives the terminal to the program. The program exists, but does not run yet.
-func (f *foreground) adopt(pid, pidfd int) {
-	f.pid, f.pidfd = pid, pidfd
+// adopt gives the terminal to the program: to the process group of the member front. The program exists, but does not run yet.
+func (f *foreground) adopt(root, pidfd, front int) {
+	f.pid, f.pidfd, f.front = root, pidfd, root
+	if group, err := unix.Getpgid(front); err == nil {
+		f.front = group
+	}
 	if f.inForeground(unix.Getpgrp()) {
-		f.give(pid)
+		f.give(f.front)
 	}
 	if !f.detach {
 		signal.Notify(f.signals, passedOn()...)
 	}
+}
+
+// adoptFrom adopts the root and the member in the foreground, which are in another PID namespace.
+func (f *foreground) adoptFrom(pidfds []int) error {
+	if len(pidfds) != 2 {
+		return fmt.Errorf("%d pidfds", len(pidfds))
+	}
+	defer unix.Close(pidfds[1])
+	root, err := pidSeen(pidfds[0])
+	if err != nil {
+		return err
+	}
+	front, err := pidSeen(pidfds[1])
+	if err == nil {
+		f.adopt(root, pidfds[0], front)
+	}
+	return err
 }
 
 // passedOn returns the signals that are passed on to the program.
@@ -74,8 +98,34 @@ func passedOn() (all []os.Signal) {
 // running tells the program that the size of its terminal may have changed.
 func (f *foreground) running() {
 	if f.tty != nil {
-		f.send(unix.SIGWINCH)
+		f.sendGroups(unix.SIGWINCH)
 	}
+}
+
+// sendGroups sends a signal to the root's process group and to that in the foreground, as a terminal or a shell does.
+func (f *foreground) sendGroups(s unix.Signal) {
+	if group, err := unix.Getpgid(f.pid); err == nil && f.owns(group) {
+		unix.Kill(-group, s)
+		if group == f.front {
+			return
+		}
+	} else {
+		f.send(s)
+	}
+	if f.owns(f.front) {
+		unix.Kill(-f.front, s)
+	}
+}
+
+// owns tells whether a process of the program is in a process group, and so the group is not one of the shell.
+func (f *foreground) owns(group int) bool {
+	if group <= 1 || group == unix.Getpgrp() {
+		return false
+	}
+	return slices.ContainsFunc(descendantsOf(f.pid), func(pid int) bool {
+		of, err := unix.Getpgid(pid)
+		return err == nil && of == group
+	})
 }
 
 func (f *foreground) send(s unix.Signal) {
@@ -89,8 +139,9 @@ func (f *foreground) follow(changes <-chan change) (unix.WaitStatus, error) {
 	for {
 		select {
 		case s := <-f.signals:
-			if s == unix.SIGCONT && f.inForeground(unix.Getpgrp()) {
-				f.give(f.pid)
+			if s == unix.SIGCONT {
+				f.goOn()
+				continue
 			}
 			f.send(s.(unix.Signal))
 		case c, ok := <-changes:
@@ -105,6 +156,14 @@ func (f *foreground) follow(changes <-chan change) (unix.WaitStatus, error) {
 			}
 		}
 	}
+}
+
+// goOn continues the program after the shell has continued crak.
+func (f *foreground) goOn() {
+	if f.inForeground(unix.Getpgrp()) {
+		f.give(f.front)
+	}
+	f.sendGroups(unix.SIGCONT)
 }
 
 // stop stops crak after the program has stopped, so that the shell sees its job stopped.
@@ -133,9 +192,11 @@ func (f *foreground) give(group int) {
 // take takes the terminal back from the program, and restores the modes it had at the start. It returns false if the program
 // does not have the terminal.
 func (f *foreground) take() bool {
-	if !f.inForeground(f.pid) {
+	now, err := unix.IoctlGetInt(int(f.tty.Fd()), unix.TIOCGPGRP)
+	if err != nil || now == unix.Getpgrp() || now != f.front && !f.owns(now) {
 		return false
 	}
+	f.front = now
 	f.give(unix.Getpgrp())
 	unix.IoctlSetTermios(int(f.tty.Fd()), unix.TCSETSW, f.modes)
 	return true
@@ -164,19 +225,22 @@ func LeaveStandard() {
 	unix.Dup3(int(null.Fd()), 1, 0)
 }
 
-// waitFor returns the state changes of a child, until its end.
+// waitFor returns the state changes of a child, until its end. It reaps all other children meanwhile: processes of the program whose
+// parents had ended before the checkpoint.
 func waitFor(pid int) <-chan change {
 	changes := make(chan change)
 	go func() {
 		for {
 			var status unix.WaitStatus
-			_, err := unix.Wait4(pid, &status, unix.WUNTRACED, nil)
-			if err == unix.EINTR {
+			who, err := unix.Wait4(-1, &status, unix.WUNTRACED|unix.WALL, nil)
+			switch {
+			case err == unix.EINTR:
 				continue
-			}
-			if err != nil {
+			case err != nil:
 				close(changes)
 				return
+			case who != pid:
+				continue
 			}
 			changes <- change(status)
 			if status.Exited() || status.Signaled() {

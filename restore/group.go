@@ -18,9 +18,11 @@ type group struct {
 	img      *image.Image
 	env      *fd.Env // open file descriptions are made from it
 	mode     compile.Mode
-	adopt    func(pid int) error // called when the members exist, before they run; pid is the root's in our PID namespace
-	progress Progress            // may be nil
-	alter    func(*program.Set)  // may be nil; tests change the programs before they run
+	progress Progress           // may be nil
+	alter    func(*program.Set) // may be nil; tests change the programs before they run
+
+	// adopt is called when all members exist, before they run. The process group of front is in the terminal's foreground.
+	adopt func(root, front *member) error
 
 	objects     objects
 	segments    segments
@@ -67,6 +69,18 @@ func (g *group) start(ctx context.Context) error {
 // root is the member that the interpreter makes.
 func (g *group) root() *member {
 	i := slices.IndexFunc(g.members, func(m *member) bool { return m.process.Pid == g.img.Group.Root })
+	return g.members[i]
+}
+
+// front is a member whose process group was in the foreground of the root's terminal. If none was, it is the root.
+func (g *group) front() *member {
+	root := g.root()
+	i := slices.IndexFunc(g.members, func(m *member) bool {
+		return m.process.Foreground && m.process.Session == root.process.Session
+	})
+	if root.process.Foreground || i < 0 {
+		return root
+	}
 	return g.members[i]
 }
 

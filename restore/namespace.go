@@ -116,7 +116,7 @@ func startInner(socket, image *os.File, kinds uintptr, session bool) (pid int, e
 // follow reads messages of the other crak until the program runs.
 func (w *wire) follow(o *Options, f *foreground) error {
 	for {
-		m, pidfd, err := w.receive()
+		m, pidfds, err := w.receive()
 		if err == io.EOF {
 			return errors.New("process 1 of the new PID namespace has ended")
 		}
@@ -131,11 +131,9 @@ func (w *wire) follow(o *Options, f *foreground) error {
 		case m.Notice != "":
 			o.Notice(m.Notice)
 		case m.Exists:
-			pid, err := pidSeen(pidfd)
-			if err != nil {
+			if err := f.adoptFrom(pidfds); err != nil {
 				return fmt.Errorf("new PID namespace: %w", err)
 			}
-			f.adopt(pid, pidfd)
 			if err := w.send(innerMessage{Go: true}); err != nil {
 				return err
 			}

@@ -85,14 +85,9 @@ func innerRun(w *wire, img *image.Image, r *innerRequest, progress Progress) err
 	var free atomic.Bool // the program need not end with our parent
 	var program atomic.Int32
 	go w.endWith(&free, &program)
-	adopt := func(pid int) error {
-		pidfd, err := unix.PidfdOpen(pid, 0)
-		if err != nil {
-			return fmt.Errorf("pid %d: pidfd_open: %w", pid, err)
-		}
-		defer unix.Close(pidfd)
-		program.Store(int32(pid))
-		if err := w.sendWith(innerMessage{Exists: true}, unix.UnixRights(pidfd)); err != nil {
+	adopt := func(root, front *member) error {
+		program.Store(int32(root.seen))
+		if err := w.sendWith(innerMessage{Exists: true}, unix.UnixRights(root.pidfd, front.pidfd)); err != nil {
 			return err
 		}
 		m, _, err := w.receive()

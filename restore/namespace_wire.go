@@ -18,7 +18,7 @@ type innerMessage struct {
 	Request   *innerRequest    `json:"request,omitempty"`
 	Go        bool             `json:"go,omitempty"`
 	Notice    string           `json:"notice,omitempty"`
-	Exists    bool             `json:"exists,omitempty"` // a pidfd comes with it
+	Exists    bool             `json:"exists,omitempty"` // pidfds come with it: of the root, and of the member in the foreground
 	Runs      bool             `json:"runs,omitempty"`
 	Changed   *unix.WaitStatus `json:"changed,omitempty"`
 	Failed    string           `json:"failed,omitempty"`
@@ -59,12 +59,12 @@ func (w *wire) sendWith(m innerMessage, rights []byte) error {
 	return nil
 }
 
-func (w *wire) receive() (m innerMessage, pidfd int, err error) { return w.receiveBy(0) }
+func (w *wire) receive() (m innerMessage, pidfds []int, err error) { return w.receiveBy(0) }
 
 // receiveBy receives with flags of recvmsg(2). It returns io.EOF when the other end is closed.
-func (w *wire) receiveBy(flags int) (m innerMessage, pidfd int, err error) {
+func (w *wire) receiveBy(flags int) (m innerMessage, pidfds []int, err error) {
 	text := make([]byte, wireMost)
-	rights := make([]byte, unix.CmsgSpace(4))
+	rights := make([]byte, unix.CmsgSpace(2*4))
 	var n, rightsLength int
 	for {
 		n, rightsLength, _, _, err = unix.Recvmsg(int(w.socket.Fd()), text, rights, flags|unix.MSG_CMSG_CLOEXEC)
@@ -73,16 +73,13 @@ func (w *wire) receiveBy(flags int) (m innerMessage, pidfd int, err error) {
 		}
 	}
 	if err != nil {
-		return m, -1, fmt.Errorf("namespace socket: %w", err)
+		return m, nil, fmt.Errorf("namespace socket: %w", err)
 	}
 	if n == 0 {
-		return m, -1, io.EOF
+		return m, nil, io.EOF
 	}
-	pidfd = -1
 	if messages, err := unix.ParseSocketControlMessage(rights[:rightsLength]); err == nil && len(messages) == 1 {
-		if fds, err := unix.ParseUnixRights(&messages[0]); err == nil && len(fds) == 1 {
-			pidfd = fds[0]
-		}
+		pidfds, _ = unix.ParseUnixRights(&messages[0])
 	}
-	return m, pidfd, json.Unmarshal(text[:n], &m)
+	return m, pidfds, json.Unmarshal(text[:n], &m)
 }

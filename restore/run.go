@@ -84,12 +84,12 @@ func wantsDeathSignal(g *image.Group) bool {
 // here restarts an image in this PID namespace.
 func here(ctx context.Context, img *image.Image, env *fd.Env, o *Options, f *foreground, choice compile.GroupChoice) (unix.WaitStatus, error) {
 	pid := int(img.Group.Root)
-	adopt := func(pid int) error {
-		pidfd, err := unix.PidfdOpen(pid, 0)
+	adopt := func(root, front *member) error {
+		pidfd, err := unix.PidfdOpen(root.seen, 0)
 		if err != nil {
 			return fmt.Errorf("pid %d: pidfd_open: %w", pid, err)
 		}
-		f.adopt(pid, pidfd)
+		f.adopt(root.seen, pidfd, front.seen)
 		return nil
 	}
 	g := &group{img: img, env: env, adopt: adopt, progress: o.Progress,
