@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -366,4 +367,28 @@ func TestCommitManySmall(t *testing.T) {
 		t.Fatal(err)
 	}
 	i.Close()
+}
+
+// TestTotalIncludesCommit: Commit adds its own time to TotalNs, which the caller has set just before.
+func TestTotalIncludesCommit(t *testing.T) {
+	w, err := Create(t.TempDir(), Options{Program: "app", Pid: 412})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Abort()
+	var confirmed time.Time // Commit asks after the syncs
+	w.options.Confirm = func() error { confirmed = time.Now(); return nil }
+	begun := time.Now()
+	path, err := w.Commit(Manifest{Root: 412, Statistics: Statistics{TotalNs: 1}}, goodGroup())
+	if err != nil {
+		t.Fatal(err)
+	}
+	i, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.Close()
+	if ns, all := i.Manifest.Statistics.TotalNs, confirmed.Sub(begun).Nanoseconds(); ns <= 1 || ns > all+1 {
+		t.Errorf("%d ns; the commit has taken %d", ns, all)
+	}
 }
