@@ -214,8 +214,9 @@ func (c *conductor) commit() error {
 	if g.mode.Apart {
 		c.family.release()
 		c.part()
+		return nil
 	}
-	return nil
+	return c.interpreterEnded() // until then it is the parent of orphans, and its end would cause their parent-death signals
 }
 
 // part lets the interpreter exit, whose child the root is. The root's parent is then init or a subreaper, and the end of

@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"os"
@@ -125,6 +126,34 @@ func wanted(g *image.Group) map[int]relative {
 	return all
 }
 
+// TestDeathSignal: a restored process gets its parent-death signal when its parent ends, and not before.
+func TestDeathSignal(t *testing.T) {
+	for _, mode := range modes(t) {
+		t.Run(string(mode), func(t *testing.T) {
+			first := runFamily(t, handmade.Families["death_signal"], mode)
+			all := relatives(t)
+			b, c, e := int(handmade.Number(first, "B")), int(handmade.Number(first, "C")), int(handmade.Number(first, "E"))
+			unix.Kill(all[b].Seen, unix.SIGKILL)
+			deadline := time.Now().Add(5 * time.Second)
+			for isAlive(all[c].Seen) {
+				if time.Now().After(deadline) {
+					t.Fatal("the child has not got its parent-death signal")
+				}
+				time.Sleep(time.Millisecond)
+			}
+			if !isAlive(all[e].Seen) {
+				t.Error("a child without the signal has ended, too")
+			}
+			unix.Kill(all[e].Seen, unix.SIGKILL) // it is not our descendant now
+		})
+	}
+}
+
+func isAlive(pid int) bool {
+	stat, err := proc.Read(pid, "stat", proc.Stat)
+	return err == nil && stat.State != 'Z'
+}
+
 // TestFamily restarts families, and compares them with what they were.
 func TestFamily(t *testing.T) {
 	for _, mode := range modes(t) {
@@ -134,15 +163,18 @@ func TestFamily(t *testing.T) {
 	}
 }
 
-func runFamily(t *testing.T, lines string, mode PidMode) {
-	g, err := handmade.Family(aPid(t)-20, lines)
+// runFamily restarts a family, and waits until it is what it was. It returns the first PID. The family is killed at the end of the test.
+func runFamily(t *testing.T, lines string, mode PidMode) image.Pid {
+	t.Helper()
+	first := aPid(t)
+	g, err := handmade.Family(first, lines)
 	if err != nil {
 		t.Fatal(err)
 	}
 	path := writeImage(t, g, lingers)
 	started, ended := make(chan int, 1), make(chan error, 1)
 	go func() {
-		_, err := Run(t.Context(), Options{Image: path, Pids: mode, Files: fd.Keep, Notice: func(text string) { t.Log(text) },
+		_, err := Run(context.Background(), Options{Image: path, Pids: mode, Files: fd.Keep, Notice: func(text string) { t.Log(text) },
 			Started: func(pid int) { started <- pid }})
 		ended <- err
 	}()
@@ -153,12 +185,12 @@ func runFamily(t *testing.T, lines string, mode PidMode) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("it does not start")
 	}
-	defer func() {
+	t.Cleanup(func() {
 		killAll(t)
 		<-ended
 		for _, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err == nil; _, err = unix.Wait4(-1, nil, unix.WNOHANG, nil) {
 		}
-	}()
+	})
 	want := wanted(g)
 	outer := lastNumbers(t, os.Getpid())["NSsid"]
 	deadline := time.Now().Add(5 * time.Second)
@@ -172,7 +204,7 @@ func runFamily(t *testing.T, lines string, mode PidMode) {
 			got[pid] = r
 		}
 		if maps.Equal(got, want) {
-			return
+			return first
 		}
 		if time.Now().After(deadline) { // it may need a moment from "runs" to pause
 			t.Fatalf("got\n%s\nwant\n%s", listed(got), listed(want))
@@ -196,7 +228,7 @@ func killAll(t *testing.T) {
 		unix.Kill(r.Seen, unix.SIGKILL)
 	}
 	for _, r := range all {
-		for stat, err := proc.Read(r.Seen, "stat", proc.Stat); err == nil && stat.State != 'Z'; stat, err = proc.Read(r.Seen, "stat", proc.Stat) {
+		for isAlive(r.Seen) {
 			time.Sleep(time.Millisecond)
 		}
 	}

@@ -204,7 +204,7 @@ func TestAsUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(program, "-test.run=^(TestRun|TestRunTree|TestFamily|TestRunFails|TestFailsUntouched)$", "-test.v")
+	cmd := exec.Command(program, "-test.run=^(TestRun|TestRunTree|TestFamily|TestDeathSignal|TestRunFails|TestFailsUntouched)$", "-test.v")
 	cmd.Dir, cmd.Env = "/", append(os.Environ(), "TMPDIR="+tmp)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	out, err := cmd.CombinedOutput()

@@ -12,8 +12,8 @@ import (
 //
 //	name  parent  session  process group  [option …]
 //
-// Names are capital letters: A has the PID first, B the next, and so on. A name without a line is a process outside the
-// group, or a leader that has ended. Options: subreaper, stopped, signal=N (the exit signal), exit=N (a zombie with this
+// Names are letters from A to J: A has the PID first, B the next, and so on. A name without a line is a process outside the
+// group, or a leader that has ended. Options: subreaper, stopped, signal=N (the exit signal), death=N (the parent-death signal), exit=N (a zombie with this
 // wait status).
 func Family(first image.Pid, lines string) (*image.Group, error) {
 	g := &image.Group{Descriptions: []image.Description{}}
@@ -53,6 +53,8 @@ func addLine(g *image.Group, first image.Pid, fields []string) error {
 			p.Attributes.ChildSubreaper = true
 		case "stopped":
 			p.StoppedBy = 19
+		case "death":
+			p.Threads[0].Parked.DeathSignal = int32(n)
 		case "signal":
 			p.ExitSignal = n
 		case "exit":
@@ -70,74 +72,80 @@ func addLine(g *image.Group, first image.Pid, fields []string) error {
 // Families are groups of processes with relations that a restart makes in different ways.
 var Families = map[string]string{
 	"chain": `
-		A Z Y X
-		B A Y X
-		C B Y X
-		D C Y X`,
+		A J J I
+		B A J I
+		C B J I
+		D C J I`,
 	"wide": `
-		A Z Y X
-		B A Y B
-		C A Y B
+		A J J I
+		B A J B
+		C A J B
 		D A D D
 		E D D E
-		F A Y X signal=0`,
+		F A J I signal=0`,
 	"orphan": `
-		A Z A A
-		B Z A A
+		A J A A
+		B J A A
 		C A A A
-		D Z A C`,
+		D J A C`,
 	"orphan_outside": `
-		A Z Y X
-		B Z Y X
-		C Z Y C`,
+		A J J I
+		B J J I
+		C J J C`,
 	"orphan_deep": `
-		A Z A A subreaper
+		A J A A subreaper
 		B A A A
 		C B C C
 		D A C C
 		E A A E`,
 	"dead_session": `
-		A Z A A
-		B Z P P
-		C B P P
-		D Z P Q
+		A J A A
+		B J G G
+		C B G G
+		D J G H
 		E A E E`,
 	"dead_group": `
-		A Z Y X
-		B A Y P
-		C B Y P
-		D A Y D`,
+		A J J I
+		B A J G
+		C B J G
+		D A J D`,
 	"left_group": `
-		A Z Y X
-		B A Y X
-		C B Y B`,
+		A J J I
+		B A J I
+		C B J B`,
 	"before_session": `
-		A Z Y X
+		A J J I
 		B A B B
-		C B Y X
+		C B J I
 		D B B B`,
 	"zombie": `
-		A Z A A
+		A J A A
 		B A A A exit=768
 		C A A C exit=9
 		D A A C signal=10 exit=6
 		E A E E
 		F E E E exit=0`,
 	"zombie_leader": `
-		A Z A A
+		A J A A
 		B A B B exit=0
 		C A B B
 		D A B B`,
 	"stopped": `
-		A Z A A
+		A J A A
 		B A A A stopped
 		C B A C
 		D A A D stopped
 		E A A A exit=256`,
+	"death_signal": `
+		A J A A
+		B A A A
+		C B A A death=9
+		D J A A death=9
+		E B A A`,
 	"subreaper": `
-		A Z A A
+		A J A A
 		B A A A subreaper
-		C B P P
-		D C P P
-		E B P P`,
+		C B G G
+		D C G G
+		E B G G`,
 }
