@@ -7,6 +7,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 FUZZTIME ?= 10s
 SOAK ?= 10m
+GENERATIONS ?= 1000
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
@@ -86,9 +87,10 @@ lint: all
 bench: all
 	$(GO) run ./scripts/bench
 
-# Checkpoints a program that uses every feature, without a pause, for the time SOAK, in each of two ways.
+# Checkpoints programs that use every feature, without a pause, for the time SOAK, and takes a group through GENERATIONS of
+# checkpoint, kill and restart. SEED makes a run of the group again.
 soak: all
-	SOAK=$(SOAK) $(GO) test ./lab -count=1 -v -timeout 0 -run 'TestSuite/.*/^storm$$'
+	SOAK=$(SOAK) GENERATIONS=$(GENERATIONS) $(GO) test ./lab -count=1 -v -timeout 0 -run 'TestSuite/.*/^(storm|group_storm|group_soak)$$'
 
 # Runs each fuzz target for FUZZTIME.
 fuzz: all

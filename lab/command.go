@@ -45,7 +45,7 @@ var commands = map[string]command{
 	"trigger":       {"trigger NAME [SIGNAL]", 1, 2, true, cmdTrigger},
 	"restart":       {"restart NAME [OPTION...] [IMAGE]", 1, -1, true, cmdRestart},
 	"survives":      {"survives [-trigger] [-restless] [-env K=V] PROGRAM [ARG...]", 1, -1, false, cmdSurvives},
-	"generations":   {"generations [-every N] NAME COUNT", 2, 2, false, cmdGenerations},
+	"generations":   {"generations [-every N] [-seed S] NAME COUNT", 2, 2, false, cmdGenerations},
 	"moments":       {"moments [-runs N] [-chain N] [-seed S] NAME [FILE...]", 1, -1, false, cmdMoments},
 	"storm":         {"storm [-trigger] NAME DURATION", 2, 2, false, cmdStorm},
 	"uninterrupted": {"uninterrupted NAME [FILE...]", 1, -1, false, cmdUninterrupted},

@@ -2,10 +2,12 @@ package lab
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,18 +28,32 @@ func cmdGenerations(s *session, c *call) error {
 			return fmt.Errorf("-every %q: %w", text, err)
 		}
 	}
-	for n := 1; n <= count; n++ {
-		if err := p.generation(c, n); err != nil {
-			return fmt.Errorf("generation %d: %w", n, err)
+	pause := func() time.Duration { return 0 }
+	said := ""
+	if text := c.text("seed"); text != "" {
+		seed, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			return fmt.Errorf("-seed %q: %w", text, err)
 		}
-		if every > 0 && n%every == 0 {
-			if err := p.round(n / every); err != nil {
-				return fmt.Errorf("generation %d: %w", n, err)
-			}
+		random := rand.New(rand.NewPCG(seed, 0))
+		pause = func() time.Duration { return time.Duration(random.Int64N(int64(longestPause))) }
+		said = " of seed " + text
+	}
+	for n := 1; n <= count; n++ {
+		time.Sleep(pause())
+		err := p.generation(c, n)
+		if err == nil && every > 0 && n%every == 0 {
+			err = p.round(n / every)
+		}
+		if err != nil {
+			return fmt.Errorf("generation %d%s: %w", n, said, err)
 		}
 	}
 	return nil
 }
+
+// longestPause is that before a checkpoint with -seed.
+const longestPause = 100 * time.Millisecond
 
 // generation is one checkpoint, crash and restart. Only the last two images are kept.
 func (p *subject) generation(c *call, n int) error {

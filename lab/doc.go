@@ -71,9 +71,10 @@ in their environment. Pictures show all of them, and a crash kills all of them. 
 	    crak restart, in the foreground of the lab, of NAME's newest image or another one.
 	    Returns when the program goes on. Output is captured where it was before; stderr
 	    has what crak said. $NAME_crak is crak's PID.
-	generations [-every N] NAME COUNT
+	generations [-every N] [-seed S] NAME COUNT
 	    Checkpoint (by command and by signal in turn), crash and restart it COUNT times.
-	    After every Nth, make a file round-K and wait for the line ROUND K.
+	    After every Nth, make a file round-K and wait for the line ROUND K. -seed: after random pauses.
+	    $GENERATIONS and $SEED are the environment variables of these names, or 30 and a random number.
 	moments [-runs N] [-chain N] [-seed S] NAME [FILE...]
 	    Run a program that has run to its end before (start -bare, finish) N times (3) more, each with
 	    up to N checkpoints (2), each with --kill, and restarts, at random moments. Status, output and

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -162,6 +164,8 @@ func (l *Lab) setup(env *testscript.Env, id Identity) error {
 	env.Setenv("LIBRARY", l.library)
 	env.Setenv("BIN", l.build.bin)
 	env.Setenv("SOAK", cmp.Or(os.Getenv("SOAK"), "5s"))
+	env.Setenv("GENERATIONS", cmp.Or(os.Getenv("GENERATIONS"), "30"))
+	env.Setenv("SEED", cmp.Or(os.Getenv("SEED"), strconv.FormatUint(rand.Uint64(), 10)))
 	if goTool, err := exec.LookPath("go"); err == nil {
 		env.Setenv("GO", goTool)
 		env.Setenv("GOCACHE", goCache())
