@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,10 +31,7 @@ func TestFailsAnywhere(t *testing.T) {
 	if mayChoosePids() != nil {
 		t.Skip("no capability to choose PIDs")
 	}
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil { // or init reaps the children of a root that has ended
-		t.Fatal(err)
-	}
-	defer unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+	beSubreaper(t)
 	b := newBrokenTree(t)
 	var whole *program.Set
 	if err := b.run(t, func(s *program.Set) { whole = s }); err != nil {
@@ -49,7 +48,7 @@ func TestFailsAnywhere(t *testing.T) {
 					ready := isReady(p, i)
 					err := b.run(t, func(s *program.Set) { s.Programs[n].Instructions[i] = fault })
 					if errors.As(err, new(takenError)) {
-						t.Fatal(err)
+						t.Skip(err) // another process of the machine has the PID
 					}
 					// The process of a thread may have run and ended already.
 					if thread := strings.HasPrefix(p.Name, "thread"); err == nil && !(thread && ready) {
@@ -101,15 +100,32 @@ func newBrokenTree(t *testing.T) *brokenTree {
 func (b *brokenTree) run(t *testing.T, alter func(*program.Set)) error {
 	t.Helper()
 	writeFile(t, b.log, "before and after")
+	return restartHere(b.img, alter)
+}
+
+// restartHere restarts an image, with changed programs. If the root runs, it ends before restartHere returns.
+func restartHere(img *image.Image, alter func(*program.Set)) error {
 	o := Options{Files: fd.Rewind, Notice: func(string) {}, Detach: true}
 	root := 0
-	g := &group{img: b.img, env: o.env(), alter: alter, adopt: func(of, _ *member) error { root = of.seen; return nil }}
+	g := &group{img: img, env: o.env(), alter: alter, adopt: func(of, _ *member) error { root = of.seen; return nil }}
 	err := g.start(context.Background())
 	if err == nil {
 		wait(root)
 	}
 	return err
 }
+
+// beSubreaper makes this process the subreaper of the processes of a root that has ended, so that init does not have them.
+func beSubreaper(t *testing.T) {
+	t.Helper()
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) })
+}
+
+// endAll kills and reaps all children.
+func endAll() { (&family{}).kill() }
 
 // isReady tells whether a process has reported that it is ready when it comes to an instruction. A thread awaits that at last.
 func isReady(p *program.Program, i int) bool {
@@ -134,5 +150,67 @@ func (b *brokenTree) noneLeft(t *testing.T) {
 	t.Helper()
 	for _, pid := range b.pids {
 		noStray(t, pid)
+	}
+}
+
+// TestFamilyFailsAnywhere does the same with families: also helpers and zombies are made in a restart. It takes the first instruction
+// of each program, and a few others.
+func TestFamilyFailsAnywhere(t *testing.T) {
+	if mayChoosePids() != nil {
+		t.Skip("no capability to choose PIDs")
+	}
+	beSubreaper(t)
+	for _, name := range slices.Sorted(maps.Keys(handmade.Families)) {
+		t.Run(name, func(t *testing.T) {
+			g, err := handmade.Family(aPid(t)-20, handmade.Families[name])
+			if err != nil {
+				t.Fatal(err)
+			}
+			img, err := image.Open(writeImage(t, g, says))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer img.Close()
+			for n := 0; failsAt(t, img, n); n++ {
+			}
+		})
+	}
+}
+
+// failsAt restarts an image several times, with faults in one program. It returns false if there is no program n.
+func failsAt(t *testing.T, img *image.Image, n int) bool {
+	t.Helper()
+	for i := 0; ; i += 13 {
+		for _, name := range []string{"dies", "fails"} {
+			where, ready := "", false
+			err := restartHere(img, func(s *program.Set) {
+				if n >= len(s.Programs) || i >= len(s.Programs[n].Instructions) {
+					return
+				}
+				p := s.Programs[n]
+				where, ready = fmt.Sprintf("%s %d: %s %s", p.Name, i, name, s.Text(&p.Instructions[i])), isReady(p, i)
+				if s.Programs[n].Instructions[i].Op != program.Call || s.Programs[n].Instructions[i].Number != unix.SYS_EXIT_GROUP {
+					p.Instructions[i] = faults[name]
+				} else {
+					ready = true
+				}
+			})
+			if err == nil {
+				endAll()
+			}
+			if left := relatives(t); len(left) > 0 {
+				endAll()
+				t.Fatalf("%s: %v: left: %v", where, err, left)
+			}
+			if where == "" {
+				return i > 0
+			}
+			if err == nil && !ready {
+				t.Errorf("%s: restarted", where)
+			}
+			if errors.As(err, new(takenError)) {
+				t.Skipf("%s: %v", where, err) // another process of the machine has the PID
+			}
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,10 +33,13 @@ type conductor struct {
 	family  *family
 	stop    context.CancelFunc // of the goroutines that fill
 	fills   sync.WaitGroup
+	filling atomic.Int32  // how many of them there are
 	places  chan struct{} // bounds how many members are filled at the same time
 	failed  chan error    // has the first error of a fill
 	reached [stages]int   // how many members have reached each stage
 	gone    bool          // the interpreter has been waited for, or has become the root
+
+	silences int // since the last event
 }
 
 const killPatience = 5 * time.Second
@@ -113,9 +117,12 @@ func (c *conductor) until(ctx context.Context, s stage) error {
 }
 
 func (c *conductor) handle(ctx context.Context, e event) error {
+	if e.source != silence {
+		c.silences = 0
+	}
 	switch e.source {
 	case silence:
-		return c.lookForDead()
+		return c.stuck()
 	case memberSocket:
 		return c.read(ctx, e.member)
 	case memberEnd:
@@ -161,6 +168,7 @@ func (c *conductor) read(ctx context.Context, i int) error {
 	switch in.report.Result {
 	case compile.StageMapped:
 		c.reach(m, stageMapped)
+		c.filling.Add(1)
 		c.fills.Go(func() { c.fill(ctx, m) })
 	case compile.StageReady:
 		c.reach(m, stageReady)
@@ -196,6 +204,9 @@ func (c *conductor) runs(m *member) {
 // they are passed on to the program.
 func (c *conductor) commit() error {
 	g := c.group
+	if err := c.checkZombies(); err != nil {
+		return err
+	}
 	if err := g.objects.seal(g.img.Group); err != nil {
 		return err
 	}

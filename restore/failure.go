@@ -7,7 +7,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/restore/program"
 )
 
@@ -99,39 +98,6 @@ func (c *conductor) died(m *member) error {
 		return fmt.Errorf("pid %d: ended while it was restored", m.pid())
 	}
 	return fmt.Errorf("pid %d: %s while it was restored", m.pid(), ending(status))
-}
-
-// lookForDead finds a process that was killed and of which no pidfd and no socket tells: a member that was killed before its first
-// message, or a process that the restart needs for a moment. Others may wait for it. It is a zombie, because nobody waits for
-// children yet.
-func (c *conductor) lookForDead() error {
-	if c.reached[stageReady] == len(c.group.members) {
-		return nil
-	}
-	expected := make(map[int]bool)
-	for _, m := range c.group.members {
-		if m.stage != stageNone {
-			expected[int(m.pid())] = true
-		}
-	}
-	for _, z := range c.group.img.Group.Zombies {
-		expected[int(z.Pid)] = true
-	}
-	for _, pid := range c.family.descendants() {
-		stat, err := proc.Read(pid, "stat", proc.Stat)
-		if err != nil || stat.State != 'Z' || stat.ExitCode == 0 {
-			continue
-		}
-		status, err := proc.Read(pid, "status", proc.Status)
-		if err != nil || len(status.NSpid) == 0 || expected[status.NSpid[len(status.NSpid)-1]] {
-			continue
-		}
-		if why := c.reason(); why != nil {
-			return why
-		}
-		return fmt.Errorf("pid %d: %s while it was restored", status.NSpid[len(status.NSpid)-1], ending(unix.WaitStatus(stat.ExitCode)))
-	}
-	return nil
 }
 
 // isCrash tells whether a signal comes from the process's own instructions.

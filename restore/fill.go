@@ -22,7 +22,7 @@ func fillsAtOnce() int { return 2 * runtime.GOMAXPROCS(0) }
 // fill fills a member's memory, and tells the member to go on. Several goroutines run it, each for another member.
 func (c *conductor) fill(ctx context.Context, m *member) {
 	c.places <- struct{}{}
-	defer func() { <-c.places }()
+	defer func() { <-c.places; c.filling.Add(-1) }()
 	err := c.group.fillMember(ctx, m)
 	if err == nil {
 		err = m.goOn()

@@ -26,18 +26,18 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// aPid returns a PID that is free, and so are the nine after it. Another process on the machine may run this test, too.
+// aPid returns a PID that is free, and so are the 29 after it and the 20 before it. Another process on the machine may run this test, too.
 func aPid(t *testing.T) image.Pid {
 	t.Helper()
-	const block = 10
+	const block = 50
 	for range 1000 {
-		first := 1000 + block*rand.IntN(3000)
+		first := 1000 + block*rand.IntN(600)
 		free := true
 		for pid := first; pid < first+block; pid++ {
 			free = free && unix.Kill(pid, 0) == unix.ESRCH && unix.Kill(-pid, 0) == unix.ESRCH
 		}
 		if free {
-			return image.Pid(first)
+			return image.Pid(first + 20)
 		}
 	}
 	t.Fatal("no number is free")

@@ -1,0 +1,63 @@
+package restore
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/proc"
+)
+
+// stuck is called after a silence. It finds out that a process was killed of whose end nothing tells: a member before its first
+// message, or a process that the restart needs for a moment. Others may wait for it for ever, in calls that wait for
+// processes or for crak. The second silence counts: in the first one a process may have been about to go on.
+func (c *conductor) stuck() error {
+	c.silences++
+	if c.silences < 2 || c.reached[stageReady] == len(c.group.members) || c.filling.Load() > 0 {
+		return nil
+	}
+	for _, pid := range c.family.descendants() {
+		if !isWaiting(pid) {
+			return nil
+		}
+	}
+	if why := c.reason(); why != nil {
+		return why
+	}
+	for _, m := range c.group.members {
+		if m.stage == stageNone {
+			return fmt.Errorf("pid %d: ended while it was restored", m.pid())
+		}
+	}
+	return errors.New("a process that makes others ended, and they wait for it")
+}
+
+// isWaiting tells whether all threads of a process are in calls in which a restart waits for other processes or for crak. It is
+// false if that cannot be seen.
+func isWaiting(pid int) bool {
+	stat, err := proc.Read(pid, "stat", proc.Stat)
+	if err != nil {
+		return false
+	}
+	if stat.State == 'Z' || stat.State == 'T' {
+		return true
+	}
+	threads, err := proc.Tasks(pid)
+	if err != nil {
+		return false
+	}
+	for _, tid := range threads {
+		call, err := proc.Read(pid, "task/"+strconv.Itoa(tid)+"/syscall", proc.Syscall)
+		if err != nil || call.Running {
+			return false
+		}
+		switch call.Number {
+		case unix.SYS_FUTEX, unix.SYS_WAITID, unix.SYS_READ:
+		default:
+			return false
+		}
+	}
+	return true
+}
