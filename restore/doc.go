@@ -23,7 +23,7 @@
 //	  a byte <──────────────────────────────────────── unmaps the interpreter
 //	  waits for the end                                runs on                runs on
 //
-// A member is a child of crak restart, because the interpreter makes it with CLONE_PARENT. There is one exception: a member
+// The root is a child of crak restart, because the interpreter makes it with CLONE_PARENT. There is one exception: a member
 // that has a parent-death signal, and is restarted with --detach, is a child of the interpreter. The interpreter exits before
 // the member sets that signal.
 //

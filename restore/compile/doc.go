@@ -4,10 +4,21 @@
 // chose) and the processes with what each has for itself. It returns the programs: lists of system calls that the
 // interpreter runs.
 //
-//	interpreter          makes the root process
-//	pid 412 (the root)   session → staging area → its children → memory → descriptors → signals → threads → ready, go
-//	pid 413 (a child)                             its children → memory → …
+//	interpreter          staging area → the root
+//	pid 412 (the root)   session → its children → memory → process group → descriptors → signals → threads → ready, go
+//	pid 413 (a child)    session → its children → memory → …
 //	thread 414           its own state → IDs → arrive → await release → jump into the resident
+//	zombie 415           session → process group → await its parent → exit
+//	helper 416           session → children → process group → await its members → exit
+//
+// The files, by concept:
+//
+//	tree.go, makers.go                                the processes, and who makes each of them
+//	family.go, groups.go, stop.go                     what they do for parents, sessions, process groups, zombies, stops
+//	compile.go, plan.go, room.go, target.go, uses.go  the program of a member, and what it is compiled for
+//	memory.go, shared.go, layout.go                   memory
+//	descriptors.go, signals.go, timers.go             kernel objects of a process
+//	identity.go, schedule.go, threads.go              threads, and what they are allowed to do
 //
 // The package is pure: it makes no system call, and gives the same programs for the same input. The programs in
 // testdata show this. It imports neither dump nor restore: it knows the image format and nothing of how the image was made.

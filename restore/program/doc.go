@@ -10,7 +10,7 @@
 //	 ├ Programs[1]   the root process: its thread group leader
 //	 ├ Programs[2]   its second thread
 //	 ┆
-//	 └ Data          paths, structures, counters: of all programs
+//	 └ Data          paths, structures, counters: of all programs, shared by all processes
 //
 // The package knows nothing of images. The layout for the interpreter is in restore/interp/src/interp.h; wire.go is its mirror.
 package program
