@@ -74,7 +74,11 @@ func (m *Member) Read() error {
 		return m.fail(err)
 	}
 	p.Parent = m.parent()
-	p.ExitSignal = max(m.stat.ExitSignal, 0)
+	leader, err := proc.Read(m.Pid, "stat", proc.Stat) // of any other thread the exit signal is -1
+	if err != nil {
+		return m.fail(err)
+	}
+	p.ExitSignal = max(leader.ExitSignal, 0)
 	p.ProcessGroup = inside(m.status.NSpgid, m.stat.Pgrp)
 	p.Session = inside(m.status.NSsid, m.stat.Session)
 	p.Foreground = m.stat.TTY != 0 && m.stat.Pgrp == m.stat.Tpgid
