@@ -68,7 +68,7 @@ func TestFailures(t *testing.T) {
 		"in the way":   {Options{Output: "/"}, "exist"},
 		"compression":  {Options{Compress: "lz4"}, `compression "lz4": neither zstd nor none`},
 		"interrupted":  {Options{Context: given}, "checkpoint given up: enough of it"},
-		"interrupted later": {Options{Context: late, Progress: func(*image.Writer) { giveUpLate(errors.New("too long")) }},
+		"interrupted later": {Options{Context: late, Progress: func(*image.Writer, []int) { giveUpLate(errors.New("too long")) }},
 			"checkpoint given up: too long"},
 		"under another": {Options{}, ErrBusy.Error()},
 	} {

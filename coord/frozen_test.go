@@ -167,7 +167,7 @@ func TestDiskHangs(t *testing.T) {
 	go func() {
 		var err error
 		result, err = Checkpoint(Options{Pid: p.pid(), Output: filepath.Join(d.dir, "image"),
-			Progress: func(*image.Writer) { d.freeze() }})
+			Progress: func(*image.Writer, []int) { d.freeze() }})
 		done <- err
 	}()
 	p.twin()
@@ -211,7 +211,7 @@ func TestDiskHangsKill(t *testing.T) {
 	done, hangs := make(chan error, 1), make(chan bool, 1)
 	go func() {
 		_, err := Checkpoint(Options{Pid: p.pid(), Kill: true, Output: filepath.Join(d.dir, "image"),
-			Progress: func(*image.Writer) {
+			Progress: func(*image.Writer, []int) {
 				d.freeze()
 				hangs <- true
 			}})

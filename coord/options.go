@@ -23,12 +23,12 @@ type Options struct {
 	Only          bool         // the process alone: its children are left out
 	Overrides     fd.Overrides // what the image has in place of some descriptors, in every member that has them open
 	SelfContained bool
-	Compress      string              // "zstd", "none" or ""
-	Twin          string              // "auto", "need", "never" or ""
-	Progress      func(*image.Writer) // called with the image's writer when it is created
-	Context       context.Context     // the checkpoint is given up when it is done; nil: never
-	Settings      map[string]string   // used to find the log if the resident does not answer
-	Secret        []byte              // the resident's secret, if the program started this writer; nil: read it from the program's memory
+	Compress      string                     // "zstd", "none" or ""
+	Twin          string                     // "auto", "need", "never" or ""
+	Progress      func(*image.Writer, []int) // called with the image's writer when it is created, and the PIDs of the members
+	Context       context.Context            // the checkpoint is given up when it is done; nil: never
+	Settings      map[string]string          // used to find the log if the resident does not answer
+	Secret        []byte                     // the resident's secret, if the program started this writer; nil: read it from the program's memory
 }
 
 // Result is a committed image.

@@ -143,9 +143,17 @@ func (c *checkpoint) create() error {
 		Confirm:  c.confirm,
 	})
 	if err == nil && c.Progress != nil {
-		c.Progress(c.writer)
+		c.Progress(c.writer, c.pids())
 	}
 	return err
+}
+
+// pids are the PIDs of the members.
+func (c *checkpoint) pids() (all []int) {
+	for _, m := range c.members {
+		all = append(all, m.pid)
+	}
+	return all
 }
 
 // name is what the directory with the images of the program is named after.

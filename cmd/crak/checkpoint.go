@@ -24,10 +24,10 @@ func newCheckpoint() *cobra.Command {
 	var keep int
 	cmd := &cobra.Command{
 		Use:   "checkpoint [--kill] [--output IMAGE | --keep N] [--fd N=close|null]… PID",
-		Short: "write an image of a running program",
-		Long: `Write an image of a running program that was started with libcrak.so, and print the path of the image. The program
-then runs on. With --kill it is ended: it does not run after the instant that the image shows.
-If the checkpoint fails, the program runs on and no image is left.
+		Short: "write an image of a running program and its descendants",
+		Long: `Write an image of a running process that was started with libcrak.so, and of its descendants, and print the path of the
+image. The image shows all of them at one instant. They then run on. With --kill they are ended: they do not run after that
+instant. If the checkpoint fails, they run on and no image is left.
 
 Use --fd for a descriptor that prevents the checkpoint and that the program does not use. Often the program inherited it
 from a shell or an IDE. Only the image is changed: a program that runs on keeps the descriptor.
@@ -72,7 +72,7 @@ Exit status: 0 the image is on disk; 1 there is no image, or the program of --ki
 			context.AfterFunc(ctx, stop) // a second signal ends crak at once
 			o.Context = ctx
 			bar := newProgress("checkpoint")
-			o.Progress = func(w *image.Writer) { bar.follow(w.Progress, memoryOf(o.Pid)) }
+			o.Progress = func(w *image.Writer, pids []int) { bar.follow(w.Progress, memoryOf(pids)) }
 			result, err := coord.Checkpoint(o)
 			bar.end()
 			if err != nil {

@@ -21,6 +21,7 @@ func inspectText(out io.Writer, img *image.Image) error {
 	b := bufio.NewWriter(out)
 	w := &table{w: tabwriter.NewWriter(b, 0, 8, 2, ' ', 0)}
 	printManifest(w, img)
+	printTree(w, img.Group)
 	saved, err := savedBytes(img)
 	if err != nil {
 		return err

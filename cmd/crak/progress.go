@@ -60,11 +60,12 @@ func (p *progress) end() {
 	p.done.Wait()
 }
 
-// memoryOf is the resident set size of a process in bytes: an estimate of what is written.
-func memoryOf(pid int) uint64 {
-	status, err := proc.Read(pid, "status", proc.Status)
-	if err != nil {
-		return 0
+// memoryOf is the sum of the resident set sizes of processes in bytes: an estimate of what is written.
+func memoryOf(pids []int) (sum uint64) {
+	for _, pid := range pids {
+		if status, err := proc.Read(pid, "status", proc.Status); err == nil {
+			sum += status.VmRSS
+		}
 	}
-	return status.VmRSS
+	return sum
 }
