@@ -23,7 +23,7 @@ func (c *checkpoint) save() error {
 		if err := c.writer.Release(); err != nil { // the writer was held for the sake of the program, which will not run again
 			return err
 		}
-		return c.saveFrozen(c.writer.Put)
+		return c.saveFrozen(c.writer.PutLike)
 	}
 	if c.noTwin != "" {
 		return c.saveStill()
@@ -86,12 +86,7 @@ func (c *checkpoint) saveTwins() error {
 	if err := c.writer.Release(); err != nil {
 		return err
 	}
-	for i, m := range c.members {
-		if err := m.dump.SavePrivate(c.writer.Put, memories[i]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return dump.SavePrivate(c.dumps(), memories, c.writer.PutLike)
 }
 
 // saveFrozen writes the private memory of the frozen members.
@@ -101,21 +96,19 @@ func (c *checkpoint) saveFrozen(put dump.Put) error {
 			return err
 		}
 	}
-	for _, m := range c.members {
-		memory, err := m.dump.Memory(m.live)
-		if err != nil {
-			return err
-		}
-		if err := m.dump.SavePrivate(put, memory); err != nil {
+	memories := make([]*dump.Memory, len(c.members))
+	for i, m := range c.members {
+		var err error
+		if memories[i], err = m.dump.Memory(m.live); err != nil {
 			return err
 		}
 	}
-	return nil
+	return dump.SavePrivate(c.dumps(), memories, put)
 }
 
 // saveStill writes the private memory of the frozen members and resumes them.
 func (c *checkpoint) saveStill() error {
-	if err := c.saveFrozen(c.writer.PutSync); err != nil {
+	if err := c.saveFrozen(c.writer.PutLikeSync); err != nil {
 		return err
 	}
 	if err := c.resume(); err != nil {

@@ -3,7 +3,8 @@
 // In a nutshell: while a group of processes is frozen, Capture reads the records of their memory, threads, signals, timers and
 // descriptors, and collects every obstacle. It reads the members in parallel (Member.Read). What refers to the table, which they
 // share, it records one member after the other (Member.Finish). SaveFrozen then writes the content that a fork does not copy: shared memory,
-// deleted files, and memory that fork leaves out. A shared object is read once, through the mappings of all members together. SavePrivate writes the private memory. It reads that from the twin, or
+// deleted files, and memory that fork leaves out. A shared object is read once, through the mappings of all members together. SavePrivate writes the private memory, and pages that a
+// member has in common with its parent only once. It reads that from the twin, or
 // from the process itself if the process stays frozen.
 //
 //	frozen process --Capture----> image.Process, fd.Table, obstacles

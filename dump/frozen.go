@@ -43,7 +43,15 @@ func (m *Member) saveNotForked(w *image.Writer) error {
 	if err != nil {
 		return err
 	}
-	return m.save(w.PutSync, m.plan.frozen, memory)
+	all, err := m.pages(m.plan.frozen, memory)
+	if err != nil {
+		return err
+	}
+	space := image.ProcessSpace(m.process.Pid)
+	if err := w.PutSync(space, all.ofFiles, memory.reader.readFile); err != nil {
+		return err
+	}
+	return w.PutSync(space, all.anonymous, memory.reader.read)
 }
 
 // saveParts saves the shared objects that have no descriptor. The mappings of all members together show what can still be reached

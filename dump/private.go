@@ -35,30 +35,69 @@ func (m *Member) Memory(pid int) (*Memory, error) {
 	return &Memory{reader, pagemap}, nil
 }
 
-// SavePrivate streams the private memory that Capture planned. put is a Writer's Put or PutSync.
-func (m *Member) SavePrivate(put Put, from *Memory) error { return m.save(put, m.plan.twin, from) }
+// Put is the type of image.Writer's PutLike and PutLikeSync.
+type Put func(*image.Like, image.Space, []image.Run, func([]byte, []image.Run) error) error
 
-// Put is the type of image.Writer's Put and PutSync.
-type Put func(image.Space, []image.Run, func([]byte, []image.Run) error) error
-
-func (m *Member) save(put Put, areas []area, from *Memory) error {
-	space := image.ProcessSpace(m.process.Pid)
-	var runs, ofFiles []image.Run
-	for _, a := range areas {
-		found, err := a.runs(from.pagemap)
+// SavePrivate streams the private memory that Capture planned, of all members. memories are those of their twins, or their own.
+// A child shares memory with its parent until one of them writes to it. So pages that a member and its parent have in common are
+// stored only once. Page frame numbers would show which these are, but an ordinary user may not read them: the content is compared.
+func SavePrivate(members []*Member, memories []*Memory, put Put) error {
+	number := make(map[image.Pid]int)
+	for i, m := range members {
+		number[m.process.Pid] = i
+	}
+	for i, m := range members {
+		own, err := m.pages(m.plan.twin, memories[i])
 		if err != nil {
-			return m.fail(err)
+			return err
+		}
+		var parents pages
+		n, known := number[m.process.Parent]
+		if known = known && n != i; known {
+			if parents, err = members[n].pages(members[n].plan.twin, memories[n]); err != nil {
+				return err
+			}
+		}
+		for _, kind := range []struct {
+			own, parents []image.Run
+			read         func(*reader) func([]byte, []image.Run) error
+		}{
+			{own.ofFiles, parents.ofFiles, func(r *reader) func([]byte, []image.Run) error { return r.readFile }},
+			{own.anonymous, parents.anonymous, func(r *reader) func([]byte, []image.Run) error { return r.read }},
+		} {
+			alone := subtract(kind.own, kind.parents)
+			space, read := image.ProcessSpace(m.process.Pid), kind.read(memories[i].reader)
+			if err := put(nil, space, alone, read); err != nil {
+				return err
+			}
+			if !known {
+				continue
+			}
+			like := &image.Like{Space: image.ProcessSpace(members[n].process.Pid), Read: kind.read(memories[n].reader)}
+			if err := put(like, space, subtract(kind.own, alone), read); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// pages are the runs that are saved, sorted.
+type pages struct{ ofFiles, anonymous []image.Run }
+
+func (m *Member) pages(areas []area, of *Memory) (p pages, err error) {
+	for _, a := range areas {
+		found, err := a.runs(of.pagemap)
+		if err != nil {
+			return p, m.fail(err)
 		}
 		if a.saved == proc.Anonymous {
-			runs = append(runs, found...)
+			p.anonymous = append(p.anonymous, found...)
 		} else {
-			ofFiles = append(ofFiles, found...)
+			p.ofFiles = append(p.ofFiles, found...)
 		}
 	}
-	if err := put(space, ofFiles, from.reader.readFile); err != nil {
-		return err
-	}
-	return put(space, runs, from.reader.read)
+	return p, nil
 }
 
 // runs lists the pages of an area that must be saved. Pages of zeroes are saved only if a file is behind them, whose content

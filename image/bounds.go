@@ -14,6 +14,7 @@ type bounds struct {
 	objects      map[ObjectID]*Object
 	spaces       map[Space]*room
 	seen         coverage
+	kinship      kinship
 }
 
 // A room is the part of a space that may have content.
@@ -63,6 +64,9 @@ func (b *bounds) check(f *Frame) error {
 		if err := b.seen.add(m.number, r); err != nil {
 			return fmt.Errorf("run %d: %w", i, err)
 		}
+	}
+	if f.Codec == CodecSame {
+		return b.kinship.add(f, m.number)
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ type Content struct {
 	unpack unpacker
 	held   *Frame // the frame whose content is in data
 	data   []byte
+	source *Content // of the process that has some of the content; nil until it is needed
 }
 
 // part is one run of a frame.
@@ -61,6 +62,12 @@ func (c *Content) ReadAt(p []byte, address int64) (int, error) {
 		if t.Start >= end {
 			break
 		}
+		if t.frame.Codec == CodecSame {
+			if err := c.fromSource(t, p, start); err != nil {
+				return 0, err
+			}
+			continue
+		}
 		if err := c.hold(t.frame); err != nil {
 			return 0, err
 		}
@@ -72,6 +79,18 @@ func (c *Content) ReadAt(p []byte, address int64) (int, error) {
 		}
 	}
 	return len(p), nil
+}
+
+// fromSource reads the part of p, which begins at start, that another process has.
+func (c *Content) fromSource(t part, p []byte, start uint64) (err error) {
+	if c.source == nil {
+		if c.source, err = c.image.Content(t.frame.Source); err != nil {
+			return err
+		}
+	}
+	from, to := max(t.Start, start), min(t.End(), start+uint64(len(p)))
+	_, err = c.source.ReadAt(p[from-start:to-start], int64(from))
+	return err
 }
 
 // Runs returns the ranges of the space that the image has, sorted; adjacent ranges are joined.

@@ -53,6 +53,15 @@ func (c *coverage) add(space uint32, r Run) error {
 	return nil
 }
 
+// at returns a block, or nil if it has no pages.
+func (c *coverage) at(id blockID) *block {
+	at, ok := c.index[id]
+	if !ok {
+		return nil
+	}
+	return &c.slabs[at/slabBlocks][at%slabBlocks]
+}
+
 // block returns a block and makes it if it is new.
 func (c *coverage) block(id blockID) (*block, error) {
 	if c.found != nil && c.last == id {

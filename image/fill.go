@@ -37,10 +37,11 @@ func (i *Image) Frames(s Space) iter.Seq2[*Frame, error] {
 
 // Fill reads the content of a space. It calls fn for each frame, in no particular order, after it has checked the frame. data has
 // the content of the runs, one after the other. runs and data are valid until fn returns. Several goroutines call fn at the same
-// time: workers of them, or one per processor if workers is 0. Zero pages that the writer left out are not passed to fn. Fill
+// time: workers of them, or one per processor if workers is 0. Zero pages that the writer left out are not passed to fn. The content
+// that the process has from another one is read from the frames of the other. Fill
 // stops at the first error. It returns an error of fn unchanged; every other error is an *Error.
 func (i *Image) Fill(ctx context.Context, s Space, workers int, fn func(runs []Run, data []byte) error) error {
-	return i.each(ctx, s, workers, func(f *Frame, data []byte) error { return fn(f.Runs, data) })
+	return i.fill(ctx, s, nil, workers, fn)
 }
 
 func (i *Image) each(ctx context.Context, s Space, workers int, fn func(f *Frame, data []byte) error) error {
@@ -150,6 +151,9 @@ type unpacker struct {
 func (u *unpacker) content(f *Frame) ([]byte, error) {
 	if f.Codec == CodecZero {
 		return zeroes[:f.Raw], nil
+	}
+	if f.Codec == CodecSame {
+		return nil, nil
 	}
 	if cap(u.buf) < int(f.Stored) {
 		u.buf = make([]byte, max(int(f.Stored), frameBytes))

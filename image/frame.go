@@ -21,6 +21,7 @@ const (
 	CodecNone Codec = 0
 	CodecZstd Codec = 1 // one zstd frame (RFC 8878) without dictionary
 	CodecZero Codec = 2 // nothing is stored: all zero
+	CodecSame Codec = 3 // nothing is stored: the content is that of another process at the same addresses
 )
 
 func (c Codec) String() string {
@@ -31,6 +32,8 @@ func (c Codec) String() string {
 		return "zstd"
 	case CodecZero:
 		return "zero"
+	case CodecSame:
+		return "same"
 	}
 	return fmt.Sprintf("codec %d", uint8(c))
 }
@@ -42,8 +45,9 @@ type Frame struct {
 	Offset int64  // into pages.bin
 	Stored uint32 // bytes in pages.bin
 	Raw    uint32 // bytes of content: the length of all runs together
-	CRC    uint32 // CRC-32C of the content
+	CRC    uint32 // CRC-32C of the content; 0 for CodecSame
 	Runs   []Run
+	Source Space // for CodecSame: the process that has the content
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -67,6 +71,10 @@ func (f *Frame) check(size int64) error {
 	case CodecZero:
 		if f.Stored != 0 || f.Offset != 0 {
 			return errors.New("stored bytes in a frame of zeroes")
+		}
+	case CodecSame:
+		if f.Stored != 0 || f.CRC != 0 {
+			return errors.New("stored bytes, or a sum, in a frame whose content is that of another process")
 		}
 	default:
 		return fmt.Errorf("unknown codec %d", uint8(f.Codec))

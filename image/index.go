@@ -16,7 +16,8 @@ import (
 //	        codec u8  zero[3]  runs u32  zero u32, then runs × { start u64  length u64 }
 //	end     tag u32 = 3  spaces u32  frames u64  stored u64  raw u64
 //
-// Spaces are numbered from 0 in the order of their records. The record of a space comes before its first frame.
+// Spaces are numbered from 0 in the order of their records. The record of a space comes before the first frame that refers to it.
+// A frame of codec "same" has the number of another space in place of an offset.
 const (
 	indexMagic  = "CRAKIDX\n"
 	indexFormat = 1 // has a number of its own: it has not changed since format 1 of the image
@@ -40,12 +41,16 @@ type Totals struct {
 	Frames uint64
 	Stored uint64 // bytes
 	Raw    uint64 // bytes
+	Same   uint64 // bytes of Raw that are the same as in another process; not in the end record
 }
 
 func (t *Totals) add(f *Frame) {
 	t.Frames++
 	t.Stored += uint64(f.Stored)
 	t.Raw += uint64(f.Raw)
+	if f.Codec == CodecSame {
+		t.Same += uint64(f.Raw)
+	}
 }
 
 // indexWriter writes pages.idx.
@@ -65,22 +70,33 @@ func newIndexWriter(w io.Writer) *indexWriter {
 	return x
 }
 
-func (x *indexWriter) frame(f *Frame) error {
-	le := binary.LittleEndian
-	b := x.buf[:0]
-	n, ok := x.spaces[f.Space]
+// number is the number of a space. If the space is new, its record is appended to b.
+func (x *indexWriter) number(s Space, b []byte) (uint32, []byte) {
+	n, ok := x.spaces[s]
 	if !ok {
 		n = uint32(len(x.spaces))
-		x.spaces[f.Space] = n
+		x.spaces[s] = n
 		x.totals.Spaces++
-		b = le.AppendUint32(b, tagSpace)
-		b = le.AppendUint32(b, uint32(len(f.Space)))
-		b = append(b, f.Space...)
-		b = append(b, make([]byte, -len(f.Space)&7)...)
+		b = binary.LittleEndian.AppendUint32(b, tagSpace)
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(s)))
+		b = append(b, s...)
+		b = append(b, make([]byte, -len(s)&7)...)
+	}
+	return n, b
+}
+
+func (x *indexWriter) frame(f *Frame) error {
+	le := binary.LittleEndian
+	n, b := x.number(f.Space, x.buf[:0])
+	offset := uint64(f.Offset)
+	if f.Codec == CodecSame {
+		var source uint32
+		source, b = x.number(f.Source, b)
+		offset = uint64(source)
 	}
 	b = le.AppendUint32(b, tagFrame)
 	b = le.AppendUint32(b, n)
-	b = le.AppendUint64(b, uint64(f.Offset))
+	b = le.AppendUint64(b, offset)
 	b = le.AppendUint32(b, f.Stored)
 	b = le.AppendUint32(b, f.Raw)
 	b = le.AppendUint32(b, f.CRC)
@@ -226,10 +242,30 @@ func (x *indexReader) frame(f *Frame, space uint32) error {
 		}
 		f.Runs = append(f.Runs, Run{Start: le.Uint64(x.run[:]), Length: le.Uint64(x.run[8:])})
 	}
+	f.Source = ""
+	if f.Codec == CodecSame {
+		if err := x.source(f); err != nil {
+			return err
+		}
+	}
 	if err := f.check(x.size); err != nil {
 		return err
 	}
 	x.totals.add(f)
+	return nil
+}
+
+// source replaces the number of the space that has the content of a frame.
+func (x *indexReader) source(f *Frame) error {
+	if uint64(f.Offset) >= uint64(len(x.spaces)) {
+		return fmt.Errorf("content of space %d of %d", uint64(f.Offset), len(x.spaces))
+	}
+	f.Source, f.Offset = x.spaces[f.Offset], 0
+	for _, s := range []Space{f.Space, f.Source} {
+		if kind, _, _ := s.split(); kind != processSpace {
+			return fmt.Errorf("space %q: same content in something else than two processes", string(s))
+		}
+	}
 	return nil
 }
 
@@ -241,7 +277,7 @@ func (x *indexReader) end(spaces uint32) error {
 		return err
 	}
 	x.totals.Spaces = uint32(len(x.spaces))
-	want := Totals{Spaces: spaces, Frames: le.Uint64(b), Stored: le.Uint64(b[8:]), Raw: le.Uint64(b[16:])}
+	want := Totals{Spaces: spaces, Frames: le.Uint64(b), Stored: le.Uint64(b[8:]), Raw: le.Uint64(b[16:]), Same: x.totals.Same}
 	if x.totals != want {
 		return fmt.Errorf("totals: is %+v, must be %+v", x.totals, want)
 	}

@@ -281,6 +281,9 @@ func (i *Image) readIndex() error {
 	if err != nil {
 		return err
 	}
+	if s.totals.Same > 0 && i.Manifest.Format == 1 {
+		return fmt.Errorf("codec %v: not in format 1", CodecSame)
+	}
 	i.extent, i.totals = s.extent, s.totals
 	return nil
 }

@@ -11,6 +11,7 @@ type job struct {
 	space    Space
 	runs     []Run
 	fill     func(dst []byte, runs []Run) error
+	like     *Like // nil: store all
 	compress bool
 	pending  *sync.WaitGroup // Done is called when the job is done, if not nil
 }
@@ -58,6 +59,9 @@ type packer struct {
 	zstd *compressor
 	data []Run
 	zero []Run
+
+	other []byte // content of a Like
+	same  []Run
 }
 
 func newPacker(w *Writer) *packer {
@@ -75,8 +79,8 @@ func (k *packer) run(j job) {
 	}
 }
 
-// pack reads the content of the job and stores it in at most two frames: one for the zero pages that must be kept, one for all
-// other pages.
+// pack reads the content of the job and stores it in at most three frames: one for the zero pages that must be kept, one for the
+// pages that another process has, and one for all other pages.
 func (k *packer) pack(j job) error {
 	total := runBytes(j.runs)
 	raw := k.raw[:total]
@@ -88,6 +92,13 @@ func (k *packer) pack(j job) error {
 	if len(k.zero) > 0 {
 		n := runBytes(k.zero)
 		f := Frame{Space: j.space, Codec: CodecZero, Raw: uint32(n), CRC: checksum(zeroes[:n]), Runs: k.zero}
+		if err := k.w.append(&f, nil); err != nil {
+			return err
+		}
+	}
+	raw = k.leaveOutSame(raw, j.like)
+	if len(k.same) > 0 {
+		f := Frame{Space: j.space, Codec: CodecSame, Raw: uint32(runBytes(k.same)), Runs: k.same, Source: j.like.Space}
 		if err := k.w.append(&f, nil); err != nil {
 			return err
 		}

@@ -30,6 +30,9 @@ func scanIndex(r io.Reader, size int64, g *Group) (*scan, error) {
 		err := x.next(&f)
 		if err == io.EOF {
 			s.totals = x.totals
+			if err := bounds.kinship.check(bounds); err != nil {
+				return nil, err
+			}
 			return s, nil
 		}
 		if err != nil {

@@ -264,7 +264,7 @@ var brokenIndexes = []vector{
 	{"huge count of runs", func(k *kit) { k.patchIndex(72, 1<<30) },
 		`pages.idx: frame 0: 1073741824 runs: not 1 to 1024`},
 	{"wrong totals", func(k *kit) { k.patchIndex(-8, 5) },
-		`pages.idx: frame 12: totals: is {Spaces:3 Frames:12 Stored:PAGES Raw:1480465}, must be {Spaces:3 Frames:12 Stored:PAGES Raw:5}`},
+		`pages.idx: frame 12: totals: is {Spaces:3 Frames:12 Stored:PAGES Raw:1480465 Same:0}, must be {Spaces:3 Frames:12 Stored:PAGES Raw:5 Same:0}`},
 	inFrames("odd name of a space", func(k *kit) { k.rename("process:0412") },
 		`frame 0: space "process:0412": not process:N, memory:N, description:N or object:N`),
 	inFrames("space of no process", func(k *kit) { k.rename("process:413") },
@@ -289,6 +289,14 @@ var brokenIndexes = []vector{
 		`frame 10: offset 1099511627776, 8192 bytes: beyond the PAGES bytes of pages.bin`),
 	inFrames("negative offset", func(k *kit) { k.frame(CodecNone).Offset = -1 << 63 },
 		`frame 10: offset -9223372036854775808, 8192 bytes: beyond the PAGES bytes of pages.bin`),
+	inFrames("same as nobody", func(k *kit) { k.same(ProcessSpace(412), "process:9") },
+		`process:412: has the content of process:9, which has none`),
+	inFrames("same as itself", func(k *kit) { k.same(ProcessSpace(412), ProcessSpace(412)) },
+		`process:412: has its own content`),
+	inFrames("same as a memory object", func(k *kit) { k.same(ProcessSpace(412), MemorySpace(3)) },
+		`frame 8: space "memory:3": same content in something else than two processes`),
+	inFrames("sum of the same", func(k *kit) { k.same(ProcessSpace(412), ProcessSpace(412)); k.frame(CodecSame).CRC = 1 },
+		`frame 8: stored bytes, or a sum, in a frame whose content is that of another process`),
 	inFrames("no runs", func(k *kit) { k.frames[0].Runs = nil },
 		`frame 0: 0 runs: not 1 to 1024`),
 	inFrames("run too long", func(k *kit) { k.frames[0].Runs[0].Length += PageSize },
@@ -331,6 +339,12 @@ func (k *kit) flip(name string, at int64) {
 	text := k.read(name)
 	text[at] ^= 4
 	k.write(name, text)
+}
+
+// same makes the frame of zeroes one of codec "same".
+func (k *kit) same(space, source Space) {
+	f := k.frame(CodecZero)
+	f.Space, f.Source, f.Codec, f.Stored, f.CRC = space, source, CodecSame, 0, 0
 }
 
 // patchIndex writes a word into pages.idx. A negative offset counts from the end.

@@ -140,19 +140,24 @@ func (w *Writer) Advance() uint64 { return w.done.Load() + w.settled.Load() }
 //
 // The error is the first of the whole image so far: from then on nothing more is saved.
 func (w *Writer) Put(space Space, runs []Run, fill func(dst []byte, runs []Run) error) error {
-	return w.put(job{space: space, fill: fill, compress: w.options.Compress}, runs, func(j job) { w.jobs <- j })
+	return w.PutLike(nil, space, runs, fill)
 }
 
 // PutSync is Put for content that changes when the program runs. When it returns, all of the content has been read and written
 // to the page cache, or to memory after Hold. It does not compress, and does most of the work itself, to be fast.
 func (w *Writer) PutSync(space Space, runs []Run, fill func(dst []byte, runs []Run) error) error {
+	return w.PutLikeSync(nil, space, runs, fill)
+}
+
+// PutLikeSync is PutSync for content of which the pages that are the same in like, which may be nil, are not stored again.
+func (w *Writer) PutLikeSync(like *Like, space Space, runs []Run, fill func(dst []byte, runs []Run) error) error {
 	var pending sync.WaitGroup
 	work := func(j job) { w.jobs <- j }
 	if total := runBytes(runs); total <= frameBytes {
 		k := &packer{w: w, raw: make([]byte, total)}
 		work = k.run
 	}
-	err := w.put(job{space: space, fill: fill, pending: &pending}, runs, work)
+	err := w.put(job{space: space, fill: fill, like: like, pending: &pending}, runs, work)
 	pending.Wait()
 	if err != nil {
 		return err

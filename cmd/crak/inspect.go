@@ -55,18 +55,27 @@ type spaceTotal struct {
 	Frames      uint64 `json:"frames"`
 	RawBytes    uint64 `json:"raw_bytes"`
 	StoredBytes uint64 `json:"stored_bytes"`
+	SameBytes   uint64 `json:"same_bytes,omitempty"` // of raw_bytes: those that another process has, too
 }
 
 func inspectJSON(w io.Writer, img *image.Image) error {
 	all := inspection{Path: img.Path, Manifest: img.Manifest, Group: img.Group, Spaces: make(map[image.Space]spaceTotal)}
 	for _, s := range img.Spaces() {
 		t := img.Totals(s)
-		all.Spaces[s] = spaceTotal{Frames: t.Frames, RawBytes: t.Raw, StoredBytes: t.Stored}
+		all.Spaces[s] = spaceTotal{Frames: t.Frames, RawBytes: t.Raw, StoredBytes: t.Stored, SameBytes: t.Same}
 	}
 	return printJSON(w, all)
 }
 
 // printJSON prints the object of a --json option, indented.
+// sameText says how much of the content processes have in common.
+func sameText(same uint64) string {
+	if same == 0 {
+		return ""
+	}
+	return ", " + bytesText(same) + " the same as in another process"
+}
+
 func printJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
