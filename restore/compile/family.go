@@ -11,14 +11,18 @@ import (
 
 // makeCounters comes when everybody has a maker.
 func (tr *tree) makeCounters(s *program.Set) {
-	for _, n := range append([]*node{tr.top}, tr.nodes...) {
+	all := tr.nodes
+	if tr.top != tr.root {
+		all = append([]*node{tr.top}, all...)
+	}
+	for _, n := range all {
 		if len(tr.orphanMakers(n)) > 0 {
 			tr.orphans.total++
 		}
 		if n.deadLeader() {
 			n.departed = s.Variable(make([]byte, 4))
 		}
-		if len(tr.children(n, aZombie)) > 0 {
+		if len(n.childrenOf(aZombie)) > 0 {
 			n.mourning = s.Variable(make([]byte, 4))
 			tr.burials.total++
 		}
@@ -30,7 +34,7 @@ func (tr *tree) makeCounters(s *program.Set) {
 
 // orphanMakers returns the helpers that a node makes so that orphans are made.
 func (tr *tree) orphanMakers(n *node) (all []*node) {
-	for _, child := range tr.children(n, aHelper) {
+	for _, child := range n.childrenOf(aHelper) {
 		if len(child.late) > 0 && !child.leads() && !child.late[0].sibling && child.late[0].parent != child {
 			all = append(all, child)
 		}
@@ -95,7 +99,7 @@ func (tr *tree) settle(n *node) {
 		tr.groups.join.await(n.b, "others have joined its group")
 		tr.groups.left.await(n.b, "others have joined its group")
 	}
-	for _, h := range tr.children(n, aHelper) {
+	for _, h := range n.childrenOf(aHelper) {
 		pid := program.Const(h.pid)
 		if h.pid == 0 {
 			pid = h.chosen.Arg()
@@ -111,7 +115,7 @@ func (tr *tree) settle(n *node) {
 // collect waits until a process's zombies have ended, and its stopped children have stopped. Then it drops the signals that
 // these caused. Preconditions: the process has not set its signal actions, and no pending signal of its own.
 func (tr *tree) collect(n *node) {
-	zombies := tr.children(n, aZombie)
+	zombies := n.childrenOf(aZombie)
 	if len(zombies) > 0 {
 		n.b.Call(unix.SYS_RT_SIGACTION, program.Const(unix.SIGCHLD), n.action(sigDefault), program.Const(0), program.Const(sigsetSize)).
 			Note("children that end wait for it")
@@ -126,7 +130,7 @@ func (tr *tree) collect(n *node) {
 		}
 		tr.burials.arrive(n.b, "")
 	}
-	for _, child := range tr.children(n, aMember) {
+	for _, child := range n.childrenOf(aMember) {
 		if child.member.process.StoppedBy != 0 {
 			n.b.Call(unix.SYS_WAITID, program.Const(unix.P_PID), program.Const(child.pid), program.Const(0),
 				program.Const(unix.WSTOPPED|unix.WNOWAIT|unix.WALL), program.Const(0)).Note("until the child has stopped")
@@ -136,7 +140,7 @@ func (tr *tree) collect(n *node) {
 
 // changed tells whether the action for a signal is not the default before a process sets its own.
 func (tr *tree) changed(n *node, signal int) bool {
-	return signal == int(unix.SIGCHLD) || slices.Contains(exitSignals(tr.children(n, aZombie)), signal)
+	return signal == int(unix.SIGCHLD) || slices.Contains(exitSignals(n.childrenOf(aZombie)), signal)
 }
 
 const (

@@ -6,6 +6,7 @@ import (
 
 	"crak.dev/crak/image"
 	"crak.dev/crak/image/imagetest"
+	"crak.dev/crak/restore/handmade"
 )
 
 // FuzzCompile: a group that passes the image's checks is compiled or refused. Compiled programs can be encoded, and do not map
@@ -21,9 +22,20 @@ func FuzzCompile(f *testing.F) {
 		f.Add(text, []byte{}, true)
 		f.Add(text, []byte{40, 0, 6, 90, 0, 21}, false)
 	}
+	for _, lines := range handmade.Families {
+		g, err := handmade.Family(412, lines)
+		if err != nil {
+			f.Fatal(err)
+		}
+		text, err := json.Marshal(g)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text, []byte{}, true)
+	}
 	f.Fuzz(func(t *testing.T, text, edits []byte, timerIDs bool) {
 		var g image.Group
-		if json.Unmarshal(imagetest.Mutate(text, edits), &g) != nil || g.Check() != nil || len(g.Processes) != 1 {
+		if json.Unmarshal(imagetest.Mutate(text, edits), &g) != nil || g.Check() != nil || len(g.Processes) > 20 {
 			return
 		}
 		target, all := fixed(&g)

@@ -62,8 +62,7 @@ func (tr *tree) findGroups() {
 			leader = tr.top
 		}
 		h := tr.help(g, sessions[g], g)
-		h.parent, h.maker = leader, leader
-		leader.late = append(leader.late, h)
+		leader.makeHelper(h)
 	}
 }
 

@@ -59,6 +59,12 @@ func (tr *tree) help(pid, session, group image.Pid) *node {
 	return n
 }
 
+// makeHelper makes a node the parent and the maker of a helper.
+func (n *node) makeHelper(h *node) {
+	h.parent, h.maker = n, n
+	n.late, n.children = append(n.late, h), append(n.children, h)
+}
+
 // sessionAtBirth is the session in which a process must be made. For a process that begins a session itself it is
 // anySession, unless it has made children before.
 func (tr *tree) sessionAtBirth(n *node) image.Pid {
@@ -69,10 +75,7 @@ func (tr *tree) sessionAtBirth(n *node) image.Pid {
 		return s
 	}
 	tr.born[n] = anySession
-	for _, child := range tr.nodes {
-		if child.parent != n {
-			continue
-		}
+	for _, child := range n.children {
 		if s := tr.sessionAtBirth(child); s != anySession && s != n.session && tr.wasIn(n, s) {
 			tr.born[n] = s
 			break
@@ -107,8 +110,7 @@ func (tr *tree) placeOne(n *node, apart bool) error {
 		return fmt.Errorf("%s: its parent is in session %d, and the process is in session %d: no fork makes this", n.name(), parent.session, session)
 	}
 	if leader.kind == aHelper && leader.maker == nil {
-		leader.parent, leader.maker = parent, parent
-		parent.late = append(parent.late, leader)
+		parent.makeHelper(leader)
 	}
 	if leader.parent == parent && leader.exitSignal == n.exitSignal {
 		n.maker, n.sibling = leader, true
@@ -122,8 +124,7 @@ func (tr *tree) placeOne(n *node, apart bool) error {
 // placeOrphan has a helper, a child of the leader of the session, make a process.
 func (tr *tree) placeOrphan(n, leader *node) {
 	h := tr.help(tr.spare(), n.session, 0)
-	h.parent, h.maker = leader, leader
-	leader.late = append(leader.late, h)
+	leader.makeHelper(h)
 	n.maker = h
 	h.late = append(h.late, n)
 	if n.parent != tr.top {
@@ -137,26 +138,28 @@ func (tr *tree) spare() image.Pid {
 	if tr.top.kind == theInterpreter {
 		return 0
 	}
-	taken := make(map[image.Pid]bool)
-	highest := image.Pid(1)
-	for pid, n := range tr.byPid {
+	taken := tr.tids()
+	for pid := range tr.byPid {
 		taken[pid] = true
-		highest = max(highest, pid)
-		if n.member == nil {
-			continue
-		}
-		for _, t := range n.member.process.Threads {
-			taken[image.Pid(t.Parked.Tid)] = true
+	}
+	for pid := image.Pid(2); ; pid++ {
+		if !taken[pid] {
+			return pid
 		}
 	}
-	for taken[highest] {
-		highest--
-	}
-	if highest < 2 {
-		for highest = 2; taken[highest]; highest++ {
+}
+
+// tids returns the numbers of all threads.
+func (tr *tree) tids() map[image.Pid]bool {
+	all := make(map[image.Pid]bool)
+	for _, n := range tr.nodes {
+		if n.kind == aMember {
+			for _, t := range n.member.process.Threads {
+				all[image.Pid(t.Parked.Tid)] = true
+			}
 		}
 	}
-	return highest
+	return all
 }
 
 // checkMakers makes sure that every process is made, and that the kernel gives orphans to the right subreaper: the next one
@@ -170,7 +173,11 @@ func (tr *tree) checkMakers() error {
 		made[n] = true
 		queue = append(append(queue, n.early...), n.late...)
 	}
+	tids := tr.tids()
 	for _, n := range tr.nodes {
+		if n.kind != aMember && tids[n.pid] {
+			return fmt.Errorf("%s: a thread has this number", n.name())
+		}
 		if !made[n] {
 			return fmt.Errorf("%s: parent %d, session %d: no sequence of fork and setsid makes this", n.name(), n.parent.number(), n.session)
 		}

@@ -12,11 +12,12 @@ import (
 
 // A node is a process of the restart.
 type node struct {
-	kind   kind
-	pid    image.Pid    // 0: the kernel chooses
-	chosen program.Slot // has the PID that the kernel chose
-	parent *node        // after the restart; nil: none of the restart. The interpreter stands for every process outside the group
-	comm   string
+	kind     kind
+	pid      image.Pid    // 0: the kernel chooses
+	chosen   program.Slot // has the PID that the kernel chose
+	parent   *node        // after the restart; nil: none of the restart. The interpreter stands for every process outside the group
+	children []*node
+	comm     string
 
 	session    image.Pid // 0: crak's
 	group      image.Pid // 0: crak's
@@ -100,6 +101,7 @@ func newTree(t *Target, members []*compiler) (*tree, error) {
 	}
 	tr.root.exitSignal = int(unix.SIGCHLD) // the images of format 1 do not have it
 	tr.top = tr.root
+	tr.root.adopting = tr.root.adopting || t.Mode.First
 	if !t.Mode.First {
 		tr.top = &node{kind: theInterpreter}
 	}
@@ -128,6 +130,9 @@ func (tr *tree) setParents(members []*compiler, g *image.Group) {
 		n.parent = tr.byPid[parents[n.pid]]
 		if n.parent == nil || n == tr.root {
 			n.parent = tr.top
+		}
+		if n != tr.top {
+			n.parent.children = append(n.parent.children, n)
 		}
 	}
 	if tr.top == tr.root {
@@ -205,10 +210,10 @@ func (n *node) name() string {
 	return fmt.Sprintf("pid %d", n.pid)
 }
 
-// children returns the nodes whose parent is n, of one kind, sorted by PID.
-func (tr *tree) children(n *node, k kind) (all []*node) {
-	for _, child := range tr.nodes {
-		if child.parent == n && child.kind == k {
+// childrenOf returns the children of one kind, sorted by PID.
+func (n *node) childrenOf(k kind) (all []*node) {
+	for _, child := range n.children {
+		if child.kind == k {
 			all = append(all, child)
 		}
 	}
