@@ -13,6 +13,7 @@
 //	overhead.go  what the library costs a program that is not checkpointed
 //	pause.go     how long a checkpoint stops a program
 //	stream.go    how fast images are written and read, and their size
+//	group.go     the same for groups of processes
 //	rivals.go    the same for CRIU and DMTCP, if they are installed
 //	workloads/   the programs, in C
 package main

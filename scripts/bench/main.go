@@ -25,7 +25,7 @@ type Bench struct {
 
 func main() {
 	quick := flag.Bool("quick", false, "fewer rounds and a program of 128 MiB")
-	only := flag.String("only", "", "only measurements with this text in their name: overhead, start, pause, write, read, small, size, rivals")
+	only := flag.String("only", "", "only measurements with this text in their name: overhead, start, make, pause, write, read, small, size, group, rivals")
 	flag.Parse()
 	b, err := newBench(*quick)
 	if err == nil {
@@ -103,11 +103,16 @@ func (b *Bench) run(only string) error {
 		{"overhead", b.overhead},
 		{"overhead idle", b.idle},
 		{"start", b.start},
+		{"overhead make", b.compilation},
 		{"pause", b.pauses},
 		{"write", b.write},
 		{"read", b.restartBig},
 		{"small", b.restartSmall},
 		{"size", b.sizes},
+		{"group pause", b.groupPause},
+		{"group restart", b.groupRestart},
+		{"group memory", b.groupMemory},
+		{"group size", b.groupSize},
 		{"rivals", b.rivals},
 	} {
 		if !strings.Contains(m.name, only) {

@@ -78,18 +78,23 @@ func (b *Bench) gap(threads, mib int, fill string) (gap, logged float64, err err
 
 // loggedPause is the median of the pauses in crak.log, in ms.
 func (s *Subject) loggedPause() (float64, error) {
+	all, _, err := s.loggedPauses(0)
+	return median(all), err
+}
+
+// loggedPauses are the pauses in crak.log after an offset, in ms, and the log's end.
+func (s *Subject) loggedPauses(offset int64) (all []float64, end int64, err error) {
 	text, err := os.ReadFile(filepath.Join(s.dir, "crak.log"))
 	if err != nil {
-		return 0, err
+		return nil, 0, err
 	}
-	var all []float64
-	for _, part := range strings.Split(string(text), "(pause ")[1:] {
+	for _, part := range strings.Split(string(text[offset:]), "(pause ")[1:] {
 		var v float64
 		if n, _ := fmt.Sscanf(part, "%g ms", &v); n == 1 {
 			all = append(all, v)
 		}
 	}
-	return median(all), nil
+	return all, int64(len(text)), nil
 }
 
 // largest is the largest gap in ms. It is at least 0.1 ms, because the workload prints no shorter gap.
@@ -103,16 +108,21 @@ func largest(gaps [][2]float64, err error) float64 {
 
 // forkTime is the time of a fork in a program of b.mib MiB, in ms.
 func (b *Bench) forkTime() (float64, error) {
-	out, err := exec.Command(b.workload("gap"), "1", strconv.Itoa(b.mib), "random", strconv.Itoa(b.rounds)).Output()
+	all, err := forkTimes(exec.Command(b.workload("gap"), "1", strconv.Itoa(b.mib), "random", strconv.Itoa(b.rounds)))
+	return median(all), err
+}
+
+// forkTimes are the times that a workload prints in lines "fork NS", in ms.
+func forkTimes(cmd *exec.Cmd) (all []float64, err error) {
+	out, err := cmd.Output()
 	if err != nil {
-		return 0, fmt.Errorf("fork: %w", err)
+		return nil, fmt.Errorf("fork: %w", err)
 	}
-	var all []float64
 	for line := range bytes.Lines(out) {
 		var ns float64
 		if n, _ := fmt.Sscanf(string(line), "fork %g", &ns); n == 1 {
 			all = append(all, ns/ms)
 		}
 	}
-	return median(all), nil
+	return all, nil
 }
