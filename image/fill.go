@@ -92,15 +92,17 @@ type cursor struct {
 
 func (i *Image) cursor(s Space) (*cursor, error) {
 	size := i.Manifest.file(indexFile).Size
-	r, err := newIndexReader(io.NewSectionReader(i.idx, 0, size), i.Manifest.file(pagesFile).Size)
+	pagesSize := i.Manifest.file(pagesFile).Size
+	if s != "" {
+		e := i.extent[s]
+		r := indexReaderAt(io.NewSectionReader(i.idx, e.begin.at, size-e.begin.at), pagesSize, e.begin, i.spaces, e.length)
+		return &cursor{path: i.Path, space: s, index: r, n: e.begin.frame, end: e.end, pages: i.pages}, nil
+	}
+	r, err := newIndexReader(io.NewSectionReader(i.idx, 0, size), pagesSize)
 	if err != nil {
 		return nil, &Error{i.Path, indexFile, err}
 	}
-	end := i.totals.Frames
-	if s != "" {
-		end = i.extent[s].end
-	}
-	return &cursor{path: i.Path, space: s, index: r, end: end, pages: i.pages}, nil
+	return &cursor{path: i.Path, index: r, end: i.totals.Frames, pages: i.pages}, nil
 }
 
 // next reads the next frame of the space into f and returns its number.

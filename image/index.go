@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // pages.idx is a stream of little-endian records. Neither the writer nor the reader has to keep all of it in memory.
@@ -127,6 +128,7 @@ func (x *indexWriter) end() error {
 // indexReader reads pages.idx frame by frame.
 type indexReader struct {
 	r      *bufio.Reader
+	at     int64 // how many bytes were read
 	size   int64 // size of pages.bin
 	spaces []Space
 	known  map[Space]bool
@@ -152,7 +154,14 @@ func newIndexReader(r io.Reader, size int64) (*indexReader, error) {
 	return x, nil
 }
 
+// indexReaderAt continues at a place of a pages.idx that was read before. It needs no more than length bytes.
+func indexReaderAt(r io.Reader, size int64, from indexPlace, named []Space, length int64) *indexReader {
+	return &indexReader{r: bufio.NewReaderSize(r, int(min(length, 64<<10))), at: from.at, size: size,
+		known: make(map[Space]bool), spaces: slices.Clip(named[:from.spaces]), totals: Totals{Frames: from.frame}}
+}
+
 func (x *indexReader) read(b []byte) error {
+	x.at += int64(len(b))
 	if _, err := io.ReadFull(x.r, b); err != nil {
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return errTruncated

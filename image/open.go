@@ -33,6 +33,7 @@ type Image struct {
 	idx    *os.File
 	pages  *os.File
 	extent map[Space]extent
+	spaces []Space // in the order of pages.idx
 	totals Totals
 }
 
@@ -284,7 +285,7 @@ func (i *Image) readIndex() error {
 	if s.totals.Same > 0 && i.Manifest.Format == 1 {
 		return fmt.Errorf("codec %v: not in format 1", CodecSame)
 	}
-	i.extent, i.totals = s.extent, s.totals
+	i.extent, i.spaces, i.totals = s.extent, s.spaces, s.totals
 	return nil
 }
 

@@ -7,13 +7,23 @@ import (
 
 // extent is the part of pages.idx that has the frames of a space.
 type extent struct {
+	begin  indexPlace
 	end    uint64 // number after the last frame
+	length int64  // bytes
 	totals Totals
+}
+
+// indexPlace is a place between two frames of pages.idx.
+type indexPlace struct {
+	frame  uint64 // number of the next frame
+	at     int64  // offset in bytes
+	spaces int    // how many spaces were named before
 }
 
 // scan is the result of one pass over pages.idx.
 type scan struct {
 	extent map[Space]extent
+	spaces []Space // in the order of their records
 	totals Totals
 }
 
@@ -27,9 +37,10 @@ func scanIndex(r io.Reader, size int64, g *Group) (*scan, error) {
 	bounds := newBounds(g)
 	var f Frame
 	for n := uint64(0); ; n++ {
+		here := indexPlace{n, x.at, len(x.spaces)}
 		err := x.next(&f)
 		if err == io.EOF {
-			s.totals = x.totals
+			s.totals, s.spaces = x.totals, x.spaces
 			if err := bounds.kinship.check(bounds); err != nil {
 				return nil, err
 			}
@@ -44,8 +55,10 @@ func scanIndex(r io.Reader, size int64, g *Group) (*scan, error) {
 		e, ok := s.extent[f.Space]
 		if !ok {
 			e.totals.Spaces = 1
+			e.begin = here
 		}
 		e.end = n + 1
+		e.length = x.at - e.begin.at
 		e.totals.add(&f)
 		s.extent[f.Space] = e
 	}

@@ -31,7 +31,10 @@ func Check(img *image.Image, env *fd.Env) (obstacle.List, error) {
 		all = append(all, checkMapped(p, env)...)
 		all = append(all, checkPlaces(p)...)
 		all = append(all, checkIDs(p)...)
-		all = append(all, checkNumbers(p)...)
+	}
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) == nil {
+		all = append(all, checkDescriptors(img.Group, limit.Max)...)
 	}
 	return append(all, fd.CheckGroup(img.Group, env)...), nil
 }
@@ -92,23 +95,6 @@ func checkIDs(p *image.Process) obstacle.List {
 		}
 	}
 	return nil
-}
-
-// checkNumbers finds descriptor numbers above crak's limit.
-func checkNumbers(p *image.Process) obstacle.List {
-	var limit unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
-		return nil
-	}
-	highest := 0
-	for _, d := range p.Descriptors {
-		highest = max(highest, d.Fd)
-	}
-	if uint64(highest) < limit.Max {
-		return nil
-	}
-	return obstacle.List{{Pid: int(p.Pid), Where: fmt.Sprintf("fd %d", highest), What: "descriptor",
-		Why: fmt.Sprintf("its number is above the limit of %d", limit.Max), Do: "raise the limit: ulimit -Hn"}}
 }
 
 // checkPlaces checks a member's working directory and root directory.

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/obstacle"
 )
 
 // descriptors are those that the interpreter inherits. Each has a number that no member uses. So a member that copies them to
@@ -48,6 +49,46 @@ func (d *descriptors) close() {
 		unix.Close(n)
 	}
 	d.placed = nil
+}
+
+// checkDescriptors finds numbers above crak's hard limit, and groups that take more descriptors than crak may have: the Go
+// runtime raises the soft limit.
+func checkDescriptors(g *image.Group, limit uint64) (all obstacle.List) {
+	const raise = "raise the limit: ulimit -Hn"
+	for i := range g.Processes {
+		p := &g.Processes[i]
+		highest := 0
+		for _, d := range p.Descriptors {
+			highest = max(highest, d.Fd)
+		}
+		if uint64(highest) >= limit {
+			all = append(all, obstacle.Obstacle{Pid: int(p.Pid), Where: fmt.Sprintf("fd %d", highest), What: "descriptor",
+				Why: fmt.Sprintf("its number is above the limit of %d", limit), Do: raise})
+		}
+	}
+	if n := needed(g); uint64(n) > limit {
+		all = append(all, obstacle.Obstacle{What: fmt.Sprintf("group of %d processes", len(g.Processes)),
+			Why: fmt.Sprintf("crak restart needs %d descriptors at once, and its limit is %d", n, limit), Do: raise})
+	}
+	return all
+}
+
+// needed is how many descriptors crak has at most at the same time: two of the control socket of each member or one and a pidfd,
+// two of each file and description, and a few of its own.
+func needed(g *image.Group) int {
+	const own = 40
+	files := make(map[mappedFile]bool)
+	executables := make(map[executableFile]bool)
+	for i := range g.Processes {
+		p := &g.Processes[i]
+		executables[executableFile{p.Executable, p.ExecutableMemory}] = true
+		for j := range p.Mappings {
+			if m := &p.Mappings[j]; m.Kind == image.MappingFile && m.File != nil {
+				files[behind(m)] = true
+			}
+		}
+	}
+	return own + 2*(len(g.Processes)+len(files)+len(executables)+len(g.Descriptions)+len(g.Memory))
 }
 
 // socketPair makes a control socket: our end, and the end that the interpreter inherits.

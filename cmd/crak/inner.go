@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -14,6 +15,9 @@ func newInner() *cobra.Command {
 		Use:    restore.InnerCommand,
 		Hidden: true,
 		Args:   cobra.NoArgs,
-		Run:    func(*cobra.Command, []string) { os.Exit(restore.Inner(showProgress)) },
+		Run: func(*cobra.Command, []string) {
+			debug.SetMemoryLimit(restartMemory)
+			os.Exit(restore.Inner(showProgress))
+		},
 	}
 }

@@ -95,9 +95,13 @@ func restartFlags(cmd *cobra.Command, o *restore.Options) {
 	flags.BoolVar(&o.Force, "force", false, "accept files that shrank, were replaced, or are gone")
 }
 
+// restartMemory is the Go runtime's limit in a restart. The members need the memory. Near the limit garbage is collected more often.
+const restartMemory = 48 << 20
+
 // restart returns on an error or with --detach. Otherwise crak ends as the program has ended.
 func restart(ctx context.Context, o restore.Options) error {
 	debug.SetGCPercent(800) // a restart is short: more memory, less time for garbage collection
+	debug.SetMemoryLimit(restartMemory)
 	status, err := restore.Run(ctx, o)
 	if err != nil || o.Detach {
 		return err
