@@ -47,8 +47,6 @@ func candidate(pid int) (obstacle.List, error) {
 	switch {
 	case status.TracerPid != 0:
 		refuse(fmt.Sprintf("traced by pid %d", status.TracerPid), "a tracer controls when it stops and runs", "detach the debugger or strace first")
-	case status.State == 'T':
-		list = append(list, stopped(pid))
 	case shares:
 		refuse(fmt.Sprintf("shares the memory of its parent, pid %d", status.PPid), "a restart can restore the memory for one process only",
 			"checkpoint the parent, or wait until it has executed its program")

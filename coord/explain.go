@@ -123,7 +123,7 @@ func isHidden(pid int) bool {
 // silent tells why a program did not answer an order. holds is the depth of crak_hold at the last query.
 func silent(pid, tid, holds int, patience time.Duration) error {
 	if status, err := proc.Read(pid, "status", proc.Status); err == nil && status.State == 'T' {
-		return obstacle.List{stopped(pid)}
+		return obstacle.List{stopped(pid, nil)}
 	}
 	if blocks(pid, tid) {
 		return obstacle.List{deaf(pid, tid)}
@@ -143,9 +143,13 @@ func silent(pid, tid, holds int, patience time.Duration) error {
 	return obstacle.List{o}
 }
 
-func stopped(pid int) obstacle.Obstacle {
-	return obstacle.Obstacle{Pid: pid, What: "stopped", Why: "a stopped program does not handle the freeze signal",
-		Do: "continue it with kill -CONT"}
+// stopped is the obstacle for a process that is stopped and cannot be traced. why is nil if it was stopped during the checkpoint.
+func stopped(pid int, why error) obstacle.Obstacle {
+	o := obstacle.Obstacle{Pid: pid, What: "stopped", Why: "a stopped program does not handle the freeze signal", Do: "continue it with kill -CONT"}
+	if why != nil {
+		o.Why += fmt.Sprintf(", and crak may not trace it: %v", why)
+	}
+	return o
 }
 
 // blocks tells whether a thread blocks the freeze signal. The C library removes this signal from every mask that a program sets.

@@ -1,12 +1,14 @@
 package coord
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
 
 	"crak.dev/crak/dump"
 	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/internal/resident"
 )
@@ -28,6 +30,7 @@ type member struct {
 	trigger  int    // the signal that asks it for a checkpoint, or 0
 	settings map[string]string
 
+	held     *held  // traces it, if it is stopped
 	dropped  bool   // it is left out
 	release  func() // gives up the lock
 	listener *resident.Listener
@@ -46,6 +49,11 @@ func (c *checkpoint) newMember(pid int) (*member, error) {
 	m := &member{pid: pid, start: stat.StartTime, context: c.Context, rights: c.Rights}
 	if m.live, err = liveThread(pid); err != nil {
 		return nil, err
+	}
+	if stat.State == 'T' {
+		if m.held, err = hold(pid); err != nil {
+			return nil, obstacle.List{stopped(pid, err)}
+		}
 	}
 	if pid == c.Pid {
 		m.secret = c.Secret
@@ -106,6 +114,11 @@ func (m *member) query() error {
 	}
 	conn.Left()
 	conn.Close()
+	if m.held != nil {
+		if err := m.held.leave(); err != nil {
+			return err
+		}
+	}
 	m.settings = conn.Settings
 	m.dumpable = conn.Hello.Dumpable == 1
 	m.holds = int(conn.Hello.Holds)
@@ -117,6 +130,9 @@ func (m *member) query() error {
 //
 // Preconditions: listen was called.
 func (m *member) freeze(patience time.Duration) error {
+	if m.held != nil {
+		m.held.run()
+	}
 	conn, err := m.order(abi.OrderFreeze, patience)
 	if err != nil {
 		return err
@@ -127,7 +143,19 @@ func (m *member) freeze(patience time.Duration) error {
 		return explain(err)
 	}
 	m.conn, m.dump.Conn = conn, conn
+	if m.held != nil {
+		m.dump.StoppedBy, m.dump.Tracer = m.held.by, m.held.do
+		return m.dump.SetMasks(m.held.masks())
+	}
 	return nil
+}
+
+// resume lets the frozen process run on. If it was stopped, it is stopped again when the tracer detaches.
+func (m *member) resume(end func() error) error {
+	if m.held == nil {
+		return end()
+	}
+	return cmp.Or(m.held.pause(), end(), m.held.leave())
 }
 
 // snapshot makes the frozen process fork its twin, and finds it. since is a moment before the freeze.
@@ -155,7 +183,10 @@ func (e *noTwinError) Unwrap() error { return e.err }
 // letGo closes the connection. A frozen process runs on, and its twin exits.
 func (m *member) letGo() {
 	if m.conn != nil {
-		m.conn.Close()
+		m.resume(func() error {
+			m.conn.Close()
+			return nil
+		})
 		m.conn = nil
 	}
 }
@@ -163,6 +194,10 @@ func (m *member) letGo() {
 // close gives up what the writer holds for the process.
 func (m *member) close() {
 	m.letGo()
+	if m.held != nil {
+		m.held.close()
+		m.held = nil
+	}
 	if m.dump != nil {
 		m.dump.Close()
 	}

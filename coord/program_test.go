@@ -138,13 +138,18 @@ func (p *program) log() string {
 // state waits until the process is in a state of /proc/PID/stat.
 func (p *program) state(want byte) {
 	p.Helper()
+	inState(p.T, p.pid(), want)
+}
+
+func inState(t *testing.T, pid int, want byte) {
+	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; {
-		s, err := proc.Read(p.pid(), "stat", proc.Stat)
+		s, err := proc.Read(pid, "stat", proc.Stat)
 		if err == nil && s.State == want {
 			return
 		}
 		if time.Now().After(deadline) {
-			p.Fatalf("state %c instead of %c: %v", s.State, want, err)
+			t.Fatalf("state %c instead of %c: %v", s.State, want, err)
 		}
 	}
 }

@@ -54,17 +54,6 @@ int main(void) { char c; while (read(0, &c, 1) == 1 && write(1, &c, 1) == 1) ; r
 	p.leftAlone()
 }
 
-func TestStopped(t *testing.T) {
-	p := start(t, true, exec.Command("cat"))
-	unix.Kill(p.pid(), unix.SIGSTOP)
-	p.state('T')
-	refused(t, p.pid(), "stopped", "kill -CONT")
-	// The same error is reported if the program is stopped after the survey.
-	contains(t, only(t, silent(p.pid(), p.pid(), 0, 0)).What, "stopped")
-	unix.Kill(p.pid(), unix.SIGCONT)
-	p.leftAlone()
-}
-
 func TestTraced(t *testing.T) {
 	p := start(t, true, &exec.Cmd{Path: "/bin/cat", SysProcAttr: &syscall.SysProcAttr{Ptrace: true}})
 	refused(t, p.pid(), "traced by pid ", "detach")

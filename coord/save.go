@@ -123,7 +123,7 @@ func (c *checkpoint) resume() error {
 	if err := c.each((*member).confirm); err != nil {
 		return err
 	}
-	if err := c.each(func(m *member) error { return m.conn.Resume() }); err != nil {
+	if err := c.each(func(m *member) error { return m.resume(m.conn.Resume) }); err != nil {
 		return err
 	}
 	first := c.root().stopped

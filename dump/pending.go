@@ -40,7 +40,7 @@ func (m *Member) pending() error {
 }
 
 func (m *Member) peek(tid int, t *image.Thread, shared bool) error {
-	return traced(tid, func() (err error) {
+	return m.traced(tid, func() (err error) {
 		if t.Pending, err = m.queue(tid, 0); err == nil && shared {
 			m.process.Pending, err = m.queue(tid, 1 /* PTRACE_PEEKSIGINFO_SHARED */)
 		}

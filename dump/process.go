@@ -32,6 +32,11 @@ type Member struct {
 	Conn    *resident.Conn // set when the member is frozen
 	Threads []abi.Thread
 
+	StoppedBy int // the signal that stopped the process, or 0
+
+	// Tracer calls a function while it has stopped a thread in the handler. It is set if the writer traces the process.
+	Tracer func(tid int, do func() error) error
+
 	status  proc.StatusInfo
 	stat    proc.StatInfo
 	process image.Process
@@ -79,6 +84,7 @@ func (m *Member) Read() error {
 		return m.fail(err)
 	}
 	p.ExitSignal = max(leader.ExitSignal, 0)
+	p.StoppedBy = m.StoppedBy
 	p.ProcessGroup = inside(m.status.NSpgid, m.stat.Pgrp)
 	p.Session = inside(m.status.NSsid, m.stat.Session)
 	p.Foreground = m.stat.TTY != 0 && m.stat.Pgrp == m.stat.Tpgid

@@ -1,14 +1,53 @@
 package dump
 
 import (
+	"encoding/binary"
 	"fmt"
+	"os"
 	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/proc"
 )
+
+// SetMasks corrects the signal masks in the signal frames of the parked threads. masks has them by TID in the writer's PID
+// namespace. A tracer has blocked all other signals before it let the thread into the handler.
+func (m *Member) SetMasks(masks map[int]uint64) error {
+	var err error
+	if m.status, err = proc.Read(m.Live, "status", proc.Status); err != nil {
+		return m.fail(err)
+	}
+	outside, err := m.numbers()
+	if err != nil {
+		return m.fail(err)
+	}
+	memory, err := os.OpenFile(proc.Path(m.Live, "mem"), os.O_RDWR, 0)
+	if err != nil {
+		return m.fail(err)
+	}
+	defer memory.Close()
+	for _, t := range m.Threads {
+		mask, known := masks[outside[int(t.Tid)]]
+		if !known {
+			continue
+		}
+		if _, err := memory.WriteAt(binary.NativeEndian.AppendUint64(nil, mask), int64(t.Frame+maskInFrame)); err != nil {
+			return m.fail(err)
+		}
+	}
+	return nil
+}
+
+// traced calls do while a thread of the member is traced and stopped.
+func (m *Member) traced(tid int, do func() error) error {
+	if m.Tracer != nil {
+		return m.Tracer(tid, do)
+	}
+	return traced(tid, do)
+}
 
 // traced calls do while the writer traces a thread and has stopped it. tid is its TID in the writer's PID namespace. It is
 // used for what only a tracer can read, and only for threads that have such state, because it takes long. The program does
@@ -52,7 +91,7 @@ func (m *Member) foreignRseq() error {
 			size, signature uint32
 			flags, _        uint32
 		}
-		err := traced(w.tid, func() error {
+		err := m.traced(w.tid, func() error {
 			return ptrace(unix.PTRACE_GET_RSEQ_CONFIGURATION, w.tid, unsafe.Sizeof(area), uintptr(unsafe.Pointer(&area)))
 		})
 		if err != nil {
