@@ -46,6 +46,7 @@ func SavePrivate(members []*Member, memories []*Memory, put Put) error {
 	for i, m := range members {
 		number[m.process.Pid] = i
 	}
+	depths := make([]int, len(members)) // the number of processes through which the content comes
 	for i, m := range members {
 		own, err := m.pages(m.plan.twin, memories[i])
 		if err != nil {
@@ -53,7 +54,8 @@ func SavePrivate(members []*Member, memories []*Memory, put Put) error {
 		}
 		var parents pages
 		n, known := number[m.process.Parent]
-		if known = known && n != i; known {
+		if known = known && n < i && depths[n] < image.LikeMost; known {
+			depths[i] = depths[n] + 1
 			if parents, err = members[n].pages(members[n].plan.twin, memories[n]); err != nil {
 				return err
 			}

@@ -42,7 +42,7 @@ func (c *capture) compareAlone(seen *Seen) error {
 		sets[key] = append(sets[key], o)
 		if other := first[key.looks]; other == nil {
 			first[key.looks] = o
-		} else if other.member != o.member {
+		} else if other.member != o.member && !device.is(o) { // two descriptions of /dev/null are as good as one
 			o.refusal = incomparable(o, other)
 		}
 	}

@@ -50,7 +50,8 @@ func (s *Seen) add(o *open) *open {
 	})
 	switch {
 	case refused:
-		s.alone = append(s.alone, o)
+		s.alone = append(append(s.alone, alike...), o)
+		delete(s.inodes, o.inode())
 		return o
 	case known:
 		o = alike[at]

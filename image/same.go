@@ -17,6 +17,10 @@ type Like struct {
 	Read  func(dst []byte, runs []Run) error
 }
 
+// LikeMost is the greatest number of processes through which the content of a process comes, each having it from the next. A reader
+// looks through the index once for each.
+const LikeMost = 16
+
 // PutLike is Put for content of which the pages that are the same in like, which may be nil, are not stored again.
 func (w *Writer) PutLike(like *Like, space Space, runs []Run, fill func(dst []byte, runs []Run) error) error {
 	return w.put(job{space: space, fill: fill, like: like, compress: w.options.Compress}, runs, func(j job) { w.jobs <- j })
@@ -57,8 +61,8 @@ func (k *packer) leaveOutSame(raw []byte, like *Like) []byte {
 	return raw[:kept]
 }
 
-// kinship checks the frames of codec "same" of an image: a process has the content of at most one other, no process has its own
-// content in the end, and the pages are in the image.
+// kinship checks the frames of codec "same" of an image: a process has the content of at most one other, the content comes through
+// at most LikeMost processes, and the pages are in the image.
 type kinship struct {
 	source map[Space]Space
 	pages  coverage
@@ -82,17 +86,23 @@ func (k *kinship) add(f *Frame, number uint32) error {
 
 // check is called when all frames have been added.
 func (k *kinship) check(b *bounds) error {
-	ends := make(map[Space]bool) // spaces from which sources lead to an end
+	depths := make(map[Space]int)
 	for s := range k.source {
 		var path []Space
-		for at, has := s, true; has && !ends[at]; at, has = k.next(at) {
-			if len(path) > len(k.source) {
-				return fmt.Errorf("%s: has its own content", s)
+		at, has := s, true
+		for ; has && depths[at] == 0; at, has = k.next(at) {
+			if len(path) > LikeMost+1 {
+				break
 			}
 			path = append(path, at)
 		}
-		for _, at := range path {
-			ends[at] = true
+		depth := depths[at] // 0 if the path is too long, or has ended at a process with all of its content
+		if len(path)+depth > LikeMost+1 {
+			return fmt.Errorf("%s: the content comes from itself, or through more than %d others", s, LikeMost)
+		}
+		for _, at := range slices.Backward(path) {
+			depth++
+			depths[at] = depth
 		}
 	}
 	sources := make(map[uint32]uint32)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -11,6 +12,16 @@ import (
 // family writes the image of a chain of processes: each is a child of the one before, and has the content of its parent but for
 // one page of its own.
 func family(t *testing.T, members int) (*Image, func(member int, page uint64) []byte) {
+	t.Helper()
+	path, page, err := writeFamily(t, members)
+	must(t, err)
+	img, err := Open(path)
+	must(t, err)
+	t.Cleanup(func() { img.Close() })
+	return img, page
+}
+
+func writeFamily(t *testing.T, members int) (string, func(member int, page uint64) []byte, error) {
 	t.Helper()
 	const start, pages = 0x500000, 0x200
 	w, err := Create(t.TempDir(), Options{Program: "app", Pid: 412, Compress: true})
@@ -53,11 +64,7 @@ func family(t *testing.T, members int) (*Image, func(member int, page uint64) []
 		must(t, w.PutLike(like, ProcessSpace(Pid(412+i)), []Run{{Start: start, Length: pages * PageSize}}, read(i)))
 	}
 	path, err := w.Commit(Manifest{Program: "app", Root: 412}, g)
-	must(t, err)
-	img, err := Open(path)
-	must(t, err)
-	t.Cleanup(func() { img.Close() })
-	return img, page
+	return path, page, err
 }
 
 func must(t *testing.T, err error) {
@@ -108,5 +115,14 @@ func TestSame(t *testing.T) {
 				t.Errorf("process %d page %d: read other content, %v", i, n, err)
 			}
 		}
+	}
+}
+
+// TestSameDepth checks that the content of a process does not come through too many others.
+func TestSameDepth(t *testing.T) {
+	img, _ := family(t, LikeMost+1)
+	img.Close()
+	if _, _, err := writeFamily(t, LikeMost+2); err == nil || !strings.Contains(err.Error(), "through more than 16 others") {
+		t.Errorf("committed: %v", err)
 	}
 }

@@ -292,7 +292,7 @@ var brokenIndexes = []vector{
 	inFrames("same as nobody", func(k *kit) { k.same(ProcessSpace(412), "process:9") },
 		`process:412: has the content of process:9, which has none`),
 	inFrames("same as itself", func(k *kit) { k.same(ProcessSpace(412), ProcessSpace(412)) },
-		`process:412: has its own content`),
+		`process:412: the content comes from itself, or through more than 16 others`),
 	inFrames("same as a memory object", func(k *kit) { k.same(ProcessSpace(412), MemorySpace(3)) },
 		`frame 8: space "memory:3": same content in something else than two processes`),
 	inFrames("sum of the same", func(k *kit) { k.same(ProcessSpace(412), ProcessSpace(412)); k.frame(CodecSame).CRC = 1 },
