@@ -42,7 +42,7 @@ func group(parts map[string]string) []byte {
 	all := fields(image.Group{Root: pid, Descriptions: []image.Description{}})
 	for name, text := range parts {
 		switch name {
-		case "memory", "descriptions":
+		case "memory", "descriptions", "zombies":
 			all[name] = json.RawMessage(text)
 		default:
 			process[name] = json.RawMessage(text)
@@ -60,6 +60,16 @@ func group(parts map[string]string) []byte {
 		panic(err)
 	}
 	return append(text, '\n')
+}
+
+// family is a group.json of a process and n others. of gives the parent, session and process group of each.
+func family(n int, of func(i int) (parent, session, group int)) (text, index []byte) {
+	actions := list(64, func(int) string { return `{"handler":"0x0"}` })
+	return group(map[string]string{"processes": list(n, func(i int) string {
+		parent, session, leader := of(i)
+		return fmt.Sprintf(`{"pid":%d,"parent":%d,"session":%d,"process_group":%d,"mappings":[{"start":"0x1000","end":"0x3000","prot":3,"kind":"anonymous"}],`+
+			`"threads":[{"parked":{"Tid":%d,"Flags":1,"Context":4096,"Frame":4096}}],"actions":%s}`, 1000+i, parent, session, leader, 1000+i, actions)
+	})}), imagetest.Zeroes(image.ProcessSpace(412), nil)
 }
 
 func runs(n int, at func(i int) uint64) []byte {
@@ -143,6 +153,21 @@ func TestHostile(t *testing.T) {
 			return group(map[string]string{"processes": list(4_000, func(i int) string {
 				return fmt.Sprintf(`{"pid":%d,"threads":[{"parked":{"Tid":%d,"Flags":2}}],"actions":%s}`, 1000+i, 1000+i, actions)
 			}), "descriptions": list(80_000, func(i int) string { return fmt.Sprintf(`{"id":%d,"kind":"x","flags":0,"offset":0}`, i+1) })}), empty
+		},
+		"zombies of ended leaders": func() ([]byte, []byte) {
+			return group(map[string]string{"zombies": list(60_000, func(i int) string {
+				return fmt.Sprintf(`{"pid":%d,"parent":412,"process_group":%d,"session":%d}`, 1000+i, 300_000+i, 300_000+i)
+			})}), empty
+		},
+		"zombies of an earlier session": func() ([]byte, []byte) {
+			all, empty := family(1, func(i int) (int, int, int) { return 412, 1000, 1000 })
+			zombies := list(60_000, func(i int) string {
+				return fmt.Sprintf(`{"pid":%d,"parent":1000,"process_group":0,"session":0}`, 2000+i)
+			})
+			return append([]byte(`{"zombies":`+zombies+`,`), all[1:]...), empty
+		},
+		"a chain in ended sessions": func() ([]byte, []byte) {
+			return family(3_000, func(i int) (int, int, int) { return 1000 + i - 1, 100_000 + i, 100_000 + i })
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -122,7 +122,7 @@ func (tr *tree) groupNow(n *node) image.Pid {
 	case n.leads() || n == tr.root && tr.ownGroup:
 		g = n.pid
 	case n.maker == nil:
-	case slices.Contains(n.maker.early, n):
+	case n.before:
 		g = tr.groupBefore(n.maker)
 	default:
 		g = tr.groupNow(n.maker)
@@ -136,7 +136,7 @@ func (tr *tree) groupBefore(n *node) image.Pid {
 	switch {
 	case n.maker == nil:
 		return 0
-	case slices.Contains(n.maker.early, n):
+	case n.before:
 		return tr.groupBefore(n.maker)
 	}
 	return tr.groupNow(n.maker)

@@ -101,7 +101,7 @@ func (tr *tree) placeOne(n *node, apart bool) error {
 		parent.late = append(parent.late, n)
 		return nil
 	case parent.leads() && tr.sessionAtBirth(parent) == session:
-		n.maker = parent
+		n.maker, n.before = parent, true
 		parent.early = append(parent.early, n)
 		return nil
 	}
@@ -138,15 +138,13 @@ func (tr *tree) spare() image.Pid {
 	if tr.top.kind == theInterpreter {
 		return 0
 	}
-	taken := tr.tids()
-	for pid := range tr.byPid {
-		taken[pid] = true
+	if tr.taken == nil {
+		tr.taken, tr.unused = tr.tids(), 2
 	}
-	for pid := image.Pid(2); ; pid++ {
-		if !taken[pid] {
-			return pid
-		}
+	for tr.taken[tr.unused] || tr.byPid[tr.unused] != nil {
+		tr.unused++
 	}
+	return tr.unused
 }
 
 // tids returns the numbers of all threads.

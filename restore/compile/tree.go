@@ -29,6 +29,7 @@ type node struct {
 	b        *program.Builder
 	maker    *node
 	sibling  bool    // its maker gives it the maker's own parent (CLONE_PARENT)
+	before   bool    // it is made before its maker begins a session
 	early    []*node // made before this node begins a session
 	late     []*node // made after that
 	adopts   bool    // it must be a subreaper before helpers end
@@ -66,9 +67,11 @@ type tree struct {
 	leaders      map[image.Pid]*node // of sessions
 	born         map[*node]image.Pid // sessions in which leaders of sessions are made; anySession: it does not matter
 	groups       groups
-	orphans      barrier // those who reap the helpers that have made orphans
-	burials      barrier // those whose zombies have ended
-	threads      barrier // members that have all their threads
+	orphans      barrier            // those who reap the helpers that have made orphans
+	taken        map[image.Pid]bool // numbers of threads
+	unused       image.Pid          // no number below it is left for a helper
+	burials      barrier            // those whose zombies have ended
+	threads      barrier            // members that have all their threads
 	holders      map[image.DescriptionID]*compiler
 	descriptions map[image.DescriptionID]*image.Description
 }
@@ -142,13 +145,19 @@ func (tr *tree) setParents(members []*compiler, g *image.Group) {
 
 // descend makes sure that every process descends from the first one: that none is its own ancestor.
 func (tr *tree) descend() error {
+	descends := map[*node]bool{tr.top: true}
+	for queue := []*node{tr.top}; len(queue) > 0; queue = queue[1:] {
+		if queue[0].kind == aZombie {
+			continue
+		}
+		for _, n := range queue[0].children {
+			descends[n] = true
+			queue = append(queue, n)
+		}
+	}
 	for _, n := range tr.nodes {
-		at := n
-		for steps := 0; at != tr.top; steps++ {
-			if at.parent == nil || steps > len(tr.nodes) || at.parent.kind == aZombie {
-				return fmt.Errorf("pid %d: parent %d: not a process that can have children", n.pid, at.parent.number())
-			}
-			at = at.parent
+		if !descends[n] {
+			return fmt.Errorf("pid %d: parent %d: not a process that can have children", n.pid, n.parent.number())
 		}
 	}
 	return nil
