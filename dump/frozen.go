@@ -92,7 +92,7 @@ type shown struct {
 // savePart saves the pages of a shared object that this mapping shows and no earlier mapping showed.
 func (m *Member) savePart(w *image.Writer, p part, done *shown) error {
 	all := []image.Run{{Start: p.offset, Length: p.entry.Size()}}
-	left := subtract(all, done.shared)
+	left := image.Subtract(all, done.shared)
 	if len(left) == 0 {
 		return nil
 	}
@@ -113,7 +113,7 @@ func (m *Member) savePart(w *image.Writer, p part, done *shown) error {
 			return err
 		}
 	}
-	runs := subtract(moved(there, shift), done.saved)
+	runs := image.Subtract(moved(there, shift), done.saved)
 	if len(runs) == 0 {
 		return nil
 	}
@@ -141,7 +141,7 @@ func (m *Member) withoutCopies(p part, runs []image.Run) ([]image.Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	return subtract(runs, copies), nil
+	return image.Subtract(runs, copies), nil
 }
 
 // moved returns the runs with their addresses increased by by.
@@ -151,31 +151,6 @@ func moved(runs []image.Run, by uint64) []image.Run {
 		all[i].Start += by
 	}
 	return all
-}
-
-// subtract returns the parts of runs that are not in without. Both must be sorted, and the result is sorted. It takes
-// linear time, because each may have a hundred thousand runs.
-func subtract(runs, without []image.Run) []image.Run {
-	var left []image.Run
-	for _, r := range runs {
-		for len(without) > 0 && without[0].End() <= r.Start {
-			without = without[1:]
-		}
-		at := r.Start
-		for _, w := range without {
-			if w.Start >= r.End() {
-				break
-			}
-			if at < w.Start {
-				left = append(left, image.Run{Start: at, Length: w.Start - at, KeepZero: r.KeepZero})
-			}
-			at = max(at, w.End())
-		}
-		if at < r.End() {
-			left = append(left, image.Run{Start: at, Length: r.End() - at, KeepZero: r.KeepZero})
-		}
-	}
-	return left
 }
 
 // union returns the runs of both, sorted.

@@ -67,7 +67,7 @@ func SavePrivate(members []*Member, memories []*Memory, put Put) error {
 			{own.ofFiles, parents.ofFiles, func(r *reader) func([]byte, []image.Run) error { return r.readFile }},
 			{own.anonymous, parents.anonymous, func(r *reader) func([]byte, []image.Run) error { return r.read }},
 		} {
-			alone := subtract(kind.own, kind.parents)
+			alone := image.Subtract(kind.own, kind.parents)
 			space, read := image.ProcessSpace(m.process.Pid), kind.read(memories[i].reader)
 			if err := put(nil, space, alone, read); err != nil {
 				return err
@@ -76,7 +76,7 @@ func SavePrivate(members []*Member, memories []*Memory, put Put) error {
 				continue
 			}
 			like := &image.Like{Space: image.ProcessSpace(members[n].process.Pid), Read: kind.read(memories[n].reader)}
-			if err := put(like, space, subtract(kind.own, alone), read); err != nil {
+			if err := put(like, space, image.Subtract(kind.own, alone), read); err != nil {
 				return err
 			}
 		}

@@ -30,7 +30,7 @@ func TestSubtract(t *testing.T) {
 		"one of two":   {at(1, 3, 5, 9), at(2, 6), at(1, 2, 6, 9)},
 		"several each": {at(1, 4, 6, 8, 10, 12), at(0, 2, 3, 7, 11, 20), at(2, 3, 7, 8, 10, 11)},
 	} {
-		if diff := cmp.Diff(test.want, subtract(test.runs, test.without)); diff != "" {
+		if diff := cmp.Diff(test.want, image.Subtract(test.runs, test.without)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
@@ -41,7 +41,7 @@ func TestSubtractAndUnion(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 500 {
 		a, b := pick(random), pick(random)
-		left := subtract(toRuns(a), toRuns(b))
+		left := image.Subtract(toRuns(a), toRuns(b))
 		var difference [64]bool
 		for i := range a {
 			difference[i] = a[i] && !b[i]

@@ -41,7 +41,13 @@ func (i *Image) Frames(s Space) iter.Seq2[*Frame, error] {
 // that the process has from another one is read from the frames of the other. Fill
 // stops at the first error. It returns an error of fn unchanged; every other error is an *Error.
 func (i *Image) Fill(ctx context.Context, s Space, workers int, fn func(runs []Run, data []byte) error) error {
-	return i.fill(ctx, s, nil, workers, fn)
+	return i.fill(ctx, s, nil, nil, workers, fn)
+}
+
+// FillRest is Fill for a process that shares memory with the process that has some of its content: it leaves out the runs of that
+// content that are in kept, which is sorted.
+func (i *Image) FillRest(ctx context.Context, s Space, kept []Run, workers int, fn func(runs []Run, data []byte) error) error {
+	return i.fill(ctx, s, nil, kept, workers, fn)
 }
 
 func (i *Image) each(ctx context.Context, s Space, workers int, fn func(f *Frame, data []byte) error) error {

@@ -147,8 +147,33 @@ func within(runs []Run, data []byte, only []Run) ([]Run, []byte) {
 	return kept, data[:at]
 }
 
-// fill is Fill for some runs of a space. Nil: all.
-func (i *Image) fill(ctx context.Context, s Space, only []Run, workers int, fn func(runs []Run, data []byte) error) error {
+// Subtract returns the parts of runs that are not in without. Both must be sorted, and the result is sorted. It takes
+// linear time, because each may have a hundred thousand runs.
+func Subtract(runs, without []Run) []Run {
+	var left []Run
+	for _, r := range runs {
+		for len(without) > 0 && without[0].End() <= r.Start {
+			without = without[1:]
+		}
+		at := r.Start
+		for _, w := range without {
+			if w.Start >= r.End() {
+				break
+			}
+			if at < w.Start {
+				left = append(left, Run{Start: at, Length: w.Start - at, KeepZero: r.KeepZero})
+			}
+			at = max(at, w.End())
+		}
+		if at < r.End() {
+			left = append(left, Run{Start: at, Length: r.End() - at, KeepZero: r.KeepZero})
+		}
+	}
+	return left
+}
+
+// fill is Fill for some runs of a space. Nil: all. Of the content of another process it leaves out kept, which is sorted.
+func (i *Image) fill(ctx context.Context, s Space, only, kept []Run, workers int, fn func(runs []Run, data []byte) error) error {
 	var mu sync.Mutex
 	var same []Run
 	var source Space
@@ -183,5 +208,8 @@ func (i *Image) fill(ctx context.Context, s Space, only []Run, workers int, fn f
 		}
 		return 1
 	})
-	return i.fill(ctx, source, same, workers, fn)
+	if same = Subtract(same, kept); len(same) == 0 {
+		return nil
+	}
+	return i.fill(ctx, source, same, nil, workers, fn)
 }

@@ -171,14 +171,19 @@ func TestFamily(t *testing.T) {
 	}
 }
 
-// runFamily restarts a family, and waits until it is what it was. The family is killed at the end of the test.
+// runFamily restarts a family of hand-made processes.
 func runFamily(t *testing.T, first image.Pid, lines string, mode PidMode) {
 	t.Helper()
 	g, err := handmade.Family(first, lines)
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := writeImage(t, g, lingers)
+	runImage(t, g, writeImage(t, g, lingers), mode)
+}
+
+// runImage restarts an image of a family, and waits until the family is what it was. It is killed at the end of the test.
+func runImage(t *testing.T, g *image.Group, path string, mode PidMode) {
+	t.Helper()
 	started, ended := make(chan int, 1), make(chan error, 1)
 	go func() {
 		_, err := Run(context.Background(), Options{Image: path, Pids: mode, Files: fd.Keep, Notice: func(text string) { t.Log(text) },

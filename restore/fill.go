@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
+	"crak.dev/crak/restore/compile"
 	"crak.dev/crak/restore/program"
 )
 
@@ -40,7 +42,8 @@ func (c *conductor) fill(ctx context.Context, m *member) {
 // fillMember writes what only crak can write: the content of private memory, of the shared memory that the member has at hand
 // first, and settings in /proc.
 func (g *group) fillMember(ctx context.Context, m *member) error {
-	if err := g.fillSpace(ctx, image.ProcessSpace(m.pid()), m.seen, 0); err != nil {
+	err := g.img.FillRest(ctx, image.ProcessSpace(m.pid()), g.programs.Kept[m.pid()], 0, g.filler(m.seen, 0))
+	if err != nil {
 		return err
 	}
 	if err := m.fillVDSO(); err != nil {
@@ -83,7 +86,12 @@ func (of *member) fillVDSO() error {
 
 // fillSpace writes a space. Its address 0 is at base in the member.
 func (g *group) fillSpace(ctx context.Context, space image.Space, pid int, base uint64) error {
-	return g.img.Fill(ctx, space, 0, func(runs []image.Run, data []byte) error {
+	return g.img.Fill(ctx, space, 0, g.filler(pid, base))
+}
+
+// filler returns a function that writes a frame of a space.
+func (g *group) filler(pid int, base uint64) func(runs []image.Run, data []byte) error {
+	return func(runs []image.Run, data []byte) error {
 		for len(runs) > 0 {
 			n := min(len(runs), iovMax)
 			length, err := writeRuns(pid, base, runs[:n], data)
@@ -94,7 +102,7 @@ func (g *group) fillSpace(ctx context.Context, space image.Space, pid int, base 
 			g.filled.Add(uint64(length))
 		}
 		return nil
-	})
+	}
 }
 
 // writeRuns writes the first bytes of data to the runs. It returns their number.
@@ -113,18 +121,28 @@ func writeRuns(pid int, base uint64, runs []image.Run, data []byte) (int, error)
 	return length, err
 }
 
-// filledMappings returns the mappings of a member for which the image has content, by index.
-func filledMappings(img *image.Image, p *image.Process) (map[int]bool, error) {
-	filled := make(map[int]bool)
+// findContent finds out for which pages of a member the image has content.
+func findContent(img *image.Image, p *compile.Process) error {
+	p.Filled = make(map[int]bool)
+	parents := image.ProcessSpace(p.Parent)
 	for f, err := range img.Frames(image.ProcessSpace(p.Pid)) {
 		if err != nil {
-			return nil, err
+			return err
 		}
+		to := &p.Pages.Own
+		if f.Codec == image.CodecSame && f.Source == parents {
+			to = &p.Pages.Same
+			p.Pages.Like = p.Parent
+		}
+		*to = append(*to, f.Runs...)
 		for _, r := range f.Runs {
-			markFilled(filled, p.Mappings, r)
+			markFilled(p.Filled, p.Mappings, r)
 		}
 	}
-	return filled, nil
+	for _, all := range [][]image.Run{p.Pages.Same, p.Pages.Own} {
+		slices.SortFunc(all, func(a, b image.Run) int { return cmp.Compare(a.Start, b.Start) })
+	}
+	return nil
 }
 
 func markFilled(filled map[int]bool, all []image.Mapping, r image.Run) {

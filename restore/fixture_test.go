@@ -35,6 +35,12 @@ var crashes = []byte{0x0f, 0x0b} // ud2
 // writeImage writes an image. The code page of each process begins with code.
 func writeImage(t *testing.T, g *image.Group, code []byte) string {
 	t.Helper()
+	return writeMore(t, g, code, func(*image.Writer, *image.Process) error { return nil })
+}
+
+// writeMore is writeImage, and puts more content of each process into the image.
+func writeMore(t *testing.T, g *image.Group, code []byte, more func(*image.Writer, *image.Process) error) string {
+	t.Helper()
 	w, err := image.Create(t.TempDir(), image.Options{Program: "handmade", Pid: g.Root})
 	if err != nil {
 		t.Fatal(err)
@@ -56,6 +62,9 @@ func writeImage(t *testing.T, g *image.Group, code []byte) string {
 			}
 			return nil
 		})
+		if err == nil {
+			err = more(w, &p)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

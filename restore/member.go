@@ -49,8 +49,7 @@ func (g *group) prepareMember(p *image.Process) (m *member, err error) {
 	if m.process.Exe, err = g.executable(p); err != nil {
 		return nil, err
 	}
-	m.process.Filled, err = filledMappings(g.img, p)
-	return m, err
+	return m, findContent(g.img, m.process)
 }
 
 // connect makes the control socket of a member. The kernel adds the sender's PID to each message (SO_PASSCRED in unix(7)).

@@ -21,7 +21,7 @@ func Plan(w io.Writer, img *image.Image) error {
 	}
 	target, processes := compile.Plan(img.Group)
 	for _, p := range processes {
-		if p.Filled, err = filledMappings(img, p.Process); err != nil {
+		if err = findContent(img, p); err != nil {
 			return err
 		}
 		p.Directory, p.MakeDirectory = removedDirectory(p.Cwd)

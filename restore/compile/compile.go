@@ -22,6 +22,7 @@ const (
 type Output struct {
 	Set    *program.Set
 	Shared map[image.MemoryID]program.Arg // addresses at which shared memory that is no file can be filled
+	Kept   map[image.Pid][]image.Run      // pages that processes inherit from their parents, and that are not filled
 }
 
 // A compiler makes the programs of one process.
@@ -32,6 +33,7 @@ type compiler struct {
 
 	set      *program.Set                               // of all processes
 	shared   map[image.MemoryID]program.Arg             // of all processes: Output.Shared
+	inherits *inheritance                               // nil: it maps everything itself
 	tree     *tree                                      // of all processes
 	node     *node                                      // in the tree
 	b        *program.Builder                           // the thread group leader's program
@@ -48,7 +50,7 @@ type compiler struct {
 // Programs compiles a group: the interpreter's own program, which makes the first processes, one for each process, which makes
 // its children, and one for each further thread.
 func Programs(t *Target, all []*Process) (*Output, error) {
-	out := &Output{Set: &program.Set{}, Shared: make(map[image.MemoryID]program.Arg)}
+	out := &Output{Set: &program.Set{}, Shared: make(map[image.MemoryID]program.Arg), Kept: make(map[image.Pid][]image.Run)}
 	var interpreter *program.Builder
 	if !t.Mode.First {
 		interpreter = out.Set.Build("interpreter", t.Interpreter)
@@ -70,6 +72,11 @@ func Programs(t *Target, all []*Process) (*Output, error) {
 	}
 	if err := tr.compile(out.Set); err != nil {
 		return nil, err
+	}
+	for _, c := range members {
+		if kept := c.keptPages(); kept != nil {
+			out.Kept[c.process.Pid] = kept
+		}
 	}
 	if out.Set.Full {
 		return nil, fmt.Errorf("pid %d: a restart takes more than %d system calls", t.Group.Root, program.MostInstructions)
@@ -151,6 +158,9 @@ func (c *compiler) compile() error {
 	c.memoryMap()
 	c.report(StageMapped, "memory is mapped")
 	c.wait("memory is filled")
+	for _, child := range c.node.last {
+		c.tree.fork(c.node, child)
+	}
 	c.tree.settle(c.node)
 	c.memoryFinish()
 	c.layout()

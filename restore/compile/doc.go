@@ -16,7 +16,7 @@
 //	tree.go, makers.go                                the processes, and who makes each of them
 //	family.go, groups.go, stop.go                     what they do for parents, sessions, process groups, zombies, stops
 //	compile.go, plan.go, room.go, target.go, uses.go  the program of a member, and what it is compiled for
-//	memory.go, shared.go, layout.go                   memory
+//	memory.go, inherit.go, shared.go, layout.go       memory
 //	descriptors.go, signals.go, timers.go             kernel objects of a process
 //	identity.go, schedule.go, threads.go              threads, and what they are allowed to do
 //

@@ -28,6 +28,7 @@ func (tr *tree) place(apart bool) error {
 	if err := tr.checkMakers(); err != nil {
 		return err
 	}
+	tr.inherit()
 	return tr.join()
 }
 

@@ -30,8 +30,14 @@ func (c *compiler) stage(b *program.Builder) {
 
 // memoryMap maps everything. A mapping for which the image has content is writable until it is filled.
 func (c *compiler) memoryMap() {
+	if c.inherits != nil {
+		c.unmapRest()
+	}
 	for i := range c.process.Mappings {
 		m := &c.process.Mappings[i]
+		if _, kept := c.keptOf(i); kept {
+			continue
+		}
 		switch object := c.staged(m); {
 		case m.Kind == image.MappingKernel:
 			c.moveKernel(m)
@@ -123,6 +129,9 @@ func (c *compiler) mapOne(i int, m *image.Mapping) {
 // firstProt is the protection until memoryFinish: a mapping that is filled must be writable.
 func (c *compiler) firstProt(i int) uint32 {
 	m := &c.process.Mappings[i]
+	if k, kept := c.keptOf(i); kept {
+		return c.inherits.from.firstProt(k)
+	}
 	if c.process.Filled[i] && m.Prot&unix.PROT_WRITE == 0 {
 		return readWrite
 	}

@@ -14,13 +14,18 @@ func Plan(g *image.Group) (*Target, []*Process) {
 		}
 	}
 	take := func() int { next++; return next - 1 }
+	files := make(map[image.File]int)
 	var all []*Process
 	for i := range g.Processes {
 		p := &Process{Process: &g.Processes[i], Control: take(), Exe: take(), Files: make(map[int]int)}
 		p.Directory = p.Cwd
 		for at := range p.Mappings {
 			if p.Mappings[at].Kind == image.MappingFile {
-				p.Files[at] = take()
+				file := *p.Mappings[at].File
+				if files[file] == 0 {
+					files[file] = take()
+				}
+				p.Files[at] = files[file]
 			}
 		}
 		all = append(all, p)

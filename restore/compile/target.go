@@ -47,6 +47,7 @@ type Process struct {
 	Exe     int          // descriptor of the file for /proc/PID/exe; -1: none
 	Files   map[int]int  // descriptors of mapped files, by index of the mapping
 	Filled  map[int]bool // mappings for which the image has content, by index
+	Pages   Pages        // for which the image has content
 
 	Directory     string // path of the working directory
 	MakeDirectory bool   // the directory was removed before the checkpoint: the process makes it and removes it again

@@ -32,6 +32,7 @@ type node struct {
 	before   bool    // it is made before its maker begins a session
 	early    []*node // made before this node begins a session
 	late     []*node // made after that
+	last     []*node // made after the memory is filled, which they inherit
 	adopts   bool    // it must be a subreaper before helpers end
 	adopting bool    // a subreaper of the image
 

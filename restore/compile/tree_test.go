@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"crak.dev/crak/image"
 	"crak.dev/crak/restore/handmade"
 	"crak.dev/crak/restore/program"
@@ -114,4 +116,43 @@ func TestSharedDescription(t *testing.T) {
 		t.Error(err)
 	}
 	compareGolden(t, "testdata/shared_description.txt", out.Set)
+}
+
+// TestInherit: a child that has pages of its parent is made when the parent's memory is filled. It keeps what is the same.
+func TestInherit(t *testing.T) {
+	g, err := handmade.Family(412, "A J A A\nB A A A")
+	if err != nil {
+		t.Fatal(err)
+	}
+	add := func(i int, pages image.Address, m image.Mapping) {
+		p := &g.Processes[i]
+		m.Start = p.Mappings[len(p.Mappings)-1].End + image.PageSize
+		m.End, m.Kind = m.Start+pages*image.PageSize, image.MappingAnonymous
+		p.Mappings = append(p.Mappings, m)
+	}
+	for i := range g.Processes {
+		g.Processes[i].Threads[0].Credentials = fixedGroup().Processes[0].Threads[0].Credentials
+		add(i, 16, image.Mapping{Prot: 3})
+		add(i, 8, image.Mapping{Prot: 3, NoReserve: i == 0}) // differs
+	}
+	add(0, 4, image.Mapping{Prot: 3}) // only the parent has it
+	target, all := fixed(g)
+	at := uint64(g.Processes[0].Mappings[2].Start)
+	run := func(first, pages uint64) image.Run {
+		return image.Run{Start: at + first*image.PageSize, Length: pages * image.PageSize}
+	}
+	all[0].Pages = Pages{Own: []image.Run{run(0, 12), run(17, 8)}}
+	all[1].Pages = Pages{Like: 412, Same: []image.Run{run(0, 4), run(8, 1), run(17, 2)}, Own: []image.Run{run(4, 2), run(15, 1)}}
+	all[1].Filled = map[int]bool{2: true, 3: true}
+	out, err := Programs(target, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Set.Check(out.Set.Measure(8000).Move(firstArea)); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]image.Run{run(0, 4), run(8, 1)}, out.Kept[413]); diff != "" {
+		t.Errorf("kept: -want +got:\n%s", diff)
+	}
+	compareGolden(t, "testdata/inherit.txt", out.Set)
 }

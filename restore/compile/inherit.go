@@ -1,0 +1,173 @@
+package compile
+
+import (
+	"reflect"
+	"sort"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/restore/program"
+)
+
+// Pages are the private pages for which the image has content.
+type Pages struct {
+	Like image.Pid   // the process that has the content of Same; 0: none
+	Same []image.Run // sorted
+	Own  []image.Run // sorted
+}
+
+// An inheritance is the memory that a process inherits when its parent makes it after the parent's memory is filled: the two
+// share pages then, as they did before the checkpoint (copy-on-write).
+//
+// The process keeps each mapping that is the same in its parent. It unmaps its parent's others, and empties pages of the kept
+// mappings for which it has no content. Then it maps the rest, and crak fills what differs.
+type inheritance struct {
+	from *compiler
+	kept map[int]int // its mapping to the parent's
+}
+
+// mostEmptied is how many calls may empty pages of one mapping. If it takes more, the mapping is made anew.
+const mostEmptied = 256
+
+// inherit finds the processes that their parents make late. Preconditions: everybody has a maker.
+func (tr *tree) inherit() {
+	for _, n := range tr.nodes {
+		if n.kind != aMember || n.maker == nil || n.maker != n.parent || n.maker.kind != aMember || n.member.process.Pages.Like != n.parent.pid {
+			continue
+		}
+		kept := n.member.keeps(n.parent.member)
+		i := indexOf(n.parent.late, n)
+		if kept == nil || i < 0 {
+			continue
+		}
+		n.member.inherits = &inheritance{n.parent.member, kept}
+		n.parent.late = append(n.parent.late[:i:i], n.parent.late[i+1:]...)
+		n.parent.last = append(n.parent.last, n)
+	}
+}
+
+func indexOf(all []*node, n *node) int {
+	for i := range all {
+		if all[i] == n {
+			return i
+		}
+	}
+	return -1
+}
+
+// keeps returns the mappings that a process can keep of its parent's: nil if it shares no page with the parent in them, or if the
+// kernel's mappings are elsewhere in the parent.
+func (c *compiler) keeps(parent *compiler) map[int]int {
+	at := make(map[image.Address]int)
+	for i := range parent.process.Mappings {
+		at[parent.process.Mappings[i].Start] = i
+	}
+	kept := make(map[int]int)
+	shares := false
+	for i := range c.process.Mappings {
+		m := &c.process.Mappings[i]
+		k, ok := at[m.Start]
+		if ok = ok && c.isLike(i, parent, k) && (m.Kind == image.MappingKernel || len(c.onlyParents(m)) <= mostEmptied); ok {
+			kept[i] = k
+			shares = shares || len(in(c.process.Pages.Same, m)) > 0
+		} else if m.Kind == image.MappingKernel {
+			return nil
+		}
+	}
+	if !shares {
+		return nil
+	}
+	return kept
+}
+
+// isLike tells whether fork(2) makes a mapping of a process out of one of its parent.
+func (c *compiler) isLike(i int, parent *compiler, k int) bool {
+	m, p := c.process.Mappings[i], parent.process.Mappings[k]
+	if m.Shared || m.Kind == image.MappingMemory || m.HugePageSize != 0 || m.Droppable {
+		return false
+	}
+	mine, hasMine := c.process.Files[i]
+	theirs, hasTheirs := parent.process.Files[k]
+	if hasMine != hasTheirs || mine != theirs {
+		return false
+	}
+	if c.process.Filled[i] && parent.process.Mappings[k].Prot&unix.PROT_WRITE == 0 && !parent.process.Filled[k] {
+		return false // crak could not write to it
+	}
+	// These are set when the memory is filled, and names are for people.
+	for _, v := range []*image.Mapping{&m, &p} {
+		v.Prot, v.Guards, v.Name, v.Sum = 0, nil, "", ""
+		v.Locked, v.LockOnFault, v.DontFork, v.WipeOnFork, v.DontDump, v.Mergeable, v.Sequential, v.Random, v.Sealed =
+			false, false, false, false, false, false, false, false, false
+	}
+	if m.Kind == image.MappingKernel {
+		m.Name, p.Name = c.process.Mappings[i].Name, parent.process.Mappings[k].Name
+	}
+	return reflect.DeepEqual(m, p)
+}
+
+// unmapRest unmaps what a process does not keep of its parent's memory, and empties the pages that only the parent has.
+func (c *compiler) unmapRest() {
+	parent := c.inherits.from.process
+	keeps := make(map[int]bool)
+	for _, k := range c.inherits.kept {
+		keeps[k] = true
+	}
+	for k := range parent.Mappings {
+		m := &parent.Mappings[k]
+		start, length := program.Const(m.Start), program.Const(m.End-m.Start)
+		if !keeps[k] {
+			c.b.Call(unix.SYS_MUNMAP, start, length).Note("its parent's")
+			continue
+		}
+		if m.Kind == image.MappingKernel {
+			continue
+		}
+		for _, r := range c.onlyParents(m) {
+			c.b.Call(unix.SYS_MADVISE, program.Const(r.Start), program.Const(r.Length), program.Const(unix.MADV_DONTNEED)).
+				Note("only its parent has these pages")
+		}
+	}
+}
+
+// onlyParents returns the pages of a mapping for which the parent has content, and the process has none.
+func (c *compiler) onlyParents(m *image.Mapping) []image.Run {
+	parent, own := &c.node.parent.member.process.Pages, &c.process.Pages
+	whole := []image.Run{{Start: uint64(m.Start), Length: uint64(m.End - m.Start)}}
+	none := image.Subtract(image.Subtract(whole, in(parent.Same, m)), in(parent.Own, m))
+	only := image.Subtract(whole, none)
+	return image.Subtract(image.Subtract(only, in(own.Same, m)), in(own.Own, m))
+}
+
+// in returns the runs that have pages of a mapping. Preconditions: they are sorted.
+func in(runs []image.Run, m *image.Mapping) []image.Run {
+	from := sort.Search(len(runs), func(i int) bool { return runs[i].End() > uint64(m.Start) })
+	to := sort.Search(len(runs), func(i int) bool { return runs[i].Start >= uint64(m.End) })
+	return runs[from:max(from, to)]
+}
+
+// keptOf returns the mapping of the parent that a process keeps as its mapping i.
+func (c *compiler) keptOf(i int) (k int, kept bool) {
+	if c.inherits == nil {
+		return 0, false
+	}
+	k, kept = c.inherits.kept[i]
+	return k, kept
+}
+
+// keptPages returns the pages that a process has from its parent, and that crak need not fill.
+func (c *compiler) keptPages() []image.Run {
+	if c.inherits == nil {
+		return nil
+	}
+	var whole []image.Run
+	for i := range c.process.Mappings {
+		if _, ok := c.inherits.kept[i]; ok {
+			m := &c.process.Mappings[i]
+			whole = append(whole, image.Run{Start: uint64(m.Start), Length: uint64(m.End - m.Start)})
+		}
+	}
+	same := c.process.Pages.Same
+	return image.Subtract(same, image.Subtract(same, whole))
+}
