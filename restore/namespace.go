@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/busypoll"
 	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/restore/compile"
@@ -86,7 +87,20 @@ func inNamespace(ctx context.Context, img *image.Image, o *Options, f *foregroun
 	if o.Detach {
 		return 0, nil
 	}
+	defer awaitEnd(pid) // the namespace ends with the root
 	return f.follow(w.changes())
+}
+
+// awaitEnd waits a while until a child has ended, and reaps it.
+func awaitEnd(pid int) {
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(pidfd)
+	if n, _ := busypoll.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, killPatience); n > 0 {
+		wait(pid)
+	}
 }
 
 // isFirst tells whether the program was process 1 of its PID namespace.

@@ -17,12 +17,14 @@ import (
 	"crak.dev/crak/restore/compile"
 )
 
-// Inner restarts an image in a new PID namespace, and waits until no process of it is left. It is process 1 of the namespace,
-// unless the program was process 1 itself. It returns an exit status.
+// Inner restarts an image in a new PID namespace, and waits until the root has ended. It is process 1 of the namespace, unless the
+// program was process 1 itself: when it exits, the kernel kills all other processes of the namespace. It returns the root's exit
+// status.
 func Inner(progress Progress) int {
 	w := &wire{socket: os.NewFile(innerFd, "namespace socket")}
 	signal.Ignore(passedOn()...) // our parent passes them on to the program
-	if err := innerRestart(w, progress); err != nil {
+	status, err := innerRestart(w, progress)
+	if err != nil {
 		m := innerMessage{Failed: err.Error()}
 		var list obstacle.List
 		if errors.As(err, &list) {
@@ -31,39 +33,42 @@ func Inner(progress Progress) int {
 		w.send(m)
 		return 1
 	}
-	return 0
+	if status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	return status.ExitStatus()
 }
 
-func innerRestart(w *wire, progress Progress) error {
+func innerRestart(w *wire, progress Progress) (unix.WaitStatus, error) {
 	m, _, err := w.receiveBy(unix.MSG_PEEK)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if m.Request == nil {
-		return errors.New("namespace socket: no request")
+		return 0, errors.New("namespace socket: no request")
 	}
 	if !m.Request.First {
 		if err := beginNamespace(); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	directory, err := unix.FcntlInt(imageFd, unix.F_DUPFD_CLOEXEC, imageFd+1)
 	if err != nil {
-		return fmt.Errorf("image's directory: %w", err)
+		return 0, fmt.Errorf("image's directory: %w", err)
 	}
 	img, err := image.OpenHandle(os.NewFile(uintptr(directory), m.Request.Image), m.Request.Image)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer img.Close()
 	if !m.Request.First {
 		if err := settle(numbers(img.Group)); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	unix.Close(imageFd)
 	if _, _, err := w.receive(); err != nil { // takes the request out of the socket
-		return err
+		return 0, err
 	}
 	return innerRun(w, img, m.Request, progress)
 }
@@ -79,7 +84,7 @@ func beginNamespace() error {
 	return mountProc()
 }
 
-func innerRun(w *wire, img *image.Image, r *innerRequest, progress Progress) error {
+func innerRun(w *wire, img *image.Image, r *innerRequest, progress Progress) (unix.WaitStatus, error) {
 	o := Options{Image: img.Path, Detach: r.Detach, Files: r.Files, Force: r.Force,
 		Notice: func(text string) { w.send(innerMessage{Notice: text}) }}
 	var free atomic.Bool // the program need not end with our parent
@@ -100,7 +105,7 @@ func innerRun(w *wire, img *image.Image, r *innerRequest, progress Progress) err
 	g := &group{img: img, env: env, adopt: adopt, progress: progress,
 		mode: compile.Mode{Group: r.GroupChoice, First: r.First, UserNamespace: r.UserNamespace}}
 	if err := g.start(context.Background()); err != nil {
-		return err
+		return 0, err
 	}
 	img.Close()
 	if env.Terminal != nil {
@@ -108,27 +113,43 @@ func innerRun(w *wire, img *image.Image, r *innerRequest, progress Progress) err
 	}
 	free.Store(r.Detach)
 	if err := w.send(innerMessage{Runs: true}); err != nil {
-		return err
+		return 0, err
 	}
 	LeaveStandard()
 	unix.Dup3(1, 2, 0)
-	return reap(w, int(program.Load()), &free)
+	if r.Detach {
+		go passOn(int(program.Load()))
+	}
+	return reap(w, int(program.Load()), &free), nil
 }
 
-// reap waits for all children, also for orphans of the program, and reports the state changes of the program.
-func reap(w *wire, program int, free *atomic.Bool) error {
+// passOn passes signals on to the root, as the first process of a container does. Without --detach our parent does that.
+func passOn(root int) {
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, passedOn()...)
+	for s := range signals {
+		unix.Kill(root, s.(unix.Signal))
+	}
+}
+
+// reap waits for all children, also for orphans of the program, until the root has ended. It reports the state changes of the root.
+func reap(w *wire, root int, free *atomic.Bool) unix.WaitStatus {
 	for {
 		var status unix.WaitStatus
-		pid, err := unix.Wait4(-1, &status, unix.WUNTRACED, nil)
+		pid, err := unix.Wait4(-1, &status, unix.WUNTRACED|unix.WALL, nil)
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
-			return nil // ECHILD: no process is left
-		case pid == program:
-			if status.Exited() || status.Signaled() {
+			return 0 // ECHILD: no process is left
+		case pid == root:
+			ended := status.Exited() || status.Signaled()
+			if ended {
 				free.Store(true)
 			}
 			w.send(innerMessage{Changed: &status}) // fails if our parent has ended: nothing to do
+			if ended {
+				return status
+			}
 		}
 	}
 }
