@@ -9,14 +9,15 @@
 //	  makes kernel objects
 //	  starts ─────────────────> waits
 //	  compiles, checks ───────> maps its area
-//	                            clone3(412) ─────────> empties its memory
-//	                            exits                  maps, reports "mapped"
+//	                            clone3(412) ─────────> reports "begun"
+//	  opens a pidfd             exits                  makes its children
+//	                                                   maps, reports "mapped"
 //	  writes the pages <────────────────────────────── waits
 //	  a byte ────────────────────────────────────────> descriptors, signals …
 //	                                                   clone3(413) ─────────> its own state
 //	                                                   limits, timers, IDs    waits
 //	                                                   reports "ready"
-//	  cuts files back <─────────────────────────────── waits
+//	  cuts files back <─────────────────────────────── waits                        (every member is ready)
 //	  a byte: go ────────────────────────────────────> arms timers
 //	                                                   jumps ───────────────> jumps
 //	                                                   both are in the resident
@@ -28,16 +29,18 @@
 // the member sets that signal.
 //
 // All numbers (PIDs, TIDs, addresses, descriptors) are as they were. If the PIDs are taken, or crak must not choose PIDs, crak
-// executes itself as process 1 of a new PID namespace, does the same there, and reaps the processes of the namespace. If the
-// program was process 1 itself, the interpreter is process 1 of the new namespace and becomes the program.
+// executes itself as process 1 of a new PID namespace, does the same there, and reaps the processes of the namespace. The
+// namespace ends with the root. If the program was process 1 itself, the interpreter is process 1 of the new namespace and becomes the program.
 //
 // The files, by concept:
 //
 //	check.go, options.go, run.go, plan.go, pids.go     the functions that commands call
-//	group.go, conductor.go, interpreter.go, failure.go one restart: its order, its messages, its errors
+//	group.go, member.go, interpreter.go                one restart, and the processes that it leads
+//	conductor.go, events.go                            its order and its messages
+//	family.go, failure.go, stuck.go, zombies.go        what can go wrong: who has ended, and why; the end of all
 //	files.go, memory.go, sysv.go, descriptors.go       kernel objects that crak makes and the interpreter inherits
 //	target.go, addressspace.go, clocks.go, vdso*.go    this machine
-//	fill.go, cpu_time*.go, robust.go                   what crak writes into a member
+//	fill.go, adjust.go, cpu_time*.go, robust.go        what crak writes into a member
 //	namespace*.go                                      the new PID namespace: crak outside, crak inside, their messages
 //	foreground.go                                      the terminal and the signals
 //
