@@ -46,6 +46,14 @@ func TestExecIgnores(t *testing.T) {
 	}
 }
 
+// TestExecOften: a child of vfork does not take the lock of its parent, if that is a forked child itself. The next execution would
+// wait a second for the lock.
+func TestExecOften(t *testing.T) {
+	if out := runExec(t, "often"); out != "DONE\n" {
+		t.Errorf("%s", out)
+	}
+}
+
 // TestExecFails: a failed attempt to execute a program leaves no change behind. A thread that changes its IDs at the same time
 // reaches the other threads.
 func TestExecFails(t *testing.T) {

@@ -7,7 +7,7 @@
 
 #include <pthread.h>
 
-enum { MOST = 256, WORK = 20000 };
+enum { MOST = 256, WORK = 2000 };
 
 struct area {
 	pthread_mutex_t mutex;
@@ -53,7 +53,7 @@ static int64_t take(void)
 	EQUAL(area->taken, -1);
 	if (area->next < tasks) {
 		area->taken = task = area->next;
-		if (area->deaths && scramble(task) % 50 == 0) {
+		if (area->deaths && scramble(task) % 500 == 0) {
 			area->deaths--;
 			_exit(77);
 		}
@@ -71,6 +71,7 @@ static int worker(long number)
 	while ((task = take()) >= 0) {
 		uint64_t x = result(task);
 
+		usleep(x % 20000);
 		lock();
 		area->sum += x;
 		area->done++;

@@ -1,5 +1,6 @@
 /*
  * exec each: executes a program without the library, with each function in each way. The program prints its SigIgn line.
+ * exec often: a forked child executes programs by vfork, many times. Prints DONE.
  * exec fails: one thread tries to execute a missing file in a loop while another thread changes its IDs. Prints DONE.
  */
 
@@ -89,6 +90,22 @@ static void each(void)
 	}
 }
 
+static void often(int unused)
+{
+	(void)unused;
+	for (volatile int i = 0; i < 100; i++) {
+		pid_t child = vfork();
+
+		if (child == 0) {
+			execl("/bin/true", "true", NULL);
+			_exit(1);
+		}
+		waitpid(child, NULL, 0);
+	}
+	puts("DONE");
+	exit(0);
+}
+
 static volatile int stop;
 
 static void *fail(void *unused)
@@ -123,6 +140,8 @@ int main(int argc, char **arguments)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc == 2 && strcmp(arguments[1], "each") == 0)
 		each();
+	else if (argc == 2 && strcmp(arguments[1], "often") == 0)
+		as_child(often, 0);
 	else
 		fails();
 	return 0;
