@@ -18,11 +18,7 @@ type Terminal struct {
 	Controlling bool   `json:"controlling"`
 	Standard    int    `json:"standard"`   // 0, 1 or 2 if it is stdin, stdout or stderr; else -1
 	Foreground  bool   `json:"foreground"` // a member was in the terminal's foreground process group
-
-	// ForegroundGroup is the terminal's foreground process group, if a member was in it, and the root was not.
-	ForegroundGroup image.Pid `json:"foreground_group,omitempty"`
-
-	Modes *Modes `json:"modes,omitempty"`
+	Modes       *Modes `json:"modes,omitempty"`
 }
 
 const (
@@ -53,9 +49,8 @@ func isTerminal(o *open) bool {
 
 // controlling is the controlling terminal of the root, from /proc/PID/stat.
 type controlling struct {
-	device     uint64    // 0: it has none
-	foreground bool      // a member is in its foreground process group
-	group      image.Pid // this group, if the root is not in it
+	device     uint64 // 0: it has none
+	foreground bool   // a member is in its foreground process group
 }
 
 // controllingTerminal reads it once, for the first terminal.
@@ -63,32 +58,21 @@ func (c *capture) controllingTerminal() (*controlling, error) {
 	if c.tty != nil {
 		return c.tty, nil
 	}
-	root, err := c.members[0].member.stat()
-	if err != nil {
-		return nil, err
-	}
-	// The kernel's new_encode_dev is the same as dev_t of stat(2) for small numbers.
-	c.tty = &controlling{device: uint64(root.TTY), foreground: root.Pgrp == root.Tpgid}
-	if c.tty.device == 0 || c.tty.foreground || root.Tpgid <= 0 {
-		return c.tty, nil
-	}
-	for _, d := range c.members[1:] {
+	var root proc.StatInfo
+	for i, d := range c.members {
 		stat, err := d.member.stat()
 		if err != nil {
 			return nil, err
 		}
-		if stat.Session != root.Session || stat.Pgrp != root.Tpgid {
-			continue
+		if i == 0 {
+			root = stat
+			// The kernel's new_encode_dev is the same as dev_t of stat(2) for small numbers.
+			c.tty = &controlling{device: uint64(root.TTY)}
 		}
-		status, err := proc.Read(d.member.live(), "status", proc.Status)
-		if err != nil {
-			return nil, err
+		if c.tty.device == 0 || root.Tpgid <= 0 {
+			break
 		}
-		c.tty.foreground, c.tty.group = true, image.Pid(stat.Pgrp)
-		if n := len(status.NSpgid); n > 0 {
-			c.tty.group = image.Pid(status.NSpgid[n-1])
-		}
-		break
+		c.tty.foreground = c.tty.foreground || stat.Session == root.Session && stat.Pgrp == root.Tpgid
 	}
 	return c.tty, nil
 }
@@ -137,9 +121,7 @@ func captureTerminal(c *capture, o *open) (any, error) {
 			Do:   closeIt,
 		}
 	}
-	if r.Controlling {
-		r.Foreground, r.ForegroundGroup = tty.foreground, tty.group
-	}
+	r.Foreground = r.Controlling && tty.foreground
 	c.askModes(o, r)
 	return r, nil
 }
