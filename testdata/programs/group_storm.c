@@ -31,14 +31,15 @@ static int maker(long number)
 	return number;
 }
 
+/* A restart goes back to any of these calls, and finds the files as they were left later. */
 static void beat(unsigned long n)
 {
 	char text[32];
 
 	snprintf(text, sizeof text, "%lu", n);
 	unlink("beat.new");
-	CHECK(symlink(text, "beat.new") == 0);
-	CHECK(rename("beat.new", "beat") == 0);
+	CHECK(symlink(text, "beat.new") == 0 || errno == EEXIST);
+	CHECK(rename("beat.new", "beat") == 0 || errno == ENOENT);
 }
 
 /* reap_orphans waits for the orphans that have ended, and never for a maker. */
