@@ -10,17 +10,17 @@ import (
 
 // decodeJSON decodes a text that must be one JSON object. An unknown field is an error: a restart would silently drop the state
 // in it.
-func decodeJSON(text []byte, v any) error { return decodeWithin(text, v, new(int)) }
+func decodeJSON(text []byte, v any) error { return decodeWithin(text, v, new(budget)) }
 
-// decodeWithin decodes one of several texts of a file. *memory counts the memory that their values take, in bytes.
-func decodeWithin(text []byte, v any, memory *int) error {
+// decodeWithin decodes one of several texts of a file, which share a budget.
+func decodeWithin(text []byte, v any, b *budget) error {
 	if len(text) == 0 {
 		return errTruncated
 	}
 	if err := json.Unmarshal(text, new(struct{})); err != nil { // is it an object, and valid?
 		return wordJSON(err)
 	}
-	if err := checkShape(text, v, memory); err != nil {
+	if err := checkShape(text, v, b); err != nil {
 		return err
 	}
 	if err := json.Unmarshal(text, v); err != nil {

@@ -26,12 +26,12 @@ func (p *place) writeProcesses(all []Process) (FileSum, error) {
 		return FileSum{}, fmt.Errorf("%s: %w", processesFile, err)
 	}
 	defer f.Close()
-	sum, size, memory := sha256.New(), int64(0), 0
+	sum, size, within := sha256.New(), int64(0), new(budget)
 	w := bufio.NewWriterSize(io.MultiWriter(f, sum), 1<<16)
 	for i := range all {
 		text, err := encodeJSON(&all[i])
 		if err == nil { // Open decodes it too: Commit must not accept an image that Open refuses
-			err = decodeWithin(text, new(Process), &memory)
+			err = decodeWithin(text, new(Process), within)
 		}
 		if size += int64(len(text)); err == nil && (len(text) > maxProcess || size > maxProcesses) {
 			err = fmt.Errorf("%d bytes, %d of them for one process", size, len(text))
@@ -84,10 +84,10 @@ func (i *Image) readProcesses() error {
 func decodeProcesses(r io.Reader) (all []Process, err error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxProcess)
-	memory := 0
+	within := new(budget)
 	for lines.Scan() {
 		var p Process
-		if err := decodeWithin(bytes.TrimSpace(lines.Bytes()), &p, &memory); err != nil {
+		if err := decodeWithin(bytes.TrimSpace(lines.Bytes()), &p, within); err != nil {
 			return nil, fmt.Errorf("line %d: %w", len(all)+1, err)
 		}
 		all = append(all, p)

@@ -13,15 +13,21 @@ const (
 	shapeRatio = 16
 	shapeSlack = 1 << 16
 	shapeMost  = 128 << 20
+
+	growth = 2 // factor by which the capacity of a slice exceeds its length
 )
+
+// A budget adds up the texts of a file, and the memory that their values will take, in bytes.
+type budget struct {
+	text, memory int
+}
 
 // A shape reads JSON before it is decoded. It finds unknown and repeated fields, and adds up the memory that the value will
 // take.
 type shape struct {
 	text   []byte
 	at     int
-	memory int // bytes that the value takes
-	others int // bytes that other values of the file take
+	budget *budget
 	fields map[reflect.Type]map[string]field
 }
 
@@ -32,18 +38,20 @@ type field struct {
 }
 
 // checkShape checks a text that is to be decoded into what v points to. Preconditions: it is valid JSON.
-// *memory counts the memory of this value and of others of the same file.
-func checkShape(text []byte, v any, memory *int) error {
-	s := &shape{text: text, others: *memory, fields: make(map[reflect.Type]map[string]field)}
-	err := s.value(reflect.TypeOf(v).Elem())
-	*memory += s.memory
-	return err
+func checkShape(text []byte, v any, b *budget) error {
+	s := &shape{text: text, budget: b, fields: make(map[reflect.Type]map[string]field)}
+	b.text += len(text)
+	t := reflect.TypeOf(v).Elem()
+	if err := s.grow(growth * int(t.Size())); err != nil { // it may become an element of a slice
+		return err
+	}
+	return s.value(t)
 }
 
 func (s *shape) grow(n int) error {
-	s.memory += n
-	if s.memory > shapeSlack+shapeRatio*len(s.text) || s.memory+s.others > shapeMost {
-		return fmt.Errorf("takes too much memory for a text of %d bytes", len(s.text))
+	s.budget.memory += n
+	if s.budget.memory > min(shapeSlack+shapeRatio*s.budget.text, shapeMost) {
+		return fmt.Errorf("takes too much memory for a text of %d bytes", s.budget.text)
 	}
 	return nil
 }
@@ -105,7 +113,6 @@ func (s *shape) object(t reflect.Type) error {
 }
 
 func (s *shape) list(t reflect.Type) error {
-	const growth = 2 // factor by which the capacity of a slice exceeds its length
 	elem := t.Elem()
 	s.at++ // [
 	for s.peek() != ']' {

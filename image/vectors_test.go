@@ -121,7 +121,7 @@ var brokenGroups = []vector{
 	{"many large processes", func(k *kit) {
 		k.seal(processesFile, bytes.Repeat([]byte(`{"threads":[`+strings.Repeat(`{"comm":"`+strings.Repeat("x", 200)+`"},`, 1<<10)+"{}]}\n"), 1<<8))
 	},
-		`processes.json: line 115: takes too much memory for a text of 217104 bytes`},
+		`processes.json: line 115: takes too much memory for a text of 24966960 bytes`},
 	inProcess("unknown exit signal", func(g *Group) { g.Processes[0].ExitSignal = 65 },
 		`processes[0].exit_signal: 65: not 0 to 64`),
 	inProcess("unknown stop signal", func(g *Group) { g.Processes[0].StoppedBy = -1 },
