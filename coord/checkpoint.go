@@ -25,6 +25,7 @@ const (
 type checkpoint struct {
 	Options
 	settings map[string]string // of the root
+	group    *Rights           // that every member must have
 	members  []*member         // the root first
 	zombies  []image.Zombie    // children of members that have ended
 	noTwin   string            // why there are no twins, or ""
@@ -151,7 +152,7 @@ func (c *checkpoint) write() (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	path, err := c.writer.Commit(*manifest, c.group(processes))
+	path, err := c.writer.Commit(*manifest, c.record(processes))
 	if err != nil {
 		return nil, err
 	}
@@ -187,8 +188,8 @@ func (c *checkpoint) capture() ([]*image.Process, error) {
 	return processes, cmp.Or(c.table.Obstacles.Err())
 }
 
-// group is what the image says of the group, except for page contents.
-func (c *checkpoint) group(processes []*image.Process) *image.Group {
+// record is what the image says of the group, except for page contents.
+func (c *checkpoint) record(processes []*image.Process) *image.Group {
 	g := &image.Group{
 		Root:         processes[0].Pid,
 		Descriptions: c.table.Descriptions,

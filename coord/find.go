@@ -37,6 +37,13 @@ func (c *checkpoint) find() error {
 	if len(list) > 0 {
 		return list
 	}
+	if c.group = c.Rights; c.group == nil {
+		r, err := certainRightsOf(c.Pid)
+		if err != nil {
+			return fmt.Errorf("pid %d: %w", c.Pid, err)
+		}
+		c.group = &r
+	}
 	root, err := c.newMember(c.Pid)
 	if err != nil {
 		return fmt.Errorf("pid %d: %w", c.Pid, err)
@@ -212,22 +219,22 @@ func ended(pid int, err error) error {
 	return err
 }
 
-// foreign refuses a descendant whose rights or PID namespace are not those of the group's root.
+// foreign refuses a descendant whose rights or namespaces are not those of the group's root. The writer may have rights that the
+// descendant does not have: also a writer that a program of root has started.
 func (c *checkpoint) foreign(pid int) (obstacle.List, error) {
 	refuse := func(what, why, do string) obstacle.List {
 		return obstacle.List{{Pid: pid, What: what, Why: why, Do: do}}
 	}
-	if ours, theirs := nameOf(c.Pid, "ns/pid"), nameOf(pid, "ns/pid"); ours != "" && theirs != "" && ours != theirs {
-		return refuse("in a PID namespace of its own", fmt.Sprintf("the group of pid %d is in another", c.Pid), "checkpoint it by itself"), nil
-	}
-	if c.Rights == nil {
-		return nil, nil
+	for _, kind := range []string{"pid", "user", "mnt", "cgroup", "time"} {
+		if ours, theirs := nameOf(c.Pid, "ns/"+kind), nameOf(pid, "ns/"+kind); ours != "" && theirs != "" && ours != theirs {
+			return refuse(fmt.Sprintf("in another %s namespace than pid %d", kind, c.Pid), "all members of a group must be in the same", "checkpoint it by itself"), nil
+		}
 	}
 	now, err := rightsOf(pid)
 	if err != nil {
 		return nil, ended(pid, err)
 	}
-	if !now.sameIDs(*c.Rights) || c.Rights.caps&^now.caps != 0 {
+	if !now.sameIDs(*c.group) || c.group.caps&^now.caps != 0 {
 		return refuse(fmt.Sprintf("process of user %d", now.uid[1]), fmt.Sprintf("its user, groups or capabilities are not those of pid %d, and all members of a group must have the same", c.Pid), ""), nil
 	}
 	return nil, nil

@@ -20,7 +20,7 @@ type member struct {
 	start uint64 // when the process began, in clock ticks since boot: another process may get its PID later
 
 	context context.Context
-	rights  *Rights // that the process must still have; nil: it need not be checked
+	rights  *Rights // that the process must still have
 	secret  []byte  // of the resident, if the process started this writer
 
 	program  string // programOf, when the process was last found ready
@@ -46,7 +46,7 @@ func (c *checkpoint) newMember(pid int) (*member, error) {
 	if err != nil {
 		return nil, resident.ErrEnded
 	}
-	m := &member{pid: pid, start: stat.StartTime, context: c.Context, rights: c.Rights}
+	m := &member{pid: pid, start: stat.StartTime, context: c.Context, rights: c.group}
 	if m.live, err = liveThread(pid); err != nil {
 		return nil, err
 	}
@@ -59,11 +59,9 @@ func (c *checkpoint) newMember(pid int) (*member, error) {
 		m.secret = c.Secret
 		return m, nil
 	}
-	if c.Rights != nil {
-		r := *c.Rights
-		r.start, r.memory, r.program = m.start, nil, ""
-		m.rights = &r
-	}
+	r := *c.group
+	r.start, r.memory, r.program = m.start, nil, ""
+	m.rights = &r
 	return m, nil
 }
 
@@ -93,9 +91,7 @@ func (m *member) listen() (err error) {
 		return err
 	}
 	m.listener.Handed = m.secret
-	if m.rights != nil {
-		m.listener.Memory = m.rights.memory
-	}
+	m.listener.Memory = m.rights.memory
 	return nil
 }
 

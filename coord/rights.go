@@ -52,6 +52,15 @@ func rightsOf(pid int) (Rights, error) {
 	return r, nil
 }
 
+// certainRightsOf is rightsOf without the capabilities that may be worth nothing in crak's user namespace.
+func certainRightsOf(pid int) (Rights, error) {
+	r, err := rightsOf(pid)
+	if _, unknown := userNamespace(pid); unknown != nil {
+		r.caps = 0
+	}
+	return r, err
+}
+
 // userNamespace reads the name of the user namespace of a process that crak may trace. Capabilities in another user namespace
 // are worth nothing in crak's.
 func userNamespace(pid int) (string, error) { return os.Readlink(proc.Path(pid, "ns/user")) }
@@ -71,12 +80,9 @@ func (r Rights) sameIDs(other Rights) bool {
 	return r.uid == other.uid && r.gid == other.gid && slices.Equal(r.groups, other.groups)
 }
 
-// still checks that process pid is the same process and still has every right that Adopt took from it. If the process has ended,
+// still checks that process pid is the same process and still has every right that it had. If the process has ended,
 // another user's process may have its PID.
 func (r *Rights) still(pid int) error {
-	if r == nil {
-		return nil
-	}
 	now, err := rightsOf(pid)
 	if err != nil {
 		return fmt.Errorf("pid %d: %w", pid, err)
@@ -94,7 +100,7 @@ func (r *Rights) still(pid int) error {
 //
 // Adopt also changes the working directory to /, because the other user might have no access to the present one.
 func Adopt(pid int) (*Rights, error) {
-	theirs, err := rightsOf(pid)
+	theirs, err := certainRightsOf(pid)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
 		return nil, fmt.Errorf("pid %d: %w", pid, errNoProcess)
 	}
@@ -104,9 +110,6 @@ func Adopt(pid int) (*Rights, error) {
 	ours, err := rightsOf(0)
 	if err != nil || ours.isOrdinary() {
 		return nil, err
-	}
-	if _, err := userNamespace(pid); err != nil {
-		theirs.caps = 0
 	}
 	theirs.program = programOf(pid)
 	memory, _ := resident.OpenMemory(pid) // the kernel checks the rights at open; only root may open the memory of a program that is not dumpable

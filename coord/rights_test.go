@@ -75,13 +75,18 @@ func (a *arena) start(uid uint32, cmd *exec.Cmd, env ...string) *program {
 // lie runs testdata/hostile.c as alice: a program without libcrak.so that claims to have a resident.
 func (a *arena) lie(mode string, victim int, env ...string) *program {
 	a.Helper()
+	a.buildHostile()
+	env = append([]string{"LD_PRELOAD=", "CRAK_START_DIR=" + a.path("alice")}, env...)
+	return a.start(alice, exec.Command(a.hostile, mode, strconv.Itoa(victim)), env...)
+}
+
+func (a *arena) buildHostile() {
+	a.Helper()
 	out, err := exec.Command("gcc", "-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-I../internal/abi", "-o", a.hostile,
 		"testdata/hostile.c").CombinedOutput()
 	if err != nil {
 		a.Fatalf("%v\n%s", err, out)
 	}
-	env = append([]string{"LD_PRELOAD=", "CRAK_START_DIR=" + a.path("alice")}, env...)
-	return a.start(alice, exec.Command(a.hostile, mode, strconv.Itoa(victim)), env...)
 }
 
 // crak runs the command as root.

@@ -11,6 +11,7 @@
  *	many          4,000,000,000 threads are frozen
  *	pid           it has another PID
  *	silent        it sends nothing after HELLO
+ *	answers       its child connects and answers in its place
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -191,6 +192,10 @@ static void obey(int signal, siginfo_t *info, void *frame)
 			      (uint64_t)info->si_value.sival_ptr);
 
 	(void)signal;
+	if (is("answers") && fork()) {
+		close(fd);
+		pause();
+	}
 	if (connect(fd, (void *)&address, offsetof(struct sockaddr_un, sun_path) + 1 + length) == 0) {
 		greet(fd);
 		if (is("silent"))

@@ -1,0 +1,110 @@
+package coord
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/proc"
+)
+
+// beside is root's or alice's shell that copies its input, and has another command as a child.
+func (a *arena) beside(uid int, command string) *program {
+	a.Helper()
+	dir := a.path(map[int]string{0: "root", alice: "alice"}[uid])
+	cmd := exec.Command("bash", "-c", command+" </dev/null >/dev/null 2>&1 & cat; kill $!")
+	cmd.Dir = dir
+	cmd.Env = []string{"CRAK_DIR=" + dir, "LD_PRELOAD=" + a.library, "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
+	if uid != 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
+	}
+	return start(a.T, true, cmd)
+}
+
+// descendant waits until a descendant of a process has a name and an effective user.
+func (p *program) descendant(name string, uid uint32) int {
+	p.Helper()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		for _, pid := range familyOf(p.pid()) {
+			if s, err := proc.Read(pid, "status", proc.Status); err == nil && s.Uid[1] == uid && s.Name == name {
+				return pid
+			}
+		}
+	}
+	p.Fatalf("no descendant %s of user %d", name, uid)
+	return 0
+}
+
+// TestTriggerWithAnotherUser: a program of root has a descendant of another user, and is asked for a checkpoint by the trigger. Its
+// writer runs as root, so it must not look into that process.
+func TestTriggerWithAnotherUser(t *testing.T) {
+	a := newArena(t)
+	p := a.beside(0, "exec setpriv --reuid "+strconv.Itoa(alice)+" --clear-groups sleep 1000")
+	pid := p.descendant("sleep", alice)
+	p.Process.Signal(unix.SIGUSR2)
+	log := filepath.Join(a.path("root"), "crak.log")
+	text := ""
+	for deadline := time.Now().Add(20 * time.Second); text == "" && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		out, _ := exec.Command("cat", log).Output()
+		text = string(out)
+	}
+	contains(t, text, "no checkpoint: pid "+strconv.Itoa(pid)+": process of user "+strconv.Itoa(alice))
+	p.echoes()
+	p.ends()
+}
+
+// TestMemberInNamespace: a descendant in a namespace that the root of its group is not in is refused by name.
+func TestMemberInNamespace(t *testing.T) {
+	for kind, flags := range map[string]string{"user": "-U", "mnt": "-Um", "pid": "-Upf", "cgroup": "-UC", "time": "-UTf"} {
+		t.Run(kind, func(t *testing.T) {
+			a := newArena(t)
+			p := a.beside(alice, "exec unshare "+flags+" sleep 1000")
+			p.descendant("sleep", alice)
+			path, stderr := a.crak("checkpoint", strconv.Itoa(p.pid()))
+			contains(t, stderr, " namespace than pid "+strconv.Itoa(p.pid())+": all members of a group must be in the same")
+			if path != "" {
+				t.Errorf("image %q", path)
+			}
+			p.echoes()
+			p.ends()
+		})
+	}
+}
+
+// TestHostileMember: the resident of one member of a group lies. There is no image, nobody reads another user's memory, and the other
+// members run on.
+func TestHostileMember(t *testing.T) {
+	for mode, want := range map[string]string{
+		"twin":    "is not its twin: its parent is process ",
+		"child":   "is not its twin: its exit signal is 17",
+		"other":   "is not its twin: it has ",
+		"tid":     "its resident lists thread ",
+		"pid":     "its resident says that its PID is ",
+		"answers": "signal 33 is blocked",
+	} {
+		t.Run(mode, func(t *testing.T) {
+			a := newArena(t)
+			a.buildHostile()
+			other := a.start(bob, exec.Command("cat"))
+			a.must(unix.Mkfifo(a.path("fifo"), 0o666))
+			a.must(os.Chmod(a.path("fifo"), 0o666))
+			p := a.beside(alice, fmt.Sprintf("LD_PRELOAD= exec bash -c 'exec %s %s %d <>%s'", a.hostile, mode, other.pid(), a.path("fifo")))
+			pid := p.descendant("libcrak-hostile", alice)
+			path, stderr := a.crak("checkpoint", strconv.Itoa(p.pid()))
+			if path != "" {
+				t.Errorf("image %s", path)
+			}
+			contains(t, stderr, want)
+			contains(t, stderr, "pid "+strconv.Itoa(pid))
+			other.echoes()
+			p.echoes()
+		})
+	}
+}
