@@ -162,6 +162,9 @@ func (c *conductor) read(ctx context.Context, i int) error {
 	}
 	if m.stage == stageNone {
 		if err := c.begun(i, in.from); err != nil {
+			if why := c.reason(); why != nil { // it has ended already
+				return why
+			}
 			return err
 		}
 	}

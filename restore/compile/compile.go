@@ -150,6 +150,7 @@ func (c *compiler) compile() error {
 	if err := c.prepare(); err != nil {
 		return err
 	}
+	c.emptyInherited()
 	c.waits = c.waitingTimers()
 	for _, info := range c.process.Pending {
 		c.pending |= 1 << (info.Signal() - 1)

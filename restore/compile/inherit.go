@@ -131,6 +131,41 @@ func (c *compiler) unmapRest() {
 	}
 }
 
+// emptyInherited empties the memory of a process that shares none with its parent, if its parent inherits memory: the process finds
+// the memory of the parent's parent. It moves the kernel's mappings back into the staging area, where its own children expect them.
+func (c *compiler) emptyInherited() {
+	from := c.finds()
+	if from == nil || c.inherits != nil {
+		return
+	}
+	staged := uint64(0)
+	for _, k := range c.target.Kernel {
+		for i := range from.process.Mappings {
+			m := &from.process.Mappings[i]
+			if m.Kind == image.MappingKernel && m.Name == k.Path && uint64(m.End-m.Start) == k.Size() {
+				c.b.Call(unix.SYS_MREMAP, program.Const(m.Start), program.Const(k.Size()), program.Const(k.Size()),
+					program.Const(unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED), program.Staging.At(staged)).Note(k.Path + ", back")
+			}
+		}
+		staged += k.Size()
+	}
+	c.b.Call(unix.SYS_MUNMAP, program.Const(0), program.Area).Note("another process's memory")
+	c.b.Call(unix.SYS_MUNMAP, program.AreaEnd, program.Beyond(program.UserEnd))
+}
+
+// finds returns the process whose memory a process finds when it begins: nil if there is only the interpreter's area.
+func (c *compiler) finds() *compiler {
+	for n := c.node.maker; n != nil; n = n.maker {
+		if n.kind == aMember {
+			if n.member.inherits == nil {
+				return nil
+			}
+			return n.member.inherits.from
+		}
+	}
+	return nil
+}
+
 // onlyParents returns the pages of a mapping for which the parent has content, and the process has none.
 func (c *compiler) onlyParents(m *image.Mapping) []image.Run {
 	parent, own := &c.node.parent.member.process.Pages, &c.process.Pages
