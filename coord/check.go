@@ -17,11 +17,11 @@ type Report struct {
 }
 
 // Check collects the obstacles to a checkpoint of a process and its descendants. It does not stop them. The error means that the
-// process could not be inspected. r is Options.Rights.
-func Check(pid int, r *Rights) (*Report, error) {
-	c := newCheckpoint(Options{Pid: pid, Rights: r})
+// process could not be inspected. Of the options it uses Pid, Rights, Only and Skip.
+func Check(o Options) (*Report, error) {
+	c := newCheckpoint(o)
 	defer c.close()
-	before := r.programBefore(pid)
+	pid, before := o.Pid, o.Rights.programBefore(o.Pid)
 	report := new(Report)
 	err := c.check(func(text string) { report.Notices = append(report.Notices, text) })
 	if changed := changedSince(pid, before, err); changed != nil {
@@ -30,6 +30,7 @@ func Check(pid int, r *Rights) (*Report, error) {
 	if program, inside, nameErr := c.name(); nameErr == nil && c.settings != nil {
 		report.Images = filepath.Join(c.directory(), image.DirName(program, inside))
 	}
+	report.Notices = append(report.Notices, c.notices()...)
 	if list, ok := errors.AsType[obstacle.List](err); ok {
 		report.Obstacles, err = list, nil
 	}

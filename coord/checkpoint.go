@@ -24,6 +24,7 @@ const (
 // checkpoint is one run of Checkpoint: a group of processes and the image of it.
 type checkpoint struct {
 	Options
+	membership
 	settings map[string]string // of the root
 	group    *Rights           // that every member must have
 	members  []*member         // the root first
@@ -161,7 +162,7 @@ func (c *checkpoint) write() (*Result, error) {
 			return nil, err
 		}
 	}
-	return &Result{Path: path, Pause: c.pause, Note: c.noTwin}, nil
+	return &Result{Path: path, Pause: c.pause, Note: c.noTwin, Notices: c.notices()}, nil
 }
 
 // dumps are the readers of all members.
@@ -184,6 +185,7 @@ func (c *checkpoint) capture() ([]*image.Process, error) {
 			return nil, err
 		}
 	}
+	c.bringHome(processes)
 	c.xfeatures, c.xsaveSize = extendedState(c.root().live, processes[0])
 	return processes, cmp.Or(c.table.Obstacles.Err())
 }

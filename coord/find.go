@@ -49,12 +49,16 @@ func (c *checkpoint) find() error {
 		return fmt.Errorf("pid %d: %w", c.Pid, err)
 	}
 	c.members = []*member{root}
+	c.follow(root)
+	if err := c.checkSkip(); err != nil {
+		return err
+	}
 	return c.findAll()
 }
 
-// findAll makes the descendants of the members members.
+// findAll makes the other processes of the group members.
 func (c *checkpoint) findAll() error {
-	for deadline := time.Now().Add(patienceFind); !c.Only; {
+	for deadline := time.Now().Add(patienceFind); ; {
 		found, _ := c.look()
 		fresh, err := c.admit(found)
 		if err != nil {
@@ -67,7 +71,8 @@ func (c *checkpoint) findAll() error {
 	return nil
 }
 
-// look reads who the children of the members are: processes that are not members yet, and zombies.
+// look reads who the children of the members are, and who else has an ID of the group: processes that are not members yet, and
+// zombies.
 func (c *checkpoint) look() (pids []int, zombies []image.Zombie) {
 	known := make(map[int]bool, len(c.members))
 	for _, m := range c.members {
@@ -78,6 +83,8 @@ func (c *checkpoint) look() (pids []int, zombies []image.Zombie) {
 	for _, m := range c.members {
 		candidates = append(candidates, childrenOf(m.pid)...)
 	}
+	candidates = append(candidates, c.strangers()...)
+	var found []proc.StatInfo
 	for _, pid := range candidates {
 		if known[pid] || pid == os.Getpid() {
 			continue
@@ -93,10 +100,10 @@ func (c *checkpoint) look() (pids []int, zombies []image.Zombie) {
 			}
 			continue
 		}
-		pids = append(pids, pid)
+		found = append(found, stat)
 	}
 	slices.SortFunc(zombies, func(a, b image.Zombie) int { return cmp.Compare(a.Pid, b.Pid) })
-	return pids, zombies
+	return c.without(found), zombies
 }
 
 // childrenOf lists the children of a process. A child that begins or ends meanwhile may be missing.
@@ -175,21 +182,35 @@ func (c *checkpoint) admit(pids []int) ([]*member, error) {
 			}
 			return ended(pids[i], err)
 		}
-		if fresh[i], err = c.newMember(pids[i]); err != nil {
+		m, err := c.newMember(pids[i])
+		if err != nil {
 			return ended(pids[i], err)
 		}
-		lists[i], err = c.foreign(pids[i])
+		confirmed := false
+		if lists[i], err = c.foreign(pids[i]); err == nil && len(lists[i]) == 0 {
+			confirmed, err = c.confirms(m)
+			err = ended(pids[i], err)
+		}
+		if confirmed {
+			fresh[i] = m
+		} else {
+			m.close()
+		}
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	if list := slices.Concat(lists...); len(list) > 0 {
+		c.adviseSkip(list)
 		slices.SortStableFunc(list, func(a, b obstacle.Obstacle) int { return cmp.Compare(a.Pid, b.Pid) })
 		return nil, list
 	}
 	fresh = slices.DeleteFunc(fresh, func(m *member) bool { return m == nil })
 	c.members = append(c.members, fresh...)
+	for _, m := range fresh {
+		c.follow(m)
+	}
 	return fresh, nil
 }
 

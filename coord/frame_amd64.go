@@ -6,12 +6,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/abi"
 )
 
 // Offsets in a signal frame of amd64 (arch/x86/include/uapi/asm/sigcontext.h): the pointer uc_mcontext.fpstate, and struct
 // _fpx_sw_bytes in the software-reserved bytes of the FPU state that it points to.
 const (
 	fpstatePointer = 224
+	firstArgument  = 104 // uc_mcontext.rdi; rsi follows
 	swReserved     = 464
 	swMagic        = 0x46505853
 )
@@ -38,6 +40,15 @@ func extendedState(pid int, process *image.Process) (features uint64, size uint3
 		return binary.LittleEndian.Uint64(bytes[8:]), binary.LittleEndian.Uint32(bytes[16:])
 	}
 	return 0, 0
+}
+
+// argumentsOf reads the first two arguments of the system call that a parked thread will make again.
+func argumentsOf(pid int, t *abi.Thread) (first, second uint64, err error) {
+	var registers [16]byte
+	if err := readMemory(pid, t.Frame+firstArgument, registers[:]); err != nil {
+		return 0, 0, err
+	}
+	return binary.LittleEndian.Uint64(registers[:]), binary.LittleEndian.Uint64(registers[8:]), nil
 }
 
 func readMemory(pid int, address uint64, b []byte) error {

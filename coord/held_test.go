@@ -38,7 +38,7 @@ func TestStopped(t *testing.T) {
 	for _, signal := range []unix.Signal{unix.SIGSTOP, unix.SIGTSTP} {
 		p := start(t, true, exec.Command("cat"))
 		p.stop(signal)
-		report, err := Check(p.pid(), nil)
+		report, err := Check(Options{Pid: p.pid()})
 		if err != nil || len(report.Obstacles) > 0 {
 			t.Errorf("check: %v, %v", report, err)
 		}

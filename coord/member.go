@@ -55,8 +55,10 @@ func (c *checkpoint) newMember(pid int) (*member, error) {
 			return nil, obstacle.List{stopped(pid, err)}
 		}
 	}
-	if pid == c.Pid {
+	if pid == c.Starter {
 		m.secret = c.Secret
+	}
+	if pid == c.Pid {
 		return m, nil
 	}
 	r := *c.group

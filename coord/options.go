@@ -20,7 +20,8 @@ type Options struct {
 	Parent        *os.File     // directory of Output, already opened; nil: it is not
 	Rights        *Rights      // result of Adopt
 	Kill          bool         // end the program; it does not run after the instant of the image
-	Only          bool         // the process alone: its children are left out
+	Only          bool         // the process alone: its children are left out, and it is taken without its group
+	Skip          []string     // PIDs and names (comm) of processes to leave out, with their descendants
 	Overrides     fd.Overrides // what the image has in place of some descriptors, in every member that has them open
 	SelfContained bool
 	Compress      string                     // "zstd", "none" or ""
@@ -28,7 +29,8 @@ type Options struct {
 	Progress      func(*image.Writer, []int) // called with the image's writer when it is created, and the PIDs of the members
 	Context       context.Context            // the checkpoint is given up when it is done; nil: never
 	Settings      map[string]string          // used to find the log if the resident does not answer
-	Secret        []byte                     // the resident's secret, if the program started this writer; nil: read it from the program's memory
+	Starter       int                        // the process that started this writer, if a process of the group did
+	Secret        []byte                     // the secret of its resident; nil: read it from its memory
 }
 
 // Result is a committed image.
@@ -36,6 +38,8 @@ type Result struct {
 	Path  string
 	Pause time.Duration // how long the program was frozen
 	Note  string        // why the program was frozen until its memory was written, or ""
+
+	Notices []string // who was left out
 }
 
 // overrides are the choices for a member. A descriptor that is not open is an error for the root only.

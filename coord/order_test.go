@@ -107,7 +107,7 @@ func (p *program) ask(pids func() []int) {
 				for _, pid := range pids() {
 					n := asked.Add(1)
 					if worker > 0 {
-						report, err := Check(pid, nil)
+						report, err := Check(Options{Pid: pid})
 						if err == nil {
 							err = report.Obstacles.Err()
 						}

@@ -96,6 +96,9 @@ func (c *checkpoint) surveyOnce() (obstacle.List, error) {
 }
 
 func (c *checkpoint) surveyMembers() (obstacle.List, error) {
+	if list := c.hanging(); len(list) > 0 {
+		return list, nil
+	}
 	all := make([]*dump.Member, len(c.members))
 	for i, m := range c.members {
 		m.dump = nil
@@ -179,18 +182,17 @@ func (c *checkpoint) freeze() error {
 	if err := c.lockAll(); err != nil { // those that the survey has found
 		return err
 	}
+	c.seen = nil
+	c.strangers() // the looks during the freeze are shorter then
 	fresh := c.members
 	for deadline := time.Now().Add(patienceStorm); ; {
 		if err := c.freezeMembers(fresh); err != nil {
 			return err
 		}
 		c.prune()
-		if c.Only {
-			return nil
-		}
 		var found []int
 		if found, c.zombies = c.lookTwice(); len(found) == 0 {
-			return nil
+			return c.hanging().Err()
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("pid %d: its descendants fork faster than they can be frozen: after %.0f s %d are frozen, and new ones appear",

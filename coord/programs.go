@@ -2,8 +2,6 @@ package coord
 
 import (
 	"os"
-	"path/filepath"
-	"strings"
 
 	"crak.dev/crak/internal/abi"
 	"crak.dev/crak/internal/proc"
@@ -14,14 +12,18 @@ import (
 type Program struct {
 	Pid      int
 	Parent   int
-	Root     int    // the nearest process that has libcrak.so, and no ancestor that has it
-	Group    string // CRAK_GROUP of the environment in which it was started
+	Root     int    // of its group: it has libcrak.so, and no ancestor that has it
+	Group    string // the name of its group, if a user has chosen one
 	Name     string // comm
 	UID      uint32 // effective user ID
 	Threads  int
 	Memory   uint64 // in RAM (VmRSS), in bytes
 	Resident bool   // it has libcrak.so
 	Zombie   bool   // it has ended, and its parent has not waited for it yet
+
+	start  uint64
+	id     string // of its group
+	inside int    // its PID in its own PID namespace
 }
 
 // Programs lists the processes of this PID namespace that have libcrak.so, and their descendants. It lists those that the caller
@@ -45,7 +47,47 @@ func Programs() ([]Program, error) {
 			}
 		}
 	}
+	roots := commonRoots(all)
+	for i := range all {
+		if root, ok := roots[all[i].Root]; ok {
+			all[i].Root = root
+		}
+	}
 	return all, nil
+}
+
+// commonRoots returns the roots of groups for programs that do not descend from them: of the programs of one user with the same name
+// of a group, the oldest, and for the orphans of a run the program that crak run has started.
+func commonRoots(all []Program) map[int]int {
+	type key struct {
+		uid uint32
+		id  string
+	}
+	oldest, runs := make(map[key]*Program), make(map[key]*Program)
+	for i := range all {
+		p := &all[i]
+		k := key{p.UID, p.id}
+		if p.inside == runOf(p.id) {
+			runs[k] = p
+		}
+		if o := oldest[k]; p.Pid == p.Root && (o == nil || p.start < o.start || p.start == o.start && p.Pid < o.Pid) {
+			oldest[k] = p
+		}
+	}
+	roots := make(map[int]int)
+	for i := range all {
+		p := &all[i]
+		if p.Pid != p.Root || p.id == "" {
+			continue
+		}
+		k := key{p.UID, p.id}
+		if run := runs[k]; run != nil {
+			roots[p.Pid] = run.Root
+		} else if !isRun(p.id) {
+			roots[p.Pid] = oldest[k].Pid
+		}
+	}
+	return roots
 }
 
 // rootOf returns the highest ancestor of a process, or the process itself, that has libcrak.so. It is 0 if there is none.
@@ -73,27 +115,21 @@ func programAt(pid int) *Program {
 		return nil
 	}
 	p := &Program{Pid: pid, Parent: stat.PPid, Name: stat.Comm, UID: status.Uid[1], Threads: stat.Threads,
-		Memory: uint64(max(stat.RssPages, 0)) * uint64(os.Getpagesize()), Zombie: isDead(&stat)}
+		Memory: uint64(max(stat.RssPages, 0)) * uint64(os.Getpagesize()), Zombie: isDead(&stat), start: stat.StartTime, inside: insidePid(status)}
 	if p.Zombie {
 		p.Threads = 0
 		return p
 	}
-	environment, err := proc.ReadFile(proc.Path(pid, "environ"))
-	if err != nil {
-		return p
-	}
-	for _, entry := range strings.Split(string(environment), "\x00") {
-		if name, ok := strings.CutPrefix(entry, "CRAK_GROUP="); ok {
-			p.Group = name
-			break
-		}
+	p.id, _, _ = groupOf(pid)
+	if !isRun(p.id) {
+		p.Group = p.id
 	}
 	mappings, err := proc.Read(pid, "maps", proc.Maps)
 	if err != nil {
 		return p
 	}
-	if exe, _ := os.Readlink(proc.Path(pid, "exe")); strings.Contains(filepath.Base(exe), "libcrak") {
-		return nil // a writer executes libcrak.so itself
+	if isWriter(pid) {
+		return nil
 	}
 	memory, _ := os.Open(proc.Path(pid, "mem")) // reads from a nil file fail
 	defer memory.Close()

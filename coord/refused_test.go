@@ -20,7 +20,7 @@ import (
 // refused checks that Check and Checkpoint report the same single obstacle.
 func refused(t *testing.T, pid int, what, do string) {
 	t.Helper()
-	report, err := Check(pid, nil)
+	report, err := Check(Options{Pid: pid})
 	if err != nil || len(report.Obstacles) != 1 {
 		t.Fatalf("check: %v, %v", report, err)
 	}
@@ -76,7 +76,7 @@ func TestEnded(t *testing.T) {
 	if thread == os.Getpid() { // TIDs may have wrapped around
 		thread = tasks[1]
 	}
-	_, err = Check(thread, nil)
+	_, err = Check(Options{Pid: thread})
 	contains(t, errorText(err), "a thread of process "+strconv.Itoa(os.Getpid()))
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -17,21 +16,36 @@ import (
 
 func newCheck() *cobra.Command {
 	var asJSON bool
+	var which selection
 	env := fd.Env{Files: fd.Keep}
 	cmd := &cobra.Command{
-		Use:   "check [--json] PID|IMAGE",
+		Use:   "check [--json] [--only | --skip PID|NAME…] PID|--group NAME|IMAGE",
 		Short: "list the obstacles to a checkpoint or a restart",
 		Long: `List what would prevent a checkpoint of a process, or a restart of an image on this machine. The output
 tells what each obstacle is, why it is one, and what to do. Obstacles of one kind share a line; --json lists each one.
 
 A number is a PID. If the directory of an image has a number as its name, write ./NUMBER. The process is not stopped,
-so the obstacles may have changed a moment later. The page contents of an image are not read: use crak verify.
+so the obstacles may have changed a moment later. --group, --only and --skip are those of crak checkpoint. The page contents of an image are not read: use crak verify.
 
 Exit status: 0 no obstacle; 1 there are obstacles, or there is no such process or image; 2 usage.`,
 		Example: "  crak check 412\n  crak check --files=strict app.412",
-		Args:    cobra.ExactArgs(1),
+		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			found, err := check(cmd, args[0], &env)
+			isImage := len(args) == 1 && pidOf(args[0]) == 0
+			if isImage && (which.only || len(which.skip) > 0 || which.group != "") {
+				return usageError{fmt.Errorf("%q: not a PID", args[0])}
+			}
+			found := &checked{Obstacles: obstacle.List{}}
+			var err error
+			if isImage {
+				found.Subject = args[0]
+				err = found.checkImage(cmd, &env)
+			} else if err = which.check(cmd, args); err != nil {
+				return usageError{err}
+			} else {
+				err = found.checkProcess(args, &which)
+			}
+			found.OK = len(found.Obstacles) == 0
 			if err != nil {
 				return err
 			}
@@ -47,6 +61,7 @@ Exit status: 0 no obstacle; 1 there are obstacles, or there is no such process o
 		},
 	}
 	flags := cmd.Flags()
+	which.flags(flags)
 	flags.BoolVar(&asJSON, "json", false, "print one JSON object")
 	flags.Var(&env.Files, "files", "as crak restart --files: what to do with files written to since the checkpoint")
 	flags.BoolVar(&env.Force, "force", false, "as crak restart --force: accept files that shrank, were replaced, or are gone")
@@ -62,51 +77,44 @@ type checked struct {
 	Image     *imageBrief   `json:"image,omitempty"` // of a process: its newest image
 }
 
-func check(cmd *cobra.Command, subject string, env *fd.Env) (*checked, error) {
-	found := &checked{Subject: subject, Obstacles: obstacle.List{}}
-	env.Notice = func(text string) { found.Notices = append(found.Notices, text) }
-	var list obstacle.List
-	var err error
-	if pid, notNumber := strconv.Atoi(subject); notNumber == nil && pid > 0 {
-		found.Subject = "pid " + subject
-		var rights *coord.Rights
-		if rights, err = coord.Adopt(pid); err != nil {
-			return nil, err
-		}
-		list, err = found.checkProcess(pid, rights)
-	} else {
-		list, err = found.checkImage(cmd, env)
-	}
-	found.Obstacles = append(found.Obstacles, list...)
-	found.OK = len(list) == 0
-	return found, err
-}
-
-func (c *checked) checkProcess(pid int, rights *coord.Rights) (obstacle.List, error) {
-	report, err := coord.Check(pid, rights)
+func (c *checked) checkProcess(args []string, which *selection) error {
+	pid, err := which.root(args)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	c.Subject = fmt.Sprintf("pid %d", pid)
+	rights, err := coord.Adopt(pid)
+	if err != nil {
+		return err
+	}
+	report, err := coord.Check(coord.Options{Pid: pid, Rights: rights, Only: which.only, Skip: which.skip})
+	if err != nil {
+		return err
+	}
+	c.Obstacles = append(c.Obstacles, report.Obstacles...)
 	c.Notices = report.Notices
 	if report.Images != "" {
 		if path, manifest, err := image.ReadManifest(report.Images); err == nil { // else there is none, or not one of this user's
 			c.Image = &imageBrief{path, manifest.Created}
 		}
 	}
-	return report.Obstacles, nil
+	return nil
 }
 
-func (c *checked) checkImage(cmd *cobra.Command, env *fd.Env) (obstacle.List, error) {
+func (c *checked) checkImage(cmd *cobra.Command, env *fd.Env) error {
 	if err := asOwner(cmd, c.Subject); err != nil {
-		return nil, err
+		return err
 	}
 	img, err := image.Open(c.Subject)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer img.Close()
 	c.Subject = img.Path
-	return restore.Check(img, env)
+	env.Notice = func(text string) { c.Notices = append(c.Notices, text) }
+	list, err := restore.Check(img, env)
+	c.Obstacles = append(c.Obstacles, list...)
+	return err
 }
 
 func (c *checked) print(w io.Writer) error {

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strconv"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -21,13 +20,22 @@ import (
 
 func newCheckpoint() *cobra.Command {
 	var o coord.Options
+	var which selection
 	var keep int
 	cmd := &cobra.Command{
-		Use:   "checkpoint [--kill] [--output IMAGE | --keep N] [--fd N=close|null]… PID",
+		Use:   "checkpoint [--kill] [--output IMAGE | --keep N] [--fd N=close|null]… [--only | --skip PID|NAME…] PID|--group NAME",
 		Short: "write an image of a running program and its descendants",
 		Long: `Write an image of a running process that was started with libcrak.so, and of its descendants, and print the path of the
 image. The image shows all of them at one instant. They then run on. With --kill they are ended: they do not run after that
 instant. If the checkpoint fails, they run on and no image is left.
+
+The image has the program and its descendants, and those that have lost their parent if crak run has started the program.
+If the program is in a group (crak run --group), the image has the whole group. Its root is the process whose end and exit
+status crak restart follows: the program with this PID, or the oldest program of the group.
+
+--only makes an image of the process alone. --skip leaves out a process with its descendants: by PID, or by the name that
+crak ps shows. What of the group hangs on a process that is left out is an obstacle: a pipe, shared memory, a wait for its
+end.
 
 Use --fd for a descriptor that prevents the checkpoint and that the program does not use. Often the program inherited it
 from a shell or an IDE. Only the image is changed: a program that runs on keeps the descriptor.
@@ -36,12 +44,11 @@ If root runs crak, crak first takes the user, groups and capabilities of the pro
 program's user. That user must be able to write to the directory of --output.
 
 Exit status: 0 the image is on disk; 1 there is no image, or the program of --kill was not ended; 2 usage.`,
-		Example: "  crak checkpoint 412\n  crak checkpoint --kill --output /scratch/job 412",
-		Args:    cobra.ExactArgs(1),
+		Example: "  crak checkpoint 412\n  crak checkpoint --kill --output /scratch/job 412\n  crak checkpoint --group sim",
+		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var err error
-			if o.Pid, err = strconv.Atoi(args[0]); err != nil || o.Pid <= 0 {
-				return usageError{fmt.Errorf("%q: not a PID", args[0])}
+			if err := which.check(cmd, args); err != nil {
+				return usageError{err}
 			}
 			if o.Compress != "" && o.Compress != "zstd" && o.Compress != "none" {
 				return usageError{fmt.Errorf("--compress=%s: neither zstd nor none", o.Compress)}
@@ -56,6 +63,11 @@ Exit status: 0 the image is on disk; 1 there is no image, or the program of --ki
 				return usageError{errors.New("--keep counts the images in the program's own directory, not --output")}
 			}
 			coord.OfferToOOM()
+			var err error
+			if o.Pid, err = which.root(args); err != nil {
+				return err
+			}
+			o.Only, o.Skip = which.only, which.skip
 			// The caller has chosen this directory: it is opened with the caller's rights. All later files are opened with the program's.
 			if o.Output != "" {
 				if o.Output, o.Parent, err = openParent(o.Output); err != nil {
@@ -78,6 +90,9 @@ Exit status: 0 the image is on disk; 1 there is no image, or the program of --ki
 			if err != nil {
 				return err
 			}
+			for _, text := range result.Notices {
+				notice(text)
+			}
 			if result.Note != "" {
 				notice("the program was frozen until its memory was written: " + result.Note)
 			}
@@ -88,6 +103,7 @@ Exit status: 0 the image is on disk; 1 there is no image, or the program of --ki
 		},
 	}
 	flags := cmd.Flags()
+	which.flags(flags)
 	flags.BoolVar(&o.Kill, "kill", false, "end the program at the instant of the image")
 	flags.StringVarP(&o.Output, "output", "o", "", "path of the image (default: a new directory below the program's CRAK_DIR)")
 	flags.IntVar(&keep, "keep", 0, "then remove all but the newest N images of the program")

@@ -7,7 +7,9 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -91,6 +93,7 @@ func (s *schedule) command(pid int, step string, program *os.File) *exec.Cmd {
 	c := exec.Command("/proc/self/exe", periodicCommand, step, strconv.Itoa(pid), s.interval.String(), strconv.Itoa(s.keep))
 	c.Args[0] = "crak"
 	c.Dir = "/"
+	c.Env = slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, "CRAK_GROUP=") }) // it is not a member
 	c.ExtraFiles = []*os.File{program}
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return c

@@ -25,7 +25,7 @@ func newPs() *cobra.Command {
 		Use:   "ps [--json]",
 		Short: "list the programs that can be checkpointed",
 		Long: `List the processes that were started with libcrak.so, and their descendants. A process and its descendants form a group,
-which is checkpointed together. For each process the output tells its PID and that of its parent, its name, threads and
+which is checkpointed together, and so do all programs of a user that crak run --group has started with one name. For each process the output tells its PID and that of its parent, its name, threads and
 memory, and the age of the newest image of its group; then whether a checkpoint would work, and if not, why. --json
 lists every obstacle.
 
@@ -78,9 +78,9 @@ func listed(ctx context.Context) (*processList, error) {
 	checks := make(map[int]*checked)
 	var roots []int
 	for _, p := range programs {
-		if p.Pid == p.Root {
-			roots = append(roots, p.Pid)
-			checks[p.Pid] = &checked{}
+		if checks[p.Root] == nil {
+			roots = append(roots, p.Root)
+			checks[p.Root] = &checked{}
 		}
 	}
 	var group sync.WaitGroup

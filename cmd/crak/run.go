@@ -23,15 +23,20 @@ import (
 )
 
 func newRun() *cobra.Command {
-	var dir, signal string
+	var dir, group, signal string
 	var resume, closeFds bool
 	var images schedule
 	o := restore.Options{Pids: restore.PidsAuto, Files: fd.Keep, Notice: notice, Started: images.beginOrSay}
 	cmd := &cobra.Command{
-		Use:   "run [--dir D] [--signal SIG] [--close-fds] [--interval T [--keep N]] [--resume [--files=keep|rewind|strict] [--pids=auto|keep|fresh] [--force]] -- CMD [ARG…]",
+		Use:   "run [--dir D] [--group NAME] [--signal SIG] [--close-fds] [--interval T [--keep N]] [--resume [--files=keep|rewind|strict] [--pids=auto|keep|fresh] [--force]] -- CMD [ARG…]",
 		Short: "start a program that can be checkpointed",
 		Long: `Start a program with libcrak.so preloaded. crak executes the program in its own place: the program has crak's PID, and no
 process of crak remains.
+
+A checkpoint takes the program with its descendants, and with those that have lost their parent. With --group it also takes
+all other programs of yours with the same NAME, started at whatever time and from whatever terminal. crak checkpoint
+--group NAME makes the image, or crak checkpoint or kill -USR2 with the PID of any of them. Programs that these start are
+in the group, too. NAME has letters, digits, "-", "_" and ".".
 
 With --interval, a process of crak remains in a session of its own. It makes an image at each interval, and ends with the
 program. A checkpoint that fails is in the program's log, crak.log, and removes no older image.
@@ -44,7 +49,7 @@ Exit status: the program's; 1 it cannot be started; 2 usage.`,
 		Example: "  crak run -- ./simulate input.dat\n  crak run --resume --dir /scratch/job -- ./simulate input.dat",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := cmp.Or(checkRunFlags(cmd, resume, signal), images.check(cmd)); err != nil {
+			if err := cmp.Or(checkRunFlags(cmd, resume, group, signal), images.check(cmd)); err != nil {
 				return usageError{err}
 			}
 			if resume {
@@ -66,12 +71,13 @@ Exit status: the program's; 1 it cannot be started; 2 usage.`,
 					return fmt.Errorf("--close-fds: close_range: %w", err)
 				}
 			}
-			return run(args, dir, signal, &images)
+			return run(args, dir, group, signal, &images)
 		},
 	}
 	flags := cmd.Flags()
 	flags.SetInterspersed(false)
 	flags.StringVarP(&dir, "dir", "d", "", "directory for images (CRAK_DIR); default: the current directory")
+	flags.StringVarP(&group, "group", "g", "", "name of a group of programs that are checkpointed together (CRAK_GROUP)")
 	flags.StringVar(&signal, "signal", "", "the signal that asks for a checkpoint (CRAK_SIGNAL); default: USR2")
 	flags.BoolVar(&closeFds, "close-fds", false, "start the program with standard input, output and error only; "+
 		"other descriptors, inherited from a shell or an IDE, may be obstacles to a checkpoint")
@@ -100,11 +106,17 @@ func alive(path string) error {
 }
 
 // checkRunFlags refuses flags that would have no effect, and signals that do not exist.
-func checkRunFlags(cmd *cobra.Command, resume bool, signal string) error {
+func checkRunFlags(cmd *cobra.Command, resume bool, group, signal string) error {
 	for _, name := range []string{"pids", "files", "force"} {
 		if cmd.Flags().Changed(name) && !resume {
 			return fmt.Errorf("--%s is for --resume", name)
 		}
+	}
+	if err := coord.CheckGroup(group); err != nil && cmd.Flags().Changed("group") {
+		return fmt.Errorf("--group %w", err)
+	}
+	if _, err := coord.RunGroup(os.Getpid(), ""); err != nil && group == "" {
+		return fmt.Errorf("CRAK_GROUP %w", err)
 	}
 	if _, err := coord.ParseTrigger(signal); err != nil {
 		return fmt.Errorf("--signal %w", err)
@@ -116,7 +128,7 @@ func checkRunFlags(cmd *cobra.Command, resume bool, signal string) error {
 }
 
 // run executes the program in place of crak.
-func run(args []string, dir, signal string, images *schedule) error {
+func run(args []string, dir, group, signal string, images *schedule) error {
 	path, err := exec.LookPath(args[0])
 	if errors.Is(err, exec.ErrDot) {
 		err = nil
@@ -131,7 +143,10 @@ func run(args []string, dir, signal string, images *schedule) error {
 	if err != nil {
 		return err
 	}
-	set := map[string]string{"LD_PRELOAD": library}
+	if group, err = coord.RunGroup(os.Getpid(), group); err != nil {
+		return err
+	}
+	set := map[string]string{"LD_PRELOAD": library, "CRAK_GROUP": group}
 	if others := os.Getenv("LD_PRELOAD"); others != "" {
 		set["LD_PRELOAD"] = library + ":" + others
 	}

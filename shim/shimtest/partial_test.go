@@ -53,7 +53,7 @@ func TestPartial(t *testing.T) {
 			for step := 1; step <= 3; step++ {
 				for range 2 {
 					// Sockets and terminals are obstacles, but Check interrupts the call anyway.
-					coord.Check(cmd.Process.Pid, nil)
+					coord.Check(coord.Options{Pid: cmd.Process.Pid})
 				}
 				create("step." + strconv.Itoa(step))
 				await("STEPPED")

@@ -86,7 +86,7 @@ func interrupt(t *testing.T, pid int, interval time.Duration, ended chan string)
 		if len(ended) > 0 {
 			break
 		}
-		coord.Check(pid, nil) // sockets are obstacles, but Check interrupts the call anyway
+		coord.Check(coord.Options{Pid: pid}) // sockets are obstacles, but Check interrupts the call anyway
 		if first.IsZero() {
 			first = time.Now()
 		}

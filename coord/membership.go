@@ -1,0 +1,164 @@
+package coord
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/proc"
+)
+
+// A membership says which processes belong to a group.
+//
+// These are the root and its descendants, and all processes that have one of the group's IDs, with their descendants. The IDs are the
+// root's name, and for each member the ID that crak run has made for it. A process that has an ID and descends from no member is
+// found in /proc. It is a member only if its resident confirms the ID: a program can overwrite its environment.
+//
+// The user may leave out processes with their descendants. Options.Only leaves out all but the root.
+type membership struct {
+	ids     map[string]bool
+	byID    map[int]bool    // PIDs that were found by an ID
+	seen    map[int]bool    // PIDs that have none of the IDs
+	left    map[int]string  // PIDs of processes that are left out, and their names
+	skipped map[string]bool // values of Options.Skip that some process has
+	user    uint32          // of the root
+}
+
+// follow adds the IDs of a new member to those of the group.
+func (c *checkpoint) follow(m *member) {
+	if c.Only {
+		return
+	}
+	id, _, _ := groupOf(m.pid)
+	if id == "" && m.pid == c.Pid {
+		id = validGroup(c.Settings[groupVariable]) // of a process that is not dumpable
+	}
+	status, err := proc.Read(m.pid, "status", proc.Status)
+	if id == "" || err != nil {
+		return
+	}
+	if m.pid == c.Pid {
+		c.user = status.Uid[1]
+	}
+	if isRun(id) && runOf(id) == insidePid(status) || !isRun(id) && m.pid == c.Pid {
+		if c.ids == nil {
+			c.ids, c.byID = make(map[string]bool), make(map[int]bool)
+		}
+		c.ids[id] = true
+		c.seen = nil
+	}
+}
+
+// strangers looks for processes that have one of the group's IDs. It looks at each process once: the group is frozen while the last
+// looks are made, and only a new process can be missing then.
+func (c *checkpoint) strangers() (pids []int) {
+	if len(c.ids) == 0 {
+		return nil
+	}
+	if c.seen == nil {
+		c.seen = make(map[int]bool)
+	}
+	all, _ := proc.Pids()
+	for _, pid := range all {
+		if c.seen[pid] {
+			continue
+		}
+		r, early := relativeAt(pid)
+		switch {
+		case early:
+		case r == nil || !c.ids[r.id] || r.uid != c.user || isRun(r.id) && nameOf(pid, "ns/pid") != nameOf(c.Pid, "ns/pid"):
+			c.seen[pid] = true
+		default:
+			c.byID[pid] = true
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// confirms asks the resident of a process that was found by an ID whether the process was started with this ID.
+func (c *checkpoint) confirms(m *member) (bool, error) {
+	if !c.byID[m.pid] {
+		return true, nil
+	}
+	if err := m.query(); err != nil {
+		if isAnotherError(err) {
+			return false, nil // it is found again
+		}
+		return false, err
+	}
+	if c.ids[validGroup(m.settings[groupVariable])] {
+		return true, nil
+	}
+	c.dropping.Lock()
+	defer c.dropping.Unlock()
+	c.seen[m.pid] = true
+	return false, nil
+}
+
+// without leaves out those of some processes that the user does not want, and their descendants.
+func (c *checkpoint) without(found []proc.StatInfo) (pids []int) {
+	c.left = make(map[int]string)
+	for i := range found {
+		if c.unwanted(&found[i]) {
+			leaveOut(c.left, &found[i])
+		}
+	}
+	for _, stat := range found {
+		if _, left := c.left[stat.Pid]; !left {
+			pids = append(pids, stat.Pid)
+		}
+	}
+	return pids
+}
+
+func (c *checkpoint) unwanted(stat *proc.StatInfo) bool {
+	if c.Only {
+		return true
+	}
+	unwanted := false
+	for _, skip := range c.Skip {
+		if skip == strconv.Itoa(stat.Pid) || skip == stat.Comm {
+			c.skipped[skip], unwanted = true, true
+		}
+	}
+	return unwanted
+}
+
+// leaveOut adds a process and its descendants to those that are left out.
+func leaveOut(left map[int]string, stat *proc.StatInfo) {
+	if _, known := left[stat.Pid]; known {
+		return
+	}
+	left[stat.Pid] = stat.Comm
+	for _, pid := range childrenOf(stat.Pid) {
+		if child, err := proc.Read(pid, "stat", proc.Stat); err == nil && !isCrak(&child) && !isDead(&child) {
+			leaveOut(left, &child)
+		}
+	}
+}
+
+// checkSkip refuses to leave out the root.
+func (c *checkpoint) checkSkip() error {
+	c.skipped = make(map[string]bool)
+	stat, err := proc.Read(c.Pid, "stat", proc.Stat)
+	if err == nil && !c.Only && c.unwanted(&stat) {
+		return obstacle.Obstacle{Pid: c.Pid, What: "root of the group", Why: "--skip leaves out other processes than the root", Do: "name another process"}
+	}
+	return nil
+}
+
+// notices says which processes are left out.
+func (c *checkpoint) notices() (all []string) {
+	for _, pid := range slices.Sorted(maps.Keys(c.left)) {
+		all = append(all, fmt.Sprintf("left out: pid %d (%q)", pid, c.left[pid]))
+	}
+	for _, skip := range c.Skip {
+		if !c.skipped[skip] {
+			all = append(all, fmt.Sprintf("--skip %s: the group has no such process", skip))
+		}
+	}
+	return all
+}

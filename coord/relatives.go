@@ -1,0 +1,111 @@
+package coord
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/proc"
+)
+
+// A relative is a process that belongs to a group by its ID, as /proc shows it.
+type relative struct {
+	pid, parent int
+	uid         uint32
+	start       uint64
+	id          string
+}
+
+// relativeAt reads to which group a process belongs by its ID. It is nil if the process belongs to none, was not started with
+// libcrak.so, has ended, or is CRAK's own. early: the process executes a program just now, and must be looked at again.
+func relativeAt(pid int) (r *relative, early bool) {
+	stat, err := proc.Read(pid, "stat", proc.Stat)
+	if err != nil || pid == os.Getpid() || stat.State == 'X' || isDead(&stat) || stat.ExitSignal == abi.FreezeSignal {
+		return nil, false
+	}
+	id, preloads, empty := groupOf(pid)
+	if empty {
+		return nil, !isKernelThread(&stat)
+	}
+	if id == "" || !preloads && !hasLibrary(pid) || isWriter(pid) {
+		return nil, false
+	}
+	status, err := proc.Read(pid, "status", proc.Status)
+	if err != nil {
+		return nil, false
+	}
+	return &relative{pid: pid, parent: stat.PPid, uid: status.Uid[1], start: stat.StartTime, id: id}, false
+}
+
+// isKernelThread tells whether a process is a thread of the kernel, which has no environment.
+func isKernelThread(s *proc.StatInfo) bool {
+	const pfKthread = 0x200000 // linux/sched.h
+	return s.Flags&pfKthread != 0
+}
+
+// isWriter tells whether a process executes libcrak.so itself.
+func isWriter(pid int) bool {
+	exe, _ := os.Readlink(proc.Path(pid, "exe"))
+	return strings.Contains(filepath.Base(exe), "libcrak")
+}
+
+// Root returns the process whose end, terminal and exit status a restart of its group follows. For a process of a named group it is
+// the highest ancestor that belongs to the group and to the same user. For any other process it is the process itself.
+func Root(pid int) int {
+	own, _ := relativeAt(pid)
+	if own == nil || isRun(own.id) {
+		return pid
+	}
+	for at := own; at != nil && at.id == own.id && at.uid == own.uid && nameOf(at.pid, "ns/pid") == nameOf(pid, "ns/pid"); {
+		pid = at.pid
+		at, _ = relativeAt(at.parent)
+	}
+	return pid
+}
+
+// FindGroup returns the root of a named group: of its processes that do not descend from another one, the oldest. If processes of
+// several users claim the name, the error says so.
+func FindGroup(name string) (root int, err error) {
+	pids, err := proc.Pids()
+	if err != nil {
+		return 0, err
+	}
+	all := make(map[int]*relative)
+	users := make(map[uint32]bool)
+	for _, pid := range pids {
+		if r, _ := relativeAt(pid); r != nil && r.id == name {
+			all[pid] = r
+			users[r.uid] = true
+		}
+	}
+	if len(users) > 1 {
+		var names []string
+		for uid := range users {
+			names = append(names, strconv.Itoa(int(uid)))
+		}
+		slices.Sort(names)
+		return 0, obstacle.Obstacle{What: fmt.Sprintf("group %s", name),
+			Why: "processes of several users are in a group of this name: users " + strings.Join(names, ", "),
+			Do:  "run crak as one of these users, or name a process: crak checkpoint PID takes the group of its user"}
+	}
+	var tops []*relative
+	for _, r := range all {
+		if all[r.parent] == nil {
+			tops = append(tops, r)
+		}
+	}
+	if len(tops) == 0 {
+		return 0, fmt.Errorf("group %s: no process is in a group of this name", name)
+	}
+	return slices.MinFunc(tops, olderFirst).pid, nil
+}
+
+func olderFirst(a, b *relative) int {
+	return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.pid, b.pid))
+}

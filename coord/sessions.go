@@ -1,0 +1,53 @@
+package coord
+
+import (
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/proc"
+)
+
+// bringHome changes the sessions and process groups of programs that other shells have started, if these shells still run: a
+// restart cannot put a process into the session of another shell. They get the root's session and, in place of a group that such a
+// shell leads, the root's process group. If the root leads a session itself, they get those of crak restart, for which the image has 0.
+//
+// A session whose leader has ended stays as it is: a restart makes it again. So does a session that the root or one of its
+// descendants has left: it is the one from which the root came.
+func (c *checkpoint) bringHome(processes []*image.Process) {
+	parents := make(map[image.Pid]image.Pid)
+	for _, p := range processes {
+		parents[p.Pid] = p.Parent
+	}
+	root := processes[0]
+	isMember := func(pid image.Pid) bool { _, ok := parents[pid]; return ok }
+	session, group := root.Session, root.ProcessGroup
+	if isMember(session) {
+		session, group = 0, 0
+	}
+	for i, p := range processes {
+		stat, err := proc.Read(c.members[i].pid, "stat", proc.Stat)
+		if err != nil || descends(p.Pid, root.Pid, parents) {
+			continue
+		}
+		if p.Session != root.Session && !isMember(p.Session) && leadsSession(stat.Session) {
+			p.Session = session
+		}
+		if p.Session == session && !isMember(p.ProcessGroup) && !hasEnded(stat.Pgrp) {
+			p.ProcessGroup = group
+		}
+	}
+}
+
+// leadsSession tells whether there is a live process that leads a session.
+func leadsSession(pid int) bool {
+	stat, err := proc.Read(pid, "stat", proc.Stat)
+	return err == nil && stat.Session == pid && !isDead(&stat)
+}
+
+func descends(pid, root image.Pid, parents map[image.Pid]image.Pid) bool {
+	for range len(parents) + 1 {
+		if pid == root {
+			return true
+		}
+		pid = parents[pid]
+	}
+	return false
+}
