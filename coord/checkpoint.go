@@ -32,6 +32,7 @@ type checkpoint struct {
 	noTwin   string            // why there are no twins, or ""
 	needTwin bool              // refuse a checkpoint without twins
 	table    fd.Table
+	copies   *dump.Copies // of mapped files
 	holders  *fd.Holders
 	writer   *image.Writer
 	begun    time.Time
@@ -125,6 +126,7 @@ func (c *checkpoint) write() (*Result, error) {
 		m.dump = c.reader(m)
 		m.dump.Prepare()
 	}
+	c.copies = dump.NewCopies(c.dumps())
 	debug.SetMemoryLimit(memoryLimit)
 	warm()
 	debug.SetGCPercent(-1) // while a program is frozen, collect garbage only to stay within the limit

@@ -13,7 +13,7 @@ import (
 // save writes the content of the image. It first copies what a fork does not hold still. It then makes the twins, and writes
 // their private memory while the members run. Without twins it writes the memory of the frozen members.
 func (c *checkpoint) save() error {
-	if err := dump.SaveFrozen(c.dumps(), c.writer); err != nil {
+	if err := dump.SaveFrozen(c.dumps(), c.writer, c.copies); err != nil {
 		return err
 	}
 	if err := dump.SaveContents(c.writer, &c.table); err != nil {

@@ -9,9 +9,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/abi"
-	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/internal/resident"
 )
 
@@ -28,12 +28,31 @@ type common struct {
 	start   uint64
 	length  uint64 // up to the end of the file
 	content []byte // the copy; nil if none was made
+
+	place place
+	first *common // another mapping of the same place; nil: this is the first
+	sum   string  // hex; empty: none
+}
+
+// A place is a part of a file.
+type place struct {
+	file           fd.Inode
+	offset, length uint64
 }
 
 const (
-	copiedMost = 1 << 20 // bytes; copying takes half a millisecond
-	commonStep = 1 << 20
+	copiedMost      = 1 << 20  // bytes of a member; copying takes half a millisecond
+	copiedMostOfAll = 16 << 20 // bytes of a group
+	commonStep      = 1 << 20
 )
+
+// Copies are the copies of mapped files that are made while a group is frozen. A part of a file that several members map is copied
+// once.
+type Copies struct {
+	room  []byte
+	left  uint64
+	first map[place]*common
+}
 
 // addCommon plans the checksum of a mapping.
 func (p *plan) addCommon(index int, v *image.Mapping) {
@@ -41,35 +60,58 @@ func (p *plan) addCommon(index int, v *image.Mapping) {
 		return
 	}
 	length := min(uint64(v.End-v.Start), uint64(max(v.File.Size-int64(v.Offset), 0)))
-	p.common = append(p.common, common{mapping: index, start: uint64(v.Start), length: length})
+	at := place{file: fd.Inode{Device: v.File.Device, Number: v.File.Inode}, offset: v.Offset, length: length}
+	p.common = append(p.common, common{mapping: index, start: uint64(v.Start), length: length, place: at})
 }
 
-// roomForCommon allocates memory for the copies. It touches each page before the program is frozen, because the first touch
-// of a page takes microseconds.
-func roomForCommon(entries []proc.SmapsEntry) []byte {
-	size := uint64(0)
-	for _, e := range entries {
-		if e.Shared && e.Has("mw") && e.Inode != 0 && size+e.Size() <= copiedMost {
+// NewCopies allocates memory for the copies. It touches each page before the members are frozen, because the first touch of a
+// page takes microseconds.
+func NewCopies(members []*Member) *Copies {
+	known := make(map[place]bool)
+	total := uint64(0)
+	for _, m := range members {
+		size := uint64(0)
+		for _, e := range m.Known.Mappings {
+			at := place{file: inodeOf(e), offset: e.Offset, length: e.Size()}
+			if !e.Shared || !e.Has("mw") || e.Inode == 0 || known[at] || size+e.Size() > copiedMost {
+				continue
+			}
+			known[at] = true
 			size += e.Size()
 		}
+		total += size
 	}
-	room := make([]byte, size)
+	room := make([]byte, min(total, copiedMostOfAll))
 	for at := 0; at < len(room); at += os.Getpagesize() {
 		room[at] = 1
 	}
-	return room
+	return &Copies{room: room, left: copiedMostOfAll, first: make(map[place]*common)}
+}
+
+// take returns memory for a copy.
+func (all *Copies) take(length uint64) (content []byte) {
+	if length > uint64(len(all.room)) {
+		return make([]byte, length)
+	}
+	content, all.room = all.room[:length], all.room[length:]
+	return content
 }
 
 // copyCommon copies the mappings that are small and in memory. A mapping that must first be read from a disk, perhaps over
 // the network, would extend the pause.
 //
 // Preconditions: the member is frozen.
-func (m *Member) copyCommon() error {
+func (m *Member) copyCommon(copies *Copies) error {
 	var ask resident.Questions
 	var wanted []*common
-	left := uint64(copiedMost)
+	left := min(copiedMost, copies.left)
+	before := left
 	for i := range m.plan.common {
 		c := &m.plan.common[i]
+		if c.first = copies.first[c.place]; c.first != nil {
+			continue
+		}
+		copies.first[c.place] = c
 		if c.length == 0 || c.length > left {
 			continue
 		}
@@ -81,9 +123,10 @@ func (m *Member) copyCommon() error {
 			}
 		})
 	}
-	if left == copiedMost {
+	if left == before {
 		return nil
 	}
+	copies.left -= before - left
 	if err := ask.Put(m.Conn.Calls); err != nil {
 		return err
 	}
@@ -92,12 +135,7 @@ func (m *Member) copyCommon() error {
 		return err
 	}
 	for _, c := range wanted {
-		var content []byte
-		if c.length <= uint64(len(m.room)) {
-			content, m.room = m.room[:c.length], m.room[c.length:]
-		} else {
-			content = make([]byte, c.length)
-		}
+		content := copies.take(c.length)
 		if memory.read(content, []image.Run{{Start: c.start, Length: c.length}}) == nil {
 			c.content = content
 		}
@@ -106,7 +144,7 @@ func (m *Member) copyCommon() error {
 }
 
 // SumCommon computes the checksums of the files that the member writes to through shared mappings. stays means that the
-// member is frozen and will not run again. A mapping that cannot be read or is too large gets no checksum.
+// member is frozen and will not run again. The members are summed in the order in which SaveFrozen got them. A mapping that cannot be read or is too large gets no checksum.
 func (m *Member) SumCommon(stays bool) error {
 	if len(m.plan.common) == 0 {
 		return nil
@@ -116,8 +154,17 @@ func (m *Member) SumCommon(stays bool) error {
 		return m.fail(err)
 	}
 	left := uint64(image.SummedMost)
-	for _, c := range m.plan.common {
-		if c.content == nil && !stays || c.length > left {
+	for i := range m.plan.common {
+		c := &m.plan.common[i]
+		if c.length > left {
+			continue
+		}
+		if c.first != nil && c.first.sum != "" {
+			left -= c.length
+			m.process.Mappings[c.mapping].Sum = c.first.sum
+			continue
+		}
+		if c.content == nil && !stays {
 			continue
 		}
 		left -= c.length
@@ -127,7 +174,8 @@ func (m *Member) SumCommon(stays bool) error {
 		} else if memory.sum(sum, c.start, c.length) != nil {
 			continue
 		}
-		m.process.Mappings[c.mapping].Sum = hex.EncodeToString(sum.Sum(nil))
+		c.sum = hex.EncodeToString(sum.Sum(nil))
+		m.process.Mappings[c.mapping].Sum = c.sum
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ import (
 
 // SaveFrozen saves what must be read while the members are frozen: memory that a fork leaves out, and shared objects that can be
 // reached only through mappings.
-func SaveFrozen(members []*Member, w *image.Writer) error {
+func SaveFrozen(members []*Member, w *image.Writer, copies *Copies) error {
 	for _, m := range members {
 		if err := m.saveNotForked(w); err != nil {
 			return err
@@ -28,7 +28,7 @@ func SaveFrozen(members []*Member, w *image.Writer) error {
 		return err
 	}
 	for _, m := range members {
-		if err := m.copyCommon(); err != nil {
+		if err := m.copyCommon(copies); err != nil {
 			return m.fail(err)
 		}
 	}

@@ -41,7 +41,6 @@ type Member struct {
 	stat    proc.StatInfo
 	process image.Process
 	ask     *resident.Questions // for the initiator
-	room    []byte              // memory for copyCommon
 	plan    plan                // which pages to save, and when
 
 	open    []io.Closer // memory of processes: see Memory

@@ -32,7 +32,6 @@ func (m *Member) Prepare() {
 	m.askPolicies(m.ask)
 	m.askProcessor(m.ask)
 	m.askIntervals(m.ask)
-	m.room = roomForCommon(m.Known.Mappings)
 }
 
 // askInitiator records what only the initiator can find out by system calls: attributes of the whole process, and facts about
