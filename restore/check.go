@@ -75,7 +75,7 @@ func checkVDSO(p *image.Process, want, have image.Host) obstacle.List {
 	if want.VDSOSum == have.VDSOSum || len(p.VDSO) > 0 {
 		return nil
 	}
-	return obstacle.List{{What: "kernel " + have.Kernel, Why: "has another vDSO than " + want.Kernel + ", on which the image was made",
+	return obstacle.List{{Pid: int(p.Pid), What: "kernel " + have.Kernel, Why: "has another vDSO than " + want.Kernel + ", on which the image was made",
 		Do: "restart it under the kernel it was made on"}}
 }
 

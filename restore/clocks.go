@@ -16,12 +16,18 @@ import (
 // machine that started later they would go back, and a thread that sleeps until a certain time would sleep for days.
 type clockShift struct{ monotonic, boottime time.Duration }
 
-func shiftFor(p *image.Process) clockShift {
+// shiftFor returns the shift that is enough for every member.
+func shiftFor(g *image.Group) (s clockShift) {
 	behind := func(clock int32, want int64) time.Duration {
 		ns, _ := now(clock)
 		return time.Duration(max(want-ns, 0))
 	}
-	return clockShift{behind(unix.CLOCK_MONOTONIC, p.Clocks.MonotonicNs), behind(unix.CLOCK_BOOTTIME, p.Clocks.BoottimeNs)}
+	for i := range g.Processes {
+		c := &g.Processes[i].Clocks
+		s.monotonic = max(s.monotonic, behind(unix.CLOCK_MONOTONIC, c.MonotonicNs))
+		s.boottime = max(s.boottime, behind(unix.CLOCK_BOOTTIME, c.BoottimeNs))
+	}
+	return s
 }
 
 // now is the time of a clock as the members will see it.

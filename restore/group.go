@@ -9,6 +9,7 @@ import (
 
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/restore/compile"
 	"crak.dev/crak/restore/program"
 )
@@ -36,7 +37,8 @@ type group struct {
 	members     []*member
 	programs    *compile.Output
 	interpreter *interpreter
-	filled      atomic.Uint64 // bytes of memory
+	kernelAt    []proc.Mapping // where members with another kernel's vDSO get this kernel's mappings
+	filled      atomic.Uint64  // bytes of memory
 }
 
 // Progress is called before memory is filled. done returns the number of bytes that are filled, total is the number of all
@@ -128,7 +130,7 @@ func (g *group) prepare(ctx context.Context) error {
 	all := g.img.Group.Processes
 	g.descriptors = newDescriptors(all)
 	g.target = &compile.Target{Group: g.img.Group, Mode: g.mode}
-	g.shift = shiftFor(rootOf(g.img.Group))
+	g.shift = shiftFor(g.img.Group)
 	if err := g.objects.make(ctx, g.img, g.env.Notice); err != nil {
 		return err
 	}

@@ -38,9 +38,10 @@ func (g *group) adoptVDSO(of *member) error {
 	if len(p.VDSO) == 0 || bytes.Equal(p.VDSO, ours) {
 		return nil
 	}
-	at, err := g.interpreter.placeKernel(g.target.Kernel, g.img.Group)
-	if err != nil {
-		return err
+	if g.kernelAt == nil { // one place for all members: a child can inherit the mappings
+		if g.kernelAt, err = g.interpreter.placeKernel(g.target.Kernel, g.img.Group); err != nil {
+			return err
+		}
 	}
 	for i := range p.Mappings {
 		m := &p.Mappings[i]
@@ -56,7 +57,7 @@ func (g *group) adoptVDSO(of *member) error {
 		}
 		*m = image.Mapping{Start: m.Start, End: m.End, Prot: m.Prot, Kind: image.MappingAnonymous}
 	}
-	for _, k := range at {
+	for _, k := range g.kernelAt {
 		p.Mappings = append(p.Mappings, image.Mapping{Start: image.Address(k.Start), End: image.Address(k.End), Prot: k.Prot,
 			Kind: image.MappingKernel, Name: k.Path})
 		if k.Path == "[vdso]" && of.vdso != nil {
