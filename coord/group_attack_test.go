@@ -19,7 +19,7 @@ import (
 func (a *arena) beside(uid int, command string) *program {
 	a.Helper()
 	dir := a.path(map[int]string{0: "root", alice: "alice"}[uid])
-	cmd := exec.Command("bash", "-c", command+" </dev/null >/dev/null 2>&1 & cat; kill $!")
+	cmd := exec.Command("bash", "-c", command+" </dev/null >/dev/null 2>&1 & cat; kill -KILL $!")
 	cmd.Dir = dir
 	cmd.Env = []string{"CRAK_DIR=" + dir, "LD_PRELOAD=" + a.library, "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 	if uid != 0 {
@@ -62,7 +62,7 @@ func TestTriggerWithAnotherUser(t *testing.T) {
 
 // TestMemberInNamespace: a descendant in a namespace that the root of its group is not in is refused by name.
 func TestMemberInNamespace(t *testing.T) {
-	for kind, flags := range map[string]string{"user": "-U", "mnt": "-Um", "pid": "-Upf", "cgroup": "-UC", "time": "-UTf"} {
+	for kind, flags := range map[string]string{"user": "-U", "mnt": "-Um", "pid": "-Upf --kill-child", "cgroup": "-UC", "time": "-UTf --kill-child"} {
 		t.Run(kind, func(t *testing.T) {
 			a := newArena(t)
 			p := a.beside(alice, "exec unshare "+flags+" sleep 1000")

@@ -60,7 +60,7 @@ func openAndRead(dir string) {
 	json.NewEncoder(io.Discard).Encode(img.Group)
 }
 
-// seedImage is a process with memory, threads, signals, descriptors, and content.
+// seedImage is two processes, each with memory, threads, signals, descriptors, and content, and a zombie.
 func seedImage(f *testing.F) (group, index []byte) {
 	p := image.Process{
 		Pid: 412, Parent: 1, ProcessGroup: 412, Session: 412, Cwd: "/", RootDir: "/",
@@ -77,8 +77,12 @@ func seedImage(f *testing.F) (group, index []byte) {
 		Limits:      []image.Limit{{Resource: 7, Soft: 1, Hard: 2}},
 		Descriptors: []image.Descriptor{{Fd: 0, Description: 1}},
 	}
+	child := p
+	child.Pid, child.Parent = 413, 412
+	child.Threads = []image.Thread{{Parked: abi.Thread{Tid: 413, Flags: abi.ThreadInitiator, Context: 0x1000, Frame: 0x1100}, Comm: "child"}}
 	g := image.Group{
-		Root: 412, Processes: []image.Process{p},
+		Root: 412, Processes: []image.Process{p, child},
+		Zombies:      []image.Zombie{{Pid: 414, Parent: 413, ProcessGroup: 412, Session: 412, Comm: "ended"}},
 		Descriptions: []image.Description{{ID: 1, Kind: "pipe_end", Object: 1}},
 		Memory:       []image.MemoryObject{{ID: 1, Kind: image.MemoryMemfd, Size: 4096}},
 		Objects:      []image.Object{{ID: 1, Kind: "pipe", Size: 5, Record: json.RawMessage(`{"capacity":4096}`)}},

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/printable"
 )
 
 func newInspect() *cobra.Command {
@@ -77,7 +78,7 @@ func sameText(same uint64) string {
 }
 
 func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
+	e := json.NewEncoder(printable.JSON(w))
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
 	return e.Encode(v)

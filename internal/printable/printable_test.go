@@ -1,6 +1,10 @@
 package printable
 
-import "testing"
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+)
 
 func TestText(t *testing.T) {
 	for s, want := range map[string]string{
@@ -16,6 +20,30 @@ func TestText(t *testing.T) {
 	} {
 		if got := Text(s); got != want {
 			t.Errorf("Text(%q): %s, want %s", s, got, want)
+		}
+	}
+}
+
+// TestJSON: all that is not printable is escaped, and decoded again to what it was.
+func TestJSON(t *testing.T) {
+	for s, want := range map[string]string{
+		"":                            `""`,
+		"/usr/bin/größe x":            `"/usr/bin/größe x"`,
+		"a\nb\x1b[31m":                `"a\nb\u001b[31m"`,
+		"\x7f\u009b":                  `"\u007f\u009b"`,
+		"left\u202eright\u2028\ufeff": `"left\u202eright\u2028\ufeff"`,
+		"\U0010ff41":                  `"\udbff\udf41"`,
+	} {
+		var b bytes.Buffer
+		if err := json.NewEncoder(JSON(&b)).Encode(s); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.String(); got != want+"\n" {
+			t.Errorf("%q: %s, want %s", s, got, want)
+		}
+		var back string
+		if err := json.Unmarshal(b.Bytes(), &back); err != nil || back != s {
+			t.Errorf("%q: %q, %v", s, back, err)
 		}
 	}
 }
