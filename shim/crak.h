@@ -26,7 +26,7 @@ extern "C" {
  *
  * One thread of the program calls them, in a signal handler, while all other threads are stopped. So they may call only
  * functions that signal-safety(7) lists, and must not take a lock that a stopped thread may hold. They run on a stack of
- * 256 KiB.
+ * 256 KiB. In a group of processes all functions `before` of all processes have returned before any process is saved.
  */
 struct crak_callbacks {
 	void (*before)(void *data);  /* before the state of the program is saved */
@@ -36,8 +36,9 @@ struct crak_callbacks {
 };
 
 /*
- * crak_checkpoint - make a checkpoint of the calling program
+ * crak_checkpoint - make a checkpoint of the calling program and its descendants
  *
+ * The image has the calling process, its children, their children, and so on, but not its parent.
  * The function starts a process that writes the image, and waits for it. Any thread may call it.
  *
  * Return value:
