@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"crak.dev/crak/dump"
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/proc"
 )
 
 // save writes the content of the image. It first copies what a fork does not hold still. It then makes the twins, and writes
@@ -25,6 +27,9 @@ func (c *checkpoint) save() error {
 		}
 		return c.saveFrozen(c.writer.PutLike)
 	}
+	if err := c.planOrphans(); err != nil {
+		return err
+	}
 	if c.noTwin != "" {
 		return c.saveStill()
 	}
@@ -39,6 +44,31 @@ func (c *checkpoint) save() error {
 		return err
 	}
 	return c.saveTwins()
+}
+
+// planOrphans makes no twins if a member is the subreaper of others: if one of these ended before its twin, the subreaper would
+// get the twin as a child that it does not know, and wait(2) would return it.
+func (c *checkpoint) planOrphans() error {
+	for _, m := range c.members {
+		if !m.dump.IsSubreaper() || !slices.ContainsFunc(c.members, func(other *member) bool { return other.parent() == m.pid }) {
+			continue
+		}
+		c.noTwin = fmt.Sprintf("pid %d is a subreaper (PR_SET_CHILD_SUBREAPER): the twin of a process that ends would become its child", m.pid)
+		if c.needTwin {
+			return obstacle.List{{Pid: m.pid, What: "no twin", Why: c.noTwin,
+				Do: "let the program be frozen while its memory is written: CRAK_TWIN=auto"}}
+		}
+	}
+	return nil
+}
+
+// parent is the parent of a process in the writer's PID namespace, or 0 if it has ended.
+func (m *member) parent() int {
+	stat, err := proc.Read(m.pid, "stat", proc.Stat)
+	if err != nil {
+		return 0
+	}
+	return stat.PPid
 }
 
 // snapshot makes a twin of every member. All members are frozen until all have one.

@@ -124,6 +124,11 @@ func (m *Member) Finish() (*image.Process, error) {
 	return &m.process, nil
 }
 
+// IsSubreaper tells whether the process gets orphaned descendants as children (PR_SET_CHILD_SUBREAPER).
+//
+// Preconditions: Capture was called.
+func (m *Member) IsSubreaper() bool { return m.process.Attributes.ChildSubreaper }
+
 // insidePid is the process's PID in its own PID namespace. The PID that the resident has sent must be the same.
 func (m *Member) insidePid() (image.Pid, error) {
 	status := m.status
