@@ -65,8 +65,14 @@ func (b *bounds) check(f *Frame) error {
 			return fmt.Errorf("run %d: %w", i, err)
 		}
 	}
-	if f.Codec == CodecSame {
-		return b.kinship.add(f, m.number)
+	if f.Codec != CodecSame {
+		return nil
+	}
+	if err := b.kinship.add(f, m.number); err != nil {
+		return err
+	}
+	if len(b.seen.index)+len(b.kinship.pages.index) > maxBlocks {
+		return errScattered
 	}
 	return nil
 }
