@@ -14,7 +14,7 @@ import (
 	"crak.dev/crak/restore/handmade"
 )
 
-// TestFailsUntouched makes a restart fail just before it is ready. The image has a file that the restart would cut back, and one
+// TestFailsUntouched makes one of two processes fail just before it is ready. The image has a file that the restart would cut back, and one
 // that it would make. Neither is changed.
 func TestFailsUntouched(t *testing.T) {
 	tests := map[string]func(p *image.Process){
@@ -22,7 +22,7 @@ func TestFailsUntouched(t *testing.T) {
 		"timer":             func(p *image.Process) { p.Timers = []image.PosixTimer{{Clock: 99}} },
 		"thread": func(p *image.Process) {
 			other := p.Threads[0]
-			other.Parked.Tid++
+			other.Parked.Tid += 5
 			other.Parked.Flags = 0
 			other.Parked.RobustList, other.Parked.RobustLength = handmade.DataAt, 1 // set_robust_list wants another length
 			p.Threads = append(p.Threads, other)
@@ -30,32 +30,40 @@ func TestFailsUntouched(t *testing.T) {
 	}
 	for _, mode := range modes(t) {
 		for name, spoil := range tests {
-			t.Run(string(mode)+"/"+name, func(t *testing.T) {
-				dir := t.TempDir()
-				g := handmade.Group(aPid(t))
-				log, gone := filepath.Join(dir, "log"), filepath.Join(dir, "gone")
-				writeFile(t, log, "before")
-				writeFile(t, gone, "before")
-				describe(t, g, 3, log)
-				describe(t, g, 4, gone)
-				writeFile(t, log, "before and after")
-				if err := os.Remove(gone); err != nil {
-					t.Fatal(err)
-				}
-				spoil(&g.Processes[0])
-				o := runWith(Options{Image: writeImage(t, g, says), Pids: mode, Files: fd.Rewind, Force: true})
-				if o.err == nil {
-					t.Fatalf("restarted: %+v", o)
-				}
-				if text, err := os.ReadFile(log); err != nil || string(text) != "before and after" {
-					t.Errorf("log is now %q, %v", text, err)
-				}
-				if _, err := os.Lstat(gone); !os.IsNotExist(err) {
-					t.Errorf("gone: %v", err)
-				}
-				noStray(t, g.Root)
-			})
+			for i, who := range []string{"root", "child"} {
+				t.Run(string(mode)+"/"+name+"/"+who, func(t *testing.T) {
+					failsUntouched(t, mode, func(g *image.Group) { spoil(&g.Processes[i]) })
+				})
+			}
 		}
+	}
+}
+
+func failsUntouched(t *testing.T, mode PidMode, spoil func(g *image.Group)) {
+	dir := t.TempDir()
+	g := aTree(t)
+	log, gone := filepath.Join(dir, "log"), filepath.Join(dir, "gone")
+	writeFile(t, log, "before")
+	writeFile(t, gone, "before")
+	describe(t, g, 3, log)
+	describe(t, g, 4, gone)
+	writeFile(t, log, "before and after")
+	if err := os.Remove(gone); err != nil {
+		t.Fatal(err)
+	}
+	spoil(g)
+	o := runWith(Options{Image: writeImage(t, g, says), Pids: mode, Files: fd.Rewind, Force: true})
+	if o.err == nil {
+		t.Fatalf("restarted: %+v", o)
+	}
+	if text, err := os.ReadFile(log); err != nil || string(text) != "before and after" {
+		t.Errorf("log is now %q, %v", text, err)
+	}
+	if _, err := os.Lstat(gone); !os.IsNotExist(err) {
+		t.Errorf("gone: %v", err)
+	}
+	for i := range g.Processes {
+		noStray(t, g.Processes[i].Pid)
 	}
 }
 
