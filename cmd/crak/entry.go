@@ -4,8 +4,14 @@ package main
 // status 2, or does so a moment later. Go 1.26 mostly starts from 750,000 KiB of addresses on, of which it reserves 600,000 for its
 // tables, and from 78,000 to 84,000 KiB of data on: found by trying ulimit -v and -d. A restart of a small program was tried
 // with the limits that stand here. With 800,000 KiB of addresses 2 of 150 starts failed, with 850,000 none.
+//
+// With badAddressSpace or more it does not start either, and from goodAddressSpace on it does. It then has room for a second table
+// of 512 MiB (runtime/mpagealloc_64bit.go, scavengeIndex.sysInit), which it does without otherwise, but none for its heap:
+// found by trying, too. From 1,175,000 to 1,300,000 KiB none of 100 starts succeeded, from 1,310,000 to 1,325,000 most did.
 const (
 	needAddressSpace = 900_000 << 10
+	badAddressSpace  = 1_150_000 << 10
+	goodAddressSpace = 1_400_000 << 10
 	needData         = 100_000 << 10
 	needStack        = 128 << 10 // the runtime takes 64 KiB of the first thread's stack for granted
 )
@@ -15,6 +21,10 @@ const (
 //lint:ignore U1000 the assembly code has it
 var fewAddresses = "crak: less than 900,000 KiB of address space are allowed (RLIMIT_AS): too few to start, most of which take no memory\n" +
 	"crak: hint: ulimit -v unlimited, or a control group to limit memory\n"
+
+//lint:ignore U1000 the assembly code has it
+var badAddresses = "crak: between 1,150,000 and 1,400,000 KiB of address space are allowed (RLIMIT_AS): the Go runtime starts with less or with more only\n" +
+	"crak: hint: ulimit -v 1100000, or a control group to limit memory\n"
 
 //lint:ignore U1000 the assembly code has it
 var littleData = "crak: less than 100,000 KiB of data are allowed (RLIMIT_DATA): too few to start\n" +
@@ -41,7 +51,7 @@ var fewProcesses = "crak: too few processes and threads are allowed (RLIMIT_NPRO
 func entry()
 
 //lint:ignore U1000 entry calls it
-func atLeast()
+func notWithin()
 
 //lint:ignore U1000 entry calls it
 func mayMakeThreads()

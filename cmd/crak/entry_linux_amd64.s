@@ -18,23 +18,30 @@
 
 // Preconditions: none of the Go runtime is there yet, only the stack as the kernel made it, with argc at 0(SP).
 TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
+	XORL	R14, R14
 	MOVQ	$RLIMIT_AS, SI
 	MOVQ	$const_needAddressSpace, R12
 	LEAQ	·fewAddresses(SB), R13
-	CALL	·atLeast(SB)
+	CALL	·notWithin(SB)
+	MOVQ	$const_badAddressSpace, R14
+	MOVQ	$RLIMIT_AS, SI
+	MOVQ	$const_goodAddressSpace, R12
+	LEAQ	·badAddresses(SB), R13
+	CALL	·notWithin(SB)
+	XORL	R14, R14
 	MOVQ	$RLIMIT_DATA, SI
 	MOVQ	$const_needData, R12
 	LEAQ	·littleData(SB), R13
-	CALL	·atLeast(SB)
+	CALL	·notWithin(SB)
 	MOVQ	$RLIMIT_STACK, SI
 	MOVQ	$const_needStack, R12
 	LEAQ	·littleStack(SB), R13
-	CALL	·atLeast(SB)
+	CALL	·notWithin(SB)
 	CALL	·mayMakeThreads(SB)
 	JMP	_rt0_amd64_linux(SB)
 
-// atLeast writes the Go string at R13 and exits if the soft limit of resource SI is less than R12 bytes.
-TEXT ·atLeast(SB), NOSPLIT|NOFRAME, $0
+// notWithin writes the Go string at R13 and exits if the soft limit of resource SI is less than R12 bytes, but not less than R14.
+TEXT ·notWithin(SB), NOSPLIT|NOFRAME, $0
 	SUBQ	$16, SP // struct rlimit
 	XORL	DI, DI
 	XORL	DX, DX
@@ -47,6 +54,8 @@ TEXT ·atLeast(SB), NOSPLIT|NOFRAME, $0
 	JNE	enough // not known: the runtime will see
 	CMPQ	CX, R12
 	JCC	enough
+	CMPQ	CX, R14
+	JCS	enough
 	MOVL	$2, DI
 	MOVQ	0(R13), SI
 	MOVQ	8(R13), DX

@@ -61,3 +61,19 @@ func TestLimits(t *testing.T) {
 		}
 	}
 }
+
+// TestAddressSpace has crak start, or say in a sentence that it cannot, with every limit of its address space.
+func TestAddressSpace(t *testing.T) {
+	for limit := 800_000; limit < 1_600_000; limit += 25_000 {
+		bytes := limit << 10
+		cmd := exec.Command("prlimit", "--as="+strconv.Itoa(bytes), binary(t), "--version")
+		text, _ := cmd.CombinedOutput()
+		want := 0
+		if bytes < needAddressSpace || bytes >= badAddressSpace && bytes < goodAddressSpace {
+			want = exitFailed
+		}
+		if status := cmd.ProcessState.ExitCode(); status != want || want != 0 && !strings.Contains(string(text), "RLIMIT_AS") {
+			t.Errorf("%d KiB: status %d, %.300s", limit, status, text)
+		}
+	}
+}
