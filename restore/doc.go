@@ -30,7 +30,8 @@
 //
 // All numbers (PIDs, TIDs, addresses, descriptors) are as they were. If the PIDs are taken, or crak must not choose PIDs, crak
 // executes itself as process 1 of a new PID namespace, does the same there, and reaps the processes of the namespace. The
-// namespace ends with the root. If the program was process 1 itself, the interpreter is process 1 of the new namespace and becomes the program.
+// namespace ends with the root. If the program was process 1 itself, the interpreter is process 1 of the new namespace and
+// becomes the program.
 //
 // The files, by concept:
 //
