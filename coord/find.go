@@ -13,6 +13,7 @@ import (
 
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/busypoll"
 	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
 )
@@ -68,6 +69,7 @@ func (c *checkpoint) findAll() error {
 			break
 		}
 	}
+	busypoll.Share(len(c.members))
 	return nil
 }
 

@@ -138,6 +138,7 @@ void initiate(ucontext_t *context, const siginfo_t *info)
 
 	if (is_ours() && (info->si_errno == ABI_ORDER_QUERY || (begun = begin(name)) > 0)) {
 		dumpable = SYSCALL_1(SYS_prctl, PR_GET_DUMPABLE);
+		own.members = order_members(info);
 		socket = greet(name, dumpable);
 	}
 	if (socket < 0 || begun <= 0) {

@@ -13,6 +13,7 @@ int queue_freeze_signal(int tid, int order, uint64_t value, struct blocked_sysca
 	info.si_errno = order;
 	info.si_code = SI_QUEUE;
 	info.si_value.sival_ptr = (void *)value;
+	word[ABI_ORDER_MEMBERS] = own.members;
 	word[ABI_ORDER_BLOCKED] = blocked.number;
 	word[ABI_ORDER_IP] = blocked.ip;
 	word[ABI_ORDER_ARGUMENTS] = blocked.arguments;
@@ -29,4 +30,9 @@ struct blocked_syscall order_blocked_syscall(const siginfo_t *info)
 		.ip = word[ABI_ORDER_IP],
 		.arguments = word[ABI_ORDER_ARGUMENTS] | (uint64_t)word[ABI_ORDER_ARGUMENTS + 1] << 32,
 	};
+}
+
+unsigned order_members(const siginfo_t *info)
+{
+	return ((const unsigned *)info)[ABI_ORDER_MEMBERS];
 }

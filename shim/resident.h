@@ -99,6 +99,8 @@ struct own {
 
 	unsigned long tracer; /* the tracer that the program has named for Yama (tracer.c); 0: none */
 
+	unsigned members; /* number of processes that the writer freezes together, or 0 */
+
 	uint64_t held_order; /* socket name of an order to freeze that waits for crak_release, or 0 */
 
 	int executing;    /* futex: TID of the thread that executes a program and ignores the freeze signal (exec.c), or 0 */
@@ -286,6 +288,7 @@ void setxid_prepare(void);
 /* queue.c */
 int queue_freeze_signal(int tid, int order, uint64_t value, struct blocked_syscall);
 struct blocked_syscall order_blocked_syscall(const siginfo_t *);
+unsigned order_members(const siginfo_t *);
 
 /* log.c */
 void log_failure(int error);

@@ -1,9 +1,11 @@
 package resident
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -22,7 +24,8 @@ type Conn struct {
 	Hello    abi.HelloBody
 	Settings map[string]string // CRAK_* of the environment in which the program was started, and CRAK_START_DIR
 
-	fd      int
+	fd      int        // of file
+	file    *os.File   // the runtime waits for it, so that a wait blocks no thread of the writer
 	frozen  bool       // frozen, and the writer has not ended the freeze
 	writing sync.Mutex // Progress may write at the same time
 
@@ -56,10 +59,7 @@ func (e *FreezeError) Error() string {
 
 // Close closes the socket. A frozen program goes on, and a twin exits.
 func (c *Conn) Close() {
-	if c.fd >= 0 {
-		unix.Close(c.fd)
-		c.fd = -1
-	}
+	c.file.Close()
 }
 
 func (c *Conn) greet() error {
@@ -93,9 +93,6 @@ const patienceLeft = time.Second
 // Left waits until the resident has closed the socket, as it does after a query. Then the program no longer has that
 // descriptor.
 func (c *Conn) Left() {
-	if c.bound(patienceLeft) != nil {
-		return
-	}
 	c.until = time.Now().Add(patienceLeft)
 	var b [64]byte
 	for c.read(b[:]) == nil { // the resident sends more, and the time limit ends the loop
@@ -105,13 +102,8 @@ func (c *Conn) Left() {
 // Frozen waits until every thread of the program is parked, and returns the threads. If the resident could not freeze the
 // program, the error is a *FreezeError.
 func (c *Conn) Frozen(patience time.Duration) ([]abi.Thread, error) {
-	if err := c.bound(patience); err != nil {
-		return nil, err
-	}
+	c.patience = patience
 	message, err := c.message()
-	if errors.Is(err, unix.EAGAIN) {
-		return nil, fmt.Errorf("pid %d: %w", c.Pid, ErrSilent)
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -148,13 +140,6 @@ func (c *Conn) believe(threads uint32) error {
 		return fmt.Errorf("pid %d: its resident says that %d threads are parked; it has %d", c.Pid, threads, status.Threads)
 	}
 	return nil
-}
-
-// bound sets the longest wait for a message.
-func (c *Conn) bound(patience time.Duration) error {
-	c.patience = patience
-	limit := unix.NsecToTimeval(patience.Nanoseconds())
-	return unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit)
 }
 
 // Calls makes the initiator execute system calls in the frozen program, in order. Arguments whose bit is set in
@@ -257,19 +242,35 @@ func (c *Conn) message() (m abi.Message, err error) {
 
 // some waits for at least one byte and reads what has come.
 func (c *Conn) some(b []byte) (int, error) {
-	for range busypoll.SpinLimit {
-		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
-			uintptr(len(b)), unix.MSG_DONTWAIT, 0, 0)
-		switch errno {
-		case 0:
-			return int(n), nil
-		case unix.EAGAIN:
-			busypoll.Yield()
-		default:
-			return -1, errno
+	for range busypoll.Limit() {
+		if n, err := c.receive(b); err != unix.EAGAIN {
+			return n, err
 		}
+		busypoll.Yield()
 	}
-	return unix.Read(c.fd, b)
+	if err := c.file.SetReadDeadline(c.until); err != nil {
+		return 0, err
+	}
+	raw, err := c.file.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	n, failed := 0, error(nil)
+	err = raw.Read(func(uintptr) bool {
+		n, failed = c.receive(b)
+		return failed != unix.EAGAIN
+	})
+	return n, cmp.Or(err, failed)
+}
+
+// receive reads what has come. The error is EAGAIN if nothing has.
+func (c *Conn) receive(b []byte) (int, error) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
+		uintptr(len(b)), unix.MSG_DONTWAIT, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
 }
 
 // read reads len(b) bytes. The limits are for the whole message, and for all messages, so a resident that sends single bytes cannot
@@ -284,6 +285,8 @@ func (c *Conn) read(b []byte) error {
 		c.waited += time.Since(begun)
 		switch {
 		case err == unix.EINTR:
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return fmt.Errorf("pid %d: %w", c.Pid, ErrSilent)
 		case err == unix.ECONNRESET:
 			return c.ended()
 		case err != nil:
@@ -318,7 +321,7 @@ func (c *Conn) write(parts ...[]byte) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	for len(parts) > 0 {
-		n, err := unix.SendmsgBuffers(c.fd, parts, nil, nil, unix.MSG_NOSIGNAL)
+		n, err := c.send(parts)
 		if err == unix.EINTR {
 			continue
 		}
@@ -337,6 +340,27 @@ func (c *Conn) write(parts ...[]byte) error {
 		}
 	}
 	return nil
+}
+
+// send sends as much as possible. It waits until the socket has room.
+func (c *Conn) send(parts [][]byte) (int, error) {
+	n, err := unix.SendmsgBuffers(c.fd, parts, nil, nil, unix.MSG_NOSIGNAL)
+	if err != unix.EAGAIN {
+		return n, err
+	}
+	if err := c.file.SetWriteDeadline(time.Now().Add(patienceWire)); err != nil {
+		return 0, err
+	}
+	raw, err := c.file.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var failed error
+	err = raw.Write(func(uintptr) bool {
+		n, failed = unix.SendmsgBuffers(c.fd, parts, nil, nil, unix.MSG_NOSIGNAL)
+		return failed != unix.EAGAIN
+	})
+	return n, cmp.Or(err, failed)
 }
 
 func bytesOf[T any](p *T) []byte {

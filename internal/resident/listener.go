@@ -1,7 +1,6 @@
 package resident
 
 import (
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -35,6 +34,7 @@ type Listener struct {
 	Handed []byte  // the program's secret, if the program started the writer and passed the secret to it
 
 	fd     int
+	file   *os.File // of fd; the runtime waits for it
 	name   uint64
 	secret []byte // nil until the writer has read it
 }
@@ -50,7 +50,7 @@ func Listen() (*Listener, error) {
 		return nil, err
 	}
 	name := binary.LittleEndian.Uint64(random[:])
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("socket: %w", err)
 	}
@@ -63,11 +63,11 @@ func Listen() (*Listener, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("socket %s: listen: %w", address.Name, err)
 	}
-	return &Listener{fd: fd, name: name}, nil
+	return &Listener{fd: fd, file: os.NewFile(uintptr(fd), "resident listener"), name: name}, nil
 }
 
 // Close closes the socket. Connections that were accepted stay open.
-func (l *Listener) Close() { unix.Close(l.fd) }
+func (l *Listener) Close() { l.file.Close() }
 
 // Forget discards what the Listener knows of the program: the process has executed another one.
 func (l *Listener) Forget() { l.secret, l.Memory, l.Handed = nil, nil, nil }
@@ -85,13 +85,14 @@ type queuedSignal struct {
 	blocked            int32     // abi.OrderBlocked
 	ip                 uint32    // abi.OrderIP
 	arguments          [2]uint32 // abi.OrderArguments
-	_                  [80]byte
+	members            int32     // abi.OrderMembers
+	_                  [76]byte
 }
 
 // Order sends the freeze signal with an order to one live thread of pid. The order includes the system call in which
 // the thread is blocked: once the signal has interrupted the call, its number is lost.
 func (l *Listener) Order(pid, tid int, order int32) error {
-	info := queuedSignal{signo: abi.FreezeSignal, errno: order, code: -1 /* SI_QUEUE */, blocked: -1, value: l.name}
+	info := queuedSignal{signo: abi.FreezeSignal, errno: order, code: -1 /* SI_QUEUE */, blocked: -1, value: l.name, members: int32(busypoll.Waits())}
 	if s, err := proc.Read(pid, fmt.Sprintf("task/%d/syscall", tid), proc.Syscall); err == nil && !s.Running {
 		info.blocked = int32(s.Number)
 		info.ip = uint32(s.PC)
@@ -131,7 +132,10 @@ func (l *Listener) Accept(pid int, patience time.Duration) (*Conn, error) {
 		if err := l.readable(process, deadline); err != nil {
 			return nil, fmt.Errorf("pid %d: %w", pid, err)
 		}
-		fd, _, err := unix.Accept4(l.fd, unix.SOCK_CLOEXEC)
+		fd, _, err := unix.Accept4(l.fd, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
+		if errors.Is(err, unix.EAGAIN) {
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("pid %d: accept: %w", pid, err)
 		}
@@ -150,17 +154,14 @@ func Greeted(fd, pid int, secret []byte) (*Conn, error) {
 }
 
 func (l *Listener) greeted(fd, pid int) (*Conn, error) {
-	c := &Conn{fd: fd, Pid: pid}
-	limit := unix.NsecToTimeval(patienceWire.Nanoseconds())
-	err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit)
-	err = cmp.Or(err, c.bound(patienceWire))
-	if err != nil {
-		err = fmt.Errorf("pid %d: socket: %w", pid, err)
-	} else {
-		err = c.prove(l)
-		if err == nil {
-			err = c.greet()
-		}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("pid %d: socket: %w", pid, err)
+	}
+	c := &Conn{fd: fd, file: os.NewFile(uintptr(fd), "resident"), Pid: pid, patience: patienceWire}
+	err := c.prove(l)
+	if err == nil {
+		err = c.greet()
 	}
 	if err != nil {
 		c.Close()
@@ -172,16 +173,53 @@ func (l *Listener) greeted(fd, pid int) (*Conn, error) {
 // readable waits for a connection or the end of the process.
 func (l *Listener) readable(process int, deadline time.Time) error {
 	fds := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}, {Fd: int32(process), Events: unix.POLLIN}}
-	n, err := busypoll.Poll(fds, time.Until(deadline))
-	switch {
-	case err != nil:
-		return fmt.Errorf("poll: %w", err)
-	case n == 0 || time.Now().After(deadline): // other processes may connect all the time
-		return ErrSilent
-	case fds[0].Revents != 0:
-		return nil
+	for looks := busypoll.Limit(); ; looks-- {
+		_, err := unix.Poll(fds, 0)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return fmt.Errorf("poll: %w", err)
+		case time.Now().After(deadline): // other processes may connect all the time
+			return ErrSilent
+		case fds[0].Revents != 0:
+			return nil
+		case fds[1].Revents != 0:
+			return ErrEnded
+		}
+		if looks > 0 {
+			busypoll.Yield()
+			continue
+		}
+		if err := l.sleep(deadline); err != nil {
+			return err
+		}
 	}
-	return ErrEnded
+}
+
+// intervalEnd is the time between two looks whether the process has ended.
+const intervalEnd = 10 * time.Millisecond
+
+// sleep waits for a connection until the deadline, but not longer than intervalEnd. No thread of the writer is blocked meanwhile.
+func (l *Listener) sleep(deadline time.Time) error {
+	until := time.Now().Add(intervalEnd)
+	if deadline.Before(until) {
+		until = deadline
+	}
+	if err := l.file.SetReadDeadline(until); err != nil {
+		return fmt.Errorf("wait for its resident: %w", err)
+	}
+	raw, err := l.file.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("wait for its resident: %w", err)
+	}
+	err = raw.Read(func(uintptr) bool {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}}, 0)
+		return n > 0 || err != nil
+	})
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("wait for its resident: %w", err)
+	}
+	return nil
 }
 
 // isProcess reports whether the peer is process pid and has the writer's user ID. If the writer is root, the user ID may differ.
