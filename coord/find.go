@@ -76,16 +76,13 @@ func (c *checkpoint) findAll() error {
 // look reads who the children of the members are, and who else has an ID of the group: processes that are not members yet, and
 // zombies.
 func (c *checkpoint) look() (pids []int, zombies []image.Zombie) {
-	known := make(map[int]bool, len(c.members))
-	for _, m := range c.members {
-		known[m.pid] = true
-	}
+	known := c.known()
 	candidates := c.again
 	c.again = nil
 	for _, m := range c.members {
 		candidates = append(candidates, childrenOf(m.pid)...)
 	}
-	candidates = append(candidates, c.strangers()...)
+	candidates = append(candidates, c.strangers(known)...)
 	var found []proc.StatInfo
 	for _, pid := range candidates {
 		if known[pid] || pid == os.Getpid() {
@@ -106,6 +103,15 @@ func (c *checkpoint) look() (pids []int, zombies []image.Zombie) {
 	}
 	slices.SortFunc(zombies, func(a, b image.Zombie) int { return cmp.Compare(a.Pid, b.Pid) })
 	return c.without(found), zombies
+}
+
+// known has the PIDs of the members.
+func (c *checkpoint) known() map[int]bool {
+	known := make(map[int]bool, len(c.members))
+	for _, m := range c.members {
+		known[m.pid] = true
+	}
+	return known
 }
 
 // childrenOf lists the children of a process. A child that begins or ends meanwhile may be missing.

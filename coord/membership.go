@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
@@ -20,7 +21,9 @@ import (
 type membership struct {
 	ids     map[string]bool
 	byID    map[int]bool    // PIDs that were found by an ID
-	seen    map[int]bool    // PIDs that have none of the IDs
+	seen    map[int]bool    // PIDs that have none of the IDs; nil: nobody was looked for yet
+	newest  int             // the newest PID before the last look
+	open    []int           // PIDs that the next look must look at again
 	left    map[int]string  // PIDs of processes that are left out, and their names
 	skipped map[string]bool // values of Options.Skip that some process has
 	user    uint32          // of the root
@@ -47,33 +50,61 @@ func (c *checkpoint) follow(m *member) {
 			c.ids, c.byID = make(map[string]bool), make(map[int]bool)
 		}
 		c.ids[id] = true
-		c.seen = nil
+		c.forget()
 	}
 }
 
+// forget makes strangers look at all processes again.
+func (c *checkpoint) forget() { c.seen, c.newest, c.open = nil, 0, nil }
+
 // strangers looks for processes that have one of the group's IDs. It looks at each process once: the group is frozen while the last
-// looks are made, and only a new process can be missing then.
-func (c *checkpoint) strangers() (pids []int) {
+// looks are made, and only a new process can be missing then. known are the members.
+func (c *checkpoint) strangers(known map[int]bool) (pids []int) {
 	if len(c.ids) == 0 {
 		return nil
 	}
 	if c.seen == nil {
 		c.seen = make(map[int]bool)
 	}
-	all, _ := proc.Pids()
-	for _, pid := range all {
-		if c.seen[pid] {
+	before, open := c.newest, c.open
+	c.newest, c.open = newestPid(), nil
+	for _, pid := range append(open, pidsSince(before, c.newest)...) {
+		if known[pid] || c.seen[pid] || slices.Contains(c.open, pid) {
 			continue
 		}
 		r, early := relativeAt(pid)
 		switch {
 		case early:
+			c.open = append(c.open, pid)
 		case r == nil || !c.ids[r.id] || r.uid != c.user || isRun(r.id) && nameOf(pid, "ns/pid") != nameOf(c.Pid, "ns/pid"):
 			c.seen[pid] = true
 		default:
 			c.byID[pid] = true
+			c.open = append(c.open, pid)
 			pids = append(pids, pid)
 		}
+	}
+	return pids
+}
+
+// newestPid is the last PID or TID that the kernel has given out in this PID namespace. It is 0 if the kernel does not tell
+// (CONFIG_CHECKPOINT_RESTORE). A process that has chosen its PID, as crak restart does, does not change it.
+func newestPid() int {
+	text, _ := proc.ReadFile("/proc/sys/kernel/ns_last_pid")
+	pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+	return pid
+}
+
+// pidsSince lists PIDs that include those of all processes that were made while the newest PID went from one value to another. To
+// list /proc takes a millisecond for some hundreds of processes, which is too long for each look during a freeze.
+func pidsSince(before, now int) (pids []int) {
+	const few = 256
+	if before == 0 || now < before || now-before > few {
+		pids, _ = proc.Pids()
+		return pids
+	}
+	for pid := before + 1; pid <= now; pid++ {
+		pids = append(pids, pid)
 	}
 	return pids
 }

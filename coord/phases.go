@@ -182,8 +182,8 @@ func (c *checkpoint) freeze() error {
 	if err := c.lockAll(); err != nil { // those that the survey has found
 		return err
 	}
-	c.seen = nil
-	c.strangers() // the looks during the freeze are shorter then
+	c.forget()
+	c.strangers(c.known()) // the looks during the freeze are shorter then
 	fresh := c.members
 	for deadline := time.Now().Add(patienceStorm); ; {
 		if err := c.freezeMembers(fresh); err != nil {

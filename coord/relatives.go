@@ -37,7 +37,7 @@ func relativeAt(pid int) (r *relative, early bool) {
 		return nil, false
 	}
 	status, err := proc.Read(pid, "status", proc.Status)
-	if err != nil {
+	if err != nil || status.Tgid != pid { // /proc has a directory for each thread, too
 		return nil, false
 	}
 	return &relative{pid: pid, parent: stat.PPid, uid: status.Uid[1], start: stat.StartTime, id: id}, false

@@ -1,0 +1,142 @@
+package coord
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/obstacle"
+)
+
+func TestCheckGroup(t *testing.T) {
+	for _, name := range []string{"a", "sim-1_x.Y", strings.Repeat("n", longestGroup)} {
+		if err := CheckGroup(name); err != nil || validGroup(name) != name {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	for _, name := range []string{"", strings.Repeat("n", longestGroup+1), "a b", "a/b", "a\n", "ü", "run:1:ab", "a:b"} {
+		if CheckGroup(name) == nil {
+			t.Errorf("%q is accepted", name)
+		}
+	}
+}
+
+func TestRunGroup(t *testing.T) {
+	t.Setenv(groupVariable, "")
+	first, err := RunGroup(412, "")
+	if err != nil || runOf(first) != 412 || validGroup(first) != first {
+		t.Fatalf("%q, %v: of run %d", first, err, runOf(first))
+	}
+	t.Setenv(groupVariable, first) // inside of that run: a new ID
+	if second, err := RunGroup(413, ""); err != nil || second == first || runOf(second) != 413 {
+		t.Errorf("%q, %v", second, err)
+	}
+	t.Setenv(groupVariable, "sim")
+	if id, err := RunGroup(413, ""); err != nil || id != "sim" {
+		t.Errorf("%q, %v", id, err)
+	}
+	if id, err := RunGroup(413, "other"); err != nil || id != "other" {
+		t.Errorf("%q, %v", id, err)
+	}
+	t.Setenv(groupVariable, "a b")
+	if id, err := RunGroup(413, ""); err == nil {
+		t.Errorf("%q", id)
+	}
+	for _, id := range []string{"run:0:ab", "run:-1:ab", "run:x:ab", "run:1:", "run:1:a:b", "run:1", "run:1:" + strings.Repeat("a", longestGroup)} {
+		if validGroup(id) != "" {
+			t.Errorf("%q is accepted", id)
+		}
+	}
+}
+
+// uniqueGroup is a name that no other test uses.
+func uniqueGroup(t *testing.T) string { return fmt.Sprintf("%s-%d", t.Name(), unix.Getpid()) }
+
+// inGroup starts a program in a named group, and waits until it can be checkpointed.
+func inGroup(t *testing.T, name string, command ...string) *program {
+	t.Helper()
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Env = append(os.Environ(), groupVariable+"="+name)
+	return start(t, true, cmd)
+}
+
+// TestGroupOfClaims: a program that overwrites its environment with the name of a group is not a member: its resident does not confirm
+// the name.
+func TestGroupOfClaims(t *testing.T) {
+	name := uniqueGroup(t)
+	root := inGroup(t, name, "cat")
+	other := inGroup(t, name, "cat")
+	liar := start(t, true, exec.Command(build(t, "claims"), name))
+	if id, _, _ := groupOf(liar.pid()); id != name {
+		t.Fatalf("the program claims to be in group %q", id)
+	}
+	result, err := Checkpoint(Options{Pid: root.pid()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pids, group := members(t, result.Path)
+	if len(pids) != 2 || pids[0] != root.pid() || pids[1] != other.pid() || int(group.Root) != root.pid() {
+		t.Errorf("members %v, root %d; %d and %d are in the group, %d is not", pids, group.Root, root.pid(), other.pid(), liar.pid())
+	}
+	if got := Root(other.pid()); got != other.pid() {
+		t.Errorf("root of %d: %d", other.pid(), got)
+	}
+	for _, p := range []*program{root, other, liar} {
+		p.ends()
+	}
+}
+
+// TestGroupOfUsers: root names a group in which several users have programs.
+func TestGroupOfUsers(t *testing.T) {
+	if unix.Geteuid() != 0 {
+		t.Skip("takes root")
+	}
+	name := uniqueGroup(t)
+	mine := inGroup(t, name, "cat")
+	theirs := inGroup(t, name, "setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "cat")
+	_, err := FindGroup(name)
+	if o, ok := errors.AsType[obstacle.Obstacle](err); !ok || !strings.Contains(o.Why, "users 0, 12345") {
+		t.Errorf("%v", err)
+	}
+	result, err := Checkpoint(Options{Pid: mine.pid()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pids, _ := members(t, result.Path); len(pids) != 1 {
+		t.Errorf("members %v", pids)
+	}
+	mine.ends()
+	theirs.ends()
+}
+
+// TestOrphanMoves: a daemon that descends from no member, and becomes another process all the time, does not escape.
+func TestOrphanMoves(t *testing.T) {
+	name := uniqueGroup(t)
+	dir := t.TempDir()
+	cmd := exec.Command(build(t, "moves"))
+	cmd.Dir, cmd.Env = dir, []string{groupVariable + "=" + name}
+	t.Cleanup(func() { os.WriteFile(filepath.Join(dir, "stop"), nil, 0o600) })
+	p := start(t, true, cmd)
+	for range 3 {
+		result, err := Checkpoint(Options{Pid: p.pid()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if pids, group := members(t, result.Path); len(pids)+len(group.Zombies) < 2 || int(group.Root) != p.pid() {
+			t.Errorf("members %v, root %d of %d", pids, group.Root, p.pid())
+		}
+		p.echoes()
+	}
+	if _, err := Checkpoint(Options{Pid: p.pid(), Kill: true}); err != nil {
+		t.Fatal(err)
+	}
+	if pid, err := FindGroup(name); err == nil {
+		t.Errorf("pid %d is left", pid)
+	}
+}
