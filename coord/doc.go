@@ -15,7 +15,7 @@
 // The phases, the state of the members in each of them, what ends the phase, and the longest wait:
 //
 //	find       run      /proc shows a resident, which can take the freeze        2 s, for a program that was just executed
-//	                    signal, in the program and each descendant               5 s, for a child of vfork(2)
+//	                    signal, in each process of the group (membership.go)     5 s, for a child of vfork(2)
 //	lock       run      the writer has the locks of all members                  no wait: ErrBusy
 //	query      run      each resident has sent HELLO and closed the connection   5 s; 1 s for the close; 60 s, for crak_release()
 //	survey     run      the obstacles that /proc shows are collected
