@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -161,8 +160,3 @@ func numbered(tree map[string]any) []entry {
 }
 
 func sorted(tree map[string]any) []string { return slices.Sorted(maps.Keys(tree)) }
-
-// names lists the members of a group for an error message.
-func (g Group) names() string {
-	return fmt.Sprint(slices.Sorted(maps.Keys(g)))
-}

@@ -69,14 +69,6 @@ func inspectJSON(w io.Writer, img *image.Image) error {
 }
 
 // printJSON prints the object of a --json option, indented.
-// sameText says how much of the content processes have in common.
-func sameText(same uint64) string {
-	if same == 0 {
-		return ""
-	}
-	return ", " + bytesText(same) + " the same as in another process"
-}
-
 func printJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(printable.JSON(w))
 	e.SetEscapeHTML(false)

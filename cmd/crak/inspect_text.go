@@ -49,8 +49,16 @@ func printManifest(w *table, img *image.Image) {
 	w.row("program\t%s (pid %d)\n", m.Program, m.Root)
 	w.row("created\t%s by crak %s on %s\n", m.Created.Local().Format(time.DateTime+" -0700"), m.Crak, m.Host.Hostname)
 	w.row("kernel\tLinux %s %s\n", m.Host.Kernel, m.Host.Machine)
-	w.row("size\t%s stored of %s, in %d frames%s\n", bytesText(t.Stored), bytesText(t.Raw), t.Frames, optionsText(m.Options))
+	w.row("size\t%s stored of %s, in %d frames%s%s\n", bytesText(t.Stored), bytesText(t.Raw), t.Frames, sameText(t.Same), optionsText(m.Options))
 	w.row("pause\t%v, %v until it was on disk\n", roundDuration(m.Statistics.PauseNs), roundDuration(m.Statistics.TotalNs))
+}
+
+// sameText says how much of the content is stored only once for several processes.
+func sameText(same uint64) string {
+	if same == 0 {
+		return ""
+	}
+	return ", " + bytesText(same) + " the same as in another process"
 }
 
 func optionsText(o image.SaveOptions) string {
