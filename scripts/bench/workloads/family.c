@@ -30,6 +30,8 @@ static long long now(void)
 static void fill(size_t mib, unsigned long long x)
 {
 	size_t length = mib << 20;
+	if (length == 0)
+		return;
 	unsigned long long *memory = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (memory == MAP_FAILED)
 		exit(1);
