@@ -42,7 +42,7 @@ func explain(err error) error {
 		Where: fmt.Sprintf("thread %d", e.Tid),
 		What:  doing(e.Pid, int(e.Tid)),
 		Why:   fmt.Sprintf("it takes no signal, and did not stop within %.0f s", float64(e.Detail)/1000),
-		Do:    "try again when the call is over",
+		Do:    whenOver(e.Pid, int(e.Tid)),
 	}}
 }
 

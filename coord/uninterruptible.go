@@ -47,7 +47,7 @@ func uninterruptible(pid int) obstacle.List {
 				Where: fmt.Sprintf("thread %d", tid),
 				What:  doing(pid, tid),
 				Why:   "an uninterruptible sleep, in which it takes no signal, and which lasts",
-				Do:    "try again when the call is over",
+				Do:    whenOver(pid, tid),
 			})
 		}
 	}
@@ -58,12 +58,29 @@ func uninterruptible(pid int) obstacle.List {
 // ended.
 func patienceAsleep(pid int, asleep map[int]uint64) time.Duration {
 	for tid := range asleep {
-		s, err := proc.Read(pid, fmt.Sprintf("task/%d/syscall", tid), proc.Syscall)
-		if err != nil || s.Running || s.Number != unix.SYS_VFORK && s.Number != unix.SYS_CLONE && s.Number != unix.SYS_CLONE3 {
+		if !inVfork(pid, tid) {
 			return patienceUninterruptible
 		}
 	}
 	return patienceVfork
+}
+
+// inVfork tells whether a thread that sleeps does so in vfork(2), or in another call that makes a process.
+func inVfork(pid, tid int) bool {
+	s, err := proc.Read(pid, fmt.Sprintf("task/%d/syscall", tid), proc.Syscall)
+	return err == nil && !s.Running && (s.Number == unix.SYS_VFORK || s.Number == unix.SYS_CLONE || s.Number == unix.SYS_CLONE3)
+}
+
+// whenOver tells what to do about a thread that takes no signal.
+func whenOver(pid, tid int) string {
+	if inVfork(pid, tid) {
+		for _, child := range childrenOf(pid) {
+			if sharesMemory(child, pid) {
+				return fmt.Sprintf("try again when its child, pid %d, has executed a program or ended", child)
+			}
+		}
+	}
+	return "try again when the call is over"
 }
 
 // switches is how often a thread has given up or lost its processor: in a sleep that goes on that does not change.

@@ -19,8 +19,8 @@
 #define TIDS_MAX (4 << 20) /* PID_MAX_LIMIT of 64-bit kernels */
 
 /* How long the initiator waits for a thread, in milliseconds. */
-#define STUCK_BOUND 1000       /* a thread is in an uninterruptible sleep (a slow NFS server, for example) and takes no signal.
-				* In vfork that lasts until the child has executed a program: PARK_BOUND holds for it */
+#define STUCK_BOUND 1000       /* a thread is in an uninterruptible sleep and takes no signal: it waits for a slow NFS server, for
+				* example, or in vfork until its child has executed a program or ended */
 #define STUCK_LOOKS 100	       /* and so many checks in a row found it there: the initiator itself may have had no processor */
 #define PARK_BOUND 5000	       /* since the last thread parked: a runnable thread may be waiting for a processor */
 #define PARK_BOUND_TOTAL 20000 /* since the freeze began */
@@ -162,14 +162,6 @@ static int signal_task(int tid, struct abi_failure *failure)
 	return 0;
 }
 
-/* A thread in vfork, or in posix_spawn, sleeps until its child has executed a program or ended. */
-static int is_in_vfork(int tid)
-{
-	int number = task_blocked_syscall(tid).number;
-
-	return number == SYS_vfork || number == SYS_clone || number == SYS_clone3;
-}
-
 /*
  * Returns 1 if the thread has yet to park, 0 if not, or -1 and fills in failure. A thread that has just ended counts as
  * one that has yet to park: the kernel may have ended the listing at that thread (next_tid in fs/proc/base.c), so
@@ -191,7 +183,7 @@ static int has_yet_to_park(int tid, struct abi_failure *failure)
 		return -1;
 	}
 	dead = state == 'Z' || state == 'X';
-	if (state == 'D' && !is_in_vfork(tid))
+	if (state == 'D')
 		stuck = tid;
 	if (dead && leads)
 		return 0;
