@@ -1,12 +1,17 @@
 package lab
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Group is a picture of every member of a group, by PID in the group's own PID namespace. Beside what [Take] sees, a member
@@ -28,26 +33,21 @@ type member struct {
 	pid int // and in the group's own
 }
 
-// TakeGroup makes a picture of these processes, of which the first is the root.
+// TakeGroup makes a picture of these processes, of which root is one.
 func TakeGroup(root int, pids []int) (Group, error) {
+	if !slices.Contains(pids, root) {
+		return nil, fmt.Errorf("pid %d has ended", root)
+	}
 	var members []member
 	for _, pid := range pids {
-		picture, err := Take(pid)
-		if os.IsNotExist(err) && pid != root {
+		m, err := takeMember(pid)
+		if pid != root && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH)) {
 			continue // ended since
 		}
 		if err != nil {
 			return nil, err
 		}
-		status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
-		if err != nil {
-			return nil, err
-		}
-		inner, err := strconv.Atoi(innermost(status, strconv.Itoa(pid)))
-		if err != nil {
-			return nil, err
-		}
-		members = append(members, member{picture, pid, inner})
+		members = append(members, m)
 	}
 	slices.SortFunc(members, func(a, b member) int { return a.pid - b.pid })
 	relate(root, members)
@@ -59,6 +59,19 @@ func TakeGroup(root int, pids []int) (Group, error) {
 		group[strconv.Itoa(m.pid)] = m.Picture
 	}
 	return group, nil
+}
+
+func takeMember(pid int) (member, error) {
+	picture, err := Take(pid)
+	if err != nil {
+		return member{}, err
+	}
+	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
+	if err != nil {
+		return member{}, err
+	}
+	inner, err := strconv.Atoi(innermost(status, strconv.Itoa(pid)))
+	return member{picture, pid, inner}, err
 }
 
 // relate adds the fields that say how members belong together.
