@@ -13,7 +13,8 @@ import (
 // _fpx_sw_bytes in the software-reserved bytes of the FPU state that it points to.
 const (
 	fpstatePointer = 224
-	firstArgument  = 104 // uc_mcontext.rdi; rsi follows
+	argumentsAt    = 104 // uc_mcontext.rdi, then rsi
+	numberAt       = 144 // uc_mcontext.rax
 	swReserved     = 464
 	swMagic        = 0x46505853
 )
@@ -42,13 +43,20 @@ func extendedState(pid int, process *image.Process) (features uint64, size uint3
 	return 0, 0
 }
 
-// argumentsOf reads the first two arguments of the system call that a parked thread will make again.
-func argumentsOf(pid int, t *abi.Thread) (first, second uint64, err error) {
-	var registers [16]byte
-	if err := readMemory(pid, t.Frame+firstArgument, registers[:]); err != nil {
-		return 0, 0, err
+// callOf reads which system call a parked thread makes when it goes on, and the first two arguments. ok is false if it makes none at
+// once. The instruction pointer is at the instruction `syscall` then, whether the kernel or the resident has put it there.
+func callOf(pid int, t *abi.Thread) (number int, first, second uint64, ok bool) {
+	var instruction [2]byte
+	var arguments [16]byte
+	var rax [8]byte
+	if readMemory(pid, t.IP, instruction[:]) != nil || instruction != [2]byte{0x0f, 0x05} {
+		return 0, 0, 0, false
 	}
-	return binary.LittleEndian.Uint64(registers[:]), binary.LittleEndian.Uint64(registers[8:]), nil
+	if readMemory(pid, t.Frame+argumentsAt, arguments[:]) != nil || readMemory(pid, t.Frame+numberAt, rax[:]) != nil {
+		return 0, 0, 0, false
+	}
+	n := binary.LittleEndian
+	return int(n.Uint64(rax[:])), n.Uint64(arguments[:]), n.Uint64(arguments[8:]), true
 }
 
 func readMemory(pid int, address uint64, b []byte) error {

@@ -27,11 +27,8 @@ func (m *member) waits() map[int]blockedWait {
 	if m.conn != nil && m.dump != nil {
 		for i := range m.dump.Threads {
 			t := &m.dump.Threads[i]
-			if !m.isWait(int(t.Syscall)) {
-				continue
-			}
-			if first, second, err := argumentsOf(m.live, t); err == nil {
-				all[int(t.Tid)] = waitOf(int(t.Syscall), first, second, stat.Pgrp)
+			if number, first, second, ok := callOf(m.live, t); ok && m.isWait(number) {
+				all[int(t.Tid)] = waitOf(number, first, second, stat.Pgrp)
 			}
 		}
 		return all
