@@ -63,7 +63,7 @@ func TestMemberRefused(t *testing.T) {
 		"environment": {"LD_PRELOAD= sleep 1000", "no resident"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := start(t, true, exec.Command("bash", "-c", "exec 3>&1 >/dev/null; "+test.command+" 3>&- & exec >&3 3>&-; cat; kill $!"))
+			p := start(t, true, exec.Command("bash", "-c", "exec 3>&1 >/dev/null; "+test.command+" 3>&- & exec >&3 3>&-; cat; kill -KILL $!"))
 			pid := p.grown(2)[0]
 			_, err := Checkpoint(Options{Pid: p.pid()})
 			list := obstaclesOf(t, err)

@@ -93,11 +93,28 @@ func begin(t *testing.T, preloaded bool, cmd *exec.Cmd) *program {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		endFamily(p.pid())
 		p.Process.Kill()
 		p.Wait()
 	})
 	p.in, p.lines = in, bufio.NewReader(out)
 	return p
+}
+
+// endFamily kills the descendants of a process. It first stops all of them, so that none has more children.
+func endFamily(root int) {
+	unix.Kill(root, unix.SIGSTOP)
+	stopped := make(map[int]bool)
+	for before := -1; before < len(stopped); {
+		before = len(stopped)
+		for _, pid := range familyOf(root) {
+			unix.Kill(pid, unix.SIGSTOP)
+			stopped[pid] = true
+		}
+	}
+	for pid := range stopped {
+		unix.Kill(pid, unix.SIGKILL)
+	}
 }
 
 // echoes checks that the program copies a line.

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -126,9 +127,11 @@ void cancelled(void)
 	pthread_t thread;
 	void *result;
 
-	if (child == 0)
+	if (child == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* in case the test fails */
 		for (;;)
 			pause();
+	}
 	pthread_create(&thread, NULL, wait_without_end, NULL);
 	checkpoints(0);
 	pthread_cancel(thread);
