@@ -1,7 +1,7 @@
 /*
- * group_soak SEED: processes that fork, leave orphans, execute programs and scripts, create threads, share memory, pass bytes through
- * pipes, lock a file, signal each other, and wait for each other. Each checks what it sees. For each file round-K all must get on, and
- * the root says ROUND K. With the file go all end.
+ * group_soak SEED: processes that fork, leave orphans, execute programs and scripts, create threads, share memory, pass
+ * bytes through pipes, lock a file, signal each other, and wait for each other. Each checks what it sees. For each file
+ * round-K all must get on, and the root says ROUND K. With the file go all end.
  */
 #include "group.h"
 

@@ -1,6 +1,6 @@
 /*
- * Zombies: children that have ended, by exit and by signals, in process groups of their own, and that nobody has waited for yet.
- * One of them is the child of a child. SIGCHLD was delivered for each, or is pending, and must not come again.
+ * Zombies: children that have ended, by exit and by signals, in process groups of their own, and that nobody has waited for
+ * yet. One of them is the child of a child. SIGCHLD was delivered for each, or is pending, and must not come again.
  */
 #include "group.h"
 
