@@ -1,10 +1,12 @@
 package lab
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -37,7 +39,18 @@ func (p *subject) members() ([]int, error) {
 			all = append(all, pid)
 		}
 	}
+	// Parents come first: a shell that is killed after its child may yet say that the child was killed.
+	slices.SortFunc(all, func(a, b int) int { return cmp.Or(depth(a, parents)-depth(b, parents), a-b) })
 	return all, nil
+}
+
+// depth is the number of ancestors of a process.
+func depth(pid int, parents map[int]int) int {
+	n := 0
+	for parent, ok := parents[pid]; ok && n < len(parents); parent, ok = parents[parent] {
+		n++
+	}
+	return n
 }
 
 // marked reports whether a process carries the subject's name. What may not be read is not the subject's.
