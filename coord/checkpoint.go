@@ -26,7 +26,7 @@ type checkpoint struct {
 	Options
 	membership
 	settings map[string]string // of the root
-	group    *Rights           // that every member must have
+	group    *Rights           // rights of the root: every member must have the same
 	members  []*member         // the root first
 	zombies  []image.Zombie    // children of members that have ended
 	noTwin   string            // why there are no twins, or ""
@@ -44,7 +44,7 @@ type checkpoint struct {
 
 	frozen    keeper // keeps the members frozen
 	wasFrozen bool   // all members
-	stoppable func() // ends unstoppable
+	stoppable func() // undoes unstoppable
 
 	xfeatures uint64 // FPU and vector states in the signal frames
 	xsaveSize uint32
@@ -103,7 +103,7 @@ func (c *checkpoint) run() (*Result, error) {
 	return result, err
 }
 
-// close gives up what the writer holds for the members. They run on, unless they were killed.
+// close releases the writer's locks, connections and handles of the members. Members that were not killed run on.
 func (c *checkpoint) close() {
 	for _, m := range c.members {
 		m.close()
@@ -134,7 +134,7 @@ func (c *checkpoint) write() (*Result, error) {
 	c.stoppable = unstoppable()
 	defer c.stoppable()
 	c.frozen.begin(c.writer)
-	defer c.dismiss() // the group runs on, the twins exit
+	defer c.dismiss() // then the group runs on, and the twins exit
 	if err := c.freeze(); err != nil {
 		return nil, err
 	}
@@ -187,7 +187,7 @@ func (c *checkpoint) capture() ([]*image.Process, error) {
 			return nil, err
 		}
 	}
-	c.bringHome(processes)
+	c.moveSessions(processes)
 	c.xfeatures, c.xsaveSize = extendedState(c.root().live, processes[0])
 	return processes, cmp.Or(c.table.Obstacles.Err())
 }

@@ -20,7 +20,7 @@ import (
 
 // Longest waits for a group whose processes fork all the time.
 const (
-	patienceFind  = time.Second      // to find them all while they run: those that are missed are found during the freeze
+	patienceFind  = time.Second      // to find them all while they run; the freeze finds those that are missed
 	patienceStorm = 30 * time.Second // to freeze them all
 )
 
@@ -82,7 +82,7 @@ func (c *checkpoint) look() (pids []int, zombies []image.Zombie) {
 	for _, m := range c.members {
 		candidates = append(candidates, childrenOf(m.pid)...)
 	}
-	candidates = append(candidates, c.strangers(known)...)
+	candidates = append(candidates, c.findByID(known)...)
 	var found []proc.StatInfo
 	for _, pid := range candidates {
 		if known[pid] || pid == os.Getpid() {
@@ -90,7 +90,7 @@ func (c *checkpoint) look() (pids []int, zombies []image.Zombie) {
 		}
 		known[pid] = true
 		stat, err := proc.Read(pid, "stat", proc.Stat)
-		if err != nil || stat.State == 'X' || stat.ExitSignal == abi.FreezeSignal { // a reaper or twin: CRAK's own
+		if err != nil || stat.State == 'X' || stat.ExitSignal == abi.FreezeSignal { // a reaper or a twin
 			continue
 		}
 		if isDead(&stat) {
@@ -170,7 +170,8 @@ func zombieOf(stat *proc.StatInfo) (image.Zombie, error) {
 	}, nil
 }
 
-// innermost is the ID in the process's own PID namespace. each has the ID in every PID namespace, outside is that of the writer's.
+// innermost is the ID in the process's own PID namespace. each has the ID in every PID namespace. outside is the ID in the writer's
+// PID namespace.
 func innermost(each []int, outside int) int {
 	if n := len(each); n > 0 {
 		return each[n-1]
@@ -222,8 +223,8 @@ func (c *checkpoint) admit(pids []int) ([]*member, error) {
 	return fresh, nil
 }
 
-// settled is what candidate says of a process. If the process executes a program meanwhile, the answer may be about neither, and
-// candidate is asked again.
+// settled returns the result of candidate for a process. If the process executes a program meanwhile, the result may mix two
+// programs, and settled calls candidate again.
 func settled(pid int) (list obstacle.List, err error) {
 	for deadline := time.Now().Add(patienceExec); ; {
 		before := programOf(pid)
@@ -240,7 +241,7 @@ func hasEnded(pid int) bool {
 	return err != nil
 }
 
-// ended is nil if the process has ended: a process that has ended is no member.
+// ended returns err, or nil if the process has ended: such a process is no member, and its error does not count.
 func ended(pid int, err error) error {
 	if hasEnded(pid) {
 		return nil
@@ -248,8 +249,8 @@ func ended(pid int, err error) error {
 	return err
 }
 
-// foreign refuses a descendant whose rights or namespaces are not those of the group's root. The writer may have rights that the
-// descendant does not have: also a writer that a program of root has started.
+// foreign refuses a descendant whose rights or namespaces are not those of the group's root. Otherwise a writer with more rights,
+// for example one that a program of root has started, would do for the descendant what the descendant may not do itself.
 func (c *checkpoint) foreign(pid int) (obstacle.List, error) {
 	refuse := func(what, why, do string) obstacle.List {
 		return obstacle.List{{Pid: pid, What: what, Why: why, Do: do}}
@@ -288,8 +289,8 @@ func (c *checkpoint) lockAll() error {
 	return nil
 }
 
-// drops tells whether a member that has failed is to be left out, because it has ended, or has executed another program. In
-// the latter case it is looked at again during the freeze. The root is never left out.
+// drops tells whether a member that has failed is left out, because it has ended, or has executed another program. If it has
+// executed another program, the freeze finds it again. The root is never left out.
 func (c *checkpoint) drops(m *member, err error) bool {
 	if m.pid == c.Pid || context.Cause(c.Context) != nil {
 		return false

@@ -43,8 +43,8 @@ func extendedState(pid int, process *image.Process) (features uint64, size uint3
 	return 0, 0
 }
 
-// callOf reads which system call a parked thread makes when it goes on, and the first two arguments. ok is false if it makes none at
-// once. The instruction pointer is at the instruction `syscall` then, whether the kernel or the resident has put it there.
+// callOf reads which system call a parked thread makes when it goes on, and the first two arguments. ok is false if it makes none
+// at once. The instruction pointer is at the instruction `syscall` then, whether the kernel or the resident has put it there.
 func callOf(pid int, t *abi.Thread) (number int, first, second uint64, ok bool) {
 	var instruction [2]byte
 	var arguments [16]byte

@@ -78,8 +78,8 @@ func TestMemberInNamespace(t *testing.T) {
 	}
 }
 
-// TestHostileMember: the resident of one member of a group lies. There is no image, nobody reads another user's memory, and the other
-// members run on.
+// TestHostileMember: the resident of one member of a group lies. There is no image, nobody reads another user's memory, and the
+// other members run on.
 func TestHostileMember(t *testing.T) {
 	for mode, want := range map[string]string{
 		"twin":    "is not its twin: its parent is process ",

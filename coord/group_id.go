@@ -20,7 +20,7 @@ const groupVariable = "CRAK_GROUP"
 
 const (
 	longestGroup = 64
-	runPrefix    = "run:" // no name that a user chooses can begin like this
+	runPrefix    = "run:" // a name that a user chooses has no colon
 )
 
 // CheckGroup checks a name that a user has chosen for a group.
@@ -37,8 +37,8 @@ func CheckGroup(name string) error {
 	return nil
 }
 
-// RunGroup returns the ID of the group of a program that crak run starts. It is the name that the user has chosen, or the name in the
-// environment in which crak was started, or a new ID for this run.
+// RunGroup returns the ID of the group of a program that crak run starts. It is the name that the user has chosen, or the name in
+// crak's environment, or a new ID for this run.
 func RunGroup(pid int, name string) (string, error) {
 	if name == "" {
 		name = os.Getenv(groupVariable)
@@ -75,8 +75,9 @@ func validGroup(id string) string {
 	return ""
 }
 
-// groupOf reads in /proc to which group a process says that it belongs: "" if it says nothing, or if the environment cannot be
-// read. preloads tells whether the process was started with libcrak.so. empty: there is no environment, as early in execve(2).
+// groupOf reads the ID of a group from a process's environment in /proc: "" if there is none, or if the environment cannot be read.
+// The process can have written any ID there. preloads tells whether the process was started with libcrak.so. empty: there is no
+// environment, as early in execve(2).
 func groupOf(pid int) (id string, preloads, empty bool) {
 	f, err := os.Open(proc.Path(pid, "environ"))
 	if err != nil {

@@ -66,8 +66,8 @@ func inGroup(t *testing.T, name string, command ...string) *program {
 	return start(t, true, cmd)
 }
 
-// TestGroupOfClaims: a program that overwrites its environment with the name of a group is not a member: its resident does not confirm
-// the name.
+// TestGroupOfClaims: a program that overwrites its environment with the name of a group is not a member: its resident does not
+// confirm the name.
 func TestGroupOfClaims(t *testing.T) {
 	name := uniqueGroup(t)
 	root := inGroup(t, name, "cat")

@@ -12,8 +12,8 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// What of the group hangs on the processes that are left out is an obstacle: pipes whose other end one of them has, shared memory
-// without a file, and waits for their end.
+// A member that needs a process that is left out is an obstacle: the process has the other end of a pipe, both share memory without
+// a file, or the member waits for the end of the process.
 
 // hanging collects these obstacles.
 func (c *checkpoint) hanging() obstacle.List { return hangingOn(c.members, c.left) }
@@ -22,7 +22,7 @@ func hangingOn(members []*member, left map[int]string) (list obstacle.List) {
 	if len(left) == 0 {
 		return nil
 	}
-	outside := make(map[string]outsider) // by the name of what they have
+	outside := make(map[string]outsider) // by the name of the pipe or memory that they have
 	for pid, name := range left {
 		o := outsider{pid, fmt.Sprintf("pid %d (%q)", pid, name)}
 		for _, end := range pipesOf(pid) {
@@ -117,8 +117,7 @@ func sharedMemoryOf(pid int) (all []string) {
 	return all
 }
 
-// waitsFor finds threads of a member that wait for the end of one of its children, if all children that would end the wait are left
-// out.
+// waitsFor finds the threads of a member that wait for children, if all children that can end the wait are left out.
 func (m *member) waitsFor(left map[int]string) (list obstacle.List) {
 	var inside, outside []proc.StatInfo
 	for _, pid := range childrenOf(m.pid) {
@@ -147,7 +146,7 @@ func (m *member) waitsFor(left map[int]string) (list obstacle.List) {
 	return list
 }
 
-// adviseSkip adds --skip to the hints of obstacles that prevent a process from being a member, if nothing hangs on the process.
+// adviseSkip adds --skip to the hints of obstacles that prevent a process from being a member, if no member needs the process.
 func (c *checkpoint) adviseSkip(list obstacle.List) {
 	for i := range list {
 		o := &list[i]

@@ -15,15 +15,15 @@ import (
 )
 
 // A process that is stopped (state T, by SIGSTOP or ^Z) does not run handlers. A tracer can let its threads run the handler of the
-// freeze signal, and nothing else: with PTRACE_SEIZE the process stays stopped for its parent, and when the tracer detaches,
-// the kernel stops it again. The parent is not told (JOBCTL_STOP_PENDING in kernel/ptrace.c).
+// freeze signal, and nothing else. With PTRACE_SEIZE the process stays stopped for its parent. When the tracer detaches, the kernel
+// stops the process again, and does not tell the parent (JOBCTL_STOP_PENDING in kernel/ptrace.c).
 //
 //	seize ─> waiting ──(the freeze signal is pending)──> inside the handler ──(rt_sigreturn)──> waiting ─> detach
 //	                                                       │          ▲
 //	                                                       └> paused ─┘
 //
-// A thread that is waiting or paused is in a ptrace stop. Inside the handler every signal is blocked. On the way to it the
-// tracer blocks all others, too: they stay pending.
+// A thread that is waiting or paused is in a ptrace stop. Inside the handler every signal is blocked. Before the thread enters the
+// handler, the tracer blocks all signals but the freeze signal: the others stay pending.
 
 // held traces the threads of a stopped process. One thread of the writer is the tracer.
 type held struct {

@@ -20,7 +20,7 @@ type member struct {
 	start uint64 // when the process began, in clock ticks since boot: another process may get its PID later
 
 	context context.Context
-	rights  *Rights // that the process must still have
+	rights  *Rights // rights that the process must still have
 	secret  []byte  // of the resident, if the process started this writer
 
 	program  string // programOf, when the process was last found ready
@@ -189,7 +189,7 @@ func (m *member) letGo() {
 	}
 }
 
-// close gives up what the writer holds for the process.
+// close releases the lock, the connection and the handles of the process.
 func (m *member) close() {
 	m.letGo()
 	if m.held != nil {

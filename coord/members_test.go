@@ -211,7 +211,8 @@ func TestTwoWriters(t *testing.T) {
 	p.ends()
 }
 
-// TestMemberWithoutTwin: RLIMIT_NPROC keeps one member from forking. Nobody has a twin then, and with --twin=need there is no image.
+// TestMemberWithoutTwin: RLIMIT_NPROC keeps one member from forking. Nobody has a twin then, and with --twin=need there is no
+// image.
 func TestMemberWithoutTwin(t *testing.T) {
 	a := newArena(t)
 	program := build(t, "tree")

@@ -13,15 +13,16 @@ import (
 
 // A membership says which processes belong to a group.
 //
-// These are the root and its descendants, and all processes that have one of the group's IDs, with their descendants. The IDs are the
-// root's name, and for each member the ID that crak run has made for it. A process that has an ID and descends from no member is
-// found in /proc. It is a member only if its resident confirms the ID: a program can overwrite its environment.
+// These are the root and its descendants, and all processes that have one of the group's IDs, with their descendants. The IDs are
+// the name of the root's group, and for each member that crak run has started the ID that it has made for this run. A process that
+// has an ID and descends from no member is found in /proc. It is a member only if its resident confirms the ID, because a program
+// can overwrite its environment.
 //
 // The user may leave out processes with their descendants. Options.Only leaves out all but the root.
 type membership struct {
 	ids     map[string]bool
 	byID    map[int]bool    // PIDs that were found by an ID
-	seen    map[int]bool    // PIDs that have none of the IDs; nil: nobody was looked for yet
+	seen    map[int]bool    // PIDs that have none of the IDs; nil: before the first look
 	newest  int             // the newest PID before the last look
 	open    []int           // PIDs that the next look must look at again
 	left    map[int]string  // PIDs of processes that are left out, and their names
@@ -54,12 +55,12 @@ func (c *checkpoint) follow(m *member) {
 	}
 }
 
-// forget makes strangers look at all processes again.
+// forget makes the next findByID look at all processes again.
 func (c *checkpoint) forget() { c.seen, c.newest, c.open = nil, 0, nil }
 
-// strangers looks for processes that have one of the group's IDs. It looks at each process once: the group is frozen while the last
+// findByID looks for processes that have one of the group's IDs. It looks at each process once: the group is frozen while the last
 // looks are made, and only a new process can be missing then. known are the members.
-func (c *checkpoint) strangers(known map[int]bool) (pids []int) {
+func (c *checkpoint) findByID(known map[int]bool) (pids []int) {
 	if len(c.ids) == 0 {
 		return nil
 	}
@@ -129,7 +130,7 @@ func (c *checkpoint) confirms(m *member) (bool, error) {
 	return false, nil
 }
 
-// without leaves out those of some processes that the user does not want, and their descendants.
+// without returns some processes without those that the user leaves out, and without their descendants.
 func (c *checkpoint) without(found []proc.StatInfo) (pids []int) {
 	c.left = make(map[int]string)
 	for i := range found {

@@ -20,7 +20,7 @@ type Options struct {
 	Parent        *os.File     // directory of Output, already opened; nil: it is not
 	Rights        *Rights      // result of Adopt
 	Kill          bool         // end the program; it does not run after the instant of the image
-	Only          bool         // the process alone: its children are left out, and it is taken without its group
+	Only          bool         // leave out all processes but this one
 	Skip          []string     // PIDs and names (comm) of processes to leave out, with their descendants
 	Overrides     fd.Overrides // what the image has in place of some descriptors, in every member that has them open
 	SelfContained bool

@@ -46,7 +46,7 @@ const (
 	patienceHeldUp = 5 * time.Second       // for crak_release while other members are frozen
 )
 
-// reader reads a member. Its record begins anew.
+// reader returns a new reader of a member, with an empty record.
 func (c *checkpoint) reader(m *member) *dump.Member {
 	known := dump.Known{Holders: c.holders}
 	if m.dump != nil {
@@ -62,14 +62,14 @@ func (c *checkpoint) reader(m *member) *dump.Member {
 	}
 }
 
-// surveys is how often an obstacle must be found in a group that runs.
+// surveys is how many surveys must find an obstacle, if the group has several processes.
 const surveys = 3
 
 // survey collects the obstacles that are visible before the freeze. It also brings the writer's own code into memory, which
 // makes the pause shorter. The files in /proc of a program that is not dumpable cannot be read before the freeze.
 //
-// A group changes while it is looked at: a pipe may be taken for one to the outside, because a process that has its other end has
-// just been forked. So only obstacles count that every survey finds. What remains is found during the freeze.
+// A group changes during a survey. For example, a process that has just been forked may have the other end of a pipe, and the
+// survey takes the pipe for one to a process outside. So only obstacles count that every survey finds. The freeze finds the others.
 func (c *checkpoint) survey() error {
 	list, err := c.surveyOnce()
 	for again := 1; again < surveys && err == nil && len(list) > 0; again++ {
@@ -179,11 +179,11 @@ func (c *checkpoint) freeze() error {
 	if c.since, err = ticks(); err != nil {
 		return err
 	}
-	if err := c.lockAll(); err != nil { // those that the survey has found
+	if err := c.lockAll(); err != nil { // members that the survey has found
 		return err
 	}
 	c.forget()
-	c.strangers(c.known()) // the looks during the freeze are shorter then
+	c.findByID(c.known()) // so that the looks during the freeze are shorter
 	fresh := c.members
 	for deadline := time.Now().Add(patienceStorm); ; {
 		if err := c.freezeMembers(fresh); err != nil {
@@ -220,7 +220,7 @@ func (c *checkpoint) lookTwice() (pids []int, zombies []image.Zombie) {
 	return pids, zombies
 }
 
-// freezeMembers freezes some members at the same time. If one fails, nobody waits for the others.
+// freezeMembers freezes some members at the same time. If one fails, it does not wait for the others.
 func (c *checkpoint) freezeMembers(members []*member) error {
 	patience := patienceHold
 	if len(c.members) > 1 {

@@ -27,7 +27,7 @@ type Program struct {
 }
 
 // Programs lists the processes of this PID namespace that have libcrak.so, and their descendants. It lists those that the caller
-// may look into: the caller's own, or root's choice of all.
+// may look into: a user's own processes; for root all processes.
 func Programs() ([]Program, error) {
 	pids, err := proc.Pids()
 	if err != nil {
@@ -56,8 +56,8 @@ func Programs() ([]Program, error) {
 	return all, nil
 }
 
-// commonRoots returns the roots of groups for programs that do not descend from them: of the programs of one user with the same name
-// of a group, the oldest, and for the orphans of a run the program that crak run has started.
+// commonRoots returns the roots of groups for programs that do not descend from them. The programs of one user in a named group
+// have the oldest of them as root. The orphans of a run have as root the program that crak run has started.
 func commonRoots(all []Program) map[int]int {
 	type key struct {
 		uid uint32

@@ -23,7 +23,8 @@ type relative struct {
 }
 
 // relativeAt reads to which group a process belongs by its ID. It is nil if the process belongs to none, was not started with
-// libcrak.so, has ended, or is CRAK's own. early: the process executes a program just now, and must be looked at again.
+// libcrak.so, has ended, or is a process of CRAK. early: the process executes a program just now, and the caller must look at it
+// again.
 func relativeAt(pid int) (r *relative, early bool) {
 	stat, err := proc.Read(pid, "stat", proc.Stat)
 	if err != nil || pid == os.Getpid() || stat.State == 'X' || isDead(&stat) || stat.ExitSignal == abi.FreezeSignal {
@@ -69,8 +70,8 @@ func Root(pid int) int {
 	return pid
 }
 
-// FindGroup returns the root of a named group: of its processes that do not descend from another one, the oldest. If processes of
-// several users claim the name, the error says so.
+// FindGroup returns the root of a named group: the oldest of its processes that do not descend from another process of the group.
+// If processes of several users claim the name, the error says so.
 func FindGroup(name string) (root int, err error) {
 	pids, err := proc.Pids()
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// save writes the content of the image. It first copies what a fork does not hold still. It then makes the twins, and writes
+// save writes the content of the image. It first copies what a twin does not preserve. It then makes the twins, and writes
 // their private memory while the members run. Without twins it writes the memory of the frozen members.
 func (c *checkpoint) save() error {
 	if err := dump.SaveFrozen(c.dumps(), c.writer, c.copies); err != nil {

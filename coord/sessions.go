@@ -5,13 +5,14 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// bringHome changes the sessions and process groups of programs that other shells have started, if these shells still run: a
-// restart cannot put a process into the session of another shell. They get the root's session and, in place of a group that such a
-// shell leads, the root's process group. If the root leads a session itself, they get those of crak restart, for which the image has 0.
+// moveSessions changes the sessions and process groups of programs that other shells have started, if these shells still run: a
+// restart cannot put a process into the session of another shell. Such a program gets the root's session. If the shell's process
+// group was also the program's, the program gets the root's process group. If the root leads a session itself, the program gets the
+// session and process group of crak restart, for which the image has 0.
 //
-// A session whose leader has ended stays as it is: a restart makes it again. So does a session that the root or one of its
-// descendants has left: it is the one from which the root came.
-func (c *checkpoint) bringHome(processes []*image.Process) {
+// A session whose leader has ended is not changed: a restart makes it again. The session from which the root, or a descendant of
+// the root, has come is not changed either.
+func (c *checkpoint) moveSessions(processes []*image.Process) {
 	parents := make(map[image.Pid]image.Pid)
 	for _, p := range processes {
 		parents[p.Pid] = p.Parent

@@ -10,8 +10,8 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// A thread in an uninterruptible sleep (state D) takes no signal. Nobody else is to stand still because of it, so its state
-// is looked at before the freeze.
+// A thread in an uninterruptible sleep (state D) takes no signal. The other threads must not stand still because of it, so the
+// writer looks at its state before the freeze.
 
 const (
 	patienceUninterruptible = time.Second           // for a thread to wake up: a slow disk takes less

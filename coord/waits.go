@@ -16,8 +16,8 @@ type blockedWait struct {
 	own      int // process group of the caller
 }
 
-// waits finds the threads of a process that wait for children, by TID. A running thread is looked at in /proc; of a parked one the
-// resident's frame has the call.
+// waits finds the threads of a process that wait for children, by TID. The call of a running thread is in /proc. The call of a
+// parked thread is in its signal frame.
 func (m *member) waits() map[int]blockedWait {
 	all := make(map[int]blockedWait)
 	stat, err := proc.Read(m.pid, "stat", proc.Stat)
@@ -92,7 +92,7 @@ func (w blockedWait) matchesAny(children []proc.StatInfo) *proc.StatInfo {
 	return nil
 }
 
-// isCrak tells whether a child of a member is CRAK's own.
+// isCrak tells whether a child of a member is a reaper, a twin or a writer.
 func isCrak(s *proc.StatInfo) bool {
 	return s.ExitSignal == abi.FreezeSignal || s.Pid == os.Getpid() || s.State == 'X'
 }

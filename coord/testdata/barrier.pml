@@ -1,11 +1,11 @@
 /*
- * The barrier of a checkpoint, for spin(1): one writer and a group of processes that fork, end, and let themselves go when the
+ * The barrier of a checkpoint, for spin(1): one writer and a group of processes that fork, end, and run on when the
  * freeze limit is over. The writer may be killed in any state. TestModel checks
  *
  *	- the assertions: an image that is committed has every member as it was at one instant;
  *	- released: no member stays frozen when the writer is gone or has done its work.
  *
- * With LOOK_ONCE, SNAPSHOT_ALONE, TRUST or FORGET one of them makes a mistake, and spin must find it.
+ * With LOOK_ONCE, SNAPSHOT_ALONE, TRUST or FORGET the writer or a process makes a mistake, and spin must find it.
  */
 
 #define N 3		/* PIDs. 0 is the root */
