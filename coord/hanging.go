@@ -1,6 +1,7 @@
 package coord
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -23,8 +24,12 @@ func hangingOn(members []*member, left map[int]string) (list obstacle.List) {
 		return nil
 	}
 	outside := make(map[string]outsider) // by the name of the pipe or memory that they have
+	var hidden []outsider
 	for pid, name := range left {
 		o := outsider{pid, fmt.Sprintf("pid %d (%q)", pid, name)}
+		if isUnreadable(pid) {
+			hidden = append(hidden, o)
+		}
 		for _, end := range pipesOf(pid) {
 			outside[end.link+end.mode] = o
 		}
@@ -36,7 +41,11 @@ func hangingOn(members []*member, left map[int]string) (list obstacle.List) {
 		list = append(list, obstacle.Obstacle{Pid: m.pid, Where: where, What: what + o.name + ", which is left out", Why: why, Do: withoutSkip})
 	}
 	for _, m := range members {
-		for _, end := range pipesOf(m.pid) {
+		pipes, shared := pipesOf(m.pid), sharedMemoryOf(m.pid)
+		if len(hidden) > 0 && len(pipes)+len(shared) > 0 {
+			refuse(m, hidden[0], "", "may share a pipe or memory with ", "crak may not look into that process")
+		}
+		for _, end := range pipes {
 			for _, other := range end.others() {
 				if o, ok := outside[end.link+other]; ok {
 					refuse(m, o, fmt.Sprintf("fd %d", end.fd), "pipe to ", "after a restart its other end would not be there")
@@ -44,7 +53,7 @@ func hangingOn(members []*member, left map[int]string) (list obstacle.List) {
 				}
 			}
 		}
-		for _, memory := range sharedMemoryOf(m.pid) {
+		for _, memory := range shared {
 			if o, ok := outside[memory]; ok {
 				refuse(m, o, "", "memory shared with ", "after a restart they would not share it any more")
 				break
@@ -62,6 +71,12 @@ type outsider struct {
 }
 
 const withoutSkip = "checkpoint both: without --skip or --only"
+
+// isUnreadable tells whether the writer may not see what a process has open.
+func isUnreadable(pid int) bool {
+	_, err := proc.Fds(pid)
+	return errors.Is(err, os.ErrPermission)
+}
 
 // A pipeOpen is a descriptor of a process that is an end of a pipe without a name.
 type pipeOpen struct {

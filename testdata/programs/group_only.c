@@ -1,14 +1,18 @@
 /*
- * A program with a child, on which something of the program hangs: `group_only none`, `pipe`, `memory` or `wait`. With `none` the
- * program does not care whether the child is there after a restart.
+ * A program with a child, on which something of the program hangs: `group_only none`, `pipe`, `hidden`, `memory` or `wait`. With `none`
+ * the program does not care whether the child is there after a restart. With `hidden` the child has a pipe, and is not dumpable.
  */
 #include "group.h"
+
+static int hidden;
 
 static int live(long end)
 {
 	CHECK(prctl(PR_SET_NAME, "child") == 0);
 	if (end >= 0)
 		CHECK(close(end) == 0);
+	if (hidden)
+		CHECK(prctl(PR_SET_DUMPABLE, 0) == 0);
 	mark("child");
 	await_go();
 	return 0;
@@ -31,7 +35,8 @@ int main(int argc, char **argv)
 	pid_t pid;
 
 	CHECK(argc == 2);
-	if (strcmp(argv[1], "pipe") == 0)
+	hidden = strcmp(argv[1], "hidden") == 0;
+	if (hidden || strcmp(argv[1], "pipe") == 0)
 		CHECK(pipe2(ends, O_CLOEXEC) == 0);
 	if (strcmp(argv[1], "memory") == 0)
 		shared(4096);
