@@ -25,8 +25,8 @@ var faults = map[string]program.Instruction{
 	"dies":  {Op: program.Call, Number: unix.SYS_EXIT_GROUP, Args: [6]program.Arg{program.Const(7)}, Slot: program.NoSlot},
 }
 
-// TestFailsAnywhere restarts a tree, and lets each instruction of each program fail once, and each fourth end its process. The restart fails each
-// time. It leaves no process, and changes no file before all members are ready.
+// TestFailsAnywhere restarts a tree, and lets each instruction of each program fail once, and each fourth end its process. The
+// restart fails each time. It leaves no process, and changes no file before all members are ready.
 func TestFailsAnywhere(t *testing.T) {
 	if mayChoosePids() != nil {
 		t.Skip("no capability to choose PIDs")
@@ -153,8 +153,8 @@ func (b *brokenTree) noneLeft(t *testing.T) {
 	}
 }
 
-// TestFamilyFailsAnywhere does the same with families: also helpers and zombies are made in a restart. It takes the first instruction
-// of each program, and a few others.
+// TestFamilyFailsAnywhere does the same with families: also helpers and zombies are made in a restart. It takes the first
+// instruction of each program, and a few others.
 func TestFamilyFailsAnywhere(t *testing.T) {
 	if mayChoosePids() != nil {
 		t.Skip("no capability to choose PIDs")

@@ -25,26 +25,26 @@ import (
 //	                                <─ a byte: go ──────────────
 //	                         resident ─ a byte: runs ─────────>  of every member
 //
-// Instead, an instruction can fail, or a process can die. Then all processes are killed. Before all members are ready nothing of
-// the user's is changed. After that nothing can fail.
+// If an instruction fails, or a process dies, crak kills all processes of the restart. Before all members are ready, crak changes
+// no file of the user. After that nothing can fail, except cutting files back.
 type conductor struct {
 	group   *group
 	events  *events
 	family  *family
 	stop    context.CancelFunc // of the goroutines that fill
 	fills   sync.WaitGroup
-	filling atomic.Int32  // how many of them there are
+	filling atomic.Int32  // how many of these goroutines run
 	places  chan struct{} // bounds how many members are filled at the same time
 	failed  chan error    // has the first error of a fill
 	reached [stages]int   // how many members have reached each stage
 	gone    bool          // the interpreter has been waited for, or has become the root
 
-	silences int // since the last event
+	timeouts int // since the last event
 }
 
 const killPatience = 5 * time.Second
 
-// newConductor comes before the interpreter is started.
+// newConductor is called before the interpreter is started.
 func newConductor(g *group) (*conductor, error) {
 	c := &conductor{group: g, stop: func() {}, failed: make(chan error, 1), places: make(chan struct{}, fillsAtOnce())}
 	var err error
@@ -64,7 +64,7 @@ func (c *conductor) conduct(ctx context.Context) error {
 	if err := c.listen(); err != nil {
 		return err
 	}
-	defer context.AfterFunc(ctx, c.events.ring)()
+	defer context.AfterFunc(ctx, c.events.wakeUp)()
 	filling, stop := context.WithCancel(ctx)
 	c.stop = stop
 	if err := c.until(filling, stageReady); err != nil {
@@ -79,7 +79,7 @@ func (c *conductor) conduct(ctx context.Context) error {
 			return err
 		}
 		if m.process.StoppedBy != 0 {
-			c.runs(m) // it sends no message before somebody continues it
+			c.runs(m) // a stopped member sends no message before a process continues it
 		}
 	}
 	return c.until(filling, stageRuns)
@@ -117,12 +117,12 @@ func (c *conductor) until(ctx context.Context, s stage) error {
 }
 
 func (c *conductor) handle(ctx context.Context, e event) error {
-	if e.source != silence {
-		c.silences = 0
+	if e.source != eventTimeout {
+		c.timeouts = 0
 	}
 	switch e.source {
-	case silence:
-		return c.stuck()
+	case eventTimeout:
+		return c.deadlock()
 	case memberSocket:
 		return c.read(ctx, e.member)
 	case memberEnd:
@@ -194,7 +194,7 @@ func (c *conductor) begun(i, seen int) error {
 	return c.events.add(m.pidfd, event{memberEnd, i})
 }
 
-// runs handles the byte of a resident. From now on the end of the member is none of our business.
+// runs handles the byte of a resident. From now on crak does not watch for the end of the member.
 func (c *conductor) runs(m *member) {
 	c.reach(m, stageRuns)
 	c.events.remove(m.pidfd)
@@ -203,8 +203,8 @@ func (c *conductor) runs(m *member) {
 	m.control = nil
 }
 
-// commit does what needs all members ready, and what cannot be undone. Until now SIGINT and the like end the restart. From now on
-// they are passed on to the program.
+// commit does what cannot be undone. Preconditions: all members are ready. Until now SIGINT and similar signals end the restart.
+// From now on crak passes them on to the program.
 func (c *conductor) commit() error {
 	g := c.group
 	if err := c.checkZombies(); err != nil {
@@ -230,11 +230,11 @@ func (c *conductor) commit() error {
 		c.part()
 		return nil
 	}
-	return c.interpreterEnded() // until then it is the parent of orphans, and its end would cause their parent-death signals
+	return c.interpreterEnded() // not earlier: the interpreter is the parent of orphans, and its end would cause their parent-death signals
 }
 
-// part lets the interpreter exit, whose child the root is. The root's parent is then init or a subreaper, and the end of
-// crak causes no parent-death signal.
+// part lets the interpreter exit, if the root is its child. The root's parent is then init or a subreaper, and the end of crak
+// causes no parent-death signal.
 func (c *conductor) part() {
 	unix.Write(int(c.group.interpreter.control.Fd()), []byte{1})
 	c.group.interpreter.wait()
@@ -257,10 +257,10 @@ func (c *conductor) interpreterEnded() error {
 	return fmt.Errorf("interpreter: %s", ending(status))
 }
 
-// kill kills every process of the restart, and reaps those that are our children.
+// kill kills every process of the restart, and reaps those that are crak's children.
 func (c *conductor) kill() {
 	c.stop()
-	c.fills.Wait() // it writes to processes by their PIDs: until it is over none is reaped
+	c.fills.Wait() // fills write to processes by their PIDs, so no process may be reaped before they end
 	for _, m := range c.group.members {
 		m.kill()
 	}
@@ -270,7 +270,7 @@ func (c *conductor) kill() {
 	}
 }
 
-// close closes and reaps what crak needs no more.
+// close closes the descriptors and reaps the interpreter.
 func (c *conductor) close() {
 	c.stop()
 	if c.group.interpreter != nil && !c.gone {

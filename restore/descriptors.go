@@ -10,8 +10,8 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// descriptors are those that the interpreter inherits. Each has a number that no member uses. So a member that copies them to
-// their final numbers never overwrites one that is still needed.
+// descriptors are the descriptors that the interpreter inherits. Each has a number that no member uses. So a member that copies
+// them to their final numbers never overwrites one that is still needed.
 type descriptors struct {
 	wanted map[int]bool
 	next   int
@@ -73,8 +73,8 @@ func checkDescriptors(g *image.Group, limit uint64) (all obstacle.List) {
 	return all
 }
 
-// needed is how many descriptors crak has at most at the same time: two of the control socket of each member or one and a pidfd,
-// two of each file and description, and a few of its own.
+// needed is how many descriptors crak has at most at the same time: for each member two ends of its control socket, or one end and
+// a pidfd; two for each file and description; and a few more.
 func needed(g *image.Group) int {
 	const own = 40
 	files := make(map[mappedFile]bool)
@@ -91,7 +91,7 @@ func needed(g *image.Group) int {
 	return own + 2*(len(g.Processes)+len(files)+len(executables)+len(g.Descriptions)+len(g.Memory))
 }
 
-// socketPair makes a control socket: our end, and the end that the interpreter inherits.
+// socketPair makes a control socket: crak's end, and the end that the interpreter inherits.
 func socketPair() (ours, theirs *os.File, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -36,9 +36,9 @@
 // The files, by concept:
 //
 //	check.go, options.go, run.go, plan.go, pids.go     the functions that commands call
-//	group.go, member.go, interpreter.go                one restart, and the processes that it leads
-//	conductor.go, events.go                            its order and its messages
-//	family.go, failure.go, stuck.go, zombies.go        what can go wrong: who has ended, and why; the end of all
+//	group.go, member.go, interpreter.go                one restart, and its processes
+//	conductor.go, events.go                            the order of a restart, and its messages
+//	family.go, failure.go, deadlock.go, zombies.go     what can go wrong: which process has ended, and why; the end of all
 //	files.go, memory.go, sysv.go, descriptors.go       kernel objects that crak makes and the interpreter inherits
 //	target.go, addressspace.go, clocks.go, vdso*.go    this machine
 //	fill.go, adjust.go, cpu_time*.go, robust.go        what crak writes into a member

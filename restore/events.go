@@ -12,7 +12,7 @@ import (
 // Events waits for many sockets and pidfds at once, by epoll(7): a group can have thousands.
 type events struct {
 	fd    int
-	bell  int // an eventfd: other goroutines end a wait by it
+	wake  int // an eventfd by which other goroutines end a wait
 	ready []unix.EpollEvent
 }
 
@@ -25,8 +25,8 @@ type event struct {
 type source int32
 
 const (
-	silence          source = iota // nothing has happened for a while
-	bell                           // somebody called ring
+	eventTimeout     source = iota // no event has come for a while
+	wake                           // a goroutine has called wakeUp
 	memberSocket                   // the control socket of a member
 	memberEnd                      // the pidfd of a member: it has ended
 	interpreterEnd                 // the pidfd of the interpreter
@@ -39,11 +39,11 @@ func newEvents() (*events, error) {
 		return nil, fmt.Errorf("epoll_create1: %w", err)
 	}
 	e := &events{fd: fd}
-	if e.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+	if e.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
-	if err := e.add(e.bell, event{source: bell}); err != nil {
+	if err := e.add(e.wake, event{source: wake}); err != nil {
 		e.close()
 		return nil, err
 	}
@@ -58,24 +58,24 @@ func (e *events) add(fd int, what event) error {
 	return nil
 }
 
-// remove comes before the descriptor is closed: another process may have the same open file description.
+// remove is called before the descriptor is closed: epoll would go on reporting it if another process has the same description.
 func (e *events) remove(fd int) { unix.EpollCtl(e.fd, unix.EPOLL_CTL_DEL, fd, nil) }
 
-// ring makes next return. Any goroutine may call it.
-func (e *events) ring() { unix.Write(e.bell, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
+// wakeUp makes next return. Any goroutine may call it.
+func (e *events) wakeUp() { unix.Write(e.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
 
-// silencePatience is how long next waits for an event.
-const silencePatience = 300 * time.Millisecond
+// eventPatience is how long next waits for an event.
+const eventPatience = 300 * time.Millisecond
 
 // next waits for an event. An event that the caller leaves as it is comes again.
 func (e *events) next() (event, error) {
 	for len(e.ready) == 0 {
 		set := []unix.PollFd{{Fd: int32(e.fd), Events: unix.POLLIN}}
-		switch n, err := busypoll.Poll(set, silencePatience); {
+		switch n, err := busypoll.Poll(set, eventPatience); {
 		case err != nil:
 			return event{}, fmt.Errorf("control sockets: poll: %w", err)
 		case n == 0:
-			return event{source: silence}, nil
+			return event{source: eventTimeout}, nil
 		}
 		all := make([]unix.EpollEvent, mostEventsAtOnce)
 		n, err := unix.EpollWait(e.fd, all, 0)
@@ -90,6 +90,6 @@ func (e *events) next() (event, error) {
 }
 
 func (e *events) close() {
-	unix.Close(e.bell)
+	unix.Close(e.wake)
 	unix.Close(e.fd)
 }

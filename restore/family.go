@@ -12,11 +12,11 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// A family is all processes that descend from this one, except for children that it had before. crak is their subreaper
-// (PR_SET_CHILD_SUBREAPER): a process whose parent ends becomes crak's child. So none escapes from kill, however it was made.
+// A family is all descendants of crak, except for children that crak had before the restart. crak is their subreaper
+// (PR_SET_CHILD_SUBREAPER): a process whose parent ends becomes crak's child. So kill finds every process of the family.
 type family struct {
 	before    map[int]bool
-	subreaper int32 // what crak was before
+	subreaper int32 // whether crak was a subreaper before
 }
 
 func newFamily() (*family, error) {
@@ -38,7 +38,7 @@ func newFamily() (*family, error) {
 	return f, nil
 }
 
-// release lets processes whose parents end go to init or another subreaper again.
+// release ends this: from now on a process whose parent ends becomes a child of init or of another subreaper.
 func (f *family) release() { unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, uintptr(f.subreaper), 0, 0, 0) }
 
 // kill kills and reaps all processes of the family, generation by generation. It signals only crak's own children: their PIDs
@@ -84,7 +84,7 @@ func below(all []int) []int {
 	return all
 }
 
-// children returns the PIDs of our children, also of those that have ended. The kernel lists them by the thread that made them,
+// children returns the PIDs of crak's children, also of those that have ended. The kernel lists them by the thread that made them,
 // and gives them to another thread when that one ends.
 func children() (pids []int, err error) {
 	for {
@@ -101,7 +101,7 @@ func children() (pids []int, err error) {
 	}
 }
 
-// childrenOf returns the children of a process with these threads; pid 0 is our own.
+// childrenOf returns the children of a process with these threads; pid 0 is crak.
 func childrenOf(pid int, threads []int) (pids []int, err error) {
 	for _, tid := range threads {
 		text, err := proc.ReadFile(proc.Path(pid, fmt.Sprintf("task/%d/children", tid)))

@@ -91,7 +91,8 @@ func removedDirectory(cwd string) (path string, removed bool) {
 	return path, true
 }
 
-// ownDirectory tells whether the working directory is in /proc/PID of the member itself. It exists when the member does.
+// ownDirectory tells whether the working directory is in /proc/PID of the member itself. Such a directory exists only while the
+// member does.
 func ownDirectory(p *image.Process) bool {
 	return strings.HasPrefix(p.Cwd+"/", fmt.Sprintf("/proc/%d/", p.Pid))
 }

@@ -29,17 +29,17 @@ func (c *conductor) fill(ctx context.Context, m *member) {
 	if err == nil {
 		err = m.goOn()
 	}
-	if err == nil || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EPIPE) { // its pidfd says that it has ended
+	if err == nil || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EPIPE) { // the member has ended, and its pidfd reports that
 		return
 	}
 	select {
 	case c.failed <- err:
-	default: // it is not the first
+	default: // another error came first
 	}
-	c.events.ring()
+	c.events.wakeUp()
 }
 
-// fillMember writes what only crak can write: the content of private memory, of the shared memory that the member has at hand
+// fillMember writes what only crak can write: the content of private memory, the content of shared memory that this member maps
 // first, and settings in /proc.
 func (g *group) fillMember(ctx context.Context, m *member) error {
 	err := g.img.FillRest(ctx, image.ProcessSpace(m.pid()), g.programs.Kept[m.pid()], 0, g.filler(m.seen, 0))

@@ -15,9 +15,9 @@ import (
 
 // A foreground does for the program what a shell does for its foreground job: it gives the terminal to the program, takes the
 // terminal back when the program stops or ends, and passes signals on to the root. Without a terminal it only passes signals on.
-// With detach it does neither.
+// With --detach it does neither.
 //
-// The process group in the foreground may be one of another member: the root is a shell, for example, and the member its job.
+// The process group in the foreground may be that of another member. For example, the root is a shell and the member its job.
 type foreground struct {
 	tty     *os.File // nil: none
 	modes   *unix.Termios
@@ -38,7 +38,7 @@ func newForeground(tty *os.File, detach bool) *foreground {
 	}
 	if modes, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS); err == nil {
 		f.tty, f.modes = tty, modes
-		signal.Ignore(unix.SIGTTOU) // we take the terminal back while we are in the background
+		signal.Ignore(unix.SIGTTOU) // crak takes the terminal back while it is in the background
 	}
 	return f
 }
@@ -117,7 +117,7 @@ func (f *foreground) sendGroups(s unix.Signal) {
 	}
 }
 
-// owns tells whether a process of the program is in a process group, and so the group is not one of the shell.
+// owns tells whether a process of the program is in a process group. If so, the group is not a job of the user's shell.
 func (f *foreground) owns(group int) bool {
 	if group <= 1 || group == unix.Getpgrp() {
 		return false
@@ -171,7 +171,7 @@ func (f *foreground) stop() {
 	modes, _ := unix.IoctlGetTermios(int(f.tty.Fd()), unix.TCGETS)
 	had := f.take()
 	unix.Kill(0, unix.SIGSTOP)
-	// The shell has continued us. Signals that arrived while we were stopped are in f.signals.
+	// The shell has continued crak. Signals that arrived while crak was stopped are in f.signals.
 	if had && modes != nil && f.inForeground(unix.Getpgrp()) {
 		unix.IoctlSetTermios(int(f.tty.Fd()), unix.TCSETSW, modes)
 	}
@@ -225,8 +225,7 @@ func LeaveStandard() {
 	unix.Dup3(int(null.Fd()), 1, 0)
 }
 
-// waitFor returns the state changes of a child, until its end. It reaps all other children meanwhile: processes of the program whose
-// parents had ended before the checkpoint.
+// waitFor returns the state changes of a child, until its end. Meanwhile it reaps all other children: orphans of the program.
 func waitFor(pid int) <-chan change {
 	changes := make(chan change)
 	go func() {
@@ -251,7 +250,7 @@ func waitFor(pid int) <-chan change {
 	return changes
 }
 
-// pidSeen returns the PID of a pidfd's process, in the PID namespace of our /proc.
+// pidSeen returns the PID of a pidfd's process, in the PID namespace of crak's /proc.
 func pidSeen(pidfd int) (pid int, err error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", pidfd))
 	if err != nil {

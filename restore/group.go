@@ -27,9 +27,9 @@ type group struct {
 
 	objects     objects
 	segments    segments
-	open        []*os.File // until the restart is over
+	open        []*os.File // closed when the restart is over
 	mapped      map[mappedFile]*os.File
-	numbers     map[mappedFile]int // of the same files in the interpreter
+	numbers     map[mappedFile]int // descriptors of the same files in the interpreter
 	executables map[executableFile]int
 	descriptors *descriptors
 	target      *compile.Target
@@ -45,8 +45,8 @@ type group struct {
 // bytes. The function that Progress returns is called when the restart is over.
 type Progress func(done func() uint64, total uint64) (end func())
 
-// start restarts the group in this PID namespace. The members run when it returns. On an error no process and no file of them is
-// left.
+// start restarts the group in this PID namespace. The members run when it returns. On an error it leaves no
+// process and no new file.
 func (g *group) start(ctx context.Context) error {
 	g.objects = make(objects)
 	g.mapped, g.numbers, g.executables = make(map[mappedFile]*os.File), make(map[mappedFile]int), make(map[executableFile]int)
@@ -74,7 +74,7 @@ func (g *group) root() *member {
 	return g.members[i]
 }
 
-// front is a member whose process group was in the foreground of the root's terminal. If none was, it is the root.
+// front is a member whose process group was in the foreground of the root's terminal. It is the root if there is no such member.
 func (g *group) front() *member {
 	root := g.root()
 	i := slices.IndexFunc(g.members, func(m *member) bool {
@@ -159,7 +159,7 @@ func (g *group) descriptions() error {
 		}
 		if d.Object != 0 {
 			g.target.Descriptions[d.ID], err = g.descriptors.place(f)
-			f.Close() // or crak would keep this end of the pipe open
+			f.Close() // otherwise crak would keep this end of the pipe open
 		} else {
 			g.target.Descriptions[d.ID], err = g.keep(f)
 		}

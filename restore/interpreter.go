@@ -32,8 +32,8 @@ type interpreter struct {
 	first    bool           // it is process 1 of a PID namespace, and becomes the member
 }
 
-// startInterpreter starts an interpreter, which inherits all placed descriptors. Its mmap_base is like that of p, and its clocks are
-// ahead by shift. If first is set, it is process 1 of a new PID namespace, and has a mount namespace of its own.
+// startInterpreter starts an interpreter, which inherits all placed descriptors. Its mmap_base is like that of p, and its clocks
+// are ahead by shift. If first is set, it is process 1 of a new PID namespace, and has a mount namespace of its own.
 func startInterpreter(d *descriptors, p *image.Process, shift clockShift, first bool) (*interpreter, error) {
 	ours, theirs, err := socketPair()
 	if err != nil {

@@ -13,15 +13,15 @@ import (
 	"crak.dev/crak/restore/program"
 )
 
-// A member is one process of a group, and its way back.
+// A member is one process of a group, and how far its restart has come.
 type member struct {
 	process *compile.Process
-	mapped  map[mappedFile]*os.File // the group's
+	mapped  map[mappedFile]*os.File // files of the whole group
 	vdso    *foreignVDSO            // nil: the image was made under this kernel, or has no vDSO
-	control *os.File                // our end of its socket; nil once the socket is of no more use
+	control *os.File                // crak's end of its socket; nil when crak needs the socket no more
 
 	stage stage
-	seen  int // its PID in our PID namespace, from stageBegun on
+	seen  int // its PID in crak's PID namespace, from stageBegun on
 	pidfd int // from stageBegun on; else -1
 }
 
@@ -32,7 +32,7 @@ const (
 	stageNone   stage = iota // it has sent no message
 	stageBegun               // it exists
 	stageMapped              // its memory is mapped, and crak fills it
-	stageReady               // nothing of it can fail any more
+	stageReady               // no call of it can fail any more
 	stageRuns                // its resident has ended the freeze
 	stages
 )
@@ -90,7 +90,7 @@ func (m *member) kill() {
 	}
 }
 
-// awaitEnd waits until a killed member has ended. If it is not our child, its parent reaps it.
+// awaitEnd waits until a killed member has ended. If it is not crak's child, its parent reaps it.
 func (m *member) awaitEnd() {
 	if m.pidfd >= 0 {
 		busypoll.Poll([]unix.PollFd{{Fd: int32(m.pidfd), Events: unix.POLLIN}}, killPatience)
@@ -106,7 +106,7 @@ func (m *member) status() (status unix.WaitStatus, known bool) {
 	return unix.WaitStatus(stat.ExitCode), err == nil && stat.State == 'Z'
 }
 
-// close closes our end of the socket, and the pidfd.
+// close closes crak's end of the socket, and the pidfd.
 func (m *member) close() {
 	if m.control != nil {
 		m.control.Close()
@@ -122,7 +122,7 @@ func (m *member) close() {
 type message struct {
 	report  program.Report
 	success bool // the byte of the resident
-	from    int  // the sender's PID in our PID namespace
+	from    int  // the sender's PID in crak's PID namespace
 }
 
 // receive reads one message, and does not wait for it. ok is false at the end of the socket. A message without report or success

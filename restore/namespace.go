@@ -23,7 +23,7 @@ const InnerCommand = "inner"
 // The descriptors with which the other crak starts, besides the standard ones.
 const (
 	innerFd = 3 // the socket between the two
-	imageFd = 4 // the image's directory. We have checked its owner: in a user namespace the other crak cannot
+	imageFd = 4 // the image's directory. This crak has checked its owner, because the other crak cannot do so in a user namespace
 )
 
 // inNamespace starts another crak, which restarts the image in a new PID namespace. This crak keeps the terminal and the signals.

@@ -22,7 +22,7 @@ import (
 // status.
 func Inner(progress Progress) int {
 	w := &wire{socket: os.NewFile(innerFd, "namespace socket")}
-	signal.Ignore(passedOn()...) // our parent passes them on to the program
+	signal.Ignore(passedOn()...) // the first crak passes them on to the program
 	status, err := innerRestart(w, progress)
 	if err != nil {
 		m := innerMessage{Failed: err.Error()}
@@ -67,7 +67,7 @@ func innerRestart(w *wire, progress Progress) (unix.WaitStatus, error) {
 		}
 	}
 	unix.Close(imageFd)
-	if _, _, err := w.receive(); err != nil { // takes the request out of the socket
+	if _, _, err := w.receive(); err != nil { // removes the request from the socket
 		return 0, err
 	}
 	return innerRun(w, img, m.Request, progress)
@@ -87,7 +87,7 @@ func beginNamespace() error {
 func innerRun(w *wire, img *image.Image, r *innerRequest, progress Progress) (unix.WaitStatus, error) {
 	o := Options{Image: img.Path, Detach: r.Detach, Files: r.Files, Force: r.Force,
 		Notice: func(text string) { w.send(innerMessage{Notice: text}) }}
-	var free atomic.Bool // the program need not end with our parent
+	var free atomic.Bool // the program does not end with the first crak
 	var program atomic.Int32
 	go w.endWith(&free, &program)
 	adopt := func(root, front *member) error {
@@ -123,7 +123,7 @@ func innerRun(w *wire, img *image.Image, r *innerRequest, progress Progress) (un
 	return reap(w, int(program.Load()), &free), nil
 }
 
-// passOn passes signals on to the root, as the first process of a container does. Without --detach our parent does that.
+// passOn passes signals on to the root, as process 1 of a container does. Without --detach the first crak does that.
 func passOn(root int) {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, passedOn()...)
@@ -146,7 +146,7 @@ func reap(w *wire, root int, free *atomic.Bool) unix.WaitStatus {
 			if ended {
 				free.Store(true)
 			}
-			w.send(innerMessage{Changed: &status}) // fails if our parent has ended: nothing to do
+			w.send(innerMessage{Changed: &status}) // fails if the first crak has ended, which does not matter
 			if ended {
 				return status
 			}
@@ -154,7 +154,7 @@ func reap(w *wire, root int, free *atomic.Bool) unix.WaitStatus {
 	}
 }
 
-// endWith kills the program and exits when our parent has ended, unless free is set. A restart must not go on without the crak
+// endWith kills the program and exits when the first crak has ended, unless free is set. A restart must not go on without the crak
 // that the user started, and neither must a program in the foreground.
 func (w *wire) endWith(free *atomic.Bool, program *atomic.Int32) {
 	gone := []unix.PollFd{{Fd: int32(w.socket.Fd()), Events: unix.POLLRDHUP}}
@@ -188,9 +188,9 @@ const (
 	settledVariable = "CRAK_SETTLED"
 )
 
-// settle makes sure that neither we nor our children have a PID or TID that the program needs. It sets ns_last_pid, so that the
-// kernel gives out numbers above the program's. If one of our own threads has a number that the program needs, we execute
-// ourselves again: that ends all threads but the first.
+// settle makes sure that neither crak nor its children have a PID or TID that the program needs. It sets ns_last_pid, so that the
+// kernel gives out numbers above the program's. If a thread of crak has a number that the program needs, crak executes itself
+// again: that ends all threads but the first.
 func settle(needed []number) error {
 	highest := needed[len(needed)-1].pid
 	if err := os.WriteFile(lastPid, []byte(strconv.Itoa(highest)), 0); err != nil && os.Getenv(settledVariable) == "" {

@@ -31,8 +31,8 @@ func (n number) String() string {
 }
 
 // numbers returns all numbers that a group needs, sorted and each once: of its processes, threads and zombies, and of leaders of
-// sessions and process groups that have ended. The root's own session or process group may be one of the shell that started
-// it: the root does not return to that.
+// sessions and process groups that have ended. The root's session and process group are left out if they are
+// those of the shell that started the root: a restart does not restore them.
 func numbers(g *image.Group) (all []number) {
 	known := map[image.Pid]bool{rootOf(g).ProcessGroup: true, rootOf(g).Session: true}
 	for i := range g.Processes {
@@ -67,8 +67,8 @@ func numbers(g *image.Group) (all []number) {
 	return all
 }
 
-// whyNotKeep says why crak cannot give the processes of a group their PIDs here, and which of them it concerns. It returns "" if
-// it can.
+// whyNotKeep says why crak cannot give the processes of a group their old PIDs in this PID namespace, and for which process. It
+// returns "" if crak can.
 func whyNotKeep(g *image.Group) (why string, of image.Pid) {
 	switch err := mayChoosePids(); err {
 	case nil:
@@ -86,8 +86,8 @@ func whyNotKeep(g *image.Group) (why string, of image.Pid) {
 	return "", 0
 }
 
-// exitPatience is how long we wait for processes that are exiting: the program may have been killed a moment ago, or the twin of its
-// last checkpoint may still exist.
+// exitPatience is how long crak waits for processes that are exiting: the program may have been killed a moment ago, or the twin of
+// its last checkpoint may still exist.
 const exitPatience = 2500 * time.Millisecond
 
 // isTaken tells whether a process, a thread or a process group has the number. It waits for processes that are exiting.
@@ -110,7 +110,7 @@ func isTaken(tid int, deadline time.Time) bool {
 	}
 }
 
-// taker says who has a number.
+// taker says which process, process group or session has a number.
 func taker(pid int) string {
 	stat, err := proc.Read(pid, "stat", proc.Stat)
 	if err != nil {
@@ -129,7 +129,7 @@ type cloneArgs struct {
 	SetTidSize, Cgroup                                                   uint64
 }
 
-// mayChoosePids asks the kernel for a process with our own PID. The kernel checks the permission first, and then refuses because
+// mayChoosePids asks the kernel for a process with crak's PID. The kernel checks the permission first, and then refuses because
 // the PID exists (alloc_pid in kernel/pid.c, since Linux 5.5).
 func mayChoosePids() error {
 	tid := int32(os.Getpid())

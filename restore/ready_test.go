@@ -14,8 +14,8 @@ import (
 	"crak.dev/crak/restore/handmade"
 )
 
-// TestFailsUntouched makes one of two processes fail just before it is ready. The image has a file that the restart would cut back, and one
-// that it would make. Neither is changed.
+// TestFailsUntouched makes one of two processes fail just before it is ready. The image has a file that the restart would cut back,
+// and one that it would make. Neither is changed.
 func TestFailsUntouched(t *testing.T) {
 	tests := map[string]func(p *image.Process){
 		"working directory": func(p *image.Process) { p.Cwd = "/proc/self/task/0" },

@@ -26,7 +26,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// aPid returns a PID that is free, and so are the 29 after it and the 20 before it. Another process on the machine may run this test, too.
+// aPid returns a PID that is free, and so are the 29 after it and the 20 before it. Another process on the machine may run this
+// test, too.
 func aPid(t *testing.T) image.Pid {
 	t.Helper()
 	const block = 50

@@ -9,8 +9,8 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// checkZombies makes sure that every zombie has the status that its parent must collect: one that somebody has killed meanwhile
-// has another. Preconditions: all members are ready.
+// checkZombies makes sure that every zombie has the status that the image has for it. A process that was killed during the restart
+// has another status. Preconditions: all members are ready.
 func (c *conductor) checkZombies() error {
 	want := make(map[int]image.Zombie)
 	for _, z := range c.group.img.Group.Zombies {

@@ -15,13 +15,13 @@ import (
 const (
 	StageMapped = 1 // its memory is mapped and can be filled
 	StageReady  = 2 // every thread is there, and nothing can fail any more
-	StageBegun  = 3 // it exists; after this one it does not wait
+	StageBegun  = 3 // it exists; after this one the process does not wait
 )
 
 // An Output is what Programs returns.
 type Output struct {
 	Set    *program.Set
-	Shared map[image.MemoryID]program.Arg // addresses at which shared memory that is no file can be filled
+	Shared map[image.MemoryID]program.Arg // where crak can fill shared memory that is no file
 	Kept   map[image.Pid][]image.Run      // pages that processes inherit from their parents, and that are not filled
 }
 
@@ -33,7 +33,7 @@ type compiler struct {
 
 	set      *program.Set                               // of all processes
 	shared   map[image.MemoryID]program.Arg             // of all processes: Output.Shared
-	inherits *inheritance                               // nil: it maps everything itself
+	inherits *inheritance                               // nil: the process maps everything itself
 	tree     *tree                                      // of all processes
 	node     *node                                      // in the tree
 	b        *program.Builder                           // the thread group leader's program
@@ -43,12 +43,12 @@ type compiler struct {
 	gone     program.Arg                                // 1 until a dead thread group leader has exited
 	waits    map[int32]bool                             // timers that send their pending signal again
 	pending  uint64                                     // signals that are pending for the process, a bit each
-	numbers  map[image.DescriptionID][]image.Descriptor // by which the process has a description
+	numbers  map[image.DescriptionID][]image.Descriptor // the descriptors by which the process has a description
 	err      error
 }
 
-// Programs compiles a group: the interpreter's own program, which makes the first processes, one for each process, which makes
-// its children, and one for each further thread.
+// Programs compiles a group. The interpreter gets a program that makes the first processes. Each process gets a program, which also
+// makes its children. Each further thread gets a program.
 func Programs(t *Target, all []*Process) (*Output, error) {
 	out := &Output{Set: &program.Set{}, Shared: make(map[image.MemoryID]program.Arg), Kept: make(map[image.Pid][]image.Run)}
 	var interpreter *program.Builder
@@ -116,7 +116,7 @@ func (tr *tree) compile(set *program.Set) error {
 	return nil
 }
 
-// control is the descriptor on which a node reports: its own, or that of its maker.
+// control is the descriptor on which a node reports: its own socket, or that of its maker.
 func (tr *tree) control(n *node) int {
 	for ; n != nil; n = n.maker {
 		if n.b != nil {
@@ -126,8 +126,8 @@ func (tr *tree) control(n *node) int {
 	return tr.top.b.Program.Control
 }
 
-// interpreter writes the interpreter's own program. By CLONE_PARENT the root is crak's child; a root that is apart stays the
-// interpreter's child, and the interpreter exits when crak says so.
+// interpreter writes the interpreter's program. With CLONE_PARENT the root is crak's child. With Mode.Apart the root is the
+// interpreter's child, and the interpreter exits when crak tells it to.
 func (tr *tree) interpreter() {
 	root := tr.root.member
 	root.stage(tr.top.b)

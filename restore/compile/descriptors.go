@@ -90,7 +90,8 @@ type lockRange struct {
 }
 
 // owners restores the owner and the signal of the descriptions. The owner can be any process, thread or process group of the
-// group, so every member must have its threads. A stopped child cannot wait for that: its parent waits for the child.
+// group, so the calls come when every member has its threads. A member that will stop does not wait for that, because its parent
+// waits for it.
 func (c *compiler) owners() {
 	if c.tree.threads.total == 0 {
 		return
@@ -154,7 +155,7 @@ func (c *compiler) locks(d *image.Description) {
 		switch {
 		case l.Type == "POSIX" && l.Pid == c.process.Pid:
 			c.b.Call(unix.SYS_FCNTL, program.Const(fd), program.Const(unix.F_SETLK), c.set.Struct(lockOf(l)))
-		case l.Type == "FLOCK" && c.tree.holders[d.ID] == c: // it belongs to the description; its PID is that of the process that took it
+		case l.Type == "FLOCK" && c.tree.holders[d.ID] == c: // the lock belongs to the description; l.Pid is the process that took it
 			c.b.Call(unix.SYS_FLOCK, program.Const(fd), program.Const(flockOperation(l))).Note("flock")
 		}
 	}

@@ -1,7 +1,7 @@
 // Package compile turns the processes of an image into restore programs.
 //
 // In a nutshell: Programs takes a Target (this machine, the numbers of kernel objects that already exist, what the user
-// chose) and the processes with what each has for itself. It returns the programs: lists of system calls that the
+// chose) and the processes, each with what belongs to it alone. It returns the programs: lists of system calls that the
 // interpreter runs.
 //
 //	interpreter          staging area → the root
@@ -14,7 +14,7 @@
 // The files, by concept:
 //
 //	tree.go, makers.go                                the processes, and who makes each of them
-//	family.go, groups.go, stop.go                     what they do for parents, sessions, process groups, zombies, stops
+//	family.go, groups.go, stop.go                     what they do about parents, sessions, process groups, zombies, stops
 //	compile.go, plan.go, room.go, target.go, uses.go  the program of a member, and what it is compiled for
 //	memory.go, inherit.go, shared.go, layout.go       memory
 //	descriptors.go, signals.go, timers.go             kernel objects of a process

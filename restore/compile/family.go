@@ -9,7 +9,7 @@ import (
 	"crak.dev/crak/restore/program"
 )
 
-// makeCounters comes when everybody has a maker.
+// makeCounters makes the counters of a tree. Preconditions: every node has a maker.
 func (tr *tree) makeCounters(s *program.Set) {
 	all := tr.nodes
 	if tr.top != tr.root {
@@ -20,19 +20,19 @@ func (tr *tree) makeCounters(s *program.Set) {
 			tr.orphans.total++
 		}
 		if n.deadLeader() {
-			n.departed = s.Variable(make([]byte, 4))
+			n.leaderExited = s.Variable(make([]byte, 4))
 		}
 		if len(n.childrenOf(aZombie)) > 0 {
-			n.mourning = s.Variable(make([]byte, 4))
-			tr.burials.total++
+			n.canWait = s.Variable(make([]byte, 4))
+			tr.zombiesEnded.total++
 		}
 	}
-	for _, at := range []*barrier{&tr.groups.led, &tr.groups.join, &tr.groups.left, &tr.orphans, &tr.burials, &tr.threads} {
+	for _, at := range []*barrier{&tr.groups.led, &tr.groups.join, &tr.groups.left, &tr.orphans, &tr.zombiesEnded, &tr.threads} {
 		at.make(s)
 	}
 }
 
-// orphanMakers returns the helpers that a node makes so that orphans are made.
+// orphanMakers returns those helpers of a node that make orphans.
 func (tr *tree) orphanMakers(n *node) (all []*node) {
 	for _, child := range n.childrenOf(aHelper) {
 		if len(child.late) > 0 && !child.leads() && !child.late[0].sibling && child.late[0].parent != child {
@@ -119,7 +119,7 @@ func (tr *tree) collect(n *node) {
 	if len(zombies) > 0 {
 		n.b.Call(unix.SYS_RT_SIGACTION, program.Const(unix.SIGCHLD), n.action(sigDefault), program.Const(0), program.Const(sigsetSize)).
 			Note("children that end wait for it")
-		n.b.Arrive(n.mourning, 1)
+		n.b.Arrive(n.canWait, 1)
 		for _, z := range zombies {
 			n.b.Call(unix.SYS_WAITID, program.Const(unix.P_PID), program.Const(z.pid), program.Const(0),
 				program.Const(unix.WEXITED|unix.WNOWAIT|unix.WALL), program.Const(0)).Note("until the zombie has ended")
@@ -128,7 +128,7 @@ func (tr *tree) collect(n *node) {
 			n.b.Call(unix.SYS_RT_SIGACTION, program.Const(s), n.action(sigIgnore), program.Const(0), program.Const(sigsetSize)).
 				Note("drops the signal of the zombie")
 		}
-		tr.burials.arrive(n.b, "")
+		tr.zombiesEnded.arrive(n.b, "")
 	}
 	for _, child := range n.childrenOf(aMember) {
 		if child.member.process.StoppedBy != 0 {
@@ -172,7 +172,7 @@ func (tr *tree) end(n *node) {
 	if uid := program.Const(z.UID); z.UID != tr.root.member.target.Credentials.UID[0] {
 		n.b.Call(unix.SYS_SETRESUID, uid, uid, uid).MayFail()
 	}
-	n.b.Await(n.parent.mourning, 1).Note("its parent waits for it")
+	n.b.Await(n.parent.canWait, 1).Note("its parent waits for it")
 	status := unix.WaitStatus(z.Status)
 	if !status.Signaled() {
 		n.b.Call(unix.SYS_EXIT_GROUP, program.Const(status.ExitStatus()&0xff))

@@ -11,7 +11,7 @@ import (
 	"crak.dev/crak/restore/program"
 )
 
-// A barrier is a counter, and the number of those who arrive at it.
+// A barrier is a counter, and the number of nodes that arrive at it.
 type barrier struct {
 	counter program.Arg
 	total   int
@@ -25,14 +25,14 @@ func (at *barrier) make(s *program.Set) {
 
 func (at *barrier) arrive(b *program.Builder, note string) { b.Arrive(at.counter, at.total).Note(note) }
 
-// await adds no instruction if nobody arrives.
+// await adds no instruction if no node arrives.
 func (at *barrier) await(b *program.Builder, note string) {
 	if at.total > 0 {
 		b.Await(at.counter, at.total).Note(note)
 	}
 }
 
-// groups is the process groups that processes join, after they were made.
+// groups are the process groups that processes join after they were made.
 //
 //	leader: setpgid(0, 0) → arrive at led
 //	member:                 await led → setpgid(0, leader) → arrive at joined
@@ -40,7 +40,7 @@ func (at *barrier) await(b *program.Builder, note string) {
 //	leader that has ended (a helper):                        await joined, left → exit
 type groups struct {
 	now    map[*node]image.Pid // the group in which a node is when its children are made
-	joined map[image.Pid]bool  // groups that somebody joins
+	joined map[image.Pid]bool  // groups that a node joins
 	led    barrier
 	join   barrier
 	left   barrier
@@ -66,7 +66,7 @@ func (tr *tree) findGroups() {
 	}
 }
 
-// join finds out who joins which group. Preconditions: everybody has a maker.
+// join finds out which node joins which group. Preconditions: every node has a maker.
 func (tr *tree) join() error {
 	g := &tr.groups
 	g.now, g.joined = map[*node]image.Pid{tr.top: 0}, make(map[image.Pid]bool)
@@ -99,7 +99,7 @@ type joining int
 const (
 	joinsNone joining = iota
 	joinsOnly         // a group of another leader
-	leaves            // the group that it leads, when others have joined that
+	leaves            // the group that it leads, after others have joined that group
 )
 
 func (tr *tree) joins(n *node) joining {
@@ -112,7 +112,7 @@ func (tr *tree) joins(n *node) joining {
 	return joinsOnly
 }
 
-// groupNow is the process group of a node when it makes children other than early ones.
+// groupNow is the process group of a node when it makes children, except the early ones.
 func (tr *tree) groupNow(n *node) image.Pid {
 	if g, ok := tr.groups.now[n]; ok && n != tr.root {
 		return g

@@ -17,11 +17,12 @@ type Pages struct {
 	Own  []image.Run // sorted
 }
 
-// An inheritance is the memory that a process inherits when its parent makes it after the parent's memory is filled: the two
-// share pages then, as they did before the checkpoint (copy-on-write).
+// An inheritance is the memory that a process inherits if its parent makes it after crak has filled the parent's memory. The two
+// processes then share pages copy-on-write, as they did before the checkpoint.
 //
-// The process keeps each mapping that is the same in its parent. It unmaps its parent's others, and empties pages of the kept
-// mappings for which it has no content. Then it maps the rest, and crak fills what differs.
+// The process keeps each mapping that is the same in its parent. It unmaps the parent's other mappings. In a kept mapping it
+// empties the pages for which the image has content of the parent, and none of the process. Then it maps the rest, and crak fills
+// the pages that differ.
 type inheritance struct {
 	from *compiler
 	kept map[int]int // its mapping to the parent's
@@ -30,7 +31,7 @@ type inheritance struct {
 // mostEmptied is how many calls may empty pages of one mapping. If it takes more, the mapping is made anew.
 const mostEmptied = 256
 
-// inherit finds the processes that their parents make late. Preconditions: everybody has a maker.
+// inherit finds the processes that inherit memory. Preconditions: every node has a maker.
 func (tr *tree) inherit() {
 	for _, n := range tr.nodes {
 		if n.kind != aMember || n.maker == nil || n.maker != n.parent || n.maker.kind != aMember || n.member.process.Pages.Like != n.parent.pid {
@@ -95,7 +96,7 @@ func (c *compiler) isLike(i int, parent *compiler, k int) bool {
 	if c.process.Filled[i] && parent.process.Mappings[k].Prot&unix.PROT_WRITE == 0 && !parent.process.Filled[k] {
 		return false // crak could not write to it
 	}
-	// These are set when the memory is filled, and names are for people.
+	// These flags are set after the memory is filled. The name does not matter to the program.
 	for _, v := range []*image.Mapping{&m, &p} {
 		v.Prot, v.Guards, v.Name, v.Sum = 0, nil, "", ""
 		v.Locked, v.LockOnFault, v.DontFork, v.WipeOnFork, v.DontDump, v.Mergeable, v.Sequential, v.Random, v.Sealed =
@@ -131,8 +132,9 @@ func (c *compiler) unmapRest() {
 	}
 }
 
-// emptyInherited empties the memory of a process that shares none with its parent, if its parent inherits memory: the process finds
-// the memory of the parent's parent. It moves the kernel's mappings back into the staging area, where its own children expect them.
+// emptyInherited empties the memory of a process that shares none with its parent, if its parent inherits memory: the process
+// begins with the memory of the parent's parent. It moves the kernel's mappings back into the staging area, where its children
+// expect them.
 func (c *compiler) emptyInherited() {
 	from := c.finds()
 	if from == nil || c.inherits != nil {
@@ -153,7 +155,7 @@ func (c *compiler) emptyInherited() {
 	c.b.Call(unix.SYS_MUNMAP, program.AreaEnd, program.Beyond(program.UserEnd))
 }
 
-// finds returns the process whose memory a process finds when it begins: nil if there is only the interpreter's area.
+// finds returns the process whose memory a process has when it begins. It is nil if there is only the interpreter's area.
 func (c *compiler) finds() *compiler {
 	for n := c.node.maker; n != nil; n = n.maker {
 		if n.kind == aMember {
@@ -175,7 +177,7 @@ func (c *compiler) onlyParents(m *image.Mapping) []image.Run {
 	return image.Subtract(image.Subtract(only, in(own.Same, m)), in(own.Own, m))
 }
 
-// in returns the runs that have pages of a mapping. Preconditions: they are sorted.
+// in returns the runs that overlap a mapping. Preconditions: the runs are sorted.
 func in(runs []image.Run, m *image.Mapping) []image.Run {
 	from := sort.Search(len(runs), func(i int) bool { return runs[i].End() > uint64(m.Start) })
 	to := sort.Search(len(runs), func(i int) bool { return runs[i].Start >= uint64(m.End) })

@@ -32,7 +32,7 @@ func (tr *tree) place(apart bool) error {
 	return tr.join()
 }
 
-// findLeaders finds the leader of each session. A helper leads a session whose leader has ended.
+// findLeaders finds the leader of each session. If the leader has ended, a helper takes its place.
 func (tr *tree) findLeaders() {
 	sessions := make(map[image.Pid]bool)
 	for _, n := range tr.nodes {
@@ -66,8 +66,8 @@ func (n *node) makeHelper(h *node) {
 	n.late, n.children = append(n.late, h), append(n.children, h)
 }
 
-// sessionAtBirth is the session in which a process must be made. For a process that begins a session itself it is
-// anySession, unless it has made children before.
+// sessionAtBirth is the session in which a process must be made. It is anySession for a process that begins a session itself,
+// unless the process has made children before that.
 func (tr *tree) sessionAtBirth(n *node) image.Pid {
 	if n.kind == theInterpreter || !n.leads() {
 		return n.session
@@ -85,8 +85,9 @@ func (tr *tree) sessionAtBirth(n *node) image.Pid {
 	return tr.born[n]
 }
 
-// wasIn tells whether a leader of a session can have been in another session before. If it is a subreaper, children in another
-// session may be orphans instead: then it was in its parent's session, or in none that matters.
+// wasIn tells whether a leader of a session can have been in another session before. If the leader is a subreaper, its children in
+// another session may be orphans that it has got. Then the leader was in its parent's session, or its earlier session does not
+// matter.
 func (tr *tree) wasIn(n *node, session image.Pid) bool {
 	if leader := tr.leaders[session]; leader != nil && n.above(leader) {
 		return false
@@ -133,8 +134,8 @@ func (tr *tree) placeOrphan(n, leader *node) {
 	}
 }
 
-// spare is a number for a helper: usually the kernel chooses one. In the PID namespace of a process 1 the kernel would choose
-// low numbers, which others may need. There every number is free that the group does not need.
+// spare is a PID for a helper: 0 lets the kernel choose. If the root is process 1 of a new PID namespace, the kernel would choose
+// low PIDs, which other processes of the group may need. There spare returns a PID that the group does not need.
 func (tr *tree) spare() image.Pid {
 	if tr.top.kind == theInterpreter {
 		return 0
@@ -148,7 +149,7 @@ func (tr *tree) spare() image.Pid {
 	return tr.unused
 }
 
-// tids returns the numbers of all threads.
+// tids returns the TIDs of all threads.
 func (tr *tree) tids() map[image.Pid]bool {
 	all := make(map[image.Pid]bool)
 	for _, n := range tr.nodes {

@@ -12,8 +12,9 @@ import (
 
 const readWrite = unix.PROT_READ | unix.PROT_WRITE
 
-// stage gives all processes what they inherit. It sets all signals to their default actions, and ignores SIGCHLD. It moves the kernel's mappings into the staging area, empties the rest of the address space, and makes the shared
-// memory objects that are no files in the staging area.
+// stage gives all processes what they inherit. It sets all signals to their default actions, and ignores SIGCHLD. It moves the
+// kernel's mappings into the staging area, empties the rest of the address space, and makes the shared memory objects that are no
+// files in the staging area.
 func (c *compiler) stage(b *program.Builder) {
 	c.defaultActions(b)
 	for _, k := range c.target.Kernel {

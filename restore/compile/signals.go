@@ -28,8 +28,8 @@ func (c *compiler) defaultActions(b *program.Builder) {
 	}
 }
 
-// signals sets all dispositions that are not the default, and queues the signals that were pending. All signals are blocked until the resident
-// returns from its handler.
+// signals sets all dispositions that are not the default, and queues the signals that were pending. All signals are blocked until
+// the resident returns from its handler.
 func (c *compiler) signals() {
 	for i, a := range c.process.Actions {
 		sig := i + 1

@@ -10,14 +10,14 @@ import (
 // goOn has a thread group leader report that its process is ready, and wait for the go.
 //
 // A process that was stopped stops again by SIGSTOP, in the interpreter: it executes nothing of the program before it is
-// continued. It stops before its parent sets its signal actions (see collect), so the parent gets no SIGCHLD for it. A child of
-// a process outside the group stops after the go: before that the death of the interpreter, its parent for now, would
-// continue it (an orphaned process group with a stopped member gets SIGHUP and SIGCONT). wait(2) reports SIGSTOP, whichever signal
-// it was.
+// continued. It stops before its parent sets its signal actions (see collect), so the parent gets no SIGCHLD for it. If the parent
+// is outside the group, the process stops after the go. Until then the interpreter is its parent, and the end of the interpreter
+// would continue it: the kernel sends SIGHUP and SIGCONT to an orphaned process group with a stopped member. wait(2) then reports
+// SIGSTOP, whichever signal had stopped the process.
 func (c *compiler) goOn(t *image.Thread) {
 	stopped, early := c.process.StoppedBy != 0, c.node.parent != nil && c.node.parent.kind == aMember
 	if stopped && early {
-		c.tree.burials.await(c.b, "every zombie has ended")
+		c.tree.zombiesEnded.await(c.b, "every zombie has ended")
 	}
 	c.report(StageReady, "nothing can fail any more")
 	if stopped && early {

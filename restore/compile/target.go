@@ -27,7 +27,7 @@ type Target struct {
 type Mode struct {
 	Group         GroupChoice
 	First         bool // the root is process 1 of a PID namespace, which the interpreter begins: it becomes the root
-	Apart         bool // the root is the interpreter's child and not crak's; the interpreter exits before the program runs
+	Apart         bool // the root is the interpreter's child, not crak's; the interpreter exits before the program runs
 	UserNamespace bool // crak is in a user namespace that has crak's own IDs alone
 }
 

@@ -49,7 +49,7 @@ func (c *compiler) threads() {
 		c.deathSignal(b, t)
 		if leaderDead && t.Parked.Flags&abi.ThreadInitiator != 0 {
 			b.Await(c.gone, 0).Note("the thread group leader has exited")
-			b.Arrive(c.node.departed, 1)
+			b.Arrive(c.node.leaderExited, 1)
 		}
 		b.Jump(t.Parked.Context, c.restart)
 	}
@@ -126,7 +126,7 @@ func isDead(t *image.Thread) bool { return t.Parked.Flags&abi.ThreadDead != 0 }
 func (c *compiler) deathSignal(b *program.Builder, t *image.Thread) {
 	if t.Parked.DeathSignal != 0 {
 		if c.node.parent.deadLeader() {
-			b.Await(c.node.parent.departed, 1).Note("its parent's thread group leader has exited")
+			b.Await(c.node.parent.leaderExited, 1).Note("its parent's thread group leader has exited")
 		}
 		b.Call(unix.SYS_PRCTL, program.Const(unix.PR_SET_PDEATHSIG), program.Const(t.Parked.DeathSignal)).MayFail()
 	}

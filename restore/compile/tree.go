@@ -15,7 +15,7 @@ type node struct {
 	kind     kind
 	pid      image.Pid    // 0: the kernel chooses
 	chosen   program.Slot // has the PID that the kernel chose
-	parent   *node        // after the restart; nil: none of the restart. The interpreter stands for every process outside the group
+	parent   *node        // after the restart; nil: no process of the restart. The interpreter stands for every process outside the group
 	children []*node
 	comm     string
 
@@ -36,8 +36,8 @@ type node struct {
 	adopts   bool    // it must be a subreaper before helpers end
 	adopting bool    // a subreaper of the image
 
-	mourning program.Arg // counter: 1 once the node can wait for its zombies
-	departed program.Arg // counter: 1 once a dead thread group leader has exited
+	canWait      program.Arg // counter: 1 once the node can wait for its zombies
+	leaderExited program.Arg // counter: 1 once a dead thread group leader has exited
 }
 
 type kind int
@@ -49,13 +49,13 @@ const (
 	aHelper // ends before any member runs
 )
 
-// A tree is the processes of a restart, with who makes whom. It decides that; family.go and groups.go write the instructions.
+// A tree is the processes of a restart. It decides which process makes which. family.go and groups.go write the instructions.
 //
 // The kernel has no call to choose a parent, a session or a process group freely: a process inherits all three from its
 // maker. It can only begin a session, and choose a process group within its session. So a process is made in its session:
 //
 //   - by its parent, before or after the parent begins a session itself;
-//   - else by the leader of the session, if that has the same parent, as its sibling (CLONE_PARENT);
+//   - else by the leader of the session as its sibling (CLONE_PARENT), if the leader has the same parent;
 //   - else by a helper, a child of the leader. The helper ends, and the process goes to the next subreaper.
 //
 // A helper with the PID of a leader that has ended stands for that leader. It ends when its sessions and groups have members.
@@ -68,10 +68,10 @@ type tree struct {
 	leaders      map[image.Pid]*node // of sessions
 	born         map[*node]image.Pid // sessions in which leaders of sessions are made; anySession: it does not matter
 	groups       groups
-	orphans      barrier            // those who reap the helpers that have made orphans
+	orphans      barrier            // nodes that reap the helpers that have made orphans
 	taken        map[image.Pid]bool // numbers of threads
-	unused       image.Pid          // no number below it is left for a helper
-	burials      barrier            // those whose zombies have ended
+	unused       image.Pid          // every number below it is taken
+	zombiesEnded barrier            // nodes whose zombies have ended
 	threads      barrier            // members that have all their threads
 	holders      map[image.DescriptionID]*compiler
 	descriptions map[image.DescriptionID]*image.Description
@@ -79,7 +79,7 @@ type tree struct {
 
 const anySession image.Pid = -1
 
-// newTree returns the nodes of a group without who makes whom.
+// newTree returns the nodes of a group. Their makers are not set yet.
 func newTree(t *Target, members []*compiler) (*tree, error) {
 	tr := &tree{byPid: make(map[image.Pid]*node), leaders: make(map[image.Pid]*node), born: make(map[*node]image.Pid)}
 	g := t.Group
@@ -103,7 +103,7 @@ func newTree(t *Target, members []*compiler) (*tree, error) {
 	if tr.root = tr.byPid[g.Root]; tr.root == nil || tr.root.kind != aMember {
 		return nil, fmt.Errorf("root: %d: not one of the processes", g.Root)
 	}
-	tr.root.exitSignal = int(unix.SIGCHLD) // the images of format 1 do not have it
+	tr.root.exitSignal = int(unix.SIGCHLD) // images of format 1 do not have an exit signal
 	tr.top = tr.root
 	tr.root.adopting = tr.root.adopting || t.Mode.First
 	if !t.Mode.First {
@@ -113,7 +113,7 @@ func newTree(t *Target, members []*compiler) (*tree, error) {
 	if err := tr.descend(); err != nil {
 		return nil, err
 	}
-	tr.setHome(t.Mode.Group)
+	tr.setRootGroup(t.Mode.Group)
 	return tr, tr.place(t.Mode.Apart)
 }
 
@@ -171,9 +171,9 @@ func (n *node) number() image.Pid {
 	return n.pid
 }
 
-// setHome replaces the root's session and process group, which may be those of the shell that started the group, by those
-// that the root has after this restart.
-func (tr *tree) setHome(choice GroupChoice) {
+// setRootGroup replaces the root's session and process group by those that the root has after this restart. In the image they may
+// be those of the shell that started the group.
+func (tr *tree) setRootGroup(choice GroupChoice) {
 	session, group := tr.root.session, tr.root.group
 	tr.ownGroup = choice == OwnGroup
 	homeSession, homeGroup := image.Pid(0), image.Pid(0)

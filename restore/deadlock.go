@@ -10,12 +10,12 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// stuck is called after a silence. It finds out that a process was killed of whose end nothing tells: a member before its first
-// message, or a process that the restart needs for a moment. Others may wait for it for ever, in calls that wait for
-// processes or for crak. The second silence counts: in the first one a process may have been about to go on.
-func (c *conductor) stuck() error {
-	c.silences++
-	if c.silences < 2 || c.reached[stageReady] == len(c.group.members) || c.filling.Load() > 0 {
+// deadlock is called when no event has come for a while. It detects that a process was killed whose end crak does not notice: a
+// member before its first message, or a helper. Other processes then wait for it for ever, in calls that wait for processes or for
+// crak. deadlock looks only after the second timeout in a row: at the first one a process may have been about to go on.
+func (c *conductor) deadlock() error {
+	c.timeouts++
+	if c.timeouts < 2 || c.reached[stageReady] == len(c.group.members) || c.filling.Load() > 0 {
 		return nil
 	}
 	for _, pid := range c.family.descendants() {
