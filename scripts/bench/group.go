@@ -103,12 +103,14 @@ func (b *Bench) groupMemory() error {
 	if err != nil {
 		return err
 	}
-	b.add(Row{What: fmt.Sprintf("writer's own memory, %d processes", manyMembers), Unit: "MiB", Ours: c.rss, Target: "100 MiB"}, c.rss < 100)
+	b.add(Row{What: fmt.Sprintf("writer's own memory, %d processes", manyMembers), Unit: "MiB", Ours: c.rss,
+		Target: "100 MiB"}, c.rss < 100)
 	_, rss, err := s.restartAll(c.image, manyMembers)
 	if err != nil {
 		return err
 	}
-	b.add(Row{What: fmt.Sprintf("crak restart's own memory, %d processes", manyMembers), Unit: "MiB", Ours: rss, Target: "100 MiB"}, rss < 100)
+	b.add(Row{What: fmt.Sprintf("crak restart's own memory, %d processes", manyMembers), Unit: "MiB", Ours: rss,
+		Target: "100 MiB"}, rss < 100)
 	return nil
 }
 
@@ -163,8 +165,8 @@ func (b *Bench) compilation() error {
 	if err != nil {
 		return err
 	}
-	b.add(Row{What: "running: make -j2 of a C project", Unit: "s", Ours: with, Against: "without the library", Reference: without, Target: "1.03 ×"},
-		with/without < 1.03)
+	b.add(Row{What: "running: make -j2 of a C project", Unit: "s", Ours: with, Against: "without the library",
+		Reference: without, Target: "1.03 ×"}, with/without < 1.03)
 	return nil
 }
 
@@ -194,8 +196,8 @@ func childrenOf(pid int) (children []int) {
 	return children
 }
 
-// restartAll restarts the image of a family, waits until every process has printed that it runs, and kills it. took is the time from
-// the start of crak until the last of them ran, in ms; rss is the peak memory of crak in MiB.
+// restartAll restarts the image of a family, waits until every process has printed that it runs, and kills it. took is the time
+// from the start of crak until the last of them ran, in ms; rss is the peak memory of crak in MiB.
 func (s *Subject) restartAll(image string, count int) (took, rss float64, err error) {
 	time.Sleep(150 * time.Millisecond) // the gap after which the processes print a line
 	offset := s.written()
