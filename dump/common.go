@@ -41,12 +41,12 @@ type place struct {
 }
 
 const (
-	copiedMost      = 1 << 20  // bytes of a member; copying takes half a millisecond
+	copiedMost      = 1 << 20  // bytes limit for a member; copying takes half a millisecond
 	copiedMostOfAll = 16 << 20 // bytes of a group
 	commonStep      = 1 << 20
 )
 
-// Copies are the copies of mapped files that are made while a group is frozen. A part of a file that several members map is copied
+// Copies has the copies of mapped files that are made while a group is frozen. A part of a file that several members map is copied
 // once.
 type Copies struct {
 	room  []byte
@@ -143,8 +143,9 @@ func (m *Member) copyCommon(copies *Copies) error {
 	return nil
 }
 
-// SumCommon computes the checksums of the files that the member writes to through shared mappings. stays means that the
-// member is frozen and will not run again. The members are summed in the order in which SaveFrozen got them. A mapping that cannot be read or is too large gets no checksum.
+// SumCommon computes the checksums of the files that the member writes to through shared mappings. stays means that the member is
+// frozen and does not run again. The members are summed in the order in which SaveFrozen got them. A mapping that cannot be read or
+// is too large gets no checksum.
 func (m *Member) SumCommon(stays bool) error {
 	if len(m.plan.common) == 0 {
 		return nil

@@ -1,11 +1,11 @@
 // Package dump turns a frozen process into records and page runs of an image.
 //
 // In a nutshell: while a group of processes is frozen, Capture reads the records of their memory, threads, signals, timers and
-// descriptors, and collects every obstacle. It reads the members in parallel (Member.Read). What refers to the table, which they
-// share, it records one member after the other (Member.Finish). SaveFrozen then writes the content that a fork does not copy: shared memory,
-// deleted files, and memory that fork leaves out. A shared object is read once, through the mappings of all members together. SavePrivate writes the private memory, and pages that a
-// member has in common with its parent only once. It reads that from the twin, or
-// from the process itself if the process stays frozen.
+// descriptors, and collects every obstacle. It reads the members in parallel (Member.Read). Then it records, one member after the
+// other, what refers to the table that the members share (Member.Finish). SaveFrozen writes the content that a twin does not
+// preserve: shared memory, deleted files, and memory that fork leaves out. It reads a shared object once, through the mappings of
+// all members together. SavePrivate writes the private memory. It writes pages that a member has in common with its parent only
+// once. It reads the memory of the twin, or of the process itself if that stays frozen.
 //
 //	frozen process --Capture----> image.Process, fd.Table, obstacles
 //	       |       --SaveFrozen-> pages of shared objects, and of mappings that fork leaves out

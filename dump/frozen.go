@@ -165,9 +165,9 @@ func union(a, b []image.Run) []image.Run {
 // mincoreStep is the number of pages in one mincore call. The answer has one byte a page.
 const mincoreStep = 16384
 
-// inCore lists the pages of a range of a part that exist in the shared object. Reading a page that does not exist would create it. The initiator
-// makes the call, because mincore(2) works only on the caller's own memory. mincore does not report pages that are swapped
-// out, so if there are any, inCore lists all pages.
+// inCore lists the pages of a range of a part that exist in the shared object. Reading a page that does not exist would create it.
+// The initiator makes the call, because mincore(2) works only on the caller's own memory. mincore does not report pages that are
+// swapped out, so if there are any, inCore lists all pages.
 func (m *Member) inCore(p part, within image.Run) ([]image.Run, error) {
 	start, end := within.Start, within.End()
 	onDisk := m.Table.Memory[p.object-1].Kind == image.MemoryFile // pages that are not in the page cache are in the file

@@ -38,9 +38,10 @@ func (m *Member) Memory(pid int) (*Memory, error) {
 // Put is the type of image.Writer's PutLike and PutLikeSync.
 type Put func(*image.Like, image.Space, []image.Run, func([]byte, []image.Run) error) error
 
-// SavePrivate streams the private memory that Capture planned, of all members. memories are those of their twins, or their own.
-// A child shares memory with its parent until one of them writes to it. So pages that a member and its parent have in common are
-// stored only once. Page frame numbers would show which these are, but an ordinary user may not read them: the content is compared.
+// SavePrivate streams the private memory that Capture planned, of all members. memories are the memories of their twins, or of the
+// members themselves. A child shares memory with its parent until one of them writes to it. So pages that a member and its parent
+// have in common are stored only once. Page frame numbers would show which pages these are, but an ordinary user may not read them.
+// So SavePrivate compares the content.
 func SavePrivate(members []*Member, memories []*Memory, put Put) error {
 	number := make(map[image.Pid]int)
 	for i, m := range members {

@@ -63,8 +63,8 @@ type Member struct {
 	noCPUID         bool // the initiator, at least, may not execute CPUID
 }
 
-// Read records what needs no look at other members: what /proc and the initiator say of the frozen process. Several members can
-// be read at the same time. The error means that the process cannot be read.
+// Read records the state that does not depend on other members: what /proc and the initiator say of the frozen process. Several
+// members can be read at the same time. The error means that the process cannot be read.
 func (m *Member) Read() error {
 	var err error
 	if m.status, err = proc.Read(m.Live, "status", proc.Status); err != nil {
@@ -78,7 +78,7 @@ func (m *Member) Read() error {
 		return m.fail(err)
 	}
 	p.Parent = m.parent()
-	leader, err := proc.Read(m.Pid, "stat", proc.Stat) // of any other thread the exit signal is -1
+	leader, err := proc.Read(m.Pid, "stat", proc.Stat) // any other thread has -1 as its exit signal
 	if err != nil {
 		return m.fail(err)
 	}
@@ -132,7 +132,7 @@ func (m *Member) IsSubreaper() bool { return m.process.Attributes.ChildSubreaper
 // insidePid is the process's PID in its own PID namespace. The PID that the resident has sent must be the same.
 func (m *Member) insidePid() (image.Pid, error) {
 	status := m.status
-	if m.Live != m.Pid { // m.status is that of another thread
+	if m.Live != m.Pid { // m.status is the status of another thread
 		var err error
 		if status, err = proc.Read(m.Pid, "status", proc.Status); err != nil {
 			return 0, err

@@ -11,7 +11,7 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// Known is what takes long to read, and is therefore read before the freeze.
+// Known is state that takes long to read. So it is read before the freeze.
 type Known struct {
 	Mappings []proc.SmapsEntry
 	Policies []uint64 // starts of mappings that have a NUMA policy
@@ -19,8 +19,8 @@ type Known struct {
 }
 
 // Survey finds the obstacles in processes that are not frozen, and adds them to the group's table. It reads the same files as
-// Capture, but asks the processes nothing. It stores in Known what Capture needs. There is an error for each member that cannot
-// be read.
+// Capture, but sends no requests to the processes. It stores in Known what Capture needs. It returns an error for each member that
+// cannot be read.
 func Survey(members []*Member) []error {
 	errs := make([]error, len(members))
 	inParallel(len(members), func(i int) error {
@@ -134,9 +134,9 @@ func (m *Member) refuseNamespaces(tid int) {
 	}
 }
 
-// namespaces refuses a UTS or IPC namespace that the program does not share with its parent: a restart does not make it again.
-// A namespace that the program has inherited, it inherits from crak at the restart, too. (Mount, network and user namespaces
-// are checked elsewhere.)
+// namespaces refuses a UTS or IPC namespace that the program does not share with its parent: a restart does not make it again. A
+// namespace that the program had inherited is no problem: at the restart the program inherits crak's. (Mount, network and user
+// namespaces are checked elsewhere.)
 func (m *Member) namespaces() {
 	stat, err := proc.Read(m.Live, "stat", proc.Stat)
 	if err != nil || stat.PPid == 0 {

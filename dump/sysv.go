@@ -13,8 +13,8 @@ import (
 
 const shmDest = 0o1000 // SHM_DEST: removed with its last attachment
 
-// segments asks the initiator for owner, key and size of SysV shared memory. The writer cannot look itself: it may be in
-// another IPC namespace. Each segment is asked for once, in the member that is the first to map it.
+// segments asks the initiator for owner, key and size of SysV shared memory. The writer cannot ask the kernel itself,
+// because it may be in another IPC namespace. Only the first member that maps a segment is asked.
 func (m *Member) segments(known int) error {
 	var ask resident.Questions
 	for i := known; i < len(m.Table.Memory); i++ {

@@ -13,8 +13,9 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// SetMasks corrects the signal masks in the signal frames of the parked threads. masks has them by TID in the writer's PID
-// namespace. A tracer has blocked all other signals before it let the thread into the handler.
+// SetMasks corrects the signal masks in the signal frames of the parked threads. The frames do not have the program's masks,
+// because the tracer has blocked all other signals before it let the threads into the handler. masks has the program's masks, by
+// TID in the writer's PID namespace.
 func (m *Member) SetMasks(masks map[int]uint64) error {
 	var err error
 	if m.status, err = proc.Read(m.Live, "status", proc.Status); err != nil {

@@ -19,8 +19,8 @@ type looks struct {
 }
 
 // compareAlone finds out which descriptions are the same where kcmp(2) is forbidden, for example by a seccomp filter
-// of a container. Descriptors that differ in their looks have different descriptions. Those of one member are compared
-// by its initiator. Nothing compares those of two members: they are refused.
+// of a container. Descriptors that differ in their looks have different descriptions. If they are
+// in one member, its initiator compares them. Nothing can compare descriptors of two members, so these are refused.
 func (c *capture) compareAlone(seen *Seen) error {
 	seen.mu.Lock()
 	defer seen.mu.Unlock()
@@ -42,7 +42,7 @@ func (c *capture) compareAlone(seen *Seen) error {
 		sets[key] = append(sets[key], o)
 		if other := first[key.looks]; other == nil {
 			first[key.looks] = o
-		} else if other.member != o.member && !device.is(o) { // two descriptions of /dev/null are as good as one
+		} else if other.member != o.member && !device.is(o) { // it does not matter whether /dev/null has one description or two
 			o.refusal = incomparable(o, other)
 		}
 	}
@@ -63,7 +63,7 @@ func incomparable(o, other *open) *obstacle.Obstacle {
 	}
 }
 
-// ordered is what could not be compared, with one description a descriptor.
+// ordered returns the descriptors that kcmp(2) could not compare, sorted by PID and number.
 func (s *Seen) ordered() []*open {
 	slices.SortFunc(s.alone, func(a, b *open) int {
 		if a.member.Pid != b.member.Pid {
@@ -74,7 +74,7 @@ func (s *Seen) ordered() []*open {
 	return s.alone
 }
 
-// dupsByQuery sets same of each description that is an earlier one. The initiator compares the first descriptor with
+// dupsByQuery sets the field same of each description that equals an earlier one. The initiator compares the first descriptor with
 // the others, then the first of the remaining ones, and so on.
 func dupsByQuery(m *Member, rest []*open) error {
 	for len(rest) > 1 {

@@ -81,8 +81,8 @@ func (c *capture) seen() []*Seen {
 	return all
 }
 
-// hold lists the descriptions in the order of the members and their numbers, each with all its descriptors. A
-// description is captured through the first of them.
+// hold lists the descriptions in the order of the members and of their descriptor numbers, each with all its
+// descriptors. A description is captured through its first descriptor.
 func (c *capture) hold() []*open {
 	c.ids, c.standard = make(map[*open]image.DescriptionID), make(map[Inode]int)
 	var all []*open
@@ -119,7 +119,7 @@ func (c *capture) descriptors() [][]image.Descriptor {
 	return all
 }
 
-// handle takes a handle of a description for the time of its capture. Files and directories with a path need none.
+// handle takes a handle of a description for the time of its capture. Files and directories with a path need no handle.
 func (c *capture) handle(o *open) error {
 	if o.member.Calls == nil || o.isPlain() || o.swapped {
 		return nil

@@ -37,8 +37,8 @@ type open struct {
 
 	filesystem int64 // its type (statfs(2)), for files with a path; 0 if statfs fails
 
-	same    *open              // it is this description, which was found first; nil if it is new
-	refusal *obstacle.Obstacle // it cannot be told from another one
+	same    *open              // the equal description that was found first; nil if this one is new
+	refusal *obstacle.Obstacle // crak cannot tell whether it equals another description
 	holders []holding          // every descriptor of the group that has the description, in order
 }
 
@@ -58,7 +58,7 @@ func (o *open) rdev() (major, minor uint32) {
 	return unix.Major(o.stat.Rdev), unix.Minor(o.stat.Rdev)
 }
 
-// isPlain is for a file or directory that has a path. The writer needs no handle for its capture.
+// isPlain tells whether this is a file or directory that has a path. The writer needs no handle to capture it.
 func (o *open) isPlain() bool {
 	format := o.format()
 	return (format == unix.S_IFREG || format == unix.S_IFDIR) && o.stat.Nlink > 0

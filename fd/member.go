@@ -21,13 +21,13 @@ type Member struct {
 	// it, so that all processes are looked at only once.
 	Holders *Holders
 
-	// Seen is common to the members of a group: Table.Seen. Nil: the member is alone.
+	// Seen is Table.Seen, which the members of a group share. It is nil for a single process.
 	Seen *Seen
 
-	// Overrides are what the image has in place of some descriptors.
+	// Overrides says what the image has in place of some descriptors.
 	Overrides Overrides
 
-	// Except are descriptors of the resident, which are not part of the program.
+	// Except has the descriptors of the resident, which do not belong to the program.
 	Except []int
 
 	// Calls makes the initiator carry out system calls, in order. It returns their results (-errno if they fail) and

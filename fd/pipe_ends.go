@@ -10,7 +10,7 @@ import (
 // ends says who has which end of a pipe or FIFO open.
 //
 // If only the group has the pipe open, a restart makes a new pipe with the bytes that were in it. If another process
-// has the other end, the end comes back only as descriptor 0, 1 or 2: a restart takes over crak restart's own.
+// has the other end, a restart can restore the pipe only as descriptor 0, 1 or 2: it takes the one of crak restart.
 type ends struct {
 	read, write bool         // open in the group
 	outside     []pipeHolder // other processes that have it open

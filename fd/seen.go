@@ -8,8 +8,8 @@ import (
 )
 
 // Seen has the open file descriptions that Look has found so far in the members of a group. Thousands of members may
-// have inherited the same hundred descriptions: Look recognizes a known description by kcmp(2) and keeps nothing but
-// its number. The zero value is ready. Several members may be looked at concurrently.
+// have inherited the same hundred descriptions. So Look compares each descriptor with the known descriptions by kcmp(2),
+// and keeps only its number if the description is known. The zero value is ready. Several members may be looked at concurrently.
 type Seen struct {
 	mu      sync.Mutex
 	inodes  map[Inode][]*open // in the order of kcmp(2)
@@ -28,7 +28,7 @@ func (s *Seen) under(m *Member, number int) *open {
 	return nil
 }
 
-// add returns the description that o turns out to be, which is o itself if it is new.
+// add returns the known description that o is, or o itself if it is new.
 func (s *Seen) add(o *open) *open {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -53,7 +53,7 @@ type controlling struct {
 	foreground bool   // a member is in its foreground process group
 }
 
-// controllingTerminal reads it once, for the first terminal.
+// controllingTerminal reads the controlling terminal once, when the first terminal is captured.
 func (c *capture) controllingTerminal() (*controlling, error) {
 	if c.tty != nil {
 		return c.tty, nil
@@ -126,7 +126,7 @@ func captureTerminal(c *capture, o *open) (any, error) {
 	return r, nil
 }
 
-// rootName is the word for the root of the group in messages.
+// rootName is what messages call the root of the group.
 func (c *capture) rootName() string {
 	if len(c.members) == 1 {
 		return "program"

@@ -49,8 +49,8 @@ func advise(err error) error {
 	return Advised{obstacle.Obstacle{What: what, Why: errno.Error() + why, Do: do}, err}
 }
 
-// whoseDirectory tells to whom the directory belongs that refuses an access, and with which mode. It is the nearest directory above
-// the path of the error that can be looked at.
+// whoseDirectory tells the owner and the mode of the directory that refuses an access: the nearest directory above the path of the
+// error whose attributes crak can read.
 func whoseDirectory(err error) string {
 	var at *fs.PathError
 	if !errors.As(err, &at) || !filepath.IsAbs(at.Path) {

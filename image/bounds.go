@@ -14,7 +14,7 @@ type bounds struct {
 	objects      map[ObjectID]*Object
 	spaces       map[Space]*room
 	seen         coverage
-	kinship      kinship
+	sameCheck    sameCheck
 }
 
 // A room is the part of a space that may have content.
@@ -68,10 +68,10 @@ func (b *bounds) check(f *Frame) error {
 	if f.Codec != CodecSame {
 		return nil
 	}
-	if err := b.kinship.add(f, m.number); err != nil {
+	if err := b.sameCheck.add(f, m.number); err != nil {
 		return err
 	}
-	if len(b.seen.index)+len(b.kinship.pages.index) > maxBlocks {
+	if len(b.seen.index)+len(b.sameCheck.pages.index) > maxBlocks {
 		return errScattered
 	}
 	return nil

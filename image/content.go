@@ -16,7 +16,7 @@ type Content struct {
 	unpack unpacker
 	held   *Frame // the frame whose content is in data
 	data   []byte
-	source *Content // of the process that has some of the content; nil until it is needed
+	source *Content // content of the process that has some of this content; nil until it is needed
 }
 
 // part is one run of a frame.
@@ -81,7 +81,7 @@ func (c *Content) ReadAt(p []byte, address int64) (int, error) {
 	return len(p), nil
 }
 
-// fromSource reads the part of p, which begins at start, that another process has.
+// fromSource reads a part from the other process that has its content. The part begins at start.
 func (c *Content) fromSource(t part, p []byte, start uint64) (err error) {
 	if c.source == nil {
 		if c.source, err = c.image.Content(t.frame.Source); err != nil {

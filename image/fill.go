@@ -37,15 +37,15 @@ func (i *Image) Frames(s Space) iter.Seq2[*Frame, error] {
 
 // Fill reads the content of a space. It calls fn for each frame, in no particular order, after it has checked the frame. data has
 // the content of the runs, one after the other. runs and data are valid until fn returns. Several goroutines call fn at the same
-// time: workers of them, or one per processor if workers is 0. Zero pages that the writer left out are not passed to fn. The content
-// that the process has from another one is read from the frames of the other. Fill
-// stops at the first error. It returns an error of fn unchanged; every other error is an *Error.
+// time: workers of them, or one per processor if workers is 0. Zero pages that the writer left out are not passed to fn. Content
+// that is the same in another process is read from the frames of that process. Fill stops at the first error. It returns an error
+// of fn unchanged; every other error is an *Error.
 func (i *Image) Fill(ctx context.Context, s Space, workers int, fn func(runs []Run, data []byte) error) error {
 	return i.fill(ctx, s, nil, nil, workers, fn)
 }
 
-// FillRest is Fill for a process that shares memory with the process that has some of its content: it leaves out the runs of that
-// content that are in kept, which is sorted.
+// FillRest is Fill for a process that already shares memory with the process that has some of its content. It leaves out the runs
+// of that content that are in kept. kept is sorted.
 func (i *Image) FillRest(ctx context.Context, s Space, kept []Run, workers int, fn func(runs []Run, data []byte) error) error {
 	return i.fill(ctx, s, nil, kept, workers, fn)
 }

@@ -15,8 +15,8 @@ import (
 // mostAllocated bounds what opening and checking a small image may allocate in all.
 const mostAllocated = 256 << 20
 
-// FuzzImage is a whole image from somebody else: any values in group.json and processes.json, any pages.idx and pages.bin, but correct sums. It is
-// refused, or opened, checked and read. Neither takes much memory.
+// FuzzImage is a whole image from somebody else: any values in group.json and processes.json, any pages.idx and pages.bin, but
+// correct sums. It is refused, or opened, checked and read. Neither takes much memory.
 func FuzzImage(f *testing.F) {
 	group, index := seedImage(f)
 	f.Add([]byte{}, index, []byte{})

@@ -25,7 +25,7 @@ type Group struct {
 	Zombies      []Zombie       `json:"zombies,omitempty"`
 }
 
-// Process is one process of the group. State that the kernel keeps per thread is in Threads.
+// Process is one process of the group. Threads has the state that the kernel keeps for each thread.
 type Process struct {
 	Pid              Pid      `json:"pid"`
 	Parent           Pid      `json:"parent"` // a process of the group, or one that is not in the image

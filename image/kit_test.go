@@ -40,8 +40,8 @@ func goodGroup() *Group {
 	}
 }
 
-// pattern fills runs with content that depends on their addresses only: one third of the pages is zero, one third can be compressed,
-// one third cannot.
+// pattern fills runs with content that depends on their addresses only: one third of the pages is zero, one third can be
+// compressed, one third cannot.
 func pattern(dst []byte, runs []Run) error {
 	for _, r := range runs {
 		for at := r.Start; at < r.End(); at += PageSize {

@@ -29,7 +29,7 @@ type Image struct {
 	Group    *Group
 
 	dir    *os.File
-	handed bool // dir comes from whoever has checked it, under other IDs maybe
+	handed bool // dir comes from a process that has checked it, perhaps with other IDs
 	idx    *os.File
 	pages  *os.File
 	extent map[Space]extent
@@ -53,10 +53,10 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Open opens an image: its own directory, or the one it is in, where latest says which (or the
-// highest sequence number, if there is no latest). Everything is checked but the content of the
-// frames, which is checked as it is read. The image, and every directory on its path, must belong to the caller's user or
-// to root, and no other user may be able to change them (see trail). Every error is an *Error.
+// Open opens an image. The path is the directory of the image, or a program directory: then Open takes the image that latest points
+// to, or the one with the highest sequence number if there is no latest. Open checks everything but the content of the frames,
+// which is checked when it is read. The image, and every directory on its path, must belong to the caller's user or to root, and no
+// other user may be able to change them (see trail). Every error is an *Error.
 func Open(path string) (*Image, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -133,7 +133,7 @@ func (i *Image) readAll() (file string, err error) {
 	return "", nil
 }
 
-// fileOf is the file in which this image has what a file of the newest format has.
+// fileOf is the file of this image that corresponds to a file of the newest format.
 func (i *Image) fileOf(file string) string {
 	if file == processesFile && i.Manifest.processesInGroup() {
 		return groupFile
@@ -141,7 +141,7 @@ func (i *Image) fileOf(file string) string {
 	return file
 }
 
-// lookBelow is the error for a directory that has no image: perhaps it has those of whole programs.
+// lookBelow is the error for a directory without images. Perhaps it contains the directories of several programs.
 func lookBelow(dir string) error {
 	newest, err := Newest(dir, func(string) {})
 	if err != nil {
@@ -190,7 +190,7 @@ func (i *Image) openBelow(t *trail) error {
 	return err
 }
 
-// newest is the name of the newest image in a program directory, or nothing.
+// newest is the name of the newest image in a program directory, or "".
 func newest(dir *os.File) (string, error) {
 	if target, err := readlinkat(dir, latestLink); err == nil {
 		if _, ok := sequenceOf(target); !ok {
@@ -200,7 +200,7 @@ func newest(dir *os.File) (string, error) {
 		if unix.Fstatat(int(dir.Fd()), target, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
 			return target, nil
 		}
-		// Somebody has removed that one: the others are good.
+		// The image that latest names was removed: take another one.
 	}
 	names, err := dir.Readdirnames(-1)
 	if err != nil {

@@ -38,7 +38,7 @@ func Prune(path string, keep int) error {
 	return nil
 }
 
-// wholeImages returns the sequence numbers of the images in a program directory, in ascending order.
+// wholeImages returns the sequence numbers of the complete images in a program directory, in ascending order.
 func wholeImages(dir *os.File) (sequences []int, err error) {
 	names, err := dir.Readdirnames(-1)
 	if err != nil {

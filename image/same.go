@@ -9,25 +9,25 @@ import (
 	"sync"
 )
 
-// Like is the memory of another process, which has some of the content at the same addresses: after fork(2) two processes share
-// pages. The writer stores such a page once. Every page of the runs that are put with Like must be in runs that are put for Space,
-// with the content that Read reads.
+// Like is the memory of another process that has some of the content at the same addresses: after fork(2) two processes share
+// pages. The writer stores such a page once. The caller also puts every page of the runs for Space, with the content that Read
+// reads.
 type Like struct {
 	Space Space
 	Read  func(dst []byte, runs []Run) error
 }
 
-// LikeMost is the greatest number of processes through which the content of a process comes, each having it from the next. A reader
-// looks through the index once for each.
+// LikeMost is the length of the longest chain in which each process has content from the next one. A reader reads the index once
+// for each process of the chain.
 const LikeMost = 16
 
-// PutLike is Put for content of which the pages that are the same in like, which may be nil, are not stored again.
+// PutLike is Put, but does not store pages again that are the same in like. like may be nil.
 func (w *Writer) PutLike(like *Like, space Space, runs []Run, fill func(dst []byte, runs []Run) error) error {
 	return w.put(job{space: space, fill: fill, like: like, compress: w.options.Compress}, runs, func(j job) { w.jobs <- j })
 }
 
-// leaveOutSame moves the pages that differ from those of like to the front of raw and returns them. k.data gets their runs, k.same
-// those of the others.
+// leaveOutSame moves the pages that differ from those of like to the front of raw and returns them. k.data gets the runs of these
+// pages, and k.same the runs of all other pages.
 func (k *packer) leaveOutSame(raw []byte, like *Like) []byte {
 	k.same = k.same[:0]
 	if like == nil || len(raw) == 0 {
@@ -61,14 +61,14 @@ func (k *packer) leaveOutSame(raw []byte, like *Like) []byte {
 	return raw[:kept]
 }
 
-// kinship checks the frames of codec "same" of an image: a process has the content of at most one other, the content comes through
-// at most LikeMost processes, and the pages are in the image.
-type kinship struct {
+// A sameCheck checks the frames of codec "same" of an image: a process has content of at most one other process, a chain of such
+// processes is not longer than LikeMost, and the pages are in the image.
+type sameCheck struct {
 	source map[Space]Space
 	pages  coverage
 }
 
-func (k *kinship) add(f *Frame, number uint32) error {
+func (k *sameCheck) add(f *Frame, number uint32) error {
 	if known, ok := k.source[f.Space]; ok && known != f.Source {
 		return fmt.Errorf("content of %s: %s has that of %s", f.Source, f.Space, known)
 	}
@@ -84,8 +84,8 @@ func (k *kinship) add(f *Frame, number uint32) error {
 	return nil
 }
 
-// check is called when all frames have been added.
-func (k *kinship) check(b *bounds) error {
+// check is called after all frames have been added.
+func (k *sameCheck) check(b *bounds) error {
 	depths := make(map[Space]int)
 	for s := range k.source {
 		var path []Space
@@ -96,7 +96,7 @@ func (k *kinship) check(b *bounds) error {
 			}
 			path = append(path, at)
 		}
-		depth := depths[at] // 0 if the path is too long, or has ended at a process with all of its content
+		depth := depths[at] // 0 if the path is too long, or ends at a process that has all of its content itself
 		if len(path)+depth > LikeMost+1 {
 			return fmt.Errorf("%s: the content comes from itself, or through more than %d others", s, LikeMost)
 		}
@@ -124,12 +124,12 @@ func (k *kinship) check(b *bounds) error {
 	return nil
 }
 
-func (k *kinship) next(s Space) (Space, bool) {
+func (k *sameCheck) next(s Space) (Space, bool) {
 	source, has := k.source[s]
 	return source, has
 }
 
-// within returns the parts of runs that are in only, which is sorted. It moves their content to the front of data.
+// within returns the parts of runs that are in only. only is sorted. It moves their content to the front of data.
 func within(runs []Run, data []byte, only []Run) ([]Run, []byte) {
 	var kept []Run
 	at, from := 0, uint64(0)
@@ -172,7 +172,8 @@ func Subtract(runs, without []Run) []Run {
 	return left
 }
 
-// fill is Fill for some runs of a space. Nil: all. Of the content of another process it leaves out kept, which is sorted.
+// fill is Fill for some runs of a space; nil means all runs. It leaves out the runs of kept whose content is that of another
+// process. kept is sorted.
 func (i *Image) fill(ctx context.Context, s Space, only, kept []Run, workers int, fn func(runs []Run, data []byte) error) error {
 	var mu sync.Mutex
 	var same []Run

@@ -41,7 +41,7 @@ func scanIndex(r io.Reader, size int64, g *Group) (*scan, error) {
 		err := x.next(&f)
 		if err == io.EOF {
 			s.totals, s.spaces = x.totals, x.spaces
-			if err := bounds.kinship.check(bounds); err != nil {
+			if err := bounds.sameCheck.check(bounds); err != nil {
 				return nil, err
 			}
 			return s, nil

@@ -136,9 +136,9 @@ func (w *Writer) Advance() uint64 { return w.done.Load() + w.settled.Load() }
 // Put has the content of runs read and saved. It returns when all of it is being worked on or
 // in the queue. fill puts the content of the runs it is given, which are parts of those of Put,
 // one after the other into dst; it is called by several goroutines at once and until Commit.
-// Zero pages are left out, but in runs with KeepZero.
+// Zero pages are left out, except in runs with KeepZero.
 //
-// The error is the first of the whole image so far: from then on nothing more is saved.
+// The error is the first one of the whole image. After it nothing more is saved.
 func (w *Writer) Put(space Space, runs []Run, fill func(dst []byte, runs []Run) error) error {
 	return w.PutLike(nil, space, runs, fill)
 }
@@ -149,7 +149,7 @@ func (w *Writer) PutSync(space Space, runs []Run, fill func(dst []byte, runs []R
 	return w.PutLikeSync(nil, space, runs, fill)
 }
 
-// PutLikeSync is PutSync for content of which the pages that are the same in like, which may be nil, are not stored again.
+// PutLikeSync is PutSync, but does not store pages again that are the same in like. like may be nil.
 func (w *Writer) PutLikeSync(like *Like, space Space, runs []Run, fill func(dst []byte, runs []Run) error) error {
 	var pending sync.WaitGroup
 	work := func(j job) { w.jobs <- j }
