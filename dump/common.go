@@ -41,8 +41,8 @@ type place struct {
 }
 
 const (
-	copiedMost      = 1 << 20  // bytes limit for a member; copying takes half a millisecond
-	copiedMostOfAll = 16 << 20 // bytes of a group
+	copiedMost      = 1 << 20  // limit for a member, in bytes; copying takes half a millisecond
+	copiedMostOfAll = 16 << 20 // limit for a group, in bytes
 	commonStep      = 1 << 20
 )
 

@@ -14,9 +14,9 @@ import (
 // ErrNone means that there is no image, not even a damaged one.
 var ErrNone = errors.New("no image is there")
 
-// Newest is the path of the image under dir (a CRAK_DIR) that was made last, of whatever program.
-// Where there is none, the error is ErrNone. An image of ours whose manifest is not there or cannot be read is an
-// *Error: to pass it over would be to lose what it holds. What belongs to somebody else is passed over with a notice.
+// Newest is the path of the image under dir (a CRAK_DIR) that was made last, of whatever program. If there is no image, the error
+// is ErrNone. If an image of the caller has no manifest, or one that cannot be read, the error is an *Error: to skip this image
+// would lose the work in it. Entries of other users are skipped, with a notice.
 func Newest(dir string, notice func(string)) (path string, err error) {
 	names, err := programs(dir)
 	if errors.Is(err, fs.ErrNotExist) {

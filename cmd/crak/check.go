@@ -25,7 +25,8 @@ func newCheck() *cobra.Command {
 tells what each obstacle is, why it is one, and what to do. Obstacles of one kind share a line; --json lists each one.
 
 A number is a PID. If the directory of an image has a number as its name, write ./NUMBER. The process is not stopped,
-so the obstacles may have changed a moment later. --group, --only and --skip are those of crak checkpoint. The page contents of an image are not read: use crak verify.
+so the obstacles may have changed a moment later. --group, --only and --skip have the same meaning as for crak checkpoint.
+The page contents of an image are not read: use crak verify.
 
 Exit status: 0 no obstacle; 1 there are obstacles, or there is no such process or image; 2 usage.`,
 		Example: "  crak check 412\n  crak check --files=strict app.412",
@@ -94,7 +95,7 @@ func (c *checked) checkProcess(args []string, which *selection) error {
 	c.Obstacles = append(c.Obstacles, report.Obstacles...)
 	c.Notices = report.Notices
 	if report.Images != "" {
-		if path, manifest, err := image.ReadManifest(report.Images); err == nil { // else there is none, or not one of this user's
+		if path, manifest, err := image.ReadManifest(report.Images); err == nil { // otherwise no image of this user is there
 			c.Image = &imageBrief{path, manifest.Created}
 		}
 	}

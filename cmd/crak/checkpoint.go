@@ -29,13 +29,13 @@ func newCheckpoint() *cobra.Command {
 image. The image shows all of them at one instant. They then run on. With --kill they are ended: they do not run after that
 instant. If the checkpoint fails, they run on and no image is left.
 
-The image has the program and its descendants, and those that have lost their parent if crak run has started the program.
-If the program is in a group (crak run --group), the image has the whole group. Its root is the process whose end and exit
-status crak restart follows: the program with this PID, or the oldest program of the group.
+The image has the program and its descendants. If crak run has started the program, the image also has descendants that
+have lost their parent. If the program is in a group (crak run --group), the image has the whole group. Its root is the
+process whose end and exit status crak restart follows: the program with this PID, or the oldest program of the group.
 
 --only makes an image of the process alone. --skip leaves out a process with its descendants: by PID, or by the name that
-crak ps shows. What of the group hangs on a process that is left out is an obstacle: a pipe, shared memory, a wait for its
-end.
+crak ps shows. It is an obstacle if another process of the group needs a process that is left out: because both share a
+pipe or memory, or because it waits for the end of that process.
 
 Use --fd for a descriptor that prevents the checkpoint and that the program does not use. Often the program inherited it
 from a shell or an IDE. Only the image is changed: a program that runs on keeps the descriptor.
@@ -68,7 +68,8 @@ Exit status: 0 the image is on disk; 1 there is no image, or the program of --ki
 				return err
 			}
 			o.Only, o.Skip = which.only, which.skip
-			// The caller has chosen this directory: it is opened with the caller's rights. All later files are opened with the program's.
+			// The caller has chosen this directory: it is opened with the caller's rights. All later files are opened with the
+			// program's.
 			if o.Output != "" {
 				if o.Output, o.Parent, err = openParent(o.Output); err != nil {
 					return err
@@ -106,12 +107,12 @@ Exit status: 0 the image is on disk; 1 there is no image, or the program of --ki
 	which.flags(flags)
 	flags.BoolVar(&o.Kill, "kill", false, "end the program at the instant of the image")
 	flags.StringVarP(&o.Output, "output", "o", "", "path of the image (default: a new directory below the program's CRAK_DIR)")
-	flags.IntVar(&keep, "keep", 0, "then remove all but the newest N images of the program")
+	flags.IntVar(&keep, "keep", 0, "after the checkpoint, remove all but the newest N images of the program")
 	flags.Var(&o.Overrides, "fd", "leave descriptor N out of the image (close), or put /dev/null in its place (null); may be repeated")
 	flags.BoolVar(&o.SelfContained, "self-contained", false,
 		"also save the pages of mapped files: the executable, libraries, but not files that the program writes to through a shared mapping")
-	flags.StringVar(&o.Twin, "twin", "", "whether the memory of a copy-on-write copy is written while the program runs: "+
-		"auto (the default) if there is enough memory; need: otherwise no checkpoint; never: the program is frozen until its memory is written")
+	flags.StringVar(&o.Twin, "twin", "", "whether the program runs on while a copy-on-write copy of its memory is written: "+
+		"auto (the default): if there is enough memory; need: yes, or the checkpoint is refused; never: the program is frozen until its memory is written")
 	flags.StringVar(&o.Compress, "compress", "", "zstd (the default) or none")
 	return cmd
 }

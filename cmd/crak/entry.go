@@ -5,9 +5,10 @@ package main
 // tables, and from 78,000 to 84,000 KiB of data on: found by trying ulimit -v and -d. A restart of a small program was tried
 // with the limits that stand here. With 800,000 KiB of addresses 2 of 150 starts failed, with 850,000 none.
 //
-// With badAddressSpace or more it does not start either, and from goodAddressSpace on it does. It then has room for a second table
-// of 512 MiB (runtime/mpagealloc_64bit.go, scavengeIndex.sysInit), which it does without otherwise, but none for its heap:
-// found by trying, too. From 1,175,000 to 1,300,000 KiB none of 100 starts succeeded, from 1,310,000 to 1,325,000 most did.
+// The runtime does not start with limits from badAddressSpace to goodAddressSpace either: it then reserves a second table of 512
+// MiB (runtime/mpagealloc_64bit.go, scavengeIndex.sysInit), and has no room for its heap. With a lower limit it does without this
+// table. These numbers were found by trying, too. From 1,175,000 to 1,300,000 KiB no start of 100 succeeded, from 1,310,000 to
+// 1,325,000 most did.
 const (
 	needAddressSpace = 900_000 << 10
 	badAddressSpace  = 1_150_000 << 10
@@ -16,7 +17,7 @@ const (
 	needStack        = 128 << 10 // the runtime takes 64 KiB of the first thread's stack for granted
 )
 
-// The numbers are in the text as well: nothing can be formatted before the runtime is there.
+// The texts contain the numbers, because crak cannot format anything before the runtime has started.
 
 //lint:ignore U1000 the assembly code has it
 var fewAddresses = "crak: less than 900,000 KiB of address space are allowed (RLIMIT_AS): too few to start, most of which take no memory\n" +
@@ -34,7 +35,8 @@ var littleData = "crak: less than 100,000 KiB of data are allowed (RLIMIT_DATA):
 var littleStack = "crak: less than 128 KiB of stack are allowed (RLIMIT_STACK): too few to start\n" +
 	"crak: hint: ulimit -s 8192\n"
 
-// The runtime makes needThreads threads before a command has done anything. With a limit of manyProcesses or more, nothing is tried.
+// The runtime makes needThreads threads before a command has done anything. If the limit is manyProcesses or more, entry does
+// not check it.
 const (
 	needThreads   = 8
 	manyProcesses = 1000
@@ -44,8 +46,8 @@ const (
 var fewProcesses = "crak: too few processes and threads are allowed (RLIMIT_NPROC): crak needs 8 more than the user has now\n" +
 	"crak: hint: raise the limit with ulimit -u, or end other processes\n"
 
-// entry is where the kernel starts crak (the linker's -E): it ends crak with a sentence where a limit is too low, and
-// otherwise goes to the runtime's own entry.
+// entry is where the kernel starts crak (the linker's -E). If a limit is too low, it prints a message and ends crak. Otherwise it
+// jumps to the entry of the Go runtime.
 //
 //lint:ignore U1000 the linker knows it
 func entry()

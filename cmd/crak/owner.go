@@ -19,8 +19,8 @@ import (
 // command again. Nothing of the image was read before. asOwner returns nil if crak is not run by root, if the image belongs to
 // root, or if the path is wrong: image.Open then reports what is wrong.
 //
-// The user may trace the new crak. So it gets nothing of root's but standard input, output and error, and the descriptor of
-// --status-fd: no environment, no other descriptor, and / as its working directory.
+// The user may trace the new crak. So root's crak passes on only standard input, output and error, and the descriptor of
+// --status-fd. The new crak has no environment of root's, and / as its working directory.
 func asOwner(cmd *cobra.Command, path string) error {
 	if os.Geteuid() != 0 {
 		return nil

@@ -18,8 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Periodic checkpoints are made by a process of their own, the timekeeper: `crak periodic`. It runs crak checkpoint at each
-// interval, and ends when the program ends.
+// A separate process, the timekeeper (`crak periodic`), makes periodic checkpoints. It runs crak checkpoint at each interval, and
+// ends when the program ends.
 //
 // The timekeeper must not be a child of the program, because the program could wait for it. So crak run starts a first
 // `crak periodic`, which starts the timekeeper and exits. Both inherit a pidfd of the program, so that they never mistake

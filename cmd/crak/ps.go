@@ -24,10 +24,10 @@ func newPs() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ps [--json]",
 		Short: "list the programs that can be checkpointed",
-		Long: `List the processes that were started with libcrak.so, and their descendants. A process and its descendants form a group,
-which is checkpointed together, and so do all programs of a user that crak run --group has started with one name. For each process the output tells its PID and that of its parent, its name, threads and
-memory, and the age of the newest image of its group; then whether a checkpoint would work, and if not, why. --json
-lists every obstacle.
+		Long: `List the processes that were started with libcrak.so, and their descendants. A process and its descendants form a
+group, which is checkpointed together. All programs of a user that crak run --group has started with one name form one group,
+too. For each process the output tells its PID, the PID of its parent, its name, threads and memory, and the age of the newest
+image of its group. It also tells whether a checkpoint would work, and if not, why. --json lists every obstacle.
 
 A user sees the user's own processes, root sees all. No process is stopped.
 
@@ -66,7 +66,7 @@ type listedProcess struct {
 	Zombie    bool          `json:"zombie,omitempty"`
 	Image     *imageBrief   `json:"image,omitempty"` // the newest of its group
 	OK        bool          `json:"ok"`              // a checkpoint of its group would work
-	Obstacles obstacle.List `json:"obstacles"`       // those of this process; those of no process are the root's
+	Obstacles obstacle.List `json:"obstacles"`       // obstacles of this process. The root also has those that belong to no process
 }
 
 // listed lists all processes. It has a crak check for each group, which root runs with the rights of the group's user.

@@ -95,7 +95,8 @@ func restartFlags(cmd *cobra.Command, o *restore.Options) {
 	flags.BoolVar(&o.Force, "force", false, "accept files that shrank, were replaced, or are gone")
 }
 
-// restartMemory is the Go runtime's limit in a restart. The members need the memory. Near the limit garbage is collected more often.
+// restartMemory is the Go runtime's limit in a restart. The members need the memory. Near the limit garbage is collected more
+// often.
 const restartMemory = 48 << 20
 
 // restart returns on an error or with --detach. Otherwise crak ends as the program has ended.

@@ -33,10 +33,10 @@ func newRun() *cobra.Command {
 		Long: `Start a program with libcrak.so preloaded. crak executes the program in its own place: the program has crak's PID, and no
 process of crak remains.
 
-A checkpoint takes the program with its descendants, and with those that have lost their parent. With --group it also takes
-all other programs of yours with the same NAME, started at whatever time and from whatever terminal. crak checkpoint
---group NAME makes the image, or crak checkpoint or kill -USR2 with the PID of any of them. Programs that these start are
-in the group, too. NAME has letters, digits, "-", "_" and ".".
+A checkpoint takes the program with its descendants, also those that have lost their parent. With --group it also takes all
+your other programs with the same NAME. They may be started at different times and from different terminals. To make the
+image, use crak checkpoint --group NAME, or crak checkpoint or kill -USR2 with the PID of any of these programs. Programs
+that they start are in the group, too. NAME has letters, digits, "-", "_" and ".".
 
 With --interval, a process of crak remains in a session of its own. It makes an image at each interval, and ends with the
 program. A checkpoint that fails is in the program's log, crak.log, and removes no older image.
@@ -61,7 +61,8 @@ Exit status: the program's; 1 it cannot be started; 2 usage.`,
 				if err == nil {
 					return restart(cmd.Context(), o)
 				}
-				// An image that cannot be read is an error. To start the program from the beginning would lose the work in that image.
+				// An image that cannot be read is an error. To start the program from the beginning would lose the work in that
+				// image.
 				if !errors.Is(err, image.ErrNone) {
 					return err
 				}

@@ -20,7 +20,7 @@ type selection struct {
 
 func (s *selection) flags(flags *pflag.FlagSet) {
 	flags.StringVarP(&s.group, "group", "g", "", "all programs that crak run --group has started with this name, in place of a PID")
-	flags.BoolVar(&s.only, "only", false, "the process alone, without its descendants and its group")
+	flags.BoolVar(&s.only, "only", false, "checkpoint only this process, without its descendants and its group")
 	flags.StringArrayVar(&s.skip, "skip", nil, "leave out this process with its descendants; may be repeated")
 }
 
@@ -45,7 +45,7 @@ func (s *selection) check(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// pidOf reads a PID: 0 if the text is none.
+// pidOf reads a PID. It returns 0 if the text is not a PID.
 func pidOf(text string) int {
 	pid, err := strconv.Atoi(text)
 	if err != nil || pid <= 0 {
