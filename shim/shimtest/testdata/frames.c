@@ -12,6 +12,8 @@
 
 #include "resident.h"
 
+struct own own; /* own.c is not linked */
+
 static const struct {
 	const char *name;
 	int number;
