@@ -1,8 +1,8 @@
 /*
- * Whether the program has children beside those of ours: what /proc/PID/task/TID/children says.
+ * Finds out from /proc/PID/task/TID/children whether the program has children other than reaper and twin.
  *
- * While our thread looks, others of the program may open files, and rely on getting the lowest number that is free. So a
- * child looks that shares our memory and has a descriptor table of its own.
+ * Other threads of the program may open files at the same time, and rely on getting the lowest free descriptor. So a child
+ * process reads the file. It shares the program's memory, and has a separate descriptor table.
  */
 
 #include <errno.h>
@@ -128,8 +128,8 @@ static int is_child(int pid)
 	return SYSCALL_5(SYS_waitid, P_PID, pid, NULL, WNOHANG | WNOWAIT | WEXITED | __WALL, NULL) == 0;
 }
 
-/* 1 also where nobody can tell. A child of ours is in the kernel's list a moment before its PID is noted, and a moment
- * after it was reaped. */
+/* Returns 1 also if this cannot be found out. A reaper or twin is in the kernel's list a moment before its PID is noted,
+ * and a moment after it was reaped. */
 int has_other_children(void)
 {
 	for (int i = 0; i < LOOKS; i++) {

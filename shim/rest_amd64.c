@@ -1,21 +1,22 @@
 /*
  * Transfers the rest of the data of a call that a signal of CRAK has interrupted.
  *
- * A blocked write to a pipe that has transferred a part of its bytes returns their number when any signal with a handler comes.
- * Programs rely on the full count as long as no signal of their own comes. So the thread goes on in a stub (repeat_amd64.S):
+ * If a blocked write to a pipe has transferred a part of its bytes, and any signal with a handler comes, the write returns their
+ * number. Programs rely on the full count as long as no signal but CRAK's comes. So the thread goes on in a stub
+ * (repeat_amd64.S):
  *
  *	program          crak_rest                    stub of a record
  *	syscall    ->    poll(2), only for a pipe     syscall
  *	                 the call, with the rest      syscall
  *	go on      <-    the sum in rax, registers restored, record freed
  *
- * The stub ends as the program's own call would: when all is transferred, when a signal of the program's own comes, or at
- * an error. In the last two cases the result is what was transferred. After a handler with SA_RESTART the kernel makes a call
- * again that has transferred nothing yet. That would be wrong for the rest. So a thread waits for a pipe in poll(2), which
- * fails with EINTR after every handler. For sockets and terminals poll(2) waits for more room than a call needs; for them the
- * stub makes the call at once, and such a handler does not end it until another byte is transferred.
+ * The stub ends as the call would without CRAK: when all bytes are transferred, when a signal comes that is not CRAK's, or at an
+ * error. In the last two cases the result is the number of bytes that were transferred. After a handler with SA_RESTART the
+ * kernel repeats a call that has transferred nothing yet. For the rest that would be wrong. So a thread waits for a pipe in
+ * poll(2), which fails with EINTR after every handler. For sockets and terminals poll(2) waits for more room than a call needs.
+ * For these the stub makes the call at once, and such a handler does not end it until another byte is transferred.
  *
- * Calls that end short all the same: writev(2) and sendmsg(2) on a socket, recvmsg(2), vmsplice(2), calls with other flags, calls
+ * These calls still return early: writev(2) and sendmsg(2) on a socket, recvmsg(2), vmsplice(2), calls with other flags, and calls
  * on a socket with a timeout.
  */
 
@@ -37,7 +38,7 @@ _Static_assert(offsetof(struct repeat, rest.stub) == REST_STUB && offsetof(struc
 	       "struct rest");
 
 #define IOVS_MAX 1024 /* UIO_MAXIOV */
-#define IOVS 8	      /* so many are read at a time */
+#define IOVS 8	      /* how many are read at a time */
 
 static int has_no_timeout(int number, const uint64_t *arguments)
 {

@@ -230,7 +230,7 @@ int spawn_is_making(void)
 	return 0;
 }
 
-/* Looks only: also for a child that shares our memory. */
+/* Only reads: a child that shares the program's memory may call it, too. */
 int spawn_is_noted(int pid)
 {
 	for (int i = 0; pid > 0 && i < CHILDREN_MAX; i++)
@@ -239,15 +239,15 @@ int spawn_is_noted(int pid)
 	return 0;
 }
 
-/* 1 if the process is a child of ours that lives. One that was reaped by somebody else is forgotten first: its PID may be
- * another child's. */
+/* 1 if the process is a reaper or twin that lives. If the program has reaped it, it is forgotten first: another child may
+ * have its PID. */
 int spawn_has(int pid)
 {
 	spawn_reap(pid);
 	return spawn_is_noted(pid);
 }
 
-/* Or is about to have one. */
+/* 1 if the process has a reaper or a twin, or is making one. */
 int spawn_has_any(void)
 {
 	spawn_reap_all();
@@ -257,14 +257,14 @@ int spawn_has_any(void)
 	return 0;
 }
 
-/* Takes what a child of ours has to tell: its end, or that somebody has stopped it or let it go on. */
+/* Waits for the change of state of a reaper or twin: it has ended, was stopped, or was continued. */
 void spawn_take(int pid)
 {
 	SYSCALL_4(SYS_wait4, pid, NULL, WNOHANG | __WCLONE | WUNTRACED | WCONTINUED, NULL);
 	spawn_reap(pid);
 }
 
-/* Waits for a child of ours that ends in a moment. */
+/* Waits for the end of a reaper or twin that is about to end. */
 void spawn_await(int pid)
 {
 	while (SYSCALL_4(SYS_wait4, pid, NULL, __WCLONE, NULL) == -EINTR)

@@ -1,10 +1,11 @@
 /*
- * The functions we interpose: those by which a program can wait for every kind of child.
+ * The interposed functions by which a program can wait for every kind of child.
  *
  * The reaper and the twin do not have SIGCHLD as their exit signal, so only a wait with __WALL or __WCLONE finds them.
- * Other waits go to the C library at once. A wait of that kind for any child looks first who has something to tell
- * (WNOWAIT). From a child of ours we take it, as the handler of the freeze signal would, and look again. A child of the
- * program's is then waited for by its PID. So no PID of ours is handed out, whoever reaps that process, and when.
+ * Other waits go to the C library at once. A wait with these flags for any child first asks which child has changed its
+ * state (WNOWAIT). If it is the reaper or the twin, the resident waits for it, as the handler of the freeze signal does,
+ * and asks again. Otherwise the call waits for this child by its PID. So the program never gets the PID of the reaper or
+ * of the twin.
  *
  * The functions of the C library make the calls: these are cancellation points, and set errno.
  */
@@ -32,7 +33,7 @@ void wait_prepare(void)
 	store(&next.waitid, next_function("waitid"));
 }
 
-/* A child of vfork has no children of ours. */
+/* A child of vfork has no reaper and no twin. */
 static int may_find_ours(int options)
 {
 	return options & (__WALL | __WCLONE) && is_ours();
@@ -53,8 +54,8 @@ static int has_none(idtype_t type, id_t id, int options)
 	return SYSCALL_5(SYS_waitid, type, id, NULL, usual, NULL) == -ECHILD && !has_other_children();
 }
 
-/* Waits until a child of the program's has something to tell, and leaves it there; -1 with errno. PID 0: none has, with
- * WNOHANG. Only where a child of ours may have been found it takes more than one call. */
+/* Waits until a child of the program has changed its state, and does not reap it. Returns -1 with errno on an error. With
+ * WNOHANG a PID of 0 says that no child has. It makes a second call only if the first may have found the reaper or twin. */
 static int look(idtype_t type, id_t id, siginfo_t *info, int options)
 {
 	for (;;) {

@@ -1,4 +1,4 @@
-/* What workloads of several processes share. They tell each other to go on by files, which need no feature under test. */
+/* Functions for workloads of several processes. The processes signal each other by files, which need no feature under test. */
 #ifndef GROUP_H
 #define GROUP_H
 
@@ -90,7 +90,9 @@ static inline void await_state(pid_t pid, char state)
 		pause_ms(1);
 }
 
-/* await_call waits until the main thread of a process sleeps in a system call of this number. With the file go it may never. */
+/*
+ * await_call waits until the main thread of a process sleeps in a system call of this number, or until the file go exists.
+ */
 static inline void await_call(pid_t pid, long number)
 {
 	char path[32], text[256];

@@ -1,6 +1,6 @@
 /*
  * group_cow MIB [strict]: eight children of a process with that much memory, which they share with it copy-on-write. Each
- * has written to some pages. With "strict" the sum of what all use (PSS) may have grown by a tenth only.
+ * has written to some pages. With "strict" the sum of the PSS of all processes may grow by a tenth only.
  */
 #include "group.h"
 

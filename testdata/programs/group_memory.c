@@ -1,7 +1,7 @@
 /*
  * group_memory anon|memfd|sysv|file|deleted: memory that processes share, with a mutex, a condition variable, a semaphore, a
- * barrier and a robust mutex in it, of each of which somebody waits. All count in it until the end, and no count may be
- * lost.
+ * barrier and a robust mutex in it. At least one process waits for each of these. All processes count in it until the end, and
+ * no count may be lost.
  */
 #include "group.h"
 

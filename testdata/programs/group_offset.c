@@ -1,6 +1,6 @@
 /*
- * Files that processes have open: by one description they share an offset and flags, by two they do not. A child, a sibling and a
- * grandchild share with the root, and one of them by another descriptor number.
+ * Files that processes have open. With one description they share an offset and flags, with two they do not. A child, a
+ * sibling and a grandchild share descriptions with the root. One of them has another descriptor number for it.
  */
 #include "group.h"
 

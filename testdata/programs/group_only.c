@@ -1,6 +1,6 @@
 /*
- * A program with a child, on which something of the program hangs: `group_only none`, `pipe`, `hidden`, `memory` or `wait`. With `none`
- * the program does not care whether the child is there after a restart. With `hidden` the child has a pipe, and is not dumpable.
+ * A program that needs its child for a pipe, for shared memory, or to wait for: `group_only pipe`, `memory` or `wait`. With
+ * `hidden` the child has a pipe, and is not dumpable. With `none` the program does not need the child after a restart.
  */
 #include "group.h"
 

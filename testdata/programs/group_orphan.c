@@ -6,7 +6,7 @@
 
 static pid_t root;
 
-/* live is what an orphan does, once its maker has ended. */
+/* live is what an orphan does when its parent has ended. */
 static void live(const char *name, pid_t maker, pid_t session, pid_t group)
 {
 	pid_t self = getpid();

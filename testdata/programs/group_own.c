@@ -1,4 +1,4 @@
-/* What each process has for itself: umask, working directory, limits, niceness, name, actions, mask, timers. */
+/* State that each process has separately: umask, working directory, limits, niceness, name, actions, mask, timers. */
 #include "group.h"
 
 #include <sys/resource.h>

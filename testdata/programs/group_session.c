@@ -37,7 +37,7 @@ static int leader(long number)
 	return number;
 }
 
-/* Its session's leader is to end: the subreaper root then has this as its child. */
+/* When the leader of the session ends, this process becomes a child of the root, a subreaper. */
 static int left(void)
 {
 	pid_t inner;

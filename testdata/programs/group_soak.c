@@ -1,7 +1,7 @@
 /*
  * group_soak SEED: processes that fork, leave orphans, execute programs and scripts, create threads, share memory, pass
- * bytes through pipes, lock a file, signal each other, and wait for each other. Each checks what it sees. For each file
- * round-K all must get on, and the root says ROUND K. With the file go all end.
+ * bytes through pipes, lock a file, signal each other, and wait for each other. Each checks what it sees. After each file
+ * round-K every process must make progress, and the root prints ROUND K. With the file go all processes end.
  */
 #include "group.h"
 
@@ -12,7 +12,7 @@ enum { FORKER, EXECUTER, SCRIPTER, THREADER, ADDER, OTHER_ADDER, PRODUCER, CONSU
 
 struct area {
 	pthread_mutex_t mutex;
-	uint64_t left, right;     /* equal whenever nobody has the mutex */
+	uint64_t left, right;     /* equal while no process has the mutex */
 	uint64_t locked, counted; /* under the lock of the file */
 	_Atomic uint64_t rounds[WORKERS];
 	_Atomic pid_t pids[WORKERS];
@@ -177,7 +177,7 @@ static void consume(void)
 	_exit(50 + CONSUMER);
 }
 
-/* Both send each other numbers in turn. 0 says that it is over. */
+/* Both send each other numbers in turn. 0 ends that. */
 static void exchange(int self)
 {
 	int partner = self == PINGER ? PONGER : PINGER, value = 0;

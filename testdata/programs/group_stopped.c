@@ -1,7 +1,7 @@
 /*
- * group_stopped [strict]: job control. Children are stopped. Of one the parent knows, because it has waited for it; of the
- * others it does not know yet. They stay stopped, do not run meanwhile, and go on with SIGCONT. strict: wait(2) reports only
- * what it has not reported before, and the signal that it was.
+ * group_stopped [strict]: job control. Children are stopped. For one of them the parent has already waited, for the others it
+ * has not. They stay stopped, do not run meanwhile, and go on with SIGCONT. strict: wait(2) reports only stops that it has
+ * not reported before, with the right signal.
  */
 #include "group.h"
 

@@ -1,6 +1,6 @@
 /*
  * A storm of short-lived processes: each of the makers forks children that fork again and end at once, some before their own
- * children. The root changes the link "beat" whenever all makers have come round again.
+ * children. The root changes the link "beat" each time that all makers have made progress.
  */
 #include "group.h"
 

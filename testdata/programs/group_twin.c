@@ -1,6 +1,6 @@
 /*
- * The root is a subreaper and waits for any child. It must not get one that it does not know. Its child ends as soon as it has a
- * child itself, which only a checkpoint makes: the twin, which then belongs to the subreaper.
+ * The root is a subreaper and waits for any child. It must not get a child that it does not know. The child of the root ends
+ * as soon as it has a child itself. Only a checkpoint makes that child: the twin, which then becomes a child of the subreaper.
  */
 #include "group.h"
 

@@ -1,7 +1,7 @@
 /*
- * group_workers WORKERS TASKS: forked workers take numbered tasks from shared memory, under a robust mutex, and add up what comes
- * out. Now and then one dies with the mutex: another one then repairs what it has left half done, and the root replaces it. The sum
- * is the same whatever happens.
+ * group_workers WORKERS TASKS: forked workers take numbered tasks from shared memory, under a robust mutex, and add up the
+ * results. Now and then a worker dies while it holds the mutex. Another worker then repairs the data, and the root replaces
+ * the worker. The sum is the same whatever happens.
  */
 #include "group.h"
 
