@@ -30,9 +30,9 @@ type member struct {
 	trigger  int    // the signal that asks it for a checkpoint, or 0
 	settings map[string]string
 
-	held     *held  // traces it, if it is stopped
-	dropped  bool   // it is left out
-	release  func() // gives up the lock
+	tracer   *tracer // traces the process, if it is stopped
+	dropped  bool    // it is left out
+	release  func()  // gives up the lock
 	listener *resident.Listener
 	conn     *resident.Conn
 	stopped  time.Time // when the resident connected for the freeze
@@ -51,7 +51,7 @@ func (c *checkpoint) newMember(pid int) (*member, error) {
 		return nil, err
 	}
 	if stat.State == 'T' {
-		if m.held, err = hold(pid); err != nil {
+		if m.tracer, err = traceStopped(pid); err != nil {
 			return nil, obstacle.List{stopped(pid, err)}
 		}
 	}
@@ -112,8 +112,8 @@ func (m *member) query() error {
 	}
 	conn.Left()
 	conn.Close()
-	if m.held != nil {
-		if err := m.held.leave(); err != nil {
+	if m.tracer != nil {
+		if err := m.tracer.leave(); err != nil {
 			return err
 		}
 	}
@@ -128,8 +128,8 @@ func (m *member) query() error {
 //
 // Preconditions: listen was called.
 func (m *member) freeze(patience time.Duration) error {
-	if m.held != nil {
-		m.held.run()
+	if m.tracer != nil {
+		m.tracer.run()
 	}
 	conn, err := m.order(abi.OrderFreeze, patience)
 	if err != nil {
@@ -141,19 +141,19 @@ func (m *member) freeze(patience time.Duration) error {
 		return explain(err)
 	}
 	m.conn, m.dump.Conn = conn, conn
-	if m.held != nil {
-		m.dump.StoppedBy, m.dump.Tracer = m.held.by, m.held.do
-		return m.dump.SetMasks(m.held.masks())
+	if m.tracer != nil {
+		m.dump.StoppedBy, m.dump.Tracer = m.tracer.by, m.tracer.do
+		return m.dump.SetMasks(m.tracer.masks())
 	}
 	return nil
 }
 
 // resume lets the frozen process run on. If it was stopped, it is stopped again when the tracer detaches.
 func (m *member) resume(end func() error) error {
-	if m.held == nil {
+	if m.tracer == nil {
 		return end()
 	}
-	return cmp.Or(m.held.pause(), end(), m.held.leave())
+	return cmp.Or(m.tracer.pause(), end(), m.tracer.leave())
 }
 
 // snapshot makes the frozen process fork its twin, and finds it. since is a moment before the freeze.
@@ -192,9 +192,9 @@ func (m *member) letGo() {
 // close releases the lock, the connection and the handles of the process.
 func (m *member) close() {
 	m.letGo()
-	if m.held != nil {
-		m.held.close()
-		m.held = nil
+	if m.tracer != nil {
+		m.tracer.close()
+		m.tracer = nil
 	}
 	if m.dump != nil {
 		m.dump.Close()

@@ -42,8 +42,8 @@ func (c *checkpoint) queryAll() error {
 }
 
 const (
-	intervalHold   = 50 * time.Millisecond // between two queries whether a member has called crak_release
-	patienceHeldUp = 5 * time.Second       // for crak_release while other members are frozen
+	intervalHold       = 50 * time.Millisecond // between two queries whether a member has called crak_release
+	patienceHoldFrozen = 5 * time.Second       // for crak_release while other members are frozen
 )
 
 // reader returns a new reader of a member, with an empty record.
@@ -224,7 +224,7 @@ func (c *checkpoint) lookTwice() (pids []int, zombies []image.Zombie) {
 func (c *checkpoint) freezeMembers(members []*member) error {
 	patience := patienceHold
 	if len(c.members) > 1 {
-		patience = patienceHeldUp
+		patience = patienceHoldFrozen
 	}
 	ctx, giveUp := context.WithCancelCause(c.Context)
 	defer giveUp(nil)

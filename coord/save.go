@@ -22,7 +22,8 @@ func (c *checkpoint) save() error {
 		return err
 	}
 	if c.Kill {
-		if err := c.writer.Release(); err != nil { // the writer was held for the sake of the program, which will not run again
+		// With --kill the program does not run again, so the writer may wait for the disk.
+		if err := c.writer.Release(); err != nil {
 			return err
 		}
 		return c.saveFrozen(c.writer.PutLike)

@@ -25,31 +25,31 @@ import (
 // A thread that is waiting or paused is in a ptrace stop. Inside the handler every signal is blocked. Before the thread enters the
 // handler, the tracer blocks all signals but the freeze signal: the others stay pending.
 
-// held traces the threads of a stopped process. One thread of the writer is the tracer.
-type held struct {
+// A tracer traces the threads of a stopped process. One thread of the writer is the tracer.
+type tracer struct {
 	pid     int
 	by      int // the signal that stopped the process
-	threads map[int]*heldThread
+	threads map[int]*tracedThread
 	calls   chan func()
 	ended   chan struct{}
 	watch   bool // notice when a thread returns from the handler
 }
 
-type heldThread struct {
+type tracedThread struct {
 	tid       int
 	mask      uint64 // blocked signals of the program
-	state     heldState
+	state     tracedState
 	returning bool // in rt_sigreturn(2)
 }
 
-type heldState int
+type tracedState int
 
 const (
-	seized  heldState = iota // has not reached its first ptrace stop
-	waiting                  // in a ptrace stop, outside of the handler
-	inside                   // runs, in the handler
-	pausing                  // inside, and told to stop there
-	paused                   // in a ptrace stop, in the handler
+	seized  tracedState = iota // has not reached its first ptrace stop
+	waiting                    // in a ptrace stop, outside of the handler
+	inside                     // runs, in the handler
+	pausing                    // inside, and told to stop there
+	paused                     // in a ptrace stop, in the handler
 )
 
 const (
@@ -61,13 +61,13 @@ const (
 	waitNoThread      = 1 << 29 // __WNOTHREAD: tracees of this thread only
 	freezeBit         = uint64(1) << (abi.FreezeSignal - 1)
 	maskSize          = 8
-	patienceHeld      = 5 * time.Second // for a thread to stop, or to return from the handler
+	patienceTraced    = 5 * time.Second // for a thread to stop, or to return from the handler
 	intervalHeld      = 200 * time.Microsecond
 )
 
-// hold traces the threads of a stopped process. The error is a reason why it cannot.
-func hold(pid int) (*held, error) {
-	h := &held{pid: pid, threads: make(map[int]*heldThread), calls: make(chan func()), ended: make(chan struct{}), watch: true}
+// traceStopped traces the threads of a stopped process. The error is a reason why it cannot.
+func traceStopped(pid int) (*tracer, error) {
+	h := &tracer{pid: pid, threads: make(map[int]*tracedThread), calls: make(chan func()), ended: make(chan struct{}), watch: true}
 	begun := make(chan error)
 	go func() {
 		runtime.LockOSThread() // not unlocked: when the thread ends, the kernel detaches
@@ -75,7 +75,7 @@ func hold(pid int) (*held, error) {
 		begun <- h.seize()
 		h.work()
 	}()
-	err := cmp.Or(<-begun, h.await(func(t *heldThread) bool { return t.state == waiting }))
+	err := cmp.Or(<-begun, h.await(func(t *tracedThread) bool { return t.state == waiting }))
 	if err != nil {
 		h.close()
 		return nil, err
@@ -83,7 +83,7 @@ func hold(pid int) (*held, error) {
 	return h, nil
 }
 
-func (h *held) seize() error {
+func (h *tracer) seize() error {
 	tids, err := proc.Tasks(h.pid)
 	if err != nil {
 		return err
@@ -95,13 +95,13 @@ func (h *held) seize() error {
 			}
 			return err
 		}
-		h.threads[tid] = &heldThread{tid: tid}
+		h.threads[tid] = &tracedThread{tid: tid}
 	}
 	return nil
 }
 
 // work serves events of the threads, and calls, until calls is closed.
-func (h *held) work() {
+func (h *tracer) work() {
 	for {
 		for h.event() {
 		}
@@ -119,7 +119,7 @@ func (h *held) work() {
 }
 
 // call has the tracer call a function.
-func (h *held) call(do func()) {
+func (h *tracer) call(do func()) {
 	done := make(chan struct{})
 	h.calls <- func() {
 		do()
@@ -129,7 +129,7 @@ func (h *held) call(do func()) {
 }
 
 // admit lets a waiting thread into the handler when the freeze signal is pending for it.
-func (h *held) admit() {
+func (h *tracer) admit() {
 	for _, t := range h.threads {
 		if t.state != waiting {
 			continue
@@ -148,7 +148,7 @@ func (h *held) admit() {
 	}
 }
 
-func (h *held) isInside() bool {
+func (h *tracer) isInside() bool {
 	for _, t := range h.threads {
 		if t.state != waiting {
 			return true
@@ -158,7 +158,7 @@ func (h *held) isInside() bool {
 }
 
 // goOn lets a thread run until its next event. With watch that is its next system call.
-func (h *held) goOn(t *heldThread, signal int) {
+func (h *tracer) goOn(t *tracedThread, signal int) {
 	request := unix.PTRACE_CONT
 	if h.watch {
 		request = unix.PTRACE_SYSCALL
@@ -167,7 +167,7 @@ func (h *held) goOn(t *heldThread, signal int) {
 }
 
 // event deals with one event of a thread, if there is one.
-func (h *held) event() bool {
+func (h *tracer) event() bool {
 	var status unix.WaitStatus
 	tid, err := unix.Wait4(-1, &status, unix.WALL|unix.WNOHANG|waitNoThread, nil)
 	if err != nil || tid <= 0 {
@@ -191,7 +191,7 @@ func (h *held) event() bool {
 	return true
 }
 
-func (h *held) eventStop(t *heldThread, signal int) {
+func (h *tracer) eventStop(t *tracedThread, signal int) {
 	switch t.state {
 	case seized:
 		if signal != int(unix.SIGTRAP) { // SIGTRAP: it is not stopped any more
@@ -206,7 +206,7 @@ func (h *held) eventStop(t *heldThread, signal int) {
 }
 
 // syscall notices the return from the handler: the thread then waits, with the signal mask that it had before.
-func (h *held) syscall(t *heldThread) {
+func (h *tracer) syscall(t *tracedThread) {
 	const entry, size, number = 1, 88, 24
 	var info [size]byte
 	ptrace(ptraceSyscallInfo, t.tid, size, uintptr(unsafe.Pointer(&info)))
@@ -220,8 +220,8 @@ func (h *held) syscall(t *heldThread) {
 }
 
 // await waits until all threads are in a state.
-func (h *held) await(isThere func(*heldThread) bool) error {
-	for deadline := time.Now().Add(patienceHeld); ; {
+func (h *tracer) await(isThere func(*tracedThread) bool) error {
+	for deadline := time.Now().Add(patienceTraced); ; {
 		all := true
 		h.call(func() {
 			for _, t := range h.threads {
@@ -239,27 +239,27 @@ func (h *held) await(isThere func(*heldThread) bool) error {
 }
 
 // run lets the threads that are in the handler run freely, until pause.
-func (h *held) run() { h.call(func() { h.watch = false }) }
+func (h *tracer) run() { h.call(func() { h.watch = false }) }
 
 // pause stops the threads that are in the handler, so that leave can notice when they leave it.
-func (h *held) pause() error {
+func (h *tracer) pause() error {
 	h.call(func() {
 		h.watch = true
 		for _, t := range h.threads {
 			h.pauseThread(t)
 		}
 	})
-	return h.await(func(t *heldThread) bool { return t.state == waiting || t.state == paused })
+	return h.await(func(t *tracedThread) bool { return t.state == waiting || t.state == paused })
 }
 
-func (h *held) pauseThread(t *heldThread) {
+func (h *tracer) pauseThread(t *tracedThread) {
 	if t.state == inside && ptrace(unix.PTRACE_INTERRUPT, t.tid, 0, 0) == nil {
 		t.state = pausing
 	}
 }
 
 // leave waits until all threads have returned from the handler. They have not run an instruction of the program then.
-func (h *held) leave() error {
+func (h *tracer) leave() error {
 	h.call(func() {
 		for _, t := range h.threads {
 			if t.state == paused {
@@ -268,12 +268,12 @@ func (h *held) leave() error {
 			}
 		}
 	})
-	return h.await(func(t *heldThread) bool { return t.state == waiting })
+	return h.await(func(t *tracedThread) bool { return t.state == waiting })
 }
 
 // do calls a function while a thread is in a ptrace stop. The tracer calls it.
-func (h *held) do(tid int, function func() error) (err error) {
-	var t *heldThread
+func (h *tracer) do(tid int, function func() error) (err error) {
+	var t *tracedThread
 	h.call(func() {
 		if t = h.threads[tid]; t != nil {
 			h.pauseThread(t)
@@ -282,7 +282,7 @@ func (h *held) do(tid int, function func() error) (err error) {
 	if t == nil {
 		return unix.ESRCH
 	}
-	if err := h.await(func(other *heldThread) bool { return other != t || t.state == waiting || t.state == paused }); err != nil {
+	if err := h.await(func(other *tracedThread) bool { return other != t || t.state == waiting || t.state == paused }); err != nil {
 		return err
 	}
 	h.call(func() {
@@ -296,7 +296,7 @@ func (h *held) do(tid int, function func() error) (err error) {
 }
 
 // masks are the signal masks of the threads, by TID.
-func (h *held) masks() map[int]uint64 {
+func (h *tracer) masks() map[int]uint64 {
 	all := make(map[int]uint64)
 	h.call(func() {
 		for tid, t := range h.threads {
@@ -306,15 +306,16 @@ func (h *held) masks() map[int]uint64 {
 	return all
 }
 
-// close detaches. The process is stopped again, if nobody has continued it. A thread may be in the handler, to reap the twin.
-func (h *held) close() {
+// close detaches. The kernel then stops the process again, unless a process has continued it. A thread may be in the handler, to reap
+// the twin.
+func (h *tracer) close() {
 	h.pause()
 	h.leave()
 	close(h.calls)
 	<-h.ended
 }
 
-func (h *held) detach() {
+func (h *tracer) detach() {
 	for tid := range h.threads {
 		unix.PtraceDetach(tid)
 	}
