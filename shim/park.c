@@ -134,8 +134,8 @@ void park_release(void)
 
 /*
  * Returns 1 if the signal that could not be queued is worth another try. RLIMIT_SIGPENDING counts the signals that are
- * queued for all processes of the user. The queue may shrink soon: by the signals of this freeze that threads have yet to take, or by
- * those of other processes.
+ * queued for all processes of the user. The queue may shrink soon, when threads take signals of this freeze, or other
+ * processes take theirs.
  */
 static int queue_may_empty(void)
 {

@@ -2,7 +2,8 @@
  * A program that executes itself again and again for some seconds, with a different exec function of libc each time. Then
  * it prints READY, waits for a line, and prints DONE.
  *
- *	executes UNTIL exec COUNT ODD EVEN     until UNTIL seconds of CLOCK_MONOTONIC; ODD and EVEN: paths of this program, dynamic or static
+ *	executes UNTIL exec COUNT ODD EVEN     until UNTIL seconds of CLOCK_MONOTONIC; ODD and EVEN: paths of this program,
+ *	                                       dynamic or static
  *	executes UNTIL spawn COUNT CHILD _     runs children with posix_spawn, vfork and system instead
  */
 #define _GNU_SOURCE

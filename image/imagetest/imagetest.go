@@ -1,5 +1,5 @@
-// Package imagetest makes images with arbitrary files and correct sums, for tests. It writes the manifest as FORMAT.md describes it,
-// with code of its own.
+// Package imagetest makes images with arbitrary files and correct sums, for tests. It writes the manifest as FORMAT.md describes
+// it, with code of its own.
 package imagetest
 
 import (

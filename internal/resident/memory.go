@@ -142,8 +142,8 @@ func (c *Conn) challenge() (body abi.ChallengeBody, err error) {
 	return body, err
 }
 
-// readSecret reads the secret from the program's memory. If the writer may not read the memory, it uses the secret that the resident
-// has passed to it, if the program started the writer.
+// readSecret reads the secret from the program's memory. If the writer may not read the memory, it uses the secret that the
+// resident has passed to it, if the program started the writer.
 func (l *Listener) readSecret(pid int, distance uint64) ([]byte, error) {
 	if l.Memory != nil {
 		secret, err := l.Memory.secret(pid, distance)

@@ -12,9 +12,9 @@ import (
 //
 //	name  parent  session  process group  [option …]
 //
-// Names are letters from A to J: A has the PID first, B the next, and so on. A name without a line is a process outside the
-// group, or a leader that has ended. Options: subreaper, stopped, signal=N (the exit signal), death=N (the parent-death signal), exit=N (a zombie with this
-// wait status).
+// Names are letters from A to J: A has the PID first, B the next, and so on. A name without a line is a process outside the group,
+// or a leader that has ended. Options: subreaper, stopped, signal=N (the exit signal), death=N (the parent-death signal), exit=N (a
+// zombie with this wait status).
 func Family(first image.Pid, lines string) (*image.Group, error) {
 	g := &image.Group{Descriptions: []image.Description{}}
 	for line := range strings.Lines(lines) {

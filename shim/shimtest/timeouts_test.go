@@ -13,8 +13,8 @@ import (
 	"crak.dev/crak/coord"
 )
 
-// timeoutCalls are the calls of testdata/programs/timeouts.c. The value tells whether the time before the first interruption counts:
-// it does if the kernel reports the rest of the timeout.
+// timeoutCalls are the calls of testdata/programs/timeouts.c. The value tells whether the time before the first interruption
+// counts: it does if the kernel reports the rest of the timeout.
 var timeoutCalls = map[string]bool{
 	"nanosleep": false, "nanosleep_rest": true, "nanosleep_same": true, "clock_nanosleep": false, "poll": false, "ppoll": true,
 	"ppoll_constant": false, "select": true, "raw_select": true, "pselect": true, "epoll_wait": false, "epoll_pwait2": false,

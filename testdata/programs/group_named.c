@@ -1,6 +1,6 @@
 /*
- * One of two programs that are started separately and share a FIFO: `group_named writer` and `group_named reader`. At READY a part of
- * what was written is still in the FIFO. The writer exits with status 3, after the reader has read everything.
+ * One of two programs that are started separately and share a FIFO: `group_named writer` and `group_named reader`. At READY a
+ * part of what was written is still in the FIFO. The writer exits with status 3, after the reader has read everything.
  */
 #include "group.h"
 

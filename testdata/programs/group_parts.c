@@ -1,6 +1,6 @@
 /*
- * group_parts anon|deleted|memfd: an object of three parts without a descriptor. The parent maps the last two and the child the first two.
- * Each sees the parts that it maps, and what the other writes to the part that both map.
+ * group_parts anon|deleted|memfd: an object of three parts without a descriptor. The parent maps the last two and the child
+ * the first two. Each sees the parts that it maps, and what the other writes to the part that both map.
  */
 #include "group.h"
 

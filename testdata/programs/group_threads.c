@@ -1,6 +1,6 @@
 /*
- * Children with threads: each has ten that pass a token around, and in one of the children the main thread has ended. A thread other
- * than the main one has made a child, too, and waits for it.
+ * Children with threads: each has ten that pass a token around, and in one of the children the main thread has ended. A
+ * thread other than the main one has made a child, too, and waits for it.
  */
 #include "group.h"
 
