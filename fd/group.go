@@ -153,10 +153,22 @@ func (c *capture) refuse(o *open, err error) error {
 	if !errors.As(err, &why) {
 		return fmt.Errorf("pid %d fd %d: %w", o.member.Pid, o.fd, err)
 	}
-	why = o.member.explainInherited(o, why)
-	why.Pid = o.member.Pid
-	why.Where = "fd " + strconv.Itoa(o.fd)
-	c.table.Obstacles = append(c.table.Obstacles, why)
+	giver := o.member.giver(o)
+	for _, h := range o.holders { // each descriptor of the first member that has the description
+		if h.of.member != o.member {
+			continue
+		}
+		one := why
+		switch {
+		case giver != 0:
+			one = explainInherited(h.fd, giver, why)
+		case why.Option != "":
+			one.Option, one.Do = leaveOut(h.fd), startWithout(h.fd)
+		}
+		one.Pid = o.member.Pid
+		one.Where = "fd " + strconv.Itoa(h.fd)
+		c.table.Obstacles = append(c.table.Obstacles, one)
+	}
 	return nil
 }
 

@@ -27,29 +27,25 @@ func (m *Member) giver(o *open) int {
 	return 0
 }
 
-// explainInherited changes the obstacle of a descriptor that the program inherited. The user did not open such a
-// descriptor and often cannot close it, so the hint says how to do without it.
-func (m *Member) explainInherited(o *open, why obstacle.Obstacle) obstacle.Obstacle {
-	giver := m.giver(o)
-	if giver == 0 {
-		return why
-	}
+// explainInherited changes the obstacle of a descriptor that the program inherited from process giver. The user did not
+// open such a descriptor and often cannot close it, so the hint says how to do without it.
+func explainInherited(fd, giver int, why obstacle.Obstacle) obstacle.Obstacle {
 	why.Why = fmt.Sprintf("%s; the program inherited it from %s", why.Why, processName(giver))
-	why.Option = leaveOut(o)
-	why.Do = startWithout(o)
+	why.Option = leaveOut(fd)
+	why.Do = startWithout(fd)
 	return why
 }
 
 // leaveOut is the option of crak checkpoint that leaves a descriptor out of the image. Programs expect descriptors 0,
 // 1 and 2 to be open, so these become /dev/null.
-func leaveOut(o *open) string {
-	return fmt.Sprintf("--fd %d=%s", o.fd, choose(o.fd <= 2, DevNull, LeaveOut))
+func leaveOut(fd int) string {
+	return fmt.Sprintf("--fd %d=%s", fd, choose(fd <= 2, DevNull, LeaveOut))
 }
 
 // startWithout is a hint: how to start the program without the descriptor.
-func startWithout(o *open) string {
-	if o.fd <= 2 {
-		return "redirect " + [...]string{"standard input", "standard output", "standard error"}[o.fd] + " when the program is started next time"
+func startWithout(fd int) string {
+	if fd <= 2 {
+		return "redirect " + [...]string{"standard input", "standard output", "standard error"}[fd] + " when the program is started next time"
 	}
 	return "start the program next time with crak run --close-fds (or with N>&- in the shell, for descriptor N)"
 }

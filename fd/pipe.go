@@ -46,8 +46,8 @@ func capturePipe(c *capture, o *open) (any, error) {
 			What:   endOf(o),
 			Detail: o.link,
 			Why:    "its other end is outside the program",
-			Do:     startWithout(o),
-			Option: leaveOut(o),
+			Do:     startWithout(o.fd),
+			Option: leaveOut(o.fd),
 		}
 	}
 	return &Pipe{Standard: standard}, nil

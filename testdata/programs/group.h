@@ -15,19 +15,21 @@ static inline void name_of(char *name, size_t size, const char *format, va_list 
 	CHECK(vsnprintf(name, size, format, args) < (int)size);
 }
 
-/* mark makes an empty file. */
+/* mark makes an empty file. The file has its name only when it is closed again, so that a picture does not show it open. */
 __attribute__((format(printf, 1, 2))) static inline void mark(const char *format, ...)
 {
-	char name[64];
+	char name[64], hidden[64];
 	va_list args;
 	int fd;
 
 	va_start(args, format);
 	name_of(name, sizeof name, format, args);
 	va_end(args);
-	fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	snprintf(hidden, sizeof hidden, ".mark-%d", getpid());
+	fd = open(hidden, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	CHECK(fd >= 0);
 	CHECK(close(fd) == 0);
+	CHECK(rename(hidden, name) == 0);
 }
 
 /* await_mark waits until there is such a file. */
