@@ -14,6 +14,9 @@ import (
 	"crak.dev/crak/internal/resident"
 )
 
+// looksForResident is how often a process is looked at that had a handler for the freeze signal a moment before.
+const looksForResident = 3
+
 // candidate collects the obstacles that keep a process from being frozen at all. The order of its checks matters: order.go
 // explains which processes the freeze signal would kill.
 func candidate(pid int) (obstacle.List, error) {
@@ -31,10 +34,16 @@ func candidate(pid int) (obstacle.List, error) {
 	if err != nil {
 		return obstacle.List{{Pid: pid, What: "the program has ended", Why: "only its exit status is left, for its parent (wait(2))"}}, nil
 	}
-	awaitHandler(pid)
-	shares := sharesMemory(pid, status.PPid)
-	if status, err = proc.Read(pid, "status", proc.Status); err != nil {
-		return nil, fmt.Errorf("pid %d: %w", pid, err)
+	var shares, resident bool
+	for range looksForResident { // the process may execute another program between the wait and the look
+		handler := awaitHandler(pid)
+		shares = sharesMemory(pid, status.PPid)
+		if status, err = proc.Read(pid, "status", proc.Status); err != nil {
+			return nil, fmt.Errorf("pid %d: %w", pid, err)
+		}
+		if resident = isExpected(status) && hasLibrary(live); resident || shares || !handler {
+			break
+		}
 	}
 	var list obstacle.List
 	refuse := func(what, why, do string) {
@@ -50,7 +59,7 @@ func candidate(pid int) (obstacle.List, error) {
 	case shares:
 		refuse(fmt.Sprintf("shares the memory of its parent, pid %d", status.PPid), "a restart can restore the memory for one process only",
 			"checkpoint the parent, or wait until it has executed its program")
-	case !isExpected(status) || !hasLibrary(live):
+	case !resident:
 		what, do := whyNotResident(live)
 		refuse(what, "libcrak.so is not in it", do)
 	case hasFilter(pid, live): // the filter might kill it for a system call of the resident

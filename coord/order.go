@@ -40,23 +40,23 @@ func sharesMemory(pid, parent int) bool {
 
 // awaitHandler waits for a process that has no handler for the freeze signal yet: it may have executed a program in which the
 // constructor of libcrak.so has not run yet. It also waits for a child of vfork, which shares its parent's memory until it
-// executes a program or ends.
-func awaitHandler(pid int) {
+// executes a program or ends. The result tells whether the process has a handler.
+func awaitHandler(pid int) bool {
 	begun := time.Now()
 	for {
 		status, err := proc.Read(pid, "status", proc.Status)
 		waited := time.Since(begun)
 		switch {
 		case err != nil || status.State == 'Z' || status.State == 'X':
-			return
+			return false
 		case sharesMemory(pid, status.PPid):
 			if waited > patienceVfork {
-				return
+				return false
 			}
 		case isExpected(status):
-			return
+			return true
 		case waited > patienceExec, waited > patienceHandler && !awaitsLibrary(pid):
-			return
+			return false
 		}
 		time.Sleep(intervalExec)
 	}

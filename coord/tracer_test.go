@@ -4,6 +4,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -36,7 +37,9 @@ func (p *program) unnoticed() {
 // TestStopped: a stopped program stays stopped, and the image says which signal has stopped it.
 func TestStopped(t *testing.T) {
 	for _, signal := range []unix.Signal{unix.SIGSTOP, unix.SIGTSTP} {
-		p := start(t, true, exec.Command("cat"))
+		cat := exec.Command("cat")
+		cat.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // SIGTSTP does not stop an orphaned process group, as that of the test may be
+		p := start(t, true, cat)
 		p.stop(signal)
 		report, err := Check(Options{Pid: p.pid()})
 		if err != nil || len(report.Obstacles) > 0 {
