@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -37,6 +38,8 @@ type Listener struct {
 	file   *os.File // of fd; the runtime waits for it
 	name   uint64
 	secret []byte // nil until the writer has read it
+
+	interrupted atomic.Bool
 }
 
 // backlog is the number of connections that may wait for Accept. It is large so that other processes, which connect only to be
@@ -73,7 +76,10 @@ func (l *Listener) Close() { l.file.Close() }
 func (l *Listener) Forget() { l.secret, l.Memory, l.Handed = nil, nil, nil }
 
 // Interrupt makes Accept fail, now and later. It may be called while another goroutine is in Accept.
-func (l *Listener) Interrupt() { unix.Shutdown(l.fd, unix.SHUT_RDWR) }
+func (l *Listener) Interrupt() {
+	l.interrupted.Store(true)
+	unix.Shutdown(l.fd, unix.SHUT_RDWR) // wakes Accept. A later accept4 without blocking fails with EAGAIN, as if nothing had happened
+}
 
 // queuedSignal is the kernel's siginfo_t of a signal sent with a value (SI_QUEUE).
 type queuedSignal struct {
@@ -133,6 +139,12 @@ func (l *Listener) Accept(pid int, patience time.Duration) (*Conn, error) {
 			return nil, fmt.Errorf("pid %d: %w", pid, err)
 		}
 		fd, _, err := unix.Accept4(l.fd, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
+		if l.interrupted.Load() {
+			if err == nil {
+				unix.Close(fd)
+			}
+			return nil, fmt.Errorf("pid %d: accept: interrupted", pid)
+		}
 		if errors.Is(err, unix.EAGAIN) {
 			continue
 		}
