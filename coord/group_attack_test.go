@@ -31,6 +31,7 @@ func (a *arena) beside(uid int, command string) *program {
 // descendant waits until a descendant of a process has a name and an effective user.
 func (p *program) descendant(name string, uid uint32) int {
 	p.Helper()
+	// /proc has no event for this
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		for _, pid := range familyOf(p.pid()) {
 			if s, err := proc.Read(pid, "status", proc.Status); err == nil && s.Uid[1] == uid && s.Name == name {
@@ -51,6 +52,7 @@ func TestTriggerWithAnotherUser(t *testing.T) {
 	p.Process.Signal(unix.SIGUSR2)
 	log := filepath.Join(a.path("root"), "crak.log")
 	text := ""
+	// until the log has a line
 	for deadline := time.Now().Add(20 * time.Second); text == "" && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		out, _ := exec.Command("cat", log).Output()
 		text = string(out)

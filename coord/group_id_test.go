@@ -95,7 +95,7 @@ func TestGroupOfClaims(t *testing.T) {
 // TestGroupOfUsers: root names a group in which several users have programs.
 func TestGroupOfUsers(t *testing.T) {
 	if unix.Geteuid() != 0 {
-		t.Skip("takes root")
+		t.Skip("not root: the programs belong to two users")
 	}
 	name := uniqueGroup(t)
 	mine := inGroup(t, name, "cat")

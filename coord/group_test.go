@@ -40,7 +40,7 @@ func familyOf(pid int) (all []int) {
 // grown waits until a process has n descendants.
 func (p *program) grown(n int) []int {
 	p.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) { // /proc has no event for this
 		all := familyOf(p.pid())
 		if len(all) == n {
 			return all
@@ -136,6 +136,7 @@ func TestTreeTrigger(t *testing.T) {
 	p := start(t, true, exec.Command(build(t, "tree"), "1", "3"))
 	p.grown(3)
 	p.Process.Signal(unix.SIGUSR2)
+	// until the log has a line
 	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(p.log(), "pid"); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("nothing in the log")

@@ -20,7 +20,7 @@ func TestWaitUnderFreeze(t *testing.T) {
 		unix.SYS_RT_SIGSUSPEND: "use POSIX; $SIG{CHLD} = sub {}; if (fork) { sigsuspend(POSIX::SigSet->new) } else { sleep 1000 }",
 	} {
 		p := begin(t, true, exec.Command("perl", "-e", text))
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) { // /proc has no event for this
 			if s, err := proc.Read(p.pid(), "syscall", proc.Syscall); err == nil && s.Number == call {
 				break
 			}

@@ -41,6 +41,7 @@ func (p *program) runsOn(pids []int) {
 func runs(t *testing.T, pid int) {
 	t.Helper()
 	before := switches(pid, pid)
+	// /proc has no event for this
 	for deadline := time.Now().Add(10 * time.Second); switches(pid, pid) == before; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("pid %d does not run", pid)
@@ -92,9 +93,14 @@ func TestMemberTraced(t *testing.T) {
 // TestMemberEnds: a member that ends and was not waited for is a zombie in the image.
 func TestMemberEnds(t *testing.T) {
 	p, pids := tree(t, 3)
+	process, err := unix.PidfdOpen(pids[1], 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(process)
 	unix.Kill(pids[1], unix.SIGKILL)
-	for !hasEnded(pids[1]) {
-		time.Sleep(time.Millisecond)
+	if wait(process, unix.POLLIN, patienceExit) == 0 {
+		t.Fatal("the member has not ended")
 	}
 	result, err := Checkpoint(Options{Pid: p.pid()})
 	if err != nil {
@@ -126,7 +132,7 @@ func TestMemberKilled(t *testing.T) {
 			result, err = Checkpoint(Options{Pid: p.pid(), Compress: "none", Output: filepath.Join(p.dir, strconv.Itoa(i))})
 			done <- err
 		}()
-		time.Sleep(time.Duration(i) * time.Millisecond)
+		time.Sleep(time.Duration(i) * time.Millisecond) // another moment of the checkpoint each time
 		unix.Kill(pid, unix.SIGKILL)
 		if err := <-done; err != nil {
 			contains(t, err.Error(), "pid "+strconv.Itoa(pid))
@@ -158,7 +164,7 @@ func TestWriterKilled(t *testing.T) {
 		if try%2 == 0 {
 			p.awaitFreeze(time.Duration(try/6) * time.Millisecond)
 		} else {
-			time.Sleep(time.Duration(try) * time.Millisecond)
+			time.Sleep(time.Duration(try) * time.Millisecond) // another moment of the checkpoint each time
 		}
 		if p.inHandler() {
 			frozen++
@@ -174,6 +180,7 @@ func TestWriterKilled(t *testing.T) {
 	if frozen == 0 {
 		t.Error("the writer was never killed under the freeze")
 	}
+	// /proc has no event for this
 	for deadline := time.Now().Add(10 * time.Second); len(familyOf(p.pid())) > len(pids); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("processes %d are left", familyOf(p.pid()))
@@ -244,7 +251,7 @@ func TestMemberOfAnotherUser(t *testing.T) {
 	a := newArena(t)
 	p := start(t, true, exec.Command("bash", "-c", "setpriv --reuid "+strconv.Itoa(bob)+" --clear-groups sleep 1000 </dev/null >/dev/null & cat; kill $!"))
 	var pid int
-	for deadline := time.Now().Add(10 * time.Second); pid == 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); pid == 0; time.Sleep(time.Millisecond) { // /proc has no event for this
 		for _, child := range familyOf(p.pid()) {
 			if s, err := proc.Read(child, "status", proc.Status); err == nil && s.Uid[0] == bob && s.Name == "sleep" {
 				pid = child

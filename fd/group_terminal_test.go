@@ -75,7 +75,7 @@ func TestForegroundGroup(t *testing.T) {
 		cmd.Process.Kill()
 		cmd.Wait()
 	})
-	for begun := time.Now(); job == 0; time.Sleep(time.Millisecond) {
+	for begun := time.Now(); job == 0; time.Sleep(time.Millisecond) { // /proc has no event for this
 		stat, err := proc.Read(shell, "stat", proc.Stat)
 		must(t, err)
 		if stat.Tpgid > 0 && stat.Tpgid != stat.Pgrp {

@@ -146,7 +146,7 @@ func TestDeathSignal(t *testing.T) {
 			b, c, e := int(handmade.Number(first, "B")), int(handmade.Number(first, "C")), int(handmade.Number(first, "E"))
 			unix.Kill(all[b].Seen, unix.SIGKILL)
 			deadline := time.Now().Add(5 * time.Second)
-			for isAlive(all[c].Seen) {
+			for isAlive(all[c].Seen) { // not a child of this process, which could wait for it
 				if time.Now().After(deadline) {
 					t.Fatal("the child has not got its parent-death signal")
 				}
@@ -173,7 +173,7 @@ func TestStoppedRoot(t *testing.T) {
 // children.
 func TestMemberCredentials(t *testing.T) {
 	if mayChoosePids() != nil || os.Geteuid() != 0 {
-		t.Skip("not root")
+		t.Skip("not root: the members have IDs of several users")
 	}
 	first := aPid(t)
 	g, err := handmade.Family(first, "A J A A\nB A A A\nC B A A\nD B A A exit=256\nE B A A")
@@ -287,8 +287,12 @@ func killAll(t *testing.T) {
 	for _, r := range all {
 		unix.Kill(r.Seen, unix.SIGKILL)
 	}
+	deadline := time.Now().Add(10 * time.Second)
 	for _, r := range all {
-		for isAlive(r.Seen) {
+		for isAlive(r.Seen) { // they are not all children of this process, which could wait for them
+			if time.Now().After(deadline) {
+				t.Fatalf("pid %d has been killed, and has not ended", r.Seen)
+			}
 			time.Sleep(time.Millisecond)
 		}
 	}
