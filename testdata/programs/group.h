@@ -15,7 +15,10 @@ static inline void name_of(char *name, size_t size, const char *format, va_list 
 	CHECK(vsnprintf(name, size, format, args) < (int)size);
 }
 
-/* mark makes an empty file. The file has its name only when it is closed again, so that a picture does not show it open. */
+/*
+ * mark makes an empty file. The file has its name only when it is closed again, so that a picture does not show it open.
+ * The name before is of the thread: two threads may make marks at the same time.
+ */
 __attribute__((format(printf, 1, 2))) static inline void mark(const char *format, ...)
 {
 	char name[64], hidden[64];
@@ -25,7 +28,7 @@ __attribute__((format(printf, 1, 2))) static inline void mark(const char *format
 	va_start(args, format);
 	name_of(name, sizeof name, format, args);
 	va_end(args);
-	snprintf(hidden, sizeof hidden, ".mark-%d", getpid());
+	snprintf(hidden, sizeof hidden, ".mark-%d", gettid());
 	fd = open(hidden, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	CHECK(fd >= 0);
 	CHECK(close(fd) == 0);
