@@ -3,6 +3,9 @@
  * sleeps once before the checkpoint: Go's runtime then makes an epoll instance and an eventfd, which it never closes.
  *
  *	go_library LIBRARY [timed]
+ *
+ * If LIBRARY is the empty string, dlopen returns the program itself: the library is then an archive (-buildmode=c-archive) that
+ * the program was linked with.
  */
 #include "check.h"
 
