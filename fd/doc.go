@@ -12,10 +12,12 @@
 //
 //	env := &fd.Env{Files: fd.Keep, Memory: objects.File, Notice: warn}
 //	obstacles := fd.CheckGroup(group, env)            // makes nothing
-//	file, err := fd.Make(group.Descriptions[0], env)  // one new open file description
+//	files, err := fd.MakeAll(fd.Order(group), env)    // new open file descriptions
+//	err = attach.Attach(description)                  // what only a member can do, as system calls of its restore program
 //	err = env.Commit()                                // cuts files back, if the user asked for that
 //
-// Each kind of description has one file, with its record type and a value of type kind. kinds.go lists the kinds:
+// Each kind of description has one file, with its record type and a value of type kind. kinds.go lists the kinds. Kinds of
+// objects, of which several descriptions are ends or views, have a value of type objectKind; object.go lists them:
 //
 //	regular.go      files with a path, and files that were deleted while open (unlinked.go)
 //	directory.go    directories, with the position of getdents
@@ -31,6 +33,35 @@
 // Members of a group share descriptions. kcmp(2) tells which descriptors have the same one (seen.go; alone.go, if kcmp is
 // forbidden). Each description is captured once (group.go).
 //
+// # How a restart makes descriptions
+//
+// In four phases. Each is over for all descriptions of the group before the next one begins. Within a phase, a description
+// comes after those that it refers to (references.go).
+//
+//	create   crak      the description exists; its object is made, empty, by the first description that needs it
+//	connect  crak      it is joined with the descriptions that it refers to
+//	fill     crak      content is put in: bytes, messages, counts
+//	attach   a member  what only a process of the group can do: see Attach (attach.go)
+//
+// # How to add a kind
+//
+// A kind is one new file here, one line in kinds.go, one script in testdata, and lines in FORMAT.md and README.md:
+//
+//  1. Name a record type: the state that makes the description what it is, and nothing that a restart can find out.
+//  2. Write is: by the link in /proc (open.link), the file type, or the device. The first kind of the list that matches is
+//     used, so a special kind stands before a general one. Take the name out of the list in unsupported.go.
+//  3. Write capture. It reads what the kernel shows of the description (open.handle, and the text of fdinfo), and never changes
+//     it: no read(2), no fcntl that sets something. What only the frozen process can ask goes through capture.questions: fill
+//     in the record when the answer comes. If it refers to other descriptions, fill in their numbers in capture.later.
+//     State of which CRAK does not know how it comes back is an obstacle.Obstacle as error.
+//  4. If several descriptions can be views of one thing, that thing is an object: write an objectKind, and set capture.object.
+//  5. Write create. It makes the description without what needs other descriptions, and takes nothing in the record on trust:
+//     a number that is too large, negative or inconsistent is an error. check tells in advance what would go wrong.
+//  6. Write connect, fill, attach and refers if the kind needs them. The member's system calls in attach cannot read memory
+//     or branch: one that may fail is marked MayFail, and its result is kept by Keep.
+//  7. The script checks the state from inside the program before and after: in one process, in processes that share the
+//     description, and with two sides in different processes.
+//
 // A user can leave a descriptor out of the image, or have /dev/null in its place (override.go).
 //
 // The content of a file without a name (deleted, O_TMPFILE, memfd) is a memory object of the group. So descriptors and
@@ -38,7 +69,7 @@
 //
 // Make does not do what the kernel applies to the calling process: POSIX locks and flock (Lock.Type "POSIX", "FLOCK"),
 // the owner of I/O signals (Description.Owner), and O_ASYNC, which needs the owner. The restored process does these
-// itself. Make does the rest, including OFD locks and leases.
+// itself (package restore/compile). Make does the rest, including OFD locks and leases.
 //
 // A restart finds a file by its path. decision.go decides whether the file is good enough. openat.go checks the file before
 // it opens it, checks again what it has opened, and then uses that descriptor only. Files of mappings (mapped.go)

@@ -31,8 +31,10 @@ type Env struct {
 
 	foreground bool // a process of the image was in the foreground of its terminal
 
-	objects map[image.ObjectID]image.Object
-	pipes   map[image.ObjectID]*madePipe
+	objects      map[image.ObjectID]image.Object
+	made         map[image.ObjectID]madeObject
+	filled       map[image.ObjectID]bool
+	descriptions map[image.DescriptionID]*os.File // while MakeAll runs
 
 	standIns map[string]*os.File // by the path of the missing file; open for reading and writing
 	late     []func() error
@@ -77,18 +79,18 @@ func (e *Env) Abandon() {
 	e.undo = nil
 }
 
-// ClosePipes closes the ends of pipes that Make kept open. Call it when all descriptions are made. From then on only
-// the group has the pipes open.
-func (e *Env) ClosePipes() {
-	for _, p := range e.pipes {
-		p.close()
+// CloseObjects closes what Make kept open of objects. Call it when all descriptions are made. From then on only the group has
+// the objects open.
+func (e *Env) CloseObjects() {
+	for _, o := range e.made {
+		o.close()
 	}
-	e.pipes = nil
+	e.made, e.filled = nil, nil
 }
 
 // Close closes what Make needed. Call it when all descriptions have been handed over.
 func (e *Env) Close() {
-	e.ClosePipes()
+	e.CloseObjects()
 	for _, f := range e.standIns {
 		f.Close()
 	}

@@ -46,6 +46,11 @@ func CaptureGroup(all []*Descriptors, table *Table) ([][]image.Descriptor, error
 	if err := c.questions.put(); err != nil {
 		return nil, err
 	}
+	for _, do := range c.later {
+		if err := do(); err != nil {
+			return nil, err
+		}
+	}
 	for _, t := range captured {
 		if err := t.finish(table); err != nil {
 			return nil, err
@@ -64,6 +69,7 @@ type capture struct {
 	standard  map[Inode]int  // pipes that are stdin, stdout or stderr of a member
 	tty       *controlling   // nil until the first terminal
 	object    image.ObjectID // of the description that is being captured, or 0
+	later     []func() error // when the initiators have answered, and all descriptions have their numbers
 
 	taker *taker // of the member from which a handle was taken last
 	from  *Member

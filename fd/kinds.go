@@ -32,10 +32,31 @@ type kind struct {
 	// create makes a new description like d, with its access mode, at offset 0. The caller sets the offset, locks
 	// and other flags.
 	create func(d image.Description, env *Env) (*os.File, error)
+
+	// connect joins the description with others (env.description). All descriptions of the group exist. Nil: nothing to do.
+	connect func(d image.Description, env *Env) error
+
+	// fill puts content in. All descriptions are connected, and what this one refers to is filled. The content of its object
+	// is in. Nil: nothing to do.
+	fill func(d image.Description, env *Env) error
+
+	// attach appends what only a member can do to its program. What the description refers to is attached. Nil: nothing to do.
+	attach func(d image.Description, a *Attach) error
+
+	// byMember tells whether only a member can make the description: create returns a placeholder, and attach replaces it.
+	// Nil: crak restart makes it.
+	byMember func(d image.Description) bool
+
+	// refers returns what the description refers to. An error in the record is that of create. Nil: nothing.
+	refers func(d image.Description) References
 }
 
-// kinds is every kind. The more special kinds come before the more general ones.
-var kinds = []*kind{&memfd, &pathOnly, &terminal, &device, &pipeEnd, &pipe, &special, &directory, &regular, &unsupported}
+// kinds is every kind. The more special kinds come before the more general ones. init fills it, because the kinds refer to it.
+var kinds []*kind
+
+func init() {
+	kinds = []*kind{&memfd, &pathOnly, &terminal, &device, &pipeEnd, &pipe, &special, &directory, &regular, &unsupported}
+}
 
 func kindOf(o *open) *kind {
 	for _, k := range kinds[:len(kinds)-1] {
@@ -58,12 +79,20 @@ func kindNamed(name string) (*kind, error) {
 // record decodes the record of a description. An unknown field is an error, as everywhere in an image: it is state
 // that would be lost.
 func record[T any](d image.Description) (T, error) {
-	var r T
-	decoder := json.NewDecoder(bytes.NewReader(d.Record))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&r); err != nil {
+	r, err := decode[T](d.Record)
+	if err != nil {
 		return r, fmt.Errorf("description %d: record of a %s: %w", d.ID, d.Kind, err)
 	}
-	image.RestoreText(d.Record, &r)
+	return r, nil
+}
+
+func decode[T any](text json.RawMessage) (T, error) {
+	var r T
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&r); err != nil {
+		return r, err
+	}
+	image.RestoreText(text, &r)
 	return r, nil
 }

@@ -99,9 +99,9 @@ func TestSpecialFiles(t *testing.T) {
 		t.Errorf("/proc/1/status: obstacle %q", got)
 	}
 	own := openedAt(t, "/proc/self/status", unix.O_RDONLY)
-	path, ok := fd.ProcSelf(captured(t, ourselves()).description(t, own))
-	if want := fmt.Sprintf("/proc/%d/status", os.Getpid()); path != want || !ok {
-		t.Errorf("/proc/self/status: path %q, %v, want %q", path, ok, want)
+	want := fmt.Sprintf("open(%q, 0x88000) dup3(r0, 7, 0) = 7", fmt.Sprintf("/proc/%d/status", os.Getpid()))
+	if got := attached(t, captured(t, ourselves()).description(t, own)); got != want {
+		t.Errorf("/proc/self/status: %s, want %s", got, want)
 	}
 }
 

@@ -18,23 +18,88 @@ const setFlags = unix.O_APPEND | unix.O_NONBLOCK | unix.O_DIRECT | unix.O_NOATIM
 // Make makes a new open file description like the recorded one: same file, access mode, flags, offset and locks. Its
 // descriptor is close-on-exec.
 func Make(d image.Description, env *Env) (*os.File, error) {
+	all, err := MakeAll([]image.Description{d}, env)
+	if err != nil {
+		return nil, err
+	}
+	return all[0], nil
+}
+
+// MakeAll makes descriptions, in phases: it creates all of them, connects them, and fills them. Preconditions: each comes after
+// those that it refers to (Order).
+func MakeAll(all []image.Description, env *Env) (files []*os.File, err error) {
+	env.descriptions = make(map[image.DescriptionID]*os.File)
+	defer func() {
+		env.descriptions = nil
+		if err == nil {
+			return
+		}
+		for _, f := range files {
+			f.Close()
+		}
+	}()
+	for _, d := range all {
+		f, err := env.create(d)
+		if err != nil {
+			return files, fmt.Errorf("description %d: %w", d.ID, err)
+		}
+		files = append(files, f)
+		env.descriptions[d.ID] = f
+	}
+	for _, phase := range []func(*kind, image.Description) error{env.connect, env.fill} {
+		for _, d := range all {
+			k, err := kindNamed(d.Kind)
+			if err == nil {
+				err = phase(k, d)
+			}
+			if err != nil {
+				return files, fmt.Errorf("description %d: %w", d.ID, err)
+			}
+		}
+	}
+	return files, nil
+}
+
+func (e *Env) create(d image.Description) (*os.File, error) {
 	k, err := kindNamed(d.Kind)
 	if err != nil {
-		return nil, fmt.Errorf("description %d: %w", d.ID, err)
+		return nil, err
 	}
-	f, err := k.create(d, env)
+	f, err := k.create(d, e)
 	if err != nil {
-		return nil, fmt.Errorf("description %d: %w", d.ID, err)
+		return nil, err
 	}
 	if err := finish(f, k, d); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("description %d: %w", d.ID, err)
+		return nil, err
 	}
 	return f, nil
 }
 
+func (e *Env) connect(k *kind, d image.Description) error {
+	if k.connect == nil {
+		return nil
+	}
+	return k.connect(d, e)
+}
+
+func (e *Env) fill(k *kind, d image.Description) error {
+	if err := e.fillObject(d.Object); err != nil || k.fill == nil {
+		return err
+	}
+	return k.fill(d, e)
+}
+
+// description returns a description that was made, for connect and fill. It stays open until all are made.
+func (e *Env) description(id image.DescriptionID) (*os.File, error) {
+	if f := e.descriptions[id]; f != nil {
+		return f, nil
+	}
+	return nil, fmt.Errorf("description %d: none was made", id)
+}
+
 func finish(f *os.File, k *kind, d image.Description) error {
-	if d.Flags&unix.O_PATH != 0 {
+	if d.Flags&unix.O_PATH != 0 || k.byMember != nil && k.byMember(d) {
 		return nil
 	}
 	if k.name == directory.name && d.Offset != 0 {
@@ -42,9 +107,6 @@ func finish(f *os.File, k *kind, d image.Description) error {
 		if _, err := unix.ReadDirent(int(f.Fd()), make([]byte, 4096)); err != nil {
 			return &os.PathError{Op: "getdents64", Path: f.Name(), Err: err}
 		}
-	}
-	if _, ok := ProcSelf(d); ok {
-		return nil
 	}
 	if k.seeks && d.Offset != 0 {
 		if _, err := f.Seek(d.Offset, io.SeekStart); err != nil {
@@ -86,6 +148,9 @@ func Check(d image.Description, env *Env) obstacle.List {
 func CheckGroup(g *image.Group, env *Env) obstacle.List {
 	var all obstacle.List
 	env.Know(g)
+	if err := CheckReferences(g); err != nil {
+		all = broken(err)
+	}
 	holders := holdersOf(g)
 	for _, d := range g.Descriptions {
 		h, ok := holders[d.ID]

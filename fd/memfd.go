@@ -34,6 +34,10 @@ var memfd = kind{
 		}
 		return openObject(r.Memory, d.Flags, env)
 	},
+	refers: func(d image.Description) References {
+		r, _ := record[Memfd](d)
+		return References{Memory: []image.MemoryID{r.Memory}}
+	},
 }
 
 // isMemfd recognizes a memfd by its name and its file system: no file below the root directory has such a name, and

@@ -1,8 +1,6 @@
 package fd
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -12,9 +10,6 @@ import (
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
 )
-
-// pipeKind is Object.Kind of a pipe or FIFO.
-const pipeKind = "pipe"
 
 // pipeContentMost bounds the bytes in one pipe. A pipe holds at most 1 MiB, unless root has raised the limit
 // (pipe(7)).
@@ -32,21 +27,19 @@ var pipeEnd = kind{
 	name: "pipe_end",
 	is:   func(o *open) bool { return o.ownPipe },
 	capture: func(c *capture, o *open) (any, error) {
-		object, err := c.pipeObject(o)
-		if err != nil {
-			return nil, err
-		}
-		c.object = object
-		return nil, nil
+		var err error
+		c.object, err = c.objectOf(o, &pipeObjects, func() (any, []byte, error) { return lookIntoPipe(o) })
+		return nil, err
 	},
 	describe: func(d image.Description) string {
 		return fmt.Sprintf("%s of pipe %d", choose(d.Flags&unix.O_ACCMODE == unix.O_RDONLY, "read end", "write end"), d.Object)
 	},
 	check: func(d image.Description, env *Env) obstacle.List {
-		r, _, err := env.pipeRecord(d.Object)
+		o, err := env.known(d.Object, &pipeObjects)
 		if err != nil {
 			return broken(err)
 		}
+		r, _ := pipeRecord(o)
 		if r.File == nil {
 			return nil
 		}
@@ -56,7 +49,7 @@ var pipeEnd = kind{
 		return nil
 	},
 	create: func(d image.Description, env *Env) (*os.File, error) {
-		p, err := env.pipe(d.Object)
+		p, err := object[*madePipe](d.Object, &pipeObjects, env)
 		if err != nil {
 			return nil, err
 		}
@@ -64,33 +57,42 @@ var pipeEnd = kind{
 	},
 }
 
-// pipeObject is the number of the pipe that a description belongs to. The writer reads the content of the pipe when
-// it captures the first description.
-func (c *capture) pipeObject(o *open) (image.ObjectID, error) {
-	if id, known := c.table.pipes[o.inode()]; known {
-		return id, nil
-	}
-	var r PipeObject
+// pipeObjects are the pipes and FIFOs behind these descriptions.
+var pipeObjects = objectKind{
+	name: "pipe",
+	check: func(o image.Object) error {
+		_, err := pipeRecord(o)
+		return err
+	},
+	make: func(o image.Object, env *Env) (madeObject, error) {
+		r, err := pipeRecord(o)
+		if err != nil {
+			return nil, err
+		}
+		p := &madePipe{record: r}
+		return p, p.open()
+	},
+}
+
+// lookIntoPipe returns the record and the content of a pipe.
+func lookIntoPipe(o *open) (any, []byte, error) {
+	r := &PipeObject{}
 	if o.hasPath() {
 		path, where := o.where()
 		if where != there {
-			return 0, obstacle.Obstacle{What: "FIFO " + o.link, Why: "it has been removed, or another file is at this path", Do: closeIt}
+			return nil, nil, obstacle.Obstacle{What: "FIFO " + o.link, Why: "it has been removed, or another file is at this path", Do: closeIt}
 		}
 		file := o.file(path)
 		r.File = &file
 	}
-	var content []byte
-	if o.handle.fd >= 0 {
-		var err error
-		if content, err = r.read(o.handle); err != nil {
-			return 0, obstacle.Obstacle{What: o.link, Why: "its content cannot be read: " + err.Error(), Do: closeIt}
-		}
+	if o.handle.fd < 0 {
+		return r, nil, nil
 	}
-	record, err := image.MarshalText(&r)
+	content, err := r.read(o.handle)
 	if err != nil {
-		return 0, err
+		return nil, nil, obstacle.Obstacle{What: o.link, Why: "its content cannot be read: " + err.Error(), Do: closeIt}
 	}
-	return c.table.addPipe(o.inode(), record, content), nil
+	return r, content, nil
 }
 
 // read copies the content of the pipe with tee(2), which leaves the bytes in the pipe. A read of the copy returns one
@@ -139,76 +141,35 @@ func (r *PipeObject) read(h *Handle) ([]byte, error) {
 	return content, nil
 }
 
-func (t *Table) addPipe(inode Inode, record json.RawMessage, content []byte) image.ObjectID {
-	if t.pipes == nil {
-		t.pipes = make(map[Inode]image.ObjectID)
+func pipeRecord(o image.Object) (PipeObject, error) {
+	r, err := decode[PipeObject](o.Record)
+	if err != nil {
+		return r, fmt.Errorf("record of a pipe: %w", err)
 	}
-	id := image.ObjectID(len(t.Objects) + 1)
-	t.Objects = append(t.Objects, image.Object{ID: id, Kind: pipeKind, Size: uint64(len(content)), Record: record})
-	t.pipes[inode] = id
-	if len(content) > 0 {
-		t.InFlight = append(t.InFlight, InFlight{id, content})
-	}
-	return id
-}
-
-func (e *Env) pipeRecord(id image.ObjectID) (PipeObject, image.Object, error) {
-	var r PipeObject
-	o, known := e.objects[id]
-	if !known || o.Kind != pipeKind {
-		return r, o, fmt.Errorf("object %d, kind %q: not known as a pipe", id, o.Kind)
-	}
-	decoder := json.NewDecoder(bytes.NewReader(o.Record))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&r); err != nil {
-		return r, o, fmt.Errorf("object %d: record of a pipe: %w", id, err)
-	}
-	image.RestoreText(o.Record, &r)
 	total := 0
 	for _, n := range r.Packets {
 		if n <= 0 || n > pipeContentMost {
-			return r, o, fmt.Errorf("object %d: packet of %d bytes", id, n)
+			return r, fmt.Errorf("packet of %d bytes", n)
 		}
 		total += n
 	}
 	if o.Size > pipeContentMost || len(r.Packets) > 0 && uint64(total) != o.Size {
-		return r, o, fmt.Errorf("object %d: %d bytes, in packets %d", id, o.Size, total)
+		return r, fmt.Errorf("%d bytes, in packets %d", o.Size, total)
 	}
-	return r, o, nil
+	return r, nil
 }
 
-// A madePipe is a new pipe, or a FIFO, of the group. It stays open until all its descriptions are made: the content
-// of a pipe is lost when its last end is closed.
+// A madePipe is a new pipe, or a FIFO, of the group.
 type madePipe struct {
-	ends  [2]*os.File // read end and write end of pipe2(2); nil for a FIFO, and when description has returned them
-	whole *os.File    // for reading and writing
+	record PipeObject
+	ends   [2]*os.File // read end and write end of pipe2(2); nil for a FIFO, and when description has returned them
+	whole  *os.File    // for reading and writing
 }
 
-// pipe makes a pipe, or opens a FIFO, with its content in it.
-func (e *Env) pipe(id image.ObjectID) (*madePipe, error) {
-	if p := e.pipes[id]; p != nil {
-		return p, nil
-	}
-	r, o, err := e.pipeRecord(id)
-	if err != nil {
-		return nil, err
-	}
-	p := &madePipe{}
-	if e.pipes == nil {
-		e.pipes = make(map[image.ObjectID]*madePipe)
-	}
-	e.pipes[id] = p
-	if err = p.open(&r); err == nil {
-		err = r.fill(p.whole, o, e)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("pipe %d: %w", id, err)
-	}
-	return p, nil
-}
-
-func (p *madePipe) open(r *PipeObject) (err error) {
+// open makes the pipe, or opens the FIFO.
+func (p *madePipe) open() (err error) {
 	const both = unix.O_RDWR | unix.O_NONBLOCK
+	r := &p.record
 	if r.File != nil {
 		p.whole, err = openAt(r.File.Path, both, func(st *unix.Stat_t) error {
 			if st.Mode&unix.S_IFMT != unix.S_IFIFO {
@@ -251,7 +212,8 @@ func (p *madePipe) close() {
 }
 
 // fill sets the capacity, and writes the content.
-func (r *PipeObject) fill(f *os.File, o image.Object, e *Env) error {
+func (p *madePipe) fill(o image.Object, e *Env) error {
+	r, f := &p.record, p.whole
 	now, err := unix.FcntlInt(f.Fd(), unix.F_GETPIPE_SZ, 0)
 	if err == nil && now != r.Capacity {
 		_, err = unix.FcntlInt(f.Fd(), unix.F_SETPIPE_SZ, r.Capacity)

@@ -34,7 +34,7 @@ func TestPipe(t *testing.T) {
 	p := captured(t, ourselves())
 	env := pipesOf(p)
 	newRead, newWrite := made(t, p.description(t, r), env), made(t, p.description(t, w), env)
-	env.ClosePipes()
+	env.CloseObjects()
 	must(t, second(newWrite.WriteString(", and more")))
 	newWrite.Close()
 	for f, want := range map[*os.File]string{newRead: "in flight, and more", r: "in flight"} {

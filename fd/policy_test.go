@@ -190,7 +190,7 @@ func TestReaderOfAFileThatTheProgramWrites(t *testing.T) {
 		t.Errorf("on its own: %v", got)
 	}
 	env := &fd.Env{}
-	if got := fd.CheckGroup(&image.Group{Objects: p.Objects, Descriptions: p.Descriptions}, env); len(got) != 0 {
+	if got := fd.CheckGroup(&image.Group{Objects: p.Objects, Memory: p.Memory, Descriptions: p.Descriptions}, env); len(got) != 0 {
 		t.Errorf("in its group: %v", got)
 	}
 	made(t, d, env)

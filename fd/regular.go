@@ -28,6 +28,12 @@ var regular = kind{
 	},
 	check:  checkRegular,
 	create: createRegular,
+	refers: func(d image.Description) References {
+		if r, _ := record[Regular](d); r.File.Deleted {
+			return References{Memory: []image.MemoryID{r.Memory}}
+		}
+		return References{}
+	},
 }
 
 func captureRegular(c *capture, o *open) (any, error) {

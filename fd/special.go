@@ -10,6 +10,7 @@ import (
 
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/restore/program"
 )
 
 // Special is the record of a file or directory whose content the kernel generates when it is read: /proc/meminfo,
@@ -88,16 +89,27 @@ var special = kind{
 			return nil
 		})
 	},
+	attach: attachSpecial,
+	byMember: func(d image.Description) bool {
+		r, err := record[Special](d)
+		return err == nil && r.ProcSelf
+	},
 }
 
-// ProcSelf is the path of a file of /proc about the process itself. The restored process must open it, in place of
-// the file that Make returns.
-func ProcSelf(d image.Description) (path string, ok bool) {
-	if d.Kind != special.name {
-		return "", false
-	}
+// attachSpecial opens a file of /proc about the process itself. All numbers of the process are in use by now, so open returns
+// none of them.
+func attachSpecial(d image.Description, a *Attach) error {
 	r, err := record[Special](d)
-	return r.File.Path, err == nil && r.ProcSelf
+	if err != nil || !r.ProcSelf {
+		return err
+	}
+	file := a.Call(unix.SYS_OPEN, a.Set.String(r.File.Path), program.Const(d.Flags|unix.O_CLOEXEC), program.Const(0)).
+		Note(r.File.Path).Keep().Arg()
+	if d.Offset != 0 {
+		a.Call(unix.SYS_LSEEK, file, program.Const(d.Offset), program.Const(unix.SEEK_SET)).Want(uint64(d.Offset))
+	}
+	a.Replace(d, file)
+	return nil
 }
 
 // isProcSelf tells whether a path is about the process or its first thread. Other threads do not exist yet when a

@@ -19,8 +19,8 @@ type Table struct {
 	Obstacles    obstacle.List
 	Seen         Seen // by Look, in all members
 
-	objects map[Inode]image.MemoryID
-	pipes   map[Inode]image.ObjectID
+	memory  map[Inode]image.MemoryID
+	objects map[objectKey]image.ObjectID
 	sources map[image.MemoryID]Take
 }
 
@@ -45,16 +45,16 @@ type Take func() (*Handle, error)
 // source takes a handle of the object, or is nil. Without a source only the object's mappings can be read, and o.Size
 // covers only these. With a source, name, size and mode are exact.
 func (t *Table) Object(inode Inode, o image.MemoryObject, source Take) image.MemoryID {
-	id, known := t.objects[inode]
+	id, known := t.memory[inode]
 	if !known {
-		if t.objects == nil {
-			t.objects = make(map[Inode]image.MemoryID)
+		if t.memory == nil {
+			t.memory = make(map[Inode]image.MemoryID)
 			t.sources = make(map[image.MemoryID]Take)
 		}
 		id = image.MemoryID(len(t.Memory) + 1)
 		o.ID = id
 		t.Memory = append(t.Memory, o)
-		t.objects[inode] = id
+		t.memory[inode] = id
 	}
 	if source != nil && t.sources[id] == nil {
 		t.sources[id] = source
@@ -65,7 +65,7 @@ func (t *Table) Object(inode Inode, o image.MemoryObject, source Take) image.Mem
 }
 
 // Known is the number of the memory object behind an inode, or 0.
-func (t *Table) Known(inode Inode) image.MemoryID { return t.objects[inode] }
+func (t *Table) Known(inode Inode) image.MemoryID { return t.memory[inode] }
 
 // HasSource tells whether a descriptor gives access to the whole content of an object.
 func (t *Table) HasSource(id image.MemoryID) bool { return t.sources[id] != nil }
@@ -96,7 +96,7 @@ func (c Content) Open() (*Source, error) {
 // must match the program's memory must be read before the program goes on.
 func (t *Table) Contents() []Content {
 	var all []Content
-	for inode, id := range t.objects {
+	for inode, id := range t.memory {
 		if take := t.sources[id]; take != nil {
 			o := &t.Memory[id-1]
 			all = append(all, Content{Memory: id, Size: int64(o.Size), inode: inode, name: o.Name, take: take})

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
 )
@@ -18,11 +19,16 @@ type descriptors struct {
 	placed []int
 }
 
-func newDescriptors(all []image.Process) *descriptors {
+func newDescriptors(g *image.Group) *descriptors {
 	d := &descriptors{wanted: make(map[int]bool), next: 3}
-	for i := range all {
-		for _, of := range all[i].Descriptors {
+	for i := range g.Processes {
+		for _, of := range g.Processes[i].Descriptors {
 			d.wanted[of.Fd] = true
+		}
+	}
+	for _, of := range g.Descriptions {
+		for _, n := range fd.Refers(of).Numbers {
+			d.wanted[n] = true
 		}
 	}
 	return d

@@ -128,7 +128,7 @@ func (g *group) bring(ctx context.Context) error {
 // prepare makes everything that the interpreter inherits, except the control sockets.
 func (g *group) prepare(ctx context.Context) error {
 	all := g.img.Group.Processes
-	g.descriptors = newDescriptors(all)
+	g.descriptors = newDescriptors(g.img.Group)
 	g.target = &compile.Target{Group: g.img.Group, Mode: g.mode}
 	g.shift = shiftFor(g.img.Group)
 	if err := g.objects.make(ctx, g.img, g.env.Notice); err != nil {
@@ -152,22 +152,25 @@ func (g *group) prepare(ctx context.Context) error {
 func (g *group) descriptions() error {
 	g.target.Descriptions = make(map[image.DescriptionID]int)
 	g.target.Memory = make(map[image.MemoryID]int)
-	for _, d := range g.img.Group.Descriptions {
-		f, err := fd.Make(d, g.env)
-		if err != nil {
-			return err
-		}
+	all := fd.Order(g.img.Group)
+	files, err := fd.MakeAll(all, g.env)
+	if err != nil {
+		return err
+	}
+	g.open = append(g.open, files...)
+	for i, d := range all {
+		f := files[i]
 		if d.Object != 0 {
 			g.target.Descriptions[d.ID], err = g.descriptors.place(f)
 			f.Close() // otherwise crak would keep this end of the pipe open
 		} else {
-			g.target.Descriptions[d.ID], err = g.keep(f)
+			g.target.Descriptions[d.ID], err = g.descriptors.place(f)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	g.env.ClosePipes()
+	g.env.CloseObjects()
 	for id, f := range g.objects {
 		var err error
 		if g.target.Memory[id], err = g.descriptors.place(f); err != nil {

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
@@ -20,12 +21,12 @@ func (c *compiler) table() {
 		c.set.Struct(unix.Rlimit{Cur: nofile, Max: nofile}), program.Const(0))
 	keep := []int{c.process.Control}
 	for _, d := range c.process.Descriptors {
-		c.b.Call(unix.SYS_DUP3, program.Const(c.target.Descriptions[d.Description]), program.Const(d.Fd), program.Const(closeOnExec(d))).
+		c.b.Call(unix.SYS_DUP3, program.Const(c.target.Descriptions[d.Description]), program.Const(d.Fd), program.Const(fd.CloseOnExec(d))).
 			Want(uint64(d.Fd))
 		c.numbers[d.Description] = append(c.numbers[d.Description], d)
 		keep = append(keep, d.Fd)
 	}
-	c.openOwn()
+	c.attach()
 	c.closeOthers(keep)
 	for _, d := range c.descriptions() {
 		c.locks(d)
@@ -40,30 +41,31 @@ func (c *compiler) descriptions() (all []*image.Description) {
 	return all
 }
 
-// openOwn opens files that only the process itself can open: files of /proc about it. They replace the placeholders that crak
-// has made. All numbers of the process are in use by now, so open returns none of them.
-func (c *compiler) openOwn() {
-	for _, d := range c.descriptions() {
-		path, own := fd.ProcSelf(*d)
-		if !own {
+// attach has the kinds of the descriptions append what only the process can do, in the order of the references.
+func (c *compiler) attach() {
+	all := c.descriptions()
+	if c == c.tree.root.member {
+		all = append(all, c.tree.unheld...)
+	}
+	slices.SortFunc(all, func(a, b *image.Description) int { return c.tree.rank[a.ID] - c.tree.rank[b.ID] })
+	for _, d := range all {
+		if !fd.Attaches(*d) {
 			continue
 		}
-		file := c.b.Call(unix.SYS_OPEN, c.set.String(path), program.Const(d.Flags|unix.O_CLOEXEC), program.Const(0)).
-			Note(path).Keep().Arg()
-		if d.Offset != 0 {
-			c.b.Call(unix.SYS_LSEEK, file, program.Const(d.Offset), program.Const(unix.SEEK_SET)).Want(uint64(d.Offset))
-		}
-		for _, at := range c.numbers[d.ID] {
-			c.b.Call(unix.SYS_DUP3, file, program.Const(at.Fd), program.Const(closeOnExec(at))).Want(uint64(at.Fd))
+		a := &fd.Attach{Builder: c.b, Member: c.process.Process, Descriptors: c.numbers[d.ID], Placed: c.placed}
+		a.First = c.tree.holders[d.ID] == c || c.tree.holders[d.ID] == nil
+		if err := a.Attach(*d); err != nil {
+			c.fail(err)
 		}
 	}
 }
 
-func closeOnExec(d image.Descriptor) int {
-	if d.CloseOnExec {
-		return unix.O_CLOEXEC
+func (c *compiler) placed(id image.DescriptionID) program.Arg {
+	n, ok := c.target.Descriptions[id]
+	if !ok {
+		c.fail(fmt.Errorf("description %d: none was made", id))
 	}
-	return 0
+	return program.Const(n)
 }
 
 func (c *compiler) closeOthers(keep []int) {
@@ -127,7 +129,8 @@ func (c *compiler) owned(d *image.Description, fd int) {
 	}
 }
 
-// findHolders finds the member that sets what belongs to a description: the first one that has it.
+// findHolders finds the member that sets what belongs to a description: the first one that has it. It finds out which descriptions
+// no member has, and in which order they are attached.
 func (tr *tree) findHolders(g *image.Group) {
 	tr.holders, tr.descriptions = make(map[image.DescriptionID]*compiler), make(map[image.DescriptionID]*image.Description)
 	for i := range g.Descriptions {
@@ -141,6 +144,13 @@ func (tr *tree) findHolders(g *image.Group) {
 			if tr.holders[d.Description] == nil {
 				tr.holders[d.Description] = n.member
 			}
+		}
+	}
+	tr.rank = make(map[image.DescriptionID]int)
+	for i, d := range fd.Order(g) {
+		tr.rank[d.ID] = i
+		if tr.holders[d.ID] == nil {
+			tr.unheld = append(tr.unheld, tr.descriptions[d.ID])
 		}
 	}
 	if slices.ContainsFunc(g.Descriptions, func(d image.Description) bool { return isOwned(&d) }) {

@@ -1,6 +1,9 @@
 package compile
 
-import "crak.dev/crak/image"
+import (
+	"crak.dev/crak/fd"
+	"crak.dev/crak/image"
+)
 
 // Plan returns a target and processes with the descriptors that a restart would have. Their numbers are above those that
 // the processes use.
@@ -11,6 +14,11 @@ func Plan(g *image.Group) (*Target, []*Process) {
 	for i := range g.Processes {
 		for _, d := range g.Processes[i].Descriptors {
 			next = max(next, d.Fd+1)
+		}
+	}
+	for _, d := range g.Descriptions {
+		for _, n := range fd.Refers(d).Numbers {
+			next = max(next, n+1)
 		}
 	}
 	take := func() int { next++; return next - 1 }

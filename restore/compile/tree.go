@@ -75,6 +75,8 @@ type tree struct {
 	threads      barrier            // members that have all their threads
 	holders      map[image.DescriptionID]*compiler
 	descriptions map[image.DescriptionID]*image.Description
+	unheld       []*image.Description        // no member has these: they are in queues
+	rank         map[image.DescriptionID]int // in the order of fd.Order
 }
 
 const anySession image.Pid = -1

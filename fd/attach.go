@@ -1,0 +1,47 @@
+package fd
+
+import (
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/restore/program"
+)
+
+// Attach is what a kind attaches a description to a member with. The system calls that it appends are made by the member, after
+// all its descriptors have their numbers. Every member that has the description makes them. If no member has it (it is only in
+// a queue), the root of the group does.
+type Attach struct {
+	*program.Builder
+
+	Member      *image.Process
+	Descriptors []image.Descriptor // the member's descriptors of the description
+	First       bool               // the member is the first one that has the description: it does what is done once
+
+	// Placed is a descriptor of any description of the group. It is open until all descriptions are attached.
+	Placed func(image.DescriptionID) program.Arg
+}
+
+// Attaches tells whether a description has an attach.
+func Attaches(d image.Description) bool {
+	k, err := kindNamed(d.Kind)
+	return err == nil && k.attach != nil
+}
+
+// Attach has the kind of a description append its system calls.
+func (a *Attach) Attach(d image.Description) error {
+	k, err := kindNamed(d.Kind)
+	if err != nil || k.attach == nil {
+		return err
+	}
+	return k.attach(d, a)
+}
+
+// Replace puts a file that the member has opened in the place of the one that create has made.
+func (a *Attach) Replace(d image.Description, file program.Arg) {
+	for _, at := range a.Descriptors {
+		a.Call(unix.SYS_DUP3, file, program.Const(at.Fd), program.Const(CloseOnExec(at))).Want(uint64(at.Fd))
+	}
+}
+
+// CloseOnExec is the flag of dup3(2) for a descriptor.
+func CloseOnExec(d image.Descriptor) int { return choose(d.CloseOnExec, unix.O_CLOEXEC, 0) }
