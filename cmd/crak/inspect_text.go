@@ -30,12 +30,15 @@ func inspectText(out io.Writer, img *image.Image) error {
 	for _, d := range img.Group.Descriptions {
 		descriptions[d.ID] = d
 	}
+	referred := referredTo(img.Group)
 	for i := range img.Group.Processes {
 		p := &img.Group.Processes[i]
 		printProcess(w, p)
 		printMappings(w, p, saved[p.Pid])
-		printDescriptors(w, descriptions, p)
+		printDescriptors(w, descriptions, referred, p)
 	}
+	printQueued(w, img.Group)
+	printObjects(w, img.Group)
 	printMemory(w, img)
 	if err := w.w.Flush(); err != nil {
 		return err
@@ -134,11 +137,31 @@ func protectionText(m image.Mapping) string {
 	return string(text)
 }
 
-func printDescriptors(w *table, descriptions map[image.DescriptionID]image.Description, p *image.Process) {
+// referredTo returns the descriptions to which others, or objects, refer.
+func referredTo(g *image.Group) map[image.DescriptionID]bool {
+	all := make(map[image.DescriptionID]bool)
+	add := func(r fd.References) {
+		for _, id := range r.Descriptions {
+			all[id] = true
+		}
+	}
+	for _, d := range g.Descriptions {
+		add(fd.Refers(d))
+	}
+	for _, o := range g.Objects {
+		add(fd.RefersObject(o))
+	}
+	return all
+}
+
+func printDescriptors(w *table, descriptions map[image.DescriptionID]image.Description, referred map[image.DescriptionID]bool, p *image.Process) {
 	w.row("\n  descriptors\t%d\n", len(p.Descriptors))
 	for _, d := range p.Descriptors {
 		of := descriptions[d.Description]
 		var notes []string
+		if referred[of.ID] {
+			notes = append(notes, fmt.Sprintf("description %d", of.ID))
+		}
 		if of.Offset != 0 {
 			notes = append(notes, fmt.Sprintf("at %d", of.Offset))
 		}
@@ -148,7 +171,50 @@ func printDescriptors(w *table, descriptions map[image.DescriptionID]image.Descr
 		if d.CloseOnExec {
 			notes = append(notes, "close-on-exec")
 		}
+		notes = append(notes, refersText(fd.Refers(of))...)
 		w.row("    %d\t%s\t%s\t%s\n", d.Fd, accessText(of.Flags), fd.Describe(of), strings.Join(notes, ", "))
+	}
+}
+
+// refersText says which descriptions and processes something refers to.
+func refersText(r fd.References) (all []string) {
+	for _, id := range r.Descriptions {
+		all = append(all, fmt.Sprintf("refers to description %d", id))
+	}
+	for _, pid := range r.Processes {
+		all = append(all, fmt.Sprintf("refers to %d", pid))
+	}
+	return all
+}
+
+// printQueued prints the descriptions that no process has: they are in the queues of sockets.
+func printQueued(w *table, g *image.Group) {
+	held := make(map[image.DescriptionID]bool)
+	for i := range g.Processes {
+		for _, d := range g.Processes[i].Descriptors {
+			held[d.Description] = true
+		}
+	}
+	first := true
+	for _, d := range g.Descriptions {
+		if held[d.ID] {
+			continue
+		}
+		if first {
+			w.row("\ndescriptions that no process has\n")
+			first = false
+		}
+		w.row("  %d\t%s\t%s\t%s\n", d.ID, accessText(d.Flags), fd.Describe(d), strings.Join(refersText(fd.Refers(d)), ", "))
+	}
+}
+
+func printObjects(w *table, g *image.Group) {
+	if len(g.Objects) == 0 {
+		return
+	}
+	w.row("\nobjects\t%d\n", len(g.Objects))
+	for _, o := range g.Objects {
+		w.row("  %d\t%s\t%s\t%s\n", o.ID, o.Kind, bytesText(o.Size), strings.Join(refersText(fd.RefersObject(o)), ", "))
 	}
 }
 
