@@ -1,7 +1,7 @@
 // Command bench measures what CRAK costs, and for each number one to compare it with. It prints a table with ratios, and
 // writes the numbers to build/bench.json. `make bench` runs it.
 //
-//	bench [-only TEXT] [-quick]
+//	bench [-only REGEXP] [-quick]
 //
 // The two sides of a comparison run alternately, and the table shows the median of each. It is not a test: a missed target is
 // marked in the table, but does not change the exit status.

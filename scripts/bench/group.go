@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -26,6 +25,21 @@ const (
 // family launches a group of processes with some memory each.
 func (b *Bench) family(count, mib int, kind string) (*Subject, error) {
 	return b.launch([]string{"CRAK_COMPRESS=none"}, b.workload("family"), strconv.Itoa(count), strconv.Itoa(mib), kind)
+}
+
+// killedFamily launches such a group, makes an image of it, and ends it.
+func (b *Bench) killedFamily(count, mib int, kind string) (*Subject, Checkpoint, error) {
+	s, err := b.family(count, mib, kind)
+	if err != nil {
+		return nil, Checkpoint{}, err
+	}
+	c, err := s.checkpoint("--kill")
+	if err != nil {
+		s.endGroup()
+		return nil, c, err
+	}
+	s.kill()
+	return s, c, reapOrphans()
 }
 
 // groupPause compares the pause of a group with the forks of its processes, one process after the other.
@@ -65,17 +79,13 @@ func (b *Bench) groupPause() error {
 
 // groupRestart compares the restart of a group, until every process has run, with starting as many small programs.
 func (b *Bench) groupRestart() error {
-	s, err := b.family(members, 0, "own")
+	s, c, err := b.killedFamily(members, 0, "own")
 	if err != nil {
 		return err
 	}
-	defer s.endGroup()
-	c, err := s.checkpoint("--kill")
-	if err != nil {
-		return err
-	}
+	defer s.end()
 	ours, started, err := turns(b.rounds, func() (float64, error) {
-		took, _, err := s.restartAll(c.image, members)
+		took, _, err := s.restart(c.image, members)
 		return took, err
 	}, func() (float64, error) {
 		v, err := numbersOf(exec.Command(b.workload("spawn"), strconv.Itoa(members), "/bin/true"))
@@ -94,18 +104,14 @@ func (b *Bench) groupRestart() error {
 
 // groupMemory measures how much memory crak itself takes for a group of many processes.
 func (b *Bench) groupMemory() error {
-	s, err := b.family(manyMembers, 1, "own")
+	s, c, err := b.killedFamily(manyMembers, 1, "own")
 	if err != nil {
 		return err
 	}
-	defer s.endGroup()
-	c, err := s.checkpoint("--kill")
-	if err != nil {
-		return err
-	}
+	defer s.end()
 	b.add(Row{What: fmt.Sprintf("writer's own memory, %d processes", manyMembers), Unit: "MiB", Ours: c.rss,
 		Target: "100 MiB"}, c.rss < 100)
-	_, rss, err := s.restartAll(c.image, manyMembers)
+	_, rss, err := s.restart(c.image, manyMembers)
 	if err != nil {
 		return err
 	}
@@ -117,15 +123,11 @@ func (b *Bench) groupMemory() error {
 // groupSize compares the image of a process and its forked children, which share its memory, with that of the process alone.
 func (b *Bench) groupSize() error {
 	size := func(count int) (float64, error) {
-		s, err := b.family(count, sharedMiB, "shared")
+		s, c, err := b.killedFamily(count, sharedMiB, "shared")
 		if err != nil {
 			return 0, err
 		}
-		defer s.endGroup()
-		c, err := s.checkpoint("--kill")
-		if err != nil {
-			return 0, err
-		}
+		defer s.end()
 		n, err := size(c.image)
 		return n / (1 << 20), err
 	}
@@ -174,6 +176,21 @@ func (b *Bench) compilation() error {
 func (s *Subject) endGroup() {
 	killAll(childrenOf(s.pid()))
 	s.end()
+	_ = reapOrphans()
+}
+
+// reapOrphans waits for the end of processes whose parent has ended, and reaps them. A zombie keeps its PID, and crak restart would
+// wait until the PID is free. Preconditions: the bench has waited for all programs that it has started.
+func reapOrphans() error {
+	for {
+		_, err := unix.Wait4(-1, nil, unix.WALL, nil)
+		if err == unix.ECHILD {
+			return nil
+		}
+		if err != nil && err != unix.EINTR {
+			return fmt.Errorf("wait4: %w", err)
+		}
+	}
 }
 
 func killAll(pids []int) {
@@ -194,57 +211,4 @@ func childrenOf(pid int) (children []int) {
 		}
 	}
 	return children
-}
-
-// restartAll restarts the image of a family, waits until every process has printed that it runs, and kills it. took is the time
-// from the start of crak until the last of them ran, in ms; rss is the peak memory of crak in MiB.
-func (s *Subject) restartAll(image string, count int) (took, rss float64, err error) {
-	time.Sleep(150 * time.Millisecond) // the gap after which the processes print a line
-	offset := s.written()
-	var text bytes.Buffer
-	cmd := exec.Command(s.b.crak, "restart", image)
-	cmd.Stdout, cmd.Stderr = &text, &text
-	start := float64(monotonic())
-	if err := cmd.Start(); err != nil {
-		return 0, 0, err
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	defer func() {
-		s.killRestarted(cmd.Process)
-		<-ended
-	}()
-	for range 3000 {
-		lines, err := s.gaps(offset)
-		if err != nil {
-			return 0, 0, err
-		}
-		running, last := make(map[float64]bool), 0.0
-		for _, line := range lines {
-			if line[0] > start && !running[line[1]] {
-				running[line[1]], last = true, line[0]
-			}
-		}
-		if len(running) == count {
-			status, err := proc.Read(cmd.Process.Pid, "status", proc.Status)
-			return (last - start) / ms, float64(status.VmHWM) / (1 << 20), err
-		}
-		select {
-		case err := <-ended:
-			ended <- err
-			return 0, 0, fmt.Errorf("crak restart: %v: %s", err, text.Bytes())
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-	return 0, 0, errors.New("crak restart: waited half a minute for the processes")
-}
-
-// killRestarted kills a restarted family, whose root is a child of crak. crak ends when the root does.
-func (s *Subject) killRestarted(crak *os.Process) {
-	roots := childrenOf(crak.Pid)
-	for _, root := range roots {
-		killAll(childrenOf(root))
-	}
-	killAll(roots)
-	time.AfterFunc(10*time.Second, func() { _ = crak.Kill() })
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -25,7 +26,7 @@ type Bench struct {
 
 func main() {
 	quick := flag.Bool("quick", false, "fewer rounds and a program of 128 MiB")
-	only := flag.String("only", "", "only measurements with this text in their name: overhead, start, make, pause, write, read, small, size, group, rivals")
+	only := flag.String("only", "", "only measurements whose names match this regular expression, such as '^group': overhead, overhead idle, start, overhead make, pause, write, read, small, size, group pause, group restart, group memory, group size, rivals")
 	flag.Parse()
 	b, err := newBench(*quick)
 	if err == nil {
@@ -60,6 +61,10 @@ func newBench(quick bool) (*Bench, error) {
 	}
 	if err := closeOnExec(); err != nil {
 		return nil, err
+	}
+	// Processes whose parent has ended become children of the bench, which reaps them at once (reapOrphans).
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("subreaper: %w", err)
 	}
 	return b, b.compile()
 }
@@ -96,6 +101,10 @@ func (b *Bench) workload(name string) string { return filepath.Join(b.dir, name)
 
 // run makes the measurements in order. A measurement that fails becomes a row with the reason, and the others still run.
 func (b *Bench) run(only string) error {
+	chosen, err := regexp.Compile(only)
+	if err != nil {
+		return fmt.Errorf("-only: %w", err)
+	}
 	for _, m := range []struct {
 		name string
 		run  func() error
@@ -115,7 +124,7 @@ func (b *Bench) run(only string) error {
 		{"group size", b.groupSize},
 		{"rivals", b.rivals},
 	} {
-		if !strings.Contains(m.name, only) {
+		if !chosen.MatchString(m.name) {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "bench: %s\n", m.name)

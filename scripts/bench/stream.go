@@ -1,16 +1,11 @@
 package main
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"time"
-
-	"crak.dev/crak/internal/proc"
 )
 
 // write compares the time to write a big image with that of cp. Both write to the same disk and sync it.
@@ -75,7 +70,7 @@ func (b *Bench) restartBig() error {
 	}
 	memory := 0.0
 	ours := func() (float64, error) {
-		took, rss, err := s.restart(c.image)
+		took, rss, err := s.restart(c.image, 1)
 		memory = max(memory, rss)
 		return took, err
 	}
@@ -107,7 +102,7 @@ func (b *Bench) restartSmall() error {
 	}
 	s.kill()
 	took, started, err := turns(2*b.rounds, func() (float64, error) {
-		took, _, err := s.restart(c.image)
+		took, _, err := s.restart(c.image, 1)
 		return took, err
 	}, func() (float64, error) {
 		took, err := elapsed(exec.Command("/bin/true"))
@@ -119,47 +114,6 @@ func (b *Bench) restartSmall() error {
 	b.add(Row{What: "restart of a small program", Unit: "ms", Ours: took, Against: "fork and exec of /bin/true", Reference: started, Target: "10 ms"}, took < 10)
 	return nil
 }
-
-// restart restarts the image of a gap workload, waits until the program reads the clock again, and stops it. took is the time
-// from the start of crak to that reading in ms, rss the peak memory of crak in MiB.
-func (s *Subject) restart(image string) (took, rss float64, err error) {
-	offset := s.written()
-	var text bytes.Buffer
-	cmd := exec.Command(s.b.crak, "restart", image)
-	cmd.Stdout, cmd.Stderr = &text, &text
-	start := float64(monotonic())
-	if err := cmd.Start(); err != nil {
-		return 0, 0, err
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	defer func() {
-		_ = s.stop(cmd.Process)
-		<-ended
-	}()
-	for range 3000 {
-		gaps, err := s.gaps(offset)
-		if err != nil {
-			return 0, 0, err
-		}
-		for _, g := range gaps {
-			if g[0] > start {
-				status, err := proc.Read(cmd.Process.Pid, "status", proc.Status)
-				return (g[0] - start) / ms, float64(status.VmHWM) / (1 << 20), err
-			}
-		}
-		select {
-		case err := <-ended:
-			ended <- err
-			return 0, 0, fmt.Errorf("crak restart: %v: %s", err, text.Bytes())
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-	return 0, 0, errors.New("crak restart: waited half a minute for the program")
-}
-
-// stop ends a restarted program: crak passes the signal on to it, and ends when the program does.
-func (s *Subject) stop(crak *os.Process) error { return crak.Signal(os.Interrupt) }
 
 // sizes measures the size of compressed images.
 func (b *Bench) sizes() error {

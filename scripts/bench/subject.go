@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -101,6 +102,66 @@ func (s *Subject) checkpoint(args ...string) (c Checkpoint, err error) {
 	c.image = strings.TrimSpace(stdout.String())
 	c.rss = float64(cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / 1024
 	return c, nil
+}
+
+// restart restarts an image, waits until count processes have printed that they run, and kills them. took is the time from the start
+// of crak until the last of them ran, in ms; rss is the peak memory of crak in MiB.
+func (s *Subject) restart(image string, count int) (took, rss float64, err error) {
+	time.Sleep(150 * time.Millisecond) // the gap after which the processes of a family print a line
+	offset := s.written()
+	var text bytes.Buffer
+	cmd := exec.Command(s.b.crak, "restart", image)
+	cmd.Stdout, cmd.Stderr = &text, &text
+	start := float64(monotonic())
+	if err := cmd.Start(); err != nil {
+		return 0, 0, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	defer func() {
+		killRestarted(cmd.Process)
+		<-ended
+		err = errors.Join(err, reapOrphans())
+	}()
+	for range 3000 {
+		lines, err := s.gaps(offset)
+		if err != nil {
+			return 0, 0, err
+		}
+		if last, all := lastFirst(lines, start, count); all {
+			status, err := proc.Read(cmd.Process.Pid, "status", proc.Status)
+			return (last - start) / ms, float64(status.VmHWM) / (1 << 20), err
+		}
+		select {
+		case err := <-ended:
+			ended <- err
+			return 0, 0, fmt.Errorf("crak restart: %v: %s", err, text.Bytes())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return 0, 0, fmt.Errorf("crak restart: waited half a minute for the program: %s", text.Bytes())
+}
+
+// lastFirst returns the latest first line after start of count processes, and whether there are so many. A line has the time and
+// what tells the processes apart. Of a single process it is the first line.
+func lastFirst(lines [][2]float64, start float64, count int) (last float64, all bool) {
+	running := make(map[float64]bool)
+	for _, line := range lines {
+		if line[0] > start && !running[line[1]] && len(running) < count {
+			running[line[1]], last = true, max(last, line[0])
+		}
+	}
+	return last, len(running) == count
+}
+
+// killRestarted kills a restarted program, whose root is a child of crak. crak ends when the root does.
+func killRestarted(crak *os.Process) {
+	roots := childrenOf(crak.Pid)
+	for _, root := range roots {
+		killAll(childrenOf(root))
+	}
+	killAll(roots)
+	time.AfterFunc(10*time.Second, func() { _ = crak.Kill() })
 }
 
 // gaps returns the lines "NOW GAP" that the gap workload has printed since the given offset of its output.
