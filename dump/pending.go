@@ -24,6 +24,9 @@ type waiting struct {
 // pending records the pending signals in their order, each with its siginfo. Only a tracer can read them without taking them
 // from the queue.
 func (m *Member) pending() error {
+	if err := m.refreshWaiting(); err != nil {
+		return err
+	}
 	done := false
 	for i, w := range m.waiting {
 		t := &m.process.Threads[i]

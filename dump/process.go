@@ -49,6 +49,7 @@ type Member struct {
 	quick   bool            // the flags in entries are those of Known, except for the VMAs in fresh
 	fresh   map[uint64]bool // starts of the VMAs that are not in Known
 	waiting []waiting       // one for each thread
+	times   times           // as the initiator has last told them
 
 	executable *fd.Handle
 	unseen     error // why stat of the executable's path failed
@@ -100,7 +101,7 @@ func (m *Member) Read() error {
 	if err := cmp.Or(err, <-reading); err != nil {
 		return m.fail(err)
 	}
-	if err := inOrder(m.combine, m.pending, m.overruns, m.foreignRseq, m.freshPolicies); err != nil {
+	if err := inOrder(m.combine, m.timersAndSignals, m.overruns, m.foreignRseq, m.freshPolicies); err != nil {
 		return m.fail(err)
 	}
 	return nil

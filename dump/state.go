@@ -31,7 +31,6 @@ func (m *Member) Prepare() {
 	m.askCPU(m.ask)
 	m.askPolicies(m.ask)
 	m.askProcessor(m.ask)
-	m.askIntervals(m.ask)
 }
 
 // askInitiator records what only the initiator can find out by system calls: attributes of the whole process, and facts about
@@ -169,18 +168,6 @@ func (m *Member) askActions(ask *resident.Questions) {
 	}
 }
 
-func (m *Member) askIntervals(ask *resident.Questions) {
-	for which := range m.process.Intervals {
-		call := abi.Call{Number: unix.SYS_GETITIMER, Relative: 1 << 1, Args: [6]uint64{uint64(which)}}
-		ask.Ask(call, make([]byte, 32), func(_ int64, data []byte) {
-			m.process.Intervals[which] = image.IntervalTimer{
-				IntervalUs: duration(data, 1e6),
-				ValueUs:    duration(data[16:], 1e6),
-			}
-		})
-	}
-}
-
 func (m *Member) askTimers(ask *resident.Questions) error {
 	timers, err := proc.Read(m.Live, "timers", proc.Timers)
 	if err != nil {
@@ -191,15 +178,11 @@ func (m *Member) askTimers(ask *resident.Questions) error {
 		if m.process.Timers[i], err = posixTimer(t); err != nil {
 			return fmt.Errorf("POSIX timer %d: %w", t.ID, err)
 		}
-		call := abi.Call{Number: unix.SYS_TIMER_GETTIME, Relative: 1 << 1, Args: [6]uint64{uint64(t.ID)}}
-		ask.Ask(call, make([]byte, 32), func(_ int64, data []byte) {
-			m.process.Timers[i].IntervalNs = duration(data, 1e9)
-			m.process.Timers[i].ValueNs = duration(data[16:], 1e9)
-		})
 		ask.Value(unix.SYS_TIMER_GETOVERRUN, [6]uint64{uint64(t.ID)}, func(r int64) {
 			m.process.Timers[i].Overrun = int32(r)
 		})
 	}
+	m.askTimes(ask)
 	return nil
 }
 
