@@ -13,6 +13,7 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "resident.h"
 
@@ -34,14 +35,31 @@ void load_writer(void);
 void writer_start(int, char **, char **);
 int writer_main(void);
 
+static void __attribute__((noreturn)) end(const char *text, size_t length)
+{
+	SYSCALL_3(SYS_write, 2, text, length);
+	for (;;)
+		SYSCALL_1(SYS_exit_group, 126);
+}
+
 static void __attribute__((noreturn)) give_up(void)
 {
 	static const char text[] = "crak: the writer in this libcrak.so cannot be mapped: there is too little memory (ulimit -v, "
 				   "-d), or the file is damaged\n";
 
-	SYSCALL_3(SYS_write, 2, text, sizeof(text) - 1);
-	for (;;)
-		SYSCALL_1(SYS_exit_group, 126);
+	end(text, sizeof(text) - 1);
+}
+
+/* With fewer descriptors Go's runtime ends with a dump of its stacks, or the writer cannot open its log. crak needs as many
+ * (cmd/crak/entry.go). The writer starts with descriptors 0, 1 and 2 only. */
+static void need_descriptors(void)
+{
+	enum { NEEDED = 3 + 32 };
+	static const char text[] = "crak: too few open files are allowed for the writer (ulimit -n)\n";
+	struct rlimit64 limit;
+
+	if (!SYSCALL_4(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit) && limit.rlim_max < NEEDED)
+		end(text, sizeof(text) - 1);
 }
 
 static void map(unsigned long address, unsigned long end, int protection, int flags, int fd, uint64_t offset)
@@ -78,6 +96,7 @@ void load_writer(void)
 	int fd = SYSCALL_4(SYS_openat, AT_FDCWD, "/proc/self/exe", O_RDONLY | O_CLOEXEC, 0);
 	uint64_t offset;
 
+	need_descriptors();
 	if (fd < 0)
 		give_up();
 	offset = find_writer(fd) - at(writer_text);

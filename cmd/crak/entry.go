@@ -42,6 +42,17 @@ const (
 	manyProcesses = 1000
 )
 
+// needDescriptors is how many descriptors a checkpoint or a restart of a small program opens at a time, and some more. If none can be
+// opened, the runtime ends with a dump of its stacks when it makes its epoll instance.
+const needDescriptors = 32
+
+//lint:ignore U1000 the assembly code has it
+var fewDescriptors = "crak: too few open files are allowed (RLIMIT_NOFILE): crak needs 32 more than are open now\n" +
+	"crak: hint: raise the hard limit with ulimit -n, or close descriptors that crak has inherited\n"
+
+//lint:ignore U1000 the assembly code has it
+var rootDirectory = [2]byte{'/', 0}
+
 //lint:ignore U1000 the assembly code has it
 var fewProcesses = "crak: too few processes and threads are allowed (RLIMIT_NPROC): crak needs 8 more than the user has now\n" +
 	"crak: hint: raise the limit with ulimit -u, or end other processes\n"
@@ -57,3 +68,9 @@ func notWithin()
 
 //lint:ignore U1000 entry calls it
 func mayMakeThreads()
+
+//lint:ignore U1000 entry calls it
+func mayOpen()
+
+//lint:ignore U1000 mayOpen calls it
+func limitDescriptors()

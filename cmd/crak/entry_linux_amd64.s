@@ -2,17 +2,22 @@
 #include "go_asm.h"
 
 #define SYS_write 1
+#define SYS_close 3
 #define SYS_nanosleep 35
 #define SYS_clone 56
 #define SYS_wait4 61
 #define SYS_kill 62
 #define SYS_exit_group 231
+#define SYS_openat 257
 #define SYS_prlimit64 302
 
 #define RLIMIT_DATA 2
 #define RLIMIT_STACK 3
 #define RLIMIT_NPROC 6
+#define RLIMIT_NOFILE 7
 #define RLIMIT_AS 9
+#define AT_FDCWD -100
+#define O_PATH 0x200000
 #define SIGKILL 9
 #define WALL 0x40000000
 
@@ -38,6 +43,7 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
 	LEAQ	·littleStack(SB), R13
 	CALL	·notWithin(SB)
 	CALL	·mayMakeThreads(SB)
+	CALL	·mayOpen(SB)
 	JMP	_rt0_amd64_linux(SB)
 
 // notWithin writes the Go string at R13 and exits if the soft limit of resource SI is less than R12 bytes, but not less than R14.
@@ -140,4 +146,74 @@ child:
 	SYSCALL
 done:
 	ADDQ	$64, SP
+	RET
+
+// mayOpen writes a sentence and exits if needDescriptors descriptors cannot be opened. Descriptors that crak has inherited may be
+// anywhere below the limit, so only a try can tell. The runtime raises the soft limit to the hard limit when it starts, so mayOpen
+// does the same meanwhile. The limit stays as it was: crak run passes it on to the program.
+TEXT ·mayOpen(SB), NOSPLIT|NOFRAME, $0
+	SUBQ	$(32 + 8*const_needDescriptors), SP // two struct rlimit, and a descriptor in each further word
+	MOVL	$RLIMIT_NOFILE, SI
+	XORL	DI, DI
+	XORL	DX, DX
+	MOVQ	SP, R10
+	MOVL	$SYS_prlimit64, AX
+	SYSCALL
+	TESTQ	AX, AX
+	JNE	done
+	MOVQ	8(SP), AX
+	MOVQ	AX, 16(SP)
+	MOVQ	AX, 24(SP)
+	LEAQ	16(SP), DX
+	CALL	·limitDescriptors(SB)
+	XORL	R12, R12 // how many were opened
+	XORL	R13, R13 // whether one could not be opened
+open:
+	MOVQ	$AT_FDCWD, DI
+	LEAQ	·rootDirectory(SB), SI
+	MOVL	$O_PATH, DX
+	XORL	R10, R10
+	MOVL	$SYS_openat, AX
+	SYSCALL
+	TESTQ	AX, AX
+	JMI	failed
+	MOVQ	AX, 32(SP)(R12*8)
+	INCQ	R12
+	CMPQ	R12, $const_needDescriptors
+	JNE	open
+	JMP	end
+failed:
+	MOVL	$1, R13
+end:
+	TESTQ	R12, R12
+	JEQ	ended
+	DECQ	R12
+	MOVQ	32(SP)(R12*8), DI
+	MOVL	$SYS_close, AX
+	SYSCALL
+	JMP	end
+ended:
+	MOVQ	SP, DX
+	CALL	·limitDescriptors(SB)
+	TESTQ	R13, R13
+	JEQ	done
+	MOVL	$2, DI
+	MOVQ	·fewDescriptors+0(SB), SI
+	MOVQ	·fewDescriptors+8(SB), DX
+	MOVL	$SYS_write, AX
+	SYSCALL
+	MOVL	$const_exitFailed, DI
+	MOVL	$SYS_exit_group, AX
+	SYSCALL
+done:
+	ADDQ	$(32 + 8*const_needDescriptors), SP
+	RET
+
+// limitDescriptors sets RLIMIT_NOFILE to the struct rlimit at DX.
+TEXT ·limitDescriptors(SB), NOSPLIT|NOFRAME, $0
+	XORL	DI, DI
+	MOVL	$RLIMIT_NOFILE, SI
+	XORL	R10, R10
+	MOVL	$SYS_prlimit64, AX
+	SYSCALL
 	RET

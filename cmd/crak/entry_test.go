@@ -77,3 +77,20 @@ func TestAddressSpace(t *testing.T) {
 		}
 	}
 }
+
+// TestFewDescriptors has crak say in a sentence that too few open files are allowed. A soft limit does not matter, and stays.
+func TestFewDescriptors(t *testing.T) {
+	for _, limit := range []string{"0", "3", "20", "34", "34:34", "64", "20:64"} {
+		cmd := exec.Command("prlimit", "--nofile="+limit, binary(t), "run", "--", "/bin/sh", "-c", "ulimit -n")
+		cmd.Env = []string{"LD_PRELOAD="}
+		text, _ := cmd.CombinedOutput()
+		soft, hard, _ := strings.Cut(limit, ":")
+		status, want, say := cmd.ProcessState.ExitCode(), 0, soft+"\n"
+		if hard == "" && soft != "64" || hard == "34" {
+			want, say = exitFailed, "crak: too few open files are allowed (RLIMIT_NOFILE)"
+		}
+		if status != want || !strings.Contains(string(text), say) || strings.Contains(string(text), "runtime") {
+			t.Errorf("limit of %s: status %d, %s", limit, status, text)
+		}
+	}
+}

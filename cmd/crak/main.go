@@ -5,13 +5,13 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/printable"
@@ -35,7 +35,7 @@ const memoryLimit = 384 << 20
 func main() {
 	debug.SetMemoryLimit(memoryLimit)
 	root := newRoot()
-	if cmd, err := root.ExecuteContextC(context.Background()); err != nil {
+	if cmd, err := root.ExecuteContextC(withinCPULimit()); err != nil {
 		report(cmd, err)
 		var usage usageError
 		if errors.As(err, &usage) {
@@ -99,6 +99,9 @@ func report(cmd *cobra.Command, err error) {
 		say("hint: ", cmd.CommandPath()+" --help")
 	default:
 		say("", err.Error())
+		if errors.Is(err, unix.EMFILE) {
+			say("hint: ", "raise the hard limit of open files: ulimit -n")
+		}
 	}
 }
 

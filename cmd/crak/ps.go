@@ -122,11 +122,15 @@ func checkApart(ctx context.Context, root int) (c checked) {
 	if len(text) > 0 && json.Unmarshal(text, &c) == nil {
 		return c
 	}
-	why := firstLine(errors.String())
-	if why == "" && err != nil {
-		why = err.Error()
+	o := obstacle.Obstacle{Pid: root, What: "it cannot be checked", Why: firstLine(errors.String())}
+	switch {
+	case ctx.Err() == context.DeadlineExceeded:
+		o.Why = fmt.Sprintf("crak check has not ended within %.0f s: the group is too large for that, or one of its processes does not answer", checkPatience.Seconds())
+		o.Do = fmt.Sprintf("crak check %d takes as long as it needs", root)
+	case o.Why == "" && err != nil:
+		o.Why = err.Error()
 	}
-	return checked{Obstacles: obstacle.List{{Pid: root, What: "it cannot be checked", Why: why}}}
+	return checked{Obstacles: obstacle.List{o}}
 }
 
 // firstLine is the first line of what a crak has said on stderr, without its name.
