@@ -32,6 +32,7 @@ type checkpoint struct {
 	noTwin   string            // why there are no twins, or ""
 	needTwin bool              // refuse a checkpoint without twins
 	table    fd.Table
+	sysv     *dump.SysV
 	copies   *dump.Copies // of mapped files
 	holders  *fd.Holders
 	writer   *image.Writer
@@ -182,6 +183,10 @@ func (c *checkpoint) capture() ([]*image.Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.sysv, err = dump.CaptureSysV(c.dumps(), c.zombies); err != nil {
+		return nil, err
+	}
+	c.table.Obstacles = append(c.table.Obstacles, c.sysv.Obstacles...)
 	for _, m := range c.members {
 		if err := m.rights.still(m.pid); err != nil {
 			return nil, err
@@ -200,6 +205,8 @@ func (c *checkpoint) record(processes []*image.Process) *image.Group {
 		Memory:       c.table.Memory,
 		Objects:      c.table.Objects,
 		Zombies:      c.zombies,
+		Semaphores:   c.sysv.Semaphores,
+		Queues:       c.sysv.Queues,
 	}
 	for _, p := range processes {
 		g.Processes = append(g.Processes, *p)

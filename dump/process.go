@@ -15,6 +15,7 @@ import (
 	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/internal/resident"
+	"crak.dev/crak/internal/sysv"
 )
 
 // A Member is a process of the group that is checkpointed.
@@ -59,6 +60,11 @@ type Member struct {
 	secureBits  uint32          // of the initiator, and taken for those of every thread
 	descriptors *fd.Descriptors // between Read and Finish
 	obstacles   obstacle.List   // of this member
+
+	sets      sysv.SetLimits   // of its IPC namespace
+	queues    sysv.QueueLimits // of its IPC namespace
+	lastSet   int              // index
+	lastQueue int              // index
 
 	descriptorTable bool // it has a local descriptor table
 	noCPUID         bool // the initiator, at least, may not execute CPUID

@@ -31,6 +31,7 @@ func (m *Member) Prepare() {
 	m.askCPU(m.ask)
 	m.askPolicies(m.ask)
 	m.askProcessor(m.ask)
+	m.askSysV(m.ask)
 }
 
 // askInitiator records what only the initiator can find out by system calls: attributes of the whole process, and facts about

@@ -31,7 +31,7 @@ type checker struct {
 // range. The error names the field.
 func (g *Group) Check() error {
 	c := newChecker()
-	return cmp.Or(c.shared(g), c.processes(g), c.zombies(g))
+	return cmp.Or(c.shared(g), c.processes(g), c.zombies(g), c.sysv(g))
 }
 
 func newChecker() *checker {

@@ -23,6 +23,8 @@ type Group struct {
 	Memory       []MemoryObject `json:"memory,omitempty"`
 	Objects      []Object       `json:"objects,omitempty"`
 	Zombies      []Zombie       `json:"zombies,omitempty"`
+	Semaphores   []SemaphoreSet `json:"semaphores,omitempty"`
+	Queues       []MessageQueue `json:"queues,omitempty"`
 }
 
 // Process is one process of the group. Threads has the state that the kernel keeps for each thread.
@@ -186,16 +188,6 @@ type MemoryObject struct {
 	Seals        uint32     `json:"seals,omitempty"` // F_GET_SEALS
 	HugePageSize uint64     `json:"huge_page_size,omitempty"`
 	SysV         *SysV      `json:"sysv,omitempty"`
-}
-
-// SysV is the part of struct shmid_ds that a restart restores (shmctl(2)).
-type SysV struct {
-	ID      int    `json:"id"`
-	Key     int32  `json:"key"`
-	Mode    uint32 `json:"mode"`
-	UID     uint32 `json:"uid"`
-	GID     uint32 `json:"gid"`
-	Removed bool   `json:"removed,omitempty"` // SHM_DEST: the kernel removes it after the last detach
 }
 
 // Thread is one thread: the state that it recorded itself when it parked, and the state from /proc and system calls.

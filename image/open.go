@@ -123,6 +123,7 @@ func (i *Image) readAll() (file string, err error) {
 		{processesFile, i.readProcesses},
 		{processesFile, func() error { return check.processes(i.Group) }},
 		{groupFile, func() error { return check.zombies(i.Group) }},
+		{groupFile, func() error { return check.sysv(i.Group) }},
 		{pagesFile, i.openPages},
 		{indexFile, i.readIndex},
 	} {

@@ -236,6 +236,38 @@ var brokenGroups = []vector{
 		`memory[0].kind: "gpu": unknown`),
 	inGroup("sysv without its record", func(g *Group) { g.Memory[0].Kind = MemorySysV },
 		`memory[0].sysv: does not go with kind "sysv"`),
+	inGroup("semaphore set twice", func(g *Group) {
+		g.Semaphores = []SemaphoreSet{{Values: []uint16{1}}, {Values: []uint16{1}}}
+	},
+		`semaphores[1].sysv.id: 0: not a new number from 0`),
+	inGroup("removed semaphore set", func(g *Group) { g.Semaphores = []SemaphoreSet{{SysV: SysV{Removed: true}, Values: []uint16{1}}} },
+		`semaphores[0].sysv.removed: only a segment can exist after its removal`),
+	inGroup("odd permissions of a message queue", func(g *Group) { g.Queues = []MessageQueue{{SysV: SysV{Mode: 0o2000}}} },
+		`queues[0].sysv.mode: 02000: more than permissions`),
+	inGroup("no semaphores", func(g *Group) { g.Semaphores = []SemaphoreSet{{}} },
+		`semaphores[0].values: 0 of them: not from 1 to 65536`),
+	inGroup("high semaphore", func(g *Group) { g.Semaphores = []SemaphoreSet{{Values: []uint16{0, 32768}}} },
+		`semaphores[0].values[1]: 32768: more than 32767`),
+	inGroup("adjustment of an unknown process", func(g *Group) {
+		g.Semaphores = []SemaphoreSet{{Values: []uint16{1}, Undo: []Undo{{Pid: 9, Value: 1}}}}
+	},
+		`semaphores[0].undo[0].pid: 9: not one of the processes`),
+	inGroup("adjustment of an unknown semaphore", func(g *Group) {
+		g.Semaphores = []SemaphoreSet{{Values: []uint16{1}, Undo: []Undo{{Pid: 412, Semaphore: 1, Value: 1}}}}
+	},
+		`semaphores[0].undo[0].semaphore: 1: not one of the set`),
+	inGroup("large adjustment", func(g *Group) {
+		g.Semaphores = []SemaphoreSet{{Values: []uint16{1}, Undo: []Undo{{Pid: 412, Value: 32768}}}}
+	},
+		`semaphores[0].undo[0].value: 32768: not from -32768 to 32767 without 0`),
+	inGroup("adjustment twice", func(g *Group) {
+		g.Semaphores = []SemaphoreSet{{Values: []uint16{1}, Undo: []Undo{{Pid: 412, Value: 1}, {Pid: 412, Value: 1}}}}
+	},
+		`semaphores[0].undo[1]: a second one of process 412 for semaphore 0`),
+	inGroup("message without a type", func(g *Group) { g.Queues = []MessageQueue{{Messages: []Message{{}}}} },
+		`queues[0].messages[0].type: 0: not positive`),
+	inGroup("limit of a queue", func(g *Group) { g.Queues = []MessageQueue{{Limit: 1 << 63}} },
+		`queues[0].limit: 9223372036854775808: too large`),
 	inGroup("odd huge pages of memory", func(g *Group) { g.Memory[0].HugePageSize = 5 },
 		`memory[0].huge_page_size: 5: not a power of two`),
 	{"malformed address", func(k *kit) {

@@ -213,7 +213,7 @@ func (c *conductor) commit() error {
 	if err := g.objects.seal(g.img.Group); err != nil {
 		return err
 	}
-	if err := g.segments.settle(g.img.Group); err != nil {
+	if err := g.sysv.commit(g.img.Group); err != nil {
 		return err
 	}
 	if err := g.adopt(g.root(), g.front()); err != nil {

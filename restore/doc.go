@@ -39,7 +39,7 @@
 //	group.go, member.go, interpreter.go                one restart, and its processes
 //	conductor.go, events.go                            the order of a restart, and its messages
 //	family.go, failure.go, deadlock.go, zombies.go     what can go wrong: which process has ended, and why; the end of all
-//	files.go, memory.go, sysv.go, descriptors.go       kernel objects that crak makes and the interpreter inherits
+//	files.go, memory.go, sysv*.go, descriptors.go      kernel objects that crak makes and the interpreter inherits
 //	target.go, addressspace.go, clocks.go, vdso*.go    this machine
 //	fill.go, adjust.go, cpu_time*.go, robust.go        what crak writes into a member
 //	namespace*.go                                      the new PID namespace: crak outside, crak inside, their messages

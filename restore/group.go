@@ -26,7 +26,7 @@ type group struct {
 	adopt func(root, front *member) error
 
 	objects     objects
-	segments    segments
+	sysv        sysvObjects
 	open        []*os.File // closed when the restart is over
 	mapped      map[mappedFile]*os.File
 	numbers     map[mappedFile]int // descriptors of the same files in the interpreter
@@ -59,7 +59,7 @@ func (g *group) start(ctx context.Context) error {
 	}
 	err := g.bring(ctx)
 	if err != nil {
-		g.segments.remove()
+		g.sysv.remove()
 		g.env.Abandon()
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
@@ -134,10 +134,9 @@ func (g *group) prepare(ctx context.Context) error {
 	if err := g.objects.make(ctx, g.img, g.env.Notice); err != nil {
 		return err
 	}
-	if err := g.segments.make(g.img.Group); err != nil {
+	if err := g.sysv.make(g.img.Group); err != nil {
 		return err
 	}
-	g.target.Segments = g.segments.ids
 	for i := range all {
 		m, err := g.prepareMember(&all[i])
 		if err != nil {

@@ -46,7 +46,7 @@ func inNamespace(ctx context.Context, img *image.Image, o *Options, f *foregroun
 	if !isFirst(img.Group) {
 		kinds = unix.CLONE_NEWPID | unix.CLONE_NEWNS
 	}
-	if hasSegments(img.Group) {
+	if len(sysvOf(img.Group)) > 0 {
 		kinds |= unix.CLONE_NEWIPC // all IDs are free there, and crak can choose them
 	}
 	if user {

@@ -40,7 +40,7 @@ func Run(ctx context.Context, o Options) (unix.WaitStatus, error) {
 		}
 	}
 	if !fresh {
-		obstacles = append(obstacles, checkSegments(img.Group)...)
+		obstacles = append(obstacles, checkSysV(img.Group)...)
 	}
 	if err := obstacles.Err(); err != nil {
 		return 0, err

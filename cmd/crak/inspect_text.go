@@ -40,6 +40,7 @@ func inspectText(out io.Writer, img *image.Image) error {
 	printQueued(w, img.Group)
 	printObjects(w, img.Group)
 	printMemory(w, img)
+	printSysV(w, img.Group)
 	if err := w.w.Flush(); err != nil {
 		return err
 	}
@@ -280,6 +281,19 @@ func printMemory(w *table, img *image.Image) {
 	w.row("\nshared memory\t%d\n", len(img.Group.Memory))
 	for _, m := range img.Group.Memory {
 		w.row("  %d\t%s\t%s, saved %s\t%s\n", m.ID, m.Kind, bytesText(m.Size), bytesText(img.Totals(image.MemorySpace(m.ID)).Raw), m.Name)
+	}
+}
+
+func printSysV(w *table, g *image.Group) {
+	if len(g.Semaphores)+len(g.Queues) == 0 {
+		return
+	}
+	w.row("\nSystem V\t%d\n", len(g.Semaphores)+len(g.Queues))
+	for _, s := range g.Semaphores {
+		w.row("  semaphore set %d\tkey %#x\t%d semaphores, %d adjustments of processes\n", s.SysV.ID, uint32(s.SysV.Key), len(s.Values), len(s.Undo))
+	}
+	for _, q := range g.Queues {
+		w.row("  message queue %d\tkey %#x\t%d messages\n", q.SysV.ID, uint32(q.SysV.Key), len(q.Messages))
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 // Plan returns a target and processes with the descriptors that a restart would have. Their numbers are above those that
 // the processes use.
 func Plan(g *image.Group) (*Target, []*Process) {
-	t := &Target{Group: g, Interpreter: 3, Memory: make(map[image.MemoryID]int), Segments: make(map[image.MemoryID]int),
+	t := &Target{Group: g, Interpreter: 3, Memory: make(map[image.MemoryID]int),
 		Descriptions: make(map[image.DescriptionID]int)}
 	next := 10
 	for i := range g.Processes {
@@ -41,9 +41,7 @@ func Plan(g *image.Group) (*Target, []*Process) {
 	uses := Uses(g)
 	for i := range g.Memory {
 		m := &g.Memory[i]
-		if m.Kind == image.MemorySysV {
-			t.Segments[m.ID] = m.SysV.ID
-		} else if uses[m.ID].IsFile() {
+		if uses[m.ID].IsFile() {
 			t.Memory[m.ID] = take()
 		}
 	}

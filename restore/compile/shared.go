@@ -32,7 +32,7 @@ func (c *compiler) stageShared(b *program.Builder, m *image.MemoryObject) {
 	}
 	note := fmt.Sprintf("memory object %d", m.ID)
 	if m.Kind == image.MemorySysV {
-		b.Call(unix.SYS_SHMAT, program.Const(c.target.Segments[m.ID]), at, program.Const(shmRemap)).Note(note)
+		b.Call(unix.SYS_SHMAT, program.Const(m.SysV.ID), at, program.Const(shmRemap)).Note(note)
 	} else {
 		flags := unix.MAP_SHARED | unix.MAP_ANONYMOUS | unix.MAP_FIXED
 		if use.noReserve {
@@ -62,7 +62,7 @@ func (c *compiler) mapShared(m *image.Mapping, o *image.MemoryObject) {
 	start, length := program.Const(m.Start), uint64(m.End-m.Start)
 	note := fmt.Sprintf("memory object %d", o.ID)
 	if o.Kind == image.MemorySysV && !m.Writable && m.Offset == 0 && length == image.PageAlign(o.Size) {
-		c.b.Call(unix.SYS_SHMAT, program.Const(c.target.Segments[o.ID]), start, program.Const(shmReadOnly)).Want(uint64(m.Start)).Note(note)
+		c.b.Call(unix.SYS_SHMAT, program.Const(o.SysV.ID), start, program.Const(shmReadOnly)).Want(uint64(m.Start)).Note(note)
 		return
 	}
 	c.b.Call(unix.SYS_MREMAP, c.shared[o.ID].At(m.Offset), program.Const(0), program.Const(length),

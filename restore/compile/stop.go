@@ -25,6 +25,7 @@ func (c *compiler) goOn(t *image.Thread) {
 		c.stop()
 	}
 	c.wait("go")
+	c.undo()
 	if !isDead(t) {
 		c.deathSignal(c.b, t)
 	}

@@ -13,7 +13,6 @@ type Target struct {
 	Interpreter int // descriptor on which the interpreter reports
 
 	Memory       map[image.MemoryID]int      // descriptors of shared memory objects that are files
-	Segments     map[image.MemoryID]int      // IDs of SysV shared memory segments
 	Descriptions map[image.DescriptionID]int // descriptors of the open file descriptions
 
 	Kernel      []proc.Mapping    // the interpreter's vdso and vvar mappings

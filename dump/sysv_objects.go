@@ -1,0 +1,145 @@
+package dump
+
+import (
+	"fmt"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/resident"
+	"crak.dev/crak/internal/sysv"
+)
+
+// SysV is what a group has of System V semaphores and message queues.
+type SysV struct {
+	Semaphores []image.SemaphoreSet
+	Queues     []image.MessageQueue
+	Obstacles  obstacle.List
+}
+
+// CaptureSysV records the semaphore sets and the message queues of a frozen group. A System V object has no descriptor, and the
+// kernel does not know which processes have used it before the last one. An object belongs to the group if
+//
+//   - a member was the last to use it, or
+//   - the user of the group has made it, it was made, changed or used since the first member began, and the process that was the
+//     last to use it is not a living process outside the group.
+//
+// The root's initiator makes the calls, because the writer may be in another IPC namespace. All members are in the same one.
+func CaptureSysV(members []*Member, zombies []image.Zombie) (*SysV, error) {
+	root := members[0]
+	if root.sets.Sets <= 0 && root.queues.Queues <= 0 {
+		return new(SysV), nil
+	}
+	c := &sysvCapture{members: members, found: new(SysV), inside: make(map[image.Pid]bool), outside: make(map[image.Pid]bool)}
+	c.inside[root.process.Parent] = true // crak restart: it has restored the values and the messages
+	for _, m := range members {
+		c.inside[m.process.Pid] = true
+	}
+	for _, z := range zombies {
+		c.inside[z.Pid] = true
+	}
+	c.user = root.process.Threads[0].Credentials.UID[1]
+	var err error
+	if c.since, err = firstStart(members); err != nil {
+		return nil, err
+	}
+	if err := inOrder(c.semaphores, c.messageQueues); err != nil {
+		return nil, root.fail(fmt.Errorf("System V objects: %w", err))
+	}
+	return c.found, nil
+}
+
+type sysvCapture struct {
+	members []*Member
+	found   *SysV
+	inside  map[image.Pid]bool // members, zombies, and the root's parent
+	outside map[image.Pid]bool // other processes that live
+	user    uint32
+	since   int64 // seconds since 1970
+}
+
+const (
+	sysvIndexes = 1 << 15  // IPCMNI: indexes of objects are below it, without the kernel's option ipcmni_extend
+	sysvText    = 16 << 20 // the limit for the messages of a group, in bytes
+)
+
+// ask makes calls in the root.
+func (c *sysvCapture) ask(q *resident.Questions) error { return q.Put(c.members[0].Conn.Calls) }
+
+// askSysV asks how many sets and queues exist, and which is the last index in use.
+func (m *Member) askSysV(ask *resident.Questions) {
+	sets := abi.Call{Number: unix.SYS_SEMCTL, Relative: 1 << 3, Args: [6]uint64{0, 0, sysv.SemInfo, 0}}
+	ask.Ask(sets, make([]byte, unsafe.Sizeof(m.sets)), func(last int64, data []byte) {
+		if last >= 0 {
+			m.sets, m.lastSet = *(*sysv.SetLimits)(unsafe.Pointer(unsafe.SliceData(data))), int(last)
+		}
+	})
+	queues := abi.Call{Number: unix.SYS_MSGCTL, Relative: 1 << 2, Args: [6]uint64{0, sysv.MsgInfo, 0}}
+	ask.Ask(queues, make([]byte, unsafe.Sizeof(m.queues)), func(last int64, data []byte) {
+		if last >= 0 {
+			m.queues, m.lastQueue = *(*sysv.QueueLimits)(unsafe.Pointer(unsafe.SliceData(data))), int(last)
+		}
+	})
+}
+
+// belongs tells whether an object is the group's. users are the processes that were the last to use it, changed the times at which it
+// was made, changed and used. Preconditions: look was called with these users.
+func (c *sysvCapture) belongs(perm *unix.SysvIpcPerm, users []image.Pid, changed ...int64) bool {
+	for _, pid := range users {
+		if c.inside[pid] && pid != c.members[0].process.Parent {
+			return true
+		}
+	}
+	for _, pid := range users {
+		if c.outside[pid] {
+			return false
+		}
+	}
+	recent := false
+	for _, t := range changed {
+		recent = recent || t >= c.since
+	}
+	return recent && perm.Cuid == c.user
+}
+
+// look finds out which of some processes live.
+func (c *sysvCapture) look(users []image.Pid) error {
+	var ask resident.Questions
+	seen := make(map[image.Pid]bool)
+	for _, pid := range users {
+		if pid <= 0 || seen[pid] || c.inside[pid] {
+			continue
+		}
+		seen[pid] = true
+		ask.Value(unix.SYS_KILL, [6]uint64{uint64(pid), 0}, func(result int64) {
+			c.outside[pid] = unix.Errno(-result) != unix.ESRCH
+		})
+	}
+	return c.ask(&ask)
+}
+
+func (c *sysvCapture) refuse(what, why, do string) {
+	c.found.Obstacles = append(c.found.Obstacles, obstacle.Obstacle{Pid: c.members[0].Pid, What: what, Why: why, Do: do})
+}
+
+func sysvOf(id int64, perm *unix.SysvIpcPerm) image.SysV {
+	return image.SysV{ID: int(id), Key: perm.Key, Mode: perm.Mode & 0o777, UID: perm.Uid, GID: perm.Gid}
+}
+
+// firstStart is when the oldest of some processes began, in seconds since 1970. It may be a second too early.
+func firstStart(members []*Member) (int64, error) {
+	const ticks = 100 // USER_HZ
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
+		return 0, err
+	}
+	first := members[0].stat.StartTime
+	for _, m := range members {
+		first = min(first, m.stat.StartTime)
+	}
+	return time.Now().Unix() - now.Sec + int64(first/ticks) - 1, nil
+}

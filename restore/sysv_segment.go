@@ -1,0 +1,61 @@
+package restore
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+)
+
+// A segment is System V shared memory.
+type segment struct {
+	*image.MemoryObject
+	have unix.SysvShmDesc
+}
+
+func (s *segment) kind() (name, next string) { return "shared memory", "shm_next_id" }
+func (s *segment) saved() *image.SysV        { return s.SysV }
+
+func (s *segment) get(key int32, flags int) (int, error) {
+	size := int(s.Size)
+	if flags == 0 {
+		size = 0 // only look for the key
+	}
+	return unix.SysvShmGet(int(key), size, flags)
+}
+
+func (s *segment) stat() (*unix.SysvIpcPerm, error) {
+	_, err := unix.SysvShmCtl(s.SysV.ID, unix.IPC_STAT, &s.have)
+	return &s.have.Perm, err
+}
+
+func (s *segment) usable() error {
+	switch {
+	case s.have.Nattch > 0:
+		return fmt.Errorf("%d other processes have it attached", s.have.Nattch)
+	case s.have.Segsz != s.Size:
+		return errors.New("another one has its ID now")
+	}
+	return nil
+}
+
+func (s *segment) set(mode uint32) error {
+	perm, err := s.stat()
+	if err != nil || own(perm, s.SysV, mode) {
+		return err
+	}
+	_, err = unix.SysvShmCtl(s.SysV.ID, unix.IPC_SET, &s.have)
+	return err
+}
+
+// fill removes a segment that was removed before the checkpoint: it exists until the last process detaches.
+func (s *segment) fill() error {
+	if s.SysV.Removed {
+		s.remove()
+	}
+	return nil
+}
+
+func (s *segment) remove() { unix.SysvShmCtl(s.SysV.ID, unix.IPC_RMID, nil) }
