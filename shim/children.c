@@ -1,5 +1,5 @@
 /*
- * Finds out from /proc/PID/task/TID/children whether the program has children other than reaper and twin.
+ * Finds out from /proc/PID/task/TID/children whether the program has other children than the reaper and the twin.
  *
  * Other threads of the program may open files at the same time, and rely on getting the lowest free descriptor. So a child
  * process reads the file. It shares the program's memory, and has a separate descriptor table.
@@ -24,15 +24,15 @@ static char *append(char *p, const char *text)
 }
 
 #define LOOKS 100
-#define NOBODY_KNOWS -1
+#define UNKNOWN -1 /* /proc does not show the children */
 
-/* What the child has to know, and what it finds. */
+/* What the process that reads /proc searches, and its result. */
 struct search {
-	int pid;
-	int other; /* PID of a child that is not noted as ours; 0: none; or NOBODY_KNOWS */
+	int pid;   /* of the program */
+	int other; /* PID of a child that is not in own.children; 0: there is none; or UNKNOWN */
 };
 
-/* The first one that is not noted as ours. */
+/* Returns the first child of a thread that is not in own.children, 0 or UNKNOWN. */
 static int other_of_thread(int tid)
 {
 	char path[32], text[256], *end = decimal_write(path, tid, 1);
@@ -43,17 +43,17 @@ static int other_of_thread(int tid)
 	fd = SYSCALL_4(SYS_openat, AT_FDCWD, path, O_RDONLY, 0);
 	if (fd < 0) {
 		append(end, "/stat");
-		return SYSCALL_3(SYS_faccessat, AT_FDCWD, path, F_OK) ? 0 : NOBODY_KNOWS; /* 0: the thread has ended */
+		return SYSCALL_3(SYS_faccessat, AT_FDCWD, path, F_OK) ? 0 : UNKNOWN; /* 0: the thread has ended */
 	}
 	n = SYSCALL_3(SYS_read, fd, text, sizeof(text) - 1);
 	SYSCALL_1(SYS_close, fd);
 	if (n < 0)
-		return n == -ESRCH ? 0 : NOBODY_KNOWS;
+		return n == -ESRCH ? 0 : UNKNOWN;
 	text[n] = 0;
 	for (const char *p = text; *p >= '0' && *p <= '9'; p += *p == ' ')
 		if (p = decimal_read(p, &pid), !spawn_is_noted(pid))
 			return pid;
-	return n < (long)sizeof(text) - 1 ? 0 : NOBODY_KNOWS;
+	return n < (long)sizeof(text) - 1 ? 0 : UNKNOWN;
 }
 
 /* Preconditions: the working directory is /proc/PID/task. */
@@ -71,11 +71,11 @@ static int other_of_process(void)
 			decimal_read(entry->name, &tid);
 			other = tid > 0 ? other_of_thread(tid) : 0;
 			if (other)
-				return other; /* the descriptor goes with us */
+				return other; /* this process exits next, and the kernel closes fd */
 			at += entry->length;
 		}
 	}
-	return n < 0 ? NOBODY_KNOWS : 0;
+	return n < 0 ? UNKNOWN : 0;
 }
 
 static int look(void *argument)
@@ -90,15 +90,16 @@ static int look(void *argument)
 	return 0;
 }
 
-/* Preconditions: every signal is blocked. No handler of the program's may run in the child, which begins with our mask. */
+/* Makes the process that reads /proc, and returns what it finds. Preconditions: every signal is blocked. That process inherits the
+ * signal mask, and must not run a handler of the program. */
 static int find_other(void)
 {
-	struct search search = { SYSCALL_0(SYS_getpid), NOBODY_KNOWS };
+	struct search search = { SYSCALL_0(SYS_getpid), UNKNOWN };
 	int *place = spawn_place();
 	long pid;
 
 	if (!place)
-		return NOBODY_KNOWS;
+		return UNKNOWN;
 	pid = crak_clone_vm(CLONE_VM | CLONE_VFORK | CLONE_PARENT_SETTID | ABI_FREEZE_SIGNAL, stack + sizeof(stack), look,
 			    &search, place, NULL);
 	if (pid < 0)
@@ -108,7 +109,7 @@ static int find_other(void)
 	return search.other;
 }
 
-/* One thread after the other: each takes microseconds. */
+/* Calls find_other with every signal blocked, and in one thread at a time. Other threads wait some microseconds. */
 static int find_other_alone(void)
 {
 	unsigned long all = ~0ul, mask;
@@ -128,8 +129,10 @@ static int is_child(int pid)
 	return SYSCALL_5(SYS_waitid, P_PID, pid, NULL, WNOHANG | WNOWAIT | WEXITED | __WALL, NULL) == 0;
 }
 
-/* Returns 1 also if this cannot be found out. A reaper or twin is in the kernel's list a moment before its PID is noted,
- * and a moment after it was reaped. */
+/*
+ * Returns 1 if the program has another child, or if that cannot be found out. The kernel lists a reaper or a twin shortly before
+ * its PID is in own.children, and may still list it after it was reaped. So one look that finds another child does not suffice.
+ */
 int has_other_children(void)
 {
 	for (int i = 0; i < LOOKS; i++) {
@@ -137,7 +140,7 @@ int has_other_children(void)
 
 		if (other == 0)
 			return 0;
-		if (other == NOBODY_KNOWS || (!making && !spawn_is_noted(other) && is_child(other)))
+		if (other == UNKNOWN || (!making && !spawn_is_noted(other) && is_child(other)))
 			return 1;
 	}
 	return 1;

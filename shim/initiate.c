@@ -33,7 +33,8 @@ static void send_frozen(int socket)
 	wire_write(socket, parts, n);
 }
 
-/* Dumpable was 2 if fs.suid_dumpable says so. A process can leave that value but cannot set it again. 0 is as strict. */
+/* Resumes all threads. dumpable: the value before the freeze. It may be 2 (fs.suid_dumpable), which a process cannot set. 0 is as
+ * strict as 2. */
 static void resume(int dumpable)
 {
 	SYSCALL_2(SYS_prctl, PR_SET_DUMPABLE, dumpable == 1);

@@ -19,12 +19,12 @@
 #define TIDS_MAX (4 << 20) /* PID_MAX_LIMIT of 64-bit kernels */
 
 /* How long the initiator waits for a thread, in milliseconds. */
-#define STUCK_BOUND 1000       /* a thread is in an uninterruptible sleep and takes no signal: it waits for a slow NFS server, for
+#define STUCK_BOUND 1000       /* for a thread in an uninterruptible sleep, which takes no signal: it waits for a slow NFS server, for
 				* example, or in vfork until its child has executed a program or ended */
-#define STUCK_LOOKS 100	       /* and so many checks in a row found it there: the initiator itself may have had no processor */
-#define PARK_BOUND 5000	       /* since the last thread parked: a runnable thread may be waiting for a processor */
-#define PARK_BOUND_TOTAL 20000 /* since the freeze began */
-#define QUEUE_BOUND 500	       /* the kernel cannot queue a signal (EAGAIN) */
+#define STUCK_LOOKS 100	       /* number of checks in a row that must also find it there: the initiator may have had no processor */
+#define PARK_BOUND 5000	       /* after the last thread has parked: a runnable thread may be waiting for a processor */
+#define PARK_BOUND_TOTAL 20000 /* after the freeze began */
+#define QUEUE_BOUND 500	       /* as long as the kernel cannot queue a signal (EAGAIN) */
 
 typedef unsigned long tid_set[TIDS_MAX / 64];
 
@@ -239,9 +239,9 @@ struct patience {
 	unsigned parked;
 };
 
-/* Called after each check. Returns 0 to go on waiting. Otherwise a bound is exceeded: returns how many milliseconds the
- * initiator has waited without progress. */
-static long lost(struct patience *patience)
+/* Called after each check. Returns 0 as long as no bound is exceeded. Otherwise it returns for how many milliseconds the initiator
+ * has waited without progress. */
+static long waited_in_vain(struct patience *patience)
 {
 	long now = milliseconds();
 	unsigned parked = load(&own.parked);
@@ -289,7 +289,7 @@ int park_siblings(struct abi_failure *failure)
 			if (load(&own.parked) == count)
 				break;
 		}
-		in_vain = lost(&patience);
+		in_vain = waited_in_vain(&patience);
 	}
 	failure->code = ABI_FAILED_PARK;
 	failure->detail = in_vain;

@@ -2,7 +2,7 @@
  * Declarations that the parts of the resident share.
  *
  * Rules: the resident uses no malloc, no stdio, no lock and no errno. It calls library functions only in init.c and in the
- * functions that it interposes (pthread.c, exec.c, setxid.c, wait.c, next.c, cpu_until.c).
+ * functions that it interposes (pthread.c, exec.c, setxid.c, wait.c, prctl.c, cpu_usage.c), and in next.c.
  */
 #ifndef CRAK_RESIDENT_H
 #define CRAK_RESIDENT_H
@@ -89,7 +89,7 @@ struct own {
 	uint64_t secret[SECRET_WORDS]; /* proof.c; 0: not made yet */
 
 	int children[CHILDREN_MAX]; /* PIDs of reapers and twins that are still to be reaped, or 0 (spawn.c) */
-	unsigned made;	     /* number of children that were made, or were to be made */
+	unsigned made;	     /* number of calls of spawn_place, one for each child that was to be made */
 	unsigned looking;    /* futex: 1 while a thread looks for other children (children.c) */
 	int reaper;	     /* index of the last reaper in children */
 	unsigned writer;     /* futex: 1 while a reaper runs; the kernel clears it when the reaper ends */

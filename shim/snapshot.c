@@ -26,8 +26,8 @@ static void offer_to_oom(void)
 	SYSCALL_1(SYS_close, fd);
 }
 
-/* Waits until the writer closes its end of the socket, or dies. Then the twin exits. */
-static void __attribute__((noreturn)) hold_picture(int socket)
+/* Runs in the twin: waits until the writer closes its end of the socket, or dies. Then the twin exits. */
+static void __attribute__((noreturn)) keep_memory(int socket)
 {
 	struct pollfd end = { .fd = 0, .events = POLLRDHUP };
 
@@ -54,7 +54,7 @@ long snapshot(int socket)
 	if (pid == 0) {
 		if (socket == 0)
 			socket = SYSCALL_1(SYS_dup, socket);
-		hold_picture(socket);
+		keep_memory(socket);
 	}
 	if (pid < 0)
 		store(place, 0);

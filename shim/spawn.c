@@ -82,7 +82,7 @@ static int reaper(void *argument)
 	int null, status = 0, error = 0;
 	long pid;
 
-	SYSCALL_0(SYS_setsid); /* a ^C at the terminal must not kill the writer */
+	SYSCALL_0(SYS_setsid); /* otherwise ^C at the terminal would kill the writer */
 	SYSCALL_3(SYS_close_range, 0, ~0u, 0);
 	raise_limits();
 	SYSCALL_1(SYS_umask, 077);
@@ -121,7 +121,8 @@ static int children_live_elsewhere(void)
 	return m != n;
 }
 
-/* Returns an entry of own.children for the PID of a child, or NULL. Where no child is made, the caller sets it to 0. */
+/* Returns an entry of own.children for the PID of a child, or NULL. If no child is made after all, the caller sets
+ * the entry to 0. */
 int *spawn_place(void)
 {
 	spawn_reap_all(); /* if the kernel could not queue the signal of a child's end, the handler has not reaped it */
@@ -221,7 +222,7 @@ void spawn_reap_all(void)
 	}
 }
 
-/* 1 while a child is made whose PID is not noted yet. */
+/* Returns 1 while a child is being made whose PID is not in own.children yet. */
 int spawn_is_making(void)
 {
 	for (int i = 0; i < CHILDREN_MAX; i++)
@@ -230,7 +231,7 @@ int spawn_is_making(void)
 	return 0;
 }
 
-/* Only reads: a child that shares the program's memory may call it, too. */
+/* Returns 1 if the PID is in own.children. The function only reads: a child that shares the program's memory may call it, too. */
 int spawn_is_noted(int pid)
 {
 	for (int i = 0; pid > 0 && i < CHILDREN_MAX; i++)
@@ -239,15 +240,15 @@ int spawn_is_noted(int pid)
 	return 0;
 }
 
-/* 1 if the process is a reaper or twin that lives. If the program has reaped it, it is forgotten first: another child may
- * have its PID. */
+/* Returns 1 if the process is a reaper or a twin that has not been reaped. If the program has reaped it, its PID is first removed
+ * from own.children: another child may have that PID now. */
 int spawn_has(int pid)
 {
 	spawn_reap(pid);
 	return spawn_is_noted(pid);
 }
 
-/* 1 if the process has a reaper or a twin, or is making one. */
+/* Returns 1 if the process has a reaper or a twin, or is making one. */
 int spawn_has_any(void)
 {
 	spawn_reap_all();

@@ -33,7 +33,7 @@ void wait_prepare(void)
 	store(&next.waitid, next_function("waitid"));
 }
 
-/* A child of vfork has no reaper and no twin. */
+/* Returns 1 if a wait with these options may find the reaper or the twin. A child of vfork has neither. */
 static int may_find_ours(int options)
 {
 	return options & (__WALL | __WCLONE) && is_ours();
@@ -45,8 +45,8 @@ static int no_child(void)
 	return -1;
 }
 
-/* 1 if the program has no child that a wait could find. The kernel tells of children with SIGCHLD, and of tracees; /proc
- * tells of other children. */
+/* Returns 1 if the program has no child that a wait could find. waitid(2) finds children whose exit signal is SIGCHLD, and tracees.
+ * has_other_children finds other children. */
 static int has_none(idtype_t type, id_t id, int options)
 {
 	int usual = WNOHANG | WNOWAIT | WEXITED | (options & __WNOTHREAD);
@@ -54,8 +54,9 @@ static int has_none(idtype_t type, id_t id, int options)
 	return SYSCALL_5(SYS_waitid, type, id, NULL, usual, NULL) == -ECHILD && !has_other_children();
 }
 
-/* Waits until a child of the program has changed its state, and does not reap it. Returns -1 with errno on an error. With
- * WNOHANG a PID of 0 says that no child has. It makes a second call only if the first may have found the reaper or twin. */
+/* Waits until a child of the program has changed its state, and does not reap the child. Returns -1 and sets errno on an error. If
+ * no child has changed its state and WNOHANG is set, info->si_pid is 0. The function calls waitid again only if the first call may
+ * have found the reaper or the twin. */
 static int look(idtype_t type, id_t id, siginfo_t *info, int options)
 {
 	for (;;) {
@@ -76,7 +77,7 @@ static int look(idtype_t type, id_t id, siginfo_t *info, int options)
 	}
 }
 
-/* Another thread may have been faster to take what we have seen. */
+/* Returns 1 if another thread has waited for the child between look() and the call with this result. */
 static int was_taken(int result, pid_t pid)
 {
 	return result < 0 ? errno == ECHILD : pid == 0;
@@ -99,7 +100,8 @@ static pid_t wait_for_any(pid_t pid, int *status, int options, struct rusage *us
 	return result;
 }
 
-/* What the C library refuses is left to it. */
+/* Returns 1 if the call waits for any child, or for any child of a process group. Invalid arguments go to the C library, which
+ * refuses them. */
 static int is_for_any(pid_t pid, int options)
 {
 	const int valid = WNOHANG | WUNTRACED | WCONTINUED | __WNOTHREAD | __WCLONE | __WALL;
