@@ -32,7 +32,7 @@ type keeper struct {
 	ended  chan struct{}
 }
 
-// begin begins with no member.
+// begin starts the keeper, which has no members yet.
 func (k *keeper) begin(w *image.Writer) {
 	k.writer, k.conns, k.limit = w, nil, math.MaxInt64
 	k.ticker = time.NewTicker(time.Hour)
@@ -40,7 +40,7 @@ func (k *keeper) begin(w *image.Writer) {
 	go k.work(k.done, k.ended)
 }
 
-// add adds a frozen member.
+// add has the keeper keep a frozen member.
 func (k *keeper) add(conn *resident.Conn) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -72,7 +72,7 @@ func (k *keeper) work(done, ended chan struct{}) {
 	}
 }
 
-// end stops it. It sends nothing any more.
+// end stops the keeper. It sends no message after that.
 func (k *keeper) end() {
 	if k.done == nil {
 		return

@@ -85,7 +85,7 @@ type pipeOpen struct {
 	mode string // r, w or rw
 }
 
-// others are the modes of descriptors that have the other end.
+// others returns the modes (r, w, rw) of descriptors that are the other end of the pipe.
 func (p *pipeOpen) others() []string {
 	switch p.mode {
 	case "r":

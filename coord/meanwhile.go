@@ -42,7 +42,7 @@ const executedAnother = "it has executed another program meanwhile"
 
 // errAnother is the error for a process that executed another program during the checkpoint.
 func errAnother(pid int) error {
-	return obstacle.Obstacle{Pid: pid, What: executedAnother, Why: "crak had looked at the earlier one", Do: "try again"}
+	return obstacle.Obstacle{Pid: pid, What: executedAnother, Why: "crak had checked the program before it", Do: "try again"}
 }
 
 // isAnotherError tells whether an error is that of errAnother.

@@ -216,7 +216,7 @@ func (c *checkpoint) freeze() error {
 	}
 }
 
-// lookTwice looks a second time where the first look finds nobody new: the kernel may leave out a child while another one
+// lookTwice looks a second time if the first look finds no new process: the kernel may leave out a child while another one
 // ends.
 func (c *checkpoint) lookTwice() (pids []int, zombies []image.Zombie) {
 	pids, zombies = c.look()

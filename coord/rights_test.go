@@ -223,7 +223,7 @@ func TestPowerless(t *testing.T) {
 		if err == nil && status.Uid[0] == alice && syscall.Number == unix.SYS_PAUSE || time.Now().After(deadline) {
 			break
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // /proc has no event for this
 	}
 	tasks, err := proc.Tasks(pid)
 	a.must(err)
