@@ -269,7 +269,7 @@ func runImage(t *testing.T, g *image.Group, path string, mode PidMode) {
 		if time.Now().After(deadline) { // it may need a moment from "runs" to pause
 			t.Fatalf("got\n%s\nwant\n%s", listed(got), listed(want))
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(5 * time.Millisecond) // /proc has no event for this
 	}
 }
 

@@ -83,7 +83,7 @@ func noStray(t *testing.T, pid image.Pid) {
 		if time.Now().After(deadline) {
 			t.Fatal("a child is left")
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // a wait without WNOHANG would have no bound
 	}
 	if unix.Kill(int(pid), 0) != unix.ESRCH {
 		t.Errorf("pid %d: still there", pid)

@@ -84,7 +84,7 @@ func dripping(t *testing.T, fd int, pause time.Duration, bytes []byte) {
 			case <-stop:
 				return
 			default: // without allocations: bounded counts those of the whole process
-				time.Sleep(pause)
+				time.Sleep(pause) // the resident under test sends slowly on purpose
 				_ = unix.Sendto(fd, bytes, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, nil)
 			}
 		}
