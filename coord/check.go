@@ -20,10 +20,12 @@ type Report struct {
 // process could not be inspected. Of the options it uses Pid, Rights, Only and Skip.
 func Check(o Options) (*Report, error) {
 	c := newCheckpoint(o)
-	defer c.close()
 	pid, before := o.Pid, o.Rights.programBefore(o.Pid)
 	report := new(Report)
-	err := c.check(func(text string) { report.Notices = append(report.Notices, text) })
+	err := c.bounded(func() error {
+		defer c.close()
+		return c.check(func(text string) { report.Notices = append(report.Notices, text) })
+	})
 	if changed := changedSince(pid, before, err); changed != nil {
 		return nil, changed
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"crak.dev/crak/dump"
@@ -47,6 +48,9 @@ type checkpoint struct {
 	wasFrozen bool   // all members
 	stoppable func() // undoes unstoppable
 
+	moves   atomic.Uint64                // counts progress: see bounded
+	writing atomic.Pointer[image.Writer] // the writer, once there is one
+
 	xfeatures uint64 // FPU and vector states in the signal frames
 	xsaveSize uint32
 }
@@ -60,7 +64,11 @@ func (c *checkpoint) root() *member { return c.members[0] }
 func Checkpoint(o Options) (*Result, error) {
 	c := newCheckpoint(o)
 	before := c.Rights.programBefore(c.Pid)
-	result, err := c.run()
+	var result *Result
+	err := c.bounded(func() (err error) {
+		result, err = c.run()
+		return err
+	})
 	if len(c.members) > 0 {
 		before = cmp.Or(c.root().program, before)
 	}
@@ -72,7 +80,7 @@ func Checkpoint(o Options) (*Result, error) {
 		err = fmt.Errorf("pid %d: checkpoint given up: %w", c.Pid, cause)
 	}
 	if c.settings != nil {
-		c.log(result, err)
+		within(patienceLog, func() { c.log(result, err) })
 	}
 	return result, err
 }
@@ -92,6 +100,7 @@ func (c *checkpoint) run() (*Result, error) {
 		if err := phase(); err != nil {
 			return nil, err
 		}
+		c.moved()
 	}
 	result, err := c.attempt()
 	if errors.Is(err, dump.ErrChanged) {

@@ -34,6 +34,7 @@ func (c *checkpoint) queryAll() error {
 		}
 		c.prune()
 		c.settings = c.root().settings
+		c.moved()
 		held := slices.ContainsFunc(c.members, func(m *member) bool { return m.holds > 0 })
 		if !held || len(c.members) == 1 || time.Now().After(deadline) || c.Context.Err() != nil {
 			return c.Context.Err()
@@ -151,6 +152,9 @@ func (c *checkpoint) create() error {
 		Compress: compress,
 		Confirm:  c.confirm,
 	})
+	if err == nil {
+		c.writing.Store(c.writer)
+	}
 	if err == nil && c.Progress != nil {
 		c.Progress(c.writer, c.pids())
 	}
@@ -248,6 +252,7 @@ func (c *checkpoint) freezeMembers(members []*member) error {
 		stop()
 		if err == nil {
 			c.frozen.add(m.conn)
+			c.moved()
 		} else if !c.drops(m, err) {
 			giveUp(err) // the first error counts: the others are its consequences
 		}

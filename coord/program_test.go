@@ -23,8 +23,14 @@ import (
 // environmentPid makes the test program checkpoint this process and print the error. A test runs it as another user.
 const environmentPid = "COORD_TEST_PID"
 
+// environmentStuck shortens patienceStuck for that.
+const environmentStuck = "COORD_TEST_STUCK"
+
 func TestMain(m *testing.M) {
 	if pid, err := strconv.Atoi(os.Getenv(environmentPid)); err == nil {
+		if os.Getenv(environmentStuck) != "" {
+			patienceStuck = 2 * time.Second
+		}
 		_, err := Checkpoint(Options{Pid: pid})
 		io.WriteString(os.Stdout, errorText(err))
 		os.Exit(0)
