@@ -19,6 +19,10 @@ type Attach struct {
 
 	// Placed is a descriptor of any description of the group. It is open until all descriptions are attached.
 	Placed func(image.DescriptionID) program.Arg
+
+	// AtGo has do append system calls after crak has told the member to go. They must not fail. The member has no more
+	// than its own descriptors then.
+	AtGo func(do func())
 }
 
 // Attaches tells whether a description has an attach.

@@ -27,6 +27,9 @@
 //	pipe.go         stdin, stdout and stderr that are pipes to another process
 //	pipe_object.go  pipes and FIFOs that only the group has open (pipe_ends.go and holders.go find out who has one open)
 //	memfd.go        memfd_create
+//	eventfd.go      eventfd
+//	timerfd.go      timerfd_create
+//	signalfd.go     signalfd
 //	special.go      files of /proc, /sys and the like
 //	unsupported.go  everything else, refused by name (inherited.go tells which descriptors the program inherited)
 //

@@ -16,6 +16,7 @@ func TestFormatNamesRecords(t *testing.T) {
 	must(t, err)
 	for _, record := range []any{
 		fd.Regular{}, fd.Directory{}, fd.PathOnly{}, fd.Special{}, fd.Device{}, fd.Terminal{}, fd.Modes{}, fd.Pipe{}, fd.Memfd{},
+		fd.Eventfd{}, fd.Timerfd{}, fd.Signalfd{},
 	} {
 		of := reflect.TypeOf(record)
 		for i := range of.NumField() {

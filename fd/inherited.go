@@ -13,18 +13,25 @@ const ancestorsMost = 64
 // giver is the nearest ancestor that has the same description open under the same number, or 0. If there is one, the
 // program inherited the descriptor. kcmp(2) tells this only if the caller may read both processes.
 func (m *Member) giver(o *open) int {
-	pid := m.live()
-	for range ancestorsMost {
-		stat, err := proc.Read(pid, "stat", proc.Stat)
-		if err != nil || stat.PPid == 0 {
-			return 0
-		}
-		pid = stat.PPid
+	for _, pid := range ancestors(m.live()) {
 		if kcmp(m.live(), pid, o.fd, o.fd) == kcmpEqual {
 			return pid
 		}
 	}
 	return 0
+}
+
+// ancestors are the ancestors of a process, the parent first.
+func ancestors(pid int) (all []int) {
+	for range ancestorsMost {
+		stat, err := proc.Read(pid, "stat", proc.Stat)
+		if err != nil || stat.PPid == 0 {
+			break
+		}
+		pid = stat.PPid
+		all = append(all, pid)
+	}
+	return all
 }
 
 // explainInherited changes the obstacle of a descriptor that the program inherited from process giver. The user did not

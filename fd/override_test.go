@@ -28,17 +28,17 @@ func TestOverridesOfTheCommandLine(t *testing.T) {
 	}
 }
 
-// eventfd is a descriptor that a checkpoint refuses.
-func eventfd(t *testing.T) *os.File {
-	n, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+// epoll is a descriptor that a checkpoint refuses.
+func epoll(t *testing.T) *os.File {
+	n, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	must(t, err)
-	f := os.NewFile(uintptr(n), "eventfd")
+	f := os.NewFile(uintptr(n), "epoll")
 	t.Cleanup(func() { f.Close() })
 	return f
 }
 
 func TestOverrides(t *testing.T) {
-	f := eventfd(t)
+	f := epoll(t)
 	m := ourselves()
 	number := int(f.Fd())
 	m.Overrides = fd.Overrides{number: fd.LeaveOut}
@@ -77,8 +77,8 @@ func TestOverrideOfAPipe(t *testing.T) {
 // the image without it.
 func TestInherited(t *testing.T) {
 	cmd := exec.Command("sleep", "60")
-	cmd.Stdin = eventfd(t)
-	f := eventfd(t)
+	cmd.Stdin = epoll(t)
+	f := epoll(t)
 	must(t, unix.Dup2(int(f.Fd()), 251))
 	t.Cleanup(func() { unix.Close(251) })
 	must(t, cmd.Start())
@@ -97,7 +97,7 @@ func TestInherited(t *testing.T) {
 			inherited = o.Error()
 		}
 	}
-	want := fmt.Sprintf("pid %d fd 251: eventfd: not supported; the program inherited it from pid %d (", pid, os.Getpid())
+	want := fmt.Sprintf("pid %d fd 251: epoll instance: not supported; the program inherited it from pid %d (", pid, os.Getpid())
 	if !strings.HasPrefix(inherited, want) || !strings.Contains(inherited, fmt.Sprintf("crak checkpoint --fd 251=close %d; or ", pid)) {
 		t.Errorf("%q instead of %q…", inherited, want)
 	}

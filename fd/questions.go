@@ -51,6 +51,17 @@ func (q *questions) ioctl(o *open, request uint64, size int, got func(int64, []b
 	q.to(o.member).Ask(call, buffer, got)
 }
 
+// into asks for a system call with the arguments (fd, buffer), and a buffer of size bytes.
+func (q *questions) into(o *open, number uint32, size int, got func(int64, []byte)) {
+	buffer := make([]byte, size)
+	if o.handle.asks() {
+		_, _, errno := unix.Syscall(uintptr(number), uintptr(o.handle.fd), uintptr(unsafe.Pointer(&buffer[0])), 0)
+		got(-int64(errno), buffer)
+		return
+	}
+	q.to(o.member).Ask(abi.Call{Number: number, Relative: 1 << 1, Args: [6]uint64{uint64(o.fd)}}, buffer, got)
+}
+
 // resultOf is a result in the form that the initiator gives it: -errno on failure.
 func resultOf(result int, err error) int64 {
 	if errno, failed := err.(unix.Errno); failed {

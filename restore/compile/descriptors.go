@@ -52,7 +52,7 @@ func (c *compiler) attach() {
 		if !fd.Attaches(*d) {
 			continue
 		}
-		a := &fd.Attach{Builder: c.b, Member: c.process.Process, Descriptors: c.numbers[d.ID], Placed: c.placed}
+		a := &fd.Attach{Builder: c.b, Member: c.process.Process, Descriptors: c.numbers[d.ID], Placed: c.placed, AtGo: func(do func()) { c.going = append(c.going, do) }}
 		a.First = c.tree.holders[d.ID] == c || c.tree.holders[d.ID] == nil
 		if err := a.Attach(*d); err != nil {
 			c.fail(err)

@@ -25,8 +25,11 @@ type sigevent struct {
 
 type timeval struct{ Sec, Usec int64 }
 
-// armTimers starts the timers. It comes last, because from then on they run.
+// armTimers starts the timers, also those that are descriptors. It comes last, because from then on they run.
 func (c *compiler) armTimers() {
+	for _, do := range c.going {
+		do()
+	}
 	for i := range c.process.Timers {
 		t := &c.process.Timers[i]
 		spec := unix.ItimerSpec{Interval: unix.NsecToTimespec(t.IntervalNs), Value: unix.NsecToTimespec(t.ValueNs)}

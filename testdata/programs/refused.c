@@ -6,13 +6,10 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/timerfd.h>
 
 static volatile int separate;
 
@@ -36,12 +33,6 @@ static void make(const char *kind)
 	sigemptyset(&none);
 	if (!strcmp(kind, "epoll"))
 		CHECK(epoll_create1(0) >= 0);
-	else if (!strcmp(kind, "eventfd"))
-		CHECK(eventfd(0, 0) >= 0);
-	else if (!strcmp(kind, "timerfd"))
-		CHECK(timerfd_create(CLOCK_MONOTONIC, 0) >= 0);
-	else if (!strcmp(kind, "signalfd"))
-		CHECK(signalfd(-1, &none, 0) >= 0);
 	else if (!strcmp(kind, "inotify"))
 		CHECK(inotify_init() >= 0);
 	else if (!strcmp(kind, "socket"))

@@ -1,0 +1,68 @@
+package fd
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+
+	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/proc"
+)
+
+// lines are the lines of fdinfo that only one kind of description has (proc_pid_fdinfo(5)).
+type lines []proc.Field
+
+// fdinfo reads these lines. It reads them through the handle, if there is one that shares the description: nobody can exchange
+// the description then.
+func (o *open) fdinfo() (lines, error) {
+	path := fmt.Sprintf("%s/fdinfo/%d", o.member.Proc, o.fd)
+	if o.handle.asks() {
+		path = fmt.Sprintf("/proc/self/fdinfo/%d", o.handle.fd)
+	}
+	text, err := proc.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := proc.Fdinfo(bytes.NewReader(text))
+	return info.Extra, err
+}
+
+// number finds a line by its key and parses its number.
+func (l lines) number(key string, base int) (uint64, error) {
+	for _, line := range l {
+		if line.Key == key {
+			n, err := strconv.ParseUint(line.Value, base, 64)
+			if err != nil {
+				return 0, fmt.Errorf("fdinfo: %s: %q: not a number", key, line.Value)
+			}
+			return n, nil
+		}
+	}
+	return 0, fmt.Errorf("fdinfo: no line %q", key)
+}
+
+// has tells whether there is a line with a key.
+func (l lines) has(key string) bool {
+	for _, line := range l {
+		if line.Key == key {
+			return true
+		}
+	}
+	return false
+}
+
+// private refuses a description that an ancestor outside the group has open under the same number. After a restart the two
+// would be apart. The kernel offers no quick way to look for all other processes that have it.
+func (c *capture) private(o *open, what string) error {
+	members := make(map[int]bool)
+	for _, d := range c.members {
+		members[d.member.Pid] = true
+	}
+	for _, pid := range ancestors(o.member.live()) {
+		if !members[pid] && kcmp(o.member.live(), pid, o.fd, o.fd) == kcmpEqual {
+			return obstacle.Obstacle{What: what, Why: processName(pid) + ", outside the program, has it open as well",
+				Do: closeIt, Option: leaveOut(o.fd)}
+		}
+	}
+	return nil
+}

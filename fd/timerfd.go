@@ -1,0 +1,195 @@
+package fd
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/restore/program"
+)
+
+// Timerfd is the record of a timerfd (timerfd_create(2)). A timer that was set to an absolute time comes back with the same
+// absolute time, of the clock as the program reads it. Another timer gets the time that was left.
+type Timerfd struct {
+	Clock      int32  `json:"clock"`
+	Flags      int    `json:"flags,omitempty"` // of timerfd_settime(2): TFD_TIMER_ABSTIME, TFD_TIMER_CANCEL_ON_SET
+	ValueNs    int64  `json:"value_ns"`        // until the next expiration, or its time on the clock; 0: disarmed
+	IntervalNs int64  `json:"interval_ns"`     //
+	Ticks      uint64 `json:"ticks,omitempty"` // expirations that were not read
+}
+
+const (
+	timerAbsolute    = 1 << 0                 // TFD_TIMER_ABSTIME of linux/timerfd.h
+	timerCancelOnSet = 1 << 1                 // TFD_TIMER_CANCEL_ON_SET
+	timerSetTicks    = 1<<30 | 8<<16 | 'T'<<8 // TFD_IOC_SET_TICKS, with CONFIG_CHECKPOINT_RESTORE
+)
+
+var timerfd = kind{
+	name:    "timerfd",
+	is:      func(o *open) bool { return o.link == "anon_inode:[timerfd]" },
+	capture: captureTimerfd,
+	describe: func(d image.Description) string {
+		r, _ := record[Timerfd](d)
+		switch {
+		case r.ValueNs == 0:
+			return fmt.Sprintf("timerfd, clock %d, disarmed, %d ticks", r.Clock, r.Ticks)
+		case r.Flags&timerAbsolute != 0:
+			return fmt.Sprintf("timerfd, clock %d, at %v, every %v, %d ticks", r.Clock, time.Duration(r.ValueNs), time.Duration(r.IntervalNs), r.Ticks)
+		}
+		return fmt.Sprintf("timerfd, clock %d, %v left, every %v, %d ticks", r.Clock, time.Duration(r.ValueNs), time.Duration(r.IntervalNs), r.Ticks)
+	},
+	check: func(d image.Description, env *Env) obstacle.List {
+		r, err := timerRecord(d)
+		if err != nil {
+			return broken(err)
+		}
+		f, err := r.make()
+		if err != nil {
+			return obstacle.List{{What: "timerfd", Why: err.Error(), Do: "restart with CAP_WAKE_ALARM, if its clock is an alarm clock"}}
+		}
+		defer f.Close()
+		zero := uint64(0) // 0 ticks are EINVAL where the kernel has this call
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), timerSetTicks, uintptr(unsafe.Pointer(&zero)))
+		if r.Ticks > 0 && errno != unix.EINVAL {
+			return obstacle.List{{What: "timerfd", Why: "has expired, and this kernel cannot set that: it has no CONFIG_CHECKPOINT_RESTORE",
+				Do: "restart under a kernel that has it"}}
+		}
+		return nil
+	},
+	create: func(d image.Description, env *Env) (*os.File, error) {
+		r, err := timerRecord(d)
+		if err != nil {
+			return nil, err
+		}
+		return r.make()
+	},
+	attach: attachTimerfd,
+}
+
+// captureTimerfd reads the timer with timerfd_gettime(2). This also counts the expirations of an interval timer since the last
+// one that woke a reader. The program notices no difference: its own read would count them.
+func captureTimerfd(c *capture, o *open) (any, error) {
+	r := &Timerfd{}
+	if err := r.look(o); err != nil {
+		return nil, err
+	}
+	var later error
+	c.questions.into(o, unix.SYS_TIMERFD_GETTIME, 32, func(result int64, data []byte) {
+		now := clockOf(o.member, r.Clock)
+		if result < 0 {
+			later = fmt.Errorf("pid %d fd %d: timerfd_gettime: %w", o.member.Pid, o.fd, unix.Errno(-result))
+			return
+		}
+		n := binary.NativeEndian
+		ns := func(at int) int64 { return int64(n.Uint64(data[at:]))*1e9 + int64(n.Uint64(data[at+8:])) }
+		r.IntervalNs, r.ValueNs = ns(0), ns(16)
+		if r.Flags&timerAbsolute != 0 && r.ValueNs != 0 {
+			r.ValueNs += now
+		}
+		later = r.look(o)
+	})
+	c.later = append(c.later, func() error { return later })
+	return r, c.private(o, "timerfd")
+}
+
+// look reads what only fdinfo shows.
+func (r *Timerfd) look(o *open) error {
+	info, err := o.fdinfo()
+	if err != nil {
+		return err
+	}
+	clock, err := info.number("clockid", 10)
+	if err != nil {
+		return err
+	}
+	r.Clock = int32(clock)
+	if r.Ticks, err = info.number("ticks", 10); err != nil {
+		return err
+	}
+	for _, line := range info {
+		if flags, ok := strings.CutPrefix(line.Value, "flags:"); ok && line.Key == "settime" {
+			if _, err := fmt.Sscanf(flags, "%o", &r.Flags); err != nil {
+				return fmt.Errorf("fdinfo: settime flags: %q: not a number", flags)
+			}
+		}
+	}
+	return nil
+}
+
+// clockOf is the time of a clock in nanoseconds, as a member reads it: its time namespace may be ahead of the writer's.
+func clockOf(m *Member, clock int32) int64 {
+	var now unix.Timespec
+	if unix.ClockGettime(clock, &now) != nil {
+		return 0
+	}
+	name := map[int32]string{unix.CLOCK_MONOTONIC: "monotonic", unix.CLOCK_BOOTTIME: "boottime", unix.CLOCK_BOOTTIME_ALARM: "boottime"}[clock]
+	return now.Nano() + clockOffset(m.Proc, name) - clockOffset("/proc/self", name)
+}
+
+// clockOffset reads how far a clock of a process is ahead of the machine's (time_namespaces(7)).
+func clockOffset(dir, name string) int64 {
+	text, err := proc.ReadFile(dir + "/timens_offsets")
+	if err != nil {
+		return 0
+	}
+	for line := range bytes.Lines(text) {
+		var of string
+		var s, ns int64
+		if _, err := fmt.Sscan(string(line), &of, &s, &ns); err == nil && of == name {
+			return s*1e9 + ns
+		}
+	}
+	return 0
+}
+
+func timerRecord(d image.Description) (Timerfd, error) {
+	r, err := record[Timerfd](d)
+	switch {
+	case err != nil:
+	case r.ValueNs < 0 || r.IntervalNs < 0:
+		err = fmt.Errorf("description %d: timerfd: value %d ns, interval %d ns: negative", d.ID, r.ValueNs, r.IntervalNs)
+	case r.Flags&^(timerAbsolute|timerCancelOnSet) != 0:
+		err = fmt.Errorf("description %d: timerfd: flags %#x: not known", d.ID, r.Flags)
+	}
+	return r, err
+}
+
+func (r Timerfd) make() (*os.File, error) {
+	n, err := unix.TimerfdCreate(int(r.Clock), unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
+	if err != nil {
+		return nil, fmt.Errorf("timerfd_create: clock %d: %w", r.Clock, err)
+	}
+	return os.NewFile(uintptr(n), "timerfd"), nil
+}
+
+// attachTimerfd sets the timer when the member has been told to go: from then on its time runs. The member's clocks can be
+// ahead of crak's, so the member does it.
+func attachTimerfd(d image.Description, a *Attach) error {
+	r, err := timerRecord(d)
+	if err != nil || !a.First || r == (Timerfd{Clock: r.Clock}) {
+		return err
+	}
+	set := func(fd program.Arg) {
+		spec := unix.ItimerSpec{Interval: unix.NsecToTimespec(r.IntervalNs), Value: unix.NsecToTimespec(r.ValueNs)}
+		a.Call(unix.SYS_TIMERFD_SETTIME, fd, program.Const(r.Flags), a.Set.Struct(spec), program.Const(0))
+		if r.Ticks > 0 {
+			a.Call(unix.SYS_IOCTL, fd, program.Const(timerSetTicks), a.Set.Struct(r.Ticks)).Note("expirations that were not read")
+		}
+	}
+	alarm := r.Clock == unix.CLOCK_REALTIME_ALARM || r.Clock == unix.CLOCK_BOOTTIME_ALARM
+	if len(a.Descriptors) == 0 || alarm { // only in a queue, or the member may lack CAP_WAKE_ALARM later
+		set(a.Placed(d.ID))
+		return nil
+	}
+	a.AtGo(func() { set(program.Const(a.Descriptors[0].Fd)) })
+	return nil
+}
