@@ -116,6 +116,9 @@ func taker(pid int) string {
 	if err != nil {
 		return " by a process group or a session"
 	}
+	if stat.State == 'Z' {
+		return fmt.Sprintf(" by %s, which has ended, and for which its parent, pid %d, has not waited", printable.Text(stat.Comm), stat.PPid)
+	}
 	return " by " + printable.Text(stat.Comm)
 }
 

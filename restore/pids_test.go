@@ -2,6 +2,7 @@ package restore
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -88,5 +89,21 @@ func TestTakenGroup(t *testing.T) {
 	all := checkKeep(g)
 	if len(all) != 1 || !strings.HasSuffix(all[0].Why, "by a process group or a session") {
 		t.Errorf("%s: %v", out, all)
+	}
+}
+
+// TestTakenByZombie: the reason names the parent that has not waited for a process that has ended.
+func TestTakenByZombie(t *testing.T) {
+	cmd := exec.Command("/bin/true")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	if err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf(" by true, which has ended, and for which its parent, pid %d, has not waited", os.Getpid())
+	if got := taker(cmd.Process.Pid); got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
