@@ -39,6 +39,8 @@ type checkpoint struct {
 	writer   *image.Writer
 	begun    time.Time
 	since    uint64 // a moment before the freeze, in clock ticks since boot
+	used     int    // descriptors that the writer has for itself
+	atOnce   int    // how many members the writer deals with at the same time
 	pause    time.Duration
 
 	dropping sync.Mutex // guards again, and dropped of each member

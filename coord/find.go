@@ -50,6 +50,9 @@ func (c *checkpoint) find() error {
 		return fmt.Errorf("pid %d: %w", c.Pid, err)
 	}
 	c.members = []*member{root}
+	if err := c.roomFor(1); err != nil {
+		return err
+	}
 	c.follow(root)
 	if err := c.checkSkip(); err != nil {
 		return err
@@ -182,9 +185,12 @@ func innermost(each []int, outside int) int {
 // admit makes processes members. Those that have ended meanwhile are left out. The error names every process that cannot be a
 // member.
 func (c *checkpoint) admit(pids []int) ([]*member, error) {
+	if err := c.roomFor(len(c.members) + len(pids)); err != nil {
+		return nil, err
+	}
 	fresh := make([]*member, len(pids))
 	lists := make([]obstacle.List, len(pids))
-	err := inParallel(len(pids), func(i int) (err error) {
+	err := inParallel(len(pids), c.atOnce, func(i int) (err error) {
 		if lists[i], err = settled(pids[i]); err != nil || len(lists[i]) > 0 {
 			if hasEnded(pids[i]) {
 				lists[i] = nil

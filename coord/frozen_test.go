@@ -49,7 +49,7 @@ int main(void)
 // frozen freezes a program and returns the connection.
 func frozen(t *testing.T, pid int) *resident.Conn {
 	t.Helper()
-	l, err := resident.Listen()
+	l, err := resident.Listen(new(resident.Key))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ type member struct {
 
 	context context.Context
 	rights  *Rights // rights that the process must still have
-	secret  []byte  // of the resident, if the process started this writer
+	key     resident.Key
 
 	program  string // programOf, when the process was last found ready
 	dumpable bool   // before the freeze
@@ -30,14 +30,13 @@ type member struct {
 	trigger  int    // the signal that asks it for a checkpoint, or 0
 	settings map[string]string
 
-	tracer   *tracer // traces the process, if it is stopped
-	dropped  bool    // it is left out
-	release  func()  // gives up the lock
-	listener *resident.Listener
-	conn     *resident.Conn
-	stopped  time.Time // when the resident connected for the freeze
-	twin     *dump.Twin
-	dump     *dump.Member // reads the process
+	tracer  *tracer // traces the process, if it is stopped
+	dropped bool    // it is left out
+	release func()  // gives up the lock
+	conn    *resident.Conn
+	stopped time.Time // when the resident connected for the freeze
+	twin    *dump.Twin
+	dump    *dump.Member // reads the process
 }
 
 // newMember describes a process that is to be a member.
@@ -56,9 +55,10 @@ func (c *checkpoint) newMember(pid int) (*member, error) {
 		}
 	}
 	if pid == c.Starter {
-		m.secret = c.Secret
+		m.key.Handed = c.Secret
 	}
 	if pid == c.Pid {
+		m.key.Memory = m.rights.memory
 		return m, nil
 	}
 	r := *c.group
@@ -84,29 +84,9 @@ func (m *member) lock() (err error) {
 	return err
 }
 
-// listen opens the socket to which the resident connects.
-func (m *member) listen() (err error) {
-	if m.listener != nil {
-		return nil
-	}
-	if m.listener, err = resident.Listen(); err != nil {
-		return err
-	}
-	m.listener.Handed = m.secret
-	m.listener.Memory = m.rights.memory
-	return nil
-}
-
-// interrupt makes the waits for the resident's connection fail.
-func (m *member) interrupt() { m.listener.Interrupt() }
-
 // query asks the resident who it is and which settings the program was started with. The program is not stopped.
 func (m *member) query() error {
-	if err := m.listen(); err != nil {
-		return err
-	}
-	defer context.AfterFunc(m.context, m.interrupt)()
-	conn, err := m.order(abi.OrderQuery, patienceAnswer)
+	conn, err := m.order(m.context, abi.OrderQuery, patienceAnswer)
 	if err != nil {
 		return err
 	}
@@ -125,13 +105,11 @@ func (m *member) query() error {
 }
 
 // freeze has the resident park every thread of the process. patience is the longest wait for crak_release.
-//
-// Preconditions: listen was called.
-func (m *member) freeze(patience time.Duration) error {
+func (m *member) freeze(ctx context.Context, patience time.Duration) error {
 	if m.tracer != nil {
 		m.tracer.run()
 	}
-	conn, err := m.order(abi.OrderFreeze, patience)
+	conn, err := m.order(ctx, abi.OrderFreeze, patience)
 	if err != nil {
 		return err
 	}
@@ -189,19 +167,12 @@ func (m *member) letGo() {
 	}
 }
 
-// close releases the lock, the connection and the handles of the process.
+// close releases the lock and the connection.
 func (m *member) close() {
 	m.letGo()
 	if m.tracer != nil {
 		m.tracer.close()
 		m.tracer = nil
-	}
-	if m.dump != nil {
-		m.dump.Close()
-	}
-	if m.listener != nil {
-		m.listener.Close()
-		m.listener = nil
 	}
 	if m.release != nil {
 		m.release()

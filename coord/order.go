@@ -2,6 +2,7 @@ package coord
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -137,7 +138,14 @@ func (m *member) awaitReady() error {
 
 // order sends the program an order and returns the connection that the resident makes. The order is lost if the process executes
 // another program meanwhile. A query is then sent again to the new program. A freeze is not: only the old program was surveyed.
-func (m *member) order(order int32, patience time.Duration) (*resident.Conn, error) {
+// The wait ends when ctx is done.
+func (m *member) order(ctx context.Context, order int32, patience time.Duration) (*resident.Conn, error) {
+	listener, err := resident.Listen(&m.key)
+	if err != nil {
+		return nil, err
+	}
+	defer listener.Close()
+	defer context.AfterFunc(ctx, listener.Interrupt)()
 	surveyed := m.program
 	for deadline := time.Now().Add(patience); ; {
 		if err := m.awaitReady(); err != nil {
@@ -149,13 +157,13 @@ func (m *member) order(order int32, patience time.Duration) (*resident.Conn, err
 		if err := m.rights.still(m.pid); err != nil {
 			return nil, err
 		}
-		if err := m.listener.Order(m.pid, m.live, order); err != nil {
+		if err := listener.Order(m.pid, m.live, order); err != nil {
 			return nil, explain(err)
 		}
-		conn, err := m.accept(deadline)
+		conn, err := m.accept(listener, deadline)
 		switch another := m.isAnother(); {
 		case another:
-			m.listener.Forget()
+			m.key.Forget()
 			if err == nil {
 				conn.Close()
 			}
@@ -194,9 +202,9 @@ func insidePid(status proc.StatusInfo) int {
 }
 
 // accept waits for the resident's connection. It stops waiting when the process executes another program.
-func (m *member) accept(deadline time.Time) (*resident.Conn, error) {
+func (m *member) accept(listener *resident.Listener, deadline time.Time) (*resident.Conn, error) {
 	for {
-		conn, err := m.listener.Accept(m.pid, min(intervalOrder, time.Until(deadline)))
+		conn, err := listener.Accept(m.pid, min(intervalOrder, time.Until(deadline)))
 		if !errors.Is(err, resident.ErrSilent) || time.Now().After(deadline) || m.isAnother() {
 			return conn, err
 		}

@@ -5,15 +5,12 @@ import (
 	"sync"
 )
 
-// parallelMost is how many members the writer deals with at a time. It waits for most of them most of the time.
-const parallelMost = 64
-
-// inParallel calls do for 0 to n-1, several at a time. It returns the error of the lowest number.
-func inParallel(n int, do func(i int) error) error {
+// inParallel calls do for 0 to n-1, at most several at a time. It returns the error of the lowest number.
+func inParallel(n, most int, do func(i int) error) error {
 	errs := make([]error, n)
 	next := make(chan int)
 	var all sync.WaitGroup
-	for range min(n, parallelMost) {
+	for range min(n, max(most, 1)) {
 		all.Go(func() {
 			for i := range next {
 				errs[i] = do(i)
@@ -30,5 +27,5 @@ func inParallel(n int, do func(i int) error) error {
 
 // each calls do for all members, several at a time.
 func (c *checkpoint) each(do func(*member) error) error {
-	return inParallel(len(c.members), func(i int) error { return do(c.members[i]) })
+	return inParallel(len(c.members), c.atOnce, func(i int) error { return do(c.members[i]) })
 }

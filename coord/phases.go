@@ -238,18 +238,12 @@ func (c *checkpoint) freezeMembers(members []*member) error {
 	}
 	ctx, giveUp := context.WithCancelCause(c.Context)
 	defer giveUp(nil)
-	inParallel(len(members), func(i int) error {
+	inParallel(len(members), c.atOnce, func(i int) error {
 		m := members[i]
 		if m.dropped || ctx.Err() != nil {
 			return nil
 		}
-		if err := m.listen(); err != nil {
-			giveUp(err)
-			return nil
-		}
-		stop := context.AfterFunc(ctx, m.interrupt)
-		err := m.freeze(patience)
-		stop()
+		err := m.freeze(ctx, patience)
 		if err == nil {
 			c.frozen.add(m.conn)
 			c.moved()

@@ -103,13 +103,14 @@ func (c *checkpoint) withoutTwins(refused *noTwinError) error {
 
 // saveTwins writes the private memory of the twins.
 func (c *checkpoint) saveTwins() error {
-	memories := make([]*dump.Memory, len(c.members))
-	err := inParallel(len(c.members), func(i int) (err error) {
-		m := c.members[i]
-		if memories[i], err = m.dump.OpenTwin(m.twin); err != nil {
+	open := func(i int) (*dump.Memory, error) { return c.members[i].dump.OpenTwin(c.members[i].twin) }
+	err := inParallel(len(c.members), c.atOnce, func(i int) error {
+		memory, err := open(i) // Confirm reads what belongs to the same process
+		if err != nil {
 			return err
 		}
-		return m.dump.Confirm(m.twin.Pid)
+		defer memory.Close()
+		return c.members[i].dump.Confirm(c.members[i].twin.Pid)
 	})
 	if err != nil {
 		return err
@@ -117,7 +118,7 @@ func (c *checkpoint) saveTwins() error {
 	if err := c.writer.Release(); err != nil {
 		return err
 	}
-	return dump.SavePrivate(c.dumps(), memories, c.writer.PutLike)
+	return dump.SavePrivate(c.dumps(), open, c.writer.PutLike)
 }
 
 // saveFrozen writes the private memory of the frozen members.
@@ -127,14 +128,8 @@ func (c *checkpoint) saveFrozen(put dump.Put) error {
 			return err
 		}
 	}
-	memories := make([]*dump.Memory, len(c.members))
-	for i, m := range c.members {
-		var err error
-		if memories[i], err = m.dump.Memory(m.live); err != nil {
-			return err
-		}
-	}
-	return dump.SavePrivate(c.dumps(), memories, put)
+	open := func(i int) (*dump.Memory, error) { return c.members[i].dump.Memory(c.members[i].live) }
+	return dump.SavePrivate(c.dumps(), open, put)
 }
 
 // saveStill writes the private memory of the frozen members and resumes them.

@@ -17,17 +17,17 @@ const (
 func (c *checkpoint) dismiss() {
 	c.frozen.end()
 	for _, m := range c.members {
-		if m.dump != nil {
-			m.dump.Close()
-		}
 		m.letGo()
 	}
 	c.each(func(m *member) error {
-		if m.twin != nil {
-			waitForEnd(m.twin.Process)
-			m.twin.Close()
-			m.twin = nil
+		if m.twin == nil {
+			return nil
 		}
+		if process, err := m.twin.Open(); err == nil {
+			waitForEnd(process)
+			unix.Close(process)
+		}
+		m.twin = nil
 		return nil
 	})
 }

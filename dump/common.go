@@ -130,10 +130,11 @@ func (m *Member) copyCommon(copies *Copies) error {
 	if err := ask.Put(m.Conn.Calls); err != nil {
 		return err
 	}
-	memory, err := m.reader(m.Live)
+	memory, err := openReader(m.Live)
 	if err != nil {
 		return err
 	}
+	defer memory.close()
 	for _, c := range wanted {
 		content := copies.take(c.length)
 		if memory.read(content, []image.Run{{Start: c.start, Length: c.length}}) == nil {
@@ -150,10 +151,11 @@ func (m *Member) SumCommon(stays bool) error {
 	if len(m.plan.common) == 0 {
 		return nil
 	}
-	memory, err := m.reader(m.Live)
+	memory, err := openReader(m.Live)
 	if err != nil {
 		return m.fail(err)
 	}
+	defer memory.close()
 	left := uint64(image.SummedMost)
 	for i := range m.plan.common {
 		c := &m.plan.common[i]

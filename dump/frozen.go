@@ -43,6 +43,7 @@ func (m *Member) saveNotForked(w *image.Writer) error {
 	if err != nil {
 		return err
 	}
+	defer memory.Close()
 	all, err := m.pages(m.plan.frozen, memory)
 	if err != nil {
 		return err
@@ -118,10 +119,11 @@ func (m *Member) savePart(w *image.Writer, p part, done *shown) error {
 		return nil
 	}
 	done.saved = union(done.saved, runs)
-	memory, err := m.reader(m.Live)
+	memory, err := openReader(m.Live)
 	if err != nil {
 		return err
 	}
+	defer memory.close()
 	return w.PutSync(image.MemorySpace(p.object), runs, func(dst []byte, runs []image.Run) error {
 		if m.Table.Memory[p.object-1].Kind == image.MemoryFile {
 			return memory.readFile(dst, moved(runs, -shift))

@@ -81,7 +81,6 @@ func captureLiar(t *testing.T, threads []abi.Thread, answers []byte) {
 		group := &image.Group{Root: processes[0].Pid, Processes: []image.Process{*processes[0]}, Descriptions: table.Descriptions, Memory: table.Memory}
 		image.MarshalText(group)
 	}
-	m.Close()
 	c.Close()
 	<-answered
 }

@@ -39,12 +39,11 @@ func address(b []byte) uint64 { return uint64(uintptr(unsafe.Pointer(unsafe.Slic
 
 func readerOf(t *testing.T, pid int) *reader {
 	t.Helper()
-	m := &Member{}
-	r, err := m.reader(pid)
+	r, err := openReader(pid)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(m.Close)
+	t.Cleanup(r.close)
 	return r
 }
 

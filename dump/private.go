@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -13,73 +14,131 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// Memory is the memory of a process, opened once. So the memory that is read is never that of a later process with the same
-// PID, or of another program that the process has executed.
+// Memory is the memory of a process. While it is open, it is never that of a later process with the same PID, or of another
+// program that the process has executed.
 type Memory struct {
 	reader  *reader
 	pagemap *proc.Pagemap
 }
 
-// Memory opens the memory of process pid, which is the member's twin, or the member itself if it stays frozen. Member.Close
-// closes it.
+// Memory opens the memory of process pid, which is the member's twin, or the member itself if it stays frozen.
 func (m *Member) Memory(pid int) (*Memory, error) {
-	reader, err := m.reader(pid)
+	reader, err := openReader(pid)
 	if err != nil {
 		return nil, m.fail(err)
 	}
 	pagemap, err := proc.OpenPagemap(pid)
 	if err != nil {
+		reader.close()
 		return nil, m.fail(err)
 	}
-	m.open = append(m.open, pagemap)
 	return &Memory{reader, pagemap}, nil
 }
 
-// Put is the type of image.Writer's PutLike and PutLikeSync.
-type Put func(*image.Like, image.Space, []image.Run, func([]byte, []image.Run) error) error
+// Close closes the memory, which may be nil.
+func (m *Memory) Close() {
+	if m != nil {
+		m.reader.close()
+		m.pagemap.Close()
+	}
+}
 
-// SavePrivate streams the private memory that Capture planned, of all members. memories are the memories of their twins, or of the
-// members themselves. A child shares memory with its parent until one of them writes to it. So pages that a member and its parent
+// Put is the type of image.Writer's PutLike and PutLikeSync.
+type Put func(like *image.Like, space image.Space, runs []image.Run, fill func([]byte, []image.Run) error, pending *sync.WaitGroup) error
+
+// SavePrivate streams the private memory that Capture planned, of all members. open opens the memory of the twin of a member, or of
+// the member itself. A child shares memory with its parent until one of them writes to it. So pages that a member and its parent
 // have in common are stored only once. Page frame numbers would show which pages these are, but an ordinary user may not read them.
 // So SavePrivate compares the content.
-func SavePrivate(members []*Member, memories []*Memory, put Put) error {
+func SavePrivate(members []*Member, open func(i int) (*Memory, error), put Put) error {
 	number := make(map[image.Pid]int)
 	for i, m := range members {
 		number[m.process.Pid] = i
 	}
 	depths := make([]int, len(members)) // the number of processes through which the content comes
+	var all readings
+	parent := opened{number: -1}
+	defer func() {
+		all.close(parent.memory)
+		all.end(0)
+	}()
 	for i, m := range members {
-		own, err := m.pages(m.plan.twin, memories[i])
+		own, err := m.open(i, open)
 		if err != nil {
 			return err
 		}
-		var parents pages
 		n, known := number[m.process.Parent]
-		if known = known && n < i && depths[n] < image.LikeMost; known {
+		known = known && n < i && depths[n] < image.LikeMost
+		if known {
 			depths[i] = depths[n] + 1
-			if parents, err = members[n].pages(members[n].plan.twin, memories[n]); err != nil {
+		}
+		if known && parent.number != n { // children of the same parent often follow each other
+			all.close(parent.memory)
+			if parent, err = members[n].open(n, open); err != nil {
+				own.memory.Close()
 				return err
 			}
 		}
-		for _, kind := range []struct {
-			own, parents []image.Run
-			read         func(*reader) func([]byte, []image.Run) error
-		}{
-			{own.ofFiles, parents.ofFiles, func(r *reader) func([]byte, []image.Run) error { return r.readFile }},
-			{own.anonymous, parents.anonymous, func(r *reader) func([]byte, []image.Run) error { return r.read }},
-		} {
-			alone := image.Subtract(kind.own, kind.parents)
-			space, read := image.ProcessSpace(m.process.Pid), kind.read(memories[i].reader)
-			if err := put(nil, space, alone, read); err != nil {
-				return err
-			}
-			if !known {
-				continue
-			}
-			like := &image.Like{Space: image.ProcessSpace(members[n].process.Pid), Read: kind.read(memories[n].reader)}
-			if err := put(like, space, image.Subtract(kind.own, alone), read); err != nil {
-				return err
-			}
+		r := all.begin(own.memory)
+		if known {
+			err = m.savePages(own, &parent, put, &r.pending)
+		} else {
+			err = m.savePages(own, nil, put, &r.pending)
+		}
+		if err != nil {
+			return err
+		}
+		all.end(readingsMost())
+	}
+	return nil
+}
+
+// opened is the memory of the member with a number, and which of its pages are saved.
+type opened struct {
+	number  int
+	process image.Pid
+	memory  *Memory
+	pages   pages
+}
+
+func (m *Member) open(number int, open func(i int) (*Memory, error)) (opened, error) {
+	memory, err := open(number)
+	if err != nil {
+		return opened{number: -1}, err
+	}
+	p, err := m.pages(m.plan.twin, memory)
+	memory.pagemap.Close()
+	if err != nil {
+		memory.Close()
+		return opened{number: -1}, err
+	}
+	return opened{number, m.process.Pid, memory, p}, nil
+}
+
+// savePages saves a member's pages. Where its parent, which may be nil, has the same pages, it compares them.
+func (m *Member) savePages(own opened, parent *opened, put Put, pending *sync.WaitGroup) error {
+	var like pages
+	if parent != nil {
+		like = parent.pages
+	}
+	for _, kind := range []struct {
+		own, parents []image.Run
+		read         func(*reader) func([]byte, []image.Run) error
+	}{
+		{own.pages.ofFiles, like.ofFiles, func(r *reader) func([]byte, []image.Run) error { return r.readFile }},
+		{own.pages.anonymous, like.anonymous, func(r *reader) func([]byte, []image.Run) error { return r.read }},
+	} {
+		alone := image.Subtract(kind.own, kind.parents)
+		space, read := image.ProcessSpace(own.process), kind.read(own.memory.reader)
+		if err := put(nil, space, alone, read, pending); err != nil {
+			return err
+		}
+		if parent == nil {
+			continue
+		}
+		like := &image.Like{Space: image.ProcessSpace(parent.process), Read: kind.read(parent.memory.reader)}
+		if err := put(like, space, image.Subtract(kind.own, alone), read, pending); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -131,24 +190,15 @@ type reader struct {
 	mem *os.File
 }
 
-// reader opens the memory of process pid. Member.Close closes it.
-func (m *Member) reader(pid int) (*reader, error) {
+func openReader(pid int) (*reader, error) {
 	f, err := os.Open(proc.Path(pid, "mem"))
 	if err != nil {
 		return nil, err
 	}
-	m.open = append(m.open, f)
 	return &reader{pid, f}, nil
 }
 
-// Close closes the memory that was opened. Call it when the image is committed or discarded.
-func (m *Member) Close() {
-	for _, f := range m.open {
-		f.Close()
-	}
-	m.open = nil
-	m.executable.Close()
-}
+func (r *reader) close() { r.mem.Close() }
 
 // read reads the runs, one after the other, into dst. Memory that cannot be read is an error.
 func (r *reader) read(dst []byte, runs []image.Run) error { return r.each(dst, runs, false) }

@@ -3,7 +3,6 @@ package dump
 import (
 	"cmp"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 
@@ -44,7 +43,6 @@ type Member struct {
 	ask     *resident.Questions // for the initiator
 	plan    plan                // which pages to save, and when
 
-	open    []io.Closer // memory of processes: see Memory
 	entries []proc.SmapsEntry
 	library string          // path of libcrak.so
 	quick   bool            // the flags in entries are those of Known, except for the VMAs in fresh
@@ -52,8 +50,7 @@ type Member struct {
 	waiting []waiting       // one for each thread
 	times   times           // as the initiator has last told them
 
-	executable *fd.Handle
-	unseen     error // why stat of the executable's path failed
+	unseen error // why stat of the executable's path failed
 
 	policies map[uint64]*image.MemoryPolicy // by the start of a mapping
 
@@ -250,10 +247,12 @@ func (m *Member) paths() error {
 	if err != nil {
 		return err
 	}
-	if m.executable, err = fd.TakePath(m.path("exe")); err != nil {
+	executable, err := fd.TakePath(m.path("exe"))
+	if err != nil {
 		return err
 	}
-	if m.process.Executable, err = m.file(exe, m.executable); err != nil {
+	defer executable.Close()
+	if m.process.Executable, err = m.file(exe, executable); err != nil {
 		return err
 	}
 	m.process.Auxv, err = proc.ReadFile(m.path("auxv"))
@@ -262,7 +261,6 @@ func (m *Member) paths() error {
 
 // deletedExecutable makes a deleted executable a memory object, so that the image holds its content.
 func (m *Member) deletedExecutable() {
-	defer m.executable.Close()
 	exe := &m.process.Executable
 	if m.unseen != nil {
 		m.refuse("", fmt.Sprintf("executable %q", exe.Path), fmt.Sprintf("it cannot be accessed: %v", m.unseen),

@@ -3,7 +3,6 @@ package dump
 import (
 	"cmp"
 	"fmt"
-	"runtime"
 	"slices"
 	"unsafe"
 
@@ -47,9 +46,9 @@ func (m *Member) threads() error {
 	})
 }
 
-// inParallel calls do for 0 to n-1, on all processors. It returns one of their errors.
+// inParallel calls do for 0 to n-1, on all processors if the writer has descriptors enough. It returns one of their errors.
 func inParallel(n int, do func(i int) error) error {
-	workers := min(runtime.GOMAXPROCS(0), n)
+	workers := min(workers(), n)
 	errs := make(chan error, workers)
 	for worker := range workers {
 		go func() {

@@ -1,6 +1,7 @@
 package dump
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -13,14 +14,23 @@ import (
 
 // A Twin is the twin of a member: a fork of it.
 type Twin struct {
-	Pid     int // in the writer's PID namespace
-	Process int // pidfd
-	inside  int // PID in the member's PID namespace
-	start   uint64
+	Pid    int // in the writer's PID namespace
+	inside int // PID in the member's PID namespace
+	start  uint64
 }
 
-// Close closes the pidfd.
-func (t *Twin) Close() { unix.Close(t.Process) }
+// Open returns a pidfd of the twin. The error is ESRCH if the twin has ended and was reaped.
+func (t *Twin) Open() (int, error) {
+	process, err := unix.PidfdOpen(t.Pid, 0)
+	if err != nil {
+		return -1, err
+	}
+	if stat, err := proc.Read(t.Pid, "stat", proc.Stat); err != nil || stat.StartTime != t.start {
+		unix.Close(process)
+		return -1, unix.ESRCH
+	}
+	return process, nil
+}
 
 // FindTwin finds the member's twin. inside is the PID that the resident has sent, in the member's PID namespace. The resident may
 // lie, so FindTwin checks that the process is a child of the frozen member. since is a time before the freeze, in ticks since
@@ -32,19 +42,14 @@ func (m *Member) FindTwin(inside int, since uint64) (*Twin, error) {
 	if err != nil {
 		return nil, m.fail(err)
 	}
-	process, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return nil, m.fail(fmt.Errorf("its twin, process %d: %w", pid, err))
-	}
 	stat, err := m.isTwin(pid, since)
 	if err != nil {
-		unix.Close(process)
 		return nil, m.fail(fmt.Errorf("process %d is not its twin: %w", pid, err))
 	}
-	return &Twin{Pid: pid, Process: process, inside: inside, start: stat.StartTime}, nil
+	return &Twin{Pid: pid, inside: inside, start: stat.StartTime}, nil
 }
 
-// OpenTwin opens the memory of the twin.
+// OpenTwin opens the memory of the twin. It makes all checks anew: the writer does not keep a twin open.
 func (m *Member) OpenTwin(t *Twin) (*Memory, error) {
 	memory, err := m.Memory(t.Pid)
 	if err != nil {
@@ -52,14 +57,9 @@ func (m *Member) OpenTwin(t *Twin) (*Memory, error) {
 	}
 	// The checks come after the memory was opened. So the memory is that of the same process, and the process has not executed
 	// another program, which would have changed its exit signal. The kernel changes it, too, when the member ends.
-	err = m.hasMappings(t.Pid)
-	if err == nil {
-		err = m.isStillTwin(t)
-	}
-	if err == nil {
-		err = unix.PidfdSendSignal(t.Process, 0, nil, 0)
-	}
+	err = cmp.Or(m.hasMappings(t.Pid), m.isStillTwin(t))
 	if err != nil {
+		memory.Close()
 		return nil, m.fail(fmt.Errorf("process %d is not its twin: %w", t.Pid, err))
 	}
 	return memory, nil
@@ -67,8 +67,12 @@ func (m *Member) OpenTwin(t *Twin) (*Memory, error) {
 
 // EndTwin ends the twin and has the frozen member reap it.
 func (m *Member) EndTwin(t *Twin) error {
-	defer t.Close()
-	if err := unix.PidfdSendSignal(t.Process, unix.SIGKILL, nil, 0); err != nil && err != unix.ESRCH {
+	process, err := t.Open()
+	if err == nil {
+		err = unix.PidfdSendSignal(process, unix.SIGKILL, nil, 0)
+		unix.Close(process)
+	}
+	if err != nil && err != unix.ESRCH {
 		return m.fail(fmt.Errorf("its twin, process %d: %w", t.Pid, err))
 	}
 	var ask resident.Questions

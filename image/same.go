@@ -21,9 +21,11 @@ type Like struct {
 // for each process of the chain.
 const LikeMost = 16
 
-// PutLike is Put, but does not store pages again that are the same in like. like may be nil.
-func (w *Writer) PutLike(like *Like, space Space, runs []Run, fill func(dst []byte, runs []Run) error) error {
-	return w.put(job{space: space, fill: fill, like: like, compress: w.options.Compress}, runs, func(j job) { w.jobs <- j })
+// PutLike is Put, but does not store pages again that are the same in like. like may be nil. pending counts the parts of the content
+// that fill and like.Read have not read yet. It may be nil.
+func (w *Writer) PutLike(like *Like, space Space, runs []Run, fill func(dst []byte, runs []Run) error, pending *sync.WaitGroup) error {
+	j := job{space: space, fill: fill, like: like, pending: pending, compress: w.options.Compress}
+	return w.put(j, runs, func(j job) { w.jobs <- j })
 }
 
 // leaveOutSame moves the pages that differ from those of like to the front of raw and returns them. k.data gets the runs of these

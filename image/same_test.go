@@ -61,7 +61,7 @@ func writeFamily(t *testing.T, members int) (string, func(member int, page uint6
 			g.Processes = append(g.Processes, p)
 			like = &Like{ProcessSpace(p.Parent), read(i - 1)}
 		}
-		must(t, w.PutLike(like, ProcessSpace(Pid(412+i)), []Run{{Start: start, Length: pages * PageSize}}, read(i)))
+		must(t, w.PutLike(like, ProcessSpace(Pid(412+i)), []Run{{Start: start, Length: pages * PageSize}}, read(i), nil))
 	}
 	path, err := w.Commit(Manifest{Program: "app", Root: 412}, g)
 	return path, page, err

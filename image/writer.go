@@ -140,24 +140,24 @@ func (w *Writer) Advance() uint64 { return w.done.Load() + w.settled.Load() }
 //
 // The error is the first one of the whole image. After it nothing more is saved.
 func (w *Writer) Put(space Space, runs []Run, fill func(dst []byte, runs []Run) error) error {
-	return w.PutLike(nil, space, runs, fill)
+	return w.PutLike(nil, space, runs, fill, nil)
 }
 
 // PutSync is Put for content that changes when the program runs. When it returns, all of the content has been read and written
 // to the page cache, or to memory after Hold. It does not compress, and does most of the work itself, to be fast.
 func (w *Writer) PutSync(space Space, runs []Run, fill func(dst []byte, runs []Run) error) error {
-	return w.PutLikeSync(nil, space, runs, fill)
+	return w.PutLikeSync(nil, space, runs, fill, new(sync.WaitGroup))
 }
 
-// PutLikeSync is PutSync, but does not store pages again that are the same in like. like may be nil.
-func (w *Writer) PutLikeSync(like *Like, space Space, runs []Run, fill func(dst []byte, runs []Run) error) error {
-	var pending sync.WaitGroup
+// PutLikeSync is PutSync, but does not store pages again that are the same in like. like may be nil. It waits until pending has no
+// more parts.
+func (w *Writer) PutLikeSync(like *Like, space Space, runs []Run, fill func(dst []byte, runs []Run) error, pending *sync.WaitGroup) error {
 	work := func(j job) { w.jobs <- j }
 	if total := runBytes(runs); total <= frameBytes {
 		k := &packer{w: w, raw: make([]byte, total)}
 		work = k.run
 	}
-	err := w.put(job{space: space, fill: fill, like: like, pending: &pending}, runs, work)
+	err := w.put(job{space: space, fill: fill, like: like, pending: pending}, runs, work)
 	pending.Wait()
 	if err != nil {
 		return err

@@ -51,6 +51,7 @@ var commands = map[string]command{
 	"uninterrupted": {"uninterrupted NAME [FILE...]", 1, -1, false, cmdUninterrupted},
 	"observe":       {"observe NAME PICTURE", 2, 2, false, cmdObserve},
 	"same":          {"same [-except FIELD,...] [-strict] PICTURE PICTURE", 2, 2, true, cmdSame},
+	"descriptors":   {"descriptors N", 1, 1, false, cmdDescriptors},
 	"cc":            {"cc [-as NAME] PROGRAM [FLAG...]", 1, -1, false, cmdCC},
 	"run":           {"run PROGRAM [ARG...]", 1, -1, true, cmdRun},
 	"strays":        {"strays", 0, 0, true, cmdStrays},

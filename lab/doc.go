@@ -100,6 +100,8 @@ in their environment. Pictures show all of them, and a crash kills all of them. 
 	[!] same [-strict] [-except FIELD,...] PICTURE PICTURE
 	    Compare two pictures. What passes with time or belongs to the parent may differ;
 	    -strict: nothing may. -except adds fields, such as threads.*.comm or limits.*.
+	descriptors N
+	    From now on the hard limit of descriptors is N for crak.
 	cc [-as NAME] PROGRAM [FLAG...]
 	    Compile a workload with further flags.
 	[!] run PROGRAM [ARG...]

@@ -24,6 +24,8 @@ type session struct {
 	env      []string // of every program
 	subjects map[string]*subject
 	newest   string // path of the newest image: $IMAGE
+
+	descriptors string // hard limit of crak; empty: that of the lab
 }
 
 func sessionOf(ts *testscript.TestScript) *session {
@@ -45,6 +47,9 @@ func (s *session) subject(name string) (*subject, error) {
 
 // command prepares a program that runs as the script's identity, in dir.
 func (s *session) command(dir string, env []string, path string, args ...string) *exec.Cmd {
+	if path == s.lab.crak && s.descriptors != "" {
+		path, args = "prlimit", append([]string{"--nofile=" + s.descriptors, path}, args...)
+	}
 	cmd := exec.Command(path, args...)
 	cmd.Dir = dir
 	cmd.Env = append(slices.Clone(s.env), env...)

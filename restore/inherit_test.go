@@ -60,7 +60,7 @@ func TestInherit(t *testing.T) {
 				if content[p.Parent] != nil {
 					like = &image.Like{Space: image.ProcessSpace(p.Parent), Read: read(p.Parent)}
 				}
-				return w.PutLike(like, image.ProcessSpace(p.Pid), []image.Run{{Start: sharedAt, Length: sharedBytes}}, read(p.Pid))
+				return w.PutLike(like, image.ProcessSpace(p.Pid), []image.Run{{Start: sharedAt, Length: sharedBytes}}, read(p.Pid), nil)
 			})
 			runImage(t, g, path, mode)
 			pss := uint64(0)

@@ -306,8 +306,10 @@ const patienceEnd = time.Second
 // ended returns the reason why the resident has closed the socket.
 func (c *Conn) ended() error {
 	process, err := unix.PidfdOpen(c.Pid, 0)
-	if err == nil && c.frozen {
+	if err == nil {
 		defer unix.Close(process)
+	}
+	if err == nil && c.frozen {
 		fds := []unix.PollFd{{Fd: int32(process), Events: unix.POLLIN}}
 		if n, err := busypoll.Poll(fds, patienceEnd); n == 0 && err == nil {
 			return fmt.Errorf("pid %d: %w", c.Pid, ErrLetGo)

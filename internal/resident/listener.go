@@ -29,15 +29,12 @@ const (
 	patienceAll  = 2 * time.Minute
 )
 
-// A Listener is the socket to which residents connect.
+// A Listener is the socket to which a resident connects.
 type Listener struct {
-	Memory *Memory // of the program, if the writer has opened it before
-	Handed []byte  // the program's secret, if the program started the writer and passed the secret to it
-
-	fd     int
-	file   *os.File // of fd; the runtime waits for it
-	name   uint64
-	secret []byte // nil until the writer has read it
+	key  *Key
+	fd   int
+	file *os.File // of fd; the runtime waits for it
+	name uint64
 
 	interrupted atomic.Bool
 }
@@ -46,8 +43,8 @@ type Listener struct {
 // refused, do not keep the resident from connecting. The kernel reduces it to net.core.somaxconn.
 const backlog = 4096
 
-// Listen opens a socket with a random name.
-func Listen() (*Listener, error) {
+// Listen opens a socket with a random name. By the key the writer proves that it may trace the program.
+func Listen(key *Key) (*Listener, error) {
 	var random [8]byte
 	if _, err := unix.Getrandom(random[:], 0); err != nil {
 		return nil, err
@@ -66,19 +63,20 @@ func Listen() (*Listener, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("socket %s: listen: %w", address.Name, err)
 	}
-	return &Listener{fd: fd, file: os.NewFile(uintptr(fd), "resident listener"), name: name}, nil
+	return &Listener{key: key, fd: fd, file: os.NewFile(uintptr(fd), "resident listener"), name: name}, nil
 }
 
 // Close closes the socket. Connections that were accepted stay open.
 func (l *Listener) Close() { l.file.Close() }
 
-// Forget discards what the Listener knows of the program: the process has executed another one.
-func (l *Listener) Forget() { l.secret, l.Memory, l.Handed = nil, nil, nil }
-
-// Interrupt makes Accept fail, now and later. It may be called while another goroutine is in Accept.
+// Interrupt makes Accept fail, now and later. It may be called while another goroutine is in Accept, and after Close.
 func (l *Listener) Interrupt() {
 	l.interrupted.Store(true)
-	unix.Shutdown(l.fd, unix.SHUT_RDWR) // wakes Accept. A later accept4 without blocking fails with EAGAIN, as if nothing had happened
+	raw, err := l.file.SyscallConn()
+	if err == nil {
+		// This wakes Accept. A later accept4 without blocking fails with EAGAIN, as if nothing had happened.
+		raw.Control(func(fd uintptr) { unix.Shutdown(int(fd), unix.SHUT_RDWR) })
+	}
 }
 
 // queuedSignal is the kernel's siginfo_t of a signal sent with a value (SI_QUEUE).
@@ -155,23 +153,23 @@ func (l *Listener) Accept(pid int, patience time.Duration) (*Conn, error) {
 			unix.Close(fd)
 			continue
 		}
-		return l.greeted(fd, pid)
+		return greeted(fd, pid, l.key)
 	}
 }
 
 // Greeted makes a Conn of a connected socket: it sends the resident's secret and reads the resident's HELLO. The Conn owns the
 // socket.
 func Greeted(fd, pid int, secret []byte) (*Conn, error) {
-	return (&Listener{secret: secret}).greeted(fd, pid)
+	return greeted(fd, pid, &Key{secret: secret})
 }
 
-func (l *Listener) greeted(fd, pid int) (*Conn, error) {
+func greeted(fd, pid int, key *Key) (*Conn, error) {
 	if err := unix.SetNonblock(fd, true); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("pid %d: socket: %w", pid, err)
 	}
 	c := &Conn{fd: fd, file: os.NewFile(uintptr(fd), "resident"), Pid: pid, patience: patienceWire}
-	err := c.prove(l)
+	err := c.prove(key)
 	if err == nil {
 		err = c.greet()
 	}

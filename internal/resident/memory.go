@@ -108,21 +108,21 @@ func libraryNote() []byte {
 
 // prove proves to the resident that the writer may trace its process. If the writer knows the secret from an earlier connection, it
 // sends the secret at once and does not wait for the challenge.
-func (c *Conn) prove(l *Listener) error {
-	if l.secret != nil {
-		if err := c.sendProof(l.secret); err != nil {
+func (c *Conn) prove(key *Key) error {
+	if key.secret != nil {
+		if err := c.sendProof(key.secret); err != nil {
 			return err
 		}
 	}
 	challenge, err := c.challenge()
-	if err != nil || l.secret != nil {
+	if err != nil || key.secret != nil {
 		return err
 	}
-	secret, err := l.readSecret(c.Pid, challenge.Secret)
+	secret, err := key.read(c.Pid, challenge.Secret)
 	if err != nil {
 		return err
 	}
-	l.secret = secret
+	key.secret = secret
 	return c.sendProof(secret)
 }
 
@@ -142,18 +142,29 @@ func (c *Conn) challenge() (body abi.ChallengeBody, err error) {
 	return body, err
 }
 
-// readSecret reads the secret from the program's memory. If the writer may not read the memory, it uses the secret that the
-// resident has passed to it, if the program started the writer.
-func (l *Listener) readSecret(pid int, distance uint64) ([]byte, error) {
-	if l.Memory != nil {
-		secret, err := l.Memory.secret(pid, distance)
+// A Key is how the writer gets the secret of one program's resident. The zero value is ready.
+type Key struct {
+	Memory *Memory // of the program, if the writer has opened it before
+	Handed []byte  // the secret, if the program started the writer and passed the secret to it
+
+	secret []byte // nil until the writer has read it
+}
+
+// Forget discards what the writer knows of the program: the process has executed another one.
+func (k *Key) Forget() { *k = Key{} }
+
+// read reads the secret from the program's memory. If the writer may not read the memory, it uses the secret that the resident has
+// passed to it, if the program started the writer.
+func (k *Key) read(pid int, distance uint64) ([]byte, error) {
+	if k.Memory != nil {
+		secret, err := k.Memory.secret(pid, distance)
 		if !errors.Is(err, io.EOF) { // EOF: the process has executed another program since its memory was opened (proc(5))
 			return secret, err
 		}
 	}
 	m, err := OpenMemory(pid)
-	if errors.Is(err, os.ErrPermission) && len(l.Handed) == abi.SecretSize {
-		return l.Handed, nil
+	if errors.Is(err, os.ErrPermission) && len(k.Handed) == abi.SecretSize {
+		return k.Handed, nil
 	}
 	if err != nil {
 		return nil, err

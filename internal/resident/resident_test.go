@@ -128,12 +128,11 @@ func connect(t *testing.T, l *Listener, say ...[]byte) int {
 
 func listen(t *testing.T) *Listener {
 	t.Helper()
-	l, err := Listen()
+	l, err := Listen(&Key{secret: make([]byte, abi.SecretSize)}) // as after a query
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(l.Close)
-	l.secret = make([]byte, abi.SecretSize) // as after a query
 	return l
 }
 

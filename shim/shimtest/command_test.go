@@ -26,7 +26,7 @@ const someUser = 12345
 
 // command freezes a process as crak does, and orders its resident to open and read a file.
 func command(pid int, path string) (string, error) {
-	l, err := resident.Listen()
+	l, err := resident.Listen(new(resident.Key))
 	if err != nil {
 		return "", err
 	}

@@ -10,7 +10,7 @@ static int node(long level)
 {
 	enum { SIZE = 16384 };
 	static uint64_t memory[SIZE / 8];
-	pid_t kids[64], self = getpid(), parent = getppid();
+	pid_t kids[128], self = getpid(), parent = getppid();
 	int all = 1;
 
 	fill(memory, SIZE, self);
@@ -46,7 +46,7 @@ int main(int argc, char **argv)
 		level *= width;
 		want += level;
 	}
-	CHECK(width <= 64 && want < 256);
+	CHECK(width <= 128 && want < 256);
 	EQUAL(node(0), want);
 	pass();
 }

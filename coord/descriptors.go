@@ -1,0 +1,47 @@
+package coord
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/dump"
+	"crak.dev/crak/internal/obstacle"
+)
+
+// The writer has two descriptors for each member: its lock, and from the freeze on the connection to its resident. It opens all
+// other files of a member only while it deals with that member. So the size of a group is bounded by RLIMIT_NOFILE, whose soft
+// limit the Go runtime raises to the hard one, and the writer deals with fewer members at the same time if it has less room.
+const (
+	perMember = 2  // the lock and the connection
+	perWait   = 4  // while the writer waits for a member: a listener, a pidfd, a file of /proc, the connection of another process
+	ofWriter  = 20 // the image and its directories, epoll(7), files of the survey
+	mostWaits = 64 // how many members the writer deals with at the same time. It waits for most of them most of the time
+)
+
+// roomFor plans how many members of a group of n the writer deals with at the same time. The error says that the group is too
+// large for the writer's limit.
+func (c *checkpoint) roomFor(n int) error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("getrlimit: %w", err)
+	}
+	if c.used == 0 {
+		open, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			return err
+		}
+		c.used = len(open) + ofWriter
+	}
+	room := int(min(limit.Cur, 1<<30)) - c.used - n*perMember
+	if room < perWait {
+		need := c.used + n*perMember + perWait
+		return obstacle.List{{Pid: c.Pid, What: fmt.Sprintf("group of %d processes", n),
+			Why: fmt.Sprintf("the checkpoint needs %d descriptors at once, and the limit of crak is %d", need, limit.Cur),
+			Do:  "raise the limit: ulimit -Hn"}}
+	}
+	c.atOnce = min(room/perWait, mostWaits)
+	dump.Room(room)
+	return nil
+}
