@@ -33,13 +33,6 @@ func (c *sysvCapture) messageQueues() error {
 	if err != nil || len(all) == 0 {
 		return err
 	}
-	var users []image.Pid
-	for _, q := range all {
-		users = append(users, q.users...)
-	}
-	if err := c.look(users); err != nil {
-		return err
-	}
 	all = slices.DeleteFunc(all, func(q *messageQueue) bool {
 		return !c.belongs(&q.desc.Perm, q.users, q.desc.Stime, q.desc.Rtime, q.desc.Ctime)
 	})

@@ -33,13 +33,6 @@ func (c *sysvCapture) semaphores() error {
 	if err := c.readSets(all); err != nil {
 		return err
 	}
-	var users []image.Pid
-	for _, s := range all {
-		users = append(users, s.users...)
-	}
-	if err := c.look(users); err != nil {
-		return err
-	}
 	all = slices.DeleteFunc(all, func(s *semaphoreSet) bool {
 		return !c.belongs(&s.desc.Perm, s.users, s.desc.Otime, s.desc.Ctime)
 	})

@@ -2,6 +2,7 @@ package dump
 
 import (
 	"fmt"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -10,6 +11,7 @@ import (
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/abi"
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/internal/resident"
 	"crak.dev/crak/internal/sysv"
 )
@@ -25,8 +27,10 @@ type SysV struct {
 // kernel does not know which processes have used it before the last one. An object belongs to the group if
 //
 //   - a member was the last to use it, or
-//   - the user of the group has made it, it was made, changed or used since the first member began, and the process that was the
-//     last to use it is not a living process outside the group.
+//   - crak restart started the group, has put the values or messages back since then, and nobody has used the object after it.
+//
+// Other objects are not recorded. One whose last user has ended may belong to another program of the same user, and a restart would
+// change it.
 //
 // The root's initiator makes the calls, because the writer may be in another IPC namespace. All members are in the same one.
 func CaptureSysV(members []*Member, zombies []image.Zombie) (*SysV, error) {
@@ -34,8 +38,8 @@ func CaptureSysV(members []*Member, zombies []image.Zombie) (*SysV, error) {
 	if root.sets.Sets <= 0 && root.queues.Queues <= 0 {
 		return new(SysV), nil
 	}
-	c := &sysvCapture{members: members, found: new(SysV), inside: make(map[image.Pid]bool), outside: make(map[image.Pid]bool)}
-	c.inside[root.process.Parent] = true // crak restart: it has restored the values and the messages
+	c := &sysvCapture{members: members, found: new(SysV), inside: make(map[image.Pid]bool)}
+	var err error
 	for _, m := range members {
 		c.inside[m.process.Pid] = true
 	}
@@ -43,7 +47,7 @@ func CaptureSysV(members []*Member, zombies []image.Zombie) (*SysV, error) {
 		c.inside[z.Pid] = true
 	}
 	c.user = root.process.Threads[0].Credentials.UID[1]
-	var err error
+	c.restored = root.isRestored()
 	if c.since, err = firstStart(members); err != nil {
 		return nil, err
 	}
@@ -54,12 +58,12 @@ func CaptureSysV(members []*Member, zombies []image.Zombie) (*SysV, error) {
 }
 
 type sysvCapture struct {
-	members []*Member
-	found   *SysV
-	inside  map[image.Pid]bool // members, zombies, and the root's parent
-	outside map[image.Pid]bool // other processes that live
-	user    uint32
-	since   int64 // seconds since 1970
+	members  []*Member
+	found    *SysV
+	inside   map[image.Pid]bool // members and zombies
+	restored bool               // crak restart is the parent of the root
+	user     uint32
+	since    int64 // seconds since 1970
 }
 
 const (
@@ -87,39 +91,22 @@ func (m *Member) askSysV(ask *resident.Questions) {
 }
 
 // belongs tells whether an object is the group's. users are the processes that were the last to use it, changed the times at which it
-// was made, changed and used. Preconditions: look was called with these users.
+// was made, changed and used.
 func (c *sysvCapture) belongs(perm *unix.SysvIpcPerm, users []image.Pid, changed ...int64) bool {
+	byRestart := c.restored && perm.Cuid == c.user && slices.Max(changed) >= c.since
 	for _, pid := range users {
-		if c.inside[pid] && pid != c.members[0].process.Parent {
+		if c.inside[pid] {
 			return true
 		}
+		byRestart = byRestart && pid == c.members[0].process.Parent
 	}
-	for _, pid := range users {
-		if c.outside[pid] {
-			return false
-		}
-	}
-	recent := false
-	for _, t := range changed {
-		recent = recent || t >= c.since
-	}
-	return recent && perm.Cuid == c.user
+	return byRestart
 }
 
-// look finds out which of some processes live.
-func (c *sysvCapture) look(users []image.Pid) error {
-	var ask resident.Questions
-	seen := make(map[image.Pid]bool)
-	for _, pid := range users {
-		if pid <= 0 || seen[pid] || c.inside[pid] {
-			continue
-		}
-		seen[pid] = true
-		ask.Value(unix.SYS_KILL, [6]uint64{uint64(pid), 0}, func(result int64) {
-			c.outside[pid] = unix.Errno(-result) != unix.ESRCH
-		})
-	}
-	return c.ask(&ask)
+// isRestored tells whether crak restart, or the init process that it has made for the group, is the parent of the member.
+func (m *Member) isRestored() bool {
+	comm, err := proc.ReadFile(proc.Path(m.stat.PPid, "comm"))
+	return err == nil && string(comm) == "crak\n"
 }
 
 func (c *sysvCapture) refuse(what, why, do string) {
