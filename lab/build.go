@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 // builder compiles the C programs that scripts name, each once.
@@ -136,6 +137,9 @@ func copyFile(to, from string, mode os.FileMode) error {
 		return err
 	}
 	defer in.Close()
+	// A process that is forked now has out open for writing until it executes its program. Then to cannot be executed (ETXTBSY).
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	out, err := os.CreateTemp(filepath.Dir(to), ".copy")
 	if err != nil {
 		return err
