@@ -26,6 +26,9 @@ func CaptureGroup(all []*Descriptors, table *Table) ([][]image.Descriptor, error
 	}
 	descriptions := c.hold()
 	c.findEnds(descriptions)
+	if err := c.findSockets(descriptions); err != nil {
+		return nil, err
+	}
 	var captured []*taken
 	for _, o := range descriptions {
 		if o.override == LeaveOut {
@@ -61,15 +64,18 @@ func CaptureGroup(all []*Descriptors, table *Table) ([][]image.Descriptor, error
 
 // capture is one run of CaptureGroup.
 type capture struct {
-	members   []*Descriptors
-	table     *Table
-	questions questions
-	ids       map[*open]image.DescriptionID
-	pipes     map[Inode]*ends
-	standard  map[Inode]int  // pipes that are stdin, stdout or stderr of a member
-	tty       *controlling   // nil until the first terminal
-	object    image.ObjectID // of the description that is being captured, or 0
-	later     []func() error // when the initiators have answered, and all descriptions have their numbers
+	members     []*Descriptors
+	table       *Table
+	questions   questions
+	ids         map[*open]image.DescriptionID
+	pipes       map[Inode]*ends
+	sockets     map[uint32]*open // Unix sockets of the group, by inode
+	waiting     map[uint32]*open // those whose connections wait for accept(2), and the listening sockets
+	directories []string
+	standard    map[Inode]int  // pipes that are stdin, stdout or stderr of a member
+	tty         *controlling   // nil until the first terminal
+	object      image.ObjectID // of the description that is being captured, or 0
+	later       []func() error // when the initiators have answered, and all descriptions have their numbers
 
 	taker *taker // of the member from which a handle was taken last
 	from  *Member

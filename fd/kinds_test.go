@@ -310,12 +310,11 @@ func TestRefusals(t *testing.T) {
 		return f
 	}
 	for want, f := range map[string]*os.File{
-		"epoll instance":     number(unix.EpollCreate1(0)),
-		"inotify instance":   number(unix.InotifyInit1(0)),
-		"pidfd":              number(unix.PidfdOpen(os.Getpid(), 0)),
-		"UDP socket":         number(unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)),
-		"UNIX-STREAM socket": number(unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)),
-		"network namespace":  openedAt(t, "/proc/self/ns/net", unix.O_RDONLY),
+		"epoll instance":    number(unix.EpollCreate1(0)),
+		"inotify instance":  number(unix.InotifyInit1(0)),
+		"pidfd":             number(unix.PidfdOpen(os.Getpid(), 0)),
+		"UDP socket":        number(unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)),
+		"network namespace": openedAt(t, "/proc/self/ns/net", unix.O_RDONLY),
 	} {
 		if got := captured(t, ourselves()).obstacleOf(f); !strings.Contains(got, want) || !strings.Contains(got, "; ") {
 			t.Errorf("obstacle %q, want one about %q and what to do", got, want)

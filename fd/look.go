@@ -32,6 +32,7 @@ type open struct {
 	owner   *owner          // answers of the initiator
 	swapped bool            // the descriptor now has another description
 	ownPipe bool            // a pipe or FIFO that only the group has open
+	socket  *unixSocket     // a Unix socket
 
 	override Override // "" if the user has made no choice
 

@@ -57,17 +57,18 @@ func nameDescriptions(members []member) {
 	}
 }
 
-// namePipes replaces the inode number of each pipe, which the kernel chooses anew.
+// namePipes replaces the inode number of each pipe and socket, which the kernel chooses anew.
 func namePipes(members []member) {
 	names := map[string]string{}
 	for _, m := range members {
 		for _, fd := range numbered(m.tree("descriptors")) {
 			target, _ := fd.tree["target"].(string)
-			if !strings.HasPrefix(target, "pipe:[") {
+			kind, _, _ := strings.Cut(target, ":[")
+			if kind != "pipe" && kind != "socket" {
 				continue
 			}
 			if names[target] == "" {
-				names[target] = fmt.Sprintf("pipe of %d:%d", m.pid, fd.number)
+				names[target] = fmt.Sprintf("%s of %d:%d", kind, m.pid, fd.number)
 			}
 			fd.tree["target"] = names[target]
 			delete(fd.tree, "ino")

@@ -27,7 +27,6 @@ static void make(const char *kind)
 {
 	struct user_desc entry = {.entry_number = 0, .limit = 0xfff, .seg_32bit = 1, .useable = 1};
 	pthread_t thread;
-	int pair[2];
 	sigset_t none;
 
 	sigemptyset(&none);
@@ -35,8 +34,6 @@ static void make(const char *kind)
 		CHECK(epoll_create1(0) >= 0);
 	else if (!strcmp(kind, "inotify"))
 		CHECK(inotify_init() >= 0);
-	else if (!strcmp(kind, "socket"))
-		CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
 	else if (!strcmp(kind, "tcp"))
 		CHECK(socket(AF_INET, SOCK_STREAM, 0) >= 0);
 	else if (!strcmp(kind, "ptmx"))

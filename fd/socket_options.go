@@ -1,0 +1,127 @@
+package fd
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A socketOption is an option of setsockopt(2), with a value of 32-bit words.
+type socketOption struct {
+	level, number int
+	words         int
+	half          bool // the kernel doubles what setsockopt sets
+	force         int  // the option that sets it above the limit of ordinary users; 0: there is none
+}
+
+// Options that unix(7) and socket(7) do not have constants for in golang.org/x/sys/unix.
+const (
+	soPassPidfd  = 76
+	soPassRights = 83
+)
+
+// socketOptions are the options that every socket has, by their names in an image (socket(7)).
+var socketOptions = map[string]socketOption{
+	"broadcast":    {unix.SOL_SOCKET, unix.SO_BROADCAST, 1, false, 0},
+	"busy_poll":    {unix.SOL_SOCKET, unix.SO_BUSY_POLL, 1, false, 0},
+	"debug":        {unix.SOL_SOCKET, unix.SO_DEBUG, 1, false, 0},
+	"dont_route":   {unix.SOL_SOCKET, unix.SO_DONTROUTE, 1, false, 0},
+	"keep_alive":   {unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1, false, 0},
+	"linger":       {unix.SOL_SOCKET, unix.SO_LINGER, 2, false, 0},
+	"mark":         {unix.SOL_SOCKET, unix.SO_MARK, 1, false, 0},
+	"oob_inline":   {unix.SOL_SOCKET, unix.SO_OOBINLINE, 1, false, 0},
+	"pass_cred":    {unix.SOL_SOCKET, unix.SO_PASSCRED, 1, false, 0},
+	"pass_pidfd":   {unix.SOL_SOCKET, soPassPidfd, 1, false, 0},
+	"pass_rights":  {unix.SOL_SOCKET, soPassRights, 1, false, 0},
+	"pass_sec":     {unix.SOL_SOCKET, unix.SO_PASSSEC, 1, false, 0},
+	"peek_off":     {unix.SOL_SOCKET, unix.SO_PEEK_OFF, 1, false, 0},
+	"priority":     {unix.SOL_SOCKET, unix.SO_PRIORITY, 1, false, 0},
+	"rcvbuf":       {unix.SOL_SOCKET, unix.SO_RCVBUF, 1, true, unix.SO_RCVBUFFORCE},
+	"rcvlowat":     {unix.SOL_SOCKET, unix.SO_RCVLOWAT, 1, false, 0},
+	"rcvtimeo":     {unix.SOL_SOCKET, unix.SO_RCVTIMEO, 4, false, 0},
+	"reuse_addr":   {unix.SOL_SOCKET, unix.SO_REUSEADDR, 1, false, 0},
+	"reuse_port":   {unix.SOL_SOCKET, unix.SO_REUSEPORT, 1, false, 0},
+	"sndbuf":       {unix.SOL_SOCKET, unix.SO_SNDBUF, 1, true, unix.SO_SNDBUFFORCE},
+	"sndtimeo":     {unix.SOL_SOCKET, unix.SO_SNDTIMEO, 4, false, 0},
+	"timestamp":    {unix.SOL_SOCKET, unix.SO_TIMESTAMP, 1, false, 0},
+	"timestamping": {unix.SOL_SOCKET, unix.SO_TIMESTAMPING, 1, false, 0},
+	"timestampns":  {unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1, false, 0},
+}
+
+// get returns the value of an option. It is nil if this socket, or this kernel, does not have the option.
+func (s socketOption) get(socket int) []int32 {
+	value := make([]int32, s.words)
+	length := uint32(4 * s.words)
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(socket), uintptr(s.level), uintptr(s.number),
+		uintptr(unsafe.Pointer(&value[0])), uintptr(unsafe.Pointer(&length)), 0)
+	if errno != 0 {
+		return nil
+	}
+	return value
+}
+
+func (s socketOption) set(socket int, value []int32) error {
+	if s.half {
+		value = []int32{value[0] / 2}
+	}
+	err := s.put(socket, s.number, value)
+	if s.force != 0 && err == nil && !slices.Equal(s.get(socket), []int32{value[0] * 2}) {
+		err = s.put(socket, s.force, value)
+	}
+	return err
+}
+
+func (s socketOption) put(socket, number int, value []int32) error {
+	_, _, errno := unix.Syscall6(unix.SYS_SETSOCKOPT, uintptr(socket), uintptr(s.level), uintptr(number),
+		uintptr(unsafe.Pointer(&value[0])), uintptr(4*len(value)), 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// changedOptions returns the options of a socket that differ from those of a new one.
+func changedOptions(socket, fresh int) map[string][]int32 {
+	changed := make(map[string][]int32)
+	for name, option := range socketOptions {
+		if value := option.get(socket); value != nil && !slices.Equal(value, option.get(fresh)) {
+			changed[name] = value
+		}
+	}
+	return changed
+}
+
+// checkOptions checks options from an image.
+func checkOptions(options map[string][]int32) error {
+	for name, value := range options {
+		if option, known := socketOptions[name]; !known || len(value) != option.words {
+			return fmt.Errorf("socket option %.40q with %d words is not known", name, len(value))
+		}
+	}
+	return nil
+}
+
+// setOptions sets the options of a socket. It tells of a buffer that only root may make as large as it was.
+func setOptions(socket int, options map[string][]int32, env *Env) error {
+	for _, name := range slices.Sorted(maps.Keys(options)) {
+		err := socketOptions[name].set(socket, options[name])
+		switch {
+		case err == unix.EPERM && socketOptions[name].force != 0:
+			env.Tell(fmt.Sprintf("a socket's %s is %d bytes now, not %d: ordinary users may not set more",
+				name, socketOptions[name].get(socket)[0], options[name][0]))
+		case err != nil:
+			return fmt.Errorf("socket option %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// hasFilter tells whether a socket has a BPF filter (SO_ATTACH_FILTER, SO_ATTACH_BPF).
+func hasFilter(socket int) bool {
+	var length uint32
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(socket), unix.SOL_SOCKET, unix.SO_GET_FILTER, 0, uintptr(unsafe.Pointer(&length)), 0)
+	return errno != 0 || length != 0
+}

@@ -1,0 +1,95 @@
+package fd
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// A unixSocket is what the kernel tells about a socket of the family AF_UNIX (sock_diag(7), unix_diag.h).
+type unixSocket struct {
+	kind      uint8    // SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET
+	listening bool     // listen(2)
+	name      string   // sun_path; it begins with a zero byte if it is abstract; "" if there is none
+	file      uint32   // inode of the file that bind(2) made; 0: none
+	peered    bool     // it has a peer
+	peer      uint32   // inode of the peer; 0: the peer is closed, or is a connection that waits for accept(2)
+	waiting   []uint32 // listening: inodes of the sockets whose connections wait for accept(2), first come first
+	backlog   uint32   // listening: of listen(2)
+	shutdown  uint8    // 1: no more receiving, 2: no more sending
+}
+
+// Numbers of linux/unix_diag.h and linux/sock_diag.h.
+const (
+	sockDiagByFamily = 20
+
+	unixShowName, unixShowFile, unixShowPeer, unixShowWaiting, unixShowQueue = 1, 2, 4, 8, 16
+
+	unixName, unixFile, unixPeer, unixWaiting, unixQueue, unixShutdown = 0, 1, 2, 3, 4, 6
+
+	stateListen = 10 // TCP_LISTEN
+)
+
+// unixSockets lists the Unix sockets of the writer's network namespace, by inode. Any user may ask.
+func unixSockets() (map[uint32]*unixSocket, error) {
+	c, err := netlink.Dial(unix.NETLINK_SOCK_DIAG, nil)
+	if err != nil {
+		return nil, fmt.Errorf("sock_diag: %w", err)
+	}
+	defer c.Close()
+	request := make([]byte, 24) // struct unix_diag_req
+	request[0] = unix.AF_UNIX
+	binary.NativeEndian.PutUint32(request[4:], ^uint32(0)) // sockets in every state
+	binary.NativeEndian.PutUint32(request[12:], unixShowName|unixShowFile|unixShowPeer|unixShowWaiting|unixShowQueue)
+	answers, err := c.Execute(netlink.Message{Header: netlink.Header{Type: sockDiagByFamily, Flags: netlink.Request | netlink.Dump}, Data: request})
+	if err != nil {
+		return nil, fmt.Errorf("sock_diag: %w", err)
+	}
+	all := make(map[uint32]*unixSocket)
+	for _, m := range answers {
+		if len(m.Data) < 16 { // struct unix_diag_msg
+			return nil, errors.New("sock_diag: a short answer")
+		}
+		s := &unixSocket{kind: m.Data[1], listening: m.Data[2] == stateListen}
+		if err := s.attributes(m.Data[16:]); err != nil {
+			return nil, fmt.Errorf("sock_diag: %w", err)
+		}
+		if inode := binary.NativeEndian.Uint32(m.Data[4:]); inode != 0 {
+			all[inode] = s
+		}
+	}
+	return all, nil
+}
+
+func (s *unixSocket) attributes(data []byte) error {
+	d, err := netlink.NewAttributeDecoder(data)
+	if err != nil {
+		return err
+	}
+	for d.Next() {
+		switch d.Type() {
+		case unixName:
+			s.name = string(d.Bytes())
+		case unixFile:
+			if b := d.Bytes(); len(b) >= 4 {
+				s.file = binary.NativeEndian.Uint32(b)
+			}
+		case unixPeer:
+			s.peered, s.peer = true, d.Uint32()
+		case unixWaiting:
+			for b := d.Bytes(); len(b) >= 4; b = b[4:] {
+				s.waiting = append(s.waiting, binary.NativeEndian.Uint32(b))
+			}
+		case unixQueue:
+			if b := d.Bytes(); len(b) >= 8 {
+				s.backlog = binary.NativeEndian.Uint32(b[4:])
+			}
+		case unixShutdown:
+			s.shutdown = d.Uint8()
+		}
+	}
+	return d.Err()
+}

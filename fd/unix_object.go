@@ -1,0 +1,408 @@
+package fd
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+)
+
+// UnixSocket is the record of a socket of the family AF_UNIX. What waits in its receive queue is its content.
+type UnixSocket struct {
+	Type     int            `json:"type"` // SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET
+	Name     *UnixName      `json:"name,omitempty"`
+	Listener image.ObjectID `json:"listener,omitempty"` // the listening socket of the group that has the same name
+
+	Listening bool             `json:"listening,omitempty"`
+	Backlog   uint32           `json:"backlog,omitempty"`
+	Waiting   []image.ObjectID `json:"waiting,omitempty"` // sockets whose connections wait for accept(2), first come first
+
+	Peer     image.ObjectID `json:"peer,omitempty"`
+	PeerName *UnixName      `json:"peer_name,omitempty"` // of a peer that is not in the group
+	Closed   bool           `json:"closed,omitempty"`    // the peer has been closed
+	Reset    bool           `json:"reset,omitempty"`     // with unread data: the next call returns ECONNRESET
+	Shutdown uint8          `json:"shutdown,omitempty"`  // 1: no more receiving, 2: no more sending
+
+	Messages []UnixMessage      `json:"messages,omitempty"` // not of a stream
+	Options  map[string][]int32 `json:"options,omitempty"`
+}
+
+var unixObjects = objectKind{
+	name: "unix_socket",
+	check: func(o image.Object) error {
+		_, err := unixRecord(o)
+		return err
+	},
+}
+
+// init sets what refers to unixObjects itself.
+func init() {
+	unixObjects.make = func(o image.Object, env *Env) (madeObject, error) {
+		r, err := unixRecord(o)
+		if err != nil {
+			return nil, err
+		}
+		m := &madeUnix{id: o.ID, record: r}
+		if err := m.make(env); err != nil {
+			m.close()
+			return nil, err
+		}
+		return m, nil
+	}
+}
+
+func unixRecord(o image.Object) (UnixSocket, error) {
+	r, err := decode[UnixSocket](o.Record)
+	if err != nil {
+		return r, fmt.Errorf("record of a Unix socket: %w", err)
+	}
+	total := 0
+	for _, m := range r.Messages {
+		if m.Size < 0 || m.Size > unixQueueMost {
+			return r, fmt.Errorf("message of %d bytes", m.Size)
+		}
+		total += m.Size
+		err = errors.Join(err, m.From.check())
+	}
+	stream := r.Type == unix.SOCK_STREAM
+	switch {
+	case !stream && r.Type != unix.SOCK_DGRAM && r.Type != unix.SOCK_SEQPACKET:
+		return r, fmt.Errorf("type %d is not one of a Unix socket", r.Type)
+	case o.Size > unixQueueMost || !stream && uint64(total) != o.Size:
+		return r, fmt.Errorf("%d bytes, in messages %d", o.Size, total)
+	case r.Shutdown > 3 || r.Peer == o.ID && r.Type != unix.SOCK_DGRAM:
+		return r, errors.New("an impossible state")
+	}
+	return r, errors.Join(err, r.Name.check(), r.PeerName.check(), checkOptions(r.Options))
+}
+
+// A madeUnix is a new socket.
+type madeUnix struct {
+	id         image.ObjectID
+	record     UnixSocket
+	file       *os.File
+	other      *os.File // the peer, until its own object takes it; or until this one is filled, if the peer is closed
+	bound      *boundName
+	otherBound *boundName // of other
+	joined     bool       // connected
+	done       bool       // filled
+}
+
+func (m *madeUnix) make(e *Env) (err error) {
+	r := &m.record
+	if r.Peer != 0 {
+		peer, err := e.unixPeer(m)
+		switch {
+		case err != nil:
+			return err
+		case !isPair(m, &peer.record): // join connects it
+		case peer.made == nil:
+			return e.unixPair(m, &peer.record)
+		case peer.made.other == nil:
+			return fmt.Errorf("its peer, object %d, has another peer", r.Peer)
+		default:
+			m.file, m.bound = peer.made.other, peer.made.otherBound
+			peer.made.other, peer.made.otherBound = nil, nil
+			return nil
+		}
+	}
+	if r.Closed && (r.Type != unix.SOCK_DGRAM || r.PeerName == nil) {
+		err := e.unixPair(m, &UnixSocket{Type: r.Type, Name: withoutFile(r.PeerName)})
+		if err == nil || r.PeerName == nil {
+			return err
+		}
+		e.Tell(fmt.Sprintf("the closed peer of a Unix socket has no name any more (%s): %v", r.PeerName, err))
+		return e.unixPair(m, &UnixSocket{Type: r.Type})
+	}
+	if m.file, err = newUnix(r.Type); err != nil || r.Name == nil {
+		return err
+	}
+	if r.Name.Path != "" && r.Name.File == nil {
+		e.Tell(fmt.Sprintf("Unix socket %s: its file had been removed, or was not found, at the checkpoint: no process can connect to this path", r.Name))
+	}
+	if m.bound, err = e.bind(int(m.file.Fd()), r.Name); err == nil && r.Listening {
+		err = os.NewSyscallError("listen", unix.Listen(int(m.file.Fd()), int(min(r.Backlog, 1<<30))))
+	}
+	return err
+}
+
+// isPair tells whether the two ends of a connection are made together. Datagram sockets can be connected one by one if the peer has
+// a name.
+func isPair(m *madeUnix, peer *UnixSocket) bool {
+	return peer.Peer == m.id && (m.record.Type != unix.SOCK_DGRAM || m.record.Name == nil || peer.Name == nil)
+}
+
+func withoutFile(n *UnixName) *UnixName {
+	if n == nil {
+		return nil
+	}
+	other := *n
+	other.File = nil
+	return &other
+}
+
+// A peerSocket is the other end of a connection: its record, and the socket if it is already made.
+type peerSocket struct {
+	record UnixSocket
+	made   *madeUnix
+}
+
+func (e *Env) unixPeer(m *madeUnix) (p peerSocket, err error) {
+	o, err := e.known(m.record.Peer, &unixObjects)
+	if err != nil {
+		return p, err
+	}
+	p.record, err = unixRecord(o)
+	if err == nil && (p.record.Type != m.record.Type || m.record.Type != unix.SOCK_DGRAM && p.record.Peer != m.id) {
+		err = fmt.Errorf("its peer, object %d, is not connected to it", m.record.Peer)
+	}
+	p.made, _ = e.made[m.record.Peer].(*madeUnix)
+	return p, err
+}
+
+// unixPair makes a connection. If neither end has a name, socketpair(2) made it. Otherwise one end was accepted from a listening
+// socket and has that socket's name.
+func (e *Env) unixPair(m *madeUnix, other *UnixSocket) (err error) {
+	r := &m.record
+	if r.Type == unix.SOCK_DGRAM || r.Name == nil && other.Name == nil {
+		fds, err := unix.Socketpair(unix.AF_UNIX, r.Type|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return os.NewSyscallError("socketpair", err)
+		}
+		m.file, m.other = os.NewFile(uintptr(fds[0]), "socket"), os.NewFile(uintptr(fds[1]), "socket")
+		if r.Name != nil {
+			m.bound, err = e.bind(fds[0], r.Name)
+		}
+		if other.Name != nil && err == nil {
+			m.otherBound, err = e.bind(fds[1], other.Name)
+		}
+		return err
+	}
+	if r.Listener != 0 || other.Name == nil {
+		m.other, m.file, err = e.unixConnection(other, r)
+	} else {
+		m.file, m.other, err = e.unixConnection(r, other)
+	}
+	return err
+}
+
+func (e *Env) unixConnection(client, server *UnixSocket) (c, s *os.File, err error) {
+	var listening *madeUnix
+	if server.Listener != 0 {
+		if listening, err = object[*madeUnix](server.Listener, &unixObjects, e); err != nil {
+			return nil, nil, err
+		}
+	} else {
+		// This one is only for the moment, so nothing is told of it.
+		listening = &madeUnix{record: UnixSocket{Type: server.Type, Name: withoutFile(server.Name), Listening: true, Backlog: 1}}
+		defer listening.close()
+		if err := listening.make(e); err != nil {
+			return nil, nil, err
+		}
+	}
+	if listening.bound == nil || listening.file == nil {
+		return nil, nil, fmt.Errorf("object %d does not listen", server.Listener)
+	}
+	if c, err = newUnix(client.Type); err != nil {
+		return nil, nil, err
+	}
+	if client.Name != nil {
+		var bound *boundName
+		bound, err = e.bind(int(c.Fd()), client.Name)
+		bound.close()
+	}
+	if err == nil {
+		err = os.NewSyscallError("connect", rawConnect(int(c.Fd()), listening.bound))
+	}
+	if err != nil {
+		c.Close()
+		return nil, nil, err
+	}
+	accepted, _, err := unix.Accept4(int(listening.file.Fd()), unix.SOCK_CLOEXEC)
+	if err != nil {
+		c.Close()
+		return nil, nil, os.NewSyscallError("accept", err)
+	}
+	return c, os.NewFile(uintptr(accepted), "socket"), nil
+}
+
+func newUnix(kind int) (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	return os.NewFile(uintptr(fd), "socket"), nil
+}
+
+// join connects what only other sockets can be connected to: waiting connections, and datagram sockets.
+func (m *madeUnix) join(e *Env) error {
+	if m.joined {
+		return nil
+	}
+	m.joined = true
+	r := &m.record
+	for _, id := range r.Waiting {
+		client, ok := e.made[id].(*madeUnix)
+		if !ok || m.bound == nil {
+			return fmt.Errorf("object %d: not a socket that waits", id)
+		}
+		if err := rawConnect(int(client.file.Fd()), m.bound); err != nil {
+			return fmt.Errorf("connect to %s: %w", r.Name, err)
+		}
+	}
+	var to addressed
+	switch {
+	case r.Type != unix.SOCK_DGRAM:
+		return nil
+	case r.Peer != 0:
+		peer, ok := e.made[r.Peer].(*madeUnix)
+		if !ok {
+			return fmt.Errorf("object %d: not a Unix socket", r.Peer)
+		}
+		if isPair(m, &peer.record) {
+			return nil
+		}
+		if peer.bound == nil {
+			return fmt.Errorf("its peer, object %d, has no name", r.Peer)
+		}
+		to = peer.bound
+	case r.PeerName == nil:
+		return nil
+	default:
+		to = &boundName{name: &UnixName{Path: r.PeerName.full(), Abstract: r.PeerName.Abstract}}
+	}
+	err := rawConnect(int(m.file.Fd()), to)
+	if err != nil && r.Peer == 0 {
+		e.Tell(fmt.Sprintf("a Unix socket was connected to %s and is not connected now: %v", r.PeerName, err))
+		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	return nil
+}
+
+// fill puts the content into the queue. Then it sets the options and, when the peer is filled too, shuts the connection down.
+func (m *madeUnix) fill(o image.Object, e *Env) error {
+	r := &m.record
+	if o.Size > 0 || len(r.Messages) > 0 {
+		content, err := e.Content(o.ID, int(o.Size))
+		if err == nil {
+			err = m.receive(content, e)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	m.done = true
+	if r.Closed && m.other != nil {
+		if r.Reset {
+			if err := send(int(m.file.Fd()), []byte{0}, nil); err != nil {
+				return err
+			}
+		}
+		m.other.Close()
+		m.other = nil
+	}
+	ends := []*madeUnix{m}
+	if peer, ok := e.made[r.Peer].(*madeUnix); ok && r.Peer != m.id {
+		if !peer.done {
+			return setOptions(int(m.file.Fd()), r.Options, e)
+		}
+		ends = append(ends, peer)
+	}
+	if err := setOptions(int(m.file.Fd()), r.Options, e); err != nil {
+		return err
+	}
+	for _, end := range ends {
+		if how := end.record.Shutdown; how != 0 && !end.record.Closed {
+			if err := unix.Shutdown(int(end.file.Fd()), int(how)-1); err != nil {
+				return os.NewSyscallError("shutdown", err)
+			}
+		}
+	}
+	return nil
+}
+
+// receive has the peer, or another sender, send the content.
+func (m *madeUnix) receive(content []byte, e *Env) error {
+	r := &m.record
+	if r.Type != unix.SOCK_DGRAM {
+		from := m.other
+		if peer, ok := e.made[r.Peer].(*madeUnix); ok {
+			from = peer.file
+		}
+		if from == nil {
+			return errors.New("it has content, and no peer")
+		}
+		defer widen(int(from.Fd()))()
+		if r.Type == unix.SOCK_STREAM {
+			return send(int(from.Fd()), content, nil)
+		}
+		for _, message := range r.Messages {
+			if err := send(int(from.Fd()), content[:message.Size], nil); err != nil {
+				return err
+			}
+			content = content[message.Size:]
+		}
+		return nil
+	}
+	for _, message := range r.Messages {
+		if err := m.mail(content[:message.Size], message.From, e); err != nil {
+			return err
+		}
+		content = content[message.Size:]
+	}
+	return nil
+}
+
+// mail sends a datagram from a socket that has the name of its sender: one of the group if there is one, else one for the moment.
+func (m *madeUnix) mail(data []byte, from *UnixName, e *Env) error {
+	var to addressed
+	if m.bound != nil {
+		to = m.bound
+	}
+	if m.other != nil && m.record.PeerName.same(from) {
+		defer widen(int(m.other.Fd()))()
+		return send(int(m.other.Fd()), data, nil)
+	}
+	for _, made := range e.made {
+		if s, ok := made.(*madeUnix); ok && s.record.Type == unix.SOCK_DGRAM && s.record.Name.same(from) && (to != nil || s.record.Peer == m.id) {
+			if s.record.Peer == m.id {
+				to = nil
+			}
+			defer widen(int(s.file.Fd()))()
+			return send(int(s.file.Fd()), data, to)
+		}
+	}
+	if to == nil {
+		return errors.New("nobody can send to it: it has no name")
+	}
+	s, err := newUnix(unix.SOCK_DGRAM)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if from != nil {
+		bound, err := e.bind(int(s.Fd()), withoutFile(from))
+		if err != nil {
+			return err
+		}
+		defer bound.close()
+	}
+	defer widen(int(s.Fd()))()
+	return send(int(s.Fd()), data, to)
+}
+
+func (m *madeUnix) close() {
+	for _, f := range []*os.File{m.file, m.other} {
+		if f != nil {
+			f.Close()
+		}
+	}
+	m.bound.close()
+	m.otherBound.close()
+}

@@ -1,0 +1,227 @@
+package fd
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/obstacle"
+)
+
+// unixSocketKind is a description of a Unix socket: a single one, or an end of a connection whose ends the group has. A restart
+// makes the connections anew (unix_object.go).
+var unixSocketKind = kind{
+	name: "unix_socket",
+	is:   func(o *open) bool { return o.socket != nil },
+	capture: func(c *capture, o *open) (any, error) {
+		var err error
+		c.object, err = c.objectOf(o, &unixObjects, func() (any, []byte, error) { return c.lookAtUnix(o) })
+		return nil, err
+	},
+	describe: func(d image.Description) string { return fmt.Sprintf("Unix socket %d", d.Object) },
+	check: func(d image.Description, env *Env) obstacle.List {
+		o, err := env.known(d.Object, &unixObjects)
+		if err != nil {
+			return broken(err)
+		}
+		r, _ := unixRecord(o)
+		if r.Listener != 0 || r.Name == nil {
+			return nil
+		}
+		return checkName(r.Name)
+	},
+	create: func(d image.Description, env *Env) (*os.File, error) {
+		m, err := object[*madeUnix](d.Object, &unixObjects, env)
+		if err != nil {
+			return nil, err
+		}
+		fd, err := unix.FcntlInt(m.file.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+		if err != nil {
+			return nil, os.NewSyscallError("F_DUPFD_CLOEXEC", err)
+		}
+		return os.NewFile(uintptr(fd), "socket"), nil
+	},
+	connect: func(d image.Description, env *Env) error {
+		m, err := object[*madeUnix](d.Object, &unixObjects, env)
+		if err != nil {
+			return err
+		}
+		return m.join(env)
+	},
+}
+
+// findSockets asks the kernel about the Unix sockets of the group, if it has any.
+func (c *capture) findSockets(descriptions []*open) error {
+	var name [32]byte
+	var all map[uint32]*unixSocket
+	c.sockets = make(map[uint32]*open)
+	for _, o := range descriptions {
+		if o.format() != unix.S_IFSOCK || o.flags&unix.O_PATH != 0 || o.override != "" || o.hasPath() {
+			continue
+		}
+		if n, err := unix.Getxattr(o.path, "system.sockprotoname", name[:]); err != nil || n < 4 || string(name[:4]) != "UNIX" {
+			continue
+		}
+		if all == nil {
+			var err error
+			if all, err = unixSockets(); err != nil {
+				return err
+			}
+		}
+		if o.socket = all[uint32(o.stat.Ino)]; o.socket != nil {
+			c.sockets[uint32(o.stat.Ino)] = o
+		}
+	}
+	c.waiting = make(map[uint32]*open)
+	for _, o := range c.sockets {
+		for _, inode := range o.socket.waiting {
+			c.waiting[inode] = o
+		}
+	}
+	return nil
+}
+
+// lookAtUnix returns the record and the content of a socket.
+func (c *capture) lookAtUnix(o *open) (any, []byte, error) {
+	s := o.socket
+	r := &UnixSocket{Type: int(s.kind), Name: nameOf(s.name), Listening: s.listening, Shutdown: s.shutdown}
+	if err := c.peerOf(o, r); err != nil {
+		return nil, nil, err
+	}
+	if err := c.findName(o, r); err != nil {
+		return nil, nil, err
+	}
+	c.later = append(c.later, func() error {
+		r.Peer = c.socketObject(s.peer)
+		for _, inode := range s.waiting {
+			r.Waiting = append(r.Waiting, c.socketObject(inode))
+		}
+		return nil
+	})
+	if s.listening {
+		r.Backlog = s.backlog
+	}
+	if !o.handle.asks() {
+		return r, nil, nil
+	}
+	content, err := r.look(o, c.waiting[uint32(o.stat.Ino)] != nil)
+	if err != nil {
+		return nil, nil, unixObstacle(o, err.Error())
+	}
+	return r, content, nil
+}
+
+func unixObstacle(o *open, why string) obstacle.Obstacle {
+	return obstacle.Obstacle{What: socketName(o), Detail: o.link, Why: why, Do: closeIt}
+}
+
+// socketObject is the object of a socket of the group, or 0.
+func (c *capture) socketObject(inode uint32) image.ObjectID {
+	o := c.sockets[inode]
+	if o == nil {
+		return 0
+	}
+	return c.table.objects[objectKey{unixObjects.name, o.inode()}]
+}
+
+// peerOf finds out what a socket is connected to. Only datagram sockets can be connected to a socket outside of the group: a
+// restart connects them by name.
+func (c *capture) peerOf(o *open, r *UnixSocket) error {
+	s := o.socket
+	for _, inode := range s.waiting {
+		if c.sockets[inode] == nil {
+			return unixObstacle(o, "a connection of a process outside of the group waits in it")
+		}
+	}
+	if !s.peered || c.sockets[s.peer] != nil || c.waiting[uint32(o.stat.Ino)] != nil {
+		return nil
+	}
+	if s.kind != unix.SOCK_DGRAM && s.shutdown != 3 {
+		return unixObstacle(o, "it is connected to a process outside of the group")
+	}
+	r.Closed = s.peer == 0
+	if o.handle.asks() {
+		var a unix.RawSockaddrUnix
+		length, err := peerName(o.handle.fd, &a)
+		if err == nil {
+			r.PeerName = nameFrom(&a, length)
+		}
+		if r.PeerName == nil && !r.Closed {
+			return unixObstacle(o, "it is connected to a process outside of the group")
+		}
+		if r.PeerName != nil && r.PeerName.Path != "" && r.PeerName.Path[0] != '/' {
+			r.PeerName.Directory, _ = os.Readlink(o.member.Proc + "/cwd")
+		}
+	}
+	return nil
+}
+
+// findName finds the file of a socket's name, or the listening socket that it has its name from.
+func (c *capture) findName(o *open, r *UnixSocket) error {
+	s := o.socket
+	if r.Name == nil {
+		return nil
+	}
+	if !s.listening && s.kind != unix.SOCK_DGRAM {
+		for _, l := range c.sockets {
+			if l.socket.listening && l.socket.name == s.name && l.socket.file == s.file {
+				c.later = append(c.later, func() error {
+					r.Listener = c.socketObject(uint32(l.stat.Ino))
+					return nil
+				})
+				return nil
+			}
+		}
+	}
+	if r.Name.Path == "" {
+		return nil
+	}
+	r.Name.findFile(s.file, c.socketDirectories())
+	if r.Name.File == nil && r.Name.Path[0] != '/' {
+		r.Name.Directory, _ = os.Readlink(o.member.Proc + "/cwd")
+	}
+	return nil
+}
+
+// look reads the options and the queue through a handle.
+func (r *UnixSocket) look(o *open, waits bool) ([]byte, error) {
+	socket := o.handle.fd
+	if hasFilter(socket) {
+		return nil, fmt.Errorf("it has a BPF filter")
+	}
+	fresh, err := newUnix(r.Type)
+	if err != nil {
+		return nil, err
+	}
+	defer fresh.Close()
+	r.Options = changedOptions(socket, int(fresh.Fd()))
+	if waits {
+		if sent, err := unix.IoctlGetInt(socket, unix.TIOCOUTQ); err != nil || sent != 0 {
+			return nil, fmt.Errorf("it has sent data on a connection that nobody has accepted yet")
+		}
+	}
+	poll := []unix.PollFd{{Fd: int32(socket)}}
+	if _, err := unix.Poll(poll, 0); err != nil {
+		return nil, err
+	}
+	if r.Reset = poll[0].Revents&unix.POLLERR != 0; r.Reset {
+		if r.Type != unix.SOCK_STREAM || !r.Closed {
+			return nil, fmt.Errorf("it has an error that the program has not seen yet")
+		}
+	}
+	if r.Listening || r.Shutdown&1 != 0 && !r.Closed && r.Peer != 0 {
+		return nil, nil
+	}
+	var content []byte
+	if r.Type == unix.SOCK_STREAM {
+		content, err = peekStream(socket)
+	} else {
+		content, r.Messages, err = peekMessages(socket)
+	}
+	if err == nil && len(content) > 0 && r.Options["pass_cred"] != nil {
+		err = errDescriptorsInFlight
+	}
+	return content, err
+}
