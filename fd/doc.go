@@ -30,6 +30,7 @@
 //	eventfd.go      eventfd
 //	timerfd.go      timerfd_create
 //	signalfd.go     signalfd
+//	epoll.go        epoll instances
 //	unix_socket.go  Unix sockets (unix_object.go makes them, unix_diag.go, unix_name.go and unix_queue.go have their parts)
 //	special.go      files of /proc, /sys and the like
 //	unsupported.go  everything else, refused by name (inherited.go tells which descriptors the program inherited)

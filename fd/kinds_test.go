@@ -310,7 +310,6 @@ func TestRefusals(t *testing.T) {
 		return f
 	}
 	for want, f := range map[string]*os.File{
-		"epoll instance":    number(unix.EpollCreate1(0)),
 		"inotify instance":  number(unix.InotifyInit1(0)),
 		"pidfd":             number(unix.PidfdOpen(os.Getpid(), 0)),
 		"UDP socket":        number(unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)),

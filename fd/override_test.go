@@ -28,17 +28,17 @@ func TestOverridesOfTheCommandLine(t *testing.T) {
 	}
 }
 
-// epoll is a descriptor that a checkpoint refuses.
-func epoll(t *testing.T) *os.File {
-	n, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+// inotify is a descriptor that a checkpoint refuses.
+func inotify(t *testing.T) *os.File {
+	n, err := unix.InotifyInit1(unix.IN_CLOEXEC)
 	must(t, err)
-	f := os.NewFile(uintptr(n), "epoll")
+	f := os.NewFile(uintptr(n), "inotify")
 	t.Cleanup(func() { f.Close() })
 	return f
 }
 
 func TestOverrides(t *testing.T) {
-	f := epoll(t)
+	f := inotify(t)
 	m := ourselves()
 	number := int(f.Fd())
 	m.Overrides = fd.Overrides{number: fd.LeaveOut}
@@ -50,7 +50,7 @@ func TestOverrides(t *testing.T) {
 	d := captured(t, m).description(t, f)
 	var r fd.Device
 	must(t, json.Unmarshal(d.Record, &r))
-	if d.Kind != "device" || r.Path != os.DevNull || d.Flags != unix.O_RDWR {
+	if d.Kind != "device" || r.Path != os.DevNull || d.Flags != unix.O_RDONLY {
 		t.Errorf("description %+v, record %+v", d, r)
 	}
 	if got := made(t, d, &fd.Env{}); got.Name() != os.DevNull {
@@ -77,8 +77,8 @@ func TestOverrideOfAPipe(t *testing.T) {
 // the image without it.
 func TestInherited(t *testing.T) {
 	cmd := exec.Command("sleep", "60")
-	cmd.Stdin = epoll(t)
-	f := epoll(t)
+	cmd.Stdin = inotify(t)
+	f := inotify(t)
 	must(t, unix.Dup2(int(f.Fd()), 251))
 	t.Cleanup(func() { unix.Close(251) })
 	must(t, cmd.Start())
@@ -97,7 +97,7 @@ func TestInherited(t *testing.T) {
 			inherited = o.Error()
 		}
 	}
-	want := fmt.Sprintf("pid %d fd 251: epoll instance: not supported; the program inherited it from pid %d (", pid, os.Getpid())
+	want := fmt.Sprintf("pid %d fd 251: inotify instance: not supported; the program inherited it from pid %d (", pid, os.Getpid())
 	if !strings.HasPrefix(inherited, want) || !strings.Contains(inherited, fmt.Sprintf("crak checkpoint --fd 251=close %d; or ", pid)) {
 		t.Errorf("%q instead of %q…", inherited, want)
 	}

@@ -228,6 +228,10 @@ func descriptors(dir string) (map[string]any, error) {
 		if locks := locks(data); locks != "" {
 			info["lock"] = locks
 		}
+		if targets := epollTargets(data); targets != "" {
+			info["tfd"] = targets
+		}
+		delete(info, "eventfd-id") // the kernel counts all eventfds
 		all[fd] = info
 	}
 	return all, nil
@@ -240,6 +244,19 @@ func locks(fdinfo []byte) string {
 	for line := range bytes.Lines(fdinfo) {
 		if fields := strings.Fields(string(line)); len(fields) == 9 && fields[0] == "lock:" {
 			all = append(all, strings.Join(append(fields[2:5], fields[7:]...), " "))
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(all, ", ")
+}
+
+// epollTargets lists the `tfd:` lines of an epoll instance, each without its inode number:
+// `tfd:        5 events:       19 data:               7f  pos:0 ino:62d8 sdev:f`.
+func epollTargets(fdinfo []byte) string {
+	var all []string
+	for line := range bytes.Lines(fdinfo) {
+		if fields := strings.Fields(string(line)); len(fields) > 5 && fields[0] == "tfd:" {
+			all = append(all, strings.Join(fields[1:6], " "))
 		}
 	}
 	slices.Sort(all)

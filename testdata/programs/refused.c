@@ -5,7 +5,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -30,9 +29,7 @@ static void make(const char *kind)
 	sigset_t none;
 
 	sigemptyset(&none);
-	if (!strcmp(kind, "epoll"))
-		CHECK(epoll_create1(0) >= 0);
-	else if (!strcmp(kind, "inotify"))
+	if (!strcmp(kind, "inotify"))
 		CHECK(inotify_init() >= 0);
 	else if (!strcmp(kind, "tcp"))
 		CHECK(socket(AF_INET, SOCK_STREAM, 0) >= 0);

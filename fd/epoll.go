@@ -1,0 +1,273 @@
+package fd
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/restore/program"
+)
+
+// Epoll is the record of an epoll instance (epoll(7)).
+type Epoll struct {
+	Targets []EpollTarget `json:"targets,omitempty"` // in the order of fdinfo
+
+	// Quiet tells that epoll_wait(2) would have returned nothing. So every edge of an edge-triggered target had been reported.
+	Quiet bool `json:"quiet,omitempty"`
+}
+
+// EpollTarget is one registration of epoll_ctl(2). The kernel knows it by its descriptor number and its description.
+type EpollTarget struct {
+	Fd          int                 `json:"fd"` // when it was registered; by now it can be closed, or be something else
+	Description image.DescriptionID `json:"description"`
+	Events      uint32              `json:"events"`
+	Data        uint64              `json:"data"`
+
+	// Spent tells that EPOLLONESHOT has been reported, and that the description is ready. epoll_ctl cannot register a target
+	// for no events at all, so the restart has it reported once more.
+	Spent bool `json:"spent,omitempty"`
+}
+
+// wanted are the events that a program can ask for. A target with EPOLLONESHOT has none of them after it was reported.
+const wanted = unix.EPOLLIN | unix.EPOLLPRI | unix.EPOLLOUT | unix.EPOLLRDNORM | unix.EPOLLRDBAND | unix.EPOLLWRNORM | unix.EPOLLWRBAND |
+	unix.EPOLLMSG | unix.EPOLLRDHUP | unix.EPOLLERR | unix.EPOLLHUP
+
+// epollTargetsMost bounds the targets of one instance: numbers above it need a limit that only root sets (fs.nr_open).
+const epollTargetsMost = 1 << 20
+
+var epoll kind
+
+// init fills in the kind, because its functions refer to it through the table of kinds.
+func init() {
+	epoll = kind{
+		name:    "epoll",
+		is:      func(o *open) bool { return o.link == "anon_inode:[eventpoll]" },
+		capture: captureEpoll,
+		describe: func(d image.Description) string {
+			r, _ := record[Epoll](d)
+			return fmt.Sprintf("epoll instance, %d targets", len(r.Targets))
+		},
+		check: func(d image.Description, _ *Env) obstacle.List {
+			if _, err := epollRecord(d); err != nil {
+				return broken(err)
+			}
+			return nil
+		},
+		create: func(d image.Description, _ *Env) (*os.File, error) {
+			if _, err := epollRecord(d); err != nil {
+				return nil, err
+			}
+			fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+			if err != nil {
+				return nil, os.NewSyscallError("epoll_create1", err)
+			}
+			return os.NewFile(uintptr(fd), "epoll instance"), nil
+		},
+		attach: attachEpoll,
+		refers: func(d image.Description) (all References) {
+			r, _ := epollRecord(d)
+			for _, t := range r.Targets {
+				all.Descriptions = append(all.Descriptions, t.Description)
+				all.Numbers = append(all.Numbers, t.Fd)
+			}
+			return all
+		},
+	}
+}
+
+func epollRecord(d image.Description) (Epoll, error) {
+	r, err := record[Epoll](d)
+	if err == nil && len(r.Targets) > epollTargetsMost {
+		err = fmt.Errorf("description %d: %d targets", d.ID, len(r.Targets))
+	}
+	for _, t := range r.Targets {
+		if err == nil && (t.Fd < 0 || t.Fd >= epollTargetsMost || t.Description == d.ID) {
+			err = fmt.Errorf("description %d: a target with the number %d", d.ID, t.Fd)
+		}
+	}
+	if err != nil {
+		return Epoll{}, err
+	}
+	return r, nil
+}
+
+func captureEpoll(c *capture, o *open) (any, error) {
+	info, err := o.fdinfo()
+	if err != nil {
+		return nil, err
+	}
+	r := &Epoll{}
+	same := make(map[int]int) // how many targets were registered under a number
+	for _, line := range info {
+		if line.Key != "tfd" {
+			continue
+		}
+		t, inode, err := epollTarget(line.Value)
+		if err != nil {
+			return nil, err
+		}
+		target := c.findTarget(o, t.Fd, same[t.Fd], inode)
+		same[t.Fd]++
+		if target == nil {
+			return nil, obstacle.Obstacle{What: "epoll instance", Why: fmt.Sprintf("it watches a file that it knows as fd %d, which no process of the group has open now", t.Fd),
+				Do: closeIt, Option: leaveOut(o.fd)}
+		}
+		if t.Events&unix.EPOLLONESHOT != 0 && t.Events&wanted == 0 {
+			t.Spent = o.handle.asks() && target.isReady()
+		}
+		at := len(r.Targets)
+		r.Targets = append(r.Targets, t)
+		c.later = append(c.later, func() error {
+			r.Targets[at].Description = c.ids[target]
+			return nil
+		})
+	}
+	if o.handle.asks() {
+		poll := []unix.PollFd{{Fd: int32(o.handle.fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(poll, 0)
+		r.Quiet = err == nil && n == 0
+	}
+	return r, c.private(o, "epoll instance")
+}
+
+// epollTarget parses what follows "tfd:" in fdinfo (proc_pid_fdinfo(5)): "5 events: 19 data: 7f pos:0 ino:62d8 sdev:d".
+func epollTarget(line string) (t EpollTarget, inode uint64, err error) {
+	words := strings.Fields(strings.ReplaceAll("tfd:"+line, ":", " "))
+	values := make(map[string]string)
+	for i := 0; i+1 < len(words); i += 2 {
+		values[words[i]] = words[i+1]
+	}
+	t.Fd, err = strconv.Atoi(values["tfd"])
+	events, err2 := strconv.ParseUint(values["events"], 16, 32)
+	data, err3 := strconv.ParseUint(values["data"], 16, 64)
+	inode, err4 := strconv.ParseUint(values["ino"], 16, 64)
+	for _, e := range []error{err, err2, err3, err4} {
+		if e != nil {
+			return t, 0, fmt.Errorf("fdinfo of an epoll instance: %q: %w", line, e)
+		}
+	}
+	t.Events, t.Data = uint32(events), data
+	return t, inode, nil
+}
+
+// findTarget finds the description that an epoll instance has registered under a number; nth tells which of several. Most programs
+// still have it under that number.
+func (c *capture) findTarget(o *open, number, nth int, inode uint64) *open {
+	for _, h := range o.holders {
+		for _, s := range h.of.all {
+			if s.fd == number && s.of.stat.Ino == inode && isTarget(s.of, o, number, nth) {
+				return s.of
+			}
+		}
+	}
+	for _, d := range c.members {
+		for _, s := range d.all {
+			if s.of.stat.Ino == inode && isTarget(s.of, o, number, nth) {
+				return s.of
+			}
+		}
+	}
+	return nil
+}
+
+// isTarget compares a description with a target of an epoll instance (kcmp(2), KCMP_EPOLL_TFD).
+func isTarget(t, instance *open, number, nth int) bool {
+	const kcmpEpollTarget = 7
+	slot := struct{ instance, target, offset uint32 }{uint32(instance.fd), uint32(number), uint32(nth)}
+	result, _, errno := unix.RawSyscall6(unix.SYS_KCMP, uintptr(t.member.live()), uintptr(instance.member.live()), kcmpEpollTarget,
+		uintptr(t.fd), uintptr(unsafe.Pointer(&slot)), 0)
+	return errno == 0 && result == kcmpEqual
+}
+
+// isReady tells whether poll(2) would report anything. Timers and signals are not looked at: they come back later than the targets
+// are registered.
+func (o *open) isReady() bool {
+	if timerfd.is(o) || signalfd.is(o) || epoll.is(o) {
+		return false
+	}
+	h, err := o.source()()
+	if err != nil {
+		return false
+	}
+	defer h.Close()
+	if !h.asks() {
+		return false
+	}
+	poll := []unix.PollFd{{Fd: int32(h.fd), Events: unix.POLLIN | unix.POLLOUT}}
+	n, err := unix.Poll(poll, 0)
+	return err == nil && n > 0
+}
+
+// attachEpoll registers the targets, each under the number that it had. If the member has something else under that number, or
+// nothing, the target is there for a moment.
+func attachEpoll(d image.Description, a *Attach) error {
+	r, err := epollRecord(d)
+	if err != nil || !a.First {
+		return err
+	}
+	have := make(map[int]image.Descriptor)
+	for _, at := range a.Member.Descriptors {
+		have[at.Fd] = at
+	}
+	instance := a.Placed(d.ID)
+	spent := 0
+	for _, t := range r.Targets {
+		if t.Spent {
+			t.Events |= unix.EPOLLIN | unix.EPOLLOUT
+			a.register(instance, t, have)
+			spent++
+		}
+	}
+	a.takeEvents(instance, spent, "targets that had been reported once")
+	for _, t := range r.Targets {
+		if !t.Spent {
+			a.register(instance, t, have)
+		}
+	}
+	if r.Quiet {
+		a.takeEvents(instance, len(r.Targets)-spent, "edges that had been reported")
+	}
+	return nil
+}
+
+// register registers a target. have are the member's descriptors.
+func (a *Attach) register(instance program.Arg, t EpollTarget, have map[int]image.Descriptor) {
+	number := program.Const(t.Fd)
+	now, used := have[t.Fd]
+	inPlace := used && now.Description == t.Description
+	var kept program.Arg
+	if used && !inPlace {
+		kept = a.Call(unix.SYS_FCNTL, number, program.Const(unix.F_DUPFD_CLOEXEC), program.Const(0)).Keep().Arg()
+	}
+	if !inPlace {
+		a.Call(unix.SYS_DUP3, a.Placed(t.Description), number, program.Const(unix.O_CLOEXEC)).Want(uint64(t.Fd))
+	}
+	a.Call(unix.SYS_EPOLL_CTL, instance, program.Const(unix.EPOLL_CTL_ADD), number,
+		a.Set.Struct(epollEvent{t.Events, uint32(t.Data), uint32(t.Data >> 32)}))
+	switch {
+	case inPlace:
+	case used:
+		a.Call(unix.SYS_DUP3, kept, number, program.Const(CloseOnExec(now))).Want(uint64(t.Fd))
+		a.Call(unix.SYS_CLOSE, kept)
+	default:
+		a.Call(unix.SYS_CLOSE, number)
+	}
+}
+
+// takeEvents has an epoll instance report events that the program must not get.
+func (a *Attach) takeEvents(instance program.Arg, most int, note string) {
+	if most = min(most, 1<<16); most == 0 {
+		return
+	}
+	events := a.Set.Variable(make([]byte, most*int(unsafe.Sizeof(epollEvent{}))))
+	a.Call(unix.SYS_EPOLL_WAIT, instance, events, program.Const(most), program.Const(0)).Any().Note(note)
+}
+
+// epollEvent is struct epoll_event, which is packed on amd64.
+type epollEvent struct{ Events, DataLow, DataHigh uint32 }
