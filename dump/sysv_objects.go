@@ -52,7 +52,7 @@ func CaptureSysV(members []*Member, zombies []image.Zombie) (*SysV, error) {
 		return nil, err
 	}
 	if err := inOrder(c.semaphores, c.messageQueues); err != nil {
-		return nil, root.fail(fmt.Errorf("System V objects: %w", err))
+		return nil, root.fail(fmt.Errorf("semaphores and message queues of System V: %w", err))
 	}
 	return c.found, nil
 }

@@ -44,6 +44,8 @@ const (
 
 // needDescriptors is how many descriptors a checkpoint or a restart of a small program opens at a time, and some more. If none can be
 // opened, the runtime ends with a dump of its stacks when it makes its epoll instance.
+//
+//lint:ignore U1000 the assembly code has it
 const needDescriptors = 32
 
 //lint:ignore U1000 the assembly code has it
