@@ -147,6 +147,13 @@ static int freeze_limit(void)
 	return 1000 * (seconds > 0 && seconds <= 86400 ? seconds : 30);
 }
 
+/* Runs in each child that the program forks. */
+static void forked(void)
+{
+	holds_forked();
+	freeze_signal_forked();
+}
+
 static void __attribute__((constructor)) become_resident(void)
 {
 	char directory[4096];
@@ -163,7 +170,7 @@ static void __attribute__((constructor)) become_resident(void)
 	make_directory();
 	find_log(directory);
 	resident.freeze_limit = freeze_limit();
-	__register_atfork(NULL, NULL, holds_forked, NULL);
+	__register_atfork(NULL, NULL, forked, NULL);
 	install_freeze_handler();
 	trigger = trigger_signal();
 	if (trigger)

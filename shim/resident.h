@@ -260,6 +260,7 @@ void holds_forked(void);
 
 /* signals.c */
 int install_freeze_handler(void);
+void freeze_signal_forked(void);
 void install_trigger(int signal);
 int trigger_in_force(void);
 int is_our_action(const struct kernel_sigaction *);

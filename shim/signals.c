@@ -116,6 +116,22 @@ int install_freeze_handler(void)
 	return 1;
 }
 
+/*
+ * Runs in a forked child. The parent's handler may have been glibc's at that moment: a new thread can fork before the resident has
+ * installed its handler again (pthread.c). Or the parent ignored the signal, because another thread was executing a program.
+ */
+void freeze_signal_forked(void)
+{
+	struct kernel_sigaction now;
+
+	if (change_action(ABI_FREEZE_SIGNAL, NULL, &now))
+		return;
+	if (now.handler == (void *)SIG_IGN)
+		freeze_signal_handle();
+	else
+		install_freeze_handler();
+}
+
 /* Ignores the freeze signal while the program executes another one (exec.c). */
 void freeze_signal_ignore(struct kernel_sigaction *before)
 {
