@@ -109,8 +109,11 @@ func (m *Member) initiator() *image.Thread {
 	return &m.process.Threads[max(i, 0)]
 }
 
-// setTimer takes the timer's signal once more and arms the timer with its interval, with one message. first is the first
+// setTimer takes the copy of the timer's signal and arms the timer with its interval, with one message. first is the first
 // expiry, as a time of the timer's clock.
+//
+// The timer may have expired again before the copy was queued. Then its own signal is taken, and the copy stays. The timer
+// queues its signal again behind the copy, so a second message takes the copy. The two signals differ in their overrun counts.
 func (m *Member) setTimer(t *image.PosixTimer, signal uint32, first int64) error {
 	const absolute = 1 // TIMER_ABSTIME
 	setting := make([]byte, 32)
@@ -120,7 +123,10 @@ func (m *Member) setTimer(t *image.PosixTimer, signal uint32, first int64) error
 	}
 	var ask resident.Questions
 	wait, buffer := takeSignal(signal)
-	ask.Ask(wait, buffer, func(int64, []byte) {})
+	copied := true
+	ask.Ask(wait, buffer, func(r int64, data []byte) {
+		copied = r != int64(signal) || int32(binary.NativeEndian.Uint32(data[infoAt+overrunAt:])) == t.Overrun
+	})
 	call := abi.Call{Number: unix.SYS_TIMER_SETTIME, Relative: 1 << 2, Args: [6]uint64{uint64(t.ID), absolute, 0, 0}}
 	var result int64
 	ask.Ask(call, setting, func(r int64, _ []byte) { result = r })
@@ -130,5 +136,10 @@ func (m *Member) setTimer(t *image.PosixTimer, signal uint32, first int64) error
 	if result < 0 {
 		return fmt.Errorf("timer_settime: %w", unix.Errno(-result))
 	}
-	return nil
+	if copied {
+		return nil
+	}
+	var again resident.Questions
+	again.Ask(wait, buffer, func(int64, []byte) {})
+	return again.Put(m.Conn.Calls)
 }
