@@ -17,14 +17,17 @@ type socketOption struct {
 	force         int  // the option that sets it above the limit of ordinary users; 0: there is none
 }
 
+// An optionTable has options by their names in an image.
+type optionTable map[string]socketOption
+
 // Options that unix(7) and socket(7) do not have constants for in golang.org/x/sys/unix.
 const (
 	soPassPidfd  = 76
 	soPassRights = 83
 )
 
-// socketOptions are the options that every socket has, by their names in an image (socket(7)).
-var socketOptions = map[string]socketOption{
+// socketOptions are the options that every socket has (socket(7)).
+var socketOptions = optionTable{
 	"broadcast":    {unix.SOL_SOCKET, unix.SO_BROADCAST, 1, false, 0},
 	"busy_poll":    {unix.SOL_SOCKET, unix.SO_BUSY_POLL, 1, false, 0},
 	"debug":        {unix.SOL_SOCKET, unix.SO_DEBUG, 1, false, 0},
@@ -84,44 +87,52 @@ func (s socketOption) put(socket, number int, value []int32) error {
 }
 
 // changedOptions returns the options of a socket that differ from those of a new one.
-func changedOptions(socket, fresh int) map[string][]int32 {
+func changedOptions(socket, fresh int, tables ...optionTable) map[string][]int32 {
 	changed := make(map[string][]int32)
-	for name, option := range socketOptions {
-		if value := option.get(socket); value != nil && !slices.Equal(value, option.get(fresh)) {
-			changed[name] = value
+	for _, table := range tables {
+		for name, option := range table {
+			if value := option.get(socket); value != nil && !slices.Equal(value, option.get(fresh)) {
+				changed[name] = value
+			}
 		}
 	}
 	return changed
 }
 
 // checkOptions checks options from an image.
-func checkOptions(options map[string][]int32) error {
+func checkOptions(options map[string][]int32, tables ...optionTable) error {
 	for name, value := range options {
-		if option, known := socketOptions[name]; !known || len(value) != option.words {
+		if option, known := optionNamed(name, tables); !known || len(value) != option.words {
 			return fmt.Errorf("socket option %.40q with %d words is not known", name, len(value))
 		}
 	}
 	return nil
 }
 
-// setOptions sets the options of a socket. It tells of a buffer that only root may make as large as it was.
-func setOptions(socket int, options map[string][]int32, env *Env) error {
+func optionNamed(name string, tables []optionTable) (option socketOption, known bool) {
+	for _, table := range tables {
+		if option, known = table[name]; known {
+			break
+		}
+	}
+	return option, known
+}
+
+// setOptions sets the options of a socket that the tables have. It tells of a buffer that only root may make as large as it was.
+func setOptions(socket int, options map[string][]int32, env *Env, tables ...optionTable) error {
 	for _, name := range slices.Sorted(maps.Keys(options)) {
-		err := socketOptions[name].set(socket, options[name])
+		option, known := optionNamed(name, tables)
+		if !known {
+			continue
+		}
+		err := option.set(socket, options[name])
 		switch {
-		case err == unix.EPERM && socketOptions[name].force != 0:
+		case err == unix.EPERM && option.force != 0:
 			env.Tell(fmt.Sprintf("a socket's %s is %d bytes now, not %d: ordinary users may not set more",
-				name, socketOptions[name].get(socket)[0], options[name][0]))
+				name, option.get(socket)[0], options[name][0]))
 		case err != nil:
 			return fmt.Errorf("socket option %s: %w", name, err)
 		}
 	}
 	return nil
-}
-
-// hasFilter tells whether a socket has a BPF filter (SO_ATTACH_FILTER, SO_ATTACH_BPF).
-func hasFilter(socket int) bool {
-	var length uint32
-	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(socket), unix.SOL_SOCKET, unix.SO_GET_FILTER, 0, uintptr(unsafe.Pointer(&length)), 0)
-	return errno != 0 || length != 0
 }

@@ -28,6 +28,7 @@ type UnixSocket struct {
 
 	Messages []UnixMessage      `json:"messages,omitempty"` // not of a stream
 	Options  map[string][]int32 `json:"options,omitempty"`
+	Filter   SocketFilter       `json:"filter,omitempty"`
 }
 
 var unixObjects = objectKind{
@@ -76,7 +77,7 @@ func unixRecord(o image.Object) (UnixSocket, error) {
 	case r.Shutdown > 3 || r.Peer == o.ID && r.Type != unix.SOCK_DGRAM:
 		return r, errors.New("an impossible state")
 	}
-	return r, errors.Join(err, r.Name.check(), r.PeerName.check(), checkOptions(r.Options))
+	return r, errors.Join(err, r.Name.check(), r.PeerName.check(), checkOptions(r.Options, socketOptions), r.Filter.check())
 }
 
 // A madeUnix is a new socket.
@@ -307,14 +308,19 @@ func (m *madeUnix) fill(o image.Object, e *Env) error {
 		m.other.Close()
 		m.other = nil
 	}
+	if len(r.Filter) > 0 {
+		if err := r.Filter.attach(int(m.file.Fd())); err != nil {
+			return fmt.Errorf("SO_ATTACH_FILTER: %w", err)
+		}
+	}
 	ends := []*madeUnix{m}
 	if peer, ok := e.made[r.Peer].(*madeUnix); ok && r.Peer != m.id {
 		if !peer.done {
-			return setOptions(int(m.file.Fd()), r.Options, e)
+			return setOptions(int(m.file.Fd()), r.Options, e, socketOptions)
 		}
 		ends = append(ends, peer)
 	}
-	if err := setOptions(int(m.file.Fd()), r.Options, e); err != nil {
+	if err := setOptions(int(m.file.Fd()), r.Options, e, socketOptions); err != nil {
 		return err
 	}
 	for _, end := range ends {

@@ -188,15 +188,16 @@ func (c *capture) findName(o *open, r *UnixSocket) error {
 // look reads the options and the queue through a handle.
 func (r *UnixSocket) look(o *open, waits bool) ([]byte, error) {
 	socket := o.handle.fd
-	if hasFilter(socket) {
-		return nil, fmt.Errorf("it has a BPF filter")
+	var err error
+	if r.Filter, err = filterOf(socket); err != nil {
+		return nil, err
 	}
 	fresh, err := newUnix(r.Type)
 	if err != nil {
 		return nil, err
 	}
 	defer fresh.Close()
-	r.Options = changedOptions(socket, int(fresh.Fd()))
+	r.Options = changedOptions(socket, int(fresh.Fd()), socketOptions)
 	if waits {
 		if sent, err := unix.IoctlGetInt(socket, unix.TIOCOUTQ); err != nil || sent != 0 {
 			return nil, fmt.Errorf("it has sent data on a connection that nobody has accepted yet")
