@@ -55,10 +55,11 @@ func compare(want image.File, st *unix.Stat_t) Comparison {
 	}}
 	sameFormat := want.Mode&unix.S_IFMT == st.Mode&unix.S_IFMT
 	sameContent := c.Have.Size == want.Size && c.Have.MtimeNs == want.MtimeNs
+	sameInode := st.Ino == want.Inode || want.Relocated
 	switch {
-	case !sameFormat || st.Ino != want.Inode && !sameContent:
+	case !sameFormat || !sameInode && !sameContent:
 		c.Change = Replaced
-	case st.Ino != want.Inode:
+	case !sameInode:
 		c.Change = Copied
 	case sameContent:
 		c.Change = Same

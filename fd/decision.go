@@ -90,7 +90,7 @@ func (e *Env) decide(c Comparison, own use) decision {
 	case c.Change == Same:
 		return decision{}
 	case errors.Is(c.Err, ErrLinked):
-		return refused(c.Want.Path, c.String(), "mount the directory with the file at its old path (mount --bind), or put the file there")
+		return refused(c.Want.Path, c.String(), "restart with --path OLD=NEW, or mount the directory with the file at its old path (mount --bind)")
 	case grown && !u.inPlace:
 		return decision{notice: message + "; cut back", cut: true}
 	case grown && e.Force:
@@ -112,7 +112,8 @@ func (e *Env) decide(c Comparison, own use) decision {
 	case u.writes && (changed || c.Change == Unseen):
 		return decision{notice: message + "; taken as it is"}
 	}
-	return refused(c.Want.Path, c.String(), "put the file back as it was, or restart with --force to take what is there")
+	return refused(c.Want.Path, c.String(), "put the file back as it was, or restart with "+
+		choose(c.Change == Gone, "--path OLD=NEW if it has moved, or with --force to go on without it", "--force to take what is there"))
 }
 
 func refused(what, why, do string) decision {

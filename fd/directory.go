@@ -42,6 +42,7 @@ var directory = kind{
 			return env.decideDirectory(compare(r.File, st), d.Offset).Err()
 		})
 	},
+	paths: pathsIn(func(r *Directory, to Relocations) { to.file(&r.File) }),
 }
 
 func captureDirectory(c *capture, o *open) (any, error) {
@@ -62,7 +63,7 @@ func captureDirectory(c *capture, o *open) (any, error) {
 // decideDirectory applies the policy to a directory. Its size and time do not matter, because entries come and go.
 // But an offset is only valid in the directory it comes from.
 func (e *Env) decideDirectory(c Comparison, offset int64) obstacle.List {
-	replaced := c.Change == Gone || c.Have.Mode&unix.S_IFMT != unix.S_IFDIR || c.Have.Inode != c.Want.Inode
+	replaced := c.Change == Gone || c.Have.Mode&unix.S_IFMT != unix.S_IFDIR || c.Have.Inode != c.Want.Inode && !(c.Want.Relocated && offset == 0)
 	if !replaced {
 		return nil
 	}

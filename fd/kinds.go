@@ -49,6 +49,9 @@ type kind struct {
 
 	// refers returns what the description refers to. An error in the record is that of create. Nil: nothing.
 	refers func(d image.Description) References
+
+	// paths finds the paths in the record that crak restart --path can change. Nil: there are none.
+	paths pathsOf
 }
 
 // kinds is every kind. The more special kinds come before the more general ones. init fills it, because the kinds refer to it.

@@ -18,6 +18,9 @@ type objectKind struct {
 
 	// refers returns what the object refers to, for example descriptions that are in its queue. Nil: nothing.
 	refers func(o image.Object) References
+
+	// paths is as in kind.
+	paths pathsOf
 }
 
 // A madeObject is an object that a restart has made. It holds the object until all descriptions are made: a pipe loses its

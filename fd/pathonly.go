@@ -52,11 +52,12 @@ var pathOnly = kind{
 		}
 		return openAt(r.File.Path, d.Flags, func(st *unix.Stat_t) error { return env.decidePath(compare(r.File, st)).Err() })
 	},
+	paths: pathsIn(func(r *PathOnly, to Relocations) { to.file(&r.File) }),
 }
 
 // decidePath accepts only the same inode. The content of the file does not matter.
 func (e *Env) decidePath(c Comparison) obstacle.List {
-	if c.Change != Gone && (c.Have.Inode == c.Want.Inode || e.Force) {
+	if c.Change != Gone && (c.Have.Inode == c.Want.Inode || c.Want.Relocated || e.Force) {
 		return nil
 	}
 	if c.Change != Gone {

@@ -72,6 +72,11 @@ var pipeObjects = objectKind{
 		p := &madePipe{record: r}
 		return p, p.open()
 	},
+	paths: pathsIn(func(r *PipeObject, to Relocations) {
+		if r.File != nil {
+			to.file(r.File)
+		}
+	}),
 }
 
 // lookIntoPipe returns the record and the content of a pipe.

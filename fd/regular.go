@@ -34,6 +34,7 @@ var regular = kind{
 		}
 		return References{}
 	},
+	paths: pathsIn(func(r *Regular, to Relocations) { to.file(&r.File) }),
 }
 
 func captureRegular(c *capture, o *open) (any, error) {

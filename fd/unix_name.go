@@ -51,6 +51,14 @@ func (n *UnixName) full() string {
 	return filepath.Join(n.Directory, n.Path)
 }
 
+// relocate changes where the socket's file is. A relative name stays as the program has given it.
+func (n *UnixName) relocate(to Relocations) {
+	if n != nil && n.Path != "" {
+		to.path(&n.Path)
+		to.path(&n.Directory)
+	}
+}
+
 func (n *UnixName) check() error {
 	if n == nil {
 		return nil

@@ -37,6 +37,13 @@ var unixObjects = objectKind{
 		_, err := unixRecord(o)
 		return err
 	},
+	paths: pathsIn(func(r *UnixSocket, to Relocations) {
+		r.Name.relocate(to)
+		r.PeerName.relocate(to)
+		for i := range r.Messages {
+			r.Messages[i].From.relocate(to)
+		}
+	}),
 }
 
 // init sets what refers to unixObjects itself.

@@ -100,6 +100,9 @@ type File struct {
 	Size    int64  `json:"size"`
 	MtimeNs int64  `json:"mtime_ns"`
 	Deleted bool   `json:"deleted,omitempty"`
+
+	// Relocated: the user has chosen Path for this restart, so another inode may be there. It is not in an image.
+	Relocated bool `json:"relocated,omitempty"`
 }
 
 // MappingKind says what a mapping maps.

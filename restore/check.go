@@ -108,7 +108,7 @@ func checkPlaces(p *image.Process) (all obstacle.List) {
 	} else if !ownDirectory(p) {
 		f, err := fd.OpenDirectory(path)
 		if err != nil {
-			all = append(all, obstacle.Obstacle{Pid: int(p.Pid), Where: "working directory", What: p.Cwd, Why: cause.Of(err).Error(), Do: toReach(err, "make it again")})
+			all = append(all, obstacle.Obstacle{Pid: int(p.Pid), Where: "working directory", What: p.Cwd, Why: cause.Of(err).Error(), Do: toReach(err, "make it again, or restart with --path OLD=NEW if it has moved")})
 		} else {
 			f.Close()
 		}
@@ -123,7 +123,7 @@ func checkPlaces(p *image.Process) (all obstacle.List) {
 // toReach says what the user can do about a directory that crak cannot open.
 func toReach(err error, otherwise string) string {
 	if errors.Is(err, fd.ErrLinked) {
-		return "mount the directory at its old path (mount --bind), or move it there"
+		return "restart with --path OLD=NEW, or mount the directory at its old path (mount --bind)"
 	}
 	if errors.Is(err, os.ErrPermission) {
 		return "restart as a user who has access to it, or give it"

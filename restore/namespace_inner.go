@@ -61,6 +61,9 @@ func innerRestart(w *wire, progress Progress) (unix.WaitStatus, error) {
 		return 0, err
 	}
 	defer img.Close()
+	if err := m.Request.Paths.Apply(img.Group); err != nil {
+		return 0, err
+	}
 	if !m.Request.First {
 		if err := settle(numbers(img.Group)); err != nil {
 			return 0, err

@@ -38,7 +38,8 @@ type Options struct {
 	Detach bool   // return as soon as the program runs
 	Pids   PidMode
 	Files  fd.Policy
-	Force  bool // accept changed files
+	Force  bool           // accept changed files
+	Paths  fd.Relocations // of files, directories and sockets that have moved
 
 	// Notice is called with a line of text for each thing that is not as it was.
 	Notice func(string)

@@ -17,9 +17,10 @@ import (
 func newCheck() *cobra.Command {
 	var asJSON bool
 	var which selection
+	var paths fd.Relocations
 	env := fd.Env{Files: fd.Keep}
 	cmd := &cobra.Command{
-		Use:   "check [--json] [--only | --skip PID|NAME…] PID|--group NAME|IMAGE",
+		Use:   "check [--json] [--only | --skip PID|NAME…] [--path OLD=NEW]… PID|--group NAME|IMAGE",
 		Short: "list the obstacles to a checkpoint or a restart",
 		Long: `List what would prevent a checkpoint of a process, or a restart of an image on this machine. The output
 tells what each obstacle is, why it is one, and what to do. Obstacles of one kind share a line; --json lists each one.
@@ -40,7 +41,7 @@ Exit status: 0 no obstacle; 1 there are obstacles, or there is no such process o
 			var err error
 			if isImage {
 				found.Subject = args[0]
-				err = found.checkImage(cmd, &env)
+				err = found.checkImage(cmd, &env, paths)
 			} else if err = which.check(cmd, args); err != nil {
 				return usageError{err}
 			} else {
@@ -65,6 +66,7 @@ Exit status: 0 no obstacle; 1 there are obstacles, or there is no such process o
 	which.flags(flags)
 	flags.BoolVar(&asJSON, "json", false, "print one JSON object")
 	flags.Var(&env.Files, "files", "as crak restart --files: what to do with files written to since the checkpoint")
+	pathFlag(flags, &paths)
 	flags.BoolVar(&env.Force, "force", false, "as crak restart --force: accept files that shrank, were replaced, or are gone")
 	return cmd
 }
@@ -102,7 +104,7 @@ func (c *checked) checkProcess(args []string, which *selection) error {
 	return nil
 }
 
-func (c *checked) checkImage(cmd *cobra.Command, env *fd.Env) error {
+func (c *checked) checkImage(cmd *cobra.Command, env *fd.Env, paths fd.Relocations) error {
 	if err := asOwner(cmd, c.Subject); err != nil {
 		return err
 	}
@@ -112,6 +114,9 @@ func (c *checked) checkImage(cmd *cobra.Command, env *fd.Env) error {
 	}
 	defer img.Close()
 	c.Subject = img.Path
+	if err := paths.Apply(img.Group); err != nil {
+		return err
+	}
 	env.Notice = func(text string) { c.Notices = append(c.Notices, text) }
 	list, err := restore.Check(img, env)
 	c.Obstacles = append(c.Obstacles, list...)

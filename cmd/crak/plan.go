@@ -3,13 +3,15 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 	"crak.dev/crak/restore"
 )
 
 func newPlan() *cobra.Command {
-	return &cobra.Command{
-		Use:   "plan IMAGE",
+	var paths fd.Relocations
+	cmd := &cobra.Command{
+		Use:   "plan [--path OLD=NEW]… IMAGE",
 		Short: "print the system calls that a restart would make",
 		Long: `Print the restore programs of an image: the list of system calls that each process and thread would make at a
 restart on this machine. Nothing is restarted, and only the files of the image are opened. The descriptor numbers are
@@ -26,7 +28,12 @@ Exit status: 0 printed; 1 not an image, or its restore programs cannot be made o
 				return err
 			}
 			defer img.Close()
+			if err := paths.Apply(img.Group); err != nil {
+				return err
+			}
 			return restore.Plan(cmd.OutOrStdout(), img)
 		},
 	}
+	pathFlag(cmd.Flags(), &paths)
+	return cmd
 }

@@ -10,6 +10,7 @@ import (
 	"unsafe"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/fd"
@@ -21,7 +22,7 @@ func newRestart() *cobra.Command {
 	statusFd, owner := -1, false
 	var images schedule
 	cmd := &cobra.Command{
-		Use:   "restart [--detach] [--as-owner] [--pids=auto|keep|fresh] [--files=keep|rewind|strict] [--force] [--interval T [--keep N]] IMAGE",
+		Use:   "restart [--detach] [--as-owner] [--pids=auto|keep|fresh] [--files=keep|rewind|strict] [--force] [--path OLD=NEW]… [--interval T [--keep N]] IMAGE",
 		Short: "restart a program from an image",
 		Long: `Restart a program from an image, with the same PID, the same threads and the same open files. Interrupted system
 calls go on. IMAGE is the directory of an image, or the directory of a program's images: then the newest image is
@@ -41,6 +42,11 @@ If a file was written to after the checkpoint: --files=keep uses it as it is; re
 program only appends to it, and otherwise refuses the restart; strict refuses the restart. If a file is gone, was
 replaced, or is shorter, the restart is refused. With --force the present file is used, and an empty file is made for
 each one that is gone.
+
+--path OLD=NEW is for files that have moved: each path of the image that is OLD, or below OLD, is replaced. That holds for
+open files and directories, FIFOs, named Unix sockets, working directories, executables and libraries. Such a file must have the
+size and time of modification that it had (cp -p and rsync -t keep them). If several OLD fit, the longest one is used. Paths
+in the memory of the program stay as they are.
 
 Exit status: the program's own; 1 it cannot be restarted (the reason is on stderr; no process is left); 2 usage.`,
 		Example: "  crak restart app.412\n  crak restart --detach --files=rewind app.412/3",
@@ -93,6 +99,12 @@ func restartFlags(cmd *cobra.Command, o *restore.Options) {
 		"the old PIDs in this PID namespace (keep), in a new PID namespace (fresh), or whichever of the two works (auto)")
 	flags.Var(&o.Files, "files", "what to do with files written to since the checkpoint")
 	flags.BoolVar(&o.Force, "force", false, "accept files that shrank, were replaced, or are gone")
+	pathFlag(flags, &o.Paths)
+}
+
+// pathFlag adds --path.
+func pathFlag(flags *pflag.FlagSet, paths *fd.Relocations) {
+	flags.Var(paths, "path", "files, directories and sockets that were below the path OLD are below NEW now; may be repeated")
 }
 
 // restartMemory is the Go runtime's limit in a restart. The members need the memory. Near the limit garbage is collected more
