@@ -76,7 +76,7 @@ func newBrokenTree(t *testing.T) *brokenTree {
 	g := aTree(t)
 	b := &brokenTree{log: filepath.Join(t.TempDir(), "log")}
 	for i, parent := range []image.Pid{g.Root, g.Root + 1} {
-		p := handmade.Group(g.Root + 2 + image.Pid(i)).Processes[0]
+		p := handmade.Group(g.Root+2+image.Pid(i), me()).Processes[0]
 		p.Parent = parent
 		g.Processes = append(g.Processes, p)
 	}
@@ -163,7 +163,7 @@ func TestFamilyFailsAnywhere(t *testing.T) {
 	beSubreaper(t)
 	for _, name := range slices.Sorted(maps.Keys(handmade.Families)) {
 		t.Run(name, func(t *testing.T) {
-			g, err := handmade.Family(aPid(t)-20, handmade.Families[name])
+			g, err := handmade.Family(aPid(t)-20, me(), handmade.Families[name])
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -12,8 +12,8 @@ import (
 
 // TestShift: no member's clock goes back, and without need there is no shift.
 func TestShift(t *testing.T) {
-	g := handmade.Group(412)
-	g.Processes = append(g.Processes, handmade.Group(413).Processes...)
+	g := handmade.Group(412, me())
+	g.Processes = append(g.Processes, handmade.Group(413, me()).Processes...)
 	if s := shiftFor(g); s != (clockShift{}) {
 		t.Errorf("clocks at 0: %v", s)
 	}

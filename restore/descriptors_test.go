@@ -9,9 +9,9 @@ import (
 )
 
 func TestCheckDescriptors(t *testing.T) {
-	g := handmade.Group(412)
+	g := handmade.Group(412, me())
 	for pid := image.Pid(413); pid < 512; pid++ {
-		g.Processes = append(g.Processes, handmade.Group(pid).Processes...)
+		g.Processes = append(g.Processes, handmade.Group(pid, me()).Processes...)
 	}
 	g.Processes[1].Descriptors = []image.Descriptor{{Fd: 300}}
 	for _, test := range []struct {

@@ -176,7 +176,7 @@ func TestMemberCredentials(t *testing.T) {
 		t.Skip("not root: the members have IDs of several users")
 	}
 	first := aPid(t)
-	g, err := handmade.Family(first, "A J A A\nB A A A\nC B A A\nD B A A exit=256\nE B A A")
+	g, err := handmade.Family(first, me(), "A J A A\nB A A A\nC B A A\nD B A A exit=256\nE B A A")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +222,7 @@ func TestFamily(t *testing.T) {
 // runFamily restarts a family of hand-made processes.
 func runFamily(t *testing.T, first image.Pid, lines string, mode PidMode) {
 	t.Helper()
-	g, err := handmade.Family(first, lines)
+	g, err := handmade.Family(first, me(), lines)
 	if err != nil {
 		t.Fatal(err)
 	}

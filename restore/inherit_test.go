@@ -28,7 +28,7 @@ func TestInherit(t *testing.T) {
 	for _, mode := range modes(t) {
 		t.Run(string(mode), func(t *testing.T) {
 			first := aPid(t)
-			g, err := handmade.Family(first, "A J A A\nB A A A\nC B A A\nD A D D\nE B A A\nF E A A")
+			g, err := handmade.Family(first, me(), "A J A A\nB A A A\nC B A A\nD A D D\nE B A A\nF E A A")
 			if err != nil {
 				t.Fatal(err)
 			}

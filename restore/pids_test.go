@@ -19,13 +19,13 @@ import (
 // the shell that started it.
 func TestNumbers(t *testing.T) {
 	const shell, terminal, leader, job = 90, 80, 300, 350
-	g := handmade.Group(412)
+	g := handmade.Group(412, me())
 	root := &g.Processes[0]
 	root.Session, root.ProcessGroup = terminal, shell
 	thread := root.Threads[0]
 	thread.Parked.Tid = 420
 	root.Threads = append(root.Threads, thread)
-	child := handmade.Group(413).Processes[0]
+	child := handmade.Group(413, me()).Processes[0]
 	child.Parent, child.Session, child.ProcessGroup = 412, leader, job
 	g.Processes = append(g.Processes, child)
 	g.Zombies = []image.Zombie{{Pid: 414, Parent: 413, Session: terminal, ProcessGroup: 415}}

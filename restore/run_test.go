@@ -93,7 +93,7 @@ func noStray(t *testing.T, pid image.Pid) {
 func TestRun(t *testing.T) {
 	for _, mode := range modes(t) {
 		t.Run(string(mode), func(t *testing.T) {
-			g := handmade.Group(aPid(t))
+			g := handmade.Group(aPid(t), me())
 			o := run(writeImage(t, g, says), mode)
 			if o.err != nil {
 				t.Fatal(o.err)
@@ -139,7 +139,7 @@ func TestRunFails(t *testing.T) {
 	for _, mode := range modes(t) {
 		for _, test := range tests {
 			t.Run(string(mode)+"/"+test.name, func(t *testing.T) {
-				g := handmade.Group(aPid(t))
+				g := handmade.Group(aPid(t), me())
 				if test.spoil != nil {
 					test.spoil(g)
 				}
@@ -166,7 +166,7 @@ func TestTaken(t *testing.T) {
 	if mayChoosePids() != nil {
 		t.Skip("no capability to choose PIDs")
 	}
-	path := writeImage(t, handmade.Group(image.Pid(os.Getppid())), says)
+	path := writeImage(t, handmade.Group(image.Pid(os.Getppid()), me()), says)
 	if o := run(path, PidsKeep); o.err == nil || !strings.Contains(o.err.Error(), "is taken") {
 		t.Errorf("keep: %v", o.err)
 	}

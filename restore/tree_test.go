@@ -9,8 +9,8 @@ import (
 
 // aTree returns a group of a root and a child of it.
 func aTree(t *testing.T) *image.Group {
-	g := handmade.Group(aPid(t))
-	child := handmade.Group(g.Root + 1).Processes[0]
+	g := handmade.Group(aPid(t), me())
+	child := handmade.Group(g.Root+1, me()).Processes[0]
 	child.Parent = g.Root
 	g.Processes = append(g.Processes, child)
 	return g

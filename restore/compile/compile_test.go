@@ -45,12 +45,12 @@ func pendingInfo(signal int32, code int32, id int32) image.SignalInfo {
 	return info
 }
 
-// fixedGroup is the hand-made group with fixed IDs.
-func fixedGroup() *image.Group {
-	g := handmade.Group(412)
-	g.Processes[0].Threads[0].Credentials = image.Credentials{Bounding: 7, Permitted: 7, Effective: 7}
-	return g
-}
+// owner are the IDs and capabilities of every process here. They are not those of the user who runs the tests: the golden programs
+// must be the same for every user.
+var owner = image.Credentials{Bounding: 7, Permitted: 7, Effective: 7}
+
+// fixedGroup is a group of one process.
+func fixedGroup() *image.Group { return handmade.Group(412, owner) }
 
 func withMemory(g *image.Group) {
 	lib := &image.File{Path: "/lib/x.so"}

@@ -23,7 +23,7 @@ func FuzzCompile(f *testing.F) {
 		f.Add(text, []byte{40, 0, 6, 90, 0, 21}, false)
 	}
 	for _, lines := range handmade.Families {
-		g, err := handmade.Family(412, lines)
+		g, err := handmade.Family(412, owner, lines)
 		if err != nil {
 			f.Fatal(err)
 		}

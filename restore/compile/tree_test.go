@@ -18,7 +18,7 @@ import (
 func aTree() *image.Group {
 	g := fixedGroup()
 	for pid, parent := range map[image.Pid]image.Pid{413: 412, 414: 412, 415: 414} {
-		p := handmade.Group(pid).Processes[0]
+		p := handmade.Group(pid, owner).Processes[0]
 		p.Parent = parent
 		g.Processes = append(g.Processes, p)
 	}
@@ -75,15 +75,9 @@ func TestTreeRefuses(t *testing.T) {
 func TestFamilies(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(handmade.Families)) {
 		t.Run(name, func(t *testing.T) {
-			g, err := handmade.Family(412, handmade.Families[name])
+			g, err := handmade.Family(412, owner, handmade.Families[name])
 			if err != nil {
 				t.Fatal(err)
-			}
-			for i := range g.Processes {
-				g.Processes[i].Threads[0].Credentials = fixedGroup().Processes[0].Threads[0].Credentials
-			}
-			for i := range g.Zombies {
-				g.Zombies[i].UID = 0
 			}
 			out, err := Programs(fixed(g))
 			if err != nil {
@@ -102,7 +96,7 @@ func TestFamilies(t *testing.T) {
 func TestSharedDescription(t *testing.T) {
 	g := fixedGroup()
 	withDescriptors(g)
-	child := handmade.Group(413).Processes[0]
+	child := handmade.Group(413, owner).Processes[0]
 	child.Parent, child.Descriptors = 412, g.Processes[0].Descriptors
 	g.Processes = append(g.Processes, child)
 	d := &g.Descriptions[1]
@@ -120,7 +114,7 @@ func TestSharedDescription(t *testing.T) {
 
 // TestInherit: a child that has pages of its parent is made when the parent's memory is filled. It keeps what is the same.
 func TestInherit(t *testing.T) {
-	g, err := handmade.Family(412, "A J A A\nB A A A")
+	g, err := handmade.Family(412, owner, "A J A A\nB A A A")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +125,6 @@ func TestInherit(t *testing.T) {
 		p.Mappings = append(p.Mappings, m)
 	}
 	for i := range g.Processes {
-		g.Processes[i].Threads[0].Credentials = fixedGroup().Processes[0].Threads[0].Credentials
 		add(i, 16, image.Mapping{Prot: 3})
 		add(i, 8, image.Mapping{Prot: 3, NoReserve: i == 0}) // differs
 	}

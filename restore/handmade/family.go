@@ -8,20 +8,20 @@ import (
 	"crak.dev/crak/image"
 )
 
-// Family is a group of such processes, the root first. Each line describes one:
+// Family is a group of such processes with the same owner, the root first. Each line describes one:
 //
 //	name  parent  session  process group  [option …]
 //
 // Names are letters from A to J: A has the PID first, B the next, and so on. A name without a line is a process outside the group,
 // or a leader that has ended. Options: subreaper, stopped, signal=N (the exit signal), death=N (the parent-death signal), exit=N (a
 // zombie with this wait status).
-func Family(first image.Pid, lines string) (*image.Group, error) {
+func Family(first image.Pid, owner image.Credentials, lines string) (*image.Group, error) {
 	g := &image.Group{Descriptions: []image.Description{}}
 	for line := range strings.Lines(lines) {
 		if strings.TrimSpace(line) == "" {
 			continue
 		}
-		if err := addLine(g, first, strings.Fields(line)); err != nil {
+		if err := addLine(g, first, owner, strings.Fields(line)); err != nil {
 			return nil, fmt.Errorf("%q: %w", strings.TrimSpace(line), err)
 		}
 	}
@@ -32,7 +32,7 @@ func Family(first image.Pid, lines string) (*image.Group, error) {
 // Number is the PID of a name.
 func Number(first image.Pid, name string) image.Pid { return first + image.Pid(name[0]-'A') }
 
-func addLine(g *image.Group, first image.Pid, fields []string) error {
+func addLine(g *image.Group, first image.Pid, owner image.Credentials, fields []string) error {
 	if len(fields) < 4 {
 		return fmt.Errorf("%d fields", len(fields))
 	}
@@ -40,7 +40,7 @@ func addLine(g *image.Group, first image.Pid, fields []string) error {
 	for i := range numbers {
 		numbers[i] = Number(first, fields[i])
 	}
-	p := Group(numbers[0]).Processes[0]
+	p := Group(numbers[0], owner).Processes[0]
 	p.Parent, p.Session, p.ProcessGroup, p.ExitSignal = numbers[1], numbers[2], numbers[3], 17
 	for _, s := range []int{10, 17} { // so that such a signal is not dropped, but stays pending
 		p.Actions[s-1].Handler = CodeAt
@@ -59,7 +59,7 @@ func addLine(g *image.Group, first image.Pid, fields []string) error {
 			p.ExitSignal = n
 		case "exit":
 			g.Zombies = append(g.Zombies, image.Zombie{Pid: p.Pid, Parent: p.Parent, Session: p.Session, ProcessGroup: p.ProcessGroup,
-				ExitSignal: p.ExitSignal, Comm: "ended", Status: uint32(n), UID: ownCredentials().UID[0]})
+				ExitSignal: p.ExitSignal, Comm: "ended", Status: uint32(n), UID: owner.UID[0]})
 			return nil
 		default:
 			return fmt.Errorf("unknown option %q", option)

@@ -2,8 +2,6 @@
 package handmade
 
 import (
-	"os"
-
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
@@ -18,8 +16,8 @@ const (
 	StackTop  = DataAt + 0xff0
 )
 
-// Group is a group of that one process.
-func Group(pid image.Pid) *image.Group {
+// Group is a group of that one process, with the given IDs and capabilities.
+func Group(pid image.Pid, owner image.Credentials) *image.Group {
 	p := image.Process{
 		Pid: pid, Parent: 1, ProcessGroup: pid, Session: pid,
 		Executable: FileAt("/usr/bin/true"), Cwd: "/", RootDir: "/", Umask: 0o22,
@@ -33,7 +31,7 @@ func Group(pid image.Pid) *image.Group {
 		Threads: []image.Thread{{
 			Parked:      abi.Thread{Tid: int32(pid), Flags: abi.ThreadInitiator, Context: ContextAt, Frame: ContextAt, Syscall: -1},
 			Comm:        "handmade",
-			Credentials: ownCredentials(),
+			Credentials: owner,
 		}},
 		Actions:    make([]image.SignalAction, 64),
 		Attributes: image.Attributes{Dumpable: 1},
@@ -46,10 +44,4 @@ func FileAt(path string) image.File {
 	var st unix.Stat_t
 	unix.Stat(path, &st)
 	return image.File{Path: path, Device: st.Dev, Inode: st.Ino, Mode: st.Mode, Size: st.Size, MtimeNs: st.Mtim.Nano()}
-}
-
-func ownCredentials() image.Credentials {
-	n := uint32(os.Getuid())
-	g := uint32(os.Getgid())
-	return image.Credentials{UID: [4]uint32{n, n, n, n}, GID: [4]uint32{g, g, g, g}, Bounding: 1<<41 - 1}
 }
