@@ -20,19 +20,20 @@ type slot struct {
 
 // open is an open file description, as it is seen through one descriptor of a member.
 type open struct {
-	member  *Member
-	fd      int
-	handle  *Handle // only while the description is captured, and if the program is frozen
-	path    string  // leads to the object: "/proc/self/fd/9" of the handle, or "/proc/412/fd/7"
-	link    string  // what the path links to: "/tmp/x", "/tmp/x (deleted)", "pipe:[12]"
-	stat    unix.Stat_t
-	flags   uint32 // F_GETFL
-	pos     int64
-	locks   []proc.FileLock // of the description; not POSIX locks, which belong to a process
-	owner   *owner          // answers of the initiator
-	swapped bool            // the descriptor now has another description
-	ownPipe bool            // a pipe or FIFO that only the group has open
-	socket  *unixSocket     // a Unix socket
+	member   *Member
+	fd       int
+	handle   *Handle // only while the description is captured, and if the program is frozen
+	path     string  // leads to the object: "/proc/self/fd/9" of the handle, or "/proc/412/fd/7"
+	link     string  // what the path links to: "/tmp/x", "/tmp/x (deleted)", "pipe:[12]"
+	stat     unix.Stat_t
+	flags    uint32 // F_GETFL
+	pos      int64
+	locks    []proc.FileLock // of the description; not POSIX locks, which belong to a process
+	owner    *owner          // answers of the initiator
+	swapped  bool            // the descriptor now has another description
+	ownPipe  bool            // a pipe or FIFO that only the group has open
+	protocol string          // of a socket: "UNIX", "TCPv6"
+	socket   *unixSocket     // a Unix socket
 
 	override Override // "" if the user has made no choice
 

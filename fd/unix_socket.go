@@ -3,6 +3,7 @@ package fd
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -52,16 +53,12 @@ var unixSocketKind = kind{
 	},
 }
 
-// findSockets asks the kernel about the Unix sockets of the group, if it has any.
-func (c *capture) findSockets(descriptions []*open) error {
-	var name [32]byte
+// findUnix asks the kernel about the Unix sockets of the group, if it has any.
+func (c *capture) findUnix(descriptions []*open) error {
 	var all map[uint32]*unixSocket
 	c.sockets = make(map[uint32]*open)
 	for _, o := range descriptions {
-		if o.format() != unix.S_IFSOCK || o.flags&unix.O_PATH != 0 || o.override != "" || o.hasPath() {
-			continue
-		}
-		if n, err := unix.Getxattr(o.path, "system.sockprotoname", name[:]); err != nil || n < 4 || string(name[:4]) != "UNIX" {
+		if !strings.HasPrefix(o.protocol, "UNIX") {
 			continue
 		}
 		if all == nil {

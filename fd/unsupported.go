@@ -84,14 +84,3 @@ func refusal(o *open) obstacle.Obstacle {
 	}
 	return why
 }
-
-// socketName is the protocol of a socket: "UNIX-STREAM socket", "TCP socket". Every socket has it as an extended
-// attribute (net/socket.c, sockfs_xattr_get).
-func socketName(o *open) string {
-	var name [32]byte
-	n, err := unix.Getxattr(o.path, "system.sockprotoname", name[:])
-	if err != nil || n < 2 {
-		return "socket"
-	}
-	return string(name[:n-1]) + " socket"
-}

@@ -1,0 +1,34 @@
+package fd
+
+import (
+	"golang.org/x/sys/unix"
+)
+
+// findSockets asks the kernel about the sockets of the group, before any of them is captured.
+func (c *capture) findSockets(descriptions []*open) error {
+	for _, o := range descriptions {
+		if o.format() == unix.S_IFSOCK && o.flags&unix.O_PATH == 0 && o.override == "" && !o.hasPath() {
+			o.protocol = protocolOf(o.path)
+		}
+	}
+	return c.findUnix(descriptions)
+}
+
+// protocolOf is the name of a socket's protocol, as the kernel has it: "UNIX", "UNIX-STREAM", "TCP", "UDPv6", "NETLINK", "PACKET".
+// Every socket has it as an extended attribute (net/socket.c, sockfs_xattr_get). It is "" if the socket is closed meanwhile.
+func protocolOf(path string) string {
+	var name [32]byte
+	n, err := unix.Getxattr(path, "system.sockprotoname", name[:])
+	if err != nil || n < 2 {
+		return ""
+	}
+	return string(name[:n-1])
+}
+
+// socketName names a socket to a user: "UNIX-STREAM socket", "TCP socket".
+func socketName(o *open) string {
+	if o.protocol == "" {
+		return "socket"
+	}
+	return o.protocol + " socket"
+}
