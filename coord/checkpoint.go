@@ -147,6 +147,7 @@ func (c *checkpoint) write() (*Result, error) {
 	defer c.stoppable()
 	c.frozen.begin(c.writer)
 	defer c.dismiss() // then the group runs on, and the twins exit
+	defer c.table.Release()
 	if err := c.freeze(); err != nil {
 		return nil, err
 	}

@@ -173,6 +173,11 @@ func (c *capture) findTarget(o *open, number, nth int, inode uint64) *open {
 			}
 		}
 	}
+	for _, t := range c.inside {
+		if t.stat.Ino == inode && isTarget(t, o, number, nth) {
+			return t
+		}
+	}
 	return nil
 }
 

@@ -24,11 +24,11 @@ func CaptureGroup(all []*Descriptors, table *Table) ([][]image.Descriptor, error
 			return nil, err
 		}
 	}
-	descriptions := c.hold()
-	c.findEnds(descriptions)
-	if err := c.findSockets(descriptions); err != nil {
+	descriptions, err := c.findSockets(c.hold())
+	if err != nil {
 		return nil, err
 	}
+	c.findEnds(descriptions)
 	var captured []*taken
 	for _, o := range descriptions {
 		if o.override == LeaveOut {
@@ -54,6 +54,7 @@ func CaptureGroup(all []*Descriptors, table *Table) ([][]image.Descriptor, error
 			return nil, err
 		}
 	}
+	c.refuseInFlight()
 	for _, t := range captured {
 		if err := t.finish(table); err != nil {
 			return nil, err
@@ -71,6 +72,7 @@ type capture struct {
 	pipes       map[Inode]*ends
 	sockets     map[uint32]*open // Unix sockets of the group, by inode
 	waiting     map[uint32]*open // those whose connections wait for accept(2), and the listening sockets
+	inside      []*open          // descriptions that are only in queues
 	directories []string
 	standard    map[Inode]int  // pipes that are stdin, stdout or stderr of a member
 	tty         *controlling   // nil until the first terminal
@@ -164,6 +166,10 @@ func (c *capture) refuse(o *open, err error) error {
 	var why obstacle.Obstacle
 	if !errors.As(err, &why) {
 		return fmt.Errorf("pid %d fd %d: %w", o.member.Pid, o.fd, err)
+	}
+	if o.within != nil {
+		c.table.Obstacles = append(c.table.Obstacles, o.queued(why))
+		return nil
 	}
 	giver := o.member.giver(o)
 	for _, h := range o.holders { // each descriptor of the first member that has the description

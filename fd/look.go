@@ -39,6 +39,8 @@ type open struct {
 
 	filesystem int64 // its type (statfs(2)), for files with a path; 0 if statfs fails
 
+	within *open // the socket whose queue it is in, if no member has it
+
 	same    *open              // the equal description that was found first; nil if this one is new
 	refusal *obstacle.Obstacle // crak cannot tell whether it equals another description
 	holders []holding          // every descriptor of the group that has the description, in order

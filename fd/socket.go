@@ -4,14 +4,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// findSockets asks the kernel about the sockets of the group, before any of them is captured.
-func (c *capture) findSockets(descriptions []*open) error {
-	for _, o := range descriptions {
-		if o.format() == unix.S_IFSOCK && o.flags&unix.O_PATH == 0 && o.override == "" && !o.hasPath() {
-			o.protocol = protocolOf(o.path)
-		}
-	}
+// findSockets asks the kernel about the sockets of the group, before any of them is captured. It returns the descriptions with those that
+// are only in the queues of Unix sockets.
+func (c *capture) findSockets(descriptions []*open) ([]*open, error) {
 	return c.findUnix(descriptions)
+}
+
+// findProtocol finds out of which protocol a description is a socket.
+func (o *open) findProtocol() {
+	if o.format() == unix.S_IFSOCK && o.flags&unix.O_PATH == 0 && o.override == "" && !o.hasPath() {
+		o.protocol = protocolOf(o.path)
+	}
 }
 
 // protocolOf is the name of a socket's protocol, as the kernel has it: "UNIX", "UNIX-STREAM", "TCP", "UDPv6", "NETLINK", "PACKET".

@@ -22,6 +22,8 @@ type Table struct {
 	memory  map[Inode]image.MemoryID
 	objects map[objectKey]image.ObjectID
 	sources map[image.MemoryID]Take
+
+	inFlight inFlight
 }
 
 // InFlight is the content of an object at the checkpoint: bytes that were written to a pipe and not yet read.

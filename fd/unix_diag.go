@@ -20,6 +20,8 @@ type unixSocket struct {
 	waiting   []uint32 // listening: inodes of the sockets whose connections wait for accept(2), first come first
 	backlog   uint32   // listening: of listen(2)
 	shutdown  uint8    // 1: no more receiving, 2: no more sending
+
+	queue queue // not of sock_diag: what MSG_PEEK has shown
 }
 
 // Numbers of linux/unix_diag.h and linux/sock_diag.h.

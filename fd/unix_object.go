@@ -26,7 +26,7 @@ type UnixSocket struct {
 	Reset    bool           `json:"reset,omitempty"`     // with unread data: the next call returns ECONNRESET
 	Shutdown uint8          `json:"shutdown,omitempty"`  // 1: no more receiving, 2: no more sending
 
-	Messages []UnixMessage      `json:"messages,omitempty"` // not of a stream
+	Messages []UnixMessage      `json:"messages,omitempty"` // of a stream only if there are descriptors in it
 	Options  map[string][]int32 `json:"options,omitempty"`
 	Filter   SocketFilter       `json:"filter,omitempty"`
 }
@@ -44,6 +44,13 @@ var unixObjects = objectKind{
 			r.Messages[i].From.relocate(to)
 		}
 	}),
+	refers: func(o image.Object) (all References) {
+		r, _ := unixRecord(o)
+		for _, m := range r.Messages {
+			all.Descriptions = append(all.Descriptions, m.Descriptors...)
+		}
+		return all
+	},
 }
 
 // init sets what refers to unixObjects itself.
@@ -72,6 +79,9 @@ func unixRecord(o image.Object) (UnixSocket, error) {
 		if m.Size < 0 || m.Size > unixQueueMost {
 			return r, fmt.Errorf("message of %d bytes", m.Size)
 		}
+		if len(m.Descriptors) > rightsMost {
+			return r, fmt.Errorf("message with %d descriptors", len(m.Descriptors))
+		}
 		total += m.Size
 		err = errors.Join(err, m.From.check())
 	}
@@ -79,7 +89,7 @@ func unixRecord(o image.Object) (UnixSocket, error) {
 	switch {
 	case !stream && r.Type != unix.SOCK_DGRAM && r.Type != unix.SOCK_SEQPACKET:
 		return r, fmt.Errorf("type %d is not one of a Unix socket", r.Type)
-	case o.Size > unixQueueMost || !stream && uint64(total) != o.Size:
+	case o.Size > unixQueueMost || (!stream || len(r.Messages) > 0) && uint64(total) != o.Size:
 		return r, fmt.Errorf("%d bytes, in messages %d", o.Size, total)
 	case r.Shutdown > 3 || r.Peer == o.ID && r.Type != unix.SOCK_DGRAM:
 		return r, errors.New("an impossible state")
@@ -308,7 +318,7 @@ func (m *madeUnix) fill(o image.Object, e *Env) error {
 	m.done = true
 	if r.Closed && m.other != nil {
 		if r.Reset {
-			if err := send(int(m.file.Fd()), []byte{0}, nil); err != nil {
+			if err := send(int(m.file.Fd()), []byte{0}, nil, nil); err != nil {
 				return err
 			}
 		}
@@ -352,11 +362,16 @@ func (m *madeUnix) receive(content []byte, e *Env) error {
 			return errors.New("it has content, and no peer")
 		}
 		defer widen(int(from.Fd()))()
-		if r.Type == unix.SOCK_STREAM {
-			return send(int(from.Fd()), content, nil)
+		messages := r.Messages
+		if r.Type == unix.SOCK_STREAM && len(messages) == 0 {
+			messages = []UnixMessage{{Size: len(content)}}
 		}
-		for _, message := range r.Messages {
-			if err := send(int(from.Fd()), content[:message.Size], nil); err != nil {
+		for _, message := range messages {
+			rights, err := e.rights(message)
+			if err == nil {
+				err = send(int(from.Fd()), content[:message.Size], rights, nil)
+			}
+			if err != nil {
 				return err
 			}
 			content = content[message.Size:]
@@ -364,7 +379,11 @@ func (m *madeUnix) receive(content []byte, e *Env) error {
 		return nil
 	}
 	for _, message := range r.Messages {
-		if err := m.mail(content[:message.Size], message.From, e); err != nil {
+		rights, err := e.rights(message)
+		if err == nil {
+			err = m.mail(content[:message.Size], rights, message.From, e)
+		}
+		if err != nil {
 			return err
 		}
 		content = content[message.Size:]
@@ -372,15 +391,27 @@ func (m *madeUnix) receive(content []byte, e *Env) error {
 	return nil
 }
 
+// rights are the descriptors of a message, as crak restart has them.
+func (e *Env) rights(m UnixMessage) (all []int, err error) {
+	for _, id := range m.Descriptors {
+		f, err := e.description(id)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, int(f.Fd()))
+	}
+	return all, nil
+}
+
 // mail sends a datagram from a socket that has the name of its sender: one of the group if there is one, else one for the moment.
-func (m *madeUnix) mail(data []byte, from *UnixName, e *Env) error {
+func (m *madeUnix) mail(data []byte, rights []int, from *UnixName, e *Env) error {
 	var to addressed
 	if m.bound != nil {
 		to = m.bound
 	}
 	if m.other != nil && m.record.PeerName.same(from) {
 		defer widen(int(m.other.Fd()))()
-		return send(int(m.other.Fd()), data, nil)
+		return send(int(m.other.Fd()), data, rights, nil)
 	}
 	for _, made := range e.made {
 		if s, ok := made.(*madeUnix); ok && s.record.Type == unix.SOCK_DGRAM && s.record.Name.same(from) && (to != nil || s.record.Peer == m.id) {
@@ -388,7 +419,7 @@ func (m *madeUnix) mail(data []byte, from *UnixName, e *Env) error {
 				to = nil
 			}
 			defer widen(int(s.file.Fd()))()
-			return send(int(s.file.Fd()), data, to)
+			return send(int(s.file.Fd()), data, rights, to)
 		}
 	}
 	if to == nil {
@@ -407,7 +438,7 @@ func (m *madeUnix) mail(data []byte, from *UnixName, e *Env) error {
 		defer bound.close()
 	}
 	defer widen(int(s.Fd()))()
-	return send(int(s.Fd()), data, to)
+	return send(int(s.Fd()), data, rights, to)
 }
 
 func (m *madeUnix) close() {

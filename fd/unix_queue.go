@@ -1,87 +1,170 @@
 package fd
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
 )
 
-// A UnixMessage is one datagram or packet in the queue of a socket.
+// A UnixMessage is one datagram or packet in the queue of a socket. In the queue of a stream it is a run of bytes: a run with
+// descriptors was sent with them, and a read that gets the descriptors ends with the run at the latest.
 type UnixMessage struct {
-	Size int       `json:"size"`
-	From *UnixName `json:"from,omitempty"` // nil: the sender has no name
+	Size        int                   `json:"size"`
+	From        *UnixName             `json:"from,omitempty"`        // nil: the sender has no name
+	Descriptors []image.DescriptionID `json:"descriptors,omitempty"` // SCM_RIGHTS, in their order
 }
 
 // unixQueueMost bounds the bytes in the queue of one socket. The kernel bounds them by the buffer of the sender.
 const unixQueueMost = 256 << 20
 
+// rightsMost is SCM_MAX_FD: how many descriptors a message has at most.
+const rightsMost = 253
+
 var (
-	errDescriptorsInFlight = errors.New("descriptors or credentials are in its queue (SCM_RIGHTS, SCM_CREDENTIALS)")
-	errQueueTooLong        = fmt.Errorf("more than %d bytes are in its queue", unixQueueMost)
+	errCredentials  = errors.New("credentials are in its queue (SCM_CREDENTIALS)")
+	errNoRights     = errors.New("descriptors are in its queue, and the writer could not get them: it has too many open (ulimit -n)")
+	errQueueTooLong = fmt.Errorf("more than %d bytes are in its queue", unixQueueMost)
 )
 
+// A queue is what waits in the receive queue of a socket.
+type queue struct {
+	content  []byte
+	messages []UnixMessage
+	rights   [][]*open // of each message; their descriptions get their numbers later
+	refusal  error     // why the content cannot come back
+
+	arrived func(fds []int) ([]*open, error) // gets copies of the descriptors of a message, and closes those that it does not keep
+}
+
 // peekStream reads all bytes in the queue of a stream, and leaves them there.
-func peekStream(socket int) ([]byte, error) {
+func (q *queue) peekStream(socket int) error {
 	length, err := unix.IoctlGetInt(socket, unix.TIOCINQ)
 	if err != nil || length == 0 {
-		return nil, err
+		return err
 	}
 	if length > unixQueueMost {
-		return nil, errQueueTooLong
+		return errQueueTooLong
 	}
-	content := make([]byte, length)
+	q.content = make([]byte, length)
 	back, err := peekFrom(socket, 0)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer back()
-	n, flags, _, err := peek(socket, content)
-	switch {
-	case err != nil:
-		return nil, err
-	case flags&unix.MSG_CTRUNC != 0:
-		return nil, errDescriptorsInFlight
-	case n != length:
-		return nil, fmt.Errorf("%d bytes of %d", n, length)
+	for at := 0; at < length; {
+		p, err := peek(socket, q.content[at:])
+		if err == nil && p.n <= 0 {
+			err = fmt.Errorf("%d bytes of %d", at, length)
+		}
+		if err != nil {
+			return err
+		}
+		if p.rights == nil {
+			q.add(p, nil, true)
+			at += p.n
+			continue
+		}
+		rights, err := q.arrived(p.rights)
+		if err != nil {
+			return err
+		}
+		before, err := bytesBefore(socket, at, p.n)
+		if err != nil {
+			return err
+		}
+		if before > 0 {
+			q.add(peeked{n: before}, nil, true)
+		}
+		q.add(peeked{n: p.n - before}, rights, false)
+		at += p.n
 	}
-	return content, nil
+	if len(q.messages) == 1 && q.rights[0] == nil {
+		q.messages, q.rights = nil, nil
+	}
+	return nil
+}
+
+// add adds a message. Bytes of a stream without descriptors are added to such bytes before them.
+func (q *queue) add(p peeked, rights []*open, join bool) {
+	if last := len(q.messages) - 1; join && last >= 0 && q.rights[last] == nil {
+		q.messages[last].Size += p.n
+		return
+	}
+	q.messages, q.rights = append(q.messages, UnixMessage{Size: p.n, From: p.from}), append(q.rights, rights)
+}
+
+// bytesBefore finds out how many of the bytes from a place in a stream on were sent before those with the descriptors, which are the
+// last ones. The kernel copies what was sent in one piece as a whole. So if there is room for all bytes but one, and the next address
+// is not mapped, it copies only the pieces before the last one.
+func bytesBefore(socket, at, length int) (int, error) {
+	page := os.Getpagesize()
+	size := (length + page - 1) / page * page
+	memory, err := unix.Mmap(-1, 0, size+page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return 0, os.NewSyscallError("mmap", err)
+	}
+	defer func() { _ = unix.Munmap(memory) }()
+	if err := unix.Mprotect(memory[size:], unix.PROT_NONE); err != nil {
+		return 0, os.NewSyscallError("mprotect", err)
+	}
+	if _, err := peekFrom(socket, at); err != nil {
+		return 0, err
+	}
+	p, err := peekInto(socket, memory[size-length+1:][:length], nil)
+	if err == unix.EFAULT {
+		p.n, err = 0, nil
+	}
+	if err == nil {
+		_, err = peekFrom(socket, at+length)
+	}
+	return p.n, err
 }
 
 // peekMessages reads all messages in the queue of a datagram or seqpacket socket, and leaves them there.
-func peekMessages(socket int) (content []byte, messages []UnixMessage, err error) {
+func (q *queue) peekMessages(socket int) error {
 	buffer := make([]byte, 64<<10)
 	at := 0 // where the next message starts in the queue
 	back, err := peekFrom(socket, 0)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	defer back()
 	for {
-		n, flags, from, err := peek(socket, buffer)
+		p, err := peek(socket, buffer)
 		switch {
 		case err == unix.EAGAIN:
-			return content, messages, nil
+			return nil
 		case err != nil:
-			return nil, nil, err
-		case flags&unix.MSG_CTRUNC != 0:
-			return nil, nil, errDescriptorsInFlight
-		case len(content)+n > unixQueueMost || len(messages) > unixQueueMost/64:
-			return nil, nil, errQueueTooLong
-		case n > len(buffer):
-			buffer = make([]byte, n)
+			return err
+		case len(q.content)+p.n > unixQueueMost || len(q.messages) > unixQueueMost/64:
+			closeAll(p.rights)
+			return errQueueTooLong
+		case p.n > len(buffer):
+			closeAll(p.rights)
+			buffer = make([]byte, p.n)
 			if _, err := peekFrom(socket, at); err != nil {
-				return nil, nil, err
+				return err
 			}
 			continue
 		}
-		if n == 0 && atEnd(socket) {
-			return content, messages, nil
+		if p.n == 0 && p.rights == nil && atEnd(socket) {
+			return nil
 		}
-		content = append(content, buffer[:n]...)
-		messages = append(messages, UnixMessage{Size: n, From: from})
-		at += n
+		var rights []*open
+		if p.rights != nil {
+			if rights, err = q.arrived(p.rights); err != nil {
+				return err
+			}
+		}
+		q.content = append(q.content, buffer[:p.n]...)
+		q.add(p, rights, false)
+		at += p.n
 	}
 }
 
@@ -105,18 +188,69 @@ func peekFrom(socket, at int) (back func(), err error) {
 	return func() { _ = unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_PEEK_OFF, before) }, nil
 }
 
-// peek reads the next message or the next bytes. It takes no descriptors out of the queue: there is no room for them.
-func peek(socket int, buffer []byte) (n, flags int, from *UnixName, err error) {
+// peeked is the next message, or the next bytes.
+type peeked struct {
+	n, flags int
+	from     *UnixName
+	rights   []int // copies of the descriptors of the message, open in the writer
+}
+
+// peek reads the next message or the next bytes, and leaves them in the queue. The kernel gives the writer copies of the descriptors.
+func peek(socket int, buffer []byte) (p peeked, err error) {
+	control := make([]byte, unix.CmsgSpace(rightsMost*4)+unix.CmsgSpace(unix.SizeofUcred)+256)
+	p, err = peekInto(socket, buffer, control)
+	if err == nil && p.flags&unix.MSG_CTRUNC != 0 {
+		err = errNoRights
+	}
+	if err != nil {
+		closeAll(p.rights)
+	}
+	return p, err
+}
+
+func peekInto(socket int, buffer, control []byte) (p peeked, err error) {
 	var a unix.RawSockaddrUnix
 	vector := unix.Iovec{Base: &buffer[0]}
 	vector.SetLen(len(buffer))
 	message := unix.Msghdr{Name: (*byte)(unsafe.Pointer(&a)), Namelen: uint32(unsafe.Sizeof(a)), Iov: &vector, Iovlen: 1}
-	result, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(socket), uintptr(unsafe.Pointer(&message)),
-		unix.MSG_PEEK|unix.MSG_DONTWAIT|unix.MSG_TRUNC)
-	if errno != 0 {
-		return 0, 0, nil, errno
+	if len(control) > 0 {
+		message.Control = &control[0]
+		message.SetControllen(len(control))
 	}
-	return int(result), int(message.Flags), nameFrom(&a, message.Namelen), nil
+	result, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(socket), uintptr(unsafe.Pointer(&message)),
+		unix.MSG_PEEK|unix.MSG_DONTWAIT|unix.MSG_TRUNC|unix.MSG_CMSG_CLOEXEC)
+	if errno != 0 {
+		return p, errno
+	}
+	p = peeked{n: int(result), flags: int(message.Flags), from: nameFrom(&a, message.Namelen)}
+	parts, err := unix.ParseSocketControlMessage(control[:message.Controllen])
+	if err != nil {
+		return p, err
+	}
+	for _, part := range parts {
+		switch {
+		case part.Header.Level != unix.SOL_SOCKET:
+		case part.Header.Type == unix.SCM_RIGHTS:
+			fds, err := unix.ParseUnixRights(&part)
+			if err != nil {
+				return p, err
+			}
+			p.rights = append(p.rights, fds...)
+		case part.Header.Type == scmPidfd:
+			for i := 0; i+4 <= len(part.Data); i += 4 {
+				unix.Close(int(binary.NativeEndian.Uint32(part.Data[i:])))
+			}
+		}
+	}
+	return p, nil
+}
+
+const scmPidfd = 4 // SCM_PIDFD of linux/socket.h
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		unix.Close(fd)
+	}
 }
 
 func nameFrom(a *unix.RawSockaddrUnix, length uint32) *UnixName {
@@ -128,34 +262,36 @@ func nameFrom(a *unix.RawSockaddrUnix, length uint32) *UnixName {
 	return nameOf(string(text))
 }
 
-// send puts a message into the queue of the receiver. to is nil if the socket is connected to it.
-func send(socket int, data []byte, to addressed) error {
+// send puts a message, with descriptors, into the queue of the receiver. to is nil if the socket is connected to it.
+func send(socket int, data []byte, rights []int, to addressed) error {
 	var a unix.RawSockaddrUnix
-	var length uintptr
+	var message unix.Msghdr
 	if to != nil {
+		var length uintptr
 		a, length = to.address()
+		message.Name, message.Namelen = (*byte)(unsafe.Pointer(&a)), uint32(length)
+	}
+	if len(rights) > 0 {
+		control := unix.UnixRights(rights...)
+		message.Control = &control[0]
+		message.SetControllen(len(control))
 	}
 	for {
-		var first *byte
+		var vector unix.Iovec
 		if len(data) > 0 {
-			first = &data[0]
+			vector.Base = &data[0]
+			vector.SetLen(len(data))
 		}
-		n, _, errno := unix.Syscall6(unix.SYS_SENDTO, uintptr(socket), uintptr(unsafe.Pointer(first)), uintptr(len(data)),
-			unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, addressOrNil(&a, length), length)
+		message.Iov, message.Iovlen = &vector, 1
+		n, _, errno := unix.Syscall(unix.SYS_SENDMSG, uintptr(socket), uintptr(unsafe.Pointer(&message)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 		if errno != 0 {
 			return fmt.Errorf("a message of %d bytes: %w", len(data), errno)
 		}
 		if data = data[n:]; len(data) == 0 { // a stream can take a part
 			return nil
 		}
+		message.Control, message.Controllen = nil, 0
 	}
-}
-
-func addressOrNil(a *unix.RawSockaddrUnix, length uintptr) uintptr {
-	if length == 0 {
-		return 0
-	}
-	return uintptr(unsafe.Pointer(a))
 }
 
 // widen makes the buffer of a sending socket as large as it can be. The result sets it back.

@@ -53,23 +53,36 @@ var unixSocketKind = kind{
 	},
 }
 
-// findUnix asks the kernel about the Unix sockets of the group, if it has any.
-func (c *capture) findUnix(descriptions []*open) error {
+// findUnix asks the kernel about the Unix sockets of the group, if it has any. It returns the descriptions with those that are only in
+// the queues of these sockets.
+func (c *capture) findUnix(descriptions []*open) ([]*open, error) {
 	var all map[uint32]*unixSocket
 	c.sockets = make(map[uint32]*open)
-	for _, o := range descriptions {
+	for i := 0; i < len(descriptions); i++ {
+		o := descriptions[i]
+		o.findProtocol()
 		if !strings.HasPrefix(o.protocol, "UNIX") {
 			continue
 		}
 		if all == nil {
 			var err error
 			if all, err = unixSockets(); err != nil {
-				return err
+				return nil, err
 			}
 		}
-		if o.socket = all[uint32(o.stat.Ino)]; o.socket != nil {
-			c.sockets[uint32(o.stat.Ino)] = o
+		if o.socket = all[uint32(o.stat.Ino)]; o.socket == nil {
+			continue
 		}
+		c.sockets[uint32(o.stat.Ino)] = o
+		if o.socket.listening || o.member.Calls == nil {
+			continue
+		}
+		inside, err := c.lookIntoQueue(o)
+		if err != nil {
+			return nil, err
+		}
+		c.inside = append(c.inside, inside...)
+		descriptions = append(descriptions, inside...)
 	}
 	c.waiting = make(map[uint32]*open)
 	for _, o := range c.sockets {
@@ -77,7 +90,7 @@ func (c *capture) findUnix(descriptions []*open) error {
 			c.waiting[inode] = o
 		}
 	}
-	return nil
+	return descriptions, nil
 }
 
 // lookAtUnix returns the record and the content of a socket.
@@ -95,6 +108,7 @@ func (c *capture) lookAtUnix(o *open) (any, []byte, error) {
 		for _, inode := range s.waiting {
 			r.Waiting = append(r.Waiting, c.socketObject(inode))
 		}
+		s.queue.number(c.ids)
 		return nil
 	})
 	if s.listening {
@@ -209,17 +223,10 @@ func (r *UnixSocket) look(o *open, waits bool) ([]byte, error) {
 			return nil, fmt.Errorf("it has an error that the program has not seen yet")
 		}
 	}
-	if r.Listening || r.Shutdown&1 != 0 && !r.Closed && r.Peer != 0 {
-		return nil, nil
+	q := &o.socket.queue
+	if q.refusal == nil && len(q.content) > 0 && r.Options["pass_cred"] != nil {
+		q.refusal = errCredentials
 	}
-	var content []byte
-	if r.Type == unix.SOCK_STREAM {
-		content, err = peekStream(socket)
-	} else {
-		content, r.Messages, err = peekMessages(socket)
-	}
-	if err == nil && len(content) > 0 && r.Options["pass_cred"] != nil {
-		err = errDescriptorsInFlight
-	}
-	return content, err
+	r.Messages = q.messages
+	return q.content, q.refusal
 }

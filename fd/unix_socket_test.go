@@ -59,6 +59,8 @@ func TestUnixRecords(t *testing.T) {
 		`{"type":1,"options":{"sndbuf":[1,2]}}`,
 		`{"type":1,"options":{"unknown":[1]}}`,
 		`{"type":1,"waiting":[9]}`,
+		`{"type":1,"messages":[{"size":1}]}`,
+		`{"type":2,"messages":[{"size":0,"descriptors":[` + strings.Repeat("1,", 300) + `1]}]}`,
 		`{"type":1,"unknown":1}`,
 	} {
 		env := &fd.Env{}
@@ -68,6 +70,80 @@ func TestUnixRecords(t *testing.T) {
 		if err == nil {
 			f.Close()
 			t.Errorf("%s: made", text)
+		}
+	}
+}
+
+// passed sends descriptors into the queue of a socket.
+func passed(t *testing.T, to *os.File, files ...*os.File) {
+	t.Helper()
+	var fds []int
+	for _, f := range files {
+		fds = append(fds, int(f.Fd()))
+	}
+	must(t, unix.Sendmsg(int(to.Fd()), []byte("x"), unix.UnixRights(fds...), nil, 0))
+}
+
+// TestInFlight checks that a description in a queue is the one that a process has, or is known as the only one, and that the writer keeps
+// no descriptor of it after Release.
+func TestInFlight(t *testing.T) {
+	here, there := socketPair(t, unix.SOCK_STREAM)
+	r, w, err := os.Pipe()
+	must(t, err)
+	defer r.Close()
+	file := temporary(t, "file")
+	passed(t, here, w, file)
+	w.Close()
+	p := captured(t, ourselves())
+	object := p.description(t, there).Object
+	inside := fd.RefersObject(p.Objects[object-1]).Descriptions
+	if len(inside) != 2 {
+		t.Fatalf("descriptions %v in the queue, want 2", inside)
+	}
+	if got := p.Descriptions[inside[0]-1]; got.Kind != "pipe_end" || got.Object != p.description(t, r).Object {
+		t.Errorf("%+v is not the write end of the pipe", got)
+	}
+	if got, want := inside[1], p.description(t, file).ID; got != want {
+		t.Errorf("the file is description %d, want %d", got, want)
+	}
+	unix.Close(int(received(t, there)[0])) // the queue's own
+	hung := []unix.PollFd{{Fd: int32(r.Fd())}}
+	if n, err := unix.Poll(hung, 0); err != nil || n != 0 {
+		t.Errorf("the pipe has %#x, error %v, while the table has the write end", hung[0].Revents, err)
+	}
+	p.Release()
+	if n, err := unix.Poll(hung, 0); err != nil || n != 1 {
+		t.Errorf("the write end of the pipe is still open, error %v", err)
+	}
+}
+
+// received takes the descriptors out of a queue.
+func received(t *testing.T, from *os.File) []int {
+	t.Helper()
+	control := make([]byte, 1000)
+	_, n, _, _, err := unix.Recvmsg(int(from.Fd()), make([]byte, 10), control, unix.MSG_DONTWAIT)
+	must(t, err)
+	parts, err := unix.ParseSocketControlMessage(control[:n])
+	must(t, err)
+	fds, err := unix.ParseUnixRights(&parts[0])
+	must(t, err)
+	return fds
+}
+
+// TestInFlightRefused checks that what cannot come back is refused in the name of the socket in whose queue it is.
+func TestInFlightRefused(t *testing.T) {
+	self, err := os.Open("/proc/self/status")
+	must(t, err)
+	owned, err := os.Open(os.DevNull)
+	must(t, err)
+	_, err = unix.FcntlInt(owned.Fd(), unix.F_SETOWN, os.Getpid())
+	must(t, err)
+	for what, f := range map[string]*os.File{"a file about the process": self, "a description with an owner": owned} {
+		here, there := socketPair(t, unix.SOCK_DGRAM)
+		passed(t, here, f)
+		f.Close()
+		if got := captured(t, ourselves()).obstacleOf(there); !strings.Contains(got, "in the queue of a Unix socket") {
+			t.Errorf("%s: obstacle %q", what, got)
 		}
 	}
 }

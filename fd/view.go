@@ -27,34 +27,64 @@ type view struct {
 	filesystems map[uint64]int64 // types, by device
 }
 
+// newView opens the directories of a process.
+func newView(m *Member, seen *Seen) (*view, error) {
+	v := &view{Member: m, seen: seen, self: os.Getpid(), fd: -1, info: -1, filesystems: make(map[uint64]int64)}
+	// os.Open would try to add the directory to Go's poller.
+	open := func(path string, flags int) (fd int, err error) {
+		if fd, err = unix.Open(path, flags|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+			return -1, &os.PathError{Op: "open", Path: path, Err: err}
+		}
+		return fd, nil
+	}
+	var err error
+	if v.fd, err = open(m.Proc+"/fd", unix.O_RDONLY); err == nil {
+		v.info, err = open(m.Proc+"/fdinfo", unix.O_RDONLY)
+	}
+	v.links = v.fd
+	if err == nil && m.Calls != nil {
+		if v.links, err = open("/proc/self/fd", unix.O_PATH); err == nil {
+			v.taker = newTaker(m)
+		}
+	}
+	if err != nil {
+		v.close()
+		return nil, err
+	}
+	return v, nil
+}
+
+func (v *view) close() {
+	if v.taker != nil {
+		v.taker.close()
+	}
+	files := []int{v.fd, v.info}
+	if v.links != v.fd {
+		files = append(files, v.links)
+	}
+	for _, fd := range files {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
+}
+
+// isOwn tells whether a descriptor is one of the view itself, when a process looks at itself.
+func (v *view) isOwn(number int) bool {
+	return v.Proc == "/proc/self" && (slices.Contains([]int{v.fd, v.info, v.links}, number) || v.taker != nil && number == v.taker.pidfd)
+}
+
 // look reads every descriptor of a process, in ascending order. It leaves out descriptors that are closed meanwhile:
 // the process may not be frozen.
 func look(m *Member, seen *Seen) ([]*slot, error) {
-	v := &view{Member: m, seen: seen, filesystems: make(map[uint64]int64)}
-	var err error
-	// os.Open would try to add the directory to Go's poller.
-	if v.fd, err = unix.Open(m.Proc+"/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+	v, err := newView(m, seen)
+	if err != nil {
 		return nil, fmt.Errorf("descriptors: %w", err)
 	}
-	defer unix.Close(v.fd)
+	defer v.close()
 	names, err := v.names()
 	if err != nil {
 		return nil, fmt.Errorf("descriptors: %w", err)
-	}
-	v.info, err = unix.Open(m.Proc+"/fdinfo", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("descriptors: fdinfo: %w", err)
-	}
-	defer unix.Close(v.info)
-	v.links = v.fd
-	if m.Calls != nil {
-		if v.links, err = unix.Open("/proc/self/fd", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
-			return nil, fmt.Errorf("descriptors: %w", err)
-		}
-		defer unix.Close(v.links)
-		v.self = os.Getpid()
-		v.taker = newTaker(m)
-		defer v.taker.close()
 	}
 	all := make([]*slot, 0, len(names))
 	for _, name := range names {
@@ -93,7 +123,7 @@ func (v *view) at(name string) (*slot, error) {
 	if err != nil {
 		return nil, err
 	}
-	if slices.Contains(v.Except, number) || v.Proc == "/proc/self" && (number == v.fd || number == v.info) {
+	if slices.Contains(v.Except, number) || v.isOwn(number) {
 		return nil, nil
 	}
 	s := &slot{fd: number}

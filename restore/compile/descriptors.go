@@ -27,6 +27,9 @@ func (c *compiler) table() {
 		keep = append(keep, d.Fd)
 	}
 	c.attach()
+	if c == c.tree.root.member {
+		c.locksInFlight()
+	}
 	c.closeOthers(keep)
 	for _, d := range c.descriptions() {
 		c.locks(d)
@@ -167,6 +170,17 @@ func (c *compiler) locks(d *image.Description) {
 			c.b.Call(unix.SYS_FCNTL, program.Const(fd), program.Const(unix.F_SETLK), c.set.Struct(lockOf(l)))
 		case l.Type == "FLOCK" && c.tree.holders[d.ID] == c: // the lock belongs to the description; l.Pid is the process that took it
 			c.b.Call(unix.SYS_FLOCK, program.Const(fd), program.Const(flockOperation(l))).Note("flock")
+		}
+	}
+}
+
+// locksInFlight restores the locks of descriptions that are only in queues.
+func (c *compiler) locksInFlight() {
+	for _, d := range c.tree.unheld {
+		for _, l := range d.Locks {
+			if l.Type == "FLOCK" {
+				c.b.Call(unix.SYS_FLOCK, c.placed(d.ID), program.Const(flockOperation(l))).Note("flock")
+			}
 		}
 	}
 }
