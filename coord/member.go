@@ -11,6 +11,7 @@ import (
 	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/internal/resident"
+	"crak.dev/crak/internal/tracer"
 )
 
 // member is what a checkpoint knows of one process of the group.
@@ -30,9 +31,9 @@ type member struct {
 	trigger  int    // the signal that asks it for a checkpoint, or 0
 	settings map[string]string
 
-	tracer  *tracer // traces the process, if it is stopped
-	dropped bool    // it is left out
-	release func()  // gives up the lock
+	tracer  *tracer.Tracer // traces the process, if it is stopped
+	dropped bool           // it is left out
+	release func()         // gives up the lock
 	conn    *resident.Conn
 	stopped time.Time // when the resident connected for the freeze
 	twin    *dump.Twin
@@ -50,7 +51,7 @@ func (c *checkpoint) newMember(pid int) (*member, error) {
 		return nil, err
 	}
 	if stat.State == 'T' {
-		if m.tracer, err = traceStopped(pid); err != nil {
+		if m.tracer, err = tracer.Stopped(pid); err != nil {
 			return nil, obstacle.List{stopped(pid, err)}
 		}
 	}
@@ -93,7 +94,7 @@ func (m *member) query() error {
 	conn.Left()
 	conn.Close()
 	if m.tracer != nil {
-		if err := m.tracer.leave(); err != nil {
+		if err := m.tracer.Leave(); err != nil {
 			return err
 		}
 	}
@@ -107,7 +108,7 @@ func (m *member) query() error {
 // freeze has the resident park every thread of the process. patience is the longest wait for crak_release.
 func (m *member) freeze(ctx context.Context, patience time.Duration) error {
 	if m.tracer != nil {
-		m.tracer.run()
+		m.tracer.Run()
 	}
 	conn, err := m.order(ctx, abi.OrderFreeze, patience)
 	if err != nil {
@@ -120,8 +121,8 @@ func (m *member) freeze(ctx context.Context, patience time.Duration) error {
 	}
 	m.conn, m.dump.Conn = conn, conn
 	if m.tracer != nil {
-		m.dump.StoppedBy, m.dump.Tracer = m.tracer.by, m.tracer.do
-		return m.dump.SetMasks(m.tracer.masks())
+		m.dump.StoppedBy, m.dump.Tracer = m.tracer.By, m.tracer.Do
+		return m.dump.SetMasks(m.tracer.Masks())
 	}
 	return nil
 }
@@ -131,7 +132,7 @@ func (m *member) resume(end func() error) error {
 	if m.tracer == nil {
 		return end()
 	}
-	return cmp.Or(m.tracer.pause(), end(), m.tracer.leave())
+	return cmp.Or(m.tracer.Pause(), end(), m.tracer.Leave())
 }
 
 // snapshot makes the frozen process fork its twin, and finds it. since is a moment before the freeze.
@@ -171,7 +172,7 @@ func (m *member) letGo() {
 func (m *member) close() {
 	m.letGo()
 	if m.tracer != nil {
-		m.tracer.close()
+		m.tracer.Close()
 		m.tracer = nil
 	}
 	if m.release != nil {

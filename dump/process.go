@@ -87,7 +87,10 @@ func (m *Member) Read() error {
 		return m.fail(err)
 	}
 	p.ExitSignal = max(leader.ExitSignal, 0)
-	p.StoppedBy = m.StoppedBy
+	if p.StoppedBy = m.StoppedBy; p.StoppedBy != 0 {
+		p.StopTold = leader.ExitCode == 0 // Linux 5.17: the signal, until the parent has waited for the stop
+		p.StoppedBy = cmp.Or(leader.ExitCode, p.StoppedBy)
+	}
 	p.ProcessGroup = inside(m.status.NSpgid, m.stat.Pgrp)
 	p.Session = inside(m.status.NSsid, m.stat.Session)
 	p.Foreground = m.stat.TTY != 0 && m.stat.Pgrp == m.stat.Tpgid

@@ -31,6 +31,9 @@ func (c *checker) process(p *Process) error {
 	if p.StoppedBy < 0 || p.StoppedBy > signals {
 		return fmt.Errorf("stopped_by: %d: not 0 to %d", p.StoppedBy, signals)
 	}
+	if p.StopTold && p.StoppedBy == 0 {
+		return errors.New("stop_told: the process is not stopped")
+	}
 	if len(p.VDSO) > maxVDSO {
 		return fmt.Errorf("vdso: %d bytes: more than %d", len(p.VDSO), maxVDSO)
 	}

@@ -36,6 +36,7 @@ type Process struct {
 	ExitSignal       int      `json:"exit_signal,omitempty"` // sent to the parent when the process ends; 0: none
 	Foreground       bool     `json:"foreground,omitempty"`  // its process group is the foreground process group of its controlling terminal
 	StoppedBy        int      `json:"stopped_by,omitempty"`  // the signal that stopped the process (SIGSTOP, SIGTSTP, …); 0: it runs
+	StopTold         bool     `json:"stop_told,omitempty"`   // the parent has waited for the stop already
 	Executable       File     `json:"executable"`
 	ExecutableMemory MemoryID `json:"executable_memory,omitempty"` // has the content of a deleted executable
 	Cwd              string   `json:"cwd"`

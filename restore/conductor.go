@@ -22,6 +22,8 @@ import (
 //	                                ── stage: mapped ─────────>  a goroutine fills its memory
 //	                                <─ a byte: filled ──────────
 //	                                ── stage: ready ──────────>  of every member, before the first is told to go
+//	                                <─ a byte ──────────────────  to every member that was stopped: crak traces it
+//	                                ── stage: stops ─────────────> of every such member
 //	                                <─ a byte: go ──────────────
 //	                         resident ─ a byte: runs ─────────>  of every member
 //
@@ -67,22 +69,30 @@ func (c *conductor) conduct(ctx context.Context) error {
 	defer context.AfterFunc(ctx, c.events.wakeUp)()
 	filling, stop := context.WithCancel(ctx)
 	c.stop = stop
-	if err := c.until(filling, stageReady); err != nil {
+	all := len(c.group.members)
+	if err := c.until(filling, stageReady, all); err != nil {
 		return err
 	}
 	c.fills.Wait()
+	if err := c.trace(); err != nil {
+		return err
+	}
 	if err := c.commit(); err != nil {
+		return err
+	}
+	if err := c.stopped(filling); err != nil {
 		return err
 	}
 	for _, m := range c.group.members {
 		if err := m.goOn(); err != nil {
 			return err
 		}
-		if m.process.StoppedBy != 0 {
-			c.runs(m) // a stopped member sends no message before a process continues it
-		}
 	}
-	return c.until(filling, stageRuns)
+	if err := c.until(filling, stageRuns, all); err != nil {
+		return err
+	}
+	c.untrace()
+	return nil
 }
 
 // listen registers the sockets of all members, and the interpreter.
@@ -99,9 +109,9 @@ func (c *conductor) listen() error {
 	return c.events.add(c.group.interpreter.pidfd, event{source: interpreterEnd})
 }
 
-// until handles events until all members have reached a stage.
-func (c *conductor) until(ctx context.Context, s stage) error {
-	for c.reached[s] < len(c.group.members) {
+// until handles events until some members, or all, have reached a stage.
+func (c *conductor) until(ctx context.Context, s stage, members int) error {
+	for c.reached[s] < members {
 		e, err := c.events.next()
 		if err == nil {
 			err = ctx.Err()
@@ -175,6 +185,8 @@ func (c *conductor) read(ctx context.Context, i int) error {
 		c.fills.Go(func() { c.fill(ctx, m) })
 	case compile.StageReady:
 		c.reach(m, stageReady)
+	case compile.StageStops:
+		c.reach(m, stageStops)
 	}
 	return nil
 }
@@ -264,6 +276,7 @@ func (c *conductor) kill() {
 	for _, m := range c.group.members {
 		m.kill()
 	}
+	c.untrace()
 	c.family.kill()
 	for _, m := range c.group.members {
 		m.awaitEnd()

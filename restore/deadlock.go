@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -15,7 +16,10 @@ import (
 // crak. deadlock looks only after the second timeout in a row: at the first one a process may have been about to go on.
 func (c *conductor) deadlock() error {
 	c.timeouts++
-	if c.timeouts < 2 || c.reached[stageReady] == len(c.group.members) || c.filling.Load() > 0 {
+	if c.reached[stageReady] == len(c.group.members) {
+		return c.late()
+	}
+	if c.timeouts < 2 || c.filling.Load() > 0 {
 		return nil
 	}
 	for _, pid := range c.family.descendants() {
@@ -32,6 +36,23 @@ func (c *conductor) deadlock() error {
 		}
 	}
 	return errors.New("a process that makes others ended, and they wait for it")
+}
+
+// goPatience is how long a member that is ready may take to run, after the last message of any member.
+const goPatience = time.Minute
+
+// late returns an error if a member that is ready does not run. Somebody may have stopped it, or its machine may be out of memory.
+func (c *conductor) late() error {
+	if time.Duration(c.timeouts)*eventPatience < goPatience {
+		return nil
+	}
+	for _, m := range c.group.members {
+		if m.stage < stageRuns {
+			stat, _ := proc.Read(m.seen, "stat", proc.Stat)
+			return fmt.Errorf("pid %d: is ready, but does not run after %v (state %c)", m.pid(), goPatience, max(stat.State, '?'))
+		}
+	}
+	return nil
 }
 
 // isWaiting tells whether all threads of a process are in calls in which a restart waits for other processes or for crak. It is

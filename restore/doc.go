@@ -38,6 +38,7 @@
 //	check.go, options.go, run.go, plan.go, pids.go     the functions that commands call
 //	group.go, member.go, interpreter.go                one restart, and its processes
 //	conductor.go, events.go                            the order of a restart, and its messages
+//	stopped.go                                         members that were stopped
 //	family.go, failure.go, deadlock.go, zombies.go     what can go wrong: which process has ended, and why; the end of all
 //	files.go, memory.go, sysv*.go, descriptors.go      kernel objects that crak makes and the interpreter inherits
 //	target.go, addressspace.go, clocks.go, vdso*.go    this machine

@@ -21,8 +21,17 @@ import (
 )
 
 // lingers is code that tells crak that the program runs, and then waits for signals.
+//
+// It returns from a signal handler before, as a resident does. The frame is at the start of its stack.
 var lingers = append(slices.Clone(says[:len(says)-12]),
-	0xb8, 34, 0, 0, 0, // mov $34, %eax: pause
+	0x48, 0x81, 0xec, 0, 4, 0, 0, // sub $1024, %rsp
+	0x48, 0x8d, 0x05, 37, 0, 0, 0, // lea pause(%rip), %rax
+	0x48, 0x89, 0x84, 0x24, 168, 0, 0, 0, // mov %rax, 168(%rsp): rip in the ucontext_t
+	0x66, 0xc7, 0x84, 0x24, 184, 0, 0, 0, 0x33, 0, // movw $0x33, 184(%rsp): cs
+	0x48, 0xc7, 0x84, 0x24, 0x28, 1, 0, 0, 0xff, 0xff, 0xff, 0xff, // movq $-1, 296(%rsp): uc_sigmask
+	0xb8, 15, 0, 0, 0, // mov $15, %eax: rt_sigreturn
+	0x0f, 0x05, // syscall
+	0xb8, 34, 0, 0, 0, // pause: mov $34, %eax
 	0x0f, 0x05, // syscall
 	0xeb, 0xf7, // again
 )

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"sync/atomic"
 
@@ -107,6 +108,8 @@ func (g *group) content(ctx context.Context) func(image.ObjectID, int) ([]byte, 
 }
 
 func (g *group) bring(ctx context.Context) error {
+	runtime.LockOSThread() // the parent of the root is a thread. A tracer's thread ends, and must be another one: see PR_SET_PDEATHSIG
+	defer runtime.UnlockOSThread()
 	if err := g.prepare(ctx); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/busypoll"
 	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/internal/tracer"
 	"crak.dev/crak/restore/compile"
 	"crak.dev/crak/restore/program"
 )
@@ -20,9 +21,10 @@ type member struct {
 	vdso    *foreignVDSO            // nil: the image was made under this kernel, or has no vDSO
 	control *os.File                // crak's end of its socket; nil when crak needs the socket no more
 
-	stage stage
-	seen  int // its PID in crak's PID namespace, from stageBegun on
-	pidfd int // from stageBegun on; else -1
+	stage  stage
+	seen   int            // its PID in crak's PID namespace, from stageBegun on
+	pidfd  int            // from stageBegun on; else -1
+	tracer *tracer.Tracer // traces a process that was stopped, from stageReady on
 }
 
 // A stage is how far a member has come.
@@ -33,6 +35,7 @@ const (
 	stageBegun               // it exists
 	stageMapped              // its memory is mapped, and crak fills it
 	stageReady               // no call of it can fail any more
+	stageStops               // it is stopped, and its threads run; only a process that was stopped reaches it
 	stageRuns                // its resident has ended the freeze
 	stages
 )

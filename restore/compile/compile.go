@@ -16,6 +16,7 @@ const (
 	StageMapped = 1 // its memory is mapped and can be filled
 	StageReady  = 2 // every thread is there, and nothing can fail any more
 	StageBegun  = 3 // it exists; after this one the process does not wait
+	StageStops  = 4 // it is stopped, and its threads run under a tracer
 )
 
 // An Output is what Programs returns.
@@ -203,11 +204,7 @@ func (c *compiler) prepare() error {
 	if initiator == 0 {
 		return errors.New("threads: none is the initiator of the freeze")
 	}
-	control := int32(c.process.Control)
-	if c.process.StoppedBy != 0 {
-		control = -1 // nobody waits for its last message
-	}
-	c.restart = c.set.Variable(program.Raw(abi.Restart{Control: control, Threads: int32(live), Initiator: int32(initiator)}))
+	c.restart = c.set.Variable(program.Raw(abi.Restart{Control: int32(c.process.Control), Threads: int32(live), Initiator: int32(initiator)}))
 	c.set.Point(c.restart, program.Area)
 	c.set.Point(c.restart.At(8), program.AreaLength)
 	c.arrived = c.set.Variable(make([]byte, 4))

@@ -131,9 +131,13 @@ func (tr *tree) collect(n *node) {
 		tr.zombiesEnded.arrive(n.b, "")
 	}
 	for _, child := range n.childrenOf(aMember) {
-		if child.member.process.StoppedBy != 0 {
-			n.b.Call(unix.SYS_WAITID, program.Const(unix.P_PID), program.Const(child.pid), program.Const(0),
-				program.Const(unix.WSTOPPED|unix.WNOWAIT|unix.WALL), program.Const(0)).Note("until the child has stopped")
+		if p := child.member.process; p.StoppedBy != 0 {
+			options := unix.WSTOPPED | unix.WALL
+			if !p.StopTold {
+				options |= unix.WNOWAIT
+			}
+			n.b.Call(unix.SYS_WAITID, program.Const(unix.P_PID), program.Const(child.pid), program.Const(0), program.Const(options),
+				program.Const(0)).Note("until the child has stopped")
 		}
 	}
 }

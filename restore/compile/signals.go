@@ -36,12 +36,22 @@ func (c *compiler) signals() {
 		if sig == int(unix.SIGKILL) || sig == int(unix.SIGSTOP) || a == (image.SignalAction{}) && !c.tree.changed(c.node, sig) {
 			continue
 		}
-		c.b.Call(unix.SYS_RT_SIGACTION, program.Const(sig),
-			c.set.Struct(kernelAction{uint64(a.Handler), a.Flags, uint64(a.Restorer), a.Mask}),
-			program.Const(0), program.Const(sigsetSize))
+		c.action(sig)
 	}
+	c.queue(c.queued)
+}
+
+// action sets the action of a signal.
+func (c *compiler) action(sig int) {
+	a := c.process.Actions[sig-1]
+	c.b.Call(unix.SYS_RT_SIGACTION, program.Const(sig), c.set.Struct(kernelAction{uint64(a.Handler), a.Flags, uint64(a.Restorer), a.Mask}),
+		program.Const(0), program.Const(sigsetSize))
+}
+
+// queue queues those pending signals of the process that are chosen.
+func (c *compiler) queue(chosen func(image.SignalInfo) bool) {
 	for _, info := range c.process.Pending {
-		if !c.queued(info) {
+		if !chosen(info) {
 			continue
 		}
 		c.b.Call(unix.SYS_RT_SIGQUEUEINFO, program.Const(c.process.Pid), program.Const(info.Signal()), c.set.Bytes(info)).

@@ -9,38 +9,56 @@ import (
 
 // goOn has a thread group leader report that its process is ready, and wait for the go.
 //
-// A process that was stopped stops again by SIGSTOP, in the interpreter: it executes nothing of the program before it is
-// continued. It stops before its parent sets its signal actions (see collect), so the parent gets no SIGCHLD for it. If the parent
-// is outside the group, the process stops after the go. Until then the interpreter is its parent, and the end of the interpreter
-// would continue it: the kernel sends SIGHUP and SIGCONT to an orphaned process group with a stopped member. wait(2) then reports
-// SIGSTOP, whichever signal had stopped the process.
+// A process that was stopped stops again in the interpreter. It stops before its parent sets its signal actions (see collect), so
+// the parent gets no SIGCHLD for it. If the parent is outside the group, the process stops when the interpreter has ended. Until
+// then the interpreter is its parent, and its end would continue the process: the kernel sends SIGHUP and SIGCONT to an orphaned
+// process group with a stopped member.
+//
+// When all processes are ready, crak traces the stopped ones. They stay stopped, and their threads run until they return from the
+// resident's handler (internal/tracer). So such a process executes nothing of the program before it is continued, and nothing of
+// the interpreter is left in it.
 func (c *compiler) goOn(t *image.Thread) {
-	stopped, early := c.process.StoppedBy != 0, c.node.parent != nil && c.node.parent.kind == aMember
-	if stopped && early {
+	stops, early := c.process.StoppedBy != 0, c.node.parent != nil && c.node.parent.kind == aMember
+	if stops && early {
 		c.tree.zombiesEnded.await(c.b, "every zombie has ended")
 	}
 	c.report(StageReady, "nothing can fail any more")
-	if stopped && early {
-		c.armTimers()
+	if stops && early {
 		c.stop()
+	}
+	if stops {
+		c.wait("crak traces it, and the interpreter has ended")
+	}
+	if stops && !early {
+		c.stop()
+	}
+	if stops {
+		c.report(StageStops, "stopped")
 	}
 	c.wait("go")
 	c.undo()
 	if !isDead(t) {
 		c.deathSignal(c.b, t)
 	}
-	if !stopped || !early {
-		c.armTimers()
-	}
-	if stopped && !early {
-		c.stop()
-	}
-	if stopped {
-		control := program.Const(c.process.Control)
-		c.b.Call(unix.SYS_CLOSE_RANGE, control, control, program.Const(0)).Note("crak does not wait for it")
-	}
+	c.armTimers()
 }
 
+// stop stops the process. If the parent has not waited for the stop yet, wait(2) must report the signal that had stopped it. A
+// signal such as SIGTSTP does not stop the members of an orphaned process group. So SIGSTOP follows: it changes nothing if the
+// process is stopped already.
 func (c *compiler) stop() {
-	c.b.Call(unix.SYS_KILL, program.Const(c.process.Pid), program.Const(int(unix.SIGSTOP))).Note("stopped")
+	signal, self := c.process.StoppedBy, program.Const(c.process.Pid)
+	if !c.process.StopTold && signal != int(unix.SIGSTOP) {
+		only := c.set.Struct(uint64(1) << (signal - 1))
+		mask := func(how int) {
+			c.b.Call(unix.SYS_RT_SIGPROCMASK, program.Const(how), only, program.Const(0), program.Const(sigsetSize))
+		}
+		c.b.Call(unix.SYS_RT_SIGACTION, program.Const(signal), c.node.action(sigDefault), program.Const(0), program.Const(sigsetSize))
+		c.b.Call(unix.SYS_KILL, self, program.Const(signal))
+		mask(1) // SIG_UNBLOCK
+		mask(0) // SIG_BLOCK
+		c.action(signal)
+		c.queue(func(info image.SignalInfo) bool { return int(info.Signal()) == signal })
+	}
+	c.b.Call(unix.SYS_KILL, self, program.Const(int(unix.SIGSTOP))).Note("stopped")
 }

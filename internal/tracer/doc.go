@@ -1,0 +1,15 @@
+// Package tracer lets the threads of a stopped process run a signal handler, and nothing else.
+//
+// In a nutshell: a process that is stopped (state T, by SIGSTOP or ^Z) does not run handlers. With PTRACE_SEIZE the process stays
+// stopped for its parent, and its threads run if the tracer lets them. When the tracer detaches, the kernel stops the process
+// again, and does not tell the parent (JOBCTL_STOP_PENDING in kernel/ptrace.c).
+//
+//	Stopped: seize ─> waiting ──(the freeze signal is pending)──> inside the handler ──(rt_sigreturn)──> waiting ─> detach
+//	                                                                 │          ▲
+//	                                                                 └> paused ─┘
+//
+//	Leaving:                             seize ─> inside the handler ──(rt_sigreturn)──> waiting ─> detach
+//
+// A thread that is waiting or paused is in a ptrace stop. Inside the handler every signal is blocked. Before the thread enters the
+// handler, the tracer blocks all signals but the freeze signal: the others stay pending.
+package tracer

@@ -1,0 +1,270 @@
+package tracer
+
+import (
+	"fmt"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/proc"
+)
+
+// A Tracer traces the threads of a stopped process. One thread of crak is the tracer.
+type Tracer struct {
+	By int // the signal that stopped the process
+
+	pid     int
+	threads map[int]*tracedThread
+	calls   chan func()
+	ended   chan struct{}
+	watch   bool // notice when a thread returns from the handler
+}
+
+type tracedThread struct {
+	tid       int
+	mask      uint64 // blocked signals of the program
+	masked    bool   // the tracer has changed the mask
+	state     tracedState
+	returning bool // in rt_sigreturn(2)
+}
+
+type tracedState int
+
+const (
+	seized  tracedState = iota // has not reached its first ptrace stop
+	waiting                    // in a ptrace stop, outside of the handler
+	inside                     // runs, in the handler
+	pausing                    // inside, and told to stop there
+	paused                     // in a ptrace stop, in the handler
+)
+
+const (
+	ptraceGetMask     = 0x420a // PTRACE_GETSIGMASK
+	ptraceSetMask     = 0x420b
+	ptraceSyscallInfo = 0x420e  // PTRACE_GET_SYSCALL_INFO, Linux 5.3
+	ptraceEventStop   = 128     // PTRACE_EVENT_STOP
+	syscallStop       = 0x80    // PTRACE_O_TRACESYSGOOD
+	waitNoThread      = 1 << 29 // __WNOTHREAD: tracees of this thread only
+	cldTrapped        = 4       // CLD_TRAPPED: in a ptrace stop
+	statusOffset      = 24      // of si_status in siginfo_t
+	freezeBit         = uint64(1) << (abi.FreezeSignal - 1)
+	maskSize          = 8
+	patienceTraced    = 5 * time.Second // for a thread to stop, or to return from the handler
+	intervalHeld      = 200 * time.Microsecond
+)
+
+// Stopped traces the threads of a stopped process. The error is a reason why it cannot.
+func Stopped(pid int) (*Tracer, error) {
+	h, err := start(pid, seized)
+	if err == nil {
+		err = h.await(func(t *tracedThread) bool { return t.state == waiting })
+	}
+	if err != nil {
+		h.Close()
+		return nil, err
+	}
+	return h, nil
+}
+
+// Leaving traces the threads of a process that is inside the handler, and that is stopped there or stops itself. Its threads run
+// until they return from the handler. Leave waits for that.
+func Leaving(pid int) (*Tracer, error) {
+	h, err := start(pid, inside)
+	if err != nil {
+		h.Close()
+		return nil, err
+	}
+	return h, nil
+}
+
+// start seizes the threads of a process, and says in which state they are.
+func start(pid int, state tracedState) (*Tracer, error) {
+	h := &Tracer{pid: pid, threads: make(map[int]*tracedThread), calls: make(chan func()), ended: make(chan struct{}), watch: true}
+	begun := make(chan error)
+	onThread(func() {
+		begun <- h.seize(state)
+		h.work()
+	}, h.ended)
+	return h, <-begun
+}
+
+// onThread has a thread of its own call a function, and closes ended when that thread is about to end. The kernel then detaches what
+// the thread traces, also what has ended. Go never ends the main thread, so it cannot be this thread.
+func onThread(do func(), ended chan<- struct{}) {
+	go func() {
+		runtime.LockOSThread() // not unlocked, so Go ends the thread with the goroutine
+		if unix.Gettid() == unix.Getpid() {
+			onThread(do, ended)
+			runtime.UnlockOSThread()
+			return
+		}
+		defer close(ended)
+		do()
+	}()
+}
+
+func (h *Tracer) seize(state tracedState) error {
+	tids, err := proc.Tasks(h.pid)
+	if err != nil {
+		return err
+	}
+	for _, tid := range tids {
+		err := ptrace(unix.PTRACE_SEIZE, tid, 0, unix.PTRACE_O_TRACESYSGOOD)
+		if err == nil && state == inside {
+			err = ptrace(unix.PTRACE_INTERRUPT, tid, 0, 0) // then goOn has it run until its next system call
+		}
+		if err != nil && !hasEnded(h.pid, tid) {
+			return err
+		}
+		if err == nil {
+			h.threads[tid] = &tracedThread{tid: tid, state: state}
+		}
+	}
+	return nil
+}
+
+// hasEnded tells whether a thread has ended. A thread group leader is then a zombie while other threads live.
+func hasEnded(pid, tid int) bool {
+	stat, err := proc.Read(pid, fmt.Sprintf("task/%d/stat", tid), proc.Stat)
+	return err != nil || stat.State == 'Z' || stat.State == 'X'
+}
+
+// work serves events of the threads, and calls, until calls is closed.
+func (h *Tracer) work() {
+	for {
+		for h.events() {
+		}
+		h.admit()
+		select {
+		case call, more := <-h.calls:
+			if !more {
+				h.detach()
+				return
+			}
+			call()
+		case <-time.After(intervalHeld):
+		}
+	}
+}
+
+// call has the tracer call a function.
+func (h *Tracer) call(do func()) {
+	done := make(chan struct{})
+	h.calls <- func() {
+		do()
+		close(done)
+	}
+	<-done
+}
+
+// await waits until all threads are in a state.
+func (h *Tracer) await(isThere func(*tracedThread) bool) error {
+	for deadline := time.Now().Add(patienceTraced); ; {
+		all := true
+		h.call(func() {
+			for _, t := range h.threads {
+				all = all && isThere(t)
+			}
+		})
+		if all {
+			return nil
+		}
+		time.Sleep(intervalHeld)
+		if time.Now().After(deadline) {
+			return fmt.Errorf("pid %d: a stopped thread does not run its handler under a tracer", h.pid)
+		}
+	}
+}
+
+// Run lets the threads that are in the handler run freely, until Pause.
+func (h *Tracer) Run() { h.call(func() { h.watch = false }) }
+
+// Pause stops the threads that are in the handler, so that Leave can notice when they leave it.
+func (h *Tracer) Pause() error {
+	h.call(func() {
+		h.watch = true
+		for _, t := range h.threads {
+			h.pauseThread(t)
+		}
+	})
+	return h.await(func(t *tracedThread) bool { return t.state == waiting || t.state == paused })
+}
+
+func (h *Tracer) pauseThread(t *tracedThread) {
+	if t.state == inside && ptrace(unix.PTRACE_INTERRUPT, t.tid, 0, 0) == nil {
+		t.state = pausing
+	}
+}
+
+// Leave waits until all threads have returned from the handler. They have not run an instruction of the program then.
+func (h *Tracer) Leave() error {
+	h.call(func() {
+		for _, t := range h.threads {
+			if t.state == paused {
+				t.state = inside
+				h.goOn(t, 0)
+			}
+		}
+	})
+	return h.await(func(t *tracedThread) bool { return t.state == waiting })
+}
+
+// Do calls a function while a thread is in a ptrace stop. The tracer calls it.
+func (h *Tracer) Do(tid int, function func() error) (err error) {
+	var t *tracedThread
+	h.call(func() {
+		if t = h.threads[tid]; t != nil {
+			h.pauseThread(t)
+		}
+	})
+	if t == nil {
+		return unix.ESRCH
+	}
+	if err := h.await(func(other *tracedThread) bool { return other != t || t.state == waiting || t.state == paused }); err != nil {
+		return err
+	}
+	h.call(func() {
+		err = function()
+		if t.state == paused {
+			t.state = inside
+			h.goOn(t, 0)
+		}
+	})
+	return err
+}
+
+// Masks are the signal masks of the threads, by TID.
+func (h *Tracer) Masks() map[int]uint64 {
+	all := make(map[int]uint64)
+	h.call(func() {
+		for tid, t := range h.threads {
+			all[tid] = t.mask
+		}
+	})
+	return all
+}
+
+// Close detaches. The kernel then stops the process again, unless a process has continued it. A thread may be in the handler, to reap
+// the twin.
+func (h *Tracer) Close() {
+	h.Pause()
+	h.Leave()
+	close(h.calls)
+	<-h.ended
+}
+
+func (h *Tracer) detach() {
+	for tid := range h.threads {
+		unix.PtraceDetach(tid)
+	}
+}
+
+func ptrace(request, tid int, address, data uintptr) error {
+	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, uintptr(request), uintptr(tid), address, data, 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}

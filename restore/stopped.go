@@ -1,0 +1,48 @@
+package restore
+
+import (
+	"context"
+
+	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/tracer"
+)
+
+// trace traces the members that were stopped (compile/stop.go). Preconditions: all members are ready.
+func (c *conductor) trace() (err error) {
+	for _, m := range c.group.members {
+		if m.process.StoppedBy == 0 {
+			continue
+		}
+		if m.tracer, err = tracer.Leaving(m.seen); err != nil {
+			return obstacle.List{{Pid: int(m.pid()), What: "stopped", Why: "crak must trace a stopped process to bring it back, and may not: " + err.Error(),
+				Do: "allow ptrace(2): see kernel.yama.ptrace_scope in sysctl(8), and the seccomp profile of the container"}}
+		}
+	}
+	return nil
+}
+
+// stopped waits until all members that were stopped are stopped again. Preconditions: the interpreter has ended.
+func (c *conductor) stopped(ctx context.Context) error {
+	all := 0
+	for _, m := range c.group.members {
+		if m.process.StoppedBy == 0 {
+			continue
+		}
+		all++
+		if err := m.goOn(); err != nil {
+			return err
+		}
+	}
+	return c.until(ctx, stageStops, all)
+}
+
+// untrace waits until the threads of the stopped members have returned from the handler of the resident, and lets the kernel stop
+// them there. If a thread does not return in time, the kernel stops it in the handler.
+func (c *conductor) untrace() {
+	for _, m := range c.group.members {
+		if m.tracer != nil {
+			m.tracer.Close()
+			m.tracer = nil
+		}
+	}
+}
