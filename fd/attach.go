@@ -16,9 +16,16 @@ type Attach struct {
 	Member      *image.Process
 	Descriptors []image.Descriptor // the member's descriptors of the description
 	First       bool               // the member is the first one that has the description: it does what is done once
+	Others      int                // members that get a description from the one that makes it
 
 	// Placed is a descriptor of any description of the group. It is open until all descriptions are attached.
 	Placed func(image.DescriptionID) program.Arg
+
+	// Exist waits until all processes and threads of the group exist, and all zombies have ended.
+	Exist func()
+
+	// Ended makes a process that ends with a wait status and is reaped. do appends what comes before the end of the process.
+	Ended func(status uint32, do func(pid program.Arg))
 
 	// AtGo has do append system calls after crak has told the member to go. They must not fail. The member has no more
 	// than its own descriptors then.
@@ -34,17 +41,14 @@ func Attaches(d image.Description) bool {
 // Attach has the kind of a description append its system calls.
 func (a *Attach) Attach(d image.Description) error {
 	k, err := kindNamed(d.Kind)
-	if err != nil || k.attach == nil {
+	switch {
+	case err != nil || k.attach == nil:
 		return err
+	case !a.First && k.byMember != nil && k.byMember(d):
+		a.receive(d)
+		return nil
 	}
 	return k.attach(d, a)
-}
-
-// Replace puts a file that the member has opened in the place of the one that create has made.
-func (a *Attach) Replace(d image.Description, file program.Arg) {
-	for _, at := range a.Descriptors {
-		a.Call(unix.SYS_DUP3, file, program.Const(at.Fd), program.Const(CloseOnExec(at))).Want(uint64(at.Fd))
-	}
 }
 
 // CloseOnExec is the flag of dup3(2) for a descriptor.

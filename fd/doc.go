@@ -30,6 +30,7 @@
 //	eventfd.go      eventfd
 //	timerfd.go      timerfd_create
 //	signalfd.go     signalfd
+//	pidfd.go        pidfds (handover.go: what one member makes and others get)
 //	epoll.go        epoll instances
 //	unix_socket.go  Unix sockets (unix_object.go makes them, unix_diag.go, unix_name.go and unix_queue.go have their parts)
 //	socket.go       what all sockets have in common: protocols; options (socket_options.go, inet_options.go), filters (socket_filter.go),

@@ -41,6 +41,16 @@ func (l lines) number(key string, base int) (uint64, error) {
 	return 0, fmt.Errorf("fdinfo: no line %q", key)
 }
 
+// text is the value of the line with a key, or "".
+func (l lines) text(key string) string {
+	for _, line := range l {
+		if line.Key == key {
+			return line.Value
+		}
+	}
+	return ""
+}
+
 // has tells whether there is a line with a key.
 func (l lines) has(key string) bool {
 	for _, line := range l {

@@ -20,6 +20,8 @@ func FuzzRecord(f *testing.F) {
 		{"terminal", `{"path":"/dev/pts/0","standard":1,"modes":{"termios":"AAAA"}}`},
 		{"pipe", `{"standard":9}`},
 		{"memfd", `{"memory":-1}`},
+		{"pidfd", `{"pid":412}`},
+		{"pidfd", `{"status":9,"same":2}`},
 	} {
 		f.Add(seed.kind, seed.record, uint32(0), int64(0))
 	}

@@ -43,7 +43,8 @@ type kind struct {
 	// attach appends what only a member can do to its program. What the description refers to is attached. Nil: nothing to do.
 	attach func(d image.Description, a *Attach) error
 
-	// byMember tells whether only a member can make the description: create returns a placeholder, and attach replaces it.
+	// byMember tells whether only a member can make the description: create returns a placeholder, and attach of one member
+	// replaces it (handover.go).
 	// Nil: crak restart makes it.
 	byMember func(d image.Description) bool
 
@@ -58,7 +59,7 @@ type kind struct {
 var kinds []*kind
 
 func init() {
-	kinds = []*kind{&memfd, &pathOnly, &terminal, &device, &pipeEnd, &pipe, &eventfd, &timerfd, &signalfd, &epoll, &unixSocketKind, &special, &directory, &regular, &unsupported}
+	kinds = []*kind{&memfd, &pathOnly, &terminal, &device, &pipeEnd, &pipe, &eventfd, &timerfd, &signalfd, &pidfd, &epoll, &unixSocketKind, &special, &directory, &regular, &unsupported}
 }
 
 func kindOf(o *open) *kind {

@@ -80,7 +80,7 @@ var special = kind{
 			return nil, err
 		}
 		if r.ProcSelf {
-			return os.Open(os.DevNull) // a placeholder until the process opens the file
+			return placeholder()
 		}
 		return openAt(r.File.Path, d.Flags, func(st *unix.Stat_t) error {
 			if st.Mode&unix.S_IFMT != r.File.Mode&unix.S_IFMT {
@@ -112,8 +112,7 @@ func attachSpecial(d image.Description, a *Attach) error {
 	return nil
 }
 
-// isProcSelf tells whether a path is about the process or its first thread. Other threads do not exist yet when a
-// restart makes the descriptors.
+// isProcSelf tells whether a path is about the process or its first thread.
 func (m *Member) isProcSelf(path string) bool {
 	pid := strconv.Itoa(m.Inside)
 	rest, ok := strings.CutPrefix(path, "/proc/"+pid)

@@ -27,8 +27,6 @@ var anonymous = []struct{ prefix, what, do string }{
 	{"anon_inode:[perf_event]", "perf event", "stop profiling before the checkpoint"},
 	{"anon_inode:bpf", "BPF object", ""},
 	{"anon_inode:btf", "BPF object", ""},
-	{"anon_inode:[pidfd]", "pidfd", ""},
-	{"pidfd:", "pidfd", ""},
 	{"anon_inode:kvm", "KVM object", ""},
 	{"anon_inode:[landlock", "Landlock ruleset", ""},
 	{"anon_inode:seccomp", "seccomp listener", ""},

@@ -53,6 +53,7 @@ func TakeGroup(root int, pids []int) (Group, error) {
 	relate(root, members)
 	nameDescriptions(members)
 	namePipes(members)
+	namePidfds(members)
 	nameObjects(members)
 	group := Group{}
 	for _, m := range members {

@@ -76,6 +76,24 @@ func namePipes(members []member) {
 	}
 }
 
+// namePidfds removes from each pidfd the inode number, which the kernel chooses anew, and the numbers of the process in other PID
+// namespaces than its own.
+func namePidfds(members []member) {
+	for _, m := range members {
+		for _, fd := range numbered(m.tree("descriptors")) {
+			if target, _ := fd.tree["target"].(string); target != "anon_inode:[pidfd]" {
+				continue
+			}
+			delete(fd.tree, "ino")
+			delete(fd.tree, "Pid")
+			if all, _ := fd.tree["NSpid"].(string); all != "" {
+				words := strings.Fields(all)
+				fd.tree["NSpid"] = words[len(words)-1]
+			}
+		}
+	}
+}
+
 // nameObjects replaces the device and inode number of shared memory.
 func nameObjects(members []member) {
 	names := map[string]string{}

@@ -42,6 +42,7 @@ type compiler struct {
 	arrived  program.Arg                                // counter: threads that are ready
 	released program.Arg                                // 1 once the process was told to go
 	gone     program.Arg                                // 1 until a dead thread group leader has exited
+	awaited  bool                                       // the program waits until all processes and threads exist
 	waits    map[int32]bool                             // timers that send their pending signal again
 	pending  uint64                                     // signals that are pending for the process, a bit each
 	numbers  map[image.DescriptionID][]image.Descriptor // the descriptors by which the process has a description
@@ -106,6 +107,7 @@ func (tr *tree) compile(set *program.Set) error {
 				return err
 			}
 		case aZombie:
+			tr.exist.arriveIfAwaited(n.b, "it exists")
 			tr.begin(n)
 			tr.settle(n)
 			tr.end(n)
@@ -168,10 +170,14 @@ func (c *compiler) compile() error {
 	c.memoryFinish()
 	c.layout()
 	c.attributes()
-	c.table()
-	c.tree.collect(c.node)
-	c.signals()
+	c.place()
 	c.threads()
+	c.tree.exist.arriveIfAwaited(c.b, "it exists, with all its threads")
+	c.tree.collect(c.node)
+	c.table()
+	c.tree.awaitStopped(c.node)
+	c.signals()
+	c.leader()
 	return c.err
 }
 

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,21 +13,28 @@ import (
 	"crak.dev/crak/restore/program"
 )
 
-// table copies the descriptors to their numbers, and closes all others except the control socket. Then it restores what
-// only the process itself can set. POSIX locks come last: a process loses them when it closes any descriptor of the file.
-func (c *compiler) table() {
+// place copies the descriptors to their numbers. It comes before the process has threads: with threads, each growth of its table
+// of descriptors takes milliseconds.
+func (c *compiler) place() {
 	// The kernel refuses numbers above the soft limit, which is crak's.
 	nofile := c.target.HardLimits[unix.RLIMIT_NOFILE]
 	c.b.Call(unix.SYS_PRLIMIT64, program.Const(0), program.Const(unix.RLIMIT_NOFILE),
 		c.set.Struct(unix.Rlimit{Cur: nofile, Max: nofile}), program.Const(0))
-	keep := []int{c.process.Control}
 	for _, d := range c.process.Descriptors {
 		c.b.Call(unix.SYS_DUP3, program.Const(c.target.Descriptions[d.Description]), program.Const(d.Fd), program.Const(fd.CloseOnExec(d))).
 			Want(uint64(d.Fd))
 		c.numbers[d.Description] = append(c.numbers[d.Description], d)
+	}
+}
+
+// table restores what only the process itself can set, and closes all descriptors that the process has not placed, except the
+// control socket. POSIX locks come last: a process loses them when it closes any descriptor of the file.
+func (c *compiler) table() {
+	c.attach()
+	keep := []int{c.process.Control}
+	for _, d := range c.process.Descriptors {
 		keep = append(keep, d.Fd)
 	}
-	c.attach()
 	if c == c.tree.root.member {
 		c.locksInFlight()
 	}
@@ -50,17 +58,48 @@ func (c *compiler) attach() {
 	if c == c.tree.root.member {
 		all = append(all, c.tree.unheld...)
 	}
+	for id, members := range c.tree.needs {
+		if c.numbers[id] == nil && slices.Contains(members, c) {
+			all = append(all, c.tree.descriptions[id])
+		}
+	}
 	slices.SortFunc(all, func(a, b *image.Description) int { return c.tree.rank[a.ID] - c.tree.rank[b.ID] })
 	for _, d := range all {
 		if !fd.Attaches(*d) {
 			continue
 		}
-		a := &fd.Attach{Builder: c.b, Member: c.process.Process, Descriptors: c.numbers[d.ID], Placed: c.placed, AtGo: func(do func()) { c.going = append(c.going, do) }}
+		a := &fd.Attach{Builder: c.b, Member: c.process.Process, Descriptors: c.numbers[d.ID], Placed: c.placed, Exist: c.awaitAll, Ended: c.ended,
+			AtGo: func(do func()) { c.going = append(c.going, do) }}
 		a.First = c.tree.holders[d.ID] == c || c.tree.holders[d.ID] == nil
+		a.Others = max(0, len(c.tree.needs[d.ID])-1)
 		if err := a.Attach(*d); err != nil {
 			c.fail(err)
 		}
 	}
+}
+
+// awaitAll waits until all processes and threads of the group exist, and all zombies have ended.
+func (c *compiler) awaitAll() {
+	if !c.awaited {
+		c.tree.exist.await(c.b, "all processes and threads exist")
+		c.tree.zombiesEnded.await(c.b, "every zombie has ended")
+		c.awaited = true
+	}
+}
+
+// ended makes a process that ends with a wait status, and for which this one waits. do appends what comes before the end; its
+// argument is the PID. No process of the group can lose its number to that process: all of them exist.
+func (c *compiler) ended(status uint32, do func(pid program.Arg)) {
+	c.awaitAll()
+	end := c.set.Variable(make([]byte, 4))
+	h := c.set.Build("helper", c.process.Control)
+	h.Await(end, 1)
+	pid := h.Call(unix.SYS_GETPID).Keep().Arg()
+	c.tree.die(h, pid, status)
+	pid = c.b.Process(h.Number, 0, 0, 0).Note("ends").Keep().Arg()
+	do(pid)
+	c.b.Arrive(end, 1)
+	c.b.Call(unix.SYS_WAITID, program.Const(unix.P_PID), pid, program.Const(0), program.Const(unix.WEXITED|unix.WALL), program.Const(0))
 }
 
 func (c *compiler) placed(id image.DescriptionID) program.Arg {
@@ -95,23 +134,13 @@ type lockRange struct {
 }
 
 // owners restores the owner and the signal of the descriptions. The owner can be any process, thread or process group of the
-// group, so the calls come when every member has its threads. A member that will stop does not wait for that, because its parent
-// waits for it.
+// group.
 func (c *compiler) owners() {
-	if c.tree.threads.total == 0 {
-		return
-	}
-	c.tree.threads.arrive(c.b, "its threads exist")
-	awaited := c.process.StoppedBy != 0
 	for _, d := range c.descriptions() {
-		if !isOwned(d) || c.tree.holders[d.ID] != c {
-			continue
+		if isOwned(d) && c.tree.holders[d.ID] == c {
+			c.awaitAll()
+			c.owned(d, c.numbers[d.ID][0].Fd)
 		}
-		if !awaited {
-			c.tree.threads.await(c.b, "all threads exist")
-			awaited = true
-		}
-		c.owned(d, c.numbers[d.ID][0].Fd)
 	}
 }
 
@@ -156,8 +185,32 @@ func (tr *tree) findHolders(g *image.Group) {
 			tr.unheld = append(tr.unheld, tr.descriptions[d.ID])
 		}
 	}
-	if slices.ContainsFunc(g.Descriptions, func(d image.Description) bool { return isOwned(&d) }) {
-		tr.threads.total = len(g.Processes)
+	if slices.ContainsFunc(g.Descriptions, func(d image.Description) bool { return isOwned(&d) || fd.ByMember(d) }) {
+		tr.exist.total = len(g.Processes) + len(g.Zombies)
+	}
+	tr.findNeeds(g)
+}
+
+// findNeeds finds the members that must have a description which a member makes: those that have it, and those that attach a
+// description that refers to it.
+func (tr *tree) findNeeds(g *image.Group) {
+	tr.needs = make(map[image.DescriptionID][]*compiler)
+	need := func(id image.DescriptionID, c *compiler) {
+		if d := tr.descriptions[id]; d != nil && fd.ByMember(*d) && !slices.Contains(tr.needs[id], c) {
+			tr.needs[id] = append(tr.needs[id], c)
+		}
+	}
+	for _, n := range tr.nodes {
+		if n.kind == aMember {
+			for _, d := range n.member.process.Descriptors {
+				need(d.Description, n.member)
+			}
+		}
+	}
+	for _, d := range g.Descriptions {
+		for _, id := range fd.Refers(d).Descriptions {
+			need(id, cmp.Or(tr.holders[d.ID], tr.root.member))
+		}
 	}
 }
 

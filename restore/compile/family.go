@@ -27,7 +27,7 @@ func (tr *tree) makeCounters(s *program.Set) {
 			tr.zombiesEnded.total++
 		}
 	}
-	for _, at := range []*barrier{&tr.groups.led, &tr.groups.join, &tr.groups.left, &tr.orphans, &tr.zombiesEnded, &tr.threads} {
+	for _, at := range []*barrier{&tr.groups.led, &tr.groups.join, &tr.groups.left, &tr.orphans, &tr.zombiesEnded, &tr.exist} {
 		at.make(s)
 	}
 }
@@ -112,12 +112,12 @@ func (tr *tree) settle(n *node) {
 	}
 }
 
-// collect waits until a process's zombies have ended, and its stopped children have stopped. Then it drops the signals that
-// these caused. Preconditions: the process has not set its signal actions, and no pending signal of its own.
+// collect waits until a process's zombies have ended, and drops the signals that these caused. Preconditions: the process has not
+// set its signal actions, and no pending signal of its own.
 func (tr *tree) collect(n *node) {
 	zombies := n.childrenOf(aZombie)
 	if len(zombies) > 0 {
-		n.b.Call(unix.SYS_RT_SIGACTION, program.Const(unix.SIGCHLD), n.action(sigDefault), program.Const(0), program.Const(sigsetSize)).
+		n.b.Call(unix.SYS_RT_SIGACTION, program.Const(unix.SIGCHLD), action(n.b, sigDefault), program.Const(0), program.Const(sigsetSize)).
 			Note("children that end wait for it")
 		n.b.Arrive(n.canWait, 1)
 		for _, z := range zombies {
@@ -125,11 +125,15 @@ func (tr *tree) collect(n *node) {
 				program.Const(unix.WEXITED|unix.WNOWAIT|unix.WALL), program.Const(0)).Note("until the zombie has ended")
 		}
 		for _, s := range exitSignals(zombies) {
-			n.b.Call(unix.SYS_RT_SIGACTION, program.Const(s), n.action(sigIgnore), program.Const(0), program.Const(sigsetSize)).
+			n.b.Call(unix.SYS_RT_SIGACTION, program.Const(s), action(n.b, sigIgnore), program.Const(0), program.Const(sigsetSize)).
 				Note("drops the signal of the zombie")
 		}
 		tr.zombiesEnded.arrive(n.b, "")
 	}
+}
+
+// awaitStopped waits until a process's stopped children have stopped. Preconditions: as of collect.
+func (tr *tree) awaitStopped(n *node) {
 	for _, child := range n.childrenOf(aMember) {
 		if p := child.member.process; p.StoppedBy != 0 {
 			options := unix.WSTOPPED | unix.WALL
@@ -152,8 +156,8 @@ const (
 	sigIgnore  = 1
 )
 
-func (n *node) action(handler uint64) program.Arg {
-	return n.b.Set.Struct(kernelAction{Handler: handler})
+func action(b *program.Builder, handler uint64) program.Arg {
+	return b.Set.Struct(kernelAction{Handler: handler})
 }
 
 // exitSignals returns the exit signals of nodes, and always SIGCHLD: without a handler for it, no child that stops causes one.
@@ -177,20 +181,25 @@ func (tr *tree) end(n *node) {
 		n.b.Call(unix.SYS_SETRESUID, uid, uid, uid).MayFail()
 	}
 	n.b.Await(n.parent.canWait, 1).Note("its parent waits for it")
-	status := unix.WaitStatus(z.Status)
+	tr.die(n.b, program.Const(z.Pid), z.Status)
+}
+
+// die ends a process with a wait status. Preconditions: it has the actions that all processes begin with.
+func (tr *tree) die(b *program.Builder, pid program.Arg, wait uint32) {
+	status := unix.WaitStatus(wait)
 	if !status.Signaled() {
-		n.b.Call(unix.SYS_EXIT_GROUP, program.Const(status.ExitStatus()&0xff))
+		b.Call(unix.SYS_EXIT_GROUP, program.Const(status.ExitStatus()&0xff))
 		return
 	}
 	signal := program.Const(int(status.Signal()))
 	c := tr.root.member
 	none := min(1, c.target.HardLimits[unix.RLIMIT_CORE]) // 1: a program of core_pattern gets none either (core(5))
-	n.b.Call(unix.SYS_PRLIMIT64, program.Const(0), program.Const(unix.RLIMIT_CORE), c.set.Struct(unix.Rlimit{Cur: none, Max: none}),
+	b.Call(unix.SYS_PRLIMIT64, program.Const(0), program.Const(unix.RLIMIT_CORE), c.set.Struct(unix.Rlimit{Cur: none, Max: none}),
 		program.Const(0)).Note("no core file")
-	n.b.Call(unix.SYS_RT_SIGACTION, signal, n.action(sigDefault), program.Const(0), program.Const(sigsetSize)).Any()
-	n.b.Call(unix.SYS_KILL, program.Const(z.Pid), signal)
-	n.b.Call(unix.SYS_RT_SIGPROCMASK, program.Const(2 /* SIG_SETMASK */), n.b.Set.Struct(uint64(0)), program.Const(0), program.Const(sigsetSize))
-	n.b.Call(unix.SYS_EXIT_GROUP, program.Const(127))
+	b.Call(unix.SYS_RT_SIGACTION, signal, action(b, sigDefault), program.Const(0), program.Const(sigsetSize)).Any()
+	b.Call(unix.SYS_KILL, pid, signal)
+	b.Call(unix.SYS_RT_SIGPROCMASK, program.Const(2 /* SIG_SETMASK */), b.Set.Struct(uint64(0)), program.Const(0), program.Const(sigsetSize))
+	b.Call(unix.SYS_EXIT_GROUP, program.Const(127))
 }
 
 // deadLeader tells whether the thread that makes a node's children ends before the group runs.

@@ -25,6 +25,13 @@ func (at *barrier) make(s *program.Set) {
 
 func (at *barrier) arrive(b *program.Builder, note string) { b.Arrive(at.counter, at.total).Note(note) }
 
+// arriveIfAwaited adds no instruction if no node awaits the others.
+func (at *barrier) arriveIfAwaited(b *program.Builder, note string) {
+	if at.total > 0 {
+		at.arrive(b, note)
+	}
+}
+
 // await adds no instruction if no node arrives.
 func (at *barrier) await(b *program.Builder, note string) {
 	if at.total > 0 {

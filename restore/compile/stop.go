@@ -9,7 +9,7 @@ import (
 
 // goOn has a thread group leader report that its process is ready, and wait for the go.
 //
-// A process that was stopped stops again in the interpreter. It stops before its parent sets its signal actions (see collect), so
+// A process that was stopped stops again in the interpreter. It stops before its parent sets its signal actions (see awaitStopped), so
 // the parent gets no SIGCHLD for it. If the parent is outside the group, the process stops when the interpreter has ended. Until
 // then the interpreter is its parent, and its end would continue the process: the kernel sends SIGHUP and SIGCONT to an orphaned
 // process group with a stopped member.
@@ -53,7 +53,7 @@ func (c *compiler) stop() {
 		mask := func(how int) {
 			c.b.Call(unix.SYS_RT_SIGPROCMASK, program.Const(how), only, program.Const(0), program.Const(sigsetSize))
 		}
-		c.b.Call(unix.SYS_RT_SIGACTION, program.Const(signal), c.node.action(sigDefault), program.Const(0), program.Const(sigsetSize))
+		c.b.Call(unix.SYS_RT_SIGACTION, program.Const(signal), action(c.b, sigDefault), program.Const(0), program.Const(sigsetSize))
 		c.b.Call(unix.SYS_KILL, self, program.Const(signal))
 		mask(1) // SIG_UNBLOCK
 		mask(0) // SIG_BLOCK

@@ -13,10 +13,11 @@ import (
 const threadFlags = unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIGHAND | unix.CLONE_THREAD |
 	unix.CLONE_SYSVSEM | unix.CLONE_SETTLS
 
-// threads makes the other threads, and ends the program of the thread group leader ("leader"). A thread runs its program at once.
+// threads makes the other threads. A thread runs its program at once. The function leader ends the program of the thread group
+// leader.
 //
-//	leader: make all → own state → await all → limits, timers, IDs → ready, go → arm timers → release → jump
-//	thread:            own state → IDs → arrive                                  → await release → jump
+//	leader: make all → descriptors → own state → await all → limits, timers, IDs → ready, go → arm timers → release → jump
+//	thread:            own state → IDs → arrive                                                → await release → jump
 //
 // All calls that can fail come before the leader reports that the process is ready. After crak tells it to go, nothing can
 // fail. IDs and capabilities come after the calls that need privilege: the leader makes the threads, with their TIDs, before it
@@ -24,7 +25,7 @@ const threadFlags = unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLON
 // continues, because the initiator unmaps the interpreter.
 func (c *compiler) threads() {
 	all := c.process.Threads
-	others := 0
+	others := len(all) - 1
 	leaderDead := isDead(&all[0])
 	for i := range all[1:] {
 		t := &all[i+1]
@@ -32,7 +33,6 @@ func (c *compiler) threads() {
 			c.fail(fmt.Errorf("thread %d: dead, and not the thread group leader", t.Parked.Tid))
 			return
 		}
-		others++
 	}
 	for i := range all[1:] {
 		t := &all[i+1]
@@ -53,11 +53,12 @@ func (c *compiler) threads() {
 		}
 		b.Jump(t.Parked.Context, c.restart)
 	}
-	c.leader(&all[0], others, leaderDead)
 }
 
 // leader ends the program of the thread group leader.
-func (c *compiler) leader(t *image.Thread, others int, dead bool) {
+func (c *compiler) leader() {
+	t, others := &c.process.Threads[0], len(c.process.Threads)-1
+	dead := isDead(t)
 	if !dead {
 		c.b.Call(unix.SYS_ARCH_PRCTL, program.Const(archSetFS), program.Const(t.Parked.FsBase))
 		c.b.Call(unix.SYS_SET_TID_ADDRESS, program.Const(t.Parked.TidAddress)).Want(uint64(t.Parked.Tid))

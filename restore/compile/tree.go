@@ -72,8 +72,9 @@ type tree struct {
 	taken        map[image.Pid]bool // numbers of threads
 	unused       image.Pid          // every number below it is taken
 	zombiesEnded barrier            // nodes whose zombies have ended
-	threads      barrier            // members that have all their threads
+	exist        barrier            // members that have all their threads, and zombies
 	holders      map[image.DescriptionID]*compiler
+	needs        map[image.DescriptionID][]*compiler // members that must have a description which a member makes, its maker first
 	descriptions map[image.DescriptionID]*image.Description
 	unheld       []*image.Description        // no member has these: they are in queues
 	rank         map[image.DescriptionID]int // in the order of fd.Order

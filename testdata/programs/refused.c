@@ -35,8 +35,8 @@ static void make(const char *kind)
 		CHECK(socket(AF_INET, SOCK_STREAM, 0) >= 0);
 	else if (!strcmp(kind, "ptmx"))
 		CHECK(open("/dev/ptmx", O_RDWR | O_NOCTTY) >= 0);
-	else if (!strcmp(kind, "pidfd"))
-		CHECK(syscall(SYS_pidfd_open, getpid(), 0) >= 0);
+	else if (!strcmp(kind, "uffd"))
+		CHECK(syscall(SYS_userfaultfd, 1 /* UFFD_USER_MODE_ONLY */) >= 0);
 	else if (!strcmp(kind, "procfile"))
 		CHECK(open("/proc/1/status", O_RDONLY) >= 0);
 	else if (!strcmp(kind, "linked"))

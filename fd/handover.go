@@ -1,0 +1,96 @@
+package fd
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/restore/program"
+)
+
+// A description that only a member can make is made by the first member that has it. Until then all members have a placeholder, a
+// datagram socket that is connected to itself. The maker sends the description through it to the others, and each of them puts the
+// description in the place of its placeholder:
+//
+//	create    crak    placeholder
+//	attach    maker   opens the file → sends it → dup3 to its numbers
+//	          others  receive it                → dup3 to their numbers
+
+// ByMember tells whether only a member can make a description.
+func ByMember(d image.Description) bool {
+	k, err := kindNamed(d.Kind)
+	return err == nil && k.byMember != nil && k.byMember(d)
+}
+
+// placeholder makes the placeholder of a description.
+func placeholder() (*os.File, error) {
+	n, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	f := os.NewFile(uintptr(n), "placeholder")
+	err = unix.Bind(n, &unix.SockaddrUnix{}) // the kernel chooses a name (unix(7), autobind)
+	var name unix.Sockaddr
+	if err == nil {
+		name, err = unix.Getsockname(n)
+	}
+	if err == nil {
+		err = unix.Connect(n, name)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("placeholder: %w", err)
+	}
+	return f, nil
+}
+
+// Replace puts a file that the member has opened in the place of the placeholder, and sends it to the other members.
+func (a *Attach) Replace(d image.Description, file program.Arg) {
+	at := a.Placed(d.ID)
+	socket := file
+	if a.Others > 0 {
+		socket = a.Call(unix.SYS_DUP, at).Keep().Arg()
+	}
+	a.put(d, file)
+	for range a.Others {
+		a.Call(unix.SYS_SENDMSG, socket, a.oneDescriptor(at.Value), program.Const(unix.MSG_NOSIGNAL)).Want(1).
+			Note("for another process")
+	}
+}
+
+// receive receives a description from the member that has made it. The kernel gives a descriptor that it receives the lowest number
+// that is free. So does F_DUPFD, whose result tells the number.
+func (a *Attach) receive(d image.Description) {
+	at := a.Placed(d.ID)
+	number := a.Call(unix.SYS_FCNTL, at, program.Const(unix.F_DUPFD_CLOEXEC), program.Const(0)).Keep().Arg()
+	a.Call(unix.SYS_CLOSE, number)
+	a.Call(unix.SYS_RECVMSG, at, a.oneDescriptor(0), program.Const(unix.MSG_CMSG_CLOEXEC)).Want(1).Note("the process that makes it sends it")
+	a.put(d, number)
+}
+
+// put copies a file to all numbers of a description.
+func (a *Attach) put(d image.Description, file program.Arg) {
+	at := a.Placed(d.ID)
+	a.Call(unix.SYS_DUP3, file, at, program.Const(unix.O_CLOEXEC)).Want(at.Value)
+	for _, to := range a.Descriptors {
+		a.Call(unix.SYS_DUP3, file, program.Const(to.Fd), program.Const(CloseOnExec(to))).Want(uint64(to.Fd))
+	}
+	a.Call(unix.SYS_CLOSE, file)
+}
+
+// oneDescriptor is a struct msghdr for a message of one byte and one descriptor (SCM_RIGHTS in unix(7)).
+func (a *Attach) oneDescriptor(fd uint64) program.Arg {
+	vector := a.Set.Variable(program.Raw([2]uint64{1: 1}))
+	a.Set.Point(vector, a.Set.Variable(make([]byte, 8)))
+	control := a.Set.Variable(program.Raw(struct {
+		Length      uint64
+		Level, Type int32
+		Fd          uint64
+	}{uint64(unix.CmsgLen(4)), unix.SOL_SOCKET, unix.SCM_RIGHTS, fd}))
+	message := a.Set.Variable(program.Raw([7]uint64{3: 1, 5: uint64(unix.CmsgSpace(4))}))
+	a.Set.Point(message.At(16), vector)
+	a.Set.Point(message.At(32), control)
+	return message
+}
