@@ -138,7 +138,7 @@ func (c *capture) refuseInFlight() {
 					continue // an obstacle says why
 				}
 				d := c.table.Descriptions[id-1]
-				if k, err := kindNamed(d.Kind); err == nil && k.byMember != nil && k.byMember(d) {
+				if ByMember(d) {
 					c.table.Obstacles = append(c.table.Obstacles, o.queued(obstacle.Obstacle{What: one.link, Why: "only a process of the group can open it again",
 						Do: "receive it before the checkpoint"}))
 				}
