@@ -35,6 +35,7 @@
 //	unix_socket.go  Unix sockets (unix_object.go makes them, unix_diag.go, unix_name.go and unix_queue.go have their parts)
 //	socket.go       what all sockets have in common: protocols; options (socket_options.go, inet_options.go), filters (socket_filter.go),
 //	                addresses (inet_address.go), and the sockets that the kernel lists (inet_diag.go)
+//	inet_socket.go  sockets of UDP, UDP-Lite, ICMP and raw sockets (inet_object.go makes them, inet_queue.go and inet_multicast.go have their parts)
 //	special.go      files of /proc, /sys and the like
 //	unsupported.go  everything else, refused by name (inherited.go tells which descriptors the program inherited)
 //

@@ -18,6 +18,7 @@ func TestFormatNamesRecords(t *testing.T) {
 		fd.Regular{}, fd.Directory{}, fd.PathOnly{}, fd.Special{}, fd.Device{}, fd.Terminal{}, fd.Modes{}, fd.Pipe{}, fd.Memfd{},
 		fd.Eventfd{}, fd.Timerfd{}, fd.Signalfd{}, fd.Pidfd{}, fd.Epoll{}, fd.EpollTarget{},
 		fd.UnixSocket{}, fd.UnixMessage{}, fd.UnixName{}, fd.UnixFile{},
+		fd.InetSocket{}, fd.Datagram{}, fd.MulticastGroup{},
 	} {
 		of := reflect.TypeOf(record)
 		for i := range of.NumField() {

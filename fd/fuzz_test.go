@@ -22,6 +22,8 @@ func FuzzRecord(f *testing.F) {
 		{"memfd", `{"memory":-1}`},
 		{"pidfd", `{"pid":412}`},
 		{"pidfd", `{"status":9,"same":2}`},
+		{"inet_socket", `{"family":2,"type":2,"protocol":17,"local":"127.0.0.1:53","options":{"ip_ttl":[1]},"filter":[[6,0,0,0]]}`},
+		{"inet_socket", `{"family":10,"type":3,"protocol":58,"peer":"[fe80::1%lo]:1","groups":[{"address":"ff02::1","interface":"lo"}]}`},
 	} {
 		f.Add(seed.kind, seed.record, uint32(0), int64(0))
 	}
@@ -31,6 +33,9 @@ func FuzzRecord(f *testing.F) {
 			fd.Check(d, env)
 		}
 		fd.Describe(d)
+		for _, object := range []string{"unix_socket", "inet_socket"} {
+			fd.CheckReferences(&image.Group{Objects: []image.Object{{ID: 1, Kind: object, Record: json.RawMessage(text)}}})
+		}
 		fd.TerminalOf(&image.Group{Descriptions: []image.Description{d}})
 	})
 }

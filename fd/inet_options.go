@@ -1,9 +1,15 @@
 package fd
 
-import "golang.org/x/sys/unix"
+import (
+	"math/bits"
+
+	"golang.org/x/sys/unix"
+)
 
 // Options that golang.org/x/sys/unix has no constants for (linux/in.h, linux/in6.h).
 const (
+	udpliteSendCscov, udpliteRecvCscov, icmpFilter = 10, 11, 1
+
 	ipRecvfragsize   = 25
 	ipRecverrRFC4884 = 26
 	ipLocalPortRange = 51
@@ -26,6 +32,7 @@ var bindOptions = optionTable{
 	"ipv6_only":            {unix.SOL_IPV6, unix.IPV6_V6ONLY, 1, false, 0},
 	"ipv6_free_bind":       {unix.SOL_IPV6, unix.IPV6_FREEBIND, 1, false, 0},
 	"ipv6_transparent":     {unix.SOL_IPV6, unix.IPV6_TRANSPARENT, 1, false, 0},
+	"udp_gro":              {unix.SOL_UDP, unix.UDP_GRO, 1, false, 0},
 	"local_port_range":     {unix.SOL_IP, ipLocalPortRange, 1, false, 0},
 }
 
@@ -91,14 +98,48 @@ var inetOptions = optionTable{
 	"ipv6_old_hoplimit":    {unix.SOL_IPV6, unix.IPV6_2292HOPLIMIT, 1, false, 0},
 }
 
-// indexOptions are options whose value is the index of a network interface. An image has its name. The index of some of them is in
-// network byte order.
-var indexOptions = []struct {
-	name    string
+// datagramOptions are those of UDP, UDP-Lite, ICMP and raw sockets (udp(7), udplite(7), icmp(7), raw(7)).
+var datagramOptions = optionTable{
+	"udp_cork":             {unix.SOL_UDP, unix.UDP_CORK, 1, false, 0},
+	"udp_segment":          {unix.SOL_UDP, unix.UDP_SEGMENT, 1, false, 0},
+	"udp_no_check6_send":   {unix.SOL_UDP, unix.UDP_NO_CHECK6_TX, 1, false, 0},
+	"udp_no_check6_take":   {unix.SOL_UDP, unix.UDP_NO_CHECK6_RX, 1, false, 0},
+	"udplite_send_cscov":   {unix.IPPROTO_UDPLITE, udpliteSendCscov, 1, false, 0},
+	"udplite_recv_cscov":   {unix.IPPROTO_UDPLITE, udpliteRecvCscov, 1, false, 0},
+	"icmp_filter":          {unix.SOL_RAW, icmpFilter, 1, false, 0},
+	"icmp6_filter":         {unix.SOL_ICMPV6, unix.ICMPV6_FILTER, 8, false, 0},
+	"ipv6_checksum":        {unix.SOL_RAW, unix.IPV6_CHECKSUM, 1, false, 0},
+	"ipv6_header_included": {unix.SOL_IPV6, unix.IPV6_HDRINCL, 1, false, 0},
+}
+
+// An indexOption is an option whose value is the index of a network interface. An image has its name.
+type indexOption struct {
 	option  socketOption
-	swapped bool
-}{
-	{"ipv6_multicast_if", socketOption{unix.SOL_IPV6, unix.IPV6_MULTICAST_IF, 1, false, 0}, false},
-	{"ipv6_unicast_if", socketOption{unix.SOL_IPV6, unix.IPV6_UNICAST_IF, 1, false, 0}, true},
-	{"ip_unicast_if", socketOption{unix.SOL_IP, unix.IP_UNICAST_IF, 1, false, 0}, true},
+	swapped bool // the index is in network byte order
+}
+
+var indexOptions = map[string]indexOption{
+	"ipv6_multicast_if": {socketOption{unix.SOL_IPV6, unix.IPV6_MULTICAST_IF, 1, false, 0}, false},
+	"ipv6_unicast_if":   {socketOption{unix.SOL_IPV6, unix.IPV6_UNICAST_IF, 1, false, 0}, true},
+	"ip_unicast_if":     {socketOption{unix.SOL_IP, unix.IP_UNICAST_IF, 1, false, 0}, true},
+}
+
+// get returns the index, or 0.
+func (o indexOption) get(socket int) uint32 {
+	value := o.option.get(socket)
+	if value == nil {
+		return 0
+	}
+	return o.swap(uint32(value[0]))
+}
+
+func (o indexOption) set(socket, index int) error {
+	return o.option.set(socket, []int32{int32(o.swap(uint32(index)))})
+}
+
+func (o indexOption) swap(index uint32) uint32 {
+	if o.swapped {
+		return bits.ReverseBytes32(index)
+	}
+	return index
 }

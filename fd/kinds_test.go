@@ -314,7 +314,7 @@ func TestRefusals(t *testing.T) {
 	for want, f := range map[string]*os.File{
 		"inotify instance":  number(unix.InotifyInit1(0)),
 		"pidfd":             number(unix.PidfdOpen(1, 0)), // which is not of the group
-		"UDP socket":        number(unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)),
+		"MPTCP socket":      number(unix.Socket(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP)),
 		"network namespace": openedAt(t, "/proc/self/ns/net", unix.O_RDONLY),
 	} {
 		if got := captured(t, ourselves()).obstacleOf(f); !strings.Contains(got, want) || !strings.Contains(got, "; ") {
@@ -324,7 +324,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestDamagedRecordsAreErrors(t *testing.T) {
-	for _, kind := range []string{"regular", "directory", "path", "device", "terminal", "pipe", "pipe_end", "special", "memfd", "pidfd", "unsupported", "x"} {
+	for _, kind := range []string{"regular", "directory", "path", "device", "terminal", "pipe", "pipe_end", "inet_socket", "special", "memfd", "pidfd", "unsupported", "x"} {
 		for _, text := range []string{"", "{", "null", `{"standard":-5}`, `{"file":{"path":""}}`, `{"file":{"path":5}}`, `{"file":{"deleted":true}}`} {
 			d := image.Description{ID: 1, Kind: kind, Record: json.RawMessage(text)}
 			f, err := fd.Make(d, &fd.Env{})

@@ -76,7 +76,7 @@ func unixRecord(o image.Object) (UnixSocket, error) {
 	}
 	total := 0
 	for _, m := range r.Messages {
-		if m.Size < 0 || m.Size > unixQueueMost {
+		if m.Size < 0 || m.Size > queueMost {
 			return r, fmt.Errorf("message of %d bytes", m.Size)
 		}
 		if len(m.Descriptors) > rightsMost {
@@ -89,7 +89,7 @@ func unixRecord(o image.Object) (UnixSocket, error) {
 	switch {
 	case !stream && r.Type != unix.SOCK_DGRAM && r.Type != unix.SOCK_SEQPACKET:
 		return r, fmt.Errorf("type %d is not one of a Unix socket", r.Type)
-	case o.Size > unixQueueMost || (!stream || len(r.Messages) > 0) && uint64(total) != o.Size:
+	case o.Size > queueMost || (!stream || len(r.Messages) > 0) && uint64(total) != o.Size:
 		return r, fmt.Errorf("%d bytes, in messages %d", o.Size, total)
 	case r.Shutdown > 3 || r.Peer == o.ID && r.Type != unix.SOCK_DGRAM:
 		return r, errors.New("an impossible state")

@@ -20,8 +20,8 @@ type UnixMessage struct {
 	Descriptors []image.DescriptionID `json:"descriptors,omitempty"` // SCM_RIGHTS, in their order
 }
 
-// unixQueueMost bounds the bytes in the queue of one socket. The kernel bounds them by the buffer of the sender.
-const unixQueueMost = 256 << 20
+// queueMost bounds the bytes in the queue of one socket. The kernel bounds them by the buffer of the sender.
+const queueMost = 256 << 20
 
 // rightsMost is SCM_MAX_FD: how many descriptors a message has at most.
 const rightsMost = 253
@@ -29,7 +29,7 @@ const rightsMost = 253
 var (
 	errCredentials  = errors.New("credentials are in its queue (SCM_CREDENTIALS)")
 	errNoRights     = errors.New("descriptors are in its queue, and the writer could not get them: it has too many open (ulimit -n)")
-	errQueueTooLong = fmt.Errorf("more than %d bytes are in its queue", unixQueueMost)
+	errQueueTooLong = fmt.Errorf("more than %d bytes are in its queue", queueMost)
 )
 
 // A queue is what waits in the receive queue of a socket.
@@ -48,7 +48,7 @@ func (q *queue) peekStream(socket int) error {
 	if err != nil || length == 0 {
 		return err
 	}
-	if length > unixQueueMost {
+	if length > queueMost {
 		return errQueueTooLong
 	}
 	q.content = make([]byte, length)
@@ -142,7 +142,7 @@ func (q *queue) peekMessages(socket int) error {
 			return nil
 		case err != nil:
 			return err
-		case len(q.content)+p.n > unixQueueMost || len(q.messages) > unixQueueMost/64:
+		case len(q.content)+p.n > queueMost || len(q.messages) > queueMost/64:
 			closeAll(p.rights)
 			return errQueueTooLong
 		case p.n > len(buffer):
@@ -295,8 +295,10 @@ func send(socket int, data []byte, rights []int, to addressed) error {
 }
 
 // widen makes the buffer of a sending socket as large as it can be. The result sets it back.
-func widen(socket int) (back func()) {
-	option := socketOptions["sndbuf"]
+func widen(socket int) (back func()) { return widenOption(socket, "sndbuf") }
+
+func widenOption(socket int, name string) (back func()) {
+	option := socketOptions[name]
 	before := option.get(socket)
 	_ = option.set(socket, []int32{1 << 30})
 	return func() { _ = option.set(socket, before) }
