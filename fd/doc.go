@@ -33,6 +33,7 @@
 //	pidfd.go        pidfds (handover.go: what one member makes and others get)
 //	epoll.go        epoll instances
 //	unix_socket.go  Unix sockets (unix_object.go makes them, unix_diag.go, unix_name.go and unix_queue.go have their parts)
+//	tcp_socket.go   TCP sockets (tcp_object.go and tcp_connection.go make them, tcp_queue.go and tcp_options.go have their parts)
 //	socket.go       what all sockets have in common: protocols; options (socket_options.go, inet_options.go), filters (socket_filter.go),
 //	                addresses (inet_address.go), and the sockets that the kernel lists (inet_diag.go)
 //	inet_socket.go  sockets of UDP, UDP-Lite, ICMP and raw sockets (inet_object.go makes them, inet_queue.go and inet_multicast.go have their parts)

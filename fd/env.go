@@ -34,6 +34,7 @@ type Env struct {
 	objects      map[image.ObjectID]image.Object
 	made         map[image.ObjectID]madeObject
 	filled       map[image.ObjectID]bool
+	joinedTCP    bool
 	descriptions map[image.DescriptionID]*os.File // while MakeAll runs
 
 	standIns map[string]*os.File // by the path of the missing file; open for reading and writing

@@ -73,6 +73,7 @@ type capture struct {
 	sockets     map[uint32]*open // Unix sockets of the group, by inode
 	waiting     map[uint32]*open // those whose connections wait for accept(2), and the listening sockets
 	inside      []*open          // descriptions that are only in queues
+	tcp         tcpSockets
 	directories []string
 	standard    map[Inode]int   // pipes that are stdin, stdout or stderr of a member
 	tty         *controlling    // nil until the first terminal

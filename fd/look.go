@@ -34,6 +34,7 @@ type open struct {
 	ownPipe  bool            // a pipe or FIFO that only the group has open
 	protocol string          // of a socket: "UNIX", "TCPv6"
 	socket   *unixSocket     // a Unix socket
+	inet     *inetSocket     // a TCP socket that sock_diag(7) lists
 
 	override Override // "" if the user has made no choice
 

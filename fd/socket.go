@@ -7,7 +7,11 @@ import (
 // findSockets asks the kernel about the sockets of the group, before any of them is captured. It returns the descriptions with those that
 // are only in the queues of Unix sockets.
 func (c *capture) findSockets(descriptions []*open) ([]*open, error) {
-	return c.findUnix(descriptions)
+	descriptions, err := c.findUnix(descriptions)
+	if err != nil {
+		return nil, err
+	}
+	return descriptions, c.findTCP(descriptions)
 }
 
 // findProtocol finds out of which protocol a description is a socket.

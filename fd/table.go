@@ -23,7 +23,8 @@ type Table struct {
 	objects map[objectKey]image.ObjectID
 	sources map[image.MemoryID]Take
 
-	inFlight inFlight
+	inFlight    inFlight
+	connections []Take // TCP sockets of connections in the group
 }
 
 // InFlight is the content of an object at the checkpoint: bytes that were written to a pipe and not yet read.

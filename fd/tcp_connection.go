@@ -1,0 +1,290 @@
+package fd
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// connectMost is how long a connection on this machine may take. Only a firewall makes it take longer.
+	connectMost = 5 * time.Second
+	// reuseMost is how long a port of TIME_WAIT cannot be used again, if tcp_tw_reuse allows it at all (ip-sysctl.rst), and more.
+	reuseMost = 1500 * time.Millisecond
+)
+
+// bind gives a socket its address. If the address is in use, it tries with SO_REUSEADDR: connections of the group that were accepted
+// from a listening socket have the same port. setOptions takes the option back.
+func (r *TCPSocket) bind(socket int, e *Env) error {
+	if err := r.setBindOptions(socket, e); err != nil {
+		return err
+	}
+	a, err := inetSockaddr(r.Family, *r.Own)
+	if err != nil {
+		return err
+	}
+	if err = a.bind(socket); err == unix.EADDRINUSE {
+		if err = unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err == nil {
+			err = a.bind(socket)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("bind to %s: %w", r.Own, err)
+	}
+	return nil
+}
+
+// bindShared gives an end of a connection its address, which other sockets of the group may have as well.
+func (r *TCPSocket) bindShared(socket int, e *Env) error {
+	if err := r.setBindOptions(socket, e); err != nil {
+		return err
+	}
+	if err := unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		return os.NewSyscallError("SO_REUSEADDR", err)
+	}
+	a, err := inetSockaddr(r.Family, *r.Own)
+	if err != nil {
+		return err
+	}
+	return a.bind(socket)
+}
+
+// tcpPair makes a connection. A socket that listens for the moment, at the address of the accepted end, accepts it.
+func (e *Env) tcpPair(a, b *TCPSocket) (fileA, fileB *os.File, err error) {
+	client, server := a, b
+	if isServer(a, b) {
+		client, server = b, a
+	}
+	c, s, err := e.tcpConnection(client, server)
+	if errors.Is(err, errAddressTaken) { // by TIME_WAIT of the other end, perhaps
+		var again error
+		if s, c, again = e.tcpConnection(server, client); again == nil {
+			err = nil
+		}
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("TCP connection from %s to %s: %w", client.Own, server.Own, err)
+	}
+	if client == a {
+		return c, s, nil
+	}
+	return s, c, nil
+}
+
+// isServer tells which end a restart connects to: an accepted one, or else that with the lower port.
+func isServer(a, b *TCPSocket) bool {
+	if a.Accepted != b.Accepted {
+		return a.Accepted
+	}
+	return a.Own.Port() < b.Own.Port()
+}
+
+var errAddressTaken = fmt.Errorf("%w: a process that is not of this program has it, or an ended connection is in TIME_WAIT: "+
+	"end that process, or try again in a minute", unix.EADDRINUSE)
+
+func (e *Env) tcpConnection(client, server *TCPSocket) (c, s *os.File, err error) {
+	l, err := newTCP(server.Family)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer l.Close()
+	listening := int(l.Fd())
+	switch err := server.bindShared(listening, e); {
+	case err == unix.EADDRINUSE:
+		return nil, nil, errAddressTaken
+	case err != nil:
+		return nil, nil, err
+	}
+	// A stranger who connects meanwhile gets no answer, and tries again a second later.
+	if err := onlyFrom(client.Own.Port()).attach(listening); err != nil {
+		return nil, nil, os.NewSyscallError("SO_ATTACH_FILTER", err)
+	}
+	if err := unix.Listen(listening, 1); err != nil {
+		return nil, nil, os.NewSyscallError("listen", err)
+	}
+	if c, err = newTCP(client.Family); err != nil {
+		return nil, nil, err
+	}
+	to, err := inetSockaddr(client.Family, *client.Remote)
+	if err == nil {
+		err = e.tcpConnect(int(c.Fd()), client, func() error { return connectWithin(int(c.Fd()), &to) })
+	}
+	if err == nil {
+		s, err = acceptFrom(listening, plain(*client.Own))
+	}
+	if err != nil {
+		c.Close()
+		return nil, nil, err
+	}
+	return c, s, nil
+}
+
+// onlyFrom is a filter that accepts packets from one port. The packet begins with the TCP header.
+func onlyFrom(port uint16) SocketFilter {
+	return SocketFilter{
+		{unix.BPF_LD | unix.BPF_H | unix.BPF_ABS, 0, 0, 0},
+		{unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, 0, 1, uint32(port)},
+		{unix.BPF_RET | unix.BPF_K, 0, 0, ^uint32(0)},
+		{unix.BPF_RET | unix.BPF_K, 0, 0, 0},
+	}
+}
+
+// acceptFrom accepts a connection from an address. It ends others.
+func acceptFrom(listening int, from netip.AddrPort) (*os.File, error) {
+	for range 100 {
+		poll := []unix.PollFd{{Fd: int32(listening), Events: unix.POLLIN}}
+		if n, err := unix.Poll(poll, int(connectMost.Milliseconds())); err == unix.EINTR {
+			continue
+		} else if err != nil || n == 0 {
+			return nil, fmt.Errorf("poll: %d, %w", n, errors.Join(err))
+		}
+		fd, _, err := unix.Accept4(listening, unix.SOCK_CLOEXEC)
+		if err != nil {
+			return nil, os.NewSyscallError("accept", err)
+		}
+		f := os.NewFile(uintptr(fd), "socket")
+		if peer, err := peerAddress(fd); err != nil || plain(peer.inet()) != from {
+			f.Close()
+			continue
+		}
+		return f, SocketFilter(nil).attach(fd)
+	}
+	return nil, errors.New("strangers connect all the time")
+}
+
+// connectWithin connects, and waits for the end of that.
+func connectWithin(socket int, to *sockaddr) error {
+	timeout := unix.NsecToTimeval(connectMost.Nanoseconds())
+	if err := unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &timeout); err != nil {
+		return os.NewSyscallError("SO_SNDTIMEO", err)
+	}
+	err := to.connect(socket)
+	if err == unix.EINPROGRESS {
+		return fmt.Errorf("no answer: does a firewall drop connections on this machine?")
+	}
+	if err := unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{}); err != nil {
+		return os.NewSyscallError("SO_SNDTIMEO", err)
+	}
+	return err
+}
+
+// connectLater begins to connect, and does not wait for an answer.
+func connectLater(socket int, to *sockaddr) error {
+	flags, err := unix.FcntlInt(uintptr(socket), unix.F_GETFL, 0)
+	if err == nil {
+		_, err = unix.FcntlInt(uintptr(socket), unix.F_SETFL, flags|unix.O_NONBLOCK)
+	}
+	if err != nil {
+		return err
+	}
+	if err = to.connect(socket); err == unix.EINPROGRESS {
+		err = nil
+	}
+	if _, back := unix.FcntlInt(uintptr(socket), unix.F_SETFL, flags); err == nil {
+		err = back
+	}
+	return err
+}
+
+// tcpConnect binds a socket to its own address, and connects it. An ended connection that is in TIME_WAIT can have the port. Then
+// bind(2) fails, but connect(2) may use the port again, for the same peer after a second (tcp_tw_reuse).
+func (e *Env) tcpConnect(socket int, r *TCPSocket, connect func() error) error {
+	err := r.bindShared(socket, e)
+	if err == nil {
+		return os.NewSyscallError("connect", connect())
+	}
+	if err != unix.EADDRINUSE {
+		return fmt.Errorf("bind to %s: %w", r.Own, err)
+	}
+	port := int(r.Own.Port())
+	a, err := inetSockaddr(r.Family, netip.AddrPortFrom(r.Own.Addr(), 0))
+	if err == nil {
+		err = unix.SetsockoptInt(socket, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+	}
+	if err == nil {
+		err = unix.SetsockoptInt(socket, unix.SOL_IP, ipLocalPortRange, port<<16|port) // Linux 6.3
+	}
+	if err == nil {
+		err = a.bind(socket)
+	}
+	if err != nil {
+		return errAddressTaken
+	}
+	for end := time.Now().Add(reuseMost); ; time.Sleep(10 * time.Millisecond) {
+		err := connect()
+		if err == nil {
+			break
+		}
+		if err != unix.EADDRNOTAVAIL {
+			return os.NewSyscallError("connect", err)
+		}
+		if time.Now().After(end) {
+			return errAddressTaken
+		}
+	}
+	own, err := ownAddress(socket)
+	if err != nil || own.inet() != *r.Own {
+		return errAddressTaken // the port is not one that the kernel gives to connections
+	}
+	for name, number := range map[string]int{"bind_address_no_port": unix.IP_BIND_ADDRESS_NO_PORT, "local_port_range": ipLocalPortRange} {
+		value := 0
+		if v := r.Options[name]; v != nil {
+			value = int(v[0])
+		}
+		if err := unix.SetsockoptInt(socket, unix.SOL_IP, number, value); err != nil {
+			return fmt.Errorf("socket option %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// makeOver makes a connection that has ended. fill ends it.
+func (m *madeTCP) makeOver(e *Env) (err error) {
+	r := &m.record
+	l, err := newTCP(r.Family)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	if m.file, err = newTCP(r.Family); err != nil {
+		return err
+	}
+	at := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), 0)
+	if r.Family == unix.AF_INET6 {
+		at = netip.AddrPortFrom(netip.MustParseAddr("::1"), 0)
+	}
+	if r.Own != nil {
+		at = netip.AddrPortFrom(r.Own.Addr(), 0)
+		if err := r.bindShared(int(m.file.Fd()), e); err != nil {
+			e.Tell(fmt.Sprintf("a TCP socket whose connection had ended has not its address %s any more: %v", r.Own, err))
+		}
+	}
+	a, err := inetSockaddr(r.Family, at)
+	if err == nil {
+		err = a.bind(int(l.Fd()))
+	}
+	if err == nil && r.Error != int(unix.ECONNREFUSED) {
+		err = unix.Listen(int(l.Fd()), 1)
+	}
+	if err == nil {
+		a, err = ownAddress(int(l.Fd()))
+	}
+	if err != nil {
+		return err
+	}
+	if r.Error == int(unix.ECONNREFUSED) {
+		return os.NewSyscallError("connect", connectLater(int(m.file.Fd()), &a))
+	}
+	if err = a.connect(int(m.file.Fd())); err != nil {
+		return os.NewSyscallError("connect", err)
+	}
+	own, err := ownAddress(int(m.file.Fd()))
+	if err == nil {
+		m.other, err = acceptFrom(int(l.Fd()), plain(own.inet()))
+	}
+	return err
+}

@@ -1,0 +1,248 @@
+package fd
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+)
+
+// TCPSocket is the record of a TCP socket. What waits in its receive queue is its content.
+type TCPSocket struct {
+	Family int             `json:"family"`           // AF_INET, AF_INET6
+	Own    *netip.AddrPort `json:"own,omitempty"`    // getsockname(2); absent: it is not bound
+	Remote *netip.AddrPort `json:"remote,omitempty"` // getpeername(2), or the address that it is connecting to
+
+	Listening bool   `json:"listening,omitempty"`
+	Backlog   uint32 `json:"backlog,omitempty"`
+	Order     uint32 `json:"order,omitempty"` // of listen(2), among the sockets of one address (SO_REUSEPORT)
+
+	Connecting bool           `json:"connecting,omitempty"` // connect(2) has begun, and nobody has answered yet
+	Listener   image.ObjectID `json:"listener,omitempty"`   // the connection waits for accept(2) in this listening socket
+	Peer       image.ObjectID `json:"peer,omitempty"`
+	Accepted   bool           `json:"accepted,omitempty"` // a restart connects to this end
+	Closed     bool           `json:"closed,omitempty"`   // the peer has been closed
+	Over       bool           `json:"over,omitempty"`     // the connection has ended both ways
+	Error      int            `json:"error,omitempty"`    // errno of an error that the program has not seen yet
+	Shutdown   uint8          `json:"shutdown,omitempty"` // 1: no more receiving, 2: no more sending
+
+	Device     string             `json:"device,omitempty"`     // of SO_BINDTODEVICE
+	Congestion string             `json:"congestion,omitempty"` // TCP_CONGESTION, if it is not that of new sockets
+	Options    map[string][]int32 `json:"options,omitempty"`
+	Filter     SocketFilter       `json:"filter,omitempty"`
+}
+
+var tcpObjects = objectKind{
+	name: "tcp_socket",
+	check: func(o image.Object) error {
+		_, err := tcpRecord(o)
+		return err
+	},
+}
+
+// init sets what refers to tcpObjects itself.
+func init() {
+	tcpObjects.make = func(o image.Object, env *Env) (madeObject, error) {
+		r, err := tcpRecord(o)
+		if err != nil {
+			return nil, err
+		}
+		m := &madeTCP{id: o.ID, record: r}
+		if err := m.make(env); err != nil {
+			m.close()
+			return nil, err
+		}
+		return m, nil
+	}
+}
+
+func tcpRecord(o image.Object) (TCPSocket, error) {
+	r, err := decode[TCPSocket](o.Record)
+	if err != nil {
+		return r, fmt.Errorf("record of a TCP socket: %w", err)
+	}
+	for _, at := range []*netip.AddrPort{r.Own, r.Remote} {
+		if at == nil {
+			continue
+		}
+		if !at.IsValid() || at.Addr().Is4() != (r.Family == unix.AF_INET) || len(at.Addr().Zone()) > unix.IFNAMSIZ {
+			return r, fmt.Errorf("%s is not an address of family %d", at, r.Family)
+		}
+	}
+	states := 0
+	for _, is := range []bool{r.Listening, r.Connecting, r.Listener != 0, r.Peer != 0, r.Closed, r.Over} {
+		if is {
+			states++
+		}
+	}
+	connected := r.Connecting || r.Listener != 0 || r.Peer != 0 || r.Closed
+	switch {
+	case r.Family != unix.AF_INET && r.Family != unix.AF_INET6:
+		return r, fmt.Errorf("family %d is not one of a TCP socket", r.Family)
+	case o.Size > tcpQueueMost || o.Size > 0 && r.Peer == 0 && !r.Closed && !r.Over:
+		return r, fmt.Errorf("%d bytes are in its queue", o.Size)
+	case states > 1 || r.Peer == o.ID || r.Shutdown > 3 || r.Error < 0 || r.Error > 133 || (r.Error != 0 && !r.Over):
+		return r, errors.New("an impossible state")
+	case connected && (r.Own == nil || r.Remote == nil) || r.Listening && r.Own == nil:
+		return r, errors.New("an address is missing")
+	}
+	return r, errors.Join(checkOptions(r.Options, tcpTables...), r.Filter.check())
+}
+
+// A madeTCP is a new socket.
+type madeTCP struct {
+	id     image.ObjectID
+	record TCPSocket
+	file   *os.File
+	other  *os.File // the peer, until its own object takes it; or until this one is filled, if the peer is closed
+	done   bool     // filled
+}
+
+func newTCP(family int) (*os.File, error) {
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	return os.NewFile(uintptr(fd), "socket"), nil
+}
+
+// make makes connections and single sockets. Single sockets get their addresses later, in joinTCP: while a socket listens, no
+// other one can be bound to its address.
+func (m *madeTCP) make(e *Env) (err error) {
+	r := &m.record
+	switch {
+	case r.Over:
+		return m.makeOver(e)
+	case r.Closed:
+		other := TCPSocket{Family: r.Family, Own: r.Remote, Remote: r.Own}
+		m.file, m.other, err = e.tcpPair(r, &other)
+		return err
+	case r.Peer != 0:
+		peer, err := e.tcpPeer(m)
+		switch {
+		case err != nil:
+			return err
+		case peer.made == nil:
+			m.file, m.other, err = e.tcpPair(r, &peer.record)
+			return err
+		case peer.made.other == nil:
+			return fmt.Errorf("its peer, object %d, has another peer", r.Peer)
+		}
+		m.file, peer.made.other = peer.made.other, nil
+		return nil
+	}
+	m.file, err = newTCP(r.Family)
+	return err
+}
+
+func (e *Env) tcpPeer(m *madeTCP) (p tcpPeer, err error) {
+	o, err := e.known(m.record.Peer, &tcpObjects)
+	if err != nil {
+		return p, err
+	}
+	p.record, err = tcpRecord(o)
+	if err == nil && (p.record.Peer != m.id || !sameConnection(&p.record, &m.record)) {
+		err = fmt.Errorf("its peer, object %d, is not connected to it", m.record.Peer)
+	}
+	p.made, _ = e.made[m.record.Peer].(*madeTCP)
+	return p, err
+}
+
+// A tcpPeer is the other end of a connection: its record, and the socket if it is already made.
+type tcpPeer struct {
+	record TCPSocket
+	made   *madeTCP
+}
+
+// sameConnection tells whether two records have the addresses of one connection. The family of the two ends can differ
+// (IPv4-mapped addresses).
+func sameConnection(a, b *TCPSocket) bool {
+	return a.Own != nil && b.Own != nil && a.Remote != nil && b.Remote != nil &&
+		plain(*a.Own) == plain(*b.Remote) && plain(*a.Remote) == plain(*b.Own)
+}
+
+// plain is an address in the form in which the two ends of a connection, and sock_diag(7), have the same one.
+func plain(at netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), at.Port())
+}
+
+// joinTCP gives single sockets their addresses, when all connections exist: listening sockets in the order in which they began to
+// listen, each with the connections that wait in it.
+func (e *Env) joinTCP() error {
+	if e.joinedTCP {
+		return nil
+	}
+	e.joinedTCP = true
+	var all []*madeTCP
+	for _, made := range e.made {
+		if m, ok := made.(*madeTCP); ok && m.record.Peer == 0 && !m.record.Closed && !m.record.Over && m.record.Own != nil {
+			all = append(all, m)
+		}
+	}
+	slices.SortFunc(all, func(a, b *madeTCP) int {
+		if a.record.Order != b.record.Order {
+			return int(a.record.Order) - int(b.record.Order)
+		}
+		return int(a.id) - int(b.id)
+	})
+	for _, m := range all {
+		if !m.record.Listening {
+			continue
+		}
+		if err := m.listen(e); err != nil {
+			return fmt.Errorf("TCP socket %s: %w", m.record.Own, err)
+		}
+		for _, client := range all {
+			if client.record.Listener != m.id {
+				continue
+			}
+			if err := client.connect(e); err != nil {
+				return err
+			}
+		}
+	}
+	for _, m := range all {
+		var err error
+		switch {
+		case m.record.Connecting:
+			err = m.connect(e)
+		case m.record.Listener == 0 && !m.record.Listening:
+			err = m.record.bind(int(m.file.Fd()), e)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *madeTCP) listen(e *Env) error {
+	socket := int(m.file.Fd())
+	if err := m.record.bind(socket, e); err != nil {
+		return err
+	}
+	return os.NewSyscallError("listen", unix.Listen(socket, int(min(m.record.Backlog, 1<<30))))
+}
+
+// connect begins a connection, and does not wait for an answer.
+func (m *madeTCP) connect(e *Env) error {
+	socket := int(m.file.Fd())
+	to, err := inetSockaddr(m.record.Family, *m.record.Remote)
+	if err != nil {
+		return err
+	}
+	return e.tcpConnect(socket, &m.record, func() error { return connectLater(socket, &to) })
+}
+
+func (m *madeTCP) close() {
+	for _, f := range []*os.File{m.file, m.other} {
+		if f != nil {
+			f.Close()
+		}
+	}
+}

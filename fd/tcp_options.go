@@ -1,0 +1,125 @@
+package fd
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// Options of tcp(7) and socket(7) that golang.org/x/sys/unix has no constants for.
+const (
+	tcpTxDelay = 37
+	soBufLock  = 72 // Linux 5.15
+)
+
+// Bits of SO_BUF_LOCK: the program has set SO_SNDBUF or SO_RCVBUF, so the kernel does not change the size itself.
+const lockSend, lockReceive = 1, 2
+
+// tcpOptions are options that a TCP socket has in every state.
+var tcpOptions = optionTable{
+	"tcp_cork":           {unix.SOL_TCP, unix.TCP_CORK, 1, false, 0},
+	"tcp_defer_accept":   {unix.SOL_TCP, unix.TCP_DEFER_ACCEPT, 1, false, 0},
+	"tcp_inq":            {unix.SOL_TCP, unix.TCP_INQ, 1, false, 0},
+	"tcp_keep_count":     {unix.SOL_TCP, unix.TCP_KEEPCNT, 1, false, 0},
+	"tcp_keep_idle":      {unix.SOL_TCP, unix.TCP_KEEPIDLE, 1, false, 0},
+	"tcp_keep_interval":  {unix.SOL_TCP, unix.TCP_KEEPINTVL, 1, false, 0},
+	"tcp_linger":         {unix.SOL_TCP, unix.TCP_LINGER2, 1, false, 0},
+	"tcp_no_delay":       {unix.SOL_TCP, unix.TCP_NODELAY, 1, false, 0},
+	"tcp_not_sent_low":   {unix.SOL_TCP, unix.TCP_NOTSENT_LOWAT, 1, false, 0},
+	"tcp_syn_count":      {unix.SOL_TCP, unix.TCP_SYNCNT, 1, false, 0},
+	"tcp_thin_linear":    {unix.SOL_TCP, unix.TCP_THIN_LINEAR_TIMEOUTS, 1, false, 0},
+	"tcp_transmit_delay": {unix.SOL_TCP, tcpTxDelay, 1, false, 0},
+	"tcp_user_timeout":   {unix.SOL_TCP, unix.TCP_USER_TIMEOUT, 1, false, 0},
+}
+
+// tcpNewOptions can be set only as long as a socket is not connected. On a connection the kernel shows other values.
+var tcpNewOptions = optionTable{
+	"tcp_fast_open":           {unix.SOL_TCP, unix.TCP_FASTOPEN, 1, false, 0},
+	"tcp_fast_open_connect":   {unix.SOL_TCP, unix.TCP_FASTOPEN_CONNECT, 1, false, 0},
+	"tcp_fast_open_no_cookie": {unix.SOL_TCP, unix.TCP_FASTOPEN_NO_COOKIE, 1, false, 0},
+	"tcp_max_segment":         {unix.SOL_TCP, unix.TCP_MAXSEG, 1, false, 0},
+	"tcp_save_syn":            {unix.SOL_TCP, unix.TCP_SAVE_SYN, 1, false, 0},
+	"tcp_window_clamp":        {unix.SOL_TCP, unix.TCP_WINDOW_CLAMP, 1, false, 0},
+}
+
+// tcpTables are the tables of options that a record of a TCP socket may have.
+var tcpTables = []optionTable{bindOptions, socketOptions, inetOptions, tcpOptions, tcpNewOptions}
+
+// lookAtOptions reads what setsockopt(2) can set.
+func (r *TCPSocket) lookAtOptions(socket int, connected bool) error {
+	if name, err := unix.GetsockoptString(socket, unix.SOL_TCP, unix.TCP_ULP); err == nil && name != "" {
+		return fmt.Errorf("it has the upper layer protocol %q (TCP_ULP)", name)
+	}
+	if on, err := unix.GetsockoptInt(socket, unix.SOL_TCP, unix.TCP_REPAIR); err == nil && on != 0 {
+		return fmt.Errorf("it is in repair mode (TCP_REPAIR)")
+	}
+	fresh, err := newTCP(r.Family)
+	if err != nil {
+		return err
+	}
+	defer fresh.Close()
+	tables := tcpTables
+	if connected {
+		tables = tables[:len(tables)-1]
+	}
+	r.Options = changedOptions(socket, int(fresh.Fd()), tables...)
+	locks, err := unix.GetsockoptInt(socket, unix.SOL_SOCKET, soBufLock)
+	if err != nil {
+		return fmt.Errorf("SO_BUF_LOCK: %w", err)
+	}
+	for name, lock := range map[string]int{"sndbuf": lockSend, "rcvbuf": lockReceive} {
+		if delete(r.Options, name); locks&lock != 0 {
+			r.Options[name] = socketOptions[name].get(socket)
+		}
+	}
+	if r.Filter, err = filterOf(socket); err != nil {
+		return err
+	}
+	if r.Device, err = unix.GetsockoptString(socket, unix.SOL_SOCKET, unix.SO_BINDTODEVICE); err != nil {
+		return fmt.Errorf("SO_BINDTODEVICE: %w", err)
+	}
+	usual, err := unix.GetsockoptString(int(fresh.Fd()), unix.SOL_TCP, unix.TCP_CONGESTION)
+	if err == nil {
+		r.Congestion, err = unix.GetsockoptString(socket, unix.SOL_TCP, unix.TCP_CONGESTION)
+	}
+	if r.Congestion == usual {
+		r.Congestion = ""
+	}
+	return err
+}
+
+// setBindOptions sets what bind(2), listen(2) and connect(2) depend on.
+func (r *TCPSocket) setBindOptions(socket int, env *Env) error {
+	if r.Device != "" {
+		if err := unix.BindToDevice(socket, r.Device); err != nil {
+			return fmt.Errorf("network interface %.20q: %w", r.Device, err)
+		}
+	}
+	return setOptions(socket, r.Options, env, bindOptions)
+}
+
+// setOptions sets all options, as they are after all connections have been made.
+func (r *TCPSocket) setOptions(socket int, env *Env) error {
+	// A restart may have set these to bind the socket, and to fill its queue.
+	for _, number := range []int{unix.SO_REUSEADDR, soBufLock} {
+		if err := unix.SetsockoptInt(socket, unix.SOL_SOCKET, number, 0); err != nil {
+			return fmt.Errorf("socket option %d: %w", number, err)
+		}
+	}
+	for _, table := range tcpTables[1:] {
+		if err := setOptions(socket, r.Options, env, table); err != nil {
+			return err
+		}
+	}
+	if r.Congestion != "" {
+		if err := unix.SetsockoptString(socket, unix.SOL_TCP, unix.TCP_CONGESTION, r.Congestion); err != nil {
+			env.Tell(fmt.Sprintf("a TCP socket has not its congestion control %.20q any more: %v", r.Congestion, err))
+		}
+	}
+	if len(r.Filter) > 0 {
+		if err := r.Filter.attach(socket); err != nil {
+			return fmt.Errorf("SO_ATTACH_FILTER: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,247 @@
+package fd
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+)
+
+// tcpQueueMost is the largest queue that is saved.
+const tcpQueueMost = 256 << 20
+
+// arriveMost is how long bytes that were sent on this machine may take to arrive.
+const arriveMost = 2 * time.Second
+
+// peekTCP reads all bytes in the receive queue, and leaves them there. Before that it has everything arrive that the peer has sent.
+func (r *TCPSocket) peekTCP(o, peer *open) ([]byte, error) {
+	socket := o.handle.fd
+	if peer != nil && peer.inet.sent > 0 {
+		if err := arrive(socket, peer); err != nil {
+			return nil, err
+		}
+	}
+	if err := checkUrgent(socket); err != nil {
+		return nil, err
+	}
+	length, err := unix.IoctlGetInt(socket, unix.TIOCINQ)
+	if err != nil || length == 0 {
+		return nil, err
+	}
+	if length > tcpQueueMost {
+		return nil, fmt.Errorf("more than %d bytes are in its queue", tcpQueueMost)
+	}
+	content := make([]byte, length)
+	n, err := peekBytes(socket, content)
+	if err == nil && n != length {
+		err = fmt.Errorf("%d bytes of %d", n, length)
+	}
+	return content, err
+}
+
+func peekBytes(socket int, content []byte) (int, error) {
+	if at, err := unix.GetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_PEEK_OFF); err == nil && at != -1 {
+		back, err := peekFrom(socket, -1)
+		if err != nil {
+			return 0, err
+		}
+		defer back()
+	}
+	n, _, err := unix.Recvfrom(socket, content, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	return n, err
+}
+
+// checkUrgent refuses urgent data.
+func checkUrgent(socket int) error {
+	var b [1]byte
+	switch _, _, err := unix.Recvfrom(socket, b[:], unix.MSG_OOB|unix.MSG_PEEK|unix.MSG_DONTWAIT); err {
+	case unix.EINVAL, unix.ENOTCONN: // there is none, or it is in line
+		return nil
+	case nil, unix.EAGAIN:
+		return errors.New("it has urgent data (MSG_OOB) that the program has not read yet")
+	default:
+		return err
+	}
+}
+
+// arrive has everything arrive at a socket that its peer has sent. On one machine, bytes wait at the sender only if the receiver has
+// no room for them, or if the sender waits for more (TCP_CORK, Nagle's algorithm). So arrive makes the receiver's buffer larger for
+// the moment, and pushes. The program notices no more than that its bytes have arrived.
+func arrive(socket int, peer *open) error {
+	sender, err := peer.source()()
+	if err != nil {
+		return err
+	}
+	defer sender.Close()
+	if !sender.asks() {
+		return errors.New("the kernel does not let crak take a descriptor of its peer (pidfd_getfd)")
+	}
+	var back []func()
+	defer func() {
+		for _, do := range back {
+			do()
+		}
+	}()
+	for begin := time.Now(); ; time.Sleep(time.Millisecond) {
+		acknowledge(socket)
+		left, err := unix.IoctlGetInt(sender.fd, unix.TIOCOUTQ)
+		switch {
+		case err != nil:
+			return fmt.Errorf("SIOCOUTQ: %w", err)
+		case left == 0:
+			return nil
+		case time.Since(begin) > arriveMost:
+			return fmt.Errorf("%d bytes that its peer has sent have not arrived", left)
+		case back == nil:
+			back = append(back, makeRoom(socket, left), push(sender.fd))
+		}
+		_, _ = peekBytes(socket, make([]byte, 1)) // tells the peer that there is room now (tcp_cleanup_rbuf)
+	}
+}
+
+// acknowledge sends an acknowledgment that the kernel delays, and leaves the socket in the mode that it is in (tcp(7), TCP_QUICKACK).
+func acknowledge(socket int) {
+	if quick, err := unix.GetsockoptInt(socket, unix.SOL_TCP, unix.TCP_QUICKACK); err == nil {
+		_ = unix.SetsockoptInt(socket, unix.SOL_TCP, unix.TCP_QUICKACK, 2-quick)
+	}
+}
+
+// makeRoom makes the receive buffer larger. SO_RCVLOWAT does that up to the limit of tcp_rmem, which is more than an ordinary user
+// may set with SO_RCVBUF. The result sets back what the program has set itself.
+func makeRoom(socket, bytes int) (back func()) {
+	low, _ := unix.GetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_RCVLOWAT)
+	locks, _ := unix.GetsockoptInt(socket, unix.SOL_SOCKET, soBufLock)
+	size, _ := unix.GetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_RCVBUF)
+	have, _ := unix.IoctlGetInt(socket, unix.TIOCINQ)
+	_ = unix.SetsockoptInt(socket, unix.SOL_SOCKET, soBufLock, locks&^lockReceive)
+	_ = unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_RCVLOWAT, 2*(have+bytes)+1<<16)
+	return func() {
+		_ = unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_RCVLOWAT, low)
+		if locks&lockReceive != 0 {
+			_ = unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_RCVBUF, size/2)
+		}
+		_ = unix.SetsockoptInt(socket, unix.SOL_SOCKET, soBufLock, locks)
+	}
+}
+
+// push has the kernel send a segment that is not full. The result sets TCP_NODELAY back.
+func push(socket int) (back func()) {
+	before, _ := unix.GetsockoptInt(socket, unix.SOL_TCP, unix.TCP_NODELAY)
+	_ = unix.SetsockoptInt(socket, unix.SOL_TCP, unix.TCP_NODELAY, 1)
+	return func() { _ = unix.SetsockoptInt(socket, unix.SOL_TCP, unix.TCP_NODELAY, before) }
+}
+
+// fill puts the content into the queue. When the peer is filled too, it sets the options and shuts the connection down.
+func (m *madeTCP) fill(o image.Object, e *Env) error {
+	r := &m.record
+	peer, _ := e.made[r.Peer].(*madeTCP)
+	from := m.other
+	if peer != nil {
+		from = peer.file
+	}
+	if o.Size > 0 {
+		content, err := e.Content(o.ID, int(o.Size))
+		if err == nil && from == nil {
+			err = errors.New("it has content, and no peer")
+		}
+		if err == nil {
+			err = fillTCP(int(from.Fd()), int(m.file.Fd()), content)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	m.done = true
+	if peer != nil && !peer.done {
+		return nil
+	}
+	ends := []*madeTCP{m}
+	if peer != nil {
+		ends = append(ends, peer)
+	}
+	for _, end := range ends {
+		if err := end.record.setOptions(int(end.file.Fd()), e); err != nil {
+			return err
+		}
+	}
+	for i, end := range ends {
+		how := end.record.Shutdown
+		if len(ends) == 2 && ends[1-i].record.Shutdown&2 != 0 {
+			how &^= 1 // the peer's FIN does this
+		}
+		if how == 0 || r.Over {
+			continue
+		}
+		if err := unix.Shutdown(int(end.file.Fd()), int(how)-1); err != nil {
+			return os.NewSyscallError("shutdown", err)
+		}
+	}
+	return m.endPeer()
+}
+
+// endPeer closes a peer that had been closed.
+func (m *madeTCP) endPeer() error {
+	if m.other == nil {
+		return nil
+	}
+	socket := int(m.other.Fd())
+	if m.record.Over {
+		if err := abort(socket); err != nil {
+			return err
+		}
+	}
+	m.other.Close()
+	m.other = nil
+	if m.record.Over && m.record.Error == 0 {
+		_, err := unix.GetsockoptInt(int(m.file.Fd()), unix.SOL_SOCKET, unix.SO_ERROR)
+		return err
+	}
+	return nil
+}
+
+// abort has the close of a socket reset the connection. So no TIME_WAIT is left of it.
+func abort(socket int) error {
+	return os.NewSyscallError("SO_LINGER", unix.SetsockoptLinger(socket, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}))
+}
+
+// fillTCP sends bytes from one end of a connection to the other, and makes room for them first. The options are set later.
+func fillTCP(from, to int, content []byte) error {
+	makeRoom(to, len(content))
+	defer widen(from)()
+	_ = unix.SetsockoptInt(from, unix.SOL_TCP, unix.TCP_NODELAY, 1)
+	last := time.Now()
+	for len(content) > 0 {
+		n, err := unix.SendmsgN(from, content, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		switch {
+		case err == nil:
+			content = content[n:]
+			last = time.Now()
+		case err != unix.EAGAIN && err != unix.EINTR:
+			return os.NewSyscallError("send", err)
+		case time.Since(last) > arriveMost:
+			return fmt.Errorf("no room for %d bytes of its queue", len(content))
+		default:
+			_, _ = peekBytes(to, make([]byte, 1))
+			poll := []unix.PollFd{{Fd: int32(from), Events: unix.POLLOUT}}
+			_, _ = unix.Poll(poll, 10)
+		}
+	}
+	return nil
+}
+
+// EndConnections has the kernel reset the connections of a group when the group is killed, so that no TIME_WAIT is left of them: a
+// restart needs their addresses. Preconditions: the group is frozen, and is killed next.
+func (t *Table) EndConnections() {
+	for _, take := range t.connections {
+		if h, err := take(); err == nil {
+			if h.asks() {
+				_ = abort(h.fd)
+			}
+			h.Close()
+		}
+	}
+}

@@ -1,0 +1,354 @@
+package fd
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/obstacle"
+)
+
+// tcpSocketKind is a description of a TCP socket of IPv4 or IPv6: a single one, or an end of a connection whose ends the group has. A
+// restart makes the connections anew (tcp_connection.go).
+var tcpSocketKind = kind{
+	name: "tcp_socket",
+	is:   func(o *open) bool { return isTCP(o) },
+	capture: func(c *capture, o *open) (any, error) {
+		var err error
+		c.object, err = c.objectOf(o, &tcpObjects, func() (any, []byte, error) { return c.lookAtTCP(o) })
+		return nil, err
+	},
+	describe: func(d image.Description) string { return fmt.Sprintf("TCP socket %d", d.Object) },
+	check: func(d image.Description, env *Env) obstacle.List {
+		o, err := env.known(d.Object, &tcpObjects)
+		if err != nil {
+			return broken(err)
+		}
+		r, _ := tcpRecord(o)
+		return r.check(env)
+	},
+	create: func(d image.Description, env *Env) (*os.File, error) {
+		m, err := object[*madeTCP](d.Object, &tcpObjects, env)
+		if err != nil {
+			return nil, err
+		}
+		fd, err := unix.FcntlInt(m.file.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+		if err != nil {
+			return nil, os.NewSyscallError("F_DUPFD_CLOEXEC", err)
+		}
+		return os.NewFile(uintptr(fd), "socket"), nil
+	},
+	connect: func(_ image.Description, env *Env) error { return env.joinTCP() },
+}
+
+func isTCP(o *open) bool { return o.protocol == "TCP" || o.protocol == "TCPv6" }
+
+// tcpSockets are all TCP sockets of the network namespace, if the group has one.
+type tcpSockets struct {
+	all      []inetSocket
+	ends     map[tcpEnds]*inetSocket // connections, by the addresses of an end
+	group    map[uint32]*open        // sockets of the group, by inode
+	machines map[netip.Addr]bool     // addresses of this machine
+}
+
+type tcpEnds struct{ own, remote netip.AddrPort }
+
+// findTCP asks the kernel about all TCP sockets.
+func (c *capture) findTCP(descriptions []*open) error {
+	t := tcpSockets{ends: make(map[tcpEnds]*inetSocket), group: make(map[uint32]*open), machines: make(map[netip.Addr]bool)}
+	for _, o := range descriptions {
+		if isTCP(o) {
+			t.group[uint32(o.stat.Ino)] = o
+		}
+	}
+	if len(t.group) == 0 {
+		return nil
+	}
+	var err error
+	if t.all, err = inetSockets(unix.IPPROTO_TCP); err != nil {
+		return err
+	}
+	for i := range t.all {
+		s := &t.all[i]
+		if s.state != unix.BPF_TCP_LISTEN && s.peer.Port() != 0 {
+			t.ends[tcpEnds{plain(s.own), plain(s.peer)}] = s
+		}
+		if o := t.group[s.inode]; o != nil {
+			o.inet = s
+		}
+	}
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return fmt.Errorf("addresses of this machine: %w", err)
+	}
+	for _, a := range addresses {
+		if prefix, err := netip.ParsePrefix(a.String()); err == nil {
+			t.machines[prefix.Addr().Unmap().WithZone("")] = true
+		}
+	}
+	c.tcp = t
+	return nil
+}
+
+// isHere tells whether an address is one of this machine.
+func (t *tcpSockets) isHere(a netip.Addr) bool { return a.IsLoopback() || t.machines[a] }
+
+func tcpObstacle(o *open, why, do string) obstacle.Obstacle {
+	detail := o.link
+	if o.inet != nil {
+		detail = o.inet.own.String()
+		if o.inet.peer.Port() != 0 {
+			detail += " - " + o.inet.peer.String()
+		}
+	}
+	return obstacle.Obstacle{What: socketName(o), Detail: detail, Why: why, Do: cmp.Or(do, closeIt)}
+}
+
+// lookAtTCP returns the record and the content of a socket.
+func (c *capture) lookAtTCP(o *open) (any, []byte, error) {
+	r := &TCPSocket{Family: unix.AF_INET}
+	if o.protocol == "TCPv6" {
+		r.Family = unix.AF_INET6
+	}
+	var peer *open
+	var err error
+	if s := o.inet; s != nil {
+		r.Shutdown = s.shutdown
+		switch s.state {
+		case unix.BPF_TCP_LISTEN:
+			r.Listening, r.Backlog, r.Order = true, s.sent, c.tcp.order(s)
+			err = c.tcp.checkWaiting(o)
+		case unix.BPF_TCP_SYN_SENT:
+			r.Connecting = true
+		case unix.BPF_TCP_CLOSE: // only bound
+		default:
+			peer, err = c.tcpPeerOf(o, r)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	switch {
+	case o.handle.asks():
+	case o.member.Calls == nil:
+		return r, nil, nil
+	default:
+		return nil, nil, tcpObstacle(o, "the kernel does not let crak take a descriptor of it (pidfd_getfd)", "")
+	}
+	content, err := r.look(o, peer)
+	if err != nil {
+		return nil, nil, tcpObstacle(o, err.Error(), "")
+	}
+	return r, content, nil
+}
+
+// tcpPeerOf finds the other end of a connection.
+func (c *capture) tcpPeerOf(o *open, r *TCPSocket) (*open, error) {
+	s := o.inet
+	other := c.tcp.ends[tcpEnds{plain(s.peer), plain(s.own)}]
+	if other == s {
+		return nil, tcpObstacle(o, "it is connected to itself", "")
+	}
+	r.Accepted = c.tcp.listener(s) != nil
+	switch {
+	case other == nil && c.tcp.isHere(plain(s.peer).Addr()):
+		r.Closed = true
+		return nil, nil
+	case other == nil:
+	case c.tcp.group[other.inode] != nil:
+		peer := c.tcp.group[other.inode]
+		c.later = append(c.later, func() error {
+			r.Peer = c.table.objects[objectKey{tcpObjects.name, peer.inode()}]
+			return nil
+		})
+		if o.member.Calls != nil {
+			c.table.connections = append(c.table.connections, o.source())
+		}
+		return peer, nil
+	case other.inode == 0 && isQueued(other.state):
+		l := c.tcp.listener(other)
+		if l == nil {
+			break
+		}
+		c.later = append(c.later, func() error {
+			r.Listener = c.table.objects[objectKey{tcpObjects.name, l.inode()}]
+			return nil
+		})
+		if o.member.Calls == nil {
+			return nil, nil
+		}
+		c.table.connections = append(c.table.connections, o.source())
+		if other.received != 0 || s.sent != 0 || s.received != 0 || other.state == unix.BPF_TCP_CLOSE_WAIT {
+			return nil, tcpObstacle(o, "it has sent data on a connection that nobody has accepted yet", "try again when the server has accepted it")
+		}
+		return nil, nil
+	case other.inode == 0:
+		r.Closed = true
+		if o.member.Calls != nil {
+			c.table.connections = append(c.table.connections, o.source())
+		}
+		return nil, nil
+	}
+	return nil, tcpObstacle(o, fmt.Sprintf("it is connected to %s, outside of the program", s.peer),
+		"include the process at the other end in the program, or let the program close the connection before the checkpoint, or leave it out "+
+			"with crak checkpoint --fd N=close if the program can do without it")
+}
+
+// isQueued tells whether a socket that no process has is a connection that waits for accept(2). Otherwise it has been closed.
+func isQueued(state uint8) bool {
+	return state == unix.BPF_TCP_ESTABLISHED || state == unix.BPF_TCP_SYN_RECV || state == unix.BPF_TCP_CLOSE_WAIT
+}
+
+// listener is a listening socket of the group that has the address of a connection.
+func (t *tcpSockets) listener(s *inetSocket) *open {
+	var best *open
+	for _, o := range t.group {
+		l := o.inet
+		if l == nil || l.state != unix.BPF_TCP_LISTEN || l.own.Port() != s.own.Port() {
+			continue
+		}
+		if plain(l.own) == plain(s.own) {
+			return o
+		}
+		if l.own.Addr().IsUnspecified() {
+			best = o
+		}
+	}
+	return best
+}
+
+// order is the place of a listening socket in the order of listen(2), among those of its address and family.
+func (t *tcpSockets) order(s *inetSocket) uint32 {
+	var before, all uint32
+	for i := range t.all {
+		l := &t.all[i]
+		if l == s {
+			before = all
+		}
+		if l.state == unix.BPF_TCP_LISTEN && l.own == s.own && t.group[l.inode] != nil {
+			all++
+		}
+	}
+	if s.family == unix.AF_INET { // the last one comes first
+		return all - 1 - before
+	}
+	return before
+}
+
+// checkWaiting refuses a listening socket in which the connection of a stranger waits.
+func (t *tcpSockets) checkWaiting(o *open) error {
+	if o.member.Calls == nil {
+		return nil
+	}
+	for i := range t.all {
+		s := &t.all[i]
+		if s.inode != 0 || !isQueued(s.state) || t.listener(s) != o {
+			continue
+		}
+		client := t.ends[tcpEnds{plain(s.peer), plain(s.own)}]
+		if client == nil || t.group[client.inode] == nil {
+			return tcpObstacle(o, fmt.Sprintf("a connection from %s, outside of the program, waits in it", s.peer),
+				"try again when the program has accepted it")
+		}
+	}
+	return nil
+}
+
+// look reads the addresses, the options and the queue through a handle.
+func (r *TCPSocket) look(o, peer *open) ([]byte, error) {
+	socket := o.handle.fd
+	own, err := ownAddress(socket)
+	if err != nil {
+		return nil, err
+	}
+	if at := own.inet(); at.Port() != 0 || !at.Addr().IsUnspecified() {
+		r.Own = &at
+	}
+	connected := peer != nil || r.Closed
+	poll := []unix.PollFd{{Fd: int32(socket), Events: unix.POLLRDHUP}}
+	if _, err := unix.Poll(poll, 0); err != nil {
+		return nil, err
+	}
+	failed := poll[0].Revents&unix.POLLERR != 0
+	switch state := o.inet; {
+	case (state == nil || state.state == unix.BPF_TCP_CLOSE) && poll[0].Revents&unix.POLLRDHUP != 0:
+		r.Over, connected = true, true
+		if failed {
+			r.Error = int(errorOf(socket))
+		}
+	case failed:
+		return nil, fmt.Errorf("it has an error that the program has not seen yet")
+	case state == nil || state.peer.Port() == 0:
+	case r.Connecting:
+		r.Remote = &state.peer
+		if own.inet().Addr().Zone() != "" {
+			*r.Remote = netip.AddrPortFrom(state.peer.Addr().WithZone(own.inet().Addr().Zone()), state.peer.Port())
+		}
+	default:
+		remote, err := peerAddress(socket)
+		if err != nil {
+			return nil, fmt.Errorf("getpeername: %w", err)
+		}
+		at := remote.inet()
+		r.Remote, connected = &at, true
+	}
+	if err := r.lookAtOptions(socket, connected); err != nil {
+		return nil, err
+	}
+	if peer == nil && !r.Closed && !r.Over {
+		return nil, nil
+	}
+	return r.peekTCP(o, peer)
+}
+
+// errorOf guesses the error of an ended connection: reading it would take it away from the program.
+func errorOf(socket int) unix.Errno {
+	info, err := unix.GetsockoptTCPInfo(socket, unix.SOL_TCP, unix.TCP_INFO)
+	switch {
+	case err == nil && info.Options == 0 && info.Bytes_acked == 0:
+		return unix.ECONNREFUSED
+	case err == nil && info.Retransmits > 0:
+		return unix.ETIMEDOUT
+	}
+	return unix.ECONNRESET
+}
+
+// check finds out whether the address can be bound, and whether the options that privileges are needed for can be set.
+func (r *TCPSocket) check(env *Env) obstacle.List {
+	if r.Own == nil || r.Over {
+		return nil
+	}
+	f, err := newTCP(r.Family)
+	if err != nil {
+		return obstacle.List{{What: "TCP socket", Why: err.Error()}}
+	}
+	defer f.Close()
+	connected := r.Peer != 0 || r.Closed || r.Listener != 0 || r.Connecting
+	err = r.bind(int(f.Fd()), env)
+	if err == nil {
+		err = r.setOptions(int(f.Fd()), &Env{})
+	}
+	o := obstacle.Obstacle{What: "TCP socket", Detail: r.Own.String()}
+	var errno unix.Errno
+	errors.As(err, &errno)
+	switch {
+	case err == nil || errno == unix.EADDRINUSE && connected: // it may be TIME_WAIT, which create knows how to use
+		return nil
+	case errno == unix.EADDRINUSE:
+		o.Why, o.Do = "another process has this address and port, or an ended connection does (TIME_WAIT)",
+			fmt.Sprintf("end that process (ss -tanp 'sport = %d' shows it), or try again in a minute", r.Own.Port())
+	case errno == unix.EADDRNOTAVAIL:
+		o.Why, o.Do = "this machine does not have this address", "add the address to a network interface (ip address add)"
+	case errno == unix.EACCES || errno == unix.EPERM:
+		o.Why, o.Do = err.Error(), "restart the program as a user with this privilege (CAP_NET_BIND_SERVICE, CAP_NET_ADMIN)"
+	default:
+		o.Why = err.Error()
+	}
+	return obstacle.List{o}
+}
