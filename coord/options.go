@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"crak.dev/crak/fd"
@@ -47,14 +48,8 @@ func (c *checkpoint) overrides(m *member) fd.Overrides {
 	if m.pid == c.Pid || len(c.Overrides) == 0 {
 		return c.Overrides
 	}
-	chosen := make(fd.Overrides)
 	open, _ := proc.Fds(m.live)
-	for _, number := range open {
-		if choice, ok := c.Overrides[number]; ok {
-			chosen[number] = choice
-		}
-	}
-	return chosen
+	return c.Overrides.Only(func(number int) bool { return slices.Contains(open, number) })
 }
 
 func (c *checkpoint) compress() (bool, error) {

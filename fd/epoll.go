@@ -3,6 +3,7 @@ package fd
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -78,6 +79,14 @@ func init() {
 			}
 			return all
 		},
+		forget: func(d *image.Description, gone func(image.DescriptionID) bool) error {
+			r, err := epollRecord(*d)
+			if err == nil {
+				r.Targets = slices.DeleteFunc(r.Targets, func(t EpollTarget) bool { return gone(t.Description) })
+				d.Record, err = image.MarshalText(&r)
+			}
+			return err
+		},
 	}
 }
 
@@ -103,6 +112,7 @@ func captureEpoll(c *capture, o *open) (any, error) {
 		return nil, err
 	}
 	r := &Epoll{}
+	var targets []*open
 	same := make(map[int]int) // how many targets were registered under a number
 	for _, line := range info {
 		if line.Key != "tfd" {
@@ -121,13 +131,19 @@ func captureEpoll(c *capture, o *open) (any, error) {
 		if t.Events&unix.EPOLLONESHOT != 0 && t.Events&wanted == 0 {
 			t.Spent = o.handle.asks() && target.isReady()
 		}
-		at := len(r.Targets)
+		targets = append(targets, target)
 		r.Targets = append(r.Targets, t)
-		c.later = append(c.later, func() error {
-			r.Targets[at].Description = c.ids[target]
-			return nil
-		})
 	}
+	c.later = append(c.later, func() error {
+		for i, target := range targets {
+			r.Targets[i].Description = c.ids[target]
+			if target.override != "" {
+				r.Targets[i].Description = 0
+			}
+		}
+		r.Targets = slices.DeleteFunc(r.Targets, func(t EpollTarget) bool { return t.Description == 0 })
+		return nil
+	})
 	if o.handle.asks() {
 		poll := []unix.PollFd{{Fd: int32(o.handle.fd), Events: unix.POLLIN}}
 		n, err := unix.Poll(poll, 0)

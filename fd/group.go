@@ -24,7 +24,13 @@ func CaptureGroup(all []*Descriptors, table *Table) ([][]image.Descriptor, error
 			return nil, err
 		}
 	}
-	descriptions, err := c.findSockets(c.hold())
+	descriptions := c.hold()
+	for _, o := range descriptions {
+		if o.override == "" && len(o.member.Overrides) > 0 {
+			o.override = o.member.Overrides.ofKind(o.kindOrWord(), o.link)
+		}
+	}
+	descriptions, err := c.findSockets(descriptions)
 	if err != nil {
 		return nil, err
 	}

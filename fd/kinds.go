@@ -51,6 +51,10 @@ type kind struct {
 	// refers returns what the description refers to. An error in the record is that of create. Nil: nothing.
 	refers func(d image.Description) References
 
+	// forget removes references to descriptions that the user has left out of a restart (gone), as the kernel does when the last
+	// descriptor is closed. Nil: a description that this one refers to is restored although it has no descriptor.
+	forget func(d *image.Description, gone func(image.DescriptionID) bool) error
+
 	// paths finds the paths in the record that crak restart --path can change. Nil: there are none.
 	paths pathsOf
 }

@@ -15,7 +15,7 @@ import (
 
 func TestOverridesOfTheCommandLine(t *testing.T) {
 	var o fd.Overrides
-	for _, text := range []string{"", "7", "7=", "=close", "-1=close", "x=null", "7=open", "7=close=close", "99999999999=close"} {
+	for _, text := range []string{"", "7", "7=", "=close", "-1=close", "X=null", "7=open", "7=close=close", "7=x/y", "=null", ":x=null", "TCP=close", "inotify=", "99999999999=close"} {
 		if err := o.Set(text); err == nil {
 			t.Errorf("%q is taken", text)
 		}
@@ -23,7 +23,9 @@ func TestOverridesOfTheCommandLine(t *testing.T) {
 	must(t, o.Set("251=close"))
 	must(t, o.Set("0=null"))
 	must(t, o.Set("251=null"))
-	if got := o.String(); got != "0=null,251=null" {
+	must(t, o.Set("tcp:*:5432=close"))
+	must(t, o.Set("regular=/new/path=1"))
+	if got := o.String(); got != "0=null,251=null,tcp:*:5432=close,regular=/new/path=1" {
 		t.Errorf("%q", got)
 	}
 }
@@ -37,16 +39,23 @@ func inotify(t *testing.T) *os.File {
 	return f
 }
 
+func overrides(t *testing.T, all ...string) (o fd.Overrides) {
+	for _, text := range all {
+		must(t, o.Set(text))
+	}
+	return o
+}
+
 func TestOverrides(t *testing.T) {
 	f := inotify(t)
 	m := ourselves()
 	number := int(f.Fd())
-	m.Overrides = fd.Overrides{number: fd.LeaveOut}
+	m.Overrides = overrides(t, fmt.Sprintf("%d=close", number))
 	p := captured(t, m)
 	if _, there := p.of[number]; there || p.obstacleOf(f) != "" {
 		t.Errorf("left out: there %v, obstacle %q", there, p.obstacleOf(f))
 	}
-	m.Overrides[number] = fd.DevNull
+	m.Overrides = overrides(t, "inotify=null")
 	d := captured(t, m).description(t, f)
 	var r fd.Device
 	must(t, json.Unmarshal(d.Record, &r))
@@ -56,7 +65,12 @@ func TestOverrides(t *testing.T) {
 	if got := made(t, d, &fd.Env{}); got.Name() != os.DevNull {
 		t.Errorf("made %s", got.Name())
 	}
+	m.Overrides = overrides(t, "inotify:anon*=close", "regular:/nowhere/*=null")
+	if _, there := captured(t, m).of[number]; there {
+		t.Error("left out by its kind and link: there")
+	}
 	must(t, f.Close())
+	m.Overrides = overrides(t, fmt.Sprintf("%d=null", number))
 	if _, err := fd.Capture(m, &fd.Table{}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("fd %d: not open", number)) {
 		t.Errorf("a number that is not open: %v", err)
 	}
@@ -67,7 +81,7 @@ func TestOverrides(t *testing.T) {
 func TestOverrideOfAPipe(t *testing.T) {
 	r, w := pipeOf(t)
 	m := ourselves()
-	m.Overrides = fd.Overrides{int(w.Fd()): fd.LeaveOut}
+	m.Overrides = overrides(t, fmt.Sprintf("%d=close", w.Fd()))
 	if d := captured(t, m).description(t, r); d.Kind != "pipe_end" {
 		t.Errorf("kind %s", d.Kind)
 	}

@@ -25,6 +25,9 @@ func (r *Relocations) Set(text string) error {
 	if !found || !filepath.IsAbs(before) || !filepath.IsAbs(after) {
 		return fmt.Errorf("%q is not OLD=NEW with two absolute paths", text)
 	}
+	if real, err := filepath.EvalSymlinks(after); err == nil {
+		after = real // a restart follows no links in the paths of an image
+	}
 	one := Relocation{filepath.Clean(before), filepath.Clean(after)}
 	for _, other := range *r {
 		if other.Old == one.Old {

@@ -127,7 +127,7 @@ func (v *view) at(name string) (*slot, error) {
 		return nil, nil
 	}
 	s := &slot{fd: number}
-	override := v.Overrides[number]
+	override := v.Overrides.ofNumber(number)
 	if override == "" {
 		if s.of = v.seen.under(v.Member, number); s.of != nil {
 			_, err := v.describe(s, name)

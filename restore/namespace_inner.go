@@ -61,7 +61,8 @@ func innerRestart(w *wire, progress Progress) (unix.WaitStatus, error) {
 		return 0, err
 	}
 	defer img.Close()
-	if err := m.Request.Paths.Apply(img.Group); err != nil {
+	o := Options{Paths: m.Request.Paths, Instead: m.Request.Instead}
+	if err := o.change(img.Group); err != nil {
 		return 0, err
 	}
 	if !m.Request.First {

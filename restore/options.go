@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"crak.dev/crak/fd"
+	"crak.dev/crak/image"
 )
 
 // A PidMode says which PIDs the members get.
@@ -34,12 +35,13 @@ func (m *PidMode) Type() string { return "auto|keep|fresh" }
 
 // Options say how a group is restarted.
 type Options struct {
-	Image  string // path
-	Detach bool   // return as soon as the program runs
-	Pids   PidMode
-	Files  fd.Policy
-	Force  bool           // accept changed files
-	Paths  fd.Relocations // of files, directories and sockets that have moved
+	Image   string // path
+	Detach  bool   // return as soon as the program runs
+	Pids    PidMode
+	Files   fd.Policy
+	Force   bool           // accept changed files
+	Instead fd.Overrides   // what the members get in place of some descriptors
+	Paths   fd.Relocations // of files, directories and sockets that have moved
 
 	// Notice is called with a line of text for each thing that is not as it was.
 	Notice func(string)
@@ -49,6 +51,14 @@ type Options struct {
 
 	// Started is called when the program runs, with its PID in the caller's PID namespace.
 	Started func(pid int)
+}
+
+// change makes the changes to an image that the user has chosen, in memory.
+func (o *Options) change(g *image.Group) error {
+	if err := o.Paths.Apply(g); err != nil {
+		return err
+	}
+	return o.Instead.Apply(g)
 }
 
 // env returns the environment in which open file descriptions are made.

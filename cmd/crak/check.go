@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 
@@ -18,9 +19,10 @@ func newCheck() *cobra.Command {
 	var asJSON bool
 	var which selection
 	var paths fd.Relocations
+	var instead fd.Overrides
 	env := fd.Env{Files: fd.Keep}
 	cmd := &cobra.Command{
-		Use:   "check [--json] [--only | --skip PID|NAME…] [--path OLD=NEW]… PID|--group NAME|IMAGE",
+		Use:   "check [--json] [--only | --skip PID|NAME…] [--path OLD=NEW]… [--fd …]… PID|--group NAME|IMAGE",
 		Short: "list the obstacles to a checkpoint or a restart",
 		Long: `List what would prevent a checkpoint of a process, or a restart of an image on this machine. The output
 tells what each obstacle is, why it is one, and what to do. Obstacles of one kind share a line; --json lists each one.
@@ -41,11 +43,11 @@ Exit status: 0 no obstacle; 1 there are obstacles, or there is no such process o
 			var err error
 			if isImage {
 				found.Subject = args[0]
-				err = found.checkImage(cmd, &env, paths)
+				err = found.checkImage(cmd, &env, paths, instead)
 			} else if err = which.check(cmd, args); err != nil {
 				return usageError{err}
 			} else {
-				err = found.checkProcess(args, &which)
+				err = found.checkProcess(args, &which, instead)
 			}
 			found.OK = len(found.Obstacles) == 0
 			if err != nil {
@@ -66,7 +68,7 @@ Exit status: 0 no obstacle; 1 there are obstacles, or there is no such process o
 	which.flags(flags)
 	flags.BoolVar(&asJSON, "json", false, "print one JSON object")
 	flags.Var(&env.Files, "files", "as crak restart --files: what to do with files written to since the checkpoint")
-	pathFlag(flags, &paths)
+	changeFlags(flags, &paths, &instead)
 	flags.BoolVar(&env.Force, "force", false, "as crak restart --force: accept files that shrank, were replaced, or are gone")
 	return cmd
 }
@@ -80,7 +82,7 @@ type checked struct {
 	Image     *imageBrief   `json:"image,omitempty"` // of a process: its newest image
 }
 
-func (c *checked) checkProcess(args []string, which *selection) error {
+func (c *checked) checkProcess(args []string, which *selection, instead fd.Overrides) error {
 	pid, err := which.root(args)
 	if err != nil {
 		return err
@@ -90,7 +92,7 @@ func (c *checked) checkProcess(args []string, which *selection) error {
 	if err != nil {
 		return err
 	}
-	report, err := coord.Check(coord.Options{Pid: pid, Rights: rights, Only: which.only, Skip: which.skip})
+	report, err := coord.Check(coord.Options{Pid: pid, Rights: rights, Only: which.only, Skip: which.skip, Overrides: instead})
 	if err != nil {
 		return err
 	}
@@ -104,7 +106,7 @@ func (c *checked) checkProcess(args []string, which *selection) error {
 	return nil
 }
 
-func (c *checked) checkImage(cmd *cobra.Command, env *fd.Env, paths fd.Relocations) error {
+func (c *checked) checkImage(cmd *cobra.Command, env *fd.Env, paths fd.Relocations, instead fd.Overrides) error {
 	if err := asOwner(cmd, c.Subject); err != nil {
 		return err
 	}
@@ -114,7 +116,7 @@ func (c *checked) checkImage(cmd *cobra.Command, env *fd.Env, paths fd.Relocatio
 	}
 	defer img.Close()
 	c.Subject = img.Path
-	if err := paths.Apply(img.Group); err != nil {
+	if err := cmp.Or(paths.Apply(img.Group), instead.Apply(img.Group)); err != nil {
 		return err
 	}
 	env.Notice = func(text string) { c.Notices = append(c.Notices, text) }

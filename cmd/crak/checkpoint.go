@@ -23,7 +23,7 @@ func newCheckpoint() *cobra.Command {
 	var which selection
 	var keep int
 	cmd := &cobra.Command{
-		Use:   "checkpoint [--kill] [--output IMAGE | --keep N] [--fd N=close|null]… [--only | --skip PID|NAME…] PID|--group NAME",
+		Use:   "checkpoint [--kill] [--output IMAGE | --keep N] [--fd N|KIND[:PATTERN]=close|null]… [--only | --skip PID|NAME…] PID|--group NAME",
 		Short: "write an image of a running program and its descendants",
 		Long: `Write an image of a running process that was started with libcrak.so, and of its descendants, and print the path of the
 image. The image shows all of them at one instant. They then run on. With --kill they are ended: they do not run after that
@@ -38,7 +38,10 @@ crak ps shows. It is an obstacle if another process of the group needs a process
 pipe or memory, or because it waits for the end of that process.
 
 Use --fd for a descriptor that prevents the checkpoint and that the program does not use. Often the program inherited it
-from a shell or an IDE. Only the image is changed: a program that runs on keeps the descriptor.
+from a shell or an IDE. Only the image is changed: a program that runs on keeps the descriptor. Instead of the number N, a KIND
+selects all descriptors of this kind: a kind that crak inspect shows ("unix_socket"), or the first word by which the checkpoint is
+refused ("inotify", "io_uring"). KIND:PATTERN selects those whose link in /proc/PID/fd matches the shell PATTERN ("regular:/tmp/*";
+* matches a slash, too).
 
 If root runs crak, crak first takes the user, groups and capabilities of the program. The image and the log belong to the
 program's user. That user must be able to write to the directory of --output.
@@ -55,6 +58,9 @@ Exit status: 0 the image is on disk; 1 there is no image, or the program of --ki
 			}
 			if o.Twin != "" && o.Twin != "auto" && o.Twin != "need" && o.Twin != "never" {
 				return usageError{fmt.Errorf("--twin=%s: neither auto, need nor never", o.Twin)}
+			}
+			if err := o.Overrides.CheckpointOnly(); err != nil {
+				return usageError{err}
 			}
 			if err := checkKeep(cmd, keep); err != nil {
 				return usageError{err}
@@ -108,7 +114,7 @@ Exit status: 0 the image is on disk; 1 there is no image, or the program of --ki
 	flags.BoolVar(&o.Kill, "kill", false, "end the program at the instant of the image")
 	flags.StringVarP(&o.Output, "output", "o", "", "path of the image (default: a new directory below the program's CRAK_DIR)")
 	flags.IntVar(&keep, "keep", 0, "after the checkpoint, remove all but the newest N images of the program")
-	flags.Var(&o.Overrides, "fd", "leave descriptor N out of the image (close), or put /dev/null in its place (null); may be repeated")
+	flags.Var(&o.Overrides, "fd", "leave a descriptor out of the image (close), or put /dev/null in its place (null); may be repeated")
 	flags.BoolVar(&o.SelfContained, "self-contained", false,
 		"also save the pages of mapped files: the executable, libraries, but not files that the program writes to through a shared mapping")
 	flags.StringVar(&o.Twin, "twin", "", "whether the program runs on while a copy-on-write copy of its memory is written: "+

@@ -173,7 +173,7 @@ func printDescriptors(w *table, descriptions map[image.DescriptionID]image.Descr
 			notes = append(notes, "close-on-exec")
 		}
 		notes = append(notes, refersText(fd.Refers(of))...)
-		w.row("    %d\t%s\t%s\t%s\n", d.Fd, accessText(of.Flags), fd.Describe(of), strings.Join(notes, ", "))
+		w.row("    %d\t%s\t%s\t%s\t%s\n", d.Fd, accessText(of.Flags), of.Kind, fd.Describe(of), strings.Join(notes, ", "))
 	}
 }
 

@@ -22,7 +22,7 @@ func newRestart() *cobra.Command {
 	statusFd, owner := -1, false
 	var images schedule
 	cmd := &cobra.Command{
-		Use:   "restart [--detach] [--as-owner] [--pids=auto|keep|fresh] [--files=keep|rewind|strict] [--force] [--path OLD=NEW]… [--interval T [--keep N]] IMAGE",
+		Use:   "restart [--detach] [--as-owner] [--pids=auto|keep|fresh] [--files=keep|rewind|strict] [--force] [--path OLD=NEW]… [--fd N|KIND[:PATTERN]=close|null|/path]… [--interval T [--keep N]] IMAGE",
 		Short: "restart a program from an image",
 		Long: `Restart a program from an image, with the same PID, the same threads and the same open files. Interrupted system
 calls go on. IMAGE is the directory of an image, or the directory of a program's images: then the newest image is
@@ -47,6 +47,10 @@ each one that is gone.
 open files and directories, FIFOs, named Unix sockets, working directories, executables and libraries. Such a file must have the
 size and time of modification that it had (cp -p and rsync -t keep them). If several OLD fit, the longest one is used. Paths
 in the memory of the program stay as they are.
+
+--fd leaves out descriptor N, or all descriptors of a KIND, as crak inspect shows it ("inotify", "unix_socket"), or those of the kind
+whose text there matches the shell PATTERN ("regular:/tmp/*"; * matches a slash, too). Or it opens another file in their place,
+with the same access mode. The file at /path is opened at the old offset, or at its end if that is before.
 
 Exit status: the program's own; 1 it cannot be restarted (the reason is on stderr; no process is left); 2 usage.`,
 		Example: "  crak restart app.412\n  crak restart --detach --files=rewind app.412/3",
@@ -99,11 +103,12 @@ func restartFlags(cmd *cobra.Command, o *restore.Options) {
 		"the old PIDs in this PID namespace (keep), in a new PID namespace (fresh), or whichever of the two works (auto)")
 	flags.Var(&o.Files, "files", "what to do with files written to since the checkpoint")
 	flags.BoolVar(&o.Force, "force", false, "accept files that shrank, were replaced, or are gone")
-	pathFlag(flags, &o.Paths)
+	changeFlags(flags, &o.Paths, &o.Instead)
 }
 
-// pathFlag adds --path.
-func pathFlag(flags *pflag.FlagSet, paths *fd.Relocations) {
+// changeFlags adds the flags that change what an image refers to.
+func changeFlags(flags *pflag.FlagSet, paths *fd.Relocations, instead *fd.Overrides) {
+	flags.Var(instead, "fd", "leave a descriptor out (close), or open /dev/null (null) or another file (/path) in its place; may be repeated")
 	flags.Var(paths, "path", "files, directories and sockets that were below the path OLD are below NEW now; may be repeated")
 }
 

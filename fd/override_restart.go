@@ -1,0 +1,163 @@
+package fd
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+)
+
+// Apply changes what the descriptors of a group are open on in a restart. A description for which the user has made a choice is
+// replaced in all members that have it open.
+func (o Overrides) Apply(g *image.Group) error {
+	if len(o) == 0 {
+		return nil
+	}
+	r := replacing{group: g, choices: o, other: make(map[replacement]image.DescriptionID), of: make(map[image.DescriptionID]image.Description)}
+	for _, d := range g.Descriptions {
+		r.of[d.ID] = d
+		r.last = max(r.last, d.ID)
+	}
+	for i := range g.Processes {
+		p := &g.Processes[i]
+		var kept []image.Descriptor
+		for _, d := range p.Descriptors {
+			keep, err := r.descriptor(&d)
+			if err != nil {
+				return fmt.Errorf("pid %d fd %d: %w", p.Pid, d.Fd, err)
+			}
+			if keep {
+				kept = append(kept, d)
+			}
+		}
+		p.Descriptors = kept
+	}
+	for _, c := range o {
+		if c.Number >= 0 && !r.used[c.Number] {
+			return fmt.Errorf("fd %d: not open in the image, so --fd %s=%s has no effect", c.Number, c.which(), c.Instead)
+		}
+	}
+	return r.dropUnused()
+}
+
+// replacing is one run of Apply.
+type replacing struct {
+	group   *image.Group
+	choices Overrides
+	of      map[image.DescriptionID]image.Description
+	other   map[replacement]image.DescriptionID // what has been made
+	last    image.DescriptionID
+	used    map[int]bool
+}
+
+// A replacement of a description is made once: descriptors that shared the description share the replacement.
+type replacement struct {
+	old     image.DescriptionID
+	instead Override
+}
+
+// descriptor applies the choices to a descriptor. It returns false if the descriptor is left out.
+func (r *replacing) descriptor(d *image.Descriptor) (keep bool, err error) {
+	old, known := r.of[d.Description]
+	if !known {
+		return true, nil // the check of the image refuses it
+	}
+	instead := r.choices.ofNumber(d.Fd)
+	if instead == "" {
+		instead = r.choices.ofKind(old.Kind, Describe(old))
+	} else {
+		if r.used == nil {
+			r.used = make(map[int]bool)
+		}
+		r.used[d.Fd] = true
+	}
+	switch {
+	case instead == "":
+		return true, nil
+	case instead == LeaveOut:
+		return false, nil
+	}
+	key := replacement{old.ID, instead}
+	if id, made := r.other[key]; made {
+		d.Description = id
+		return true, nil
+	}
+	other, err := inPlace(old, instead)
+	if err != nil {
+		return false, err
+	}
+	r.last++
+	other.ID = r.last
+	r.group.Descriptions = append(r.group.Descriptions, other)
+	r.other[key], d.Description = other.ID, other.ID
+	return true, nil
+}
+
+// inPlace is a description of /dev/null or of the file at a path, with the access mode of another one. In a regular file the offset
+// is kept, or is the end of a shorter file.
+func inPlace(old image.Description, instead Override) (image.Description, error) {
+	path := string(instead)
+	if instead == DevNull {
+		path = theNullDevice().Path
+	}
+	path, err := filepath.EvalSymlinks(path) // the user has typed it, and find refuses links
+	if err != nil {
+		return old, err
+	}
+	f, st, err := find(path)
+	if err != nil {
+		return old, err
+	}
+	f.Close()
+	d := image.Description{Flags: old.Flags & (unix.O_ACCMODE | unix.O_APPEND | unix.O_NONBLOCK | unix.O_SYNC)}
+	o := &open{stat: *st, link: path, flags: d.Flags, path: path}
+	var record any
+	switch k := kindOf(o); k {
+	case &regular:
+		d.Kind, record = k.name, &Regular{File: o.file(path)}
+		d.Offset = min(old.Offset, st.Size)
+	case &device:
+		_, minor := o.rdev()
+		d.Kind, record = k.name, &Device{Path: path, Minor: minor}
+	default:
+		return old, fmt.Errorf("--fd: %s is neither a regular file nor a device like /dev/null", path)
+	}
+	d.Record, err = image.MarshalText(record)
+	return d, err
+}
+
+// dropUnused removes the descriptions that no descriptor has any more, if nothing else refers to them, and what the epoll
+// instances know about them.
+func (r *replacing) dropUnused() error {
+	used := make(map[image.DescriptionID]bool)
+	for i := range r.group.Processes {
+		for _, d := range r.group.Processes[i].Descriptors {
+			used[d.Description] = true
+		}
+	}
+	for _, o := range r.group.Objects {
+		for _, id := range RefersObject(o).Descriptions {
+			used[id] = true
+		}
+	}
+	for _, d := range r.group.Descriptions {
+		if k, err := kindNamed(d.Kind); err == nil && k.forget == nil && used[d.ID] {
+			for _, id := range Refers(d).Descriptions {
+				used[id] = true
+			}
+		}
+	}
+	for i := range r.group.Descriptions {
+		d := &r.group.Descriptions[i]
+		if k, err := kindNamed(d.Kind); err == nil && k.forget != nil {
+			if err := k.forget(d, func(id image.DescriptionID) bool { return !used[id] }); err != nil {
+				return err
+			}
+		}
+	}
+	r.group.Descriptions = slices.DeleteFunc(r.group.Descriptions, func(d image.Description) bool { return !used[d.ID] })
+	return nil
+}
