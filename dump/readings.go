@@ -19,7 +19,7 @@ const (
 	perReading = 2 // the memory of a member and of its parent
 )
 
-// workers is how many members, with each many threads of a member, are read at the same time.
+// workers is how many members are read at the same time, and also how many threads of each of these members.
 func workers() int {
 	n, most := 1, int(room.Load())
 	for n < runtime.GOMAXPROCS(0) && (most == 0 || (n+1)*(perMember+(n+1)*perThread) <= most) {
@@ -52,7 +52,7 @@ func (r *readings) begin(own *Memory) *reading {
 	return one
 }
 
-// close has a memory closed when the members that were added until now have been read.
+// close leaves it to end to close a memory, when all members that were added before have been read.
 func (r *readings) close(m *Memory) {
 	if m == nil {
 		return
@@ -61,7 +61,7 @@ func (r *readings) close(m *Memory) {
 	last.memories = append(last.memories, m)
 }
 
-// end waits until no more than a number of members is left, and closes their memory.
+// end waits until at most left members remain to be read. It closes the memory of the others.
 func (r *readings) end(left int) {
 	for len(r.all) > left {
 		r.all[0].pending.Wait()

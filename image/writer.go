@@ -27,8 +27,8 @@ type Options struct {
 // maxWorkers bounds the memory of a Writer and of a Fill: about 3 MiB a worker.
 const maxWorkers = 16
 
-// A Writer makes an image. Put and PutSync may be called by several goroutines at once; the
-// other methods by one, when no Put is under way.
+// A Writer makes an image. Several goroutines may call Put and PutSync at the same time. Only one may call the other methods, and only
+// while no Put runs.
 type Writer struct {
 	options Options
 	place   *place
@@ -133,12 +133,11 @@ func (w *Writer) Progress() (done uint64) { return w.done.Load() }
 // progress.
 func (w *Writer) Advance() uint64 { return w.done.Load() + w.settled.Load() }
 
-// Put has the content of runs read and saved. It returns when all of it is being worked on or
-// in the queue. fill puts the content of the runs it is given, which are parts of those of Put,
-// one after the other into dst; it is called by several goroutines at once and until Commit.
-// Zero pages are left out, except in runs with KeepZero.
+// Put saves the content of runs. It passes the work to other goroutines and may return before they have read the content. They call
+// fill, several at the same time, until Commit returns. fill reads the content of the given runs, one after the other, into dst. These
+// runs are parts of the runs of Put. Put leaves out zero pages, except in runs with KeepZero.
 //
-// The error is the first one of the whole image. After it nothing more is saved.
+// The error is the first one of the whole image. After an error nothing more is saved.
 func (w *Writer) Put(space Space, runs []Run, fill func(dst []byte, runs []Run) error) error {
 	return w.PutLike(nil, space, runs, fill, nil)
 }
@@ -182,8 +181,7 @@ func (w *Writer) put(j job, runs []Run, work func(job)) error {
 	})
 }
 
-// append stores a frame: it takes a place at the end of pages.bin and notes it in the
-// index, and writes the data to it.
+// append stores a frame. It reserves room at the end of pages.bin, adds the frame to the index, and writes the data.
 func (w *Writer) append(f *Frame, data []byte) error {
 	f.Stored = uint32(len(data))
 	w.mu.Lock()
@@ -228,8 +226,7 @@ func (w *Writer) stop() {
 // GiveUp makes this and every later Put, and Commit, fail with err. It may be called at any time.
 func (w *Writer) GiveUp(err error) { w.failed.set(err) }
 
-// Abort gives up and removes all that was written. After a Commit that succeeded it
-// does nothing.
+// Abort gives up the image and removes everything that was written. After a successful Commit it does nothing.
 func (w *Writer) Abort() {
 	w.failed.set(fmt.Errorf("image %q: given up", w.Path()))
 	w.stop()

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// capture is a file that a program's output goes to, and how far await has read it.
+// A capture is the file to which a program writes its output. mark is how far await has read it.
 type capture struct {
 	path string
 	mark int
@@ -42,7 +42,7 @@ func (c *capture) await(re *regexp.Regexp, done <-chan struct{}, bound time.Dura
 	return found, nil
 }
 
-// rest is the text after the previous match, for an error message. Of a long text it is the end.
+// rest is the text after the previous match, for an error message. If the text is long, rest is the end of it.
 func (c *capture) rest() []byte {
 	data, err := os.ReadFile(c.path)
 	if err != nil {

@@ -9,16 +9,16 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// command is one of the lab's: how it is used, and what it does. An error fails the script,
-// unless the command is negated and refused is set: then an error is what is wanted.
+// A command is a command of the lab: its usage line and its function. An error of the function fails the script. If refusal is set, a
+// script may negate the command with `!`: then the function must return an error.
 type command struct {
 	usage    string
 	min, max int  // arguments after the options; max < 0: any number
-	refusal  bool // may be negated
+	refusal  bool // a script may negate it
 	run      func(s *session, c *call) error
 }
 
-// call is one use of a command in a script.
+// A call is one use of a command in a script.
 type call struct {
 	ts    *testscript.TestScript
 	args  []string
@@ -111,7 +111,7 @@ func (c *call) options(usage string) {
 	}
 }
 
-// output hands what a program has written to the script's stdout and stderr commands.
+// output passes what a program has written to the commands stdout and stderr of the script.
 func (c *call) output(stdout, stderr []byte) {
 	fmt.Fprintf(c.ts.Stdout(), "%s", stdout)
 	fmt.Fprintf(c.ts.Stderr(), "%s", stderr)

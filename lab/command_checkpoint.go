@@ -19,7 +19,7 @@ func cmdCheckpoint(s *session, c *call) error {
 	return p.checkpoint(c, c.args[1:]...)
 }
 
-// checkpoint runs crak checkpoint, whose standard output must be the image's path and nothing else.
+// checkpoint runs crak checkpoint. Its standard output must be the path of the image alone.
 func (p *subject) checkpoint(c *call, options ...string) error {
 	s := p.session
 	args := append([]string{"checkpoint"}, options...)
@@ -91,7 +91,7 @@ func (p *subject) trigger(c *call, sig unix.Signal) error {
 	return p.postmortem(fmt.Errorf("%s: no image; %s says: %s", p.name, log.path, log.rest()))
 }
 
-// all is the whole file, empty where there is none yet.
+// all is the content of the file. It is empty if the file does not exist yet.
 func (c *capture) all() string {
 	data, err := os.ReadFile(c.path)
 	if err != nil {
@@ -100,7 +100,7 @@ func (c *capture) all() string {
 	return string(data)
 }
 
-// latest lists the images that the links called latest in the script's image directory lead to.
+// latest lists the images to which the links with the name latest lead in the script's image directory.
 func (s *session) latest() map[string]bool {
 	links, _ := filepath.Glob(filepath.Join(s.images, "*", "latest")) // the pattern is good
 	images := map[string]bool{}

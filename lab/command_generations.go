@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cmdGenerations lets a program live through many checkpoints, crashes and restarts.
+// cmdGenerations checkpoints, kills and restarts a program many times.
 func cmdGenerations(s *session, c *call) error {
 	p, err := s.subject(c.args[0])
 	if err != nil {
@@ -52,7 +52,7 @@ func cmdGenerations(s *session, c *call) error {
 	return nil
 }
 
-// longestPause is that before a checkpoint with -seed.
+// longestPause is the longest pause before a checkpoint with -seed.
 const longestPause = 100 * time.Millisecond
 
 // generation is one checkpoint, crash and restart. Only the last two images are kept.

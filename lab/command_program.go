@@ -142,8 +142,8 @@ func (p *subject) crash() error {
 	if err := p.gone(p.session.lab.params.Bound); err != nil {
 		return err
 	}
-	// The twin or the writer of the last checkpoint may live a moment longer. It keeps the number of the program's process
-	// group in use, which is the program's PID.
+	// The twin or the writer of the last checkpoint may live a moment longer. It may be in the program's process group. Then the
+	// program's PID is still in use, because it is the number of that group.
 	_, err := p.session.settled(time.Second)
 	return err
 }

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// storm is a time of checkpoints, one after the other without a pause, of a program that changes its link beat.
+// A storm is a series of checkpoints without a pause between them. The program changes the text of its link beat all the time.
 type storm struct {
 	*subject
 	until  time.Time
@@ -25,8 +25,8 @@ type storm struct {
 	beaten time.Time
 }
 
-// cmdStorm has a program checkpointed as fast as possible for a while. Refusals are no failure; the program's end is one, and
-// so is a program that stands still.
+// cmdStorm makes checkpoints of a program as fast as possible for some time. A checkpoint may be refused. The script fails if the
+// program ends or stands still.
 func cmdStorm(s *session, c *call) error {
 	p, err := s.subject(c.args[0])
 	if err != nil {
@@ -59,7 +59,7 @@ func cmdStorm(s *session, c *call) error {
 	return t.settle()
 }
 
-// checkpoint is one, of which the writer may be killed at any moment. Images are removed.
+// checkpoint makes one checkpoint, and removes its image. With kill it kills the writer at a random moment.
 func (t *storm) checkpoint(kill bool) error {
 	cmd := t.session.command(t.session.work, nil, t.session.lab.crak, "checkpoint", strconv.Itoa(t.pid))
 	var out bytes.Buffer
@@ -90,7 +90,7 @@ func (t *storm) checkpoint(kill bool) error {
 	return err
 }
 
-// alive wants the program to be there, and its beat to be another one from time to time.
+// alive returns an error if the program has ended, or if it has not changed its beat for a long time.
 func (t *storm) alive() error {
 	select {
 	case <-t.over:
@@ -107,7 +107,7 @@ func (t *storm) alive() error {
 	return nil
 }
 
-// settle waits until the program has come round once more after the last checkpoint.
+// settle waits until the program has changed its beat once more after the last checkpoint.
 func (t *storm) settle() error {
 	last := t.beat
 	for t.beat == last {

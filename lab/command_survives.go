@@ -39,7 +39,7 @@ func cmdSurvives(s *session, c *call) error {
 	return nil
 }
 
-// uninterrupted says whether the program passes where nothing happens to it.
+// uninterrupted says whether the program passes without checkpoint and restart.
 func (p *subject) uninterrupted() string {
 	q, err := p.plain()
 	if err == nil {
@@ -103,7 +103,7 @@ func (p *subject) ready() error {
 	return nil
 }
 
-// passes lets the program go on to its end.
+// passes lets the program run to its end, and checks the result.
 func (p *subject) passes() error {
 	if err := p.proceed(); err != nil {
 		return err

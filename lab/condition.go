@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// condition answers what a script asks in brackets; doc.go lists them.
+// condition evaluates a condition in brackets. doc.go lists the conditions.
 func (l *Lab) condition(id Identity, cond string) (bool, error) {
 	kind, what, _ := strings.Cut(cond, ":")
 	switch kind {

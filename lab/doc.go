@@ -1,9 +1,9 @@
 /*
-Package lab runs restart-fidelity suites: scripts that start programs, checkpoint them with
-crak, crash them, restart them, and look whether anything is different.
+Package lab tests restarts by scripts. A script starts programs, checkpoints them with crak, kills them, restarts them, and
+compares them with what they were before.
 
-It is rogpeppe/go-internal/testscript with commands of its own. A script reads like a
-transcript; `# comments` name its phases:
+The scripts are those of rogpeppe/go-internal/testscript, with additional commands. A script reads like a transcript.
+`# comments` name its phases:
 
 	# a database in the middle of a transaction
 	start db sqlite3 bank.db
@@ -15,37 +15,34 @@ transcript; `# comments` name its phases:
 	finish db
 	uninterrupted db bank.db
 
-In a test of a project of your own:
+A project uses it in a test of its own:
 
 	func TestFidelity(t *testing.T) { lab.Run(t, lab.Params{Dir: "testdata"}) }
 
-and without any Go: `crak lab DIR`. [Lab.Testscript] adds the commands to a testscript run
-that has commands of its own.
+`crak lab DIR` runs scripts without Go. [Lab.Testscript] adds the commands to a testscript run that has other commands.
 
 # Identities
 
-Where the lab is run by root, each script runs twice, as root and as an ordinary user with a
-made-up UID, to whom $WORK belongs; run by a user, it runs as that user. Programs and crak
-run as that identity, testscript's own exec as whoever runs the lab. A script that is for one
-of them only says so in its leading comments:
+If root runs the lab, each script runs twice: as root, and as an ordinary user to whom $WORK belongs, with UID 12345. If an
+ordinary user runs the lab, each script runs once, as that user. Programs and crak run as this identity. The command exec of
+testscript runs as the user who runs the lab. A script that is for one identity only says so in its first comments:
 
 	# as: root
 
 # Programs
 
-A program is named by path, as a workload (NAME.c in [Params].Programs, compiled when it is
-first named; a first line `/ * cc: -fopenmp * /` adds flags), or as one of the system's. It
-runs in a directory of its own, $WORK/NAME, in which the script may have put files, with its
-standard output and error in $WORK/NAME.out and $WORK/NAME.err, and images go to
-$WORK/images, which is $CRAK_DIR.
+A script names a program by its path, or by the name of a program of the system, or of a workload. A workload is a file NAME.c in
+[Params].Programs, which is compiled when a script first names it. A first line `/ * cc: -fopenmp * /` adds compiler flags. A program
+runs in its own directory, $WORK/NAME, in which the script may have put files. Its standard output is $WORK/NAME.out, its
+standard error $WORK/NAME.err. Images go to $WORK/images, which is $CRAK_DIR.
 
-A workload prints READY when its state is built, waits until there is a file named go in its
-directory, checks itself, prints PASS and exits 0, or prints what is wrong and exits 1.
+A workload prints READY when it has built its state. It waits until there is a file named go in its directory, and checks itself.
+Then it prints PASS and exits with status 0, or prints what is wrong and exits with status 1.
 
 # Groups
 
-A program is its process with all descendants, and with the processes that have lost their parent: these are found by a variable
-in their environment. Pictures show all of them, and a crash kills all of them. An image must hold all of them.
+A program is its process with all descendants, and with the processes that have lost their parent: the lab finds these by a
+variable in their environment. Pictures show all of them, the command crash kills all of them, and an image must have all of them.
 
 # Commands
 
@@ -56,50 +53,49 @@ in their environment. Pictures show all of them, and a crash kills all of them. 
 	await NAME REGEXP
 	    Wait for a match in its output after the last one.
 	type NAME KEYS · screen NAME REGEXP
-	    Type to it (with Go's escapes: \r, \x1b), and wait for what its terminal shows.
+	    Type to it (with Go's escapes: \r, \x1b), and wait until its terminal shows a match.
 	proceed NAME
-	    Make the file go, so that it goes on.
+	    Make the file go in its directory, for which a workload waits.
 	signal NAME SIGNAL
 	    Send a signal, named as for kill(1), to the program itself.
 	[!] checkpoint NAME [OPTION...]
 	    crak checkpoint. $IMAGE is the image. With !, stderr has the reason.
 	[!] trigger NAME [SIGNAL]
-	    Ask by signal (USR2) and wait for the line in crak.log, which stdout then has.
+	    Ask for a checkpoint by a signal (USR2), and wait for the line in crak.log. stdout has this line.
 	crash NAME
 	    Kill all its processes with SIGKILL and wait for their end. (kill and wait are testscript's.)
 	[!] restart NAME [OPTION...] [IMAGE]
 	    crak restart, in the foreground of the lab, of NAME's newest image or another one.
-	    Returns when the program goes on. Output is captured where it was before; stderr
-	    has what crak said. $NAME_crak is crak's PID.
+	    Returns when the program runs again. Its output goes to the same files as before. stderr
+	    has the messages of crak. $NAME_crak is crak's PID.
 	generations [-every N] [-seed S] NAME COUNT
 	    Checkpoint (by command and by signal in turn), crash and restart it COUNT times.
 	    After every Nth, make a file round-K and wait for the line ROUND K. -seed: after random pauses.
 	    $GENERATIONS and $SEED are the environment variables of these names, or 30 and a random number.
 	moments [-runs N] [-chain N] [-seed S] NAME [FILE...]
-	    Run a program that has run to its end before (start -bare, finish) N times (3) more, each with
-	    up to N checkpoints (2), each with --kill, and restarts, at random moments. Status, output and
-	    the named files and directories must be those of the first run. An error names the seed, which
-	    makes the same moments again.
+	    Run a program that has run to its end before (start -bare, finish) N times (3) more. Each run has
+	    up to N checkpoints (2) with --kill at random moments, each followed by a restart. Status, output
+	    and the named files and directories must be those of the first run. An error names the seed, with
+	    which -seed repeats the same moments.
 	storm [-trigger] NAME DURATION
 	    Checkpoint it without a pause, by command, and with -trigger by signal too, and kill
 	    some writers. The program changes the text of a link named beat all the time, and must not
 	    stop doing so. $SOAK is the environment variable of that name, or 5s.
 	finish NAME [STATUS]
-	    Wait for its end; its exit status, or 128 and the signal, must be STATUS (0).
+	    Wait for its end. Its exit status, or 128 plus the signal, must be STATUS (0).
 	survives [-trigger] [-restless] [-env K=V] PROGRAM [ARG...]
-	    The standard examination of a workload: it is started, observed, checkpointed,
-	    crashed, restarted, observed (nothing may differ), checkpointed again, and told to
-	    proceed; it must print PASS, and nothing on its standard error. Where it fails, it
-	    is run uninterrupted too, which tells a broken workload from a broken restart.
-	    -restless: its threads, mappings or files change all the time, and so do pictures.
+	    The usual test of a workload: start, observe, checkpoint, crash, restart, observe (nothing
+	    may differ), checkpoint, proceed. It must print PASS, and nothing on its standard error. If it
+	    fails, it is run without checkpoints, too, to tell whether the workload or the restart is wrong.
+	    -restless: its threads, mappings or files change all the time, so pictures are not compared.
 	uninterrupted NAME [FILE...]
 	    Run the same program once more, bare, in a copy of the directory that it was
 	    started in. Status, output, and the named files and directories must be the same.
 	observe NAME PICTURE
 	    Write all that /proc shows of its processes to a JSON file: see [Group] and [Picture].
 	[!] same [-strict] [-except FIELD,...] PICTURE PICTURE
-	    Compare two pictures. What passes with time or belongs to the parent may differ;
-	    -strict: nothing may. -except adds fields, such as threads.*.comm or limits.*.
+	    Compare two pictures. Times, counters, and what belongs to the parent may differ, with -strict
+	    nothing may. -except names further fields that may differ, such as threads.*.comm or limits.*.
 	descriptors N
 	    From now on the hard limit of descriptors is N for crak.
 	cc [-as NAME] PROGRAM [FLAG...]
@@ -107,36 +103,36 @@ in their environment. Pictures show all of them, and a crash kills all of them. 
 	[!] run PROGRAM [ARG...]
 	    testscript's exec, as the script's identity. `run crak` is the crak under test.
 	[!] strays
-	    Fail where a process is left that belongs to no running program.
+	    Fail if there is a process that belongs to no running program.
 
-Everything that a script leaves running is killed at its end, also after a failure, and what
-belongs to none of its programs fails the script.
+At the end of a script, also after a failure, the lab kills all processes that still run. If one of them belongs to none of
+the script's programs, the script fails.
 
 # Conditions
 
-	[root] [user]      who the script runs as
-	[superuser]        the lab itself is run by root: exec may do anything
+	[root] [user]      the identity as which the script runs
+	[superuser]        root runs the lab, so exec runs as root
 	[userns]           user and PID namespaces can be made
-	[keep]             PIDs can be chosen without a namespace of one's own
+	[keep]             crak restart can choose PIDs without a new PID namespace
 	[mount]            a file system can be mounted
-	[kernel:6.7]       this version or later
-	[prog:gawk]        a program of the system
-	[cap:sys_admin]    a capability of the lab's own
-	[feature:NAME]     hugetlb, thp, memory-cgroup, ksm, avx, avx2, avx512, mdwe, timens, timer-restore-ids,
+	[kernel:6.7]       the kernel has this version or a later one
+	[prog:gawk]        the system has this program
+	[cap:sys_admin]    the lab has this capability, and the script runs as root
+	[feature:NAME]     the machine has one of: hugetlb, thp, memory-cgroup, ksm, avx, avx2, avx512, mdwe, timens, timer-restore-ids,
 	                   m32, static, openmp, go ($GO is the go command's path)
 
 # Layout
 
 	lab.go run.go runner.go        engine: tools, go test's runner, crak lab's runner
 	session.go subject.go start.go capture.go terminal.go build.go sweep.go mounts.go inherited.go
-	command*.go condition.go       adapters: what scripts say
+	command*.go condition.go       the commands and conditions of scripts
 	identity.go                    as whom a script runs
 	picture.go proc.go mapping.go  /proc as a tree of fields
 	group.go relatives.go          the processes of a program, and how they belong together
 	sharing.go                     what they share
 	reaper.go                      the parent of processes whose parent was killed
 
-It does not know what an image is made of, and has its own parsers of /proc: the judge must
-not share its mistakes with what it judges.
+The lab does not know the image format, and has its own parsers of /proc. If it used crak's, a mistake in them would hide a
+mistake of crak.
 */
 package lab

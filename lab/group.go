@@ -53,13 +53,14 @@ func depth(pid int, parents map[int]int) int {
 	return n
 }
 
-// marked reports whether a process carries the subject's name. What may not be read is not the subject's.
+// marked reports whether a process has the subject's name in its environment. If the environment cannot be read, the process does not
+// belong to the subject.
 func (p *subject) marked(pid int) bool {
 	environ, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 	return hasEntry(environ, p.session.token) && hasEntry(environ, subjectVariable+p.name)
 }
 
-// below reports whether pid or an ancestor of it is known.
+// below reports whether a process, or one of its ancestors, is known.
 func below(pid int, parents map[int]int, known map[int]bool) bool {
 	for range len(parents) {
 		if known[pid] {
@@ -86,15 +87,15 @@ func parents() (map[int]int, error) {
 		if err != nil {
 			return nil, err
 		}
-		if fields, err := stat(dir); err == nil { // else it has ended
+		if fields, err := stat(dir); err == nil { // otherwise the process has ended
 			all[pid], _ = strconv.Atoi(fmt.Sprint(fields["ppid"]))
 		}
 	}
 	return all, nil
 }
 
-// kill kills every member with SIGKILL, also those that members fork meanwhile, and waits until their PIDs are free. Nothing of
-// a group may be left when it is restarted.
+// kill kills every member with SIGKILL, also those that members fork meanwhile. It waits until their PIDs are free, because the
+// restart needs them.
 func (p *subject) kill() error {
 	deadline := time.Now().Add(p.session.lab.params.Bound)
 	seen := map[int]bool{}
@@ -129,7 +130,7 @@ func (p *subject) kill() error {
 	return p.reaped(seen, deadline)
 }
 
-// reaped waits until none of these PIDs is in use. The root is left to the subject's runner.
+// reaped waits until none of these PIDs is in use, except the root's: the subject's runner reaps the root.
 func (p *subject) reaped(pids map[int]bool, deadline time.Time) error {
 	for pid := range pids {
 		for pid != p.pid && exists(pid) {
@@ -142,7 +143,7 @@ func (p *subject) reaped(pids map[int]bool, deadline time.Time) error {
 	return nil
 }
 
-// vanished wants that a checkpoint with --kill has left no member.
+// vanished returns an error if a member still lives after a checkpoint with --kill.
 func (p *subject) vanished() error {
 	members, err := p.members()
 	if err != nil {
@@ -157,7 +158,7 @@ func (p *subject) vanished() error {
 	return p.reaped(seen, time.Now().Add(p.session.lab.params.Bound))
 }
 
-// awaitEnd waits until a process has ended. One that is gone has.
+// awaitEnd waits until a process has ended. It returns at once if there is no such process.
 func awaitEnd(pid int, bound time.Duration) error {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if errors.Is(err, unix.ESRCH) {

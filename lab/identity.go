@@ -8,17 +8,17 @@ import (
 	"syscall"
 )
 
-// An Identity is who programs and crak run as in a script.
+// An Identity is the user as whom programs and crak run in a script.
 type Identity struct {
 	Name string // "root" or "user"
 	UID  uint32
 	GID  uint32
 }
 
-// Ordinary is the made-up user of a lab that is run by root: it owns nothing and has no name.
+// Ordinary is the ordinary user of a lab that root runs. This user has no name and owns no files.
 var Ordinary = Identity{Name: "user", UID: 12345, GID: 12345}
 
-// Identities are those that the caller can be: root and Ordinary for root, itself for a user.
+// Identities are the users as whom the caller can run scripts: root can run them as root and as Ordinary, any other user as that user.
 func Identities() []Identity {
 	if os.Geteuid() == 0 {
 		return []Identity{{Name: "root"}, Ordinary}
@@ -26,8 +26,8 @@ func Identities() []Identity {
 	return []Identity{{Name: "user", UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}}
 }
 
-// header is the comment in a script that says who it is for; without one it is for everybody.
-// It stands on a line of its own before the first command.
+// header begins the comment that says for which identity a script is. A script without this comment is for all of them. The comment is
+// on a line of its own before the first command.
 const header = "# as: "
 
 // For reports whether a script is for this identity.
@@ -43,7 +43,7 @@ func (id Identity) For(script []byte) bool {
 	return true
 }
 
-// scripts are the files of a run that are for this identity.
+// scripts are the scripts of a run that are for this identity.
 func (id Identity) scripts(p Params) ([]string, error) {
 	files := p.Files
 	if files == nil {
@@ -66,7 +66,7 @@ func (id Identity) scripts(p Params) ([]string, error) {
 	return mine, nil
 }
 
-// attributes are those of a process of the identity in a process group of its own.
+// attributes make a new process run as the identity, in a process group of its own.
 func (id Identity) attributes() *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setpgid: true}
 	if uint32(os.Geteuid()) != id.UID {
@@ -75,7 +75,7 @@ func (id Identity) attributes() *syscall.SysProcAttr {
 	return attr
 }
 
-// own gives a tree of files to the identity.
+// own makes the identity the owner of a tree of files.
 func (id Identity) own(dir string) error {
 	if uint32(os.Geteuid()) == id.UID {
 		return nil

@@ -14,9 +14,9 @@ import (
 // ordinaryUmask is what programs under test start with, whoever runs the lab.
 const ordinaryUmask = 0o022
 
-// settle makes the surroundings of this process ordinary, as the programs under test inherit them: a checkpoint records them.
-//   - The stray pipe of a shell, of make or of a CI runner would be an obstacle to each program. (Go has opened
-//     /dev/null as 0, 1 and 2 where they were closed.)
+// settle sets what the programs under test inherit from this process, because a checkpoint records it.
+//   - A pipe that a shell, make or a CI runner has left open would be an obstacle to each checkpoint. (If 0, 1 and 2 were closed, Go
+//     has opened /dev/null in their place.)
 //   - nohup(1), and a shell that starts a job with &, leave signals ignored.
 //   - A umask of 077 hides a program's files from another identity.
 func settle() error {
@@ -27,8 +27,8 @@ func settle() error {
 	return catchIgnored()
 }
 
-// catchIgnored has this process catch every signal that it ignores. To the process that is the same, but an
-// executed program has the default action for a signal that was caught.
+// catchIgnored makes this process catch every signal that it ignores. The process itself does not notice a difference. But a program
+// that it executes begins with the default action for a signal that was caught.
 func catchIgnored() error {
 	data, err := os.ReadFile("/proc/self/status")
 	if err != nil {

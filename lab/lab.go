@@ -29,7 +29,7 @@ type Params struct {
 	Identities []Identity    // who the scripts run as; see Identities
 	Parallel   int           // scripts at a time; 2 if 0
 	Bound      time.Duration // longest wait for anything; 30 s if 0
-	Keep       bool          // leave the scripts' work directories behind
+	Keep       bool          // do not remove the scripts' work directories
 }
 
 // Lab is the shared part of a run of scripts: tools in a directory that every identity may
@@ -103,8 +103,8 @@ func find(variable, name string) string {
 	return ""
 }
 
-// install copies the tools to where an ordinary user can reach them: the checkout may be in
-// a home directory that only root may enter.
+// install copies the tools to a directory that an ordinary user may enter. The checkout may be in a home directory that only root may
+// enter.
 func (l *Lab) install() error {
 	bin := filepath.Join(l.tools, "bin")
 	if err := os.Mkdir(bin, 0o755); err != nil {
@@ -125,8 +125,8 @@ func (l *Lab) install() error {
 	return copyFile(l.library, l.params.Library, 0o755)
 }
 
-// Testscript is what a testscript run of other commands needs to have the lab's too: Setup,
-// Cmds and Condition for one identity. The caller may add its own.
+// Testscript returns Setup, Cmds and Condition for one identity. With them a testscript run that has other commands gets those of the
+// lab, too. The caller may add its own.
 func (l *Lab) Testscript(id Identity) testscript.Params {
 	return testscript.Params{
 		Dir:       l.params.Dir,
@@ -191,5 +191,5 @@ func goCache() string {
 	return filepath.Join(dir, "go-build")
 }
 
-// systemPath leaves out what the caller's PATH may have before the distribution's programs.
+// systemPath has the directories of the distribution's programs, without what the caller's PATH may have before them.
 var systemPath = []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"}

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// mappings parses /proc/PID/smaps: for each mapping what it is, and its flags (VmFlags), but
-// not how many of its pages are there. Neighbours that differ in nothing are one mapping:
-// whether the kernel has merged them is history, not state. Kernel mappings move.
+// mappings parses /proc/PID/smaps. It reads what each mapping is and its flags (VmFlags), but not how many of its pages are present.
+// Adjacent mappings that do not differ become one mapping, because it does not matter whether the kernel has merged them. The mappings
+// of the kernel may be at other addresses after a restart.
 func mappings(dir string) (map[string]any, error) {
 	data, err := os.ReadFile(filepath.Join(dir, "smaps"))
 	if err != nil {
@@ -57,8 +57,8 @@ func objectName(path string) string {
 	return path
 }
 
-// vmFlags leaves out soft-dirty, which says what was written since somebody last asked, and
-// accountability, which depends on the order of mprotect and the first write.
+// vmFlags leaves out two flags: soft-dirty tells what was written since a process has last cleared it, and accountable depends on the
+// order of mprotect(2) and the first write.
 func vmFlags(flags []string) string {
 	var kept []string
 	for _, flag := range flags {

@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Picture is all that /proc shows of a process, as a tree of names: its leaves are strings.
-// A field is named by its path with dots, such as status.Uid or threads.412.comm.
+// A Picture is everything that /proc shows of a process, as a tree of names. Its leaves are strings. The name of a field is its path
+// with dots, such as status.Uid or threads.412.comm.
 //
 //	pid exe cwd root cmdline environ auxv comm personality oom_score_adj timers …
 //	status.*  stat.*  limits.*  namespaces.*
@@ -45,11 +45,11 @@ var volatile = []string{
 	"stat.ppid", "stat.pgrp", "stat.session", "stat.tty_nr", "stat.tpgid", "stat.exit_signal", "stat.flags",
 	"status.PPid", "status.NSpgid", "status.NSsid", "threads.*.status.PPid", "threads.*.status.NSpgid",
 	"threads.*.status.NSsid", "cgroup", "sessionid", "loginuid", "autogroup",
-	// A new user and PID namespace, where the old PIDs are not to be had.
+	// A restart in a new user and PID namespace changes these.
 	"status.NSpid", "status.NStgid", "status.Tgid", "status.Pid", "status.Ngid",
 	"threads.*.status.NSpid", "threads.*.status.NStgid", "threads.*.status.Tgid", "threads.*.status.Pid",
 	"threads.*.status.Ngid", "stat.pid", "namespaces.*", "descriptors.*.mnt_id", "descriptors.*.ino",
-	// What the CPUs happen to offer.
+	// These depend on the machine.
 	"status.Cpus_allowed", "status.Mems_allowed", "status.Mems_allowed_list",
 	"threads.*.status.Mems_allowed", "threads.*.status.Mems_allowed_list",
 	"threads.*.status.x86_Thread_features", "status.x86_Thread_features",

@@ -35,9 +35,9 @@ func (p *subject) picture() (Group, error) {
 	return group, nil
 }
 
-// settled waits until the call that wrote what await has matched last has returned: the kernel changes the file first, and
-// the description's position after it (ksys_write in fs/read_write.c). Between the two a busy machine may pause the program.
-// A program that was checkpointed may have been put back behind what it had written.
+// settled waits until the program's write(2) of the text that await has matched last has returned. The kernel first changes the file
+// and then the position of the description (ksys_write in fs/read_write.c). On a busy machine the program may be paused between the
+// two. After a restart the position may be before what the program has written, so settled does not wait then.
 func (p *subject) settled() {
 	if p.image != "" {
 		return
@@ -57,7 +57,7 @@ func (p *subject) settled() {
 	}
 }
 
-// Take makes a picture of a process. What the caller may not read is left out.
+// Take makes a picture of a process. It leaves out what the caller may not read.
 func Take(pid int) (Picture, error) {
 	dir := filepath.Join("/proc", strconv.Itoa(pid))
 	status, err := os.ReadFile(filepath.Join(dir, "status"))
@@ -104,7 +104,7 @@ func leaveOutMask(p Picture) {
 	}
 }
 
-// put and tree add a field unless it cannot be read.
+// put and tree add a field, unless the file of the field could not be read.
 func (p Picture) put(name string) func(string, error) {
 	return func(text string, err error) {
 		if err == nil {
@@ -126,7 +126,7 @@ func text(dir, name string) (string, error) {
 	return strings.TrimRight(strings.ReplaceAll(string(data), "\x00", " "), "\n "), err
 }
 
-// digest is a hash in place of content that is secret or long.
+// digest is a hash of a file. It stands for content that is secret or long.
 func digest(dir, name string) (string, error) {
 	data, err := os.ReadFile(filepath.Join(dir, name))
 	return fmt.Sprintf("%d bytes %x", len(data), sha256.Sum256(data)), err

@@ -21,7 +21,7 @@ const underReaper = "CRAK_LAB_UNDER_REAPER"
 //
 //	this process (subreaper) ─── the lab ─── program, or crak restart ─── …
 //
-// A lab that does not run under it works too, but waits for process 1 to reap.
+// A lab without such a parent works, too, but waits until process 1 reaps these processes.
 func UnderReaper(main func() int) int {
 	if os.Getenv(underReaper) != "" {
 		os.Unsetenv(underReaper)

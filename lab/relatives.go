@@ -113,7 +113,7 @@ func (m member) leaveOutLife() {
 	maps.DeleteFunc(m.tree("status"), func(name string, _ any) bool { return !slices.Contains([]string{"Name", "Uid", "Gid"}, name) })
 }
 
-// relation is "root's" where a field has the root's value, and otherwise the innermost number of a field of status.
+// relation is "root's" if a field has the root's value. Otherwise it is the innermost number of a field of status.
 func (m member) relation(root member, table, field, inner string) string {
 	if m.text(table, field) == root.text(table, field) {
 		return "root's"
@@ -127,8 +127,8 @@ func (m member) relation(root member, table, field, inner string) string {
 
 const zombieLife = "zombie"
 
-// life is what the state of a process means, if neither sleep nor work matters. If only the main thread has ended, the process
-// lives, although its state is Z.
+// life is the state of a process, without the difference between a process that sleeps and one that runs. If only the main thread has
+// ended, the process lives, although its state is Z.
 func life(stat map[string]any) string {
 	switch stat["state"] {
 	case "Z", "X":
@@ -143,7 +143,7 @@ func life(stat map[string]any) string {
 	return "alive"
 }
 
-// tree and text are a field of a picture, empty where there is none.
+// tree and text return a field of a picture. The result is empty if there is no such field.
 func (m member) tree(name string) map[string]any {
 	tree, _ := m.Picture[name].(map[string]any)
 	return tree

@@ -20,8 +20,8 @@ type session struct {
 	identity Identity
 	work     string   // $WORK
 	images   string   // $CRAK_DIR
-	token    string   // environment entry by which whatever was started here is found again
-	env      []string // of every program
+	token    string   // entry in the environment of every process that the script starts
+	env      []string // environment of every program
 	subjects map[string]*subject
 	newest   string // path of the newest image: $IMAGE
 

@@ -38,7 +38,7 @@ func (s *session) asInit() []string {
 	return command
 }
 
-// adoptChild takes the only child of a process as the one that the subject lives in, once it is there.
+// adoptChild waits until a process has a child, and makes this child the process of the subject.
 func (p *subject) adoptChild(parent int) error {
 	path := fmt.Sprintf("/proc/%d/task/%[1]d/children", parent)
 	for deadline := time.Now().Add(p.session.lab.params.Bound); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
@@ -87,8 +87,7 @@ func (p *subject) connect(cmd *exec.Cmd, stderr string) error {
 	return err
 }
 
-// open opens a file for a program's output. It is not opened for appending: a restarted program then writes over what it had
-// written after its checkpoint.
+// open opens a file for a program's output, without O_APPEND: a restarted program overwrites what it had written after its checkpoint.
 func (p *subject) open(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {

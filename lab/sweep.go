@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// found lists the live processes that belong to this script. A process that start, crak or run began has the script's token
-// in its environment. The writer that a program starts has not: it is known by its working directory, which is below the
-// script's.
+// found lists the live processes that belong to this script. Processes that start, crak or run have started have the script's token in
+// their environment. The writer that a program starts does not have it. found recognizes it by its working directory, which is below
+// the script's.
 func (s *session) found() ([]int, error) {
 	dirs, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
@@ -26,7 +26,7 @@ func (s *session) found() ([]int, error) {
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		environ, _ := os.ReadFile(filepath.Join(dir, "environ")) // what may not be read is not ours
+		environ, _ := os.ReadFile(filepath.Join(dir, "environ")) // a process whose environment cannot be read is not of this script
 		cwd, _ := os.Readlink(filepath.Join(dir, "cwd"))
 		if hasEntry(environ, s.token) || strings.HasPrefix(cwd, s.work) {
 			pids = append(pids, pid)
@@ -44,8 +44,8 @@ func hasEntry(environ []byte, entry string) bool {
 	return false
 }
 
-// strays lists the processes of this script that should not be there: those that are neither a member of a running subject, nor
-// its runner (crak restart), nor a descendant of that.
+// strays lists the processes of this script that should not exist: all except the members of running subjects, their runners (such as
+// crak restart), and the descendants of these.
 func (s *session) strays() ([]int, error) {
 	all, err := s.found()
 	if err != nil {
@@ -126,7 +126,7 @@ func (s *session) settled(bound time.Duration) ([]int, error) {
 	}
 }
 
-// describe says which processes these are.
+// describe names processes by PID and command line.
 func describe(pids []int) string {
 	var lines []string
 	for _, pid := range pids {
@@ -137,7 +137,7 @@ func describe(pids []int) string {
 	return strings.Join(lines, ", ")
 }
 
-// cmdStrays fails where something is left that belongs to no running program.
+// cmdStrays fails if there is a process that belongs to no running program.
 func cmdStrays(s *session, _ *call) error {
 	strays, err := s.settled(2 * time.Second)
 	if err == nil && len(strays) > 0 {

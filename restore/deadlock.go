@@ -41,7 +41,7 @@ func (c *conductor) deadlock() error {
 // goPatience is how long a member that is ready may take to run, after the last message of any member.
 const goPatience = time.Minute
 
-// late returns an error if a member that is ready does not run. Somebody may have stopped it, or its machine may be out of memory.
+// late returns an error if a member that is ready does not run. Another process may have stopped it, or the machine may be out of memory.
 func (c *conductor) late() error {
 	if time.Duration(c.timeouts)*eventPatience < goPatience {
 		return nil

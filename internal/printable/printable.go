@@ -1,5 +1,5 @@
-// Package printable makes text fit for a terminal and for one line of a log. Names of files, threads and programs are any
-// bytes: a newline in one would be another line of the log, an escape sequence an order to the terminal.
+// Package printable makes text safe for a terminal and for one line of a log. The name of a file, a thread or a program can contain any
+// bytes. A newline in it would begin another line of the log, and a terminal would obey an escape sequence in it.
 package printable
 
 import (
@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// Text writes every character that is not printable as Go does in a string: \n, \x1b, \u202e. All else stays as it is.
+// Text writes every character that is not printable as Go does in a string: \n, \x1b, \u202e. All other characters stay as they are.
 func Text(s string) string {
 	if isPrintable(s) {
 		return s

@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// Accounts is the directory of the files passwd(5) and group(5). Users that only a server knows (LDAP) are none that
-// it knows: for them the answers are the cautious ones.
+// Accounts is the directory of the files passwd(5) and group(5). It does not know users that only a server knows (LDAP): IsAlone is
+// false for them, and groups returns no groups.
 type Accounts string
 
-// System is where a system has them.
+// System is the directory in which these files are on every system.
 const System Accounts = "/etc"
 
-// IsAlone tells whether nobody but a user and root is in a group: many systems give each user a group of their own,
-// and a umask that lets it write.
+// IsAlone tells whether nobody but a user and root is in a group. Many systems give each user a group that no other user is in, and
+// a umask with which this group can write to the user's files.
 func (a Accounts) IsAlone(uid, gid uint32) bool {
 	ours := make(map[string]bool) // names
 	alone, found, known := true, false, false
@@ -36,7 +36,8 @@ func (a Accounts) IsAlone(uid, gid uint32) bool {
 	return found && known && alone
 }
 
-// groups are a user's primary group, or otherwise if there is no such user, and all groups that name the user.
+// groups returns a user's primary group and all groups that list the user. For an unknown user it returns the group otherwise, and no
+// list.
 func (a Accounts) groups(uid, otherwise uint32) (gid uint32, all []uint32) {
 	name, gid := "", otherwise
 	a.each("passwd", func(fields []string) {
@@ -59,7 +60,7 @@ func (a Accounts) groups(uid, otherwise uint32) (gid uint32, all []uint32) {
 	return gid, all
 }
 
-// each calls fn for the lines of a file, of which at least the first four fields are there.
+// each calls fn for each line of a file that has at least four fields.
 func (a Accounts) each(file string, fn func(fields []string)) {
 	f, err := os.Open(string(a) + "/" + file)
 	if err != nil {

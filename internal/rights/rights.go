@@ -1,5 +1,5 @@
-// Package rights has a privileged process become another user for good, before it touches what that user can influence.
-// So nothing that such a user has prepared is done with more rights than the user has.
+// Package rights lets a privileged process become another user for good. The process calls it before it looks at anything that this
+// user can influence. So whatever the user has prepared, the process has no more rights than the user.
 package rights
 
 import (
@@ -16,11 +16,11 @@ import (
 type User struct {
 	UID, GID     [3]uint32 // real, effective, saved
 	Groups       []uint32
-	Capabilities uint64 // permitted and effective; what the process itself has not it does not get
+	Capabilities uint64 // permitted and effective; the process does not get any that it does not have
 }
 
-// Owner is the user that a file belongs to, with the groups that the system gives that user and without capabilities. A
-// user that the system does not know has the file's group alone. A symbolic link is followed.
+// Owner returns the user to whom a file belongs, with the groups that the user has on this system, and without capabilities. If the
+// system does not know the user, the group of the file is the only one. Owner follows a symbolic link.
 func Owner(path string) (User, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {
@@ -30,13 +30,13 @@ func Owner(path string) (User, error) {
 	return User{UID: [3]uint32{st.Uid, st.Uid, st.Uid}, GID: [3]uint32{gid, gid, gid}, Groups: groups}, nil
 }
 
-// Become gives every thread of the process the IDs, groups and capabilities of that user. Where group IDs cannot be
-// changed, and the user is the same, the user is all that counts. On an error it may be half done, and the process must end.
+// Become gives every thread of the process the IDs, groups and capabilities of the user. If the process cannot change its group IDs,
+// that is an error only if its user IDs change. After an error the process may have changed some of them, and must end.
 //
-// The process is not dumpable from then on (prctl(2), PR_SET_DUMPABLE), so that user cannot get at what it still has of
-// before: an exec ends that.
+// From then on the process is not dumpable (prctl(2), PR_SET_DUMPABLE). So the user cannot read what is still in its memory from
+// before. An exec makes it dumpable again, with new memory.
 func (u User) Become() error {
-	// The kernel says so itself where user IDs change (commit_creds, kernel/cred.c), unless fs.suid_dumpable is set.
+	// The kernel does this itself if user IDs change (commit_creds in kernel/cred.c), unless fs.suid_dumpable is set.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return named("prctl", err)
 	}
@@ -61,12 +61,12 @@ func (u User) Become() error {
 	var data [2]unix.CapUserData
 	for i := range data {
 		word := uint32(u.Capabilities >> (32 * i))
-		data[i] = unix.CapUserData{Effective: word, Permitted: word} // with the inheritable go the ambient ones
+		data[i] = unix.CapUserData{Effective: word, Permitted: word} // without inheritable capabilities there are no ambient ones
 	}
 	return everyThread("capset", unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data)))
 }
 
-// everyThread makes a system call in all threads: each has credentials of its own.
+// everyThread makes a system call in all threads, because each thread has its own credentials.
 func everyThread(name string, number, a, b uintptr) error {
 	if _, _, errno := syscall.AllThreadsSyscall(number, a, b, 0); errno != 0 {
 		return named(name, errno)
