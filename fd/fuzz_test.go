@@ -2,6 +2,7 @@ package fd_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"crak.dev/crak/fd"
@@ -24,6 +25,10 @@ func FuzzRecord(f *testing.F) {
 		{"pidfd", `{"status":9,"same":2}`},
 		{"inet_socket", `{"family":2,"type":2,"protocol":17,"local":"127.0.0.1:53","options":{"ip_ttl":[1]},"filter":[[6,0,0,0]]}`},
 		{"inet_socket", `{"family":10,"type":3,"protocol":58,"peer":"[fe80::1%lo]:1","groups":[{"address":"ff02::1","interface":"lo"}]}`},
+		{"eventfd", `{"count":3,"semaphore":true}`},
+		{"timerfd", `{"clock":1,"flags":1,"value_ns":5,"interval_ns":7,"ticks":2}`},
+		{"signalfd", `{"mask":512}`},
+		{"epoll", `{"quiet":true,"targets":[{"fd":5,"description":2,"events":1,"data":7,"spent":true}]}`},
 	} {
 		f.Add(seed.kind, seed.record, uint32(0), int64(0))
 	}
@@ -37,5 +42,38 @@ func FuzzRecord(f *testing.F) {
 			fd.CheckReferences(&image.Group{Objects: []image.Object{{ID: 1, Kind: object, Record: json.RawMessage(text)}}})
 		}
 		fd.TerminalOf(&image.Group{Descriptions: []image.Description{d}})
+	})
+}
+
+// FuzzObjects makes the objects of a hostile image, two of a kind that can refer to each other: each is made or refused at once. Names
+// would have effects outside of the test, so no object has one.
+func FuzzObjects(f *testing.F) {
+	f.Add("pipe", `{"capacity":4096,"packets":[3,2]}`, `{"capacity":4096}`, "hello")
+	f.Add("unix_socket", `{"type":1,"peer":2}`, `{"type":1,"peer":1,"shutdown":1}`, "hello")
+	f.Add("unix_socket", `{"type":2,"peer":1,"messages":[{"size":5}]}`, `{"type":5,"closed":true,"options":{"sndbuf":[9000]}}`, "hello")
+	f.Add("unix_socket", `{"type":1,"listening":true,"backlog":1,"waiting":[2]}`, `{"type":1,"listener":1,"reset":true,"closed":true}`, "")
+	f.Fuzz(func(t *testing.T, kind, first, second, content string) {
+		if kind != "pipe" && kind != "unix_socket" || strings.Contains(first+second, "name") || strings.Contains(first+second, "path") || strings.Contains(first+second, "\\") {
+			return
+		}
+		g := &image.Group{Objects: []image.Object{
+			{ID: 1, Kind: kind, Record: json.RawMessage(first), Size: uint64(len(content))}, {ID: 2, Kind: kind, Record: json.RawMessage(second)}}}
+		for id := range image.DescriptionID(2) {
+			of := "pipe_end"
+			if kind != "pipe" {
+				of = kind
+			}
+			g.Descriptions = append(g.Descriptions, image.Description{ID: id + 1, Kind: of, Object: image.ObjectID(id + 1), Flags: uint32(id)})
+		}
+		env := &fd.Env{Content: func(_ image.ObjectID, size int) ([]byte, error) { return make([]byte, size), nil }}
+		fd.CheckGroup(g, env)
+		files, err := fd.MakeAll(fd.Order(g), env)
+		if err == nil {
+			for _, file := range files {
+				file.Close()
+			}
+		}
+		env.Abandon()
+		env.Close()
 	})
 }

@@ -82,8 +82,10 @@ func unixRecord(o image.Object) (UnixSocket, error) {
 		if len(m.Descriptors) > rightsMost {
 			return r, fmt.Errorf("message with %d descriptors", len(m.Descriptors))
 		}
+		if err := m.From.check(); err != nil {
+			return r, err
+		}
 		total += m.Size
-		err = errors.Join(err, m.From.check())
 	}
 	stream := r.Type == unix.SOCK_STREAM
 	switch {
@@ -91,6 +93,8 @@ func unixRecord(o image.Object) (UnixSocket, error) {
 		return r, fmt.Errorf("type %d is not one of a Unix socket", r.Type)
 	case o.Size > queueMost || (!stream || len(r.Messages) > 0) && uint64(total) != o.Size:
 		return r, fmt.Errorf("%d bytes, in messages %d", o.Size, total)
+	case r.Listening && (r.Type == unix.SOCK_DGRAM || r.Peer != 0 || r.Closed), len(r.Waiting) > 0 && !r.Listening:
+		return r, errors.New("an impossible state of a socket that listens")
 	case r.Shutdown > 3 || r.Peer == o.ID && r.Type != unix.SOCK_DGRAM:
 		return r, errors.New("an impossible state")
 	}
@@ -142,7 +146,8 @@ func (m *madeUnix) make(e *Env) (err error) {
 		e.Tell(fmt.Sprintf("Unix socket %s: its file had been removed, or was not found, at the checkpoint: no process can connect to this path", r.Name))
 	}
 	if m.bound, err = e.bind(int(m.file.Fd()), r.Name); err == nil && r.Listening {
-		err = os.NewSyscallError("listen", unix.Listen(int(m.file.Fd()), int(min(r.Backlog, 1<<30))))
+		// A program that has made its queue shorter can have more connections in it.
+		err = m.listen(max(int(min(r.Backlog, 1<<30)), len(r.Waiting)))
 	}
 	return err
 }
@@ -210,6 +215,13 @@ func (e *Env) unixPair(m *madeUnix, other *UnixSocket) (err error) {
 func (e *Env) unixConnection(client, server *UnixSocket) (c, s *os.File, err error) {
 	var listening *madeUnix
 	if server.Listener != 0 {
+		o, err := e.known(server.Listener, &unixObjects)
+		if err != nil {
+			return nil, nil, err
+		}
+		if r, _ := unixRecord(o); !r.Listening {
+			return nil, nil, fmt.Errorf("object %d does not listen", server.Listener)
+		}
 		if listening, err = object[*madeUnix](server.Listener, &unixObjects, e); err != nil {
 			return nil, nil, err
 		}
@@ -233,16 +245,24 @@ func (e *Env) unixConnection(client, server *UnixSocket) (c, s *os.File, err err
 		bound.close()
 	}
 	if err == nil {
-		err = os.NewSyscallError("connect", rawConnect(int(c.Fd()), listening.bound))
+		err = os.NewSyscallError("connect", connectNow(int(c.Fd()), listening.bound))
 	}
 	if err != nil {
 		c.Close()
 		return nil, nil, err
 	}
-	accepted, _, err := unix.Accept4(int(listening.file.Fd()), unix.SOCK_CLOEXEC)
+	// If another user has replaced the file of the name meanwhile, no connection is there.
+	poll := []unix.PollFd{{Fd: int32(listening.file.Fd()), Events: unix.POLLIN}}
+	accepted := -1
+	if n, err2 := unix.Poll(poll, 0); err2 != nil || n == 0 {
+		err = fmt.Errorf("%s: another socket has this name now", server.Name)
+	} else {
+		accepted, _, err = unix.Accept4(int(poll[0].Fd), unix.SOCK_CLOEXEC)
+		err = os.NewSyscallError("accept", err)
+	}
 	if err != nil {
 		c.Close()
-		return nil, nil, os.NewSyscallError("accept", err)
+		return nil, nil, err
 	}
 	return c, os.NewFile(uintptr(accepted), "socket"), nil
 }
@@ -253,6 +273,10 @@ func newUnix(kind int) (*os.File, error) {
 		return nil, os.NewSyscallError("socket", err)
 	}
 	return os.NewFile(uintptr(fd), "socket"), nil
+}
+
+func (m *madeUnix) listen(backlog int) error {
+	return os.NewSyscallError("listen", unix.Listen(int(m.file.Fd()), backlog))
 }
 
 // join connects what only other sockets can be connected to: waiting connections, and datagram sockets.
@@ -267,8 +291,13 @@ func (m *madeUnix) join(e *Env) error {
 		if !ok || m.bound == nil {
 			return fmt.Errorf("object %d: not a socket that waits", id)
 		}
-		if err := rawConnect(int(client.file.Fd()), m.bound); err != nil {
+		if err := connectNow(int(client.file.Fd()), m.bound); err != nil {
 			return fmt.Errorf("connect to %s: %w", r.Name, err)
+		}
+	}
+	if len(r.Waiting) > int(r.Backlog) {
+		if err := m.listen(int(r.Backlog)); err != nil {
+			return err
 		}
 	}
 	var to addressed
@@ -292,7 +321,7 @@ func (m *madeUnix) join(e *Env) error {
 	default:
 		to = &boundName{name: &UnixName{Path: r.PeerName.full(), Abstract: r.PeerName.Abstract}}
 	}
-	err := rawConnect(int(m.file.Fd()), to)
+	err := connectNow(int(m.file.Fd()), to)
 	if err != nil && r.Peer == 0 {
 		e.Tell(fmt.Sprintf("a Unix socket was connected to %s and is not connected now: %v", r.PeerName, err))
 		err = nil

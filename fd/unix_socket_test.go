@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -145,5 +147,74 @@ func TestInFlightRefused(t *testing.T) {
 		if got := captured(t, ourselves()).obstacleOf(there); !strings.Contains(got, "in the queue of a Unix socket") {
 			t.Errorf("%s: obstacle %q", what, got)
 		}
+	}
+}
+
+// TestHostileSockets checks that a restart refuses sockets that refer to each other in impossible ways. It neither waits nor runs out of stack.
+func TestHostileSockets(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "s")
+	for what, records := range map[string][]string{
+		"its own listener":           {`{"type":1,"peer":2,"listener":1,"name":{"abstract":"a"}}`, `{"type":1,"peer":1,"name":{"abstract":"b"}}`},
+		"a listener of each other":   {`{"type":1,"peer":2,"listener":2,"name":{"abstract":"a"}}`, `{"type":1,"peer":1,"listener":1,"name":{"abstract":"b"}}`},
+		"listens, with a peer":       {`{"type":1,"peer":2,"listener":1,"listening":true,"name":{"path":"` + name + `"}}`, `{"type":1,"peer":1}`},
+		"waits in itself":            {`{"type":1,"listening":true,"name":{"path":"` + name + `"},"waiting":[1]}`},
+		"waits where nobody listens": {`{"type":1,"name":{"path":"` + name + `"},"waiting":[2]}`, `{"type":1}`},
+		"waits twice":                {`{"type":1,"listening":true,"backlog":1,"name":{"abstract":"` + name + `"},"waiting":[2,2,2]}`, `{"type":1}`},
+		"a listener of a stranger":   {`{"type":1,"peer":2,"listener":3,"name":{"abstract":"a"}}`, `{"type":1,"peer":1}`, `{"type":1}`},
+	} {
+		done := make(chan error, 1)
+		go func() {
+			env := &fd.Env{}
+			defer env.Close()
+			g := &image.Group{}
+			for i, text := range records {
+				g.Objects = append(g.Objects, image.Object{ID: image.ObjectID(i + 1), Kind: "unix_socket", Record: json.RawMessage(text)})
+				g.Descriptions = append(g.Descriptions, image.Description{ID: image.DescriptionID(i + 1), Kind: "unix_socket", Object: image.ObjectID(i + 1)})
+			}
+			env.Know(g)
+			files, err := fd.MakeAll(g.Descriptions, env)
+			if err == nil {
+				for _, f := range files {
+					f.Close()
+				}
+			}
+			env.Abandon()
+			done <- err
+		}()
+		select {
+		case err := <-done:
+			if err == nil {
+				t.Errorf("%s: made", what)
+			} else {
+				t.Logf("%s: %v", what, err)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%s: the restart waits", what)
+		}
+	}
+}
+
+// TestWaitingConnections checks that connections come back that wait in a queue that has been made shorter since.
+func TestWaitingConnections(t *testing.T) {
+	env := &fd.Env{}
+	defer env.Close()
+	g := &image.Group{Objects: []image.Object{{ID: 1, Kind: "unix_socket",
+		Record: json.RawMessage(`{"type":1,"listening":true,"name":{"abstract":"` + t.TempDir() + `"},"waiting":[2,3,4,5]}`)}}}
+	for id := 2; id <= 5; id++ {
+		g.Objects = append(g.Objects, image.Object{ID: image.ObjectID(id), Kind: "unix_socket", Record: json.RawMessage(`{"type":1}`)})
+	}
+	for _, o := range g.Objects {
+		g.Descriptions = append(g.Descriptions, image.Description{ID: image.DescriptionID(o.ID), Kind: "unix_socket", Object: o.ID})
+	}
+	env.Know(g)
+	files, err := fd.MakeAll(g.Descriptions, env)
+	must(t, err)
+	for range 4 {
+		accepted, _, err := unix.Accept4(int(files[0].Fd()), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		must(t, err)
+		must(t, unix.Close(accepted))
+	}
+	for _, f := range files {
+		f.Close()
 	}
 }
