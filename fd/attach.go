@@ -14,9 +14,10 @@ type Attach struct {
 	*program.Builder
 
 	Member      *image.Process
-	Descriptors []image.Descriptor // the member's descriptors of the description
-	First       bool               // the member is the first one that has the description: it does what is done once
-	Others      int                // members that get a description from the one that makes it
+	Descriptors []image.Descriptor       // the member's descriptors of the description
+	Numbers     map[int]image.Descriptor // all descriptors of the member, by number
+	First       bool                     // the member is the first one that has the description: it does what is done once
+	Others      int                      // members that get a description from the one that makes it
 
 	// Placed is a descriptor of any description of the group. It is open until all descriptions are attached.
 	Placed func(image.DescriptionID) program.Arg

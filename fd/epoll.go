@@ -232,23 +232,19 @@ func attachEpoll(d image.Description, a *Attach) error {
 	if err != nil || !a.First {
 		return err
 	}
-	have := make(map[int]image.Descriptor)
-	for _, at := range a.Member.Descriptors {
-		have[at.Fd] = at
-	}
 	instance := a.Placed(d.ID)
 	spent := 0
 	for _, t := range r.Targets {
 		if t.Spent {
 			t.Events |= unix.EPOLLIN | unix.EPOLLOUT
-			a.register(instance, t, have)
+			a.register(instance, t)
 			spent++
 		}
 	}
 	a.takeEvents(instance, spent, "targets that had been reported once")
 	for _, t := range r.Targets {
 		if !t.Spent {
-			a.register(instance, t, have)
+			a.register(instance, t)
 		}
 	}
 	if r.Quiet {
@@ -257,10 +253,10 @@ func attachEpoll(d image.Description, a *Attach) error {
 	return nil
 }
 
-// register registers a target. have are the member's descriptors.
-func (a *Attach) register(instance program.Arg, t EpollTarget, have map[int]image.Descriptor) {
+// register registers a target.
+func (a *Attach) register(instance program.Arg, t EpollTarget) {
 	number := program.Const(t.Fd)
-	now, used := have[t.Fd]
+	now, used := a.Numbers[t.Fd]
 	inPlace := used && now.Description == t.Description
 	var kept program.Arg
 	if used && !inPlace {

@@ -46,6 +46,7 @@ type compiler struct {
 	waits    map[int32]bool                             // timers that send their pending signal again
 	pending  uint64                                     // signals that are pending for the process, a bit each
 	numbers  map[image.DescriptionID][]image.Descriptor // the descriptors by which the process has a description
+	needs    map[image.DescriptionID]bool               // descriptions that a member makes and this process must have
 	going    []func()                                   // append the calls that attached descriptions make after crak has told the process to go
 	err      error
 }

@@ -58,20 +58,25 @@ func (c *compiler) attach() {
 	if c == c.tree.root.member {
 		all = append(all, c.tree.unheld...)
 	}
-	for id, members := range c.tree.needs {
-		if c.numbers[id] == nil && slices.Contains(members, c) {
+	for id := range c.needs {
+		if c.numbers[id] == nil {
 			all = append(all, c.tree.descriptions[id])
 		}
 	}
 	slices.SortFunc(all, func(a, b *image.Description) int { return c.tree.rank[a.ID] - c.tree.rank[b.ID] })
+	numbers := make(map[int]image.Descriptor)
+	for _, d := range c.process.Descriptors {
+		numbers[d.Fd] = d
+	}
 	for _, d := range all {
 		if !fd.Attaches(*d) {
 			continue
 		}
-		a := &fd.Attach{Builder: c.b, Member: c.process.Process, Descriptors: c.numbers[d.ID], Placed: c.placed, Exist: c.awaitAll, Ended: c.ended,
+		a := &fd.Attach{Builder: c.b, Member: c.process.Process, Descriptors: c.numbers[d.ID], Numbers: numbers,
+			Placed: c.placed, Exist: c.awaitAll, Ended: c.ended,
 			AtGo: func(do func()) { c.going = append(c.going, do) }}
 		a.First = c.tree.holders[d.ID] == c || c.tree.holders[d.ID] == nil
-		a.Others = max(0, len(c.tree.needs[d.ID])-1)
+		a.Others = max(0, c.tree.needs[d.ID]-1)
 		if err := a.Attach(*d); err != nil {
 			c.fail(err)
 		}
@@ -194,11 +199,16 @@ func (tr *tree) findHolders(g *image.Group) {
 // findNeeds finds the members that must have a description which a member makes: those that have it, and those that attach a
 // description that refers to it.
 func (tr *tree) findNeeds(g *image.Group) {
-	tr.needs = make(map[image.DescriptionID][]*compiler)
+	tr.needs = make(map[image.DescriptionID]int)
 	need := func(id image.DescriptionID, c *compiler) {
-		if d := tr.descriptions[id]; d != nil && fd.ByMember(*d) && !slices.Contains(tr.needs[id], c) {
-			tr.needs[id] = append(tr.needs[id], c)
+		if d := tr.descriptions[id]; d == nil || !fd.ByMember(*d) || c.needs[id] {
+			return
 		}
+		if c.needs == nil {
+			c.needs = make(map[image.DescriptionID]bool)
+		}
+		c.needs[id] = true
+		tr.needs[id]++
 	}
 	for _, n := range tr.nodes {
 		if n.kind == aMember {
