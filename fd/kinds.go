@@ -1,7 +1,6 @@
 package fd
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -96,11 +95,6 @@ func record[T any](d image.Description) (T, error) {
 
 func decode[T any](text json.RawMessage) (T, error) {
 	var r T
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&r); err != nil {
-		return r, err
-	}
-	image.RestoreText(text, &r)
-	return r, nil
+	err := image.DecodeRecord(text, &r)
+	return r, err
 }

@@ -91,6 +91,9 @@ func (c *checker) zombies(g *Group) error {
 
 func (c *checker) zombie(z *Zombie) error {
 	const mostStatus = 0xffff
+	if err := checkRelatives(z.Parent, z.ProcessGroup, z.Session); err != nil {
+		return err
+	}
 	switch {
 	case z.Pid <= 0 || z.Pid > maxPid || c.tids[z.Pid]:
 		return fmt.Errorf("pid: %d: not a new number from 1 to %d", z.Pid, maxPid)

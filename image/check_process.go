@@ -25,6 +25,9 @@ func (c *checker) process(p *Process) error {
 	if p.Pid <= 0 || p.Pid > maxPid {
 		return fmt.Errorf("pid: %d: not 1 to %d", p.Pid, maxPid)
 	}
+	if err := checkRelatives(p.Parent, p.ProcessGroup, p.Session); err != nil {
+		return err
+	}
 	if p.ExitSignal < 0 || p.ExitSignal > signals {
 		return fmt.Errorf("exit_signal: %d: not 0 to %d", p.ExitSignal, signals)
 	}
@@ -69,6 +72,19 @@ func (c *checker) process(p *Process) error {
 		}
 	}
 	return c.descriptors(p.Descriptors)
+}
+
+// checkRelatives checks the numbers of a process's parent, process group and session. They are 0 if they are outside its PID namespace.
+func checkRelatives(parent, group, session Pid) error {
+	for _, r := range []struct {
+		name string
+		pid  Pid
+	}{{"parent", parent}, {"process_group", group}, {"session", session}} {
+		if r.pid < 0 || r.pid > maxPid {
+			return fmt.Errorf("%s: %d: not 0 to %d", r.name, r.pid, maxPid)
+		}
+	}
+	return nil
 }
 
 func (c *checker) thread(t *Thread, p *Process) error {

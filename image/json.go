@@ -12,6 +12,9 @@ import (
 // in it.
 func decodeJSON(text []byte, v any) error { return decodeWithin(text, v, new(budget)) }
 
+// DecodeRecord decodes a Record, as decodeJSON does.
+func DecodeRecord(text json.RawMessage, v any) error { return decodeJSON(text, v) }
+
 // decodeWithin decodes one of several texts of a file, which share a budget.
 func decodeWithin(text []byte, v any, b *budget) error {
 	if len(text) == 0 {
@@ -26,7 +29,7 @@ func decodeWithin(text []byte, v any, b *budget) error {
 	if err := json.Unmarshal(text, v); err != nil {
 		return wordJSON(err)
 	}
-	RestoreText(text, v)
+	restoreText(text, v)
 	return nil
 }
 

@@ -72,6 +72,8 @@ func (s *shape) value(t reflect.Type) error {
 		return s.object(t)
 	case t.Kind() == reflect.Slice && c == '[', t.Kind() == reflect.Array && c == '[':
 		return s.list(t)
+	case t.Kind() == reflect.Map && c == '{':
+		return s.entries(t)
 	}
 	return s.grow(s.skip())
 }
@@ -102,6 +104,29 @@ func (s *shape) object(t reflect.Type) error {
 		s.peek()
 		s.at++ // :
 		if err := s.value(f.typ); err != nil {
+			return err
+		}
+		if s.peek() == ',' {
+			s.at++
+		}
+	}
+	s.at++
+	return nil
+}
+
+// mapEntry is more than the bytes that Go takes for an entry of a map, besides key and value.
+const mapEntry = 32
+
+// entries reads a map with strings as keys.
+func (s *shape) entries(t reflect.Type) error {
+	s.at++ // {
+	for s.peek() != '}' {
+		if err := s.grow(mapEntry + s.skip() + growth*int(t.Key().Size()+t.Elem().Size())); err != nil {
+			return err
+		}
+		s.peek()
+		s.at++ // :
+		if err := s.value(t.Elem()); err != nil {
 			return err
 		}
 		if s.peek() == ',' {

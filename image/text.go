@@ -32,8 +32,8 @@ func MarshalText(v any) ([]byte, error) {
 	return text, err
 }
 
-// RestoreText unescapes all strings of the value that v points to. The value was decoded from text.
-func RestoreText(text []byte, v any) {
+// restoreText unescapes all strings of the value that v points to. The value was decoded from text.
+func restoreText(text []byte, v any) {
 	if bytes.Contains(text, []byte(escapePrefix)) {
 		eachString(reflect.ValueOf(v), unescape)
 	}

@@ -30,7 +30,7 @@ func TestText(t *testing.T) {
 		if err := json.Unmarshal(text, &back); err != nil {
 			t.Fatal(err)
 		}
-		RestoreText(text, &back)
+		restoreText(text, &back)
 		if diff := cmp.Diff(make(), &back); diff != "" {
 			t.Errorf("%q: comes back otherwise:\n%s", name, diff)
 		}

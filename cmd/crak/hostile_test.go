@@ -42,7 +42,7 @@ func group(parts map[string]string) []byte {
 	all := fields(image.Group{Root: pid, Descriptions: []image.Description{}})
 	for name, text := range parts {
 		switch name {
-		case "memory", "descriptions", "zombies":
+		case "memory", "descriptions", "zombies", "objects", "semaphores", "queues":
 			all[name] = json.RawMessage(text)
 		default:
 			process[name] = json.RawMessage(text)
@@ -78,6 +78,13 @@ func runs(n int, at func(i int) uint64) []byte {
 		all[i] = image.Run{Start: at(i), Length: image.PageSize}
 	}
 	return imagetest.Zeroes(image.ProcessSpace(412), all)
+}
+
+// descriptor and socket are elements of lists of descriptors and of descriptions.
+func descriptor(i int) string { return fmt.Sprintf(`{"fd":%d,"description":%d}`, i, i+1) }
+
+func socket(i int) string {
+	return fmt.Sprintf(`{"id":%d,"kind":"unix_socket","object":%d,"flags":2,"offset":0}`, i+1, i+1)
 }
 
 const flags = `"locked":true,"dont_fork":true,"wipe_on_fork":true,"dont_dump":true,"huge_page":true,"mergeable":true,"sequential":true,"random":true,"sealed":true`
@@ -168,6 +175,76 @@ func TestHostile(t *testing.T) {
 		},
 		"a chain in ended sessions": func() ([]byte, []byte) {
 			return family(3_000, func(i int) (int, int, int) { return 1000 + i - 1, 100_000 + i, 100_000 + i })
+		},
+		"100,000 members": func() ([]byte, []byte) {
+			return family(100_000, func(int) (int, int, int) { return 412, 0, 0 })
+		},
+		"100,000 zombies": func() ([]byte, []byte) {
+			return group(map[string]string{"zombies": list(100_000, func(i int) string {
+				return fmt.Sprintf(`{"pid":%d,"parent":412,"process_group":0,"session":0,"exit_signal":%d}`, 1000+i, 1+i%64)
+			})}), empty
+		},
+		"a chain of members": func() ([]byte, []byte) {
+			return family(10_000, func(i int) (int, int, int) { return max(412, 1000*min(i, 1)+i-1), 0, 0 })
+		},
+		"a ring of members": func() ([]byte, []byte) {
+			return family(10_000, func(i int) (int, int, int) { return 1000 + (i+1)%10_000, 0, 0 })
+		},
+		"epoll instances": func() ([]byte, []byte) {
+			return group(map[string]string{"descriptors": list(40_000, descriptor), "descriptions": list(40_000, func(i int) string {
+				return fmt.Sprintf(`{"id":%d,"kind":"epoll","flags":0,"offset":0,"record":{"quiet":true,"targets":[{"fd":%d,"description":%d}]}}`, i+1, i/2, i/2+1+max(0, 1-i))
+			})}), empty
+		},
+		"epoll targets": func() ([]byte, []byte) {
+			return group(map[string]string{"descriptors": list(2, descriptor), "descriptions": `[{"id":2,"kind":"eventfd","flags":0,"offset":0,"record":{"count":1}},` +
+				`{"id":1,"kind":"epoll","flags":0,"offset":0,"record":{"targets":` + list(200_000, func(i int) string {
+				return fmt.Sprintf(`{"fd":%d,"description":2,"spent":true}`, i)
+			}) + `}}]`}), empty
+		},
+		"a chain of epoll instances": func() ([]byte, []byte) {
+			return group(map[string]string{"descriptions": list(100_000, func(i int) string {
+				return fmt.Sprintf(`{"id":%d,"kind":"epoll","flags":0,"offset":0,"record":{"targets":[{"fd":1,"description":%d}]}}`, i+1, min(i+2, 100_000-i%2))
+			})}), empty
+		},
+		"sockets": func() ([]byte, []byte) {
+			return group(map[string]string{"descriptors": list(40_000, descriptor), "descriptions": list(40_000, socket), "objects": list(40_000, func(i int) string {
+				return fmt.Sprintf(`{"id":%d,"kind":"unix_socket","record":{"type":1,"peer":%d,"name":{"abstract":"%d"}}}`, i+1, i^1+1, i)
+			})}), empty
+		},
+		"a record of empty messages": func() ([]byte, []byte) {
+			return group(map[string]string{"descriptions": list(1, socket), "objects": `[{"id":1,"kind":"unix_socket","record":{"type":2,"messages":[` +
+				strings.Repeat("{},", 15<<20) + `{}]}}]`}), empty
+		},
+		"a record of senders": func() ([]byte, []byte) {
+			return group(map[string]string{"descriptions": list(1, socket), "objects": `[{"id":1,"kind":"unix_socket","record":{"type":2,"messages":[` +
+				strings.Repeat(`{"size":0,"from":{}},`, 1<<20) + `{}]}}]`}), empty
+		},
+		"pidfds": func() ([]byte, []byte) {
+			all, empty := family(4_000, func(int) (int, int, int) { return 412, 0, 0 })
+			pidfds := list(100_000, func(i int) string {
+				return fmt.Sprintf(`{"id":%d,"kind":"pidfd","flags":0,"offset":0,"record":{"pid":412}}`, i+1)
+			})
+			return bytes.Replace(all, []byte(`"descriptions":[]`), []byte(`"descriptions":`+pidfds), 1), empty
+		},
+		"a record of options": func() ([]byte, []byte) {
+			return group(map[string]string{"descriptions": list(1, socket), "objects": `[{"id":1,"kind":"unix_socket","record":{"type":2,"options":{` +
+				strings.Repeat(`"":[],`, 8<<20) + `"a":[` + strings.Repeat("0,", 4<<20) + `0]}}}]`}), empty
+		},
+		"a record of epoll targets": func() ([]byte, []byte) {
+			return group(map[string]string{"descriptors": list(2, descriptor), "descriptions": `[{"id":2,"kind":"eventfd","flags":0,"offset":0,"record":{"count":1}},` +
+				`{"id":1,"kind":"epoll","flags":0,"offset":0,"record":{"targets":` + list(1<<20, func(i int) string {
+				return fmt.Sprintf(`{"fd":%d,"description":2}`, i)
+			}) + `}}]`}), empty
+		},
+		"semaphores": func() ([]byte, []byte) {
+			return group(map[string]string{"semaphores": list(20_000, func(i int) string {
+				return fmt.Sprintf(`{"sysv":{"id":%d,"key":%d},"values":[%s1],"undo":[{"pid":412,"semaphore":5,"value":1}]}`, i, i+1, strings.Repeat("1,", 300))
+			})}), empty
+		},
+		"messages": func() ([]byte, []byte) {
+			return group(map[string]string{"queues": list(20_000, func(i int) string {
+				return fmt.Sprintf(`{"sysv":{"id":%d,"key":%d},"limit":1,"messages":[%s{"type":1}]}`, i, i+1, strings.Repeat(`{"type":1},`, 30))
+			})}), empty
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -70,9 +70,8 @@ func inspectJSON(w io.Writer, img *image.Image) error {
 
 // printJSON prints the object of a --json option, indented.
 func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(printable.JSON(w))
+	e := json.NewEncoder(printable.JSON(printable.Indent(w)))
 	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
 	return e.Encode(v)
 }
 

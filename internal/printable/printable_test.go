@@ -47,3 +47,19 @@ func TestJSON(t *testing.T) {
 		}
 	}
 }
+
+func TestIndent(t *testing.T) {
+	for _, text := range []string{`{}`, `[]`, `7`, `"a"`, `{"a":[1,-2.5e3,{"b":{}},[],[[null,true]]],"c":{"d":"e,:{}[]\\","\"f\\\"":"]"}}`, `[{},{}]`} {
+		var want, got bytes.Buffer
+		if err := json.Indent(&want, []byte(text+"\n"), "", "  "); err != nil {
+			t.Fatal(err)
+		}
+		w := Indent(&got)
+		for i := range text {
+			w.Write([]byte{text[i]})
+		}
+		if _, err := w.Write([]byte("\n")); err != nil || got.String() != want.String() {
+			t.Errorf("%s: %v\n%s\nwant\n%s", text, err, got.String(), want.String())
+		}
+	}
+}
