@@ -31,7 +31,9 @@ type madeObject interface {
 }
 
 // objectKinds is every kind of object. A function returns it, because the kinds refer to it.
-func objectKinds() []*objectKind { return []*objectKind{&pipeObjects, &unixObjects, &tcpObjects, &inetObjects} }
+func objectKinds() []*objectKind {
+	return []*objectKind{&pipeObjects, &unixObjects, &tcpObjects, &inetObjects}
+}
 
 func objectKindNamed(name string) (*objectKind, error) {
 	for _, k := range objectKinds() {
