@@ -1,8 +1,6 @@
 package dump
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -145,39 +143,12 @@ func (m *Member) links(e proc.SmapsEntry) (uint64, error) {
 	return uint64(st.Nlink), err
 }
 
-// otherName looks for another name of a file in the directory of its deleted name. For example, sem_open(3) creates a
-// semaphore under a temporary name, links it to its final name, and removes the temporary one.
+// otherName looks for another name of a file in the directory of its deleted name.
 func (f *files) otherName(e proc.SmapsEntry) (string, *unix.Stat_t) {
 	dir := filepath.Dir(e.Path)
-	at, err := unix.Openat(f.root, "."+dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
+	name, st := fd.OtherName(fmt.Sprintf("/proc/self/fd/%d/.%s", f.root, dir), e.Inode, func(st *unix.Stat_t) bool { return isBehind(st, e) })
+	if st == nil {
 		return "", nil
 	}
-	defer unix.Close(at)
-	buffer := make([]byte, 32768)
-	for {
-		n, err := unix.Getdents(at, buffer)
-		if err != nil || n <= 0 {
-			return "", nil
-		}
-		for entries := buffer[:n]; len(entries) > 0; {
-			inode, name, rest := direntOf(entries)
-			entries = rest
-			if inode != e.Inode {
-				continue
-			}
-			path := filepath.Join(dir, name)
-			if st, err := f.stat(path); err == nil && isBehind(&st, e) {
-				return path, &st
-			}
-		}
-	}
-}
-
-// direntOf decodes the first struct linux_dirent64 (getdents(2)) and returns the remaining bytes.
-func direntOf(b []byte) (inode uint64, name string, rest []byte) {
-	const nameAt = 19
-	length := binary.NativeEndian.Uint16(b[16:])
-	text, _, _ := bytes.Cut(b[nameAt:length], []byte{0})
-	return binary.NativeEndian.Uint64(b), string(text), b[length:]
+	return filepath.Join(dir, name), st
 }

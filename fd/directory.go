@@ -9,9 +9,11 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// Directory is the record of a directory. The description's offset is the position of getdents(2).
+// Directory is the record of a directory. The description's offset is the position of getdents(2). A directory that has been removed
+// is made at its former path, and removed again.
 type Directory struct {
-	File image.File `json:"file"`
+	File       image.File  `json:"file"`
+	Attributes *Attributes `json:"attributes,omitempty"`
 }
 
 var directory = kind{
@@ -28,12 +30,18 @@ var directory = kind{
 		if err != nil {
 			return broken(err)
 		}
+		if r.File.Deleted {
+			return nil
+		}
 		return env.decideDirectory(CompareFile(r.File), d.Offset)
 	},
 	create: func(d image.Description, env *Env) (*os.File, error) {
 		r, err := record[Directory](d)
 		if err != nil {
 			return nil, err
+		}
+		if r.File.Deleted {
+			return env.openRemoved(r, d.Flags)
 		}
 		if list := env.decideDirectory(CompareFile(r.File), d.Offset); len(list) > 0 {
 			return nil, list
@@ -49,15 +57,44 @@ func captureDirectory(c *capture, o *open) (any, error) {
 	path, where := o.where()
 	switch where {
 	case deleted:
-		return nil, obstacle.Obstacle{
-			What: o.link,
-			Why:  "the directory has been removed",
-			Do:   closeIt,
-		}
+		return o.removedDirectory(path)
 	case hidden:
 		return nil, o.hiddenObstacle()
 	}
 	return &Directory{File: o.file(path)}, nil
+}
+
+// removedDirectory is the record of a directory that has been removed. Nothing can be made in it.
+func (o *open) removedDirectory(path string) (*Directory, error) {
+	r := &Directory{File: o.file(path)}
+	r.File.Deleted = true
+	var err error
+	r.Attributes, err = o.attributes()
+	return r, err
+}
+
+// openRemoved opens a directory that has been removed. The first description of it makes it.
+func (e *Env) openRemoved(r Directory, flags uint32) (*os.File, error) {
+	inode := inodeOf(r.File)
+	made := e.removed[inode]
+	if made == nil {
+		var err error
+		if made, err = unlinked(r.File.Path, createUnlinkedDirectory, e.Tell); err != nil {
+			return nil, err
+		}
+		if e.removed == nil {
+			e.removed = make(map[Inode]*os.File)
+		}
+		e.removed[inode] = made
+		if err := e.dress(made, r.File, r.Attributes); err != nil {
+			return nil, err
+		}
+	}
+	fd, err := unix.Openat(int(made.Fd()), ".", int(flags&openFlags)|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: r.File.Path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), r.File.Path), nil
 }
 
 // decideDirectory applies the policy to a directory. Its size and time do not matter, because entries come and go.

@@ -19,7 +19,7 @@
 // Each kind of description has one file, with its record type and a value of type kind. kinds.go lists the kinds. Kinds of
 // objects, of which several descriptions are ends or views, have a value of type objectKind; object.go lists them:
 //
-//	regular.go      files with a path, and files that were deleted while open (unlinked.go)
+//	regular.go      files with a path, and files that were deleted while open (unlinked.go, attributes.go, other_name.go)
 //	directory.go    directories, with the position of getdents
 //	pathonly.go     descriptors of O_PATH
 //	device.go       devices without state, such as /dev/null

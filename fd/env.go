@@ -37,6 +37,7 @@ type Env struct {
 	joinedTCP    bool
 	descriptions map[image.DescriptionID]*os.File // while MakeAll runs
 
+	removed  map[Inode]*os.File  // directories that were removed before the checkpoint
 	standIns map[string]*os.File // by the path of the missing file; open for reading and writing
 	late     []func() error
 	undo     []func()
@@ -95,7 +96,10 @@ func (e *Env) Close() {
 	for _, f := range e.standIns {
 		f.Close()
 	}
-	e.standIns = nil
+	for _, f := range e.removed {
+		f.Close()
+	}
+	e.standIns, e.removed = nil, nil
 }
 
 // Tell passes a text to Notice, each text once: a restart finds the same thing when it checks a file and when it

@@ -60,12 +60,12 @@ func CaptureGroup(all []*Descriptors, table *Table) ([][]image.Descriptor, error
 			return nil, err
 		}
 	}
-	c.refuseInFlight()
 	for _, t := range captured {
 		if err := t.finish(table); err != nil {
 			return nil, err
 		}
 	}
+	c.refuseInFlight()
 	return c.descriptors(), nil
 }
 

@@ -95,13 +95,14 @@ func TestSpecialFiles(t *testing.T) {
 		t.Errorf("before and after (-+):\n%s", diff)
 	}
 	other := openedAt(t, "/proc/1/status", unix.O_RDONLY)
-	if got := captured(t, ourselves()).obstacleOf(other); !strings.Contains(got, "about another process") {
+	if got := captured(t, ourselves()).obstacleOf(other); !strings.Contains(got, "about a process outside") {
 		t.Errorf("/proc/1/status: obstacle %q", got)
 	}
 	own := openedAt(t, "/proc/self/status", unix.O_RDONLY)
 	want := fmt.Sprintf("open(%q, 0x88000) dup3(r0, 101, O_CLOEXEC) = 101 dup3(r0, 7, 0) = 7 close(r0)", fmt.Sprintf("/proc/%d/status", os.Getpid()))
 	d := captured(t, ourselves()).description(t, own)
 	d.ID = 1
+	d.Record = json.RawMessage(strings.Replace(string(d.Record), fmt.Sprintf(`"process":%d`, os.Getpid()), `"process":412`, 1)) // attached's
 	if got := attached(t, d); got != want {
 		t.Errorf("/proc/self/status: %s, want %s", got, want)
 	}

@@ -1,6 +1,7 @@
 package fd
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -102,14 +103,16 @@ func finish(f *os.File, k *kind, d image.Description) error {
 	if d.Flags&unix.O_PATH != 0 || k.byMember != nil && k.byMember(d) {
 		return nil
 	}
+	gone := false // a directory that has been removed: it has no entries, and the kernel may refuse its old offset
 	if k.name == directory.name && d.Offset != 0 {
 		// If an ext4 directory is not read before its offset is set to the end, a later rewind finds no entries.
-		if _, err := unix.ReadDirent(int(f.Fd()), make([]byte, 4096)); err != nil {
+		_, err := unix.ReadDirent(int(f.Fd()), make([]byte, 4096))
+		if gone = errors.Is(err, unix.ENOENT); err != nil && !gone {
 			return &os.PathError{Op: "getdents64", Path: f.Name(), Err: err}
 		}
 	}
 	if k.seeks && d.Offset != 0 {
-		if _, err := f.Seek(d.Offset, io.SeekStart); err != nil {
+		if _, err := f.Seek(d.Offset, io.SeekStart); err != nil && !gone {
 			return err
 		}
 	}

@@ -9,20 +9,34 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// PathOnly is the record of a descriptor of O_PATH, on a file of any type.
+// PathOnly is the record of a descriptor of O_PATH, on a file of any type. A deleted regular file or directory is like one that is open
+// for reading.
 type PathOnly struct {
-	File image.File `json:"file"`
+	File       image.File     `json:"file"`
+	Memory     image.MemoryID `json:"memory,omitempty"`
+	Attributes *Attributes    `json:"attributes,omitempty"`
 }
 
 var pathOnly = kind{
 	name: "path",
-	is:   func(o *open) bool { return o.flags&unix.O_PATH != 0 && o.hasPath() },
+	is:   func(o *open) bool { return o.flags&unix.O_PATH != 0 && o.hasPath() && !rereadable[o.filesystem] },
 	capture: func(c *capture, o *open) (any, error) {
 		path, where := o.where()
-		switch where {
-		case hidden:
+		switch {
+		case where == hidden:
 			return nil, o.hiddenObstacle()
-		case deleted:
+		case where == deleted && o.format() == unix.S_IFREG && o.stat.Nlink == 0:
+			r, err := c.unlinkedFile(o, path)
+			return (*PathOnly)(r), err
+		case where == deleted && o.format() == unix.S_IFDIR:
+			r, err := o.removedDirectory(path)
+			return &PathOnly{File: r.File, Attributes: r.Attributes}, err
+		case where == deleted && o.stat.Nlink > 0:
+			if path = c.otherName(o, path); path != "" {
+				break
+			}
+			fallthrough
+		case where == deleted:
 			return nil, obstacle.Obstacle{
 				What: o.link,
 				Why:  "it was opened with O_PATH and then deleted, so it cannot be opened again",
@@ -40,12 +54,21 @@ var pathOnly = kind{
 		if err != nil {
 			return broken(err)
 		}
+		if r.File.Deleted {
+			return nil
+		}
 		return env.decidePath(CompareFile(r.File))
 	},
 	create: func(d image.Description, env *Env) (*os.File, error) {
 		r, err := record[PathOnly](d)
 		if err != nil {
 			return nil, err
+		}
+		switch {
+		case r.File.Deleted && r.File.Mode&unix.S_IFMT == unix.S_IFDIR:
+			return env.openRemoved(Directory{r.File, r.Attributes}, d.Flags)
+		case r.File.Deleted:
+			return env.openUnlinked(Regular(r), d.Flags)
 		}
 		if list := env.decidePath(CompareFile(r.File)); len(list) > 0 {
 			return nil, list

@@ -62,10 +62,10 @@ func (c *capture) findEnds(descriptions []*open) {
 }
 
 // otherEndLives asks the kernel whether the other end of a pipe is open. It is needed if the group has one end and
-// the search has found no process with the other. The program must be frozen. A FIFO is not asked about: a restart
+// the search has found no process with the other. The program must be frozen. A FIFO that has a name is not asked about: a restart
 // finds it by its path, whatever process has it open.
 func (c *capture) otherEndLives(o *open, e ends) bool {
-	if e.read && e.write || len(e.outside) > 0 || o.hasPath() || o.member.Calls == nil {
+	if e.read && e.write || len(e.outside) > 0 || o.hasPath() && o.stat.Nlink > 0 || o.member.Calls == nil {
 		return false
 	}
 	if err := c.handle(o); err != nil || o.swapped {

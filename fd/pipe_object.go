@@ -17,9 +17,10 @@ const pipeContentMost = 64 << 20
 
 // PipeObject is the record of a pipe or a FIFO. The bytes in it are its content.
 type PipeObject struct {
-	File     *image.File `json:"file,omitempty"`    // nil for a pipe
-	Capacity int         `json:"capacity"`          // bytes (fcntl(2), F_GETPIPE_SZ)
-	Packets  []int       `json:"packets,omitempty"` // their lengths, if there are several (pipe(2), O_DIRECT)
+	File       *image.File `json:"file,omitempty"` // nil for a pipe
+	Attributes *Attributes `json:"attributes,omitempty"`
+	Capacity   int         `json:"capacity"`          // bytes (fcntl(2), F_GETPIPE_SZ)
+	Packets    []int       `json:"packets,omitempty"` // their lengths, if there are several (pipe(2), O_DIRECT)
 }
 
 // pipeEnd is a description of a pipe that only the group has open.
@@ -28,7 +29,7 @@ var pipeEnd = kind{
 	is:   func(o *open) bool { return o.ownPipe },
 	capture: func(c *capture, o *open) (any, error) {
 		var err error
-		c.object, err = c.objectOf(o, &pipeObjects, func() (any, []byte, error) { return lookIntoPipe(o) })
+		c.object, err = c.objectOf(o, &pipeObjects, func() (any, []byte, error) { return c.lookIntoPipe(o) })
 		return nil, err
 	},
 	describe: func(d image.Description) string {
@@ -40,7 +41,7 @@ var pipeEnd = kind{
 			return broken(err)
 		}
 		r, _ := pipeRecord(o)
-		if r.File == nil {
+		if r.File == nil || r.File.Deleted {
 			return nil
 		}
 		if c := CompareFile(*r.File); c.Change == Gone || c.Have.Mode&unix.S_IFMT != unix.S_IFIFO {
@@ -70,7 +71,11 @@ var pipeObjects = objectKind{
 			return nil, err
 		}
 		p := &madePipe{record: r}
-		return p, p.open()
+		if err := p.open(env); err != nil {
+			p.close()
+			return nil, err
+		}
+		return p, nil
 	},
 	paths: pathsIn(func(r *PipeObject, to Relocations) {
 		if r.File != nil {
@@ -80,15 +85,27 @@ var pipeObjects = objectKind{
 }
 
 // lookIntoPipe returns the record and the content of a pipe.
-func lookIntoPipe(o *open) (any, []byte, error) {
+func (c *capture) lookIntoPipe(o *open) (any, []byte, error) {
 	r := &PipeObject{}
 	if o.hasPath() {
 		path, where := o.where()
-		if where != there {
-			return nil, nil, obstacle.Obstacle{What: "FIFO " + o.link, Why: "it has been removed, or another file is at this path", Do: closeIt}
+		if where == deleted && o.stat.Nlink > 0 {
+			if path = c.otherName(o, path); path == "" {
+				where = hidden
+			}
+		}
+		if where == hidden {
+			return nil, nil, obstacle.Obstacle{What: "FIFO " + o.link, Why: "another file, or none, is at this path, and its other name cannot be found", Do: closeIt}
 		}
 		file := o.file(path)
 		r.File = &file
+		if o.stat.Nlink == 0 {
+			file.Deleted = true
+			var err error
+			if r.Attributes, err = o.attributes(); err != nil {
+				return nil, nil, err
+			}
+		}
 	}
 	if o.handle.fd < 0 {
 		return r, nil, nil
@@ -172,9 +189,15 @@ type madePipe struct {
 }
 
 // open makes the pipe, or opens the FIFO.
-func (p *madePipe) open() (err error) {
+func (p *madePipe) open(e *Env) (err error) {
 	const both = unix.O_RDWR | unix.O_NONBLOCK
 	r := &p.record
+	if r.File != nil && r.File.Deleted {
+		if p.whole, err = unlinked(r.File.Path, createUnlinkedFIFO, e.Tell); err == nil {
+			err = e.dress(p.whole, *r.File, r.Attributes)
+		}
+		return err
+	}
 	if r.File != nil {
 		p.whole, err = openAt(r.File.Path, both, func(st *unix.Stat_t) error {
 			if st.Mode&unix.S_IFMT != unix.S_IFIFO {

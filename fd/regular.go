@@ -13,8 +13,9 @@ import (
 // Regular is the record of a regular file. The content of a file without a name is in a memory object of kind
 // image.MemoryFile. Such a file comes back unlinked. File.Path is its former path.
 type Regular struct {
-	File   image.File     `json:"file"`
-	Memory image.MemoryID `json:"memory,omitempty"`
+	File       image.File     `json:"file"`
+	Memory     image.MemoryID `json:"memory,omitempty"`
+	Attributes *Attributes    `json:"attributes,omitempty"`
 }
 
 var regular = kind{
@@ -44,21 +45,32 @@ func captureRegular(c *capture, o *open) (any, error) {
 	case where == hidden:
 		return nil, o.hiddenObstacle()
 	case where == deleted && o.stat.Nlink > 0:
-		return nil, obstacle.Obstacle{
-			What: o.link,
-			Why:  "the file was deleted under this name but has others, which cannot be found",
-			Do:   "close the file before the checkpoint, or give it its name back with ln",
+		if r.File.Path = c.otherName(o, path); r.File.Path == "" {
+			return nil, obstacle.Obstacle{
+				What: o.link,
+				Why:  "the file was deleted under this name but has others, which cannot be found",
+				Do:   "close the file before the checkpoint, or give it its name back with ln",
+			}
 		}
 	case where == deleted:
-		r.File.Deleted = true
-		r.Memory = c.table.Object(o.inode(), image.MemoryObject{
-			Kind: image.MemoryFile,
-			Name: path,
-			Size: uint64(o.stat.Size),
-			Mode: o.stat.Mode & 0o7777,
-		}, o.source())
+		return c.unlinkedFile(o, path)
 	}
 	return r, nil
+}
+
+// unlinkedFile is the record of a regular file without a name.
+func (c *capture) unlinkedFile(o *open, path string) (*Regular, error) {
+	r := &Regular{File: o.file(path)}
+	r.File.Deleted = true
+	r.Memory = c.table.Object(o.inode(), image.MemoryObject{
+		Kind: image.MemoryFile,
+		Name: path,
+		Size: uint64(o.stat.Size),
+		Mode: o.stat.Mode & 0o7777,
+	}, o.source())
+	var err error
+	r.Attributes, err = o.attributes()
+	return r, err
 }
 
 func checkRegular(d image.Description, env *Env) obstacle.List {
@@ -83,13 +95,21 @@ func createRegular(d image.Description, env *Env) (*os.File, error) {
 		return nil, err
 	}
 	if r.File.Deleted {
-		f, err := openObject(r.Memory, d.Flags, env)
-		if err == nil {
-			err = setModified(f, r.File.MtimeNs)
-		}
-		return f, err
+		return env.openUnlinked(r, d.Flags)
 	}
 	return env.open(r.File, d.Flags, useOf(d, r.File))
+}
+
+func (e *Env) openUnlinked(r Regular, flags uint32) (*os.File, error) {
+	f, err := openObject(r.Memory, flags, e)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.dress(f, r.File, r.Attributes); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // open opens a regular file, or the file in its place, if the policy allows it.
@@ -101,6 +121,9 @@ func (e *Env) open(want image.File, flags uint32, own use) (*os.File, error) {
 	}
 	if len(decided.obstacles) > 0 {
 		return nil, decided.obstacles
+	}
+	if flags&unix.O_TMPFILE == unix.O_TMPFILE { // it got a name later
+		flags &^= unix.O_TMPFILE
 	}
 	f, err := openAt(want.Path, flags, func(st *unix.Stat_t) error {
 		decided = e.decide(compare(want, st), own)

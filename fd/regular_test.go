@@ -172,16 +172,20 @@ func TestNamelessFile(t *testing.T) {
 	}
 }
 
-func TestDeletedFileWithOtherNamesIsRefused(t *testing.T) {
+// TestOtherName checks that a file which was deleted under one name comes back by another one that is near, and is refused if the other
+// name is far away.
+func TestOtherName(t *testing.T) {
 	f := opened(t, unix.O_RDONLY)
-	if err := os.Link(f.Name(), f.Name()+"2"); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Remove(f.Name()); err != nil {
-		t.Fatal(err)
-	}
+	far := t.TempDir() + "/far"
+	must(t, os.Link(f.Name(), far))
+	must(t, os.Remove(f.Name()))
 	if got := captured(t, ourselves()).obstacleOf(f); !strings.Contains(got, "has others") {
 		t.Errorf("obstacle %q", got)
+	}
+	must(t, os.Link(far, f.Name()+"2"))
+	got := made(t, captured(t, ourselves()).description(t, f), &fd.Env{})
+	if got.Name() != f.Name()+"2" {
+		t.Errorf("made %s, want %s", got.Name(), f.Name()+"2")
 	}
 }
 

@@ -10,14 +10,16 @@ import (
 
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/restore/program"
 )
 
 // Special is the record of a file or directory whose content the kernel generates when it is read: /proc/meminfo,
 // /sys/…. A restart opens it by its path. Its size and time mean nothing.
 type Special struct {
-	File     image.File `json:"file"`
-	ProcSelf bool       `json:"own,omitempty"` // a file of /proc about the process itself: only that process can open it
+	File    image.File `json:"file"`
+	Process image.Pid  `json:"process,omitempty"` // a file of /proc about this process, thread or zombie of the group: a member opens it
+	Own     bool       `json:"own,omitempty"`     // in older images: a file of /proc about the process that has it
 }
 
 // specialFilesystems are the file systems with such files, and their names.
@@ -57,7 +59,8 @@ var special = kind{
 	seeks: true,
 	is: func(o *open) bool {
 		format := o.format()
-		return (format == unix.S_IFREG || format == unix.S_IFDIR) && o.hasPath() && specialFilesystems[o.filesystem] != ""
+		plain := format == unix.S_IFREG || format == unix.S_IFDIR || o.flags&unix.O_PATH != 0
+		return plain && o.hasPath() && specialFilesystems[o.filesystem] != ""
 	},
 	capture: captureSpecial,
 	describe: func(d image.Description) string {
@@ -69,7 +72,7 @@ var special = kind{
 		if err != nil {
 			return broken(err)
 		}
-		if c := CompareFile(r.File); c.Change == Gone && !r.ProcSelf {
+		if c := CompareFile(r.File); c.Change == Gone && !r.ofMember() {
 			return obstacle.List{{What: r.File.Path, Why: c.String(), Do: "restart on a kernel that has this file"}}
 		}
 		return nil
@@ -79,7 +82,7 @@ var special = kind{
 		if err != nil {
 			return nil, err
 		}
-		if r.ProcSelf {
+		if r.ofMember() {
 			return placeholder()
 		}
 		return openAt(r.File.Path, d.Flags, func(st *unix.Stat_t) error {
@@ -92,32 +95,77 @@ var special = kind{
 	attach: attachSpecial,
 	byMember: func(d image.Description) bool {
 		r, err := record[Special](d)
-		return err == nil && r.ProcSelf
+		return err == nil && r.ofMember()
+	},
+	refers: func(d image.Description) References {
+		if r, _ := record[Special](d); r.Process != 0 {
+			return References{Processes: []image.Pid{r.Process}}
+		}
+		return References{}
 	},
 }
 
-// attachSpecial opens a file of /proc about the process itself. All numbers of the process are in use by now, so open returns
+func (r *Special) ofMember() bool { return r.Own || r.Process != 0 }
+
+// attachSpecial opens a file of /proc about a process of the group. All numbers of the member are in use by now, so open returns
 // none of them.
 func attachSpecial(d image.Description, a *Attach) error {
 	r, err := record[Special](d)
-	if err != nil || !r.ProcSelf {
+	if err != nil || !r.ofMember() {
 		return err
+	}
+	if r.Process != 0 && r.Process != a.Member.Pid {
+		a.Exist()
 	}
 	file := a.Call(unix.SYS_OPEN, a.Set.String(r.File.Path), program.Const(d.Flags|unix.O_CLOEXEC), program.Const(0)).
 		Note(r.File.Path).Keep().Arg()
-	if d.Offset != 0 {
-		a.Call(unix.SYS_LSEEK, file, program.Const(d.Offset), program.Const(unix.SEEK_SET)).Want(uint64(d.Offset))
-	}
 	a.Replace(d, file)
+	if d.Offset != 0 && a.First && len(a.Descriptors) > 0 {
+		// To find an offset, the kernel generates the content, and keeps it for the next read. So the process has its name by then.
+		number := program.Const(a.Descriptors[0].Fd)
+		a.AtGo(func() {
+			a.Call(unix.SYS_LSEEK, number, program.Const(d.Offset), program.Const(unix.SEEK_SET)).MayFail()
+		})
+	}
 	return nil
 }
 
-// isProcSelf tells whether a path is about the process or its first thread.
-func (m *Member) isProcSelf(path string) bool {
-	pid := strconv.Itoa(m.Inside)
-	rest, ok := strings.CutPrefix(path, "/proc/"+pid)
-	task, ofThread := strings.CutPrefix(rest, "/task/")
-	return ok && (rest == "" || rest[0] == '/') && (!ofThread || task == pid || strings.HasPrefix(task, pid+"/"))
+// processOf returns the process or thread of the group that a path of procfs is about, or 0.
+func (c *capture) processOf(path string) image.Pid {
+	words := strings.Split(path, "/") // "", "proc", PID, "task", TID, …
+	if len(words) < 3 {
+		return 0
+	}
+	number := words[2]
+	if len(words) > 4 && words[3] == "task" {
+		number = words[4]
+	}
+	pid, err := strconv.Atoi(number)
+	if err != nil {
+		return 0
+	}
+	return c.numbered(image.Pid(pid))
+}
+
+// numbered tells whether a process, zombie or thread of the group has a number in the group's PID namespace. It returns the number, or 0.
+func (c *capture) numbered(pid image.Pid) image.Pid {
+	for _, d := range c.members {
+		if d.member.Inside == int(pid) {
+			return pid
+		}
+	}
+	for _, d := range c.members {
+		tids, _ := proc.Tasks(d.member.Pid)
+		for _, tid := range tids {
+			children, _ := proc.ReadFile(proc.Path(d.member.Pid, fmt.Sprintf("task/%d/children", tid)))
+			for _, one := range append(strings.Fields(string(children)), strconv.Itoa(tid)) {
+				if outside, err := strconv.Atoi(one); err == nil && c.inGroup(outside) == pid {
+					return pid
+				}
+			}
+		}
+	}
+	return 0
 }
 
 func captureSpecial(c *capture, o *open) (any, error) {
@@ -129,12 +177,13 @@ func captureSpecial(c *capture, o *open) (any, error) {
 		refusal.Why = "files of " + specialFilesystems[fs] + " are not supported"
 	case where != there:
 		refusal.Why = "it cannot be opened by this path again"
-	case o.writable():
+	case o.writable() && o.flags&unix.O_PATH == 0:
 		refusal.Why = "a file of " + specialFilesystems[fs] + " open for writing is not supported"
-	case fs == unix.PROC_SUPER_MAGIC && o.member.isProcSelf(path):
-		return &Special{File: o.file(path), ProcSelf: true}, nil
 	case fs == unix.PROC_SUPER_MAGIC && ofProcess(path):
-		refusal.Why = "a file of /proc about another process, or another thread, is not supported"
+		if pid := c.processOf(path); pid != 0 {
+			return &Special{File: o.file(path), Process: pid}, nil
+		}
+		refusal.Why = "a file of /proc about a process outside of the program is not supported"
 	default:
 		return &Special{File: o.file(path)}, nil
 	}

@@ -130,8 +130,8 @@ func (n *UnixName) findFile(inode uint32, directories []string) {
 	}
 }
 
-// socketDirectories are where the relative paths of a group's sockets may start, as links in /proc.
-func (c *capture) socketDirectories() []string {
+// openDirectories are the working directories of a group and the directories that it has open, as links in /proc.
+func (c *capture) openDirectories() []string {
 	if c.directories != nil {
 		return c.directories
 	}

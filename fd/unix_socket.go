@@ -189,7 +189,7 @@ func (c *capture) findName(o *open, r *UnixSocket) error {
 	if r.Name.Path == "" {
 		return nil
 	}
-	r.Name.findFile(s.file, c.socketDirectories())
+	r.Name.findFile(s.file, c.openDirectories())
 	if r.Name.File == nil && r.Name.Path[0] != '/' {
 		r.Name.Directory, _ = os.Readlink(o.member.Proc + "/cwd")
 	}

@@ -28,14 +28,7 @@ func isTmpfileName(name string) bool {
 // caller writes the content. If another file has the former name, it gets a new one. If the directory cannot be made,
 // it goes to the directory for temporary files, and notice, which may be nil, is called.
 func MakeUnlinked(o image.MemoryObject, notice func(string)) (*os.File, error) {
-	f, err := makeUnlinked(o)
-	if err != nil {
-		path := filepath.Join(os.TempDir(), "crak."+random())
-		if notice != nil {
-			notice(fmt.Sprintf("%s: a deleted file, comes back in %s instead (%v)", o.Name, os.TempDir(), err))
-		}
-		f, err = createUnlinked(path)
-	}
+	f, err := unlinked(o.Name, createUnlinked, notice)
 	if err != nil {
 		return nil, fmt.Errorf("memory object %d: deleted file: %w", o.ID, err)
 	}
@@ -52,19 +45,31 @@ func MakeUnlinked(o image.MemoryObject, notice func(string)) (*os.File, error) {
 	return f, nil
 }
 
-func makeUnlinked(o image.MemoryObject) (*os.File, error) {
-	dir, name := filepath.Split(o.Name)
-	made, err := makeDirs(filepath.Clean(dir))
+// unlinked makes a file of any type that has no name, in the directory of its former path.
+func unlinked(path string, create func(path string) (*os.File, error), notice func(string)) (*os.File, error) {
+	if !filepath.IsAbs(path) {
+		return nil, fmt.Errorf("%q: not an absolute path", path)
+	}
+	f, err := unlinkedAt(path, create)
+	if err == nil {
+		return f, nil
+	}
+	if notice != nil {
+		notice(fmt.Sprintf("%s: a deleted file, comes back in %s instead (%v)", path, os.TempDir(), err))
+	}
+	return create(filepath.Join(os.TempDir(), "crak."+random()))
+}
+
+func unlinkedAt(path string, create func(path string) (*os.File, error)) (*os.File, error) {
+	dir := filepath.Dir(path)
+	made, err := makeDirs(dir)
 	defer removeDirs(made)
 	if err != nil {
 		return nil, err
 	}
-	if isTmpfileName(name) {
-		return openPath(filepath.Clean(dir), unix.O_TMPFILE|unix.O_RDWR, 0o600)
-	}
-	f, err := createUnlinked(o.Name)
+	f, err := create(path)
 	if errors.Is(err, fs.ErrExist) {
-		f, err = createUnlinked(filepath.Join(dir, ".crak."+random()))
+		f, err = create(filepath.Join(dir, ".crak."+random()))
 	}
 	return f, err
 }
@@ -90,14 +95,50 @@ func removeDirs(made []string) {
 	}
 }
 
-// createUnlinked makes a new file and removes its name at once.
+// createUnlinked makes a new file and removes its name at once. A file of O_TMPFILE has no name from the start.
 func createUnlinked(path string) (*os.File, error) {
+	if dir, name := filepath.Split(path); isTmpfileName(name) {
+		return openPath(filepath.Clean(dir), unix.O_TMPFILE|unix.O_RDWR, 0o600)
+	}
 	f, err := openPath(path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Remove(path); err != nil {
-		f.Close()
+	return withoutName(f, path, nil)
+}
+
+// createUnlinkedFIFO makes a new FIFO and removes its name at once.
+func createUnlinkedFIFO(path string) (*os.File, error) {
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		return nil, &os.PathError{Op: "mkfifo", Path: path, Err: err}
+	}
+	f, err := openAt(path, unix.O_RDWR, func(st *unix.Stat_t) error {
+		if st.Mode&unix.S_IFMT != unix.S_IFIFO {
+			return fmt.Errorf("%s: not a FIFO any more", path)
+		}
+		return nil
+	})
+	return withoutName(f, path, err)
+}
+
+// createUnlinkedDirectory makes a new directory and removes it at once.
+func createUnlinkedDirectory(path string) (*os.File, error) {
+	if err := os.Mkdir(path, 0o700); err != nil {
+		return nil, err
+	}
+	f, err := openPath(path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	return withoutName(f, path, err)
+}
+
+// withoutName removes the name of a new file. The file is open as f, unless err says why it could not be opened.
+func withoutName(f *os.File, path string, err error) (*os.File, error) {
+	if failed := os.Remove(path); err == nil {
+		err = failed
+	}
+	if err != nil {
+		if f != nil {
+			f.Close()
+		}
 		return nil, err
 	}
 	return f, nil

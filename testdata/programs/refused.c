@@ -40,11 +40,9 @@ static void make(const char *kind)
 	else if (!strcmp(kind, "procfile"))
 		CHECK(open("/proc/1/status", O_RDONLY) >= 0);
 	else if (!strcmp(kind, "linked"))
-		CHECK(open("a", O_CREAT | O_RDWR, 0600) >= 0 && link("a", "b") == 0 && unlink("a") == 0);
+		CHECK(open("a", O_CREAT | O_RDWR, 0600) >= 0 && mkdir("b", 0700) == 0 && link("a", "b/a") == 0 && unlink("a") == 0);
 	else if (!strcmp(kind, "path"))
-		CHECK(close(open("p", O_CREAT | O_RDWR, 0600)) == 0 && open("p", O_PATH) >= 0 && unlink("p") == 0);
-	else if (!strcmp(kind, "rmdir"))
-		CHECK(mkdir("d", 0700) == 0 && open("d", O_RDONLY) >= 0 && rmdir("d") == 0);
+		CHECK(mkfifo("p", 0600) == 0 && open("p", O_PATH) >= 0 && unlink("p") == 0);
 	else if (!strcmp(kind, "ldt"))
 		CHECK(syscall(SYS_modify_ldt, 1, &entry, sizeof entry) == 0);
 	else if (!strcmp(kind, "uts"))

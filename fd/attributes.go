@@ -1,0 +1,106 @@
+package fd
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+)
+
+// Attributes are what a file without a name has beside its mode, size and time of modification. A file with a name keeps them itself.
+type Attributes struct {
+	UID        uint32              `json:"uid"`
+	GID        uint32              `json:"gid"`
+	AccessedNs int64               `json:"accessed_ns"`
+	Extended   []ExtendedAttribute `json:"extended,omitempty"`
+}
+
+// ExtendedAttribute is one of xattr(7), with access control lists.
+type ExtendedAttribute struct {
+	Name  string `json:"name"`
+	Value []byte `json:"value"`
+}
+
+// extendedMost bounds the bytes of a value (XATTR_SIZE_MAX), and the number of attributes of a file.
+const extendedMost = 64 << 10
+
+// attributes reads the attributes of a file without a name. Labels of security modules are left out: they depend on who restarts.
+func (o *open) attributes() (*Attributes, error) {
+	a := &Attributes{UID: o.stat.Uid, GID: o.stat.Gid, AccessedNs: o.stat.Atim.Nano()}
+	names := make([]byte, extendedMost)
+	n, err := unix.Listxattr(o.path, names)
+	if errors.Is(err, unix.EOPNOTSUPP) || o.path == "" {
+		return a, nil
+	}
+	if err != nil {
+		return nil, &os.PathError{Op: "listxattr", Path: o.link, Err: err}
+	}
+	value := make([]byte, extendedMost)
+	for _, name := range strings.FieldsFunc(string(names[:n]), func(c rune) bool { return c == 0 }) {
+		if strings.HasPrefix(name, "security.") && name != "security.capability" {
+			continue
+		}
+		n, err := unix.Getxattr(o.path, name, value)
+		if err != nil {
+			return nil, &os.PathError{Op: "getxattr " + name, Path: o.link, Err: err}
+		}
+		a.Extended = append(a.Extended, ExtendedAttribute{name, slices.Clone(value[:n])})
+	}
+	return a, nil
+}
+
+func (a *Attributes) check() error {
+	if a == nil {
+		return nil
+	}
+	if len(a.Extended) > extendedMost {
+		return fmt.Errorf("%d extended attributes", len(a.Extended))
+	}
+	for _, x := range a.Extended {
+		if len(x.Value) > extendedMost || x.Name == "" || strings.ContainsRune(x.Name, 0) {
+			return fmt.Errorf("extended attribute %.40q of %d bytes", x.Name, len(x.Value))
+		}
+	}
+	return nil
+}
+
+// dress gives a file without a name its mode and attributes. It tells of those that crak restart may not set.
+func (e *Env) dress(f *os.File, was image.File, a *Attributes) error {
+	if err := a.check(); err != nil {
+		return fmt.Errorf("%s: %w", was.Path, err)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return &os.PathError{Op: "stat", Path: was.Path, Err: err}
+	}
+	link := "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) // works for a descriptor of O_PATH, too
+	if a != nil {
+		if st.Uid != a.UID || st.Gid != a.GID {
+			if err := unix.Chown(link, int(a.UID), int(a.GID)); err != nil {
+				e.Tell(fmt.Sprintf("%s: a deleted file, belonged to user %d, group %d, and now to user %d, group %d: %v", was.Path, a.UID, a.GID, st.Uid, st.Gid, err))
+			}
+		}
+		for _, x := range a.Extended {
+			if err := unix.Setxattr(link, x.Name, x.Value, 0); err != nil {
+				e.Tell(fmt.Sprintf("%s: a deleted file, comes back without the extended attribute %q: %v", was.Path, x.Name, err))
+			}
+		}
+	}
+	if err := unix.Chmod(link, was.Mode&0o7777); err != nil {
+		return &os.PathError{Op: "chmod", Path: was.Path, Err: err}
+	}
+	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, unix.NsecToTimespec(was.MtimeNs)}
+	if a != nil {
+		times[0] = unix.NsecToTimespec(a.AccessedNs)
+	}
+	if err := unix.UtimesNanoAt(unix.AT_FDCWD, link, times, 0); err != nil {
+		return &os.PathError{Op: "utimensat", Path: was.Path, Err: err}
+	}
+	return nil
+}
