@@ -36,7 +36,9 @@
 //	tcp_socket.go   TCP sockets (tcp_object.go and tcp_connection.go make them, tcp_queue.go and tcp_options.go have their parts)
 //	socket.go       what all sockets have in common: protocols; options (socket_options.go, inet_options.go), filters (socket_filter.go),
 //	                addresses (inet_address.go), and the sockets that the kernel lists (inet_diag.go)
-//	inet_socket.go  sockets of UDP, UDP-Lite, ICMP and raw sockets (inet_object.go makes them, inet_queue.go and inet_multicast.go have their parts)
+//	inet_socket.go  sockets of UDP, UDP-Lite, ICMP and raw sockets (inet_object.go makes them, inet_queue.go, inet_multicast.go and inet_raw.go
+//	                have their parts)
+//	netlink_socket.go  netlink sockets
 //	special.go      files of /proc, /sys and the like
 //	unsupported.go  everything else, refused by name (inherited.go tells which descriptors the program inherited)
 //

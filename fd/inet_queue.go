@@ -282,16 +282,17 @@ func sendDatagram(socket int, data []byte, to *sockaddr, control []byte) error {
 	return nil
 }
 
-// socketMemory is part of what SO_MEMINFO tells of a socket (linux/sock_diag.h): the memory of its receive queue, and how many
-// datagrams were dropped.
-type socketMemory struct{ received, dropped uint32 }
+// socketMemory is part of what SO_MEMINFO tells of a socket (linux/sock_diag.h): the memory of its receive queue and of its send queue,
+// and how many datagrams were dropped.
+type socketMemory struct{ received, sent, dropped uint32 }
 
 func memoryInfo(socket int) (m socketMemory, err error) {
 	var text [9 * 4]byte
 	if _, err := getBytes(socket, unix.SOL_SOCKET, unix.SO_MEMINFO, text[:]); err != nil {
 		return m, fmt.Errorf("SO_MEMINFO: %w", err)
 	}
-	return socketMemory{binary.NativeEndian.Uint32(text[:]), binary.NativeEndian.Uint32(text[8*4:])}, nil
+	word := func(i int) uint32 { return binary.NativeEndian.Uint32(text[4*i:]) }
+	return socketMemory{received: word(0), sent: word(2), dropped: word(8)}, nil
 }
 
 // arrivalTime bounds the way of a datagram through the loopback interface.

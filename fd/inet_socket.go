@@ -70,18 +70,23 @@ var inetSocketKind = kind{
 
 func lookAtInet(o *open) (any, []byte, error) {
 	r := new(InetSocket)
-	if o.member.Calls == nil { // a plan: nothing is frozen, and there is no handle
-		return r, nil, nil
-	}
-	if !o.handle.asks() {
-		return nil, nil, socketObstacle(o, "the kernel refuses pidfd_getfd(2), so CRAK cannot read its state",
-			"allow pidfd_getfd(2): for docker with --cap-add SYS_PTRACE")
+	if why := unreadable(o); why != nil || o.member.Calls == nil { // a plan has no handles
+		return r, nil, why
 	}
 	content, err := r.look(o.handle.fd)
 	if err != nil {
 		return nil, nil, socketObstacle(o, err.Error(), closeIt)
 	}
 	return r, content, nil
+}
+
+// unreadable is the obstacle if there is no handle that could read the state of a frozen program's socket.
+func unreadable(o *open) error {
+	if o.member.Calls == nil || o.handle.asks() {
+		return nil
+	}
+	return socketObstacle(o, "the kernel refuses pidfd_getfd(2), so CRAK cannot read its state",
+		"allow pidfd_getfd(2): for docker with --cap-add SYS_PTRACE")
 }
 
 func socketObstacle(o *open, why, do string) obstacle.Obstacle {
@@ -125,9 +130,9 @@ func (r *InetSocket) look(socket int) (content []byte, err error) {
 // pendingError deals with an error that waits for the program. To read it would take it from the program. An UDP socket without
 // an error queue gets no other error than ECONNREFUSED: the peer has no socket at its port.
 func (r *InetSocket) pendingError(socket int) error {
-	queued, err := unix.IoctlGetInt(socket, unix.TIOCINQ)
+	memory, err := memoryInfo(socket)
 	collects := r.Options["ip_recverr"] != nil || r.Options["ipv6_recverr"] != nil
-	if err != nil || queued > 0 || collects || !r.Peer.IsValid() || r.Type != unix.SOCK_DGRAM {
+	if err != nil || memory.received > 0 || collects || !r.Peer.IsValid() || r.Type != unix.SOCK_DGRAM {
 		return fmt.Errorf("it has an error that the program has not seen yet")
 	}
 	r.Refused = true
@@ -140,11 +145,14 @@ const sendTime = 50 * time.Millisecond
 // unknownState refuses what the kernel does not tell.
 func (r *InetSocket) unknownState(socket int) error {
 	for end := time.Now().Add(sendTime); ; time.Sleep(time.Millisecond) {
-		sent, err := unix.IoctlGetInt(socket, unix.TIOCOUTQ)
-		if err == nil && sent == 0 {
+		memory, err := memoryInfo(socket)
+		if err != nil {
+			return err
+		}
+		if memory.sent == 0 {
 			break
 		}
-		if err != nil || time.Now().After(end) {
+		if time.Now().After(end) {
 			return fmt.Errorf("it has a datagram that is not complete (UDP_CORK, MSG_MORE), or that has not been sent")
 		}
 	}
@@ -172,6 +180,9 @@ func (r *InetSocket) addresses(socket int) error {
 	case nil:
 		r.Peer = peer.inet()
 	case unix.ENOTCONN:
+		if r.Peer, err = r.portlessPeer(socket); err != nil {
+			return err
+		}
 	default:
 		return os.NewSyscallError("getpeername", err)
 	}
