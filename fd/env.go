@@ -36,6 +36,7 @@ type Env struct {
 	filled       map[image.ObjectID]bool
 	joinedTCP    bool
 	descriptions map[image.DescriptionID]*os.File // while MakeAll runs
+	ptys         map[string]map[uint32]*madePty   // not needed yet, by multiplexer and number
 
 	removed  map[Inode]*os.File  // directories that were removed before the checkpoint
 	standIns map[string]*os.File // by the path of the missing file; open for reading and writing
@@ -88,6 +89,7 @@ func (e *Env) CloseObjects() {
 		o.close()
 	}
 	e.made, e.filled = nil, nil
+	e.closePtys()
 }
 
 // Close closes what Make needed. Call it when all descriptions have been handed over.

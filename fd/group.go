@@ -35,6 +35,9 @@ func CaptureGroup(all []*Descriptors, table *Table) ([][]image.Descriptor, error
 		return nil, err
 	}
 	c.findEnds(descriptions)
+	if err := c.findPtys(descriptions); err != nil {
+		return nil, err
+	}
 	var captured []*taken
 	for _, o := range descriptions {
 		if o.override == LeaveOut {

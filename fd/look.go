@@ -35,6 +35,8 @@ type open struct {
 	protocol string          // of a socket: "UNIX", "TCPv6"
 	socket   *unixSocket     // a Unix socket
 	inet     *inetSocket     // a TCP socket that sock_diag(7) lists
+	pty      *pty            // a pseudo-terminal of which the group has the master
+	hungUp   bool            // the slave of a pseudo-terminal whose master is closed
 
 	override Override // "" if the user has made no choice
 

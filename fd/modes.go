@@ -78,9 +78,16 @@ func termios(f *os.File, request uintptr, data []byte) error {
 	if len(data) != termiosSize {
 		return fmt.Errorf("terminal %s: modes of %d bytes, not %d", f.Name(), len(data), termiosSize)
 	}
-	_, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), request, uintptr(unsafe.Pointer(&data[0])))
-	if errno != 0 {
-		return fmt.Errorf("terminal %s: modes: %w", f.Name(), errno)
+	if err := ioctlBytes(int(f.Fd()), request, data); err != nil {
+		return fmt.Errorf("terminal %s: modes: %w", f.Name(), err)
+	}
+	return nil
+}
+
+// ioctlBytes is ioctl(2) with a buffer.
+func ioctlBytes(fd int, request uintptr, data []byte) error {
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(unsafe.Pointer(&data[0]))); errno != 0 {
+		return errno
 	}
 	return nil
 }

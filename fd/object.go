@@ -32,7 +32,7 @@ type madeObject interface {
 
 // objectKinds is every kind of object. A function returns it, because the kinds refer to it.
 func objectKinds() []*objectKind {
-	return []*objectKind{&pipeObjects, &unixObjects, &tcpObjects, &inetObjects}
+	return []*objectKind{&pipeObjects, &unixObjects, &tcpObjects, &inetObjects, &ptyObjects}
 }
 
 func objectKindNamed(name string) (*objectKind, error) {
@@ -105,7 +105,11 @@ type objectKey struct {
 // object returns the number of the object behind a description. If the object is new, look reads its record, a pointer, and its
 // content. The record is encoded when the initiators have answered the questions of look.
 func (c *capture) objectOf(o *open, k *objectKind, look func() (record any, content []byte, err error)) (image.ObjectID, error) {
-	key := objectKey{k.name, o.inode()}
+	return c.objectWith(objectKey{k.name, o.inode()}, k, look)
+}
+
+// objectWith is objectOf for an object that has no inode of its own.
+func (c *capture) objectWith(key objectKey, k *objectKind, look func() (record any, content []byte, err error)) (image.ObjectID, error) {
 	if id, known := c.table.objects[key]; known {
 		return id, nil
 	}

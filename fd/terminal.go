@@ -107,13 +107,7 @@ func captureTerminal(c *capture, o *open) (any, error) {
 		return nil, err
 	}
 	path, _ := o.where()
-	r := &Terminal{Path: path, Standard: -1, Controlling: tty.isControlling(o, path)}
-	for _, s := range c.members[0].all {
-		if s.fd <= 2 && s.of.stat.Rdev == o.stat.Rdev && s.of.format() == unix.S_IFCHR {
-			r.Standard = s.fd
-			break
-		}
-	}
+	r := &Terminal{Path: path, Standard: c.standardAs(o), Controlling: tty.isControlling(o, path)}
 	if !r.Controlling && r.Standard < 0 {
 		return nil, obstacle.Obstacle{
 			What: "terminal " + o.link,
@@ -124,6 +118,16 @@ func captureTerminal(c *capture, o *open) (any, error) {
 	r.Foreground = r.Controlling && tty.foreground
 	c.askModes(o, r)
 	return r, nil
+}
+
+// standardAs is 0, 1 or 2 if a character device is the root's stdin, stdout or stderr; else -1.
+func (c *capture) standardAs(o *open) int {
+	for _, s := range c.members[0].all {
+		if s.fd <= 2 && s.of.stat.Rdev == o.stat.Rdev && s.of.format() == unix.S_IFCHR {
+			return s.fd
+		}
+	}
+	return -1
 }
 
 // rootName is what messages call the root of the group.

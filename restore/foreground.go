@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 	"crak.dev/crak/restore/compile"
 )
@@ -43,9 +44,12 @@ func newForeground(tty *os.File, detach bool) *foreground {
 	return f
 }
 
-// choice is the process group or session for the root: a session if it is detached, else a process group of its own.
-func (f *foreground) choice(p *image.Process) compile.GroupChoice {
-	if f.detach || f.tty == nil && p.Session == p.Pid {
+// choice is the process group or session for the root: a session if it is detached or its controlling terminal is one of the group's,
+// else a process group of its own.
+func (f *foreground) choice(g *image.Group) compile.GroupChoice {
+	p := rootOf(g)
+	hasTerminal := slices.ContainsFunc(fd.SessionTerminals(g), func(t fd.SessionTerminal) bool { return t.Session == p.Pid })
+	if f.detach || f.tty == nil && p.Session == p.Pid || hasTerminal {
 		return compile.OwnSession
 	}
 	return compile.OwnGroup

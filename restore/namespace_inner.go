@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -67,6 +68,11 @@ func innerRestart(w *wire, progress Progress) (unix.WaitStatus, error) {
 	}
 	if !m.Request.First {
 		if err := settle(numbers(img.Group)); err != nil {
+			return 0, err
+		}
+	}
+	if path := takenTerminal(img.Group); path != "" && !m.Request.First {
+		if err := mountTerminals(filepath.Dir(path)); err != nil {
 			return 0, err
 		}
 	}

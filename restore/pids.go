@@ -83,6 +83,9 @@ func whyNotKeep(g *image.Group) (why string, of image.Pid) {
 			return fmt.Sprintf("%v is taken%s", n, taker(n.pid)), n.owner
 		}
 	}
+	if path := takenTerminal(g); path != "" {
+		return "another program has " + path + " now, the number of a pseudo-terminal of the program", g.Root
+	}
 	return "", 0
 }
 

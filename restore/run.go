@@ -53,14 +53,15 @@ func Run(ctx context.Context, o Options) (unix.WaitStatus, error) {
 	defer stop()
 	f := newForeground(env.Terminal, o.Detach)
 	defer f.end()
-	choice := f.choice(rootOf(img.Group))
+	choice := f.choice(img.Group)
 	if !fresh {
 		status, err := here(ctx, img, env, &o, f, choice)
-		var taken takenError
-		if o.Pids == PidsKeep || !errors.As(err, &taken) {
+		var pid takenError
+		var terminal fd.PtyTakenError
+		if o.Pids == PidsKeep || !errors.As(err, &pid) && !errors.As(err, &terminal) {
 			return status, err
 		}
-		o.Notice(taken.Error() + ": restarting in a new PID namespace")
+		o.Notice(err.Error() + ": restarting in a new PID namespace")
 	}
 	return inNamespace(ctx, img, &o, f, choice)
 }

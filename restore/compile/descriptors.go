@@ -30,11 +30,13 @@ func (c *compiler) place() {
 // table restores what only the process itself can set, and closes all descriptors that the process has not placed, except the
 // control socket. POSIX locks come last: a process loses them when it closes any descriptor of the file.
 func (c *compiler) table() {
+	c.tree.setForeground(c.node)
 	c.attach()
 	keep := []int{c.process.Control}
 	for _, d := range c.process.Descriptors {
 		keep = append(keep, d.Fd)
 	}
+	c.tree.leaveTerminal(c.node)
 	if c == c.tree.root.member {
 		c.locksInFlight()
 	}

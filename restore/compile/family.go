@@ -27,7 +27,7 @@ func (tr *tree) makeCounters(s *program.Set) {
 			tr.zombiesEnded.total++
 		}
 	}
-	for _, at := range []*barrier{&tr.groups.led, &tr.groups.join, &tr.groups.left, &tr.orphans, &tr.zombiesEnded, &tr.exist} {
+	for _, at := range []*barrier{&tr.groups.led, &tr.groups.join, &tr.groups.left, &tr.orphans, &tr.zombiesEnded, &tr.exist, &tr.terminals.front} {
 		at.make(s)
 	}
 }
@@ -54,6 +54,7 @@ func (tr *tree) begin(n *node) {
 	}
 	if n.leads() {
 		n.b.Call(unix.SYS_SETSID).Want(uint64(n.pid))
+		tr.takeTerminal(n)
 	}
 	if n.adopts {
 		prctl(n.b, program.Const(unix.PR_SET_CHILD_SUBREAPER), program.Const(1)).Note("for orphans")
@@ -95,6 +96,9 @@ func (n *node) note() string {
 // settle puts a process into its process group, and waits until its helpers have ended.
 func (tr *tree) settle(n *node) {
 	tr.enterGroup(n)
+	if tr.inFront(n) {
+		tr.terminals.front.arrive(n.b, "")
+	}
 	if n.kind == aHelper && n.pid == n.group {
 		tr.groups.join.await(n.b, "others have joined its group")
 		tr.groups.left.await(n.b, "others have joined its group")

@@ -68,6 +68,7 @@ type tree struct {
 	leaders      map[image.Pid]*node // of sessions
 	born         map[*node]image.Pid // sessions in which leaders of sessions are made; anySession: it does not matter
 	groups       groups
+	terminals    terminals
 	orphans      barrier            // nodes that reap the helpers that have made orphans
 	taken        map[image.Pid]bool // numbers of threads
 	unused       image.Pid          // every number below it is taken
@@ -117,6 +118,7 @@ func newTree(t *Target, members []*compiler) (*tree, error) {
 		return nil, err
 	}
 	tr.setRootGroup(t.Mode.Group)
+	tr.findTerminals(g)
 	return tr, tr.place(t.Mode.Apart)
 }
 

@@ -31,10 +31,6 @@ static void make(const char *kind)
 	sigemptyset(&none);
 	if (!strcmp(kind, "inotify"))
 		CHECK(inotify_init() >= 0);
-	else if (!strcmp(kind, "tcp"))
-		CHECK(socket(AF_INET, SOCK_STREAM, 0) >= 0);
-	else if (!strcmp(kind, "ptmx"))
-		CHECK(open("/dev/ptmx", O_RDWR | O_NOCTTY) >= 0);
 	else if (!strcmp(kind, "uffd"))
 		CHECK(syscall(SYS_userfaultfd, 1 /* UFFD_USER_MODE_ONLY */) >= 0);
 	else if (!strcmp(kind, "procfile"))
