@@ -128,16 +128,16 @@ func beSubreaper(t *testing.T) {
 // endAll kills and reaps all children.
 func endAll() { (&family{}).kill() }
 
-// isReady tells whether a process has reported that it is ready when it comes to an instruction. A thread awaits that at last.
+// isReady tells whether a process has reported that it is ready when it comes to an instruction. The last thing that each awaits is
+// the go.
 func isReady(p *program.Program, i int) bool {
-	reads := 0
-	for _, in := range p.Instructions[:i+1] {
-		if in.Op == program.Call && in.Number == unix.SYS_READ && in.Args[0] == program.Const(p.Control) {
-			reads++
+	last := 0
+	for k, in := range p.Instructions {
+		if in.Op == program.Await || in.Op == program.Call && in.Number == unix.SYS_READ && in.Args[0] == program.Const(p.Control) {
+			last = k
 		}
 	}
-	thread := strings.HasPrefix(p.Name, "thread")
-	return reads == 2 || p.Instructions[i].Op == program.Jump || thread && p.Instructions[i].Op == program.Await
+	return i >= last
 }
 
 func (b *brokenTree) untouched(t *testing.T) {

@@ -24,9 +24,10 @@ import (
 //	                                ── stage: ready ──────────>  of every member, before the first is told to go
 //	                                <─ a byte ──────────────────  to every member that was stopped: crak traces it
 //	                                ── stage: stops ─────────────> of every such member
-//	                                <─ a byte: go ──────────────
+//	                         root   <─ a byte: go ──────────────  the root lets the other members go
 //	                         resident ─ a byte: runs ─────────>  of every member
 //
+// If crak ends before it has told the root to go, all processes notice that and end (await in interp/src/run.c).
 // If an instruction fails, or a process dies, crak kills all processes of the restart. Before all members are ready, crak changes
 // no file of the user. After that nothing can fail, except cutting files back.
 type conductor struct {
@@ -63,34 +64,44 @@ func newConductor(g *group) (*conductor, error) {
 // conduct leads the members through the restart. It returns when they run. After an error the caller calls kill.
 // Preconditions: the interpreter has its programs.
 func (c *conductor) conduct(ctx context.Context) error {
+	g := c.group
+	g.at("programs")
 	if err := c.listen(); err != nil {
 		return err
 	}
 	defer context.AfterFunc(ctx, c.events.wakeUp)()
 	filling, stop := context.WithCancel(ctx)
 	c.stop = stop
-	all := len(c.group.members)
+	all := len(g.members)
 	if err := c.until(filling, stageReady, all); err != nil {
 		return err
 	}
 	c.fills.Wait()
+	g.at("ready")
 	if err := c.trace(); err != nil {
 		return err
 	}
+	g.at("traced")
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
 	if err := c.commit(); err != nil {
 		return err
 	}
-	if err := c.stopped(filling); err != nil {
+	g.at("committed")
+	if err := c.stopped(ctx); err != nil {
 		return err
 	}
-	for _, m := range c.group.members {
-		if err := m.goOn(); err != nil {
-			return err
-		}
-	}
-	if err := c.until(filling, stageRuns, all); err != nil {
+	g.at("stopped")
+	if err := g.root().goOn(); err != nil {
 		return err
 	}
+	g.at("go")
+	if err := c.until(ctx, stageRuns, all); err != nil {
+		return err
+	}
+	g.at("runs")
 	c.untrace()
 	return nil
 }
@@ -194,6 +205,9 @@ func (c *conductor) read(ctx context.Context, i int) error {
 func (c *conductor) reach(m *member, s stage) {
 	m.stage = s
 	c.reached[s]++
+	if c.reached[s] == 1 {
+		c.group.at("first " + stageNames[s])
+	}
 }
 
 // begun handles the first message of a member.

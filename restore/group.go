@@ -22,6 +22,7 @@ type group struct {
 	mode     compile.Mode
 	progress Progress           // may be nil
 	alter    func(*program.Set) // may be nil; tests change the programs before they run
+	phase    func(string)       // may be nil; tests end crak when it has come to a phase
 
 	// adopt is called when all members exist, before they run. The process group of front is in the terminal's foreground.
 	adopt func(root, front *member) error
@@ -107,12 +108,20 @@ func (g *group) content(ctx context.Context) func(image.ObjectID, int) ([]byte, 
 	}
 }
 
+// at is called at the beginning of each phase.
+func (g *group) at(phase string) {
+	if g.phase != nil {
+		g.phase(phase)
+	}
+}
+
 func (g *group) bring(ctx context.Context) error {
 	runtime.LockOSThread() // the parent of the root is a thread. A tracer's thread ends, and must be another one: see PR_SET_PDEATHSIG
 	defer runtime.UnlockOSThread()
 	if err := g.prepare(ctx); err != nil {
 		return err
 	}
+	g.at("prepared")
 	c, err := newConductor(g)
 	if err != nil {
 		return err
@@ -193,6 +202,7 @@ func (g *group) launch() error {
 	if g.interpreter, err = startInterpreter(g.descriptors, rootOf(g.img.Group), g.shift, g.mode.First); err != nil {
 		return err
 	}
+	g.at("interpreter")
 	g.descriptors.close()
 	g.target.Interpreter = g.interpreter.number
 	describeMachine(g.target, g.interpreter.mappings, &g.interpreter.status, g.shift.now)

@@ -40,6 +40,8 @@ const (
 	stages
 )
 
+var stageNames = [stages]string{"none", "begun", "mapped", "ready", "stops", "runs"}
+
 func (m *member) pid() image.Pid { return m.process.Pid }
 
 // prepareMember opens the files that one process inherits.

@@ -74,14 +74,13 @@ func inNamespace(ctx context.Context, img *image.Image, o *Options, f *foregroun
 	if err := w.send(innerMessage{Request: o.request(user, isFirst(img.Group), choice)}); err != nil {
 		return 0, err
 	}
-	if err := w.follow(o, f); err != nil {
+	if err := w.follow(o, f, stop); err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
 		return 0, err
 	}
 	runs = true
-	stop()
 	f.running()
 	o.Started(f.pid)
 	if o.Detach {
@@ -127,8 +126,9 @@ func startInner(socket, image *os.File, kinds uintptr, session bool) (pid int, e
 		Env: os.Environ(), Files: []uintptr{0, 1, 2, innerFd: socket.Fd(), imageFd: image.Fd()}, Sys: attr})
 }
 
-// follow reads messages of the other crak until the program runs.
-func (w *wire) follow(o *Options, f *foreground) error {
+// follow reads messages of the other crak until the program runs. When the program exists, follow calls uninterruptible: from then on
+// signals do not end the restart. It returns false if a signal has ended the restart already.
+func (w *wire) follow(o *Options, f *foreground, uninterruptible func() bool) error {
 	for {
 		m, pidfds, err := w.receive()
 		if err == io.EOF {
@@ -145,6 +145,9 @@ func (w *wire) follow(o *Options, f *foreground) error {
 		case m.Notice != "":
 			o.Notice(m.Notice)
 		case m.Exists:
+			if !uninterruptible() {
+				return errors.New("interrupted")
+			}
 			if err := f.adoptFrom(pidfds); err != nil {
 				return fmt.Errorf("new PID namespace: %w", err)
 			}

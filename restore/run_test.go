@@ -18,10 +18,14 @@ import (
 	"crak.dev/crak/restore/handmade"
 )
 
-// TestMain calls Inner where the test executes itself as process 1 of a PID namespace.
+// TestMain calls Inner where the test executes itself as process 1 of a PID namespace, and brokenOff where it is a crak
+// that is killed.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == InnerCommand {
 		os.Exit(Inner(nil))
+	}
+	if order := os.Getenv(killedVariable); order != "" {
+		os.Exit(brokenOff(order))
 	}
 	os.Exit(m.Run())
 }

@@ -233,6 +233,17 @@ func (c *compiler) wait(until string) {
 		Want(1).Note(until)
 }
 
+// awaitGo waits until crak lets the group go. Only the root waits for a byte, and lets the others go. So all go or none, also if
+// crak ends meanwhile.
+func (c *compiler) awaitGo() {
+	if c.node != c.tree.root {
+		c.b.Await(c.set.Decision, 1).Note("go")
+		return
+	}
+	c.wait("go")
+	c.b.Arrive(c.set.Decision, 1).Want(1).Note("all go")
+}
+
 func (c *compiler) fail(err error) {
 	if c.err == nil {
 		c.err = fmt.Errorf("pid %d: %w", c.process.Pid, err)

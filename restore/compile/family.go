@@ -11,6 +11,7 @@ import (
 
 // makeCounters makes the counters of a tree. Preconditions: every node has a maker.
 func (tr *tree) makeCounters(s *program.Set) {
+	s.Decision = s.Variable(make([]byte, 4))
 	all := tr.nodes
 	if tr.top != tr.root {
 		all = append([]*node{tr.top}, all...)
@@ -138,15 +139,22 @@ func (tr *tree) collect(n *node) {
 
 // awaitStopped waits until a process's stopped children have stopped. Preconditions: as of collect.
 func (tr *tree) awaitStopped(n *node) {
+	var stopped []int32
 	for _, child := range n.childrenOf(aMember) {
-		if p := child.member.process; p.StoppedBy != 0 {
-			options := unix.WSTOPPED | unix.WALL
-			if !p.StopTold {
-				options |= unix.WNOWAIT
-			}
-			n.b.Call(unix.SYS_WAITID, program.Const(unix.P_PID), program.Const(child.pid), program.Const(0), program.Const(options),
-				program.Const(0)).Note("until the child has stopped")
+		p := child.member.process
+		if p.StoppedBy == 0 {
+			continue
 		}
+		options := unix.WSTOPPED | unix.WALL
+		if !p.StopTold {
+			options |= unix.WNOWAIT
+		}
+		n.b.Call(unix.SYS_WAITID, program.Const(unix.P_PID), program.Const(child.pid), program.Const(0), program.Const(options),
+			program.Const(0)).Note("until the child has stopped")
+		stopped = append(stopped, int32(child.pid))
+	}
+	if len(stopped) > 0 {
+		n.b.Program.Stopped, n.b.Program.StoppedCount = n.b.Set.Struct(stopped), len(stopped)
 	}
 }
 

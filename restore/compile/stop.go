@@ -17,10 +17,20 @@ import (
 // When all processes are ready, crak traces the stopped ones. They stay stopped, and their threads run until they return from the
 // resident's handler (internal/tracer). So such a process executes nothing of the program before it is continued, and nothing of
 // the interpreter is left in it.
+//
+// A stopped process does not notice the end of crak. So the end of its parent kills it (PR_SET_PDEATHSIG). If its parent is a member,
+// that is true only until the parent is ready, because later the parent's end may be the program's. From then on the parent
+// continues it if the restart fails (Program.Stopped), and then it notices the end of crak.
 func (c *compiler) goOn(t *image.Thread) {
 	stops, early := c.process.StoppedBy != 0, c.node.parent != nil && c.node.parent.kind == aMember
 	if stops && early {
 		c.tree.zombiesEnded.await(c.b, "every zombie has ended")
+	}
+	endsWithParent := func(signal unix.Signal) {
+		prctl(c.b, program.Const(unix.PR_SET_PDEATHSIG), program.Const(int(signal)), program.Const(0), program.Const(0), program.Const(0))
+	}
+	if stops {
+		endsWithParent(unix.SIGKILL)
 	}
 	c.report(StageReady, "nothing can fail any more")
 	if stops && early {
@@ -32,10 +42,16 @@ func (c *compiler) goOn(t *image.Thread) {
 	if stops && !early {
 		c.stop()
 	}
+	if stops && early {
+		endsWithParent(0)
+	}
 	if stops {
 		c.report(StageStops, "stopped")
 	}
-	c.wait("go")
+	c.awaitGo()
+	if stops && !early {
+		endsWithParent(0)
+	}
 	c.undo()
 	if !isDead(t) {
 		c.deathSignal(c.b, t)

@@ -66,10 +66,11 @@ func (s *Set) Encode(l Layout) []byte {
 	out := make([]byte, 0, l.Results-l.Load)
 	programs := l.Load + loadSize
 	out = appendStruct(out, wireLoad{Magic: wireMagic, Version: wireVersion,
-		Programs: programs, Results: l.Results, Stack: l.Stack})
+		Programs: programs, Results: l.Results, Stack: l.Stack, Decision: l.Address(s.Decision)})
 	next := programs + programSize*uint64(len(s.Programs))
 	for _, p := range s.Programs {
-		out = appendStruct(out, wireProgram{Instructions: next, Count: uint32(len(p.Instructions)), Control: int32(p.Control)})
+		out = appendStruct(out, wireProgram{Instructions: next, Count: uint32(len(p.Instructions)), Control: int32(p.Control),
+			Stopped: l.Address(p.Stopped), StoppedCount: uint64(p.StoppedCount)})
 		next += instructionSize * uint64(len(p.Instructions))
 	}
 	for _, p := range s.Programs {

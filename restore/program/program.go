@@ -86,6 +86,8 @@ type Program struct {
 	Name         string // "pid 412", "tid 413"
 	Control      int    // descriptor that reports are sent on
 	Instructions []Instruction
+	Stopped      Arg // address of the PIDs, int32, of children that are stopped when the process is ready
+	StoppedCount int
 }
 
 // A Set is the programs of one restart, and their data.
@@ -96,6 +98,7 @@ type Set struct {
 	Slots    int    // results in all programs
 	Stacks   int    // threads
 	Staging  uint64 // bytes of the staging area
+	Decision Arg    // counter: 1 when the group goes. If crak ends before that, all processes that await something end
 	Full     bool   // MostInstructions was reached: the programs are incomplete
 
 	known map[string]Arg  // data that programs only read, by its content

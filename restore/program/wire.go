@@ -8,7 +8,7 @@ import (
 // The values of interp/src/interp.h. TestHeader compares the two files by name.
 const (
 	wireMagic   = 0x50455243
-	wireVersion = 2
+	wireVersion = 3
 )
 
 // A ReportKind says what a Report is about.
@@ -60,6 +60,7 @@ type wireLoad struct {
 	Programs uint64
 	Results  uint64
 	Stack    uint64
+	Decision uint64
 }
 
 type wireProgram struct {
@@ -67,6 +68,8 @@ type wireProgram struct {
 	Instructions uint64
 	Count        uint32
 	Control      int32
+	Stopped      uint64
+	StoppedCount uint64
 }
 
 type wireInstruction struct {
@@ -84,8 +87,8 @@ type wireInstruction struct {
 const (
 	OrderSize       = 56
 	ReportSize      = 24
-	loadSize        = 32
-	programSize     = 16
+	loadSize        = 40
+	programSize     = 32
 	instructionSize = 72
 )
 

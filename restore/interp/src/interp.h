@@ -21,7 +21,7 @@
 #define CRAK_INTERP_H
 
 #define INTERP_MAGIC 0x50455243 /* "CREP" */
-#define INTERP_VERSION 2
+#define INTERP_VERSION 3
 
 struct interp_order {
 	unsigned long long area;
@@ -41,15 +41,19 @@ struct interp_load {
 	unsigned long long programs; /* struct interp_program[] */
 	unsigned long long results; /* long long[] */
 	unsigned long long stack; /* top, for programs[0] and the processes it makes */
+	unsigned long long decision; /* counter: 1 when crak has told the group to go; 0: there is none */
 };
-#define INTERP_LOAD_SIZE 32
+#define INTERP_LOAD_SIZE 40
+
 
 struct interp_program {
 	unsigned long long instructions;
 	unsigned int count;
 	int control;
+	unsigned long long stopped; /* int[]: PIDs of children that are stopped when the process is ready */
+	unsigned long long stopped_count;
 };
-#define INTERP_PROGRAM_SIZE 16
+#define INTERP_PROGRAM_SIZE 32
 
 enum interp_op {
 	INTERP_CALL = 0,    /* system call `number` */

@@ -2,9 +2,14 @@
 #define _GNU_SOURCE
 #include <linux/futex.h>
 #include <linux/sched.h>
+#include <poll.h>
+#include <signal.h>
+#include <time.h>
 #include <sys/syscall.h>
 
 #include "interp.h"
+
+#define ABANDONED 0x80000000u /* the value of the decision if crak has ended before */
 
 /* Make a process or a thread with a given ID. */
 static long make(const struct interp_load *load, const struct interp_instruction *in,
@@ -40,17 +45,36 @@ static long arrive(unsigned *counter, unsigned total)
 	return n;
 }
 
-static long await(unsigned *counter, unsigned total)
+/*
+ * Whether crak has ended before it told the group to go. The first process that sees it decides for all: crak may have sent the go
+ * just before its end, and then everyone goes.
+ */
+static int abandoned(const struct interp_load *load, int control)
 {
+	unsigned *decision = (unsigned *)load->decision, none = 0;
+	if (!decision)
+		return 0;
+	struct pollfd peer = { .fd = control };
+	if (__atomic_load_n(decision, __ATOMIC_ACQUIRE) == 0 && sys(SYS_poll, address(&peer), 1, 0, 0) == 1)
+		__atomic_compare_exchange_n(decision, &none, ABANDONED, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(decision, __ATOMIC_ACQUIRE) == ABANDONED;
+}
+
+/* No call waits for a futex and for the end of crak, so the wait for the futex has a timeout. */
+static long await(const struct interp_load *load, int control, unsigned *counter, unsigned total)
+{
+	const struct timespec patience = { .tv_nsec = 100000000 };
 	for (;;) {
 		unsigned n = __atomic_load_n(counter, __ATOMIC_ACQUIRE);
 		if (n == total)
 			return n;
-		sys(SYS_futex, address(counter), FUTEX_WAIT, n, 0);
+		if (sys(SYS_futex, address(counter), FUTEX_WAIT, n, address(&patience)) == -110 /* ETIMEDOUT */ &&
+		    abandoned(load, control))
+			return -125; /* ECANCELED */
 	}
 }
 
-static long execute(const struct interp_load *load, const struct interp_instruction *in,
+static long execute(const struct interp_load *load, int control, const struct interp_instruction *in,
 		    const unsigned long long *args)
 {
 	switch (in->op) {
@@ -62,12 +86,21 @@ static long execute(const struct interp_load *load, const struct interp_instruct
 	case INTERP_ARRIVE:
 		return arrive((unsigned *)args[0], (unsigned)args[1]);
 	case INTERP_AWAIT:
-		return await((unsigned *)args[0], (unsigned)args[1]);
+		return await(load, control, (unsigned *)args[0], (unsigned)args[1]);
 	case INTERP_JUMP:
 		interp_jump((const void *)args[0], (const void *)args[1]);
 	default:
 		return -38; /* ENOSYS */
 	}
+}
+
+/* A child that is stopped notices the end of crak only when it is continued. */
+static _Noreturn void fail(const struct interp_program *program, unsigned number, unsigned index, long result)
+{
+	const int *pids = (const int *)program->stopped;
+	for (unsigned i = 0; i < program->stopped_count; i++)
+		sys(SYS_kill, pids[i], SIGCONT, 0, 0);
+	interp_fail(program->control, number, index, result);
 }
 
 static void step(const struct interp_load *load, const struct interp_program *program, unsigned number,
@@ -79,7 +112,7 @@ static void step(const struct interp_load *load, const struct interp_program *pr
 	for (unsigned i = 0; i < 6; i++)
 		args[i] = in->from & (1u << i) ? (unsigned long long)results[in->args[i]] : in->args[i];
 
-	long result = execute(load, in, args);
+	long result = execute(load, program->control, in, args);
 	if (in->slot >= 0)
 		results[in->slot] = result;
 	int good = in->expect == INTERP_EXPECT_VALUE ? result == in->want :
@@ -90,7 +123,7 @@ static void step(const struct interp_load *load, const struct interp_program *pr
 	if (in->expect == INTERP_EXPECT_NOTICE)
 		interp_report(program->control, INTERP_NOTICE, number, index, result);
 	else
-		interp_fail(program->control, number, index, result);
+		fail(program, number, index, result);
 }
 
 __attribute__((visibility("hidden"))) _Noreturn void interp_run(const struct interp_load *load, unsigned number)
@@ -98,5 +131,5 @@ __attribute__((visibility("hidden"))) _Noreturn void interp_run(const struct int
 	const struct interp_program *program = (const struct interp_program *)load->programs + number;
 	for (unsigned i = 0; i < program->count; i++)
 		step(load, program, number, i);
-	interp_fail(program->control, number, program->count, 0);
+	fail(program, number, program->count, 0);
 }

@@ -1,0 +1,163 @@
+package restore
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/fd"
+	"crak.dev/crak/image"
+	"crak.dev/crak/restore/handmade"
+)
+
+// phases are the names of all phases of a restart, in their order. From the phase "committed" on, the user's files have changed, and
+// ^C does not end the restart. The group goes if crak is killed later than the phase "stopped".
+var phases = []struct {
+	name string
+	goes bool
+}{
+	{"prepared", false}, {"interpreter", false}, {"programs", false}, {"first begun", false}, {"first mapped", false},
+	{"first ready", false}, {"ready", false}, {"traced", false}, {"committed", false}, {"first stops", false}, {"stopped", false},
+	{"go", true}, {"first runs", true}, {"runs", true},
+}
+
+const killedVariable = "CRAK_TEST_KILLED" // a signal, a phase and an image: what brokenOff does
+
+// brokenOff restarts an image, and sends this process a signal at the beginning of a phase. It is a crak that a user kills.
+func brokenOff(order string) int {
+	var number unix.Signal
+	words := strings.SplitN(order, ",", 3)
+	fmt.Sscan(words[0], &number)
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT)
+	defer stop()
+	img, err := image.Open(words[2])
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	o := Options{Files: fd.Rewind, Notice: func(string) {}}
+	came := false
+	g := &group{img: img, env: o.env(), adopt: func(*member, *member) error { return nil }, phase: func(phase string) {
+		if came = came || phase == words[1]; phase == words[1] {
+			unix.Kill(unix.Getpid(), number)
+			<-ctx.Done()
+		}
+	}}
+	if err := g.start(ctx); err != nil {
+		fmt.Println("ended:", err)
+	}
+	if !came {
+		fmt.Println("the phase did not come")
+	}
+	return 1
+}
+
+// TestKilledAnywhere kills crak at the beginning of each phase of a restart. Before the group is told to go, no process is left, and
+// no file has changed; after that, all processes run.
+func TestKilledAnywhere(t *testing.T) {
+	if mayChoosePids() != nil {
+		t.Skip("no capability to choose PIDs")
+	}
+	beSubreaper(t)
+	for _, name := range []string{"stopped", "subreaper", "zombie", "death_signal"} {
+		lines, known := handmade.Families[name]
+		if !known {
+			t.Fatalf("no family %s", name)
+		}
+		for _, number := range []unix.Signal{unix.SIGKILL, unix.SIGINT} {
+			for _, phase := range phases {
+				if strings.Contains(phase.name, "stops") && name != "stopped" {
+					continue
+				}
+				t.Run(fmt.Sprintf("%s/%v/%s", name, number, phase.name), func(t *testing.T) {
+					final := slices.Contains([]string{"committed", "first stops", "stopped"}, phase.name)
+					killedAt(t, lines, number, phase.name, phase.goes || final && number == unix.SIGINT, phase.goes || final)
+				})
+			}
+		}
+	}
+}
+
+func killedAt(t *testing.T, lines string, number unix.Signal, phase string, goes, final bool) {
+	g, err := handmade.Family(aPid(t)-20, me(), lines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := filepath.Join(t.TempDir(), "log")
+	writeFile(t, log, "before")
+	describe(t, g, 3, log)
+	path := writeImage(t, g, lingers)
+	writeFile(t, log, "before and after")
+	crak := exec.Command(os.Args[0])
+	crak.Env = append(os.Environ(), fmt.Sprintf("%s=%d,%s,%s", killedVariable, number, phase, path))
+	crak.Stderr = os.Stderr
+	out, err := crak.StdoutPipe()
+	if err == nil {
+		err = crak.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		said = append(said, lines.Text())
+	}
+	crak.Wait()
+	defer endAll()
+	if slices.Contains(said, "the phase did not come") || number == unix.SIGKILL && len(said) > 0 {
+		t.Fatalf("crak said %q", said)
+	}
+	if goes {
+		allRun(t, g)
+		return
+	}
+	noneRuns(t)
+	if text, err := os.ReadFile(log); !final && string(text) != "before and after" {
+		t.Errorf("log is now %q, %v", text, err)
+	}
+}
+
+// noneRuns waits until no process of the restart is left. They notice the end of crak one after the other.
+func noneRuns(t *testing.T) {
+	t.Helper()
+	var left map[int]relative
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) { // processes that are no children of ours
+		reapEnded()
+		if left = relatives(t); len(left) == 0 {
+			return
+		}
+	}
+	t.Errorf("left: %+v", left)
+}
+
+// reapEnded reaps orphans that have ended.
+func reapEnded() {
+	for {
+		if pid, err := unix.Wait4(-1, nil, unix.WALL|unix.WNOHANG, nil); pid <= 0 || err != nil {
+			return
+		}
+	}
+}
+
+// allRun waits until all processes of a group run or are stopped, each in its code.
+func allRun(t *testing.T, g *image.Group) {
+	t.Helper()
+	var seen map[int]relative
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) { // nothing tells us that a resident runs
+		seen = relatives(t)
+		if len(seen) == len(g.Processes)+len(g.Zombies) {
+			return
+		}
+	}
+	t.Errorf("there are %+v", seen)
+}
