@@ -7,9 +7,9 @@ import (
 	"crak.dev/crak/restore/program"
 )
 
-// Attach is what a kind attaches a description to a member with. The system calls that it appends are made by the member, after
-// all its descriptors have their numbers. Every member that has the description makes them. If no member has it (it is only in
-// a queue), the root of the group does.
+// An Attach appends the system calls that restore what only a member can restore of a description. The member makes these calls
+// when all its descriptors have their numbers. Every member that has the description makes them. If no member has it, because it is
+// only in a queue, the root of the group makes them.
 type Attach struct {
 	*program.Builder
 
@@ -25,11 +25,11 @@ type Attach struct {
 	// Exist waits until all processes and threads of the group exist, and all zombies have ended.
 	Exist func()
 
-	// Ended makes a process that ends with a wait status and is reaped. do appends what comes before the end of the process.
+	// Ended makes a process that ends with a wait status, and reaps it. do appends system calls that come before the end of the process.
 	Ended func(status uint32, do func(pid program.Arg))
 
-	// AtGo has do append system calls after crak has told the member to go. They must not fail. The member has no more
-	// than its own descriptors then.
+	// AtGo calls do later. The system calls that do appends come after crak has told the member to go. They must not fail. At
+	// that time the member has only its own descriptors.
 	AtGo func(do func())
 }
 
@@ -39,7 +39,7 @@ func Attaches(d image.Description) bool {
 	return err == nil && k.attach != nil
 }
 
-// Attach has the kind of a description append its system calls.
+// Attach calls the function attach of the description's kind.
 func (a *Attach) Attach(d image.Description) error {
 	k, err := kindNamed(d.Kind)
 	switch {

@@ -58,7 +58,8 @@
 //
 // # How to add a kind
 //
-// A kind is one new file here, one line in kinds.go, one script in testdata, and lines in FORMAT.md and README.md:
+// A kind is one new file here, one entry in kinds.go, one script in testdata, and lines in README.md (what comes back), FORMAT.md
+// (the record), DESIGN.md (the table "What is restored") and CHANGELOG.md:
 //
 //  1. Name a record type: the state that makes the description what it is, and nothing that a restart can find out.
 //  2. Write is: by the link in /proc (open.link), the file type, or the device. The first kind of the list that matches is
@@ -66,14 +67,14 @@
 //  3. Write capture. It reads what the kernel shows of the description (open.handle, and the text of fdinfo), and never changes
 //     it: no read(2), no fcntl that sets something. What only the frozen process can ask goes through capture.questions: fill
 //     in the record when the answer comes. If it refers to other descriptions, fill in their numbers in capture.later.
-//     State of which CRAK does not know how it comes back is an obstacle.Obstacle as error.
+//     If CRAK does not know how to restore some state, return an obstacle.Obstacle as the error.
 //  4. If several descriptions can be views of one thing, that thing is an object: write an objectKind, and set capture.object.
 //  5. Write create. It makes the description without what needs other descriptions, and takes nothing in the record on trust:
 //     a number that is too large, negative or inconsistent is an error. check tells in advance what would go wrong.
 //  6. Write connect, fill, attach and refers if the kind needs them. The member's system calls in attach cannot read memory
 //     or branch: one that may fail is marked MayFail, and its result is kept by Keep.
 //  7. The script checks the state from inside the program before and after: in one process, in processes that share the
-//     description, and with two sides in different processes.
+//     description, and with two sides in different processes. fd/fuzz_test.go and fd/format_test.go get an example of the record.
 //
 // A user can leave a descriptor out of the image, or have /dev/null in its place (override.go).
 //

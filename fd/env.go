@@ -8,7 +8,7 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// Env is what a restart makes descriptions with.
+// Env is what a restart needs to make descriptions: the user's choices, crak's own files, and what crak has made so far.
 type Env struct {
 	Files Policy // "" is Keep
 	Force bool   // take files that shrank, were replaced, or are gone

@@ -279,7 +279,8 @@ func (m *madeUnix) listen(backlog int) error {
 	return os.NewSyscallError("listen", unix.Listen(int(m.file.Fd()), backlog))
 }
 
-// join connects what only other sockets can be connected to: waiting connections, and datagram sockets.
+// join makes the connections that are not made as a pair. It connects the clients of a listening socket, which then wait for accept(2),
+// and it connects a datagram socket to its peer.
 func (m *madeUnix) join(e *Env) error {
 	if m.joined {
 		return nil
