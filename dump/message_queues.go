@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -65,30 +64,19 @@ func whyNotCopied(errno unix.Errno) (why, do string) {
 const longestText = abi.DataMax - typeSize
 
 // allQueues lists the queues of the IPC namespace.
-func (c *sysvCapture) allQueues() ([]*messageQueue, error) {
+func (c *sysvCapture) allQueues() (all []*messageQueue, err error) {
 	root := c.members[0]
-	if root.queues.Queues <= 0 {
-		return nil, nil
-	}
-	var ask resident.Questions
-	var all []*messageQueue
-	for index := range min(root.lastQueue+1, sysvIndexes) {
-		call := abi.Call{Number: unix.SYS_MSGCTL, Relative: 1 << 2, Args: [6]uint64{uint64(index), sysv.MsgStatAny, 0}}
-		ask.Ask(call, make([]byte, unsafe.Sizeof(sysv.QueueDesc{})), func(id int64, data []byte) {
-			if id < 0 {
-				return // no queue has this index
+	call := abi.Call{Number: unix.SYS_MSGCTL, Relative: 1 << 2, Args: [6]uint64{0, sysv.MsgStatAny}}
+	err = listSysV(c, call, root.queues.Queues, root.lastQueue, func(id int64, desc *sysv.QueueDesc) {
+		q := &messageQueue{MessageQueue: image.MessageQueue{SysV: sysvOf(id, &desc.Perm), Limit: desc.Limit}, desc: *desc}
+		for _, pid := range []int32{desc.Sender, desc.Receiver} {
+			if pid > 0 {
+				q.users = append(q.users, image.Pid(pid))
 			}
-			q := &messageQueue{desc: *(*sysv.QueueDesc)(unsafe.Pointer(unsafe.SliceData(data)))}
-			q.SysV, q.Limit = sysvOf(id, &q.desc.Perm), q.desc.Limit
-			for _, pid := range []int32{q.desc.Sender, q.desc.Receiver} {
-				if pid > 0 {
-					q.users = append(q.users, image.Pid(pid))
-				}
-			}
-			all = append(all, q)
-		})
-	}
-	return all, c.ask(&ask)
+		}
+		all = append(all, q)
+	})
+	return all, err
 }
 
 // readQueues copies the messages.

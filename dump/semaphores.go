@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -59,25 +58,13 @@ func whyNotRead(s *semaphoreSet) string {
 }
 
 // allSets lists the sets of the IPC namespace.
-func (c *sysvCapture) allSets() ([]*semaphoreSet, error) {
+func (c *sysvCapture) allSets() (all []*semaphoreSet, err error) {
 	root := c.members[0]
-	if root.sets.Sets <= 0 {
-		return nil, nil
-	}
-	var ask resident.Questions
-	var all []*semaphoreSet
-	for index := range min(root.lastSet+1, sysvIndexes) {
-		call := abi.Call{Number: unix.SYS_SEMCTL, Relative: 1 << 3, Args: [6]uint64{uint64(index), 0, sysv.SemStatAny, 0}}
-		ask.Ask(call, make([]byte, unsafe.Sizeof(sysv.SetDesc{})), func(id int64, data []byte) {
-			if id < 0 {
-				return // no set has this index
-			}
-			s := &semaphoreSet{desc: *(*sysv.SetDesc)(unsafe.Pointer(unsafe.SliceData(data)))}
-			s.SysV = sysvOf(id, &s.desc.Perm)
-			all = append(all, s)
-		})
-	}
-	return all, c.ask(&ask)
+	call := abi.Call{Number: unix.SYS_SEMCTL, Relative: 1 << 3, Args: [6]uint64{0, 0, sysv.SemStatAny}}
+	err = listSysV(c, call, root.sets.Sets, root.lastSet, func(id int64, desc *sysv.SetDesc) {
+		all = append(all, &semaphoreSet{SemaphoreSet: image.SemaphoreSet{SysV: sysvOf(id, &desc.Perm)}, desc: *desc})
+	})
+	return all, err
 }
 
 // readSets reads values, and which processes were the last to change them.

@@ -90,6 +90,24 @@ func (m *Member) askSysV(ask *resident.Questions) {
 	})
 }
 
+// listSysV lists the objects of one kind in the IPC namespace. call asks for the description of an object, a D, by its index, which is
+// the first argument. count is how many objects exist, and last the last index in use. found gets the ID and the description.
+func listSysV[D any](c *sysvCapture, call abi.Call, count int32, last int, found func(id int64, desc *D)) error {
+	if count <= 0 {
+		return nil
+	}
+	var ask resident.Questions
+	for index := range min(last+1, sysvIndexes) {
+		call.Args[0] = uint64(index)
+		ask.Ask(call, make([]byte, unsafe.Sizeof(*new(D))), func(id int64, data []byte) {
+			if id >= 0 { // otherwise no object has this index
+				found(id, (*D)(unsafe.Pointer(unsafe.SliceData(data))))
+			}
+		})
+	}
+	return c.ask(&ask)
+}
+
 // belongs tells whether an object is the group's. users are the processes that were the last to use it, changed the times at which it
 // was made, changed and used.
 func (c *sysvCapture) belongs(perm *unix.SysvIpcPerm, users []image.Pid, changed ...int64) bool {

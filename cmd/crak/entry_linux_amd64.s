@@ -49,11 +49,9 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
 // notWithin writes the Go string at R13 and exits if the soft limit of resource SI is less than R12 bytes, but not less than R14.
 TEXT ·notWithin(SB), NOSPLIT|NOFRAME, $0
 	SUBQ	$16, SP // struct rlimit
-	XORL	DI, DI
 	XORL	DX, DX
 	MOVQ	SP, R10
-	MOVL	$SYS_prlimit64, AX
-	SYSCALL
+	CALL	·limit(SB)
 	MOVQ	0(SP), CX
 	ADDQ	$16, SP
 	TESTQ	AX, AX
@@ -62,6 +60,12 @@ TEXT ·notWithin(SB), NOSPLIT|NOFRAME, $0
 	JCC	enough
 	CMPQ	CX, R14
 	JCS	enough
+	JMP	·giveUp(SB)
+enough:
+	RET
+
+// giveUp writes the Go string at R13 to stderr and exits.
+TEXT ·giveUp(SB), NOSPLIT|NOFRAME, $0
 	MOVL	$2, DI
 	MOVQ	0(R13), SI
 	MOVQ	8(R13), DX
@@ -70,7 +74,13 @@ TEXT ·notWithin(SB), NOSPLIT|NOFRAME, $0
 	MOVL	$const_exitFailed, DI
 	MOVL	$SYS_exit_group, AX
 	SYSCALL
-enough:
+
+// limit is prlimit(2) for crak itself: it reads the limit of resource SI to R10, and sets it from DX. Each is the address of a struct
+// rlimit, or 0.
+TEXT ·limit(SB), NOSPLIT|NOFRAME, $0
+	XORL	DI, DI
+	MOVL	$SYS_prlimit64, AX
+	SYSCALL
 	RET
 
 // mayMakeThreads writes a sentence and exits if RLIMIT_NPROC is low and needThreads processes cannot be made. The limit counts all
@@ -79,11 +89,9 @@ enough:
 TEXT ·mayMakeThreads(SB), NOSPLIT|NOFRAME, $0
 	SUBQ	$64, SP // a PID in each of 8 words
 	MOVL	$RLIMIT_NPROC, SI
-	XORL	DI, DI
 	XORL	DX, DX
 	MOVQ	SP, R10
-	MOVL	$SYS_prlimit64, AX
-	SYSCALL
+	CALL	·limit(SB)
 	TESTQ	AX, AX
 	JNE	done
 	CMPQ	0(SP), $const_manyProcesses
@@ -126,14 +134,8 @@ end:
 ended:
 	TESTQ	R13, R13
 	JEQ	done
-	MOVL	$2, DI
-	MOVQ	·fewProcesses+0(SB), SI
-	MOVQ	·fewProcesses+8(SB), DX
-	MOVL	$SYS_write, AX
-	SYSCALL
-	MOVL	$const_exitFailed, DI
-	MOVL	$SYS_exit_group, AX
-	SYSCALL
+	LEAQ	·fewProcesses(SB), R13
+	JMP	·giveUp(SB)
 child:
 	MOVQ	$1, 0(SP) // struct timespec: one second
 	MOVQ	$0, 8(SP)
@@ -154,11 +156,9 @@ done:
 TEXT ·mayOpen(SB), NOSPLIT|NOFRAME, $0
 	SUBQ	$(32 + 8*const_needDescriptors), SP // two struct rlimit, and a descriptor in each further word
 	MOVL	$RLIMIT_NOFILE, SI
-	XORL	DI, DI
 	XORL	DX, DX
 	MOVQ	SP, R10
-	MOVL	$SYS_prlimit64, AX
-	SYSCALL
+	CALL	·limit(SB)
 	TESTQ	AX, AX
 	JNE	done
 	MOVQ	8(SP), AX
@@ -197,23 +197,14 @@ ended:
 	CALL	·limitDescriptors(SB)
 	TESTQ	R13, R13
 	JEQ	done
-	MOVL	$2, DI
-	MOVQ	·fewDescriptors+0(SB), SI
-	MOVQ	·fewDescriptors+8(SB), DX
-	MOVL	$SYS_write, AX
-	SYSCALL
-	MOVL	$const_exitFailed, DI
-	MOVL	$SYS_exit_group, AX
-	SYSCALL
+	LEAQ	·fewDescriptors(SB), R13
+	JMP	·giveUp(SB)
 done:
 	ADDQ	$(32 + 8*const_needDescriptors), SP
 	RET
 
 // limitDescriptors sets RLIMIT_NOFILE to the struct rlimit at DX.
 TEXT ·limitDescriptors(SB), NOSPLIT|NOFRAME, $0
-	XORL	DI, DI
 	MOVL	$RLIMIT_NOFILE, SI
 	XORL	R10, R10
-	MOVL	$SYS_prlimit64, AX
-	SYSCALL
-	RET
+	JMP	·limit(SB)

@@ -26,10 +26,7 @@ Exit status: 0 shown; 1 not an image, or a damaged one; 2 usage.`,
 		Example: "  crak inspect app.412\n  crak inspect --json app.412/3 | jq .group.processes[0].threads",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := asOwner(cmd, args[0]); err != nil {
-				return err
-			}
-			img, err := image.Open(args[0])
+			img, err := openImage(cmd, args[0])
 			if err != nil {
 				return err
 			}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
+	"crak.dev/crak/image"
 	"crak.dev/crak/internal/rights"
 )
 
@@ -47,6 +48,14 @@ func asOwner(cmd *cobra.Command, path string) error {
 	}
 	err = syscall.Exec("/proc/self/exe", sameCommand(cmd, path), nil)
 	return fmt.Errorf("crak cannot be executed as user %d, to whom %s belongs: %w", owner.UID[0], path, err)
+}
+
+// openImage opens an image for a command that only reads it. Root's crak first becomes the user to whom the image belongs.
+func openImage(cmd *cobra.Command, path string) (*image.Image, error) {
+	if err := asOwner(cmd, path); err != nil {
+		return nil, err
+	}
+	return image.Open(path)
 }
 
 // closeAtExec has the kernel close all descriptors at the next exec but standard input, output and error, and the one that a

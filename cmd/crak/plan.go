@@ -6,7 +6,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"crak.dev/crak/fd"
-	"crak.dev/crak/image"
 	"crak.dev/crak/restore"
 )
 
@@ -23,10 +22,7 @@ examples.
 Exit status: 0 printed; 1 not an image, or its restore programs cannot be made on this machine; 2 usage.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := asOwner(cmd, args[0]); err != nil {
-				return err
-			}
-			img, err := image.Open(args[0])
+			img, err := openImage(cmd, args[0])
 			if err != nil {
 				return err
 			}

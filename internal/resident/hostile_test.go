@@ -94,13 +94,7 @@ func dripping(t *testing.T, fd int, pause time.Duration, bytes []byte) {
 
 // TestTalkativeAfterQuery: after a query the resident does not close the socket, but sends more.
 func TestTalkativeAfterQuery(t *testing.T) {
-	l := listen(t)
-	fd := connect(t, l, hello(abi.Version, "")...)
-	c, err := l.Accept(os.Getpid(), time.Minute)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c, fd := accepted(t)
 	dripping(t, fd, 0, make([]byte, 100))
 	bounded(t, c.Left)
 }

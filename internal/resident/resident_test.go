@@ -126,6 +126,19 @@ func connect(t *testing.T, l *Listener, say ...[]byte) int {
 	return fd
 }
 
+// accepted returns a connection and the resident's end of it. The resident has sent a HELLO and more.
+func accepted(t *testing.T, more ...[]byte) (*Conn, int) {
+	t.Helper()
+	l := listen(t)
+	fd := connect(t, l, append(hello(abi.Version, ""), more...)...)
+	c, err := l.Accept(os.Getpid(), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c, fd
+}
+
 func listen(t *testing.T) *Listener {
 	t.Helper()
 	l, err := Listen(&Key{secret: make([]byte, abi.SecretSize)}) // as after a query
@@ -212,13 +225,7 @@ func TestAcceptGivesUp(t *testing.T) {
 
 // TestDrip: a resident that sends single bytes cannot extend the wait for a message.
 func TestDrip(t *testing.T) {
-	l := listen(t)
-	fd := connect(t, l, hello(abi.Version, "")...)
-	c, err := l.Accept(os.Getpid(), time.Minute)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c, fd := accepted(t)
 	go func() {
 		for err := error(nil); err == nil; time.Sleep(time.Millisecond) {
 			_, err = unix.Write(fd, bytesOf(&abi.Message{Type: abi.Frozen, Count: 1, Length: abi.ThreadSize})[:1])
@@ -271,20 +278,13 @@ func TestFlood(t *testing.T) {
 
 // TestExchange: answers of the resident to a freeze, to calls and to SNAPSHOT.
 func TestExchange(t *testing.T) {
-	l := listen(t)
 	threads := []abi.Thread{{Tid: 412, Syscall: -1}, {Tid: 413, Syscall: 35}}
 	data := []byte("12345678")
-	say := append(hello(abi.Version, ""),
+	c, fd := accepted(t,
 		bytesOf(&abi.Message{Type: abi.Frozen, Count: 2, Length: 2 * abi.ThreadSize}), bytesOfSlice(threads),
 		bytesOf(&abi.Message{Type: abi.Results, Count: 1, Length: 16}), bytesOfSlice([]int64{-5}), data,
 		bytesOf(&abi.Message{Type: abi.Results, Count: 1, Length: 8}), bytesOfSlice([]int64{-int64(unix.EAGAIN)}),
 		bytesOf(&abi.Message{Type: abi.Results, Count: 2, Length: 16}))
-	fd := connect(t, l, say...)
-	c, err := l.Accept(os.Getpid(), time.Minute)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
 	if got, err := c.Frozen(time.Minute); err != nil || !slices.Equal(got, threads) {
 		t.Errorf("frozen: %v, %v", got, err)
 	}
@@ -324,16 +324,9 @@ func must(fd int, err error) int {
 }
 
 func TestFreezeError(t *testing.T) {
-	l := listen(t)
 	failure := abi.Failure{Code: abi.FailedTasks, Detail: int32(unix.EMFILE)}
-	connect(t, l, append(hello(abi.Version, ""), bytesOf(&abi.Message{Type: abi.Failed, Count: 1, Length: abi.FailureSize}),
-		bytesOf(&failure))...)
-	c, err := l.Accept(os.Getpid(), time.Minute)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	_, err = c.Frozen(time.Minute)
+	c, _ := accepted(t, bytesOf(&abi.Message{Type: abi.Failed, Count: 1, Length: abi.FailureSize}), bytesOf(&failure))
+	_, err := c.Frozen(time.Minute)
 	if e, ok := errors.AsType[*FreezeError](err); !ok || e.Failure != failure {
 		t.Errorf("%v", err)
 	}

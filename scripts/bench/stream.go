@@ -59,11 +59,10 @@ func (b *Bench) restartBig() error {
 		return err
 	}
 	defer s.end()
-	c, err := s.checkpoint()
+	c, err := s.killed()
 	if err != nil {
 		return err
 	}
-	s.kill()
 	files, err := imageFiles(c.image)
 	if err != nil {
 		return err
@@ -96,11 +95,10 @@ func (b *Bench) restartSmall() error {
 		return err
 	}
 	defer s.end()
-	c, err := s.checkpoint()
+	c, err := s.killed()
 	if err != nil {
 		return err
 	}
-	s.kill()
 	took, started, err := turns(2*b.rounds, func() (float64, error) {
 		took, _, err := s.restart(c.image, 1)
 		return took, err

@@ -104,6 +104,15 @@ func (s *Subject) checkpoint(args ...string) (c Checkpoint, err error) {
 	return c, nil
 }
 
+// killed makes an image of the program, and then kills it.
+func (s *Subject) killed() (Checkpoint, error) {
+	c, err := s.checkpoint()
+	if err == nil {
+		s.kill()
+	}
+	return c, err
+}
+
 // restart restarts an image, waits until count processes have printed that they run, and kills them. took is the time from the start
 // of crak until the last of them ran, in ms; rss is the peak memory of crak in MiB.
 func (s *Subject) restart(image string, count int) (took, rss float64, err error) {
