@@ -31,6 +31,7 @@
 //	timerfd.go      timerfd_create
 //	signalfd.go     signalfd
 //	pidfd.go        pidfds (handover.go: what one member makes and others get)
+//	inotify.go      inotify instances (watched.go finds what they watch)
 //	epoll.go        epoll instances
 //	unix_socket.go  Unix sockets (unix_object.go makes them, unix_diag.go, unix_name.go and unix_queue.go have their parts)
 //	tcp_socket.go   TCP sockets (tcp_object.go and tcp_connection.go make them, tcp_queue.go and tcp_options.go have their parts)

@@ -41,6 +41,7 @@ type Env struct {
 	removed  map[Inode]*os.File  // directories that were removed before the checkpoint
 	standIns map[string]*os.File // by the path of the missing file; open for reading and writing
 	late     []func() error
+	last     []func() error // after all of late
 	undo     []func()
 	told     map[string]bool
 }
@@ -61,11 +62,12 @@ func (e *Env) cutLater(f *os.File, want image.File) {
 	})
 }
 
-// Commit does what must wait until everything else has succeeded: it cuts files back and sets the terminal's modes.
+// Commit does what must wait until everything else has succeeded: it cuts files back, sets the terminal's modes, and makes the
+// watches of inotify.
 // Preconditions: the files that Make returned are still open.
 func (e *Env) Commit() error {
-	late := e.late
-	e.late = nil
+	late := append(e.late, e.last...)
+	e.late, e.last = nil, nil
 	for _, do := range late {
 		if err := do(); err != nil {
 			return err

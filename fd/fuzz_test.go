@@ -25,6 +25,7 @@ func FuzzRecord(f *testing.F) {
 		{"pty_slave", `{"hung_up":true,"number":4294967295}`},
 		{"pty_slave", `{"dev_tty":true}`},
 		{"pidfd", `{"pid":412}`},
+		{"inotify", `{"watches":[{"number":3,"mask":2,"file":{"path":"/tmp","mode":16877}},{"number":4,"mask":2,"description":2}]}`},
 		{"pidfd", `{"status":9,"same":2}`},
 		{"inet_socket", `{"family":2,"type":2,"protocol":17,"local":"127.0.0.1:53","options":{"ip_ttl":[1]},"filter":[[6,0,0,0]]}`},
 		{"netlink_socket", `{"type":3,"groups":[1,40],"port":77}`},

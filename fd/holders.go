@@ -19,6 +19,21 @@ type Holders struct {
 	mu    sync.Mutex
 	known map[string]bool         // links ("pipe:[12]") that have been searched for
 	found map[string][]pipeHolder // by link
+
+	watched map[Inode]string // paths of files that inotify instances watch
+}
+
+// watchedPaths are the paths of watched files that were found earlier. The caller adds to them.
+func (h *Holders) watchedPaths() map[Inode]string {
+	if h == nil {
+		return make(map[Inode]string)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.watched == nil {
+		h.watched = make(map[Inode]string)
+	}
+	return h.watched
 }
 
 // A pipeHolder is a process that has an end of a pipe open.

@@ -30,14 +30,8 @@ func TestOverridesOfTheCommandLine(t *testing.T) {
 	}
 }
 
-// inotify is a descriptor that a checkpoint refuses.
-func inotify(t *testing.T) *os.File {
-	n, err := unix.InotifyInit1(unix.IN_CLOEXEC)
-	must(t, err)
-	f := os.NewFile(uintptr(n), "inotify")
-	t.Cleanup(func() { f.Close() })
-	return f
-}
+// namespace is a descriptor that a checkpoint refuses.
+func namespace(t *testing.T) *os.File { return openedAt(t, "/proc/self/ns/net", unix.O_RDONLY) }
 
 func overrides(t *testing.T, all ...string) (o fd.Overrides) {
 	for _, text := range all {
@@ -47,7 +41,7 @@ func overrides(t *testing.T, all ...string) (o fd.Overrides) {
 }
 
 func TestOverrides(t *testing.T) {
-	f := inotify(t)
+	f := namespace(t)
 	m := ourselves()
 	number := int(f.Fd())
 	m.Overrides = overrides(t, fmt.Sprintf("%d=close", number))
@@ -55,7 +49,7 @@ func TestOverrides(t *testing.T) {
 	if _, there := p.of[number]; there || p.obstacleOf(f) != "" {
 		t.Errorf("left out: there %v, obstacle %q", there, p.obstacleOf(f))
 	}
-	m.Overrides = overrides(t, "inotify=null")
+	m.Overrides = overrides(t, "network=null")
 	d := captured(t, m).description(t, f)
 	var r fd.Device
 	must(t, json.Unmarshal(d.Record, &r))
@@ -65,7 +59,7 @@ func TestOverrides(t *testing.T) {
 	if got := made(t, d, &fd.Env{}); got.Name() != os.DevNull {
 		t.Errorf("made %s", got.Name())
 	}
-	m.Overrides = overrides(t, "inotify:anon*=close", "regular:/nowhere/*=null")
+	m.Overrides = overrides(t, "network:net*=close", "regular:/nowhere/*=null")
 	if _, there := captured(t, m).of[number]; there {
 		t.Error("left out by its kind and link: there")
 	}
@@ -91,8 +85,8 @@ func TestOverrideOfAPipe(t *testing.T) {
 // the image without it.
 func TestInherited(t *testing.T) {
 	cmd := exec.Command("sleep", "60")
-	cmd.Stdin = inotify(t)
-	f := inotify(t)
+	cmd.Stdin = namespace(t)
+	f := namespace(t)
 	must(t, unix.Dup2(int(f.Fd()), 251))
 	t.Cleanup(func() { unix.Close(251) })
 	must(t, cmd.Start())
@@ -111,7 +105,7 @@ func TestInherited(t *testing.T) {
 			inherited = o.Error()
 		}
 	}
-	want := fmt.Sprintf("pid %d fd 251: inotify instance: not supported; the program inherited it from pid %d (", pid, os.Getpid())
+	want := fmt.Sprintf("pid %d fd 251: network namespace: not supported; the program inherited it from pid %d (", pid, os.Getpid())
 	if !strings.HasPrefix(inherited, want) || !strings.Contains(inherited, fmt.Sprintf("crak checkpoint --fd 251=close %d; or ", pid)) {
 		t.Errorf("%q instead of %q…", inherited, want)
 	}

@@ -2,10 +2,15 @@
 #include "check.h"
 
 #include <asm/ldt.h>
+#include <linux/bpf.h>
+#include <linux/io_uring.h>
+#include <linux/kvm.h>
+#include <linux/perf_event.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/inotify.h>
+#include <sys/fanotify.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -22,6 +27,27 @@ static void *apart(void *unused)
 		pause();
 }
 
+static int perf(void)
+{
+	struct perf_event_attr attr = {.type = PERF_TYPE_SOFTWARE, .size = sizeof attr, .config = PERF_COUNT_SW_TASK_CLOCK, .exclude_kernel = 1};
+
+	return syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0);
+}
+
+static int map(void)
+{
+	union bpf_attr attr = {.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1};
+
+	return syscall(SYS_bpf, BPF_MAP_CREATE, &attr, sizeof attr);
+}
+
+static int kvm(void)
+{
+	int device = open("/dev/kvm", O_RDWR);
+
+	return device < 0 ? -1 : ioctl(device, KVM_CREATE_VM, 0);
+}
+
 static void make(const char *kind)
 {
 	struct user_desc entry = {.entry_number = 0, .limit = 0xfff, .seg_32bit = 1, .useable = 1};
@@ -29,8 +55,16 @@ static void make(const char *kind)
 	sigset_t none;
 
 	sigemptyset(&none);
-	if (!strcmp(kind, "inotify"))
-		CHECK(inotify_init() >= 0);
+	if (!strcmp(kind, "fanotify"))
+		CHECK(syscall(SYS_fanotify_init, FAN_CLASS_NOTIF | FAN_REPORT_FID, O_RDONLY) >= 0);
+	else if (!strcmp(kind, "io_uring"))
+		CHECK(syscall(SYS_io_uring_setup, 4, &(struct io_uring_params){0}) >= 0);
+	else if (!strcmp(kind, "perf"))
+		CHECK(perf() >= 0 || geteuid() != 0);
+	else if (!strcmp(kind, "bpf"))
+		CHECK(map() >= 0 || geteuid() != 0);
+	else if (!strcmp(kind, "kvm"))
+		CHECK(kvm() >= 0 || access("/dev/kvm", R_OK | W_OK) < 0);
 	else if (!strcmp(kind, "uffd"))
 		CHECK(syscall(SYS_userfaultfd, 1 /* UFFD_USER_MODE_ONLY */) >= 0);
 	else if (!strcmp(kind, "procfile"))
