@@ -41,6 +41,7 @@ func (e *Env) Know(g *image.Group) {
 	if e.contents == nil {
 		e.contents = make(map[Inode]Change)
 	}
+	e.holders = holdersOf(g)
 	e.objects = make(map[image.ObjectID]image.Object)
 	for _, o := range g.Objects {
 		e.objects[o.ID] = o

@@ -29,6 +29,7 @@ type Env struct {
 	stretches map[Inode][]stretch
 	contents  map[Inode]Change // Same, Touched or Unseen: results of comparing stretches
 
+	holders    map[image.DescriptionID]holder
 	foreground bool // a process of the image was in the foreground of its terminal
 
 	objects      map[image.ObjectID]image.Object

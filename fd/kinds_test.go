@@ -263,7 +263,7 @@ func TestLocks(t *testing.T) {
 	if diff := cmp.Diff(want, d.Locks); diff != "" {
 		t.Fatalf("locks (-want +got):\n%s", diff)
 	}
-	if _, err := fd.Make(d, &fd.Env{}); err == nil || !strings.Contains(err.Error(), "lock on") {
+	if _, err := fd.Make(d, &fd.Env{}); err == nil || !strings.Contains(err.Error(), "has it locked") {
 		t.Errorf("taken while they are held: %v", err)
 	}
 	must(t, f.Close())

@@ -42,7 +42,7 @@ func MakeAll(all []image.Description, env *Env) (files []*os.File, err error) {
 	for _, d := range all {
 		f, err := env.create(d)
 		if err != nil {
-			return files, fmt.Errorf("description %d: %w", d.ID, err)
+			return files, env.about(d, err)
 		}
 		files = append(files, f)
 		env.descriptions[d.ID] = f
@@ -59,6 +59,17 @@ func MakeAll(all []image.Description, env *Env) (files []*os.File, err error) {
 		}
 	}
 	return files, nil
+}
+
+// about says which process and descriptor an obstacle is about. Any other error is about the description.
+func (e *Env) about(d image.Description, err error) error {
+	var o obstacle.Obstacle
+	h, known := e.holders[d.ID]
+	if !errors.As(err, &o) || !known {
+		return fmt.Errorf("description %d: %w", d.ID, err)
+	}
+	o.Pid, o.Where = h.pid, h.where
+	return o
 }
 
 func (e *Env) create(d image.Description) (*os.File, error) {
@@ -154,9 +165,8 @@ func CheckGroup(g *image.Group, env *Env) obstacle.List {
 	if err := CheckReferences(g); err != nil {
 		all = broken(err)
 	}
-	holders := holdersOf(g)
 	for _, d := range g.Descriptions {
-		h, ok := holders[d.ID]
+		h, ok := env.holders[d.ID]
 		if !ok {
 			h.where = fmt.Sprintf("description %d", d.ID)
 		}

@@ -63,6 +63,20 @@ func Fdinfo(r io.Reader) (FdInfo, error) {
 	return info, l.err
 }
 
+// Locks parses /proc/locks (proc_locks(5)).
+func Locks(r io.Reader) (all []FileLock, err error) {
+	l := newLines(r, "locks")
+	for l.next() {
+		f := fields{l: l}
+		lock := parseLock(&f, l.text)
+		if f.err != nil {
+			return all, f.err
+		}
+		all = append(all, lock)
+	}
+	return all, l.err
+}
+
 // cutField splits a line at the first colon or blank.
 func cutField(line string) (key, value string) {
 	i := strings.IndexAny(line, ": \t")

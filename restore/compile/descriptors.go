@@ -228,13 +228,13 @@ func (tr *tree) findNeeds(g *image.Group) {
 
 // locks restores the locks of a description. Only a process that has it open can do that.
 func (c *compiler) locks(d *image.Description) {
-	fd := c.numbers[d.ID][0].Fd
+	number := program.Const(c.numbers[d.ID][0].Fd)
 	for _, l := range d.Locks {
 		switch {
 		case l.Type == "POSIX" && l.Pid == c.process.Pid:
-			c.b.Call(unix.SYS_FCNTL, program.Const(fd), program.Const(unix.F_SETLK), c.set.Struct(lockOf(l)))
-		case l.Type == "FLOCK" && c.tree.holders[d.ID] == c: // the lock belongs to the description; l.Pid is the process that took it
-			c.b.Call(unix.SYS_FLOCK, program.Const(fd), program.Const(flockOperation(l))).Note("flock")
+			c.b.Call(unix.SYS_FCNTL, number, program.Const(unix.F_SETLK), c.set.Struct(lockOf(l)))
+		case c.tree.holders[d.ID] == c: // not of a process; l.Pid is the one that took it
+			c.ofDescription(l, number)
 		}
 	}
 }
@@ -243,10 +243,19 @@ func (c *compiler) locks(d *image.Description) {
 func (c *compiler) locksInFlight() {
 	for _, d := range c.tree.unheld {
 		for _, l := range d.Locks {
-			if l.Type == "FLOCK" {
-				c.b.Call(unix.SYS_FLOCK, c.placed(d.ID), program.Const(flockOperation(l))).Note("flock")
-			}
+			c.ofDescription(l, c.placed(d.ID))
 		}
+	}
+}
+
+// ofDescription restores a lock that belongs to a description, and that crak restart does not take. The kernel notes the process that takes
+// it. The signal that breaks a lease has the number under which it was taken (si_fd).
+func (c *compiler) ofDescription(l image.Lock, number program.Arg) {
+	switch l.Type {
+	case "FLOCK":
+		c.b.Call(unix.SYS_FLOCK, number, program.Const(flockOperation(l))).Note("flock")
+	case "LEASE":
+		c.b.Call(unix.SYS_FCNTL, number, program.Const(unix.F_SETLEASE), program.Const(fd.LeaseType(l))).Note("lease")
 	}
 }
 
