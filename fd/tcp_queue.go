@@ -18,10 +18,9 @@ const tcpQueueMost = 256 << 20
 const arriveMost = 2 * time.Second
 
 // peekTCP reads all bytes in the receive queue, and leaves them there. Before that it has everything arrive that the peer has sent.
-func (r *TCPSocket) peekTCP(o, peer *open) ([]byte, error) {
-	socket := o.handle.fd
-	if peer != nil && peer.inet.sent > 0 {
-		if err := arrive(socket, peer); err != nil {
+func peekTCP(socket int, sender tcpSender) ([]byte, error) {
+	if sender.sent > 0 {
+		if err := sender.arrive(socket); err != nil {
 			return nil, err
 		}
 	}
@@ -71,36 +70,48 @@ func checkUrgent(socket int) error {
 // arrive has everything arrive at a socket that its peer has sent. On one machine, bytes wait at the sender only if the receiver has
 // no room for them, or if the sender waits for more (TCP_CORK, Nagle's algorithm). So arrive makes the receiver's buffer larger for
 // the moment, and pushes. The program notices no more than that its bytes have arrived.
-func arrive(socket int, peer *open) error {
-	sender, err := peer.source()()
-	if err != nil {
-		return err
-	}
-	defer sender.Close()
-	if !sender.asks() {
-		return errors.New("the kernel does not let crak take a descriptor of its peer (pidfd_getfd)")
-	}
-	var back []func()
-	defer func() {
-		for _, do := range back {
-			do()
+func (s tcpSender) arrive(socket int) error {
+	left := func() (int, error) { return s.leftAtClosed(socket) }
+	roomy, room := false, func() {}
+	defer func() { room() }()
+	if s.open != nil {
+		sender, err := s.open.source()()
+		if err != nil {
+			return err
 		}
-	}()
+		defer sender.Close()
+		if !sender.asks() {
+			return errors.New("the kernel does not let crak take a descriptor of its peer (pidfd_getfd)")
+		}
+		left = func() (int, error) { return unix.IoctlGetInt(sender.fd, unix.TIOCOUTQ) }
+		defer push(sender.fd)()
+	}
 	for begin := time.Now(); ; time.Sleep(time.Millisecond) {
 		acknowledge(socket)
-		left, err := unix.IoctlGetInt(sender.fd, unix.TIOCOUTQ)
+		bytes, err := left()
 		switch {
-		case err != nil:
-			return fmt.Errorf("SIOCOUTQ: %w", err)
-		case left == 0:
-			return nil
+		case err != nil || bytes == 0:
+			return err
 		case time.Since(begin) > arriveMost:
-			return fmt.Errorf("%d bytes that its peer has sent have not arrived", left)
-		case back == nil:
-			back = append(back, makeRoom(socket, left), push(sender.fd))
+			return fmt.Errorf("%d bytes that its peer has sent have not arrived", bytes)
+		case !roomy:
+			room, roomy = makeRoom(socket, bytes), true
 		}
 		_, _ = peekBytes(socket, make([]byte, 1)) // tells the peer that there is room now (tcp_cleanup_rbuf)
 	}
+}
+
+// leftAtClosed is what a closed peer has not sent yet. It ends its stream when everything has been sent.
+func (s tcpSender) leftAtClosed(socket int) (int, error) {
+	info, err := unix.GetsockoptTCPInfo(socket, unix.SOL_TCP, unix.TCP_INFO)
+	if err != nil {
+		return 0, os.NewSyscallError("TCP_INFO", err)
+	}
+	switch info.State {
+	case unix.BPF_TCP_ESTABLISHED, unix.BPF_TCP_FIN_WAIT1, unix.BPF_TCP_FIN_WAIT2:
+		return s.sent, nil
+	}
+	return 0, nil
 }
 
 // acknowledge sends an acknowledgment that the kernel delays, and leaves the socket in the mode that it is in (tcp(7), TCP_QUICKACK).
@@ -210,9 +221,9 @@ func abort(socket int) error {
 
 // fillTCP sends bytes from one end of a connection to the other, and makes room for them first. The options are set later.
 func fillTCP(from, to int, content []byte) error {
-	makeRoom(to, len(content))
+	defer makeRoom(to, len(content))()
 	defer widen(from)()
-	_ = unix.SetsockoptInt(from, unix.SOL_TCP, unix.TCP_NODELAY, 1)
+	defer push(from)()
 	last := time.Now()
 	for len(content) > 0 {
 		n, err := unix.SendmsgN(from, content, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)

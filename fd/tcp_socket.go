@@ -116,7 +116,7 @@ func (c *capture) lookAtTCP(o *open) (any, []byte, error) {
 	if o.protocol == "TCPv6" {
 		r.Family = unix.AF_INET6
 	}
-	var peer *open
+	var sender tcpSender
 	var err error
 	if s := o.inet; s != nil {
 		r.Shutdown = s.shutdown
@@ -128,7 +128,7 @@ func (c *capture) lookAtTCP(o *open) (any, []byte, error) {
 			r.Connecting = true
 		case unix.BPF_TCP_CLOSE: // only bound
 		default:
-			peer, err = c.tcpPeerOf(o, r)
+			sender, err = c.tcpPeerOf(o, r)
 		}
 		if err != nil {
 			return nil, nil, err
@@ -141,25 +141,31 @@ func (c *capture) lookAtTCP(o *open) (any, []byte, error) {
 	default:
 		return nil, nil, tcpObstacle(o, "the kernel does not let crak take a descriptor of it (pidfd_getfd)", "")
 	}
-	content, err := r.look(o, peer)
+	content, err := r.look(o, sender)
 	if err != nil {
 		return nil, nil, tcpObstacle(o, err.Error(), "")
 	}
 	return r, content, nil
 }
 
+// A tcpSender is the other end of a connection, which may have sent more than has arrived.
+type tcpSender struct {
+	open *open // nil: no process has it
+	sent int   // bytes in its send queue
+}
+
 // tcpPeerOf finds the other end of a connection.
-func (c *capture) tcpPeerOf(o *open, r *TCPSocket) (*open, error) {
+func (c *capture) tcpPeerOf(o *open, r *TCPSocket) (sender tcpSender, err error) {
 	s := o.inet
 	other := c.tcp.ends[tcpEnds{plain(s.peer), plain(s.own)}]
 	if other == s {
-		return nil, tcpObstacle(o, "it is connected to itself", "")
+		return sender, tcpObstacle(o, "it is connected to itself", "")
 	}
 	r.Accepted = c.tcp.listener(s) != nil
 	switch {
 	case other == nil && c.tcp.isHere(plain(s.peer).Addr()):
 		r.Closed = true
-		return nil, nil
+		return sender, nil
 	case other == nil:
 	case c.tcp.group[other.inode] != nil:
 		peer := c.tcp.group[other.inode]
@@ -170,7 +176,7 @@ func (c *capture) tcpPeerOf(o *open, r *TCPSocket) (*open, error) {
 		if o.member.Calls != nil {
 			c.table.connections = append(c.table.connections, o.source())
 		}
-		return peer, nil
+		return tcpSender{peer, int(other.sent)}, nil
 	case other.inode == 0 && isQueued(other.state):
 		l := c.tcp.listener(other)
 		if l == nil {
@@ -181,21 +187,21 @@ func (c *capture) tcpPeerOf(o *open, r *TCPSocket) (*open, error) {
 			return nil
 		})
 		if o.member.Calls == nil {
-			return nil, nil
+			return sender, nil
 		}
 		c.table.connections = append(c.table.connections, o.source())
 		if other.received != 0 || s.sent != 0 || s.received != 0 || other.state == unix.BPF_TCP_CLOSE_WAIT {
-			return nil, tcpObstacle(o, "it has sent data on a connection that nobody has accepted yet", "try again when the server has accepted it")
+			return sender, tcpObstacle(o, "it has sent data on a connection that nobody has accepted yet", "try again when the server has accepted it")
 		}
-		return nil, nil
+		return sender, nil
 	case other.inode == 0:
 		r.Closed = true
 		if o.member.Calls != nil {
 			c.table.connections = append(c.table.connections, o.source())
 		}
-		return nil, nil
+		return tcpSender{nil, int(other.sent)}, nil
 	}
-	return nil, tcpObstacle(o, fmt.Sprintf("it is connected to %s, outside of the program", s.peer),
+	return sender, tcpObstacle(o, fmt.Sprintf("it is connected to %s, outside of the program", s.peer),
 		"include the process at the other end in the program, or let the program close the connection before the checkpoint, or leave it out "+
 			"with crak checkpoint --fd N=close if the program can do without it")
 }
@@ -261,7 +267,7 @@ func (t *tcpSockets) checkWaiting(o *open) error {
 }
 
 // look reads the addresses, the options and the queue through a handle.
-func (r *TCPSocket) look(o, peer *open) ([]byte, error) {
+func (r *TCPSocket) look(o *open, sender tcpSender) ([]byte, error) {
 	socket := o.handle.fd
 	own, err := ownAddress(socket)
 	if err != nil {
@@ -270,7 +276,7 @@ func (r *TCPSocket) look(o, peer *open) ([]byte, error) {
 	if at := own.inet(); at.Port() != 0 || !at.Addr().IsUnspecified() {
 		r.Own = &at
 	}
-	connected := peer != nil || r.Closed
+	connected := false
 	poll := []unix.PollFd{{Fd: int32(socket), Events: unix.POLLRDHUP}}
 	if _, err := unix.Poll(poll, 0); err != nil {
 		return nil, err
@@ -301,10 +307,10 @@ func (r *TCPSocket) look(o, peer *open) ([]byte, error) {
 	if err := r.lookAtOptions(socket, connected); err != nil {
 		return nil, err
 	}
-	if peer == nil && !r.Closed && !r.Over {
+	if sender.open == nil && !r.Closed && !r.Over {
 		return nil, nil
 	}
-	return r.peekTCP(o, peer)
+	return peekTCP(socket, sender)
 }
 
 // errorOf guesses the error of an ended connection: reading it would take it away from the program.

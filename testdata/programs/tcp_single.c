@@ -46,9 +46,9 @@ int main(void)
 	int reuse[3], values[COUNT], sizes[2];
 
 	/* A server that has no options, and one that has many. */
-	v4 = listening("127.0.0.1", 5);
-	v6 = listening("::1", 128);
-	both = listening("::", 5);
+	CHECK(listen(v4 = bound("127.0.0.1", 0), 5) == 0);
+	CHECK(listen(v6 = bound("::1", 0), 128) == 0);
+	CHECK(listen(both = bound("::", 0), 5) == 0);
 	only6 = tcp(AF_INET6);
 	set(only6, SOL_IPV6, IPV6_V6ONLY, 1);
 	CHECK(listen(bind_to(only6, address("::", 0)), 5) == 0);
