@@ -64,7 +64,7 @@ func (c *checkpoint) reader(m *member) *dump.Member {
 }
 
 // surveys is how many surveys must find an obstacle. Before the second one the writer waits for intervalSurvey, before the third
-// one for twice as long.
+// one for twice as long. What makes a survey wrong lasts for milliseconds (see survey), and the kernel has no event for its end.
 const (
 	surveys        = 3
 	intervalSurvey = 50 * time.Millisecond

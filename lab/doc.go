@@ -57,7 +57,7 @@ variable in their environment. Pictures show all of them, the command crash kill
 	proceed NAME
 	    Make the file go in its directory, for which a workload waits.
 	signal NAME SIGNAL
-	    Send a signal, named as for kill(1), to the program itself.
+	    Send a signal, named as for kill(1), to the program itself. After STOP, wait until it has stopped.
 	[!] checkpoint NAME [OPTION...]
 	    crak checkpoint. $IMAGE is the image. With !, stderr has the reason.
 	[!] trigger NAME [SIGNAL]

@@ -125,7 +125,10 @@ func (m member) relation(root member, table, field, inner string) string {
 	return numbers[len(numbers)-1]
 }
 
-const zombieLife = "zombie"
+const (
+	zombieLife  = "zombie"
+	stoppedLife = "stopped"
+)
 
 // life is the state of a process, without the difference between a process that sleeps and one that runs. If only the main thread has
 // ended, the process lives, although its state is Z.
@@ -136,7 +139,7 @@ func life(stat map[string]any) string {
 			return zombieLife
 		}
 	case "T":
-		return "stopped"
+		return stoppedLife
 	case "t":
 		return "traced"
 	}

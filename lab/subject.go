@@ -113,7 +113,24 @@ func (p *subject) signal(sig unix.Signal) error {
 		}
 		return fmt.Errorf("%s: pid %d: signal %d: %w", p.name, p.pid, int(sig), err)
 	}
+	if sig == unix.SIGSTOP {
+		return p.awaitStop()
+	}
 	return nil
+}
+
+// awaitStop waits until the program has stopped. Only the parent of a process gets an event for that.
+func (p *subject) awaitStop() error {
+	for deadline := time.Now().Add(p.session.lab.params.Bound); ; time.Sleep(time.Millisecond) {
+		switch fields, err := stat(fmt.Sprintf("/proc/%d", p.pid)); {
+		case err != nil:
+			return p.postmortem(fmt.Errorf("%s: pid %d: %w", p.name, p.pid, err))
+		case life(fields) == stoppedLife:
+			return nil
+		case time.Now().After(deadline):
+			return fmt.Errorf("%s: pid %d: does not stop", p.name, p.pid)
+		}
+	}
 }
 
 // postmortem adds to an error how the program ended, if it has ended.

@@ -6,7 +6,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/fuse.h>
-#include <signal.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +14,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -100,7 +101,7 @@ static void serve(int fd)
 int main(int argc, char **argv)
 {
 	char path[4096], options[100], line[100];
-	int uid = argc == 3 ? atoi(argv[2]) : 0, program = getpid(), fd = open("/dev/fuse", O_RDWR);
+	int uid = argc == 3 ? atoi(argv[2]) : 0, end = syscall(SYS_pidfd_open, getpid(), 0), fd = open("/dev/fuse", O_RDWR);
 	ssize_t got;
 	char *page;
 
@@ -114,8 +115,7 @@ int main(int argc, char **argv)
 			close(1);
 			alarm(120);
 			serve(fd);
-			while (kill(program, 0) == 0)
-				usleep(100000);
+			poll(&(struct pollfd){ .fd = end, .events = POLLIN }, 1, -1); /* until the program has ended */
 		}
 		_exit(0);
 	}

@@ -116,7 +116,9 @@ func (s *Subject) killed() (Checkpoint, error) {
 // restart restarts an image, waits until count processes have printed that they run, and kills them. took is the time from the start
 // of crak until the last of them ran, in ms; rss is the peak memory of crak in MiB.
 func (s *Subject) restart(image string, count int) (took, rss float64, err error) {
-	time.Sleep(150 * time.Millisecond) // the gap after which the processes of a family print a line
+	// A process of family.c prints a line when 100 ms (LEAST_GAP) have passed since its last look at the clock. So more than that must
+	// lie between the image and the restart.
+	time.Sleep(150 * time.Millisecond)
 	offset := s.written()
 	var text bytes.Buffer
 	cmd := exec.Command(s.b.crak, "restart", image)
