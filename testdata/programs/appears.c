@@ -2,7 +2,6 @@
  * appears FILE [REGEXP [COUNT]]: waits until FILE exists and, with REGEXP, until COUNT (1) of its lines match. For shell scripts, which
  * cannot await an event. It fails after a minute.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <libgen.h>
 #include <limits.h>
