@@ -3,6 +3,8 @@ package fd
 import (
 	"fmt"
 	"os"
+	"sync"
+	"sync/atomic"
 
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
@@ -43,8 +45,34 @@ type Env struct {
 	standIns map[string]*os.File // by the path of the missing file; open for reading and writing
 	late     []func() error
 	last     []func() error // after all of late
-	undo     []func()
+	undo     undo
 	told     map[string]bool
+
+	moves atomic.Uint64 // counts progress
+}
+
+// Moves is a number that changes while the Env makes progress.
+func (e *Env) Moves() uint64 { return e.moves.Load() }
+
+// Moved notes that the caller has made progress.
+func (e *Env) Moved() { e.moves.Add(1) }
+
+// Undo is what removes the files that Make has made.
+type undo struct {
+	mu   sync.Mutex
+	all  []func()
+	over bool // Abandon was called
+}
+
+// add is called after a file was made. After Abandon, it removes the file at once: a goroutine that was given up may make more.
+func (u *undo) add(remove func()) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.over {
+		remove()
+		return
+	}
+	u.all = append(u.all, remove)
 }
 
 // cutLater makes Commit cut a file back and set its time of modification. So another restart of the image finds the
@@ -79,10 +107,13 @@ func (e *Env) Commit() error {
 
 // Abandon removes the files that Make has made. Call it if the restart fails.
 func (e *Env) Abandon() {
-	for _, do := range e.undo {
+	e.undo.mu.Lock()
+	defer e.undo.mu.Unlock()
+	e.undo.over = true
+	for _, do := range e.undo.all {
 		do()
 	}
-	e.undo = nil
+	e.undo.all = nil
 }
 
 // CloseObjects closes what Make kept open of objects. Call it when all descriptions are made. From then on only the group has

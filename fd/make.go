@@ -73,6 +73,7 @@ func (e *Env) about(d image.Description, err error) error {
 }
 
 func (e *Env) create(d image.Description) (*os.File, error) {
+	e.Moved()
 	k, err := kindNamed(d.Kind)
 	if err != nil {
 		return nil, err
@@ -96,6 +97,7 @@ func (e *Env) connect(k *kind, d image.Description) error {
 }
 
 func (e *Env) fill(k *kind, d image.Description) error {
+	e.Moved()
 	if err := e.fillObject(d.Object); err != nil || k.fill == nil {
 		return err
 	}
@@ -170,6 +172,7 @@ func CheckGroup(g *image.Group, env *Env) obstacle.List {
 		if !ok {
 			h.where = fmt.Sprintf("description %d", d.ID)
 		}
+		env.Moved()
 		for _, o := range Check(d, env) {
 			o.Pid, o.Where = h.pid, h.where
 			all = append(all, o)

@@ -12,6 +12,7 @@ import (
 
 // CheckMapped finds every obstacle of OpenMapped, and makes nothing. Preconditions: m is of kind image.MappingFile.
 func (e *Env) CheckMapped(m *image.Mapping) obstacle.List {
+	e.Moved()
 	decided := e.decide(CompareFile(*m.File), useOfMapping(m))
 	e.Tell(decided.notice)
 	return decided.obstacles
@@ -20,6 +21,7 @@ func (e *Env) CheckMapped(m *image.Mapping) obstacle.List {
 // OpenMapped opens the file of a mapping. It opens the file for writing if the program can write to it through the
 // mapping.
 func (e *Env) OpenMapped(m *image.Mapping) (*os.File, error) {
+	e.Moved()
 	u := useOfMapping(m)
 	flags := uint32(unix.O_RDONLY)
 	if u.writes {

@@ -91,13 +91,13 @@ func TestPolicies(t *testing.T) {
 		t.Run(test.change+" "+test.access, func(t *testing.T) {
 			flags := map[string]int{"read": unix.O_RDONLY, "write": unix.O_RDWR, "append": unix.O_WRONLY | unix.O_APPEND, "end": unix.O_RDWR}[test.access]
 			for _, by := range []struct {
-				env  fd.Env
+				env  *fd.Env
 				want string
 			}{
-				{fd.Env{Files: fd.Keep}, test.keep},
-				{fd.Env{Files: fd.Rewind}, test.rewind},
-				{fd.Env{Files: fd.Strict}, test.strict},
-				{fd.Env{Force: true}, test.forc},
+				{&fd.Env{Files: fd.Keep}, test.keep},
+				{&fd.Env{Files: fd.Rewind}, test.rewind},
+				{&fd.Env{Files: fd.Strict}, test.strict},
+				{&fd.Env{Force: true}, test.forc},
 			} {
 				f := opened(t, flags)
 				if test.access == "end" {
@@ -112,8 +112,8 @@ func TestPolicies(t *testing.T) {
 						t.Errorf("notice %q does not name the file", s)
 					}
 				}
-				obstacles := fd.Check(d, &by.env)
-				got, err := fd.Make(d, &by.env)
+				obstacles := fd.Check(d, by.env)
+				got, err := fd.Make(d, by.env)
 				if (err == nil) != (len(obstacles) == 0) {
 					t.Errorf("files %q: Check says %v, Make %v", by.env.Files, obstacles, err)
 				}

@@ -34,7 +34,7 @@ func (e *Env) makeStandIn(want image.File, u use) (*os.File, error) {
 	if u.writes {
 		f, err := openPath(want.Path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, want.Mode&0o777)
 		if err == nil {
-			e.undo = append(e.undo, func() { os.Remove(want.Path) })
+			e.undo.add(func() { os.Remove(want.Path) })
 			if err = f.Truncate(size); err != nil {
 				f.Close()
 			}

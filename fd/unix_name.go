@@ -214,7 +214,7 @@ func (e *Env) bindPath(socket int, b *boundName) error {
 			return nil
 		})
 	}
-	e.undo = append(e.undo, func() {
+	e.undo.add(func() {
 		_ = os.Remove(final)
 		if old != "" {
 			_ = os.Rename(old, final)

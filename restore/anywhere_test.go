@@ -126,7 +126,7 @@ func beSubreaper(t *testing.T) {
 }
 
 // endAll kills and reaps all children.
-func endAll() { (&family{}).kill() }
+func endAll() { (&family{}).kill(true) }
 
 // isReady tells whether a process has reported that it is ready when it comes to an instruction. The last thing that each awaits is
 // the go.

@@ -17,8 +17,7 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// Check finds everything on this machine that prevents the restart of an image. It creates nothing.
-func Check(img *image.Image, env *fd.Env) (obstacle.List, error) {
+func check(img *image.Image, env *fd.Env) (obstacle.List, error) {
 	have, err := host.Read()
 	if err != nil {
 		return nil, err
@@ -29,6 +28,7 @@ func Check(img *image.Image, env *fd.Env) (obstacle.List, error) {
 		p := &img.Group.Processes[i]
 		all = append(all, checkVDSO(p, img.Manifest.Host, have)...)
 		all = append(all, checkMapped(p, env)...)
+		env.Moved()
 		all = append(all, checkPlaces(p)...)
 		all = append(all, checkIDs(p)...)
 	}

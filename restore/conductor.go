@@ -43,6 +43,8 @@ type conductor struct {
 	gone    bool          // the interpreter has been waited for, or has become the root
 
 	timeouts int // since the last event
+	moves    uint64
+	moved    time.Time // when moves changed, or a process ran
 }
 
 const killPatience = 5 * time.Second
@@ -86,7 +88,8 @@ func (c *conductor) conduct(ctx context.Context) error {
 		return err
 	}
 	ctx = context.WithoutCancel(ctx)
-	if err := c.commit(); err != nil {
+	var err error
+	if g.gaveUp, err = bounded(ctx, g.moves, c.commit); err != nil {
 		return err
 	}
 	g.at("committed")
@@ -286,12 +289,16 @@ func (c *conductor) interpreterEnded() error {
 // kill kills every process of the restart, and reaps those that are crak's children.
 func (c *conductor) kill() {
 	c.stop()
-	c.fills.Wait() // fills write to processes by their PIDs, so no process may be reaped before they end
+	// Fills write to processes by their PIDs, so no process may be reaped before they end.
+	reap := within(killPatience, c.fills.Wait)
 	for _, m := range c.group.members {
 		m.kill()
 	}
 	c.untrace()
-	c.family.kill()
+	if !reap { // crak waits for a file system that does not answer
+		c.group.gaveUp = true
+	}
+	c.family.kill(reap)
 	for _, m := range c.group.members {
 		m.awaitEnd()
 	}
@@ -301,7 +308,7 @@ func (c *conductor) kill() {
 func (c *conductor) close() {
 	c.stop()
 	if c.group.interpreter != nil && !c.gone {
-		c.group.interpreter.wait()
+		within(killPatience, func() { c.group.interpreter.wait() })
 	}
 	for _, m := range c.group.members {
 		m.close()

@@ -19,6 +19,9 @@ func (c *conductor) deadlock() error {
 	if c.reached[stageReady] == len(c.group.members) {
 		return c.late()
 	}
+	if err := c.stuck(); err != nil {
+		return err
+	}
 	if c.timeouts < 2 || c.filling.Load() > 0 {
 		return nil
 	}

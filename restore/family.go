@@ -42,26 +42,32 @@ func newFamily() (*family, error) {
 func (f *family) release() { unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, uintptr(f.subreaper), 0, 0, 0) }
 
 // kill kills and reaps all processes of the family, generation by generation. It signals only crak's own children: their PIDs
-// cannot belong to other processes until crak has reaped them.
-func (f *family) kill() {
-	for {
-		var ours []int
-		all, _ := children()
-		for _, pid := range all {
-			if !f.before[pid] {
-				ours = append(ours, pid)
+// cannot belong to other processes until crak has reaped them. A process that waits for a file system may not end: kill has a bound
+// of killPatience. Without reap it reaps none.
+func (f *family) kill(reap bool) {
+	within(killPatience, func() {
+		for ours := f.children(reap); len(ours) > 0; ours = f.children(reap) {
+			for _, pid := range ours {
+				unix.Kill(pid, unix.SIGKILL)
+			}
+			for _, pid := range ours {
+				if reap {
+					wait(pid)
+				} else {
+					unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT|unix.WALL, nil)
+				}
 			}
 		}
-		if len(ours) == 0 {
-			return
-		}
-		for _, pid := range ours {
-			unix.Kill(pid, unix.SIGKILL)
-		}
-		for _, pid := range ours {
-			wait(pid)
-		}
-	}
+	})
+}
+
+// children returns those children of crak that belong to the family, with or without those that have ended.
+func (f *family) children(ended bool) []int {
+	all, _ := children()
+	return slices.DeleteFunc(all, func(pid int) bool {
+		stat, err := proc.Read(pid, "stat", proc.Stat)
+		return f.before[pid] || !ended && err == nil && stat.State == 'Z'
+	})
 }
 
 // descendants returns the PIDs of the family.

@@ -41,6 +41,7 @@ type group struct {
 	interpreter *interpreter
 	kernelAt    []proc.Mapping // where members with another kernel's vDSO get this kernel's mappings
 	filled      atomic.Uint64  // bytes of memory
+	gaveUp      bool           // a goroutine still uses the group: the process ends soon
 }
 
 // Progress is called before memory is filled. done returns the number of bytes that are filled, total is the number of all
@@ -115,10 +116,10 @@ func (g *group) at(phase string) {
 	}
 }
 
-func (g *group) bring(ctx context.Context) error {
+func (g *group) bring(ctx context.Context) (err error) {
 	runtime.LockOSThread() // the parent of the root is a thread. A tracer's thread ends, and must be another one: see PR_SET_PDEATHSIG
 	defer runtime.UnlockOSThread()
-	if err := g.prepare(ctx); err != nil {
+	if g.gaveUp, err = bounded(ctx, g.moves, func() error { return g.prepare(ctx) }); err != nil {
 		return err
 	}
 	g.at("prepared")
@@ -143,7 +144,7 @@ func (g *group) prepare(ctx context.Context) error {
 	g.descriptors = newDescriptors(g.img.Group)
 	g.target = &compile.Target{Group: g.img.Group, Mode: g.mode}
 	g.shift = shiftFor(g.img.Group)
-	if err := g.objects.make(ctx, g.img, g.env.Notice); err != nil {
+	if err := g.objects.make(ctx, g.img, g.env); err != nil {
 		return err
 	}
 	if err := g.sysv.make(g.img.Group); err != nil {
@@ -229,6 +230,9 @@ func (g *group) runPrograms() error {
 }
 
 func (g *group) close() {
+	if g.gaveUp {
+		return
+	}
 	for _, f := range g.open {
 		f.Close()
 	}

@@ -24,19 +24,19 @@ func (o objects) file(id image.MemoryID) (*os.File, error) {
 }
 
 // make makes and fills the objects that are files. The others are made by the root's program, and filled in its memory.
-func (o objects) make(ctx context.Context, img *image.Image, notice func(string)) error {
+func (o objects) make(ctx context.Context, img *image.Image, env *fd.Env) error {
 	uses := compile.Uses(img.Group)
 	for i := range img.Group.Memory {
 		m := &img.Group.Memory[i]
 		if !uses[m.ID].IsFile() {
 			continue
 		}
-		f, err := makeObject(m, notice)
+		f, err := makeObject(m, env.Notice)
 		if err != nil {
 			return fmt.Errorf("memory object %d: %w", m.ID, err)
 		}
 		o[m.ID] = f
-		err = fillObject(ctx, img, m, f)
+		err = fillObject(ctx, img, m, f, env.Moved)
 		if err == nil && m.Kind == image.MemoryFile && m.Mode != 0 {
 			err = unix.Fchmod(int(f.Fd()), m.Mode) // a write clears the setuid and setgid bits
 		}
@@ -77,10 +77,11 @@ func makeObject(m *image.MemoryObject, notice func(string)) (*os.File, error) {
 }
 
 // fillObject writes the content. Files with huge pages do not support write(2), so they are mapped.
-func fillObject(ctx context.Context, img *image.Image, m *image.MemoryObject, f *os.File) error {
+func fillObject(ctx context.Context, img *image.Image, m *image.MemoryObject, f *os.File, moved func()) error {
 	space := image.MemorySpace(m.ID)
 	if m.HugePageSize == 0 {
 		return img.Fill(ctx, space, 0, func(runs []image.Run, data []byte) error {
+			moved()
 			for _, r := range runs {
 				n := min(r.Length, max(m.Size, r.Start)-r.Start) // the last page may be longer than the object
 				if _, err := f.WriteAt(data[:n], int64(r.Start)); err != nil {
@@ -97,6 +98,7 @@ func fillObject(ctx context.Context, img *image.Image, m *image.MemoryObject, f 
 	}
 	defer unix.Munmap(memory)
 	return img.Fill(ctx, space, 0, func(runs []image.Run, data []byte) error {
+		moved()
 		for _, r := range runs {
 			copy(memory[r.Start:], data[:r.Length])
 			data = data[r.Length:]

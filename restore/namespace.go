@@ -65,7 +65,7 @@ func inNamespace(ctx context.Context, img *image.Image, o *Options, f *foregroun
 	defer func() {
 		if !runs {
 			unix.Kill(pid, unix.SIGKILL) // if it is process 1, all processes in the namespace end with it
-			wait(pid)
+			awaitEnd(pid)
 			f.send(unix.SIGKILL)
 		}
 	}()

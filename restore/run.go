@@ -18,7 +18,7 @@ import (
 // Run restarts an image. It returns the program's wait status when the program has ended, or returns as soon as the program runs
 // if Detach is set. On an error no process of the program is left.
 func Run(ctx context.Context, o Options) (unix.WaitStatus, error) {
-	img, err := image.Open(o.Image)
+	img, err := open(o.Image)
 	if err != nil {
 		return 0, err
 	}

@@ -21,6 +21,9 @@ import (
 // TestMain calls Inner where the test executes itself as process 1 of a PID namespace, and brokenOff where it is a crak
 // that is killed.
 func TestMain(m *testing.M) {
+	if text := os.Getenv(patienceVariable); text != "" {
+		patienceStuck, _ = time.ParseDuration(text)
+	}
 	if len(os.Args) == 2 && os.Args[1] == InnerCommand {
 		os.Exit(Inner(nil))
 	}

@@ -1,0 +1,151 @@
+package restore
+
+import (
+	"encoding/binary"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/restore/handmade"
+)
+
+// patienceVariable sets patienceStuck, also of process 1 of a new PID namespace.
+const patienceVariable = "CRAK_TEST_PATIENCE"
+
+// Requests of linux/fuse.h.
+const (
+	fuseLookup  = 1
+	fuseForget  = 2
+	fuseGetattr = 3
+	fuseOpen    = 14
+	fuseRead    = 15
+	fuseInit    = 26
+)
+
+// A fileServer answers the requests of a FUSE file system with one file, until it comes to one that it does not answer any more.
+type fileServer struct {
+	fd     int
+	silent atomic.Int32 // the request that is not answered
+}
+
+type fuseAttr struct {
+	Ino, Size, Blocks, Atime, Mtime, Ctime                                          uint64
+	Atimensec, Mtimensec, Ctimensec, Mode, Nlink, Uid, Gid, Rdev, BlockSize, Unused uint32
+}
+
+const mountedFile = 2
+
+// mountFile mounts a file system with the file "file" on a directory.
+func mountFile(t *testing.T, dir string) *fileServer {
+	t.Helper()
+	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err == nil {
+		err = unix.Mount("hangs", dir, "fuse", unix.MS_NOSUID|unix.MS_NODEV, fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", fd))
+	}
+	if err != nil {
+		t.Skipf("root: no FUSE: %v", err)
+	}
+	s := &fileServer{fd: fd}
+	t.Cleanup(func() {
+		unix.Unmount(dir, unix.MNT_FORCE)
+		unix.Unmount(dir, unix.MNT_DETACH)
+		unix.Close(fd)
+	})
+	go s.serve()
+	return s
+}
+
+func (s *fileServer) serve() {
+	request := make([]byte, 1<<17)
+	for {
+		n, err := unix.Read(s.fd, request)
+		if err == unix.EINTR || err == unix.ENOENT {
+			continue
+		}
+		if err != nil || n < 40 {
+			return
+		}
+		opcode, unique, node := binary.NativeEndian.Uint32(request[4:]), binary.NativeEndian.Uint64(request[8:]), binary.NativeEndian.Uint64(request[16:])
+		if opcode == fuseForget || s.silent.Load() == int32(opcode) {
+			continue
+		}
+		attr := fuseAttr{Ino: node, Size: image.PageSize, Mode: unix.S_IFDIR | 0o755, Nlink: 1, BlockSize: image.PageSize}
+		if node == mountedFile || opcode == fuseLookup {
+			attr.Ino, attr.Mode = mountedFile, unix.S_IFREG|0o644
+		}
+		var body any
+		failed := int32(0)
+		switch opcode {
+		case fuseInit:
+			body = [16]uint32{7, 31, 0, 0, 0, image.PageSize}
+		case fuseLookup:
+			body = struct {
+				Node, Generation, EntryValid, AttrValid, Nanoseconds uint64
+				Attr                                                 fuseAttr
+			}{Node: mountedFile, Attr: attr}
+		case fuseGetattr:
+			body = struct {
+				Valid, Nanoseconds uint64
+				Attr               fuseAttr
+			}{Attr: attr}
+		case fuseOpen:
+			body = [2]uint64{}
+		case fuseRead:
+			body = [image.PageSize]byte{}
+		default:
+			failed, body = -int32(unix.ENOSYS), [0]byte{}
+		}
+		answer, _ := binary.Append(make([]byte, 16), binary.NativeEndian, body)
+		binary.NativeEndian.PutUint32(answer, uint32(len(answer)))
+		binary.NativeEndian.PutUint32(answer[4:], uint32(failed))
+		binary.NativeEndian.PutUint64(answer[8:], unique)
+		unix.Write(s.fd, answer)
+	}
+}
+
+// TestHangingFileSystem: a file of the program is on a file system that does not answer any more. The restart ends within a bound,
+// says why, and leaves no process.
+func TestHangingFileSystem(t *testing.T) {
+	t.Setenv(patienceVariable, "1s")
+	was := patienceStuck
+	patienceStuck = time.Second
+	t.Cleanup(func() { patienceStuck = was })
+	for _, mode := range modes(t) {
+		for what, silent := range map[string]int32{"look": fuseGetattr, "open": fuseOpen, "read": fuseRead} {
+			t.Run(string(mode)+"/"+what, func(t *testing.T) {
+				dir := t.TempDir()
+				s := mountFile(t, dir)
+				g := handmade.Group(aPid(t), me())
+				const at = handmade.CodeAt + 1<<20
+				file := handmade.FileAt(filepath.Join(dir, "file"))
+				p := &g.Processes[0]
+				p.Mappings = append(p.Mappings, image.Mapping{Start: at, End: at + image.PageSize, Prot: unix.PROT_READ | unix.PROT_WRITE, Kind: image.MappingFile, File: &file})
+				path := writeMore(t, g, says, func(w *image.Writer, p *image.Process) error {
+					return w.Put(image.ProcessSpace(p.Pid), []image.Run{{Start: at, Length: image.PageSize}}, func(dst []byte, _ []image.Run) error {
+						dst[0] = 1
+						return nil
+					})
+				})
+				s.silent.Store(silent)
+				done := make(chan outcome, 1)
+				go func() { done <- run(path, mode) }()
+				select {
+				case o := <-done:
+					if o.err == nil || !strings.Contains(o.err.Error(), "no progress: crak has waited for 1 s") {
+						t.Errorf("outcome %+v", o)
+					}
+				case <-time.After(30 * time.Second):
+					t.Error("the restart does not end")
+				}
+				unix.Unmount(dir, unix.MNT_FORCE) // the kernel ends what waits for an answer
+				noStray(t, g.Root)
+			})
+		}
+	}
+}
