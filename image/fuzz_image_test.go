@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"os"
+	"path/filepath"
 	"runtime"
 	"testing"
 
@@ -85,12 +87,52 @@ func seedImage(f *testing.F) (group, index []byte) {
 		Zombies:      []image.Zombie{{Pid: 414, Parent: 413, ProcessGroup: 412, Session: 412, Comm: "ended"}},
 		Descriptions: []image.Description{{ID: 1, Kind: "pipe_end", Object: 1}},
 		Memory:       []image.MemoryObject{{ID: 1, Kind: image.MemoryMemfd, Size: 4096}},
-		Objects:      []image.Object{{ID: 1, Kind: "pipe", Size: 5, Record: json.RawMessage(`{"capacity":4096}`)}},
+		Objects: []image.Object{
+			{ID: 1, Kind: "pipe", Size: 5, Record: json.RawMessage(`{"capacity":4096}`)},
+			{ID: 2, Kind: "unix_socket", Record: json.RawMessage(`{"type":2,"peer":2,"options":{"sndbuf":[1]}}`)},
+		},
+		Semaphores: []image.SemaphoreSet{{Values: []uint16{1, 0}, Undo: []image.Undo{{Pid: 413, Semaphore: 1, Value: -1}}}},
+		Queues:     []image.MessageQueue{{Limit: 100, Messages: []image.Message{{Type: 1, Text: []byte("text")}}}},
 	}
 	group, err := json.Marshal(g)
 	if err != nil {
 		f.Fatal(err)
 	}
+	f.Add([]byte{}, sameIndex(f, &g), []byte{})
 	index = imagetest.Zeroes(image.ProcessSpace(412), []image.Run{{Start: 0x1000, Length: 0x2000}})
 	return group, index
+}
+
+// sameIndex is the index of an image whose second process has all its content from the first one (codec same).
+func sameIndex(f *testing.F, g *image.Group) []byte {
+	f.Helper()
+	w, err := image.Create(f.TempDir(), image.Options{Program: "app", Pid: 412})
+	if err != nil {
+		f.Fatal(err)
+	}
+	defer w.Abort()
+	runs := []image.Run{{Start: 0x1000, Length: 0x2000, KeepZero: true}}
+	zero := func(dst []byte, _ []image.Run) error { clear(dst); return nil }
+	one := func(dst []byte, _ []image.Run) error { dst[0], dst[image.PageSize] = 1, 1; return nil }
+	err = w.Put(image.ProcessSpace(412), runs, zero)
+	if err == nil {
+		err = w.PutLike(&image.Like{Space: image.ProcessSpace(412), Read: one}, image.ProcessSpace(413), runs, one, nil)
+	}
+	if err != nil {
+		f.Fatal(err)
+	}
+	path, err := w.Commit(image.Manifest{Program: "app", Root: 412}, g)
+	if err != nil {
+		f.Fatal(err)
+	}
+	img, err := image.Open(path)
+	if err != nil || img.Totals("").Same == 0 {
+		f.Fatalf("no frame of codec same, error %v", err)
+	}
+	img.Close()
+	index, err := os.ReadFile(filepath.Join(path, "pages.idx"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	return index
 }
