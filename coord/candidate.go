@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -35,8 +36,14 @@ func candidate(pid int) (obstacle.List, error) {
 		return obstacle.List{{Pid: pid, What: "the program has ended", Why: "only its exit status is left, for its parent (wait(2))"}}, nil
 	}
 	var shares, resident bool
-	for range looksForResident { // the process may execute another program between the wait and the look
+	for look := range looksForResident { // the process may execute another program between the wait and the look
+		if look > 0 {
+			time.Sleep(intervalExec)
+		}
 		handler := awaitHandler(pid)
+		if live, err = liveThread(pid); err != nil {
+			return nil, fmt.Errorf("pid %d: %w", pid, err)
+		}
 		shares = sharesMemory(pid, status.PPid)
 		if status, err = proc.Read(pid, "status", proc.Status); err != nil {
 			return nil, fmt.Errorf("pid %d: %w", pid, err)
@@ -128,6 +135,9 @@ func outOfDescriptors(pid int) bool {
 
 // whyNotResident tells why libcrak.so is not in a program, and what to do.
 func whyNotResident(pid int) (what, do string) {
+	if isOwn(pid) {
+		return "crak itself", "name the program that it has started: crak ps shows its PID"
+	}
 	if what, do = Preloadable(proc.Path(pid, "exe")); what == "" {
 		what, do = "no resident", "start the program with crak run, or with LD_PRELOAD=libcrak.so"
 	}

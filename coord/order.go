@@ -40,15 +40,20 @@ func sharesMemory(pid, parent int) bool {
 }
 
 // awaitHandler waits for a process that has no handler for the freeze signal yet: it may have executed a program in which the
-// constructor of libcrak.so has not run yet. It also waits for a child of vfork, which shares its parent's memory until it
-// executes a program or ends. The result tells whether the process has a handler.
+// constructor of libcrak.so has not run yet, or it is a crak run that has not executed the program yet. It also waits for a child of
+// vfork, which shares its parent's memory until it executes a program or ends. The result tells whether the process has a handler.
 func awaitHandler(pid int) bool {
 	begun := time.Now()
-	for {
+	for launching := begun; ; {
+		if isLauncher(pid) && time.Since(launching) < patienceLaunch {
+			time.Sleep(intervalExec)
+			begun = time.Now()
+			continue
+		}
 		status, err := proc.Read(pid, "status", proc.Status)
 		waited := time.Since(begun)
 		switch {
-		case err != nil || status.State == 'Z' || status.State == 'X':
+		case err != nil || status.State == 'Z' && status.Threads <= 1 || status.State == 'X': // while a thread executes a program, its leader is a zombie
 			return false
 		case sharesMemory(pid, status.PPid):
 			if waited > patienceVfork {
@@ -56,11 +61,47 @@ func awaitHandler(pid int) bool {
 			}
 		case isExpected(status):
 			return true
-		case waited > patienceExec, waited > patienceHandler && !awaitsLibrary(pid):
+		case waited > patienceExec, waited > patienceHandler && !awaitsLibrary(pid) && !isFork(pid):
 			return false
 		}
 		time.Sleep(intervalExec)
 	}
+}
+
+// isFork tells whether a process has executed no program since it was forked. A shell forks before it executes crak run.
+func isFork(pid int) bool {
+	const forkNoExec = 0x40 // PF_FORKNOEXEC (linux/sched.h)
+	stat, err := proc.Read(pid, "stat", proc.Stat)
+	return err == nil && stat.Flags&forkNoExec != 0
+}
+
+// isOwn tells whether a process executes the same crak as this one. It looks at a live thread: while a thread executes a program, the
+// thread group leader is a zombie, and has no executable.
+func isOwn(pid int) bool {
+	ours, err := os.Stat("/proc/self/exe")
+	if err != nil {
+		return false
+	}
+	live, err := liveThread(pid)
+	if err != nil {
+		return false
+	}
+	theirs, err := os.Stat(proc.Path(live, "exe"))
+	return err == nil && os.SameFile(ours, theirs)
+}
+
+// isLauncher tells whether a process is a crak run, which is about to execute a program.
+func isLauncher(pid int) bool {
+	if !isOwn(pid) {
+		return false
+	}
+	live, err := liveThread(pid)
+	if err != nil {
+		return false
+	}
+	arguments, err := os.ReadFile(proc.Path(live, "cmdline"))
+	words := bytes.Split(arguments, []byte{0})
+	return err == nil && len(words) > 1 && string(words[1]) == "run"
 }
 
 // awaitsLibrary tells whether a program may have been started with libcrak.so, which the loader has yet to load. Early in
@@ -94,6 +135,7 @@ func (m *member) isAnother() bool { return differ(programOf(m.pid), m.program) }
 
 const (
 	patienceExec    = 2 * time.Second        // for the constructor of libcrak.so in a new program
+	patienceLaunch  = 5 * time.Second        // for crak run to execute the program
 	patienceHandler = 200 * time.Millisecond // the same, if nothing shows that the program has libcrak.so
 	patienceVfork   = 5 * time.Second        // for a child of vfork to execute a program
 	intervalExec    = 10 * time.Millisecond  // between two checks for that
