@@ -130,6 +130,7 @@ var features = map[string]func(*Lab, Identity) bool{
 	"m32":    func(l *Lab, _ Identity) bool { return l.compiles("-m32") },
 	"static": func(l *Lab, _ Identity) bool { return l.compiles("-static") },
 	"openmp": func(l *Lab, _ Identity) bool { return l.compiles("-fopenmp") },
+	"asan":   func(l *Lab, _ Identity) bool { return l.compiles("-fsanitize=address") },
 }
 
 // memoryCgroup reports whether a memory control group can be made, of either version.

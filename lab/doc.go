@@ -119,7 +119,7 @@ the script's programs, the script fails.
 	[prog:gawk]        the system has this program
 	[cap:sys_admin]    the lab has this capability, and the script runs as root
 	[feature:NAME]     the machine has one of: hugetlb, thp, memory-cgroup, ksm, avx, avx2, avx512, mdwe, timens, timer-restore-ids,
-	                   m32, static, openmp, go ($GO is the go command's path)
+	                   m32, static, openmp, asan, go ($GO is the go command's path)
 
 # Layout
 
