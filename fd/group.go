@@ -25,10 +25,8 @@ func CaptureGroup(all []*Descriptors, table *Table) ([][]image.Descriptor, error
 		}
 	}
 	descriptions := c.hold()
-	for _, o := range descriptions {
-		if o.override == "" && len(o.member.Overrides) > 0 {
-			o.override = o.member.Overrides.ofKind(o.kindOrWord(), o.link)
-		}
+	if err := c.override(descriptions); err != nil {
+		return nil, err
 	}
 	descriptions, err := c.findSockets(descriptions)
 	if err != nil {

@@ -1,7 +1,9 @@
 package fd
 
 import (
+	"cmp"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -44,9 +46,7 @@ func (o *Overrides) Set(text string) error {
 		c.Number = int(number)
 	} else {
 		c.Kind, c.Pattern, _ = strings.Cut(which, ":")
-		if c.Kind == pipeEnd.name {
-			c.Kind = pipe.name
-		}
+		c.Kind = plainKind(c.Kind)
 	}
 	if !c.Instead.isPath() && c.Instead != LeaveOut && c.Instead != DevNull || c.Number < 0 && !kindWord.MatchString(c.Kind) {
 		return fmt.Errorf("%q is not N=close, N=null or N=/path, where N is a descriptor's number, a kind or KIND:PATTERN", text)
@@ -105,15 +105,22 @@ func (o Overrides) ofNumber(number int) Override {
 
 // ofKind is the choice for a kind of descriptor that is open on something, or "".
 func (o Overrides) ofKind(kind, on string) Override {
-	if kind == pipeEnd.name { // whether all ends of a pipe are in the group is not known yet when a checkpoint asks
-		kind = pipe.name
-	}
+	kind = plainKind(kind)
 	for _, c := range o {
 		if c.Number < 0 && c.Kind == kind && (c.Pattern == "" || matches(c.Pattern, on)) {
 			return c.Instead
 		}
 	}
 	return ""
+}
+
+// plainKind is what a user may call a kind as well: a "tcp_socket" is "tcp". A checkpoint applies the choices before it knows whether
+// all ends of a pipe are in the group.
+func plainKind(kind string) string {
+	if kind == pipeEnd.name {
+		return pipe.name
+	}
+	return strings.TrimSuffix(kind, "_socket")
 }
 
 // matches matches a shell pattern. Unlike in path.Match, "*" and "?" match a slash, too.
@@ -133,18 +140,63 @@ func (o Overrides) missing(all []*slot) error {
 	return nil
 }
 
-// kindOrWord is the name of a description's kind. A kind that is not supported is called by the first word of its refusal. The
-// group's sockets may not have been found yet.
+// override applies the choices for kinds. It comes before anything is found out about the group's sockets and pipes, which
+// depends on what is left out.
+func (c *capture) override(descriptions []*open) error {
+	var ends map[uint32]string // of all sockets of TCP and UDP, by inode
+	for _, o := range descriptions {
+		if o.override != "" || len(o.member.Overrides) == 0 {
+			continue
+		}
+		on := o.link
+		o.findProtocol()
+		if isTCP(o) || strings.HasPrefix(o.protocol, "UDP") {
+			if ends == nil {
+				var err error
+				if ends, err = inetEnds(); err != nil {
+					return err
+				}
+			}
+			on = cmp.Or(ends[uint32(o.stat.Ino)], on)
+		}
+		if o.override = o.member.Overrides.ofKind(o.kindOrWord(), on); o.override != "" {
+			o.protocol = ""
+		}
+	}
+	return nil
+}
+
+// inetEnds says of each socket of TCP and UDP what it is open on: the address of its peer, or else its own.
+func inetEnds() (map[uint32]string, error) {
+	ends := make(map[uint32]string)
+	for _, protocol := range []uint8{unix.IPPROTO_TCP, unix.IPPROTO_UDP} {
+		all, err := inetSockets(protocol)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range all {
+			end := s.own
+			if s.peer.Port() != 0 {
+				end = s.peer
+			}
+			ends[s.inode] = netip.AddrPortFrom(end.Addr().Unmap(), end.Port()).String()
+		}
+	}
+	return ends, nil
+}
+
+// kindOrWord is the name of a description's kind. Sockets are called by their protocol. A kind that is not supported is called by
+// the first word of its refusal.
 func (o *open) kindOrWord() string {
-	k := kindOf(o)
-	if k != &unsupported {
+	if o.protocol != "" {
+		word, _, _ := strings.Cut(strings.ToLower(o.protocol), "-")
+		return strings.TrimSuffix(word, "v6")
+	}
+	if k := kindOf(o); k != &unsupported {
 		return k.name
 	}
 	word, _, _ := strings.Cut(strings.ToLower(refusal(o).What), " ")
-	if strings.HasPrefix(word, "unix") {
-		return unixSocketKind.name
-	}
-	return strings.TrimSuffix(word, "v6")
+	return word
 }
 
 // nullDevice is the description for the Override DevNull.

@@ -3,6 +3,7 @@ package fd_test
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -111,5 +112,44 @@ func TestInherited(t *testing.T) {
 	}
 	if strings.Contains(own, "inherited") || own == "" {
 		t.Errorf("another description under the number: %q", own)
+	}
+}
+
+// TestOverrideOfSockets chooses connections by the address of the other end, and a listening socket by its own.
+func TestOverrideOfSockets(t *testing.T) {
+	var config net.ListenConfig
+	config.SetMultipathTCP(false)
+	listener, err := config.Listen(t.Context(), "tcp4", "127.0.0.1:0")
+	must(t, err)
+	defer listener.Close()
+	client, err := net.Dial("tcp4", listener.Addr().String())
+	must(t, err)
+	defer client.Close()
+	server, err := listener.Accept()
+	must(t, err)
+	defer server.Close()
+	var files [3]*os.File
+	for i, c := range []any{listener, client, server} {
+		files[i], err = c.(interface{ File() (*os.File, error) }).File()
+		must(t, err)
+		defer files[i].Close()
+	}
+	for pattern, left := range map[string][3]bool{
+		"tcp:" + listener.Addr().String():                                          {true, true, false},
+		"tcp:*.1:" + strings.TrimPrefix(client.LocalAddr().String(), "127.0.0.1:"): {false, false, true},
+		"tcp":                 {true, true, true},
+		"tcp_socket":          {true, true, true},
+		"unix":                {},
+		"tcp:127.0.0.1:*:443": {},
+	} {
+		m := ourselves()
+		m.Overrides = overrides(t, pattern+"=close")
+		p := captured(t, m)
+		for i, f := range files {
+			_, there := p.of[int(f.Fd())]
+			if why := p.obstacleOf(f); (there || why != "") == left[i] {
+				t.Errorf("%s, socket %d: in the image %v, obstacle %q", pattern, i, there, why)
+			}
+		}
 	}
 }

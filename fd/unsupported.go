@@ -66,6 +66,9 @@ func refusal(o *open) obstacle.Obstacle {
 	switch o.format() {
 	case unix.S_IFSOCK:
 		why.What, why.Detail = socketName(o), o.link
+		if strings.HasPrefix(o.protocol, "MPTCP") {
+			why.Do = "let the program use TCP instead: a Go program does with GODEBUG=multipathtcp=0 in its environment"
+		}
 	case unix.S_IFIFO:
 		why.What, why.Detail = "FIFO", o.link
 	case unix.S_IFCHR:
