@@ -40,7 +40,8 @@
 //	inet_socket.go  sockets of UDP, UDP-Lite, ICMP and raw sockets (inet_object.go makes them, inet_queue.go, inet_multicast.go and inet_raw.go
 //	                have their parts)
 //	netlink_socket.go  netlink sockets
-//	pty.go          pseudo-terminals that the group has made (pty_find.go, pty_object.go and pty_number.go have their parts)
+//	pty.go          pseudo-terminals that the group has made (pty_find.go, pty_object.go and pty_number.go have their
+//	                parts; pty_content.go, pty_list.go, pty_modes.go and pty_fill.go have what waits in them)
 //	special.go      files of /proc, /sys and the like
 //	unsupported.go  everything else, refused by name (inherited.go tells which descriptors the program inherited)
 //

@@ -21,6 +21,7 @@ type pty struct {
 	path   string // of the slave, as the members see it: "/dev/pts/3"
 	master *open
 	slaves []*open // without those that are opened as /dev/tty
+	slave  *open   // one of them that is not hung up, while the state is read
 
 	session    image.Pid // whose controlling terminal it is; 0: none
 	foreground image.Pid // its foreground process group; 0: none that has a member

@@ -34,6 +34,10 @@ type Pty struct {
 	Exclusive       bool `json:"exclusive,omitempty"`
 	ExclusiveMaster bool `json:"exclusive_master,omitempty"` // TIOCEXCL of the master, which has no effect
 
+	Lines   []int `json:"lines,omitempty"`   // in canonical mode: sizes of the lines that wait for the slave to read them
+	Input   int   `json:"input,omitempty"`   // bytes of the content that wait for the slave. The others wait for the master
+	Stopped bool  `json:"stopped,omitempty"` // output is stopped: ^S, or TCOOFF of tcflow(3)
+
 	Session    image.Pid   `json:"session,omitempty"`    // whose controlling terminal it is
 	Foreground image.Pid   `json:"foreground,omitempty"` // process group
 	Without    []image.Pid `json:"without,omitempty"`    // processes of the session that have no controlling terminal
@@ -95,6 +99,16 @@ func ptyRecord(o image.Object) (Pty, error) {
 	case r.Mode&^0o7777 != 0 || r.Closed && !r.Opened || r.Session < 0 || r.Foreground < 0 || r.Session == 0 && r.Foreground+image.Pid(len(r.Without)) != 0:
 		return r, errors.New("pseudo-terminal: an impossible state")
 	}
+	total := 0
+	for _, n := range r.Lines {
+		if n < 0 || n > ptyQueue {
+			return r, fmt.Errorf("pseudo-terminal: a line of %d bytes", n)
+		}
+		total += n
+	}
+	if o.Size > 2*ptyQueue || r.Input < total || uint64(r.Input) > o.Size || total > 0 && !isCanonical(r.Termios) || o.Size > 0 && !r.Opened {
+		return r, fmt.Errorf("pseudo-terminal: %d bytes, %d of them input, in lines %d", o.Size, r.Input, total)
+	}
 	return r, nil
 }
 
@@ -134,28 +148,22 @@ func (c *capture) lookAtPty(p *pty) (any, []byte, error) {
 	if err := r.look(m.handle.fd, p); err != nil {
 		return nil, nil, fmt.Errorf("pid %d fd %d: pseudo-terminal: %w", m.member.Pid, m.fd, err)
 	}
-	if waiting(m.handle.fd) {
-		return nil, nil, obstacle.Obstacle{What: "pseudo-terminal " + p.path, Why: "output waits in it that the program has not read", Do: "try again"}
-	}
-	if len(p.slaves) > 0 {
-		release, err := c.holdForNow(p.slaves[0])
+	for _, o := range p.slaves {
+		release, err := c.holdForNow(o)
 		if err != nil {
 			return nil, nil, err
 		}
 		defer release()
-		if waiting(p.slaves[0].handle.fd) {
-			return nil, nil, obstacle.Obstacle{What: "pseudo-terminal " + p.path, Why: "input waits in it that the program has not read", Do: "try again"}
+		if n, err := unix.IoctlGetInt(o.handle.fd, tiocgexcl); err == nil { // it fails on one that is hung up
+			p.slave, r.Exclusive = o, n != 0
+			break
 		}
-		c.questions.ioctl(p.slaves[0], tiocgexcl, 4, func(result int64, data []byte) { r.Exclusive = result == 0 && data[0] != 0 })
 	}
-	return r, nil, nil
-}
-
-// waiting tells whether the next read of a terminal returns data.
-func waiting(terminal int) bool {
-	poll := []unix.PollFd{{Fd: int32(terminal), Events: unix.POLLIN | unix.POLLPRI}}
-	_, err := unix.Poll(poll, 0)
-	return err == nil && poll[0].Revents&(unix.POLLIN|unix.POLLPRI) != 0
+	content, err := c.ptyContent(p, r)
+	if err != nil {
+		return nil, nil, obstacle.Obstacle{What: "pseudo-terminal " + p.path, Why: "what waits in it cannot be read: " + err.Error(), Do: "try again a moment later"}
+	}
+	return r, content, nil
 }
 
 // look asks for the state through a handle of the master.
@@ -223,7 +231,7 @@ func openPeer(master int, flags int) (int, error) {
 type madePty struct {
 	record Pty
 	master *os.File
-	hold   *os.File // the slave, until all is made; nil: nobody has opened it
+	hold   int // descriptor of the slave, until all is made; 0: nobody has opened it
 }
 
 // prepare sets what must be there before descriptions of the slave are made.
@@ -248,7 +256,7 @@ func (p *madePty) prepare(e *Env) error {
 		return fmt.Errorf("%s: chmod: %w", r.Path, err)
 	}
 	if r.Opened {
-		p.hold, err = p.slave(unix.O_RDWR)
+		p.hold, err = openPeer(int(p.master.Fd()), unix.O_RDWR|unix.O_NONBLOCK)
 	}
 	return err
 }
@@ -269,21 +277,30 @@ func (p *madePty) fill(o image.Object, e *Env) error {
 	if err := unix.IoctlSetWinsize(master, unix.TIOCSWINSZ, size); err != nil {
 		return fmt.Errorf("TIOCSWINSZ: %w", err)
 	}
+	if o.Size > 0 || len(r.Lines) > 0 {
+		content, err := e.Content(o.ID, int(o.Size))
+		if err == nil {
+			err = p.putContent(content)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	if err := ioctlBytes(master, tcsets2, r.Termios); err != nil {
 		return fmt.Errorf("TCSETS2: %w", err)
 	}
+	if r.Stopped && r.Opened {
+		if err := p.stop(); err != nil {
+			return fmt.Errorf("stop its output: %w", err)
+		}
+	}
 	for _, s := range []struct {
-		on      bool
-		file    *os.File
-		request uint
-		value   int
-	}{
-		{r.ExclusiveMaster, p.master, unix.TIOCEXCL, 0},
-		{r.Exclusive, p.hold, unix.TIOCEXCL, 0},
-	} {
-		if s.on && s.file != nil {
-			if err := unix.IoctlSetInt(int(s.file.Fd()), s.request, s.value); err != nil {
-				return fmt.Errorf("ioctl %#x: %w", s.request, err)
+		on   bool
+		side int
+	}{{r.ExclusiveMaster, master}, {r.Exclusive && r.Opened, p.hold}} {
+		if s.on {
+			if err := unix.IoctlSetInt(s.side, unix.TIOCEXCL, 0); err != nil {
+				return fmt.Errorf("TIOCEXCL: %w", err)
 			}
 		}
 	}
@@ -301,9 +318,8 @@ func (p *madePty) fill(o image.Object, e *Env) error {
 }
 
 func (p *madePty) close() {
-	for _, f := range []*os.File{p.master, p.hold} {
-		if f != nil {
-			f.Close()
-		}
+	p.master.Close()
+	if p.hold > 0 {
+		unix.Close(p.hold)
 	}
 }

@@ -1,0 +1,131 @@
+package fd
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// ptyContent reads what waits in a pseudo-terminal: first what waits for the slave, then what waits for the master.
+//
+// Preconditions: the writer has a handle of the master that shares the description.
+func (c *capture) ptyContent(p *pty, r *Pty) ([]byte, error) {
+	master := p.master.handle.fd
+	events, err := ptyEvents(master)
+	switch {
+	case err != nil:
+		return nil, err
+	case events&unix.POLLPRI != 0:
+		return nil, errors.New("the program has not read the status of packet mode yet")
+	case !r.Opened && events&unix.POLLIN != 0:
+		return nil, errors.New("input has been written to it, and no process has opened the slave yet")
+	case !r.Opened:
+		return nil, nil
+	case flagsAt(r.Termios, atLflag)&extproc != 0:
+		return nil, errors.New("mode EXTPROC is not supported")
+	}
+	peer := -1
+	if p.slave != nil {
+		peer = p.slave.handle.fd
+	} else if peer, err = openPeer(master, unix.O_RDWR|unix.O_NONBLOCK); err != nil {
+		return nil, err
+	} else {
+		defer unix.Close(peer)
+	}
+	slave, err := ptyEvents(peer) // the kernel delivers what is under way
+	if err != nil {
+		return nil, err
+	}
+	present, err := unix.IoctlGetInt(peer, unix.TIOCINQ)
+	if err != nil {
+		return nil, fmt.Errorf("FIONREAD: %w", err)
+	}
+	waiting, err := unix.IoctlGetInt(master, unix.TIOCINQ)
+	if err != nil {
+		return nil, fmt.Errorf("FIONREAD: %w", err)
+	}
+	full := waiting >= ptyFull
+	r.Stopped = !full && slave&unix.POLLOUT == 0
+	lines, output := slave&unix.POLLIN != 0, events&unix.POLLIN != 0
+	if r.Stopped && output {
+		return nil, errors.New("output has been stopped (^S, tcflow(3)) before the program has read what came before")
+	}
+	if present == 0 && !lines && !output && !isCanonical(r.Termios) {
+		return nil, nil
+	}
+	l, err := c.ptyListOf(p, r)
+	if err != nil {
+		return nil, err
+	}
+	var content []byte
+	if present > 0 || lines || isCanonical(r.Termios) {
+		if content, r.Lines, err = l.input(p.master.member, r.Termios, lines, present); err != nil {
+			return nil, err
+		}
+		r.Input = len(content)
+	}
+	if output {
+		more, err := l.output(p.master.member, r.Termios, waiting > 3*ptyChunk)
+		if err != nil {
+			return nil, err
+		}
+		content = append(content, more...)
+	}
+	return content, nil
+}
+
+// ptyFull is how many bytes the queue of a terminal holds (N_TTY_BUF_SIZE of the kernel, less 1). More wait on the way there.
+const ptyFull = 4095
+
+func ptyEvents(terminal int) (int16, error) {
+	poll := []unix.PollFd{{Fd: int32(terminal), Events: unix.POLLIN | unix.POLLOUT | unix.POLLPRI}}
+	_, err := unix.Poll(poll, 0)
+	return poll[0].Revents, err
+}
+
+// ptyListOf prepares lists of system calls for the member that has the master.
+func (c *capture) ptyListOf(p *pty, r *Pty) (*ptyList, error) {
+	m := p.master.member
+	stat, err := m.stat()
+	if err != nil {
+		return nil, err
+	}
+	if unix.Mkdev(ptsMajor, p.key.number) == deviceOf(&stat) {
+		return nil, errors.New("the process that has the master has it as its controlling terminal")
+	}
+	used := make(map[int]bool)
+	for _, d := range c.members {
+		if d.member != m {
+			continue
+		}
+		for _, s := range d.all {
+			used[s.fd] = true
+		}
+		for _, fd := range m.Except {
+			used[fd] = true
+		}
+	}
+	l := &ptyList{master: uint64(p.master.fd), flags: uint64(p.master.flags), locked: r.Locked, packet: r.Packet}
+	next := 0
+	for _, number := range []*uint64{&l.slave, &l.from, &l.to, &l.copyFrom, &l.copyTo} {
+		for used[next] {
+			next++
+		}
+		*number = uint64(next)
+		next++
+	}
+	if r.Exclusive && p.slave != nil {
+		for _, h := range p.slave.holders {
+			if h.of.member == m {
+				l.exclusive = true
+				l.own = uint64(h.fd)
+			}
+		}
+	}
+	err = l.rehearse(m)
+	if r.Exclusive && errors.Is(err, unix.EBUSY) {
+		err = errors.New("it is in exclusive mode (TIOCEXCL), and the process that has the master does not have the slave")
+	}
+	return l, err
+}

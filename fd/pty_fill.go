@@ -1,0 +1,130 @@
+package fd
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ptyPatience bounds the waits for the kernel to deliver what crak has written to a pseudo-terminal.
+const ptyPatience = 10 * time.Second
+
+// putContent puts the content into both queues. The terminal has modes that change no byte meanwhile.
+func (p *madePty) putContent(content []byte) error {
+	r, master := &p.record, int(p.master.Fd())
+	input, output := content[:r.Input], content[r.Input:]
+	flags, err := unix.FcntlInt(uintptr(master), unix.F_GETFL, 0)
+	if err == nil {
+		_, err = unix.FcntlInt(uintptr(master), unix.F_SETFL, flags|unix.O_NONBLOCK)
+	}
+	if err != nil {
+		return fmt.Errorf("F_SETFL: %w", err)
+	}
+	defer unix.FcntlInt(uintptr(master), unix.F_SETFL, flags)
+	if err := ioctlBytes(master, tcsets2, typeModes(r.Termios, len(input))); err != nil {
+		return fmt.Errorf("TCSETS2: %w", err)
+	}
+	if err := p.putInput(input); err != nil {
+		return err
+	}
+	return ptyWrite(p.hold, output)
+}
+
+func (p *madePty) putInput(input []byte) error {
+	r, slave := &p.record, p.hold
+	lines, rest := input, []byte(nil)
+	if isCanonical(r.Termios) {
+		total := 0
+		for _, n := range r.Lines {
+			total += n
+		}
+		lines, rest = input[:total], input[total:]
+		lines = typed(lines, r.Lines)
+		if err := ptyWrite(int(p.master.Fd()), lines); err != nil {
+			return err
+		}
+		if err := awaitInput(slave, total, len(r.Lines) > 0); err != nil {
+			return err
+		}
+		if err := ptyWrite(int(p.master.Fd()), quoted(nil, rest)); err != nil || len(rest) == 0 {
+			return err
+		}
+		if len(lines) > 0 {
+			time.Sleep(20 * time.Millisecond) // no call tells when the beginning of a line has arrived after whole lines
+			return nil
+		}
+		_, err := ptyEvents(slave) // there is no line to read, so poll waits for the kernel's worker
+		return err
+	}
+	if err := ptyWrite(int(p.master.Fd()), lines); err != nil {
+		return err
+	}
+	return awaitInput(slave, len(lines), len(lines) > 0)
+}
+
+// awaitInput waits until the slave can read so many bytes. A line of no bytes, an end of file, is seen only by poll.
+func awaitInput(slave, bytes int, readable bool) error {
+	for begun := time.Now(); ; time.Sleep(time.Millisecond) {
+		events, err := ptyEvents(slave)
+		if err != nil {
+			return err
+		}
+		present, err := unix.IoctlGetInt(slave, unix.TIOCINQ)
+		if err != nil {
+			return err
+		}
+		if bytes > ptyFull/2 && time.Since(begun) > 50*time.Millisecond && present > 0 {
+			return nil // the queue may be full. The rest waits on its way there
+		}
+		if present >= bytes && (!readable || bytes > 0 || events&unix.POLLIN != 0) {
+			return nil
+		}
+		if time.Since(begun) > ptyPatience {
+			return fmt.Errorf("%d of %d bytes of input have arrived", present, bytes)
+		}
+	}
+}
+
+// ptyWrite writes to a side of a pseudo-terminal whose description does not block.
+func ptyWrite(terminal int, text []byte) error {
+	first := ptyFull
+	for deadline := time.Now().Add(ptyPatience); len(text) > 0; {
+		n, err := unix.Write(terminal, text[:min(len(text), ptyChunk, cmp.Or(first, ptyChunk))])
+		if err != nil && !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
+			return err
+		}
+		text = text[max(n, 0):]
+		if first > 0 && n > 0 {
+			if first -= min(n, first); first == 0 {
+				n = 0 // the kernel's worker has to move these bytes on as a whole
+			}
+		}
+		if n <= 0 {
+			if time.Now().After(deadline) {
+				return fmt.Errorf("%d bytes have no room", len(text))
+			}
+			time.Sleep(time.Millisecond) // the kernel's worker moves bytes on; there is no event for it
+		}
+	}
+	return nil
+}
+
+// stop stops the output as it was stopped before: as by the STOP character, if the modes have it.
+func (p *madePty) stop() error {
+	r := &p.record
+	if c := r.Termios[atCc+unix.VSTOP]; flagsAt(r.Termios, atIflag)&unix.IXON != 0 && c != 0 {
+		if err := ptyWrite(int(p.master.Fd()), []byte{c}); err != nil {
+			return err
+		}
+		for deadline := time.Now().Add(ptyPatience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+			if events, err := ptyEvents(p.hold); err != nil || events&unix.POLLOUT == 0 {
+				return err
+			}
+		}
+		return errors.New("output does not stop")
+	}
+	return unix.IoctlSetInt(p.hold, unix.TCXONC, 0 /* TCOOFF */)
+}
