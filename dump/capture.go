@@ -1,6 +1,8 @@
 package dump
 
 import (
+	"golang.org/x/sys/unix"
+
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 )
@@ -22,7 +24,24 @@ func Capture(members []*Member) ([]*image.Process, error) {
 			return nil, err
 		}
 	}
+	correctSeals(members[0].Table.Memory, processes)
 	return processes, nil
+}
+
+// correctSeals corrects the seals that were found by mappings. With F_SEAL_WRITE, no shared mapping is writable. If one is, it was made before
+// F_SEAL_FUTURE_WRITE.
+func correctSeals(objects []image.MemoryObject, processes []*image.Process) {
+	for _, p := range processes {
+		for i := range p.Mappings {
+			m := &p.Mappings[i]
+			if m.Memory == 0 || !m.Shared || !m.Writable {
+				continue
+			}
+			if o := &objects[m.Memory-1]; o.Seals&unix.F_SEAL_WRITE != 0 {
+				o.Seals ^= unix.F_SEAL_WRITE | unix.F_SEAL_FUTURE_WRITE
+			}
+		}
+	}
 }
 
 // captureDescriptors records the descriptors of members that have been looked at.

@@ -150,6 +150,9 @@ func (m *Member) mapped(v *image.Mapping, e proc.SmapsEntry) {
 	}
 	object := &m.Table.Memory[v.Memory-1]
 	object.Size = max(object.Size, v.Offset+e.Size())
+	if object.Kind == image.MemoryMemfd && e.Has("sh") && !e.Has("mw") {
+		object.Seals |= unix.F_SEAL_WRITE // it was mapped through a descriptor for writing, and can never become writable
+	}
 	m.plan.parts = append(m.plan.parts, part{member: m, object: v.Memory, offset: v.Offset, entry: e})
 }
 

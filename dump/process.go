@@ -275,9 +275,25 @@ func (m *Member) deletedExecutable() {
 	}
 	path := strings.TrimSuffix(exe.Path, " (deleted)")
 	o := image.MemoryObject{Kind: image.MemoryFile, Name: path, Size: uint64(exe.Size), Mode: exe.Mode & 0o7777}
+	if name, ok := strings.CutPrefix(path, "/memfd:"); ok {
+		if seals, err := m.seals("exe"); err == nil { // no other file has seals
+			o.Kind, o.Name, o.Seals = image.MemoryMemfd, name, seals
+		}
+	}
 	m.process.ExecutableMemory = m.Table.Object(fd.Inode{Device: exe.Device, Number: exe.Inode}, o, func() (*fd.Handle, error) {
 		return fd.TakePath(m.path("exe"))
 	})
+}
+
+// seals asks for the seals of a file (fcntl(2), F_GET_SEALS).
+func (m *Member) seals(name string) (uint32, error) {
+	f, err := unix.Open(m.path(name), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(f)
+	seals, err := unix.FcntlInt(uintptr(f), unix.F_GET_SEALS, 0)
+	return uint32(seals), err
 }
 
 // file identifies the file of a handle. path is its path as the program sees it.

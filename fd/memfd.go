@@ -89,6 +89,9 @@ func openObject(id image.MemoryID, flags uint32, env *Env) (*os.File, error) {
 	return reopenOurs(f, flags)
 }
 
+// ReadOnly opens a file that crak restart has made for reading only.
+func ReadOnly(f *os.File) (*os.File, error) { return reopenOurs(f, unix.O_RDONLY) }
+
 // reopenOurs opens a file that crak restart has made, even if its mode forbids that. The program chose the mode.
 func reopenOurs(f *os.File, flags uint32) (*os.File, error) {
 	again, err := reopen(f, flags)

@@ -52,7 +52,7 @@ func (g *group) executable(p *image.Process) (int, error) {
 	var f *os.File
 	var err error
 	if p.ExecutableMemory != 0 {
-		f, err = g.objects.readOnly(p.ExecutableMemory)
+		f, err = g.objects.readOnly(p.ExecutableMemory, g.img.Group)
 	} else {
 		f, err = g.env.OpenExecutable(p.Executable)
 	}

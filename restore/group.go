@@ -163,7 +163,7 @@ func (g *group) prepare(ctx context.Context) error {
 // descriptions makes the open file descriptions.
 func (g *group) descriptions() error {
 	g.target.Descriptions = make(map[image.DescriptionID]int)
-	g.target.Memory = make(map[image.MemoryID]int)
+	g.target.Memory, g.target.ReadOnly = make(map[image.MemoryID]int), make(map[image.MemoryID]int)
 	all := fd.Order(g.img.Group)
 	files, err := fd.MakeAll(all, g.env)
 	if err != nil {
@@ -183,9 +183,21 @@ func (g *group) descriptions() error {
 		}
 	}
 	g.env.CloseObjects()
+	uses := compile.Uses(g.img.Group)
 	for id, f := range g.objects {
 		var err error
 		if g.target.Memory[id], err = g.descriptors.place(f); err != nil {
+			return err
+		}
+		if !uses[id].IsReadOnly() {
+			continue
+		}
+		reading, err := fd.ReadOnly(f)
+		if err != nil {
+			return fmt.Errorf("memory object %d: %w", id, err)
+		}
+		g.open = append(g.open, reading)
+		if g.target.ReadOnly[id], err = g.descriptors.place(reading); err != nil {
 			return err
 		}
 	}

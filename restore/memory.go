@@ -2,6 +2,7 @@ package restore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/bits"
 	"os"
@@ -60,7 +61,15 @@ func makeObject(m *image.MemoryObject, notice func(string)) (*os.File, error) {
 	if m.HugePageSize != 0 {
 		flags |= unix.MFD_HUGETLB | bits.TrailingZeros64(m.HugePageSize)<<unix.MFD_HUGE_SHIFT
 	}
-	n, err := unix.MemfdCreate(m.Name, flags)
+	// A memfd that must never become executable has a seal for that. Without either flag, the sysctl vm.memfd_noexec decides.
+	executable := unix.MFD_EXEC
+	if m.Seals&unix.F_SEAL_EXEC != 0 && m.Mode&0o111 == 0 {
+		executable = unix.MFD_NOEXEC_SEAL
+	}
+	n, err := unix.MemfdCreate(m.Name, flags|executable)
+	if errors.Is(err, unix.EINVAL) { // before Linux 6.3
+		n, err = unix.MemfdCreate(m.Name, flags)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("memfd_create: %w", err)
 	}
@@ -118,6 +127,9 @@ func (o objects) seal(g *image.Group) error {
 		if m.Kind != image.MemoryMemfd || m.Seals == 0 || isReadOnly(m) {
 			continue
 		}
+		if now, err := unix.FcntlInt(o[m.ID].Fd(), unix.F_GET_SEALS, 0); err == nil && uint32(now) == m.Seals {
+			continue // an executable: it is not open for writing any more
+		}
 		if err := sealObject(m, o[m.ID]); err != nil {
 			return err
 		}
@@ -132,13 +144,22 @@ func sealObject(m *image.MemoryObject, f *os.File) error {
 	return nil
 }
 
-// readOnly replaces the file of an object by one that is open for reading only. The kernel requires that for /proc/PID/exe.
-func (o objects) readOnly(id image.MemoryID) (*os.File, error) {
+// readOnly replaces the file of an executable by one that is open for reading only. The kernel requires that for /proc/PID/exe. Seals can be
+// added only while it is open for writing.
+func (o objects) readOnly(id image.MemoryID, g *image.Group) (*os.File, error) {
 	written, err := o.file(id)
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", written.Fd()))
+	for i := range g.Memory {
+		m := &g.Memory[i]
+		if m.ID == id && m.Kind == image.MemoryMemfd && m.Seals != 0 && !isReadOnly(m) {
+			if err := sealObject(m, written); err != nil {
+				return nil, err
+			}
+		}
+	}
+	f, err := fd.ReadOnly(written)
 	if err != nil {
 		return nil, fmt.Errorf("memory object %d: %w", id, err)
 	}

@@ -95,6 +95,9 @@ func (c *compiler) mapOne(i int, m *image.Mapping) {
 		if n, ok := c.target.Memory[m.Memory]; ok {
 			fd = n
 		}
+		if n, ok := c.target.ReadOnly[m.Memory]; ok && mapsReadOnly(m) {
+			fd = n
+		}
 	}
 	offset := m.Offset
 	if fd < 0 {

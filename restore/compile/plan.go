@@ -8,7 +8,7 @@ import (
 // Plan returns a target and processes with the descriptors that a restart would have. Their numbers are above those that
 // the processes use.
 func Plan(g *image.Group) (*Target, []*Process) {
-	t := &Target{Group: g, Interpreter: 3, Memory: make(map[image.MemoryID]int),
+	t := &Target{Group: g, Interpreter: 3, Memory: make(map[image.MemoryID]int), ReadOnly: make(map[image.MemoryID]int),
 		Descriptions: make(map[image.DescriptionID]int)}
 	next := 10
 	for i := range g.Processes {
@@ -43,6 +43,9 @@ func Plan(g *image.Group) (*Target, []*Process) {
 		m := &g.Memory[i]
 		if uses[m.ID].IsFile() {
 			t.Memory[m.ID] = take()
+			if uses[m.ID].IsReadOnly() {
+				t.ReadOnly[m.ID] = take()
+			}
 		}
 	}
 	for _, d := range g.Descriptions {

@@ -13,6 +13,7 @@ type Target struct {
 	Interpreter int // descriptor on which the interpreter reports
 
 	Memory       map[image.MemoryID]int      // descriptors of shared memory objects that are files
+	ReadOnly     map[image.MemoryID]int      // the same files open for reading, if a shared mapping must never become writable
 	Descriptions map[image.DescriptionID]int // descriptors of the open file descriptions
 
 	Kernel      []proc.Mapping    // the interpreter's vdso and vvar mappings

@@ -1,6 +1,10 @@
 package compile
 
-import "crak.dev/crak/image"
+import (
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+)
 
 // A Use is a shared memory object, and how the processes map it.
 type Use struct {
@@ -8,6 +12,7 @@ type Use struct {
 	mapped    int            // number of mappings
 	whole     *image.Mapping // a mapping of the whole object
 	noReserve bool           // a mapping has MAP_NORESERVE
+	readOnly  bool           // a shared mapping can never become writable
 }
 
 // Uses returns the use of each memory object of a group.
@@ -24,6 +29,7 @@ func Uses(g *image.Group) map[image.MemoryID]*Use {
 				continue
 			}
 			u.mapped++
+			u.readOnly = u.readOnly || mapsReadOnly(m)
 			u.noReserve = u.noReserve || m.NoReserve
 			if m.Offset == 0 && uint64(m.End-m.Start) == u.object.Size {
 				u.whole = m
@@ -45,6 +51,12 @@ func (u *Use) IsFile() bool {
 	}
 	return u.object.Kind != image.MemoryAnonymous
 }
+
+// IsReadOnly tells whether the object has a shared mapping that mprotect(2) cannot make writable, and no seal that has this effect. Then the
+// file must be open for reading only.
+func (u *Use) IsReadOnly() bool { return u.readOnly && u.object.Seals&unix.F_SEAL_WRITE == 0 }
+
+func mapsReadOnly(m *image.Mapping) bool { return m.Shared && !m.Writable }
 
 // only returns the mapping of the whole object if the object has no other mapping, else nil.
 func (u *Use) only() *image.Mapping {

@@ -1,4 +1,4 @@
-/* A memfd that is sealed against writing, and mapped for reading; a file that lost its name, mapped beyond its end. */
+/* Memfds that are sealed against writing and mapped for reading, one of them closed; a file that lost its name, mapped beyond its end. */
 #include "check.h"
 
 #include <sys/mman.h>
@@ -37,11 +37,13 @@ static char *deleted(void)
 
 int main(void)
 {
-	int fd;
+	int fd, closed;
 	char *private = sealed(&fd), *lost = deleted();
+	char *only = (sealed(&closed), mmap(NULL, 4 * PAGE, PROT_READ, MAP_SHARED, closed, 0));
 	/* Before Linux 6.7 no shared mapping of a file with this seal is allowed. */
 	char *shared = mmap(NULL, 4 * PAGE, PROT_READ, MAP_SHARED, fd, 0);
 
+	CHECK(close(closed) == 0);
 	ready();
 	await_go();
 	EQUAL(fcntl(fd, F_GET_SEALS), SEALS);
@@ -49,6 +51,10 @@ int main(void)
 	if (shared != MAP_FAILED) {
 		check_filled(shared, 4 * PAGE, 1);
 		CHECK(mprotect(shared, PAGE, PROT_READ | PROT_WRITE) < 0);
+	}
+	if (only != MAP_FAILED) {
+		check_filled(only, 4 * PAGE, 1);
+		CHECK(mprotect(only, PAGE, PROT_READ | PROT_WRITE) < 0 && errno == EACCES);
 	}
 	check_filled(lost, 2 * PAGE, 2);
 	pass();
