@@ -98,8 +98,12 @@ func newCheckpoint(o Options) *checkpoint {
 // run takes the locks of the members and carries out the phases of doc.go.
 func (c *checkpoint) run() (*Result, error) {
 	defer c.close()
-	for _, phase := range []func() error{c.find, c.lockAll, c.queryAll, c.survey, c.planTwin} {
-		if err := phase(); err != nil {
+	for _, phase := range []struct {
+		name string
+		do   func() error
+	}{{"find", c.find}, {"lock", c.lockAll}, {"query", c.queryAll}, {"survey", c.survey}, {"plan", c.planTwin}} {
+		c.at(phase.name)
+		if err := phase.do(); err != nil {
 			return nil, err
 		}
 		c.moved()
@@ -115,6 +119,13 @@ func (c *checkpoint) run() (*Result, error) {
 	return result, err
 }
 
+// at is called at the beginning of each phase.
+func (c *checkpoint) at(phase string) {
+	if c.phase != nil {
+		c.phase(phase)
+	}
+}
+
 // close releases the writer's locks, connections and handles of the members. Members that were not killed run on.
 func (c *checkpoint) close() {
 	for _, m := range c.members {
@@ -124,6 +135,7 @@ func (c *checkpoint) close() {
 
 // attempt carries out the phases from create.
 func (c *checkpoint) attempt() (*Result, error) {
+	c.at("create")
 	if err := c.create(); err != nil {
 		return nil, err
 	}
@@ -148,17 +160,21 @@ func (c *checkpoint) write() (*Result, error) {
 	c.frozen.begin(c.writer)
 	defer c.dismiss() // then the group runs on, and the twins exit
 	defer c.table.Release()
+	c.at("freeze")
 	if err := c.freeze(); err != nil {
 		return nil, err
 	}
 	c.wasFrozen = true
+	c.at("capture")
 	processes, err := c.capture()
 	if err != nil {
 		return nil, err
 	}
+	c.at("save")
 	if err := c.save(); err != nil {
 		return nil, err
 	}
+	c.at("commit")
 	for _, m := range c.members {
 		if err := m.dump.SumCommon(c.Kill); err != nil {
 			return nil, err
@@ -172,6 +188,7 @@ func (c *checkpoint) write() (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.at("committed")
 	if c.Kill {
 		if err := c.kill(path); err != nil {
 			return nil, err

@@ -84,6 +84,7 @@ func (k *keeper) end() {
 
 // confirm checks just before the commit that a group that is to be ended is still frozen.
 func (c *checkpoint) confirm() error {
+	c.at("rename")
 	if !c.Kill {
 		return nil // the memory is that of twins, or resume has asked before RESUME
 	}

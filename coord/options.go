@@ -32,6 +32,8 @@ type Options struct {
 	Settings      map[string]string          // used to find the log if the resident does not answer
 	Starter       int                        // the process that started this writer, if a process of the group did
 	Secret        []byte                     // the secret of its resident; nil: read it from its memory
+
+	phase func(string) // may be nil; a test ends the writer when it has come to a phase
 }
 
 // Result is a committed image.

@@ -31,7 +31,15 @@ func TestMain(m *testing.M) {
 		if os.Getenv(environmentStuck) != "" {
 			patienceStuck = 2 * time.Second
 		}
-		_, err := Checkpoint(Options{Pid: pid})
+		options := Options{Pid: pid}
+		if words := strings.SplitN(os.Getenv(environmentPhase), ",", 2); len(words) == 2 {
+			options.Twin, options.Kill = words[0], words[0] == "kill"
+			options.phase = endsAt(words[1])
+		}
+		if options.Kill {
+			options.Twin = ""
+		}
+		_, err := Checkpoint(options)
 		io.WriteString(os.Stdout, errorText(err))
 		os.Exit(0)
 	}

@@ -35,6 +35,7 @@ func (c *checkpoint) save() error {
 	if c.noTwin != "" {
 		return c.saveStill()
 	}
+	c.at("snapshot")
 	err := c.snapshot()
 	if refused, ok := errors.AsType[*noTwinError](err); ok {
 		return c.withoutTwins(refused)
@@ -104,6 +105,7 @@ func (c *checkpoint) withoutTwins(refused *noTwinError) error {
 
 // saveTwins writes the private memory of the twins.
 func (c *checkpoint) saveTwins() error {
+	c.at("twins")
 	open := func(i int) (*dump.Memory, error) { return c.members[i].dump.OpenTwin(c.members[i].twin) }
 	err := inParallel(len(c.members), c.atOnce, func(i int) error {
 		memory, err := open(i) // Confirm reads what belongs to the same process
@@ -147,6 +149,7 @@ func (c *checkpoint) saveStill() error {
 // resume checks that every member was frozen until now, and resumes all. The pause is over. It lasts from the first freeze to
 // the last RESUME.
 func (c *checkpoint) resume() error {
+	c.at("resume")
 	if err := c.each((*member).confirm); err != nil {
 		return err
 	}

@@ -1,0 +1,105 @@
+package coord
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+)
+
+// environmentPhase makes the writer of environmentPid kill itself: "TWIN,PHASE". TWIN "kill" is --kill.
+const environmentPhase = "COORD_TEST_PHASE"
+
+// endsAt kills this process at the beginning of a phase.
+func endsAt(phase string) func(string) {
+	return func(now string) {
+		if now == phase {
+			unix.Kill(os.Getpid(), unix.SIGKILL)
+			select {}
+		}
+	}
+}
+
+// TestKilled kills the writer at the beginning of each phase. All members run on, and there is an image only after the commit. The
+// next checkpoint succeeds, and removes what the killed writer has left.
+func TestKilled(t *testing.T) {
+	before := []string{"find", "lock", "query", "survey", "plan", "create", "freeze", "capture", "save"}
+	after := []string{"commit", "rename", "committed"}
+	for twin, between := range map[string][]string{"auto": {"snapshot", "resume", "twins"}, "never": {"resume"}, "kill": nil} {
+		p, pids := tree(t, 2)
+		for _, phases := range [][]string{before, between, after} {
+			for _, phase := range phases {
+				t.Run(fmt.Sprintf("%s/%s", twin, phase), func(t *testing.T) { p.killedAt(t, pids, twin, phase) })
+			}
+		}
+		p.ends()
+	}
+}
+
+func (p *program) killedAt(t *testing.T, pids []int, twin, phase string) {
+	images := p.images()
+	crak := exec.Command("/proc/self/exe")
+	crak.Env = []string{environmentPid + "=" + strconv.Itoa(p.pid()), environmentPhase + "=" + twin + "," + phase}
+	out, err := crak.CombinedOutput()
+	if status, ok := crak.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() {
+		t.Fatalf("the phase did not come: %v, %q", err, out)
+	}
+	for _, pid := range pids {
+		runs(t, pid)
+		noTwin(t, pid)
+	}
+	p.echoes()
+	more := 0
+	if phase == "committed" {
+		more = 1
+	}
+	now := p.images()
+	if len(now) != len(images)+more {
+		t.Errorf("there were %q, and are %q", images, now)
+	}
+	result, err := Checkpoint(Options{Pid: p.pid()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := image.Open(result.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer img.Close()
+	if len(img.Group.Processes) != len(pids)+1 {
+		t.Errorf("%d processes in the image", len(img.Group.Processes))
+	}
+	if hidden, _ := filepath.Glob(filepath.Join(p.dir, "*.*", ".*")); len(hidden) > 0 {
+		t.Errorf("left over: %q", hidden)
+	}
+}
+
+// images are those that can be opened.
+func (p *program) images() (all []string) {
+	paths, _ := filepath.Glob(filepath.Join(p.dir, "*.*", "[0-9]*"))
+	for _, path := range paths {
+		if img, err := image.Open(path); err == nil {
+			img.Close()
+			all = append(all, path)
+		}
+	}
+	return all
+}
+
+// noTwin waits until a process has no children: a twin exits a moment after the writer.
+func noTwin(t *testing.T, pid int) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); len(childrenOf(pid)) > 0; time.Sleep(time.Millisecond) { // it is no child of ours
+		if time.Now().After(deadline) {
+			t.Fatalf("pid %d has children %d", pid, childrenOf(pid))
+		}
+	}
+}
