@@ -160,6 +160,7 @@ func (c *checkpoint) write() (*Result, error) {
 	c.frozen.begin(c.writer)
 	defer c.dismiss() // then the group runs on, and the twins exit
 	defer c.table.Release()
+	defer func() { c.table.ReleaseConnections() }() // of a failure; they are let go before that otherwise
 	c.at("freeze")
 	if err := c.freeze(); err != nil {
 		return nil, err

@@ -156,6 +156,7 @@ func (c *checkpoint) resume() error {
 	if err := c.each(func(m *member) error { return m.resume(m.conn.Resume) }); err != nil {
 		return err
 	}
+	c.table.ReleaseConnections()
 	first := c.root().stopped
 	for _, m := range c.members {
 		if m.stopped.Before(first) {

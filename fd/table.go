@@ -24,7 +24,8 @@ type Table struct {
 	sources map[image.MemoryID]Take
 
 	inFlight    inFlight
-	connections []Take // TCP sockets of connections in the group
+	connections []Take           // TCP sockets of connections in the group
+	held        []heldConnection // connections to the outside, whose packets are dropped
 }
 
 // InFlight is the content of an object at the checkpoint: bytes that were written to a pipe and not yet read.

@@ -28,6 +28,7 @@ type TCPSocket struct {
 	Accepted   bool           `json:"accepted,omitempty"` // a restart connects to this end
 	Closed     bool           `json:"closed,omitempty"`   // the peer has been closed
 	Over       bool           `json:"over,omitempty"`     // the connection has ended both ways
+	Outside    *TCPOutside    `json:"outside,omitempty"`  // the peer is outside of the group
 	Error      int            `json:"error,omitempty"`    // errno of an error that the program has not seen yet
 	Shutdown   uint8          `json:"shutdown,omitempty"` // 1: no more receiving, 2: no more sending
 
@@ -75,23 +76,23 @@ func tcpRecord(o image.Object) (TCPSocket, error) {
 		}
 	}
 	states := 0
-	for _, is := range []bool{r.Listening, r.Connecting, r.Listener != 0, r.Peer != 0, r.Closed, r.Over} {
+	for _, is := range []bool{r.Listening, r.Connecting, r.Listener != 0, r.Peer != 0, r.Closed, r.Over, r.Outside != nil} {
 		if is {
 			states++
 		}
 	}
-	connected := r.Connecting || r.Listener != 0 || r.Peer != 0 || r.Closed
+	connected := r.Connecting || r.Listener != 0 || r.Peer != 0 || r.Closed || r.Outside != nil
 	switch {
 	case r.Family != unix.AF_INET && r.Family != unix.AF_INET6:
 		return r, fmt.Errorf("family %d is not one of a TCP socket", r.Family)
-	case o.Size > tcpQueueMost || o.Size > 0 && r.Peer == 0 && !r.Closed && !r.Over:
+	case o.Size > tcpQueueMost || o.Size > 0 && r.Peer == 0 && !r.Closed && !r.Over && r.Outside == nil:
 		return r, fmt.Errorf("%d bytes are in its queue", o.Size)
 	case states > 1 || r.Peer == o.ID || r.Shutdown > 3 || r.Error < 0 || r.Error > 133 || (r.Error != 0 && !r.Over):
 		return r, errors.New("an impossible state")
 	case connected && (r.Own == nil || r.Remote == nil) || r.Listening && r.Own == nil:
 		return r, errors.New("an address is missing")
 	}
-	return r, errors.Join(checkOptions(r.Options, tcpTables...), r.Filter.check())
+	return r, errors.Join(checkOptions(r.Options, tcpTables...), r.Filter.check(), r.Outside.check(o.Size))
 }
 
 // A madeTCP is a new socket.
@@ -118,6 +119,8 @@ func (m *madeTCP) make(e *Env) (err error) {
 	switch {
 	case r.Over:
 		return m.makeOver(e)
+	case r.Outside != nil:
+		return m.makeOutside(e)
 	case r.Closed:
 		other := TCPSocket{Family: r.Family, Own: r.Remote, Remote: r.Own}
 		m.file, m.other, err = e.tcpPair(r, &other)
@@ -180,7 +183,7 @@ func (e *Env) joinTCP() error {
 	e.joinedTCP = true
 	var all []*madeTCP
 	for _, made := range e.made {
-		if m, ok := made.(*madeTCP); ok && m.record.Peer == 0 && !m.record.Closed && !m.record.Over && m.record.Own != nil {
+		if m, ok := made.(*madeTCP); ok && m.record.Peer == 0 && !m.record.Closed && !m.record.Over && m.record.Outside == nil && m.record.Own != nil {
 			all = append(all, m)
 		}
 	}

@@ -149,6 +149,9 @@ func push(socket int) (back func()) {
 // fill puts the content into the queue. When the peer is filled too, it sets the options and shuts the connection down.
 func (m *madeTCP) fill(o image.Object, e *Env) error {
 	r := &m.record
+	if r.Outside != nil {
+		return m.fillOutside(o, e)
+	}
 	peer, _ := e.made[r.Peer].(*madeTCP)
 	from := m.other
 	if peer != nil {
@@ -245,8 +248,9 @@ func fillTCP(from, to int, content []byte) error {
 }
 
 // EndConnections has the kernel reset the connections of a group when the group is killed, so that no TIME_WAIT is left of them: a
-// restart needs their addresses. Preconditions: the group is frozen, and is killed next.
+// restart needs their addresses. Of connections to the outside the peers notice nothing. Preconditions: the group is frozen, and is killed next.
 func (t *Table) EndConnections() {
+	t.leaveOutside()
 	for _, take := range t.connections {
 		if h, err := take(); err == nil {
 			if h.asks() {

@@ -141,7 +141,7 @@ func (c *capture) lookAtTCP(o *open) (any, []byte, error) {
 	default:
 		return nil, nil, tcpObstacle(o, "the kernel does not let crak take a descriptor of it (pidfd_getfd)", "")
 	}
-	content, err := r.look(o, sender)
+	content, err := c.lookTCP(r, o, sender)
 	if err != nil {
 		return nil, nil, tcpObstacle(o, err.Error(), "")
 	}
@@ -165,6 +165,9 @@ func (c *capture) tcpPeerOf(o *open, r *TCPSocket) (sender tcpSender, err error)
 	switch {
 	case other == nil && c.tcp.isHere(plain(s.peer).Addr()):
 		r.Closed = true
+		return sender, nil
+	case (other == nil || c.tcp.group[other.inode] == nil && other.inode != 0) && canRepair():
+		r.Outside = new(TCPOutside)
 		return sender, nil
 	case other == nil:
 	case c.tcp.group[other.inode] != nil:
@@ -201,7 +204,7 @@ func (c *capture) tcpPeerOf(o *open, r *TCPSocket) (sender tcpSender, err error)
 		}
 		return tcpSender{nil, int(other.sent)}, nil
 	}
-	return sender, tcpObstacle(o, fmt.Sprintf("it is connected to %s, outside of the program", s.peer),
+	return sender, tcpObstacle(o, fmt.Sprintf("it is connected to %s, outside of the program, and the program does not have CAP_NET_ADMIN, which that takes", s.peer),
 		"include the process at the other end in the program, or let the program close the connection before the checkpoint, or leave it out "+
 			"with crak checkpoint --fd N=close if the program can do without it")
 }
@@ -266,8 +269,8 @@ func (t *tcpSockets) checkWaiting(o *open) error {
 	return nil
 }
 
-// look reads the addresses, the options and the queue through a handle.
-func (r *TCPSocket) look(o *open, sender tcpSender) ([]byte, error) {
+// lookTCP reads the addresses, the options and the queue through a handle.
+func (c *capture) lookTCP(r *TCPSocket, o *open, sender tcpSender) ([]byte, error) {
 	socket := o.handle.fd
 	own, err := ownAddress(socket)
 	if err != nil {
@@ -307,7 +310,10 @@ func (r *TCPSocket) look(o *open, sender tcpSender) ([]byte, error) {
 	if err := r.lookAtOptions(socket, connected); err != nil {
 		return nil, err
 	}
-	if sender.open == nil && !r.Closed && !r.Over {
+	switch {
+	case r.Outside != nil:
+		return c.table.lookOutside(r, o)
+	case sender.open == nil && !r.Closed && !r.Over:
 		return nil, nil
 	}
 	return peekTCP(socket, sender)
@@ -335,7 +341,7 @@ func (r *TCPSocket) check(env *Env) obstacle.List {
 		return obstacle.List{{What: "TCP socket", Why: err.Error()}}
 	}
 	defer f.Close()
-	connected := r.Peer != 0 || r.Closed || r.Listener != 0 || r.Connecting
+	connected := r.Peer != 0 || r.Closed || r.Listener != 0 || r.Connecting || r.Outside != nil
 	err = r.bind(int(f.Fd()), env)
 	if err == nil {
 		err = r.setOptions(int(f.Fd()), &Env{})

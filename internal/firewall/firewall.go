@@ -1,0 +1,189 @@
+// Package firewall drops the packets of single TCP connections, in both directions. While the program at one end of a connection is
+// away, its machine must not answer: the kernel would reset a connection that it does not know.
+//
+// It has a table of its own in nftables, with the name crak. The table has a set of connections for each of IPv4 and IPv6, and drops
+// packets from and to them. It needs CAP_NET_ADMIN in the network namespace.
+package firewall
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// A Connection is one of this machine.
+type Connection struct{ Own, Peer netip.AddrPort }
+
+// String is for messages.
+func (c Connection) String() string { return fmt.Sprintf("%s - %s", c.Own, c.Peer) }
+
+// A family is IPv4 or IPv6: where its addresses are in the header, and in which registers (linux/netfilter/nf_tables.h) a
+// connection is looked up: peer's address, peer's port, own address, own port.
+type family struct {
+	set             string
+	number          byte
+	address         nftables.SetDatatype
+	size            uint32
+	source, target  uint32
+	ports, own, end uint32
+}
+
+const firstRegister = 8 // NFT_REG32_00
+
+var families = [2]family{
+	{"connections4", unix.NFPROTO_IPV4, nftables.TypeIPAddr, 4, 12, 16, firstRegister + 1, firstRegister + 2, firstRegister + 3},
+	{"connections6", unix.NFPROTO_IPV6, nftables.TypeIP6Addr, 16, 8, 24, firstRegister + 4, firstRegister + 5, firstRegister + 9},
+}
+
+// Hold drops the packets of connections from now on: for a time, or until Release if it is 0. If they are held already, they stay so all
+// the time.
+func Hold(all []Connection, limit time.Duration) error {
+	for _, c := range all {
+		err := change(c, removed|added, limit) // the kernel does not change the time of a connection that is in the set
+		if errors.Is(err, unix.ENOENT) {
+			err = change(c, added, limit)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Release lets the packets of connections through again. Those that are not held are no error. The last one removes the table.
+func Release(all []Connection) error {
+	var errs []error
+	for _, c := range all {
+		if err := change(c, removed, 0); err != nil && !errors.Is(err, unix.ENOENT) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(append(errs, removeEmpty())...)
+}
+
+func table() *nftables.Table { return &nftables.Table{Name: "crak", Family: nftables.TableFamilyINet} }
+
+func (f *family) newSet(t *nftables.Table) (*nftables.Set, error) {
+	key, err := nftables.ConcatSetType(f.address, nftables.TypeInetService, f.address, nftables.TypeInetService)
+	return &nftables.Set{Table: t, Name: f.set, KeyType: key, Concatenation: true, HasTimeout: true}, err
+}
+
+// What change does with a connection.
+const (
+	removed = 1 << iota
+	added
+)
+
+// change takes a connection out of its set, or adds it, or both in one step.
+func change(one Connection, what int, limit time.Duration) error {
+	c, err := nftables.New()
+	t := table()
+	if err == nil && what&added != 0 {
+		err = prepare(c, t)
+	}
+	f := &families[0]
+	if !one.Own.Addr().Unmap().Is4() {
+		f = &families[1]
+	}
+	set, setErr := f.newSet(t)
+	err = errors.Join(err, setErr)
+	if err == nil && what&removed != 0 {
+		err = c.SetDeleteElements(set, []nftables.SetElement{{Key: one.key()}})
+	}
+	if err == nil && what&added != 0 {
+		err = c.SetAddElements(set, []nftables.SetElement{{Key: one.key(), Timeout: limit}})
+	}
+	if err == nil {
+		err = c.Flush()
+	}
+	if err != nil {
+		return fmt.Errorf("nftables: %w", err)
+	}
+	return nil
+}
+
+// key is a connection as the registers have it: each part in words of 4 bytes.
+func (c Connection) key() (key []byte) {
+	for _, at := range []netip.AddrPort{c.Peer, c.Own} {
+		key = append(key, at.Addr().Unmap().WithZone("").AsSlice()...)
+		key = append(binary.BigEndian.AppendUint16(key, at.Port()), 0, 0)
+	}
+	return key
+}
+
+// prepare makes the table, if there is none.
+func prepare(c *nftables.Conn, t *nftables.Table) error {
+	if exists, err := c.ListTableOfFamily(t.Name, t.Family); err == nil && exists != nil {
+		return nil
+	}
+	c.AddTable(t)
+	chains := []*nftables.Chain{
+		{Name: "input", Table: t, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPriorityRaw},
+		{Name: "output", Table: t, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityRaw},
+	}
+	for _, chain := range chains {
+		c.AddChain(chain)
+	}
+	for i := range families {
+		f := &families[i]
+		set, err := f.newSet(t)
+		if err == nil {
+			err = c.AddSet(set, nil)
+		}
+		if err != nil {
+			return err
+		}
+		c.AddRule(f.rule(chains[0], set, f.source, 0, f.target, 2))
+		c.AddRule(f.rule(chains[1], set, f.target, 2, f.source, 0))
+	}
+	return c.Flush()
+}
+
+// rule drops TCP packets of the connections in a set. The offsets say where the peer's address and port, and the own ones, are.
+func (f *family) rule(chain *nftables.Chain, set *nftables.Set, peer, peerPort, own, ownPort uint32) *nftables.Rule {
+	load := func(base expr.PayloadBase, register, offset, length uint32) expr.Any {
+		return &expr.Payload{OperationType: expr.PayloadLoad, DestRegister: register, Base: base, Offset: offset, Len: length}
+	}
+	return &nftables.Rule{Table: chain.Table, Chain: chain, Exprs: []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: firstRegister},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: firstRegister, Data: []byte{f.number}},
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: firstRegister},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: firstRegister, Data: []byte{unix.IPPROTO_TCP}},
+		load(expr.PayloadBaseNetworkHeader, firstRegister, peer, f.size),
+		load(expr.PayloadBaseTransportHeader, f.ports, peerPort, 2),
+		load(expr.PayloadBaseNetworkHeader, f.own, own, f.size),
+		load(expr.PayloadBaseTransportHeader, f.end, ownPort, 2),
+		&expr.Lookup{SourceRegister: firstRegister, SetName: set.Name, SetID: set.ID},
+		&expr.Verdict{Kind: expr.VerdictDrop},
+	}}
+}
+
+// removeEmpty removes the table if it has no connection.
+func removeEmpty() error {
+	c, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	t := table()
+	for i := range families {
+		set, err := families[i].newSet(t)
+		if err != nil {
+			return err
+		}
+		held, err := c.GetSetElements(set)
+		if err != nil || len(held) > 0 { // there is no table, or somebody needs it
+			return nil
+		}
+	}
+	c.DelTable(t)
+	if err := c.Flush(); err != nil && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("nftables: %w", err)
+	}
+	return nil
+}

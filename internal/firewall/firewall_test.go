@@ -1,0 +1,97 @@
+package firewall_test
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/nftables"
+
+	"crak.dev/crak/internal/firewall"
+)
+
+// TestHold checks that a held connection, and no other one, gets no packets, until it is released or its time is over. It runs in user
+// and network namespaces of its own.
+func TestHold(t *testing.T) {
+	if os.Getenv("IN_NAMESPACE") == "" {
+		cmd := exec.Command("/proc/self/exe", "-test.run=^TestHold$", "-test.v")
+		cmd.Env = append(os.Environ(), "IN_NAMESPACE=1")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
+			UidMappings: []syscall.SysProcIDMap{{Size: 1, HostID: os.Getuid()}}, GidMappings: []syscall.SysProcIDMap{{Size: 1, HostID: os.Getgid()}}}
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return
+	}
+	must(t, loopbackUp())
+	for _, host := range []string{"127.0.0.1:0", "[::1]:0"} {
+		a, b := connection(t, host)
+		c, d := connection(t, host)
+		ends := []firewall.Connection{{Own: address(a.LocalAddr()), Peer: address(a.RemoteAddr())}}
+		must(t, firewall.Hold(ends, 0))
+		for from, to := range map[net.Conn]net.Conn{a: b, b: a} {
+			if arrives(t, from, to, 300*time.Millisecond) {
+				t.Errorf("%s: held, and data arrived", host)
+			}
+		}
+		if !arrives(t, c, d, 20*time.Second) || !arrives(t, d, c, 20*time.Second) {
+			t.Errorf("%s: another connection is held as well", host)
+		}
+		must(t, firewall.Release(ends))
+		must(t, firewall.Release(ends))
+		if !arrives(t, a, b, 20*time.Second) {
+			t.Errorf("%s: released, and no data arrived", host)
+		}
+		must(t, firewall.Hold(ends, 500*time.Millisecond))
+		must(t, firewall.Hold(ends, 200*time.Millisecond))
+		if !arrives(t, b, a, 20*time.Second) {
+			t.Errorf("%s: its time is over, and no data arrived", host)
+		}
+		must(t, firewall.Release(ends))
+	}
+	conn, err := nftables.New()
+	must(t, err)
+	tables, err := conn.ListTables()
+	must(t, err)
+	if len(tables) != 0 {
+		t.Errorf("%d tables are left", len(tables))
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func address(a net.Addr) netip.AddrPort { return a.(*net.TCPAddr).AddrPort() }
+
+func connection(t *testing.T, host string) (a, b net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", host)
+	must(t, err)
+	defer l.Close()
+	a, err = net.Dial("tcp", l.Addr().String())
+	must(t, err)
+	b, err = l.Accept()
+	must(t, err)
+	t.Cleanup(func() { a.Close(); b.Close() })
+	return a, b
+}
+
+func arrives(t *testing.T, from, to net.Conn, within time.Duration) bool {
+	t.Helper()
+	_, err := from.Write([]byte{1})
+	must(t, err)
+	must(t, to.SetReadDeadline(time.Now().Add(within)))
+	_, err = to.Read(make([]byte, 100))
+	return err == nil
+}
+
+func loopbackUp() error { return exec.Command("ip", "link", "set", "lo", "up").Run() }

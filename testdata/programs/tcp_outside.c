@@ -1,0 +1,112 @@
+/*
+ * tcp_outside server HOST - busy|full: accepts one connection, sends numbers and gets numbers all the time. It makes a file with its port. It notices
+ * every number that is missing, twice there or out of order, and every error. It ends when the client sends no more.
+ * tcp_outside client HOST FILE busy|full: the client. When it may go on, it sends no more, and reads to the end. With "full" both stop
+ * to read until then, so that all queues are full.
+ */
+#include "inet.h"
+
+#include <signal.h>
+#include <sys/ioctl.h>
+
+/* A stream of numbers in one direction. */
+struct numbers {
+	uint64_t next;
+	size_t have; /* bytes of the number that is under way */
+	union {
+		uint64_t number;
+		char bytes[8];
+	};
+};
+
+/* receive reads what there is. It returns 0 at the end. */
+static int receive(int fd, struct numbers *in)
+{
+	for (;;) {
+		ssize_t n = recv(fd, in->bytes + in->have, 8 - in->have, MSG_DONTWAIT);
+
+		if (n < 0 && errno == EAGAIN)
+			return 1;
+		CHECK(n >= 0);
+		if (n == 0)
+			return 0;
+		in->have += n;
+		if (in->have == 8) {
+			EQUAL(in->number, in->next);
+			in->next++;
+			in->have = 0;
+		}
+	}
+}
+
+/* transmit sends up to count numbers. If all, it waits until the last one is sent as a whole. */
+static void transmit(int fd, struct numbers *out, int count, int all)
+{
+	for (int i = 0; i < count || (all && out->have); i++) {
+		ssize_t n;
+
+		if (out->have == 0)
+			out->number = out->next;
+		n = send(fd, out->bytes + out->have, 8 - out->have, MSG_NOSIGNAL | (all ? 0 : MSG_DONTWAIT));
+		if (n < 0 && errno == EAGAIN)
+			return;
+		CHECK(n > 0);
+		out->have = (out->have + n) % 8;
+		out->next += out->have == 0;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct numbers in = {0}, out = {0};
+	uint64_t sent;
+	int server, fd, told = 0, slow;
+	char text[16] = "";
+
+	CHECK(argc > 4);
+	server = strcmp(argv[1], "server") == 0;
+	fd = socket(family_of(argv[2]), SOCK_STREAM, 0);
+	if (server) {
+		int listening = fd, file = open("port.new", O_WRONLY | O_CREAT, 0644);
+
+		bind_to(listening, argv[2], 0);
+		CHECK(listen(listening, 1) == 0);
+		snprintf(text, sizeof text, "%d", own_port(listening));
+		CHECK(write(file, text, strlen(text)) > 0 && close(file) == 0 && rename("port.new", "port") == 0);
+		fd = accept(listening, 0, 0);
+		CHECK(fd >= 0 && close(listening) == 0);
+	} else {
+		await_file(argv[3]);
+		int file = open(argv[3], O_RDONLY);
+
+		CHECK(file >= 0 && read(file, text, sizeof text - 1) > 0 && close(file) == 0);
+		join(fd, argv[2], atoi(text));
+	}
+	slow = strcmp(argv[4], "full") == 0;
+	for (;;) {
+		struct pollfd p = {fd, POLLIN | POLLOUT, 0};
+
+		if (!server && !access("go", F_OK))
+			break;
+		CHECK(poll(&p, 1, 20000) >= 0);
+		if ((!slow || in.next < 1000 || (server && told && !access("../client/go", F_OK))) && !receive(fd, &in))
+			break;
+		sent = out.next;
+		transmit(fd, &out, slow ? 5000 : 50, 0);
+		if (!told && in.next > 500 && (!slow || out.next == sent)) {
+			ready();
+			told = 1;
+		}
+		pause_ms(1);
+	}
+	transmit(fd, &out, 0, 1);
+	CHECK(shutdown(fd, SHUT_WR) == 0);
+	while (receive(fd, &in)) {
+		struct pollfd p = {fd, POLLIN, 0};
+
+		EQUAL(poll(&p, 1, 60000), 1);
+	}
+	EQUAL(in.have, 0);
+	CHECK(in.next > 500 && out.next > 500);
+	pass();
+}
