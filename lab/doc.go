@@ -124,10 +124,13 @@ the script's programs, the script fails.
 # Layout
 
 	lab.go run.go runner.go        engine: tools, go test's runner, crak lab's runner
-	session.go subject.go start.go capture.go terminal.go build.go sweep.go mounts.go inherited.go
+	session.go subject.go          a script and its programs
+	start.go capture.go terminal.go build.go sweep.go mounts.go inherited.go
+	                               starting programs, and what they leave
 	command*.go condition.go       the commands and conditions of scripts
 	identity.go                    as whom a script runs
-	picture.go proc.go mapping.go  /proc as a tree of fields
+	picture.go proc.go mapping.go descriptors.go
+	                               /proc as a tree of fields
 	group.go relatives.go          the processes of a program, and how they belong together
 	sharing.go                     what they share
 	reaper.go                      the parent of processes whose parent was killed

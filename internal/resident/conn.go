@@ -1,7 +1,6 @@
 package resident
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/internal/abi"
-	"crak.dev/crak/internal/busypoll"
 	"crak.dev/crak/internal/proc"
 )
 
@@ -238,141 +236,4 @@ func (c *Conn) message() (m abi.Message, err error) {
 	c.until = time.Now().Add(c.patience)
 	err = c.read(bytesOf(&m))
 	return m, err
-}
-
-// some waits for at least one byte and reads what has come.
-func (c *Conn) some(b []byte) (int, error) {
-	for range busypoll.Limit() {
-		if n, err := c.receive(b); err != unix.EAGAIN {
-			return n, err
-		}
-		busypoll.Yield()
-	}
-	if err := c.file.SetReadDeadline(c.until); err != nil {
-		return 0, err
-	}
-	raw, err := c.file.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	n, failed := 0, error(nil)
-	err = raw.Read(func(uintptr) bool {
-		n, failed = c.receive(b)
-		return failed != unix.EAGAIN
-	})
-	return n, cmp.Or(err, failed)
-}
-
-// receive reads what has come. The error is EAGAIN if nothing has.
-func (c *Conn) receive(b []byte) (int, error) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
-		uintptr(len(b)), unix.MSG_DONTWAIT, 0, 0)
-	if errno != 0 {
-		return 0, errno
-	}
-	return int(n), nil
-}
-
-// read reads len(b) bytes. The limits are for the whole message, and for all messages, so a resident that sends single bytes cannot
-// extend the wait.
-func (c *Conn) read(b []byte) error {
-	for len(b) > 0 {
-		begun := time.Now()
-		if begun.After(c.until) || c.waited > patienceAll {
-			return fmt.Errorf("pid %d: %w", c.Pid, ErrSilent)
-		}
-		n, err := c.some(b)
-		c.waited += time.Since(begun)
-		switch {
-		case err == unix.EINTR:
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			return fmt.Errorf("pid %d: %w", c.Pid, ErrSilent)
-		case err == unix.ECONNRESET:
-			return c.ended()
-		case err != nil:
-			return fmt.Errorf("pid %d: read from its resident: %w", c.Pid, err)
-		case n == 0:
-			return c.ended()
-		}
-		b = b[max(n, 0):]
-	}
-	return nil
-}
-
-// patienceEnd is how long to wait for the end of a process that has closed the socket: a process that ends closes its files
-// first.
-const patienceEnd = time.Second
-
-// ended returns the reason why the resident has closed the socket.
-func (c *Conn) ended() error {
-	process, err := unix.PidfdOpen(c.Pid, 0)
-	if err == nil {
-		defer unix.Close(process)
-	}
-	if err == nil && c.frozen {
-		fds := []unix.PollFd{{Fd: int32(process), Events: unix.POLLIN}}
-		if n, err := busypoll.Poll(fds, patienceEnd); n == 0 && err == nil {
-			return fmt.Errorf("pid %d: %w", c.Pid, ErrLetGo)
-		}
-	}
-	return fmt.Errorf("pid %d: it has ended meanwhile, or has executed another program: %w", c.Pid, io.ErrUnexpectedEOF)
-}
-
-// write sends all parts, if possible in one call, because each call wakes the initiator.
-func (c *Conn) write(parts ...[]byte) error {
-	c.writing.Lock()
-	defer c.writing.Unlock()
-	for len(parts) > 0 {
-		n, err := c.send(parts)
-		if err == unix.EINTR {
-			continue
-		}
-		if err == unix.EPIPE || err == unix.ECONNRESET {
-			return c.ended()
-		}
-		if err != nil {
-			return fmt.Errorf("pid %d: write to its resident: %w", c.Pid, err)
-		}
-		for len(parts) > 0 && n >= len(parts[0]) {
-			n -= len(parts[0])
-			parts = parts[1:]
-		}
-		if len(parts) > 0 {
-			parts[0] = parts[0][n:]
-		}
-	}
-	return nil
-}
-
-// send sends as much as possible. It waits until the socket has room.
-func (c *Conn) send(parts [][]byte) (int, error) {
-	n, err := unix.SendmsgBuffers(c.fd, parts, nil, nil, unix.MSG_NOSIGNAL)
-	if err != unix.EAGAIN {
-		return n, err
-	}
-	if err := c.file.SetWriteDeadline(time.Now().Add(patienceWire)); err != nil {
-		return 0, err
-	}
-	raw, err := c.file.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	var failed error
-	err = raw.Write(func(uintptr) bool {
-		n, failed = unix.SendmsgBuffers(c.fd, parts, nil, nil, unix.MSG_NOSIGNAL)
-		return failed != unix.EAGAIN
-	})
-	return n, cmp.Or(err, failed)
-}
-
-func bytesOf[T any](p *T) []byte {
-	return unsafe.Slice((*byte)(unsafe.Pointer(p)), unsafe.Sizeof(*p))
-}
-
-func bytesOfSlice[T any](s []T) []byte {
-	if len(s) == 0 {
-		return nil
-	}
-	var zero T
-	return unsafe.Slice((*byte)(unsafe.Pointer(&s[0])), len(s)*int(unsafe.Sizeof(zero)))
 }

@@ -1,0 +1,155 @@
+package coord
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/proc"
+)
+
+// admit makes processes members. Those that have ended meanwhile are left out. The error names every process that cannot be a
+// member.
+func (c *checkpoint) admit(pids []int) ([]*member, error) {
+	if err := c.roomFor(len(c.members) + len(pids)); err != nil {
+		return nil, err
+	}
+	fresh := make([]*member, len(pids))
+	lists := make([]obstacle.List, len(pids))
+	err := inParallel(len(pids), c.atOnce, func(i int) (err error) {
+		if lists[i], err = settled(pids[i]); err != nil || len(lists[i]) > 0 {
+			if hasEnded(pids[i]) {
+				lists[i] = nil
+			}
+			return ended(pids[i], err)
+		}
+		m, err := c.newMember(pids[i])
+		if err != nil {
+			return ended(pids[i], err)
+		}
+		confirmed := false
+		if lists[i], err = c.foreign(pids[i]); err == nil && len(lists[i]) == 0 {
+			confirmed, err = c.confirms(m)
+			err = ended(pids[i], err)
+		}
+		if confirmed {
+			fresh[i] = m
+		} else {
+			m.close()
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if list := slices.Concat(lists...); len(list) > 0 {
+		c.adviseSkip(list)
+		slices.SortStableFunc(list, func(a, b obstacle.Obstacle) int { return cmp.Compare(a.Pid, b.Pid) })
+		return nil, list
+	}
+	fresh = slices.DeleteFunc(fresh, func(m *member) bool { return m == nil })
+	c.members = append(c.members, fresh...)
+	for _, m := range fresh {
+		c.follow(m)
+	}
+	return fresh, nil
+}
+
+// settled returns the result of candidate for a process. If the process executes a program meanwhile, the result may mix two
+// programs, and settled calls candidate again.
+func settled(pid int) (list obstacle.List, err error) {
+	for deadline := time.Now().Add(patienceExec); ; {
+		before := programOf(pid)
+		list, err = candidate(pid)
+		if err != nil || len(list) == 0 || programOf(pid) == before || time.Now().After(deadline) {
+			return list, err
+		}
+	}
+}
+
+// hasEnded tells whether there is no live process with this PID. A process that is ending is not live.
+func hasEnded(pid int) bool {
+	_, err := liveThread(pid)
+	return err != nil
+}
+
+// ended returns err, or nil if the process has ended: such a process is no member, and its error does not count.
+func ended(pid int, err error) error {
+	if hasEnded(pid) {
+		return nil
+	}
+	return err
+}
+
+// foreign refuses a descendant whose rights or namespaces are not those of the group's root. Otherwise a writer with more rights,
+// for example one that a program of root has started, would do for the descendant what the descendant may not do itself.
+func (c *checkpoint) foreign(pid int) (obstacle.List, error) {
+	refuse := func(what, why, do string) obstacle.List {
+		return obstacle.List{{Pid: pid, What: what, Why: why, Do: do}}
+	}
+	for _, kind := range []string{"pid", "user", "mnt", "cgroup", "time"} {
+		if ours, theirs := nameOf(c.Pid, "ns/"+kind), nameOf(pid, "ns/"+kind); ours != "" && theirs != "" && ours != theirs {
+			return refuse(fmt.Sprintf("in another %s namespace than pid %d", kind, c.Pid), "all members of a group must be in the same", "checkpoint it by itself"), nil
+		}
+	}
+	now, err := rightsOf(pid)
+	if err != nil {
+		return nil, ended(pid, err)
+	}
+	if !now.sameIDs(*c.group) || c.group.caps&^now.caps != 0 {
+		return refuse(fmt.Sprintf("process of user %d", now.uid[1]), fmt.Sprintf("its user, groups or capabilities are not those of pid %d, and all members of a group must have the same", c.Pid), ""), nil
+	}
+	return nil, nil
+}
+
+// nameOf reads a link of /proc/PID. It is "" if the link cannot be read.
+func nameOf(pid int, name string) string {
+	text, _ := os.Readlink(proc.Path(pid, name))
+	return text
+}
+
+// lockAll takes the locks of all members in the order of their PIDs. Of two writers that want some of the same members, one
+// gets all of its locks.
+func (c *checkpoint) lockAll() error {
+	sorted := slices.SortedFunc(slices.Values(c.members), func(a, b *member) int { return cmp.Compare(a.pid, b.pid) })
+	for _, m := range sorted {
+		if err := m.lock(); err != nil && !c.drops(m, err) {
+			return err
+		}
+	}
+	c.prune()
+	return nil
+}
+
+// drops tells whether a member that has failed is left out, because it has ended, or has executed another program. If it has
+// executed another program, the freeze finds it again. The root is never left out.
+func (c *checkpoint) drops(m *member, err error) bool {
+	if m.pid == c.Pid || context.Cause(c.Context) != nil {
+		return false
+	}
+	gone := m.isGone()
+	if !gone && !isAnotherError(err) {
+		return false
+	}
+	c.dropping.Lock()
+	defer c.dropping.Unlock()
+	m.dropped = true
+	if !gone {
+		c.again = append(c.again, m.pid)
+	}
+	return true
+}
+
+// prune removes the members that drops has left out.
+func (c *checkpoint) prune() {
+	c.members = slices.DeleteFunc(c.members, func(m *member) bool {
+		if m.dropped {
+			m.close()
+		}
+		return m.dropped
+	})
+}
