@@ -3,7 +3,6 @@ package dump
 import (
 	"cmp"
 	"fmt"
-	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -224,65 +223,11 @@ func (m *Member) refuse(where, what, why, do string) {
 
 func (m *Member) path(name string) string { return proc.Path(m.Live, name) }
 
-// root records the root directory.
-func (m *Member) root() (err error) {
-	m.process.RootDir, err = os.Readlink(m.path("root"))
-	return err
-}
-
 func (m *Member) refuseRoot() {
 	if m.process.RootDir != "/" {
 		m.refuse("root directory", m.process.RootDir, "chroot(2) is not supported",
 			"run both crak and the program inside that root directory")
 	}
-}
-
-// paths records the executable, the working directory, the root directory and the auxiliary vector.
-func (m *Member) paths() error {
-	var err error
-	if m.process.Cwd, err = os.Readlink(m.path("cwd")); err != nil {
-		return err
-	}
-	if err = m.root(); err != nil {
-		return err
-	}
-	exe, err := os.Readlink(m.path("exe"))
-	if err != nil {
-		return err
-	}
-	executable, err := fd.TakePath(m.path("exe"))
-	if err != nil {
-		return err
-	}
-	defer executable.Close()
-	if m.process.Executable, err = m.file(exe, executable); err != nil {
-		return err
-	}
-	m.process.Auxv, err = proc.ReadFile(m.path("auxv"))
-	return err
-}
-
-// deletedExecutable makes a deleted executable a memory object, so that the image holds its content.
-func (m *Member) deletedExecutable() {
-	exe := &m.process.Executable
-	if m.unseen != nil {
-		m.refuse("", fmt.Sprintf("executable %q", exe.Path), fmt.Sprintf("it cannot be accessed: %v", m.unseen),
-			"give the user who makes the checkpoint access to every directory of this path")
-		return
-	}
-	if !exe.Deleted {
-		return
-	}
-	path := strings.TrimSuffix(exe.Path, " (deleted)")
-	o := image.MemoryObject{Kind: image.MemoryFile, Name: path, Size: uint64(exe.Size), Mode: exe.Mode & 0o7777}
-	if name, ok := strings.CutPrefix(path, "/memfd:"); ok {
-		if seals, err := m.seals("exe"); err == nil { // no other file has seals
-			o.Kind, o.Name, o.Seals = image.MemoryMemfd, name, seals
-		}
-	}
-	m.process.ExecutableMemory = m.Table.Object(fd.Inode{Device: exe.Device, Number: exe.Inode}, o, func() (*fd.Handle, error) {
-		return fd.TakePath(m.path("exe"))
-	})
 }
 
 // seals asks for the seals of a file (fcntl(2), F_GET_SEALS).
@@ -294,20 +239,4 @@ func (m *Member) seals(name string) (uint32, error) {
 	defer unix.Close(f)
 	seals, err := unix.FcntlInt(uintptr(f), unix.F_GET_SEALS, 0)
 	return uint32(seals), err
-}
-
-// file identifies the file of a handle. path is its path as the program sees it.
-func (m *Member) file(path string, h *fd.Handle) (image.File, error) {
-	st, err := h.Stat()
-	if err != nil {
-		return image.File{}, fmt.Errorf("stat %s: %w", path, err)
-	}
-	f := fileOf(path, &st)
-	var named unix.Stat_t
-	err = unix.Stat(m.path("root")+path, &named)
-	f.Deleted = err != nil || named.Dev != st.Dev || named.Ino != st.Ino
-	if err != nil && !isAbsent(err) {
-		m.unseen = err
-	}
-	return f, nil
 }
