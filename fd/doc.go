@@ -71,11 +71,13 @@
 //     it: no read(2), no fcntl that sets something. What only the frozen process can ask goes through capture.questions: fill
 //     in the record when the answer comes. If it refers to other descriptions, fill in their numbers in capture.later.
 //     If CRAK does not know how to restore some state, return an obstacle.Obstacle as the error.
-//  4. If several descriptions can be views of one thing, that thing is an object: write an objectKind, and set capture.object.
+//  4. If several descriptions can be views of one thing, that thing is an object: write an objectKind, add it to the list in
+//     object.go, and set capture.object.
 //  5. Write create. It makes the description without what needs other descriptions, and takes nothing in the record on trust:
 //     a number that is too large, negative or inconsistent is an error. check tells in advance what would go wrong.
 //  6. Write connect, fill, attach and refers if the kind needs them. The member's system calls in attach cannot read memory
-//     or branch: one that may fail is marked MayFail, and its result is kept by Keep.
+//     or branch: one that may fail is marked MayFail, and its result is kept by Keep. If only a member can make the description,
+//     write byMember, too (handover.go). If the record has paths, write paths, for crak restart --path (relocation.go).
 //  7. The script checks the state from inside the program before and after: in one process, in processes that share the
 //     description, and with two sides in different processes. fd/fuzz_test.go and fd/format_test.go get an example of the record.
 //
@@ -92,6 +94,7 @@
 // it opens it, checks again what it has opened, and then uses that descriptor only. Files of mappings (mapped.go)
 // are found in the same way. standin.go makes the file that --force puts in the place of a missing one.
 //
-// Package fd does not choose the descriptor numbers of a process. It never creates, truncates or removes a file that it
-// did not make, except in Env.Commit with the policy Rewind.
+// Package fd does not choose the descriptor numbers of a process. It never truncates or removes a file that it did not make, except
+// in Env.Commit with the policy Rewind. It renames a socket file that an ended process has left, and renames it back if the restart
+// fails (unix_name.go).
 package fd
