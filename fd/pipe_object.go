@@ -71,7 +71,11 @@ var pipeObjects = objectKind{
 			return nil, err
 		}
 		p := &madePipe{record: r}
-		if err := p.open(env); err != nil {
+		err = p.open(env)
+		if err == nil {
+			err = p.resize(o.Size, env)
+		}
+		if err != nil {
 			p.close()
 			return nil, err
 		}
@@ -141,12 +145,16 @@ func (r *PipeObject) read(h *Handle) ([]byte, error) {
 	}
 	defer unix.Close(copies[0])
 	defer unix.Close(copies[1])
-	if _, err := unix.FcntlInt(uintptr(copies[1]), unix.F_SETPIPE_SZ, r.Capacity); err != nil {
-		return nil, fmt.Errorf("F_SETPIPE_SZ %d: %w", r.Capacity, err)
-	}
+	// A user with many pipes may have only small ones (pipe(7), pipe-user-pages-soft). The content may fit nevertheless.
+	_, limited := unix.FcntlInt(uintptr(copies[1]), unix.F_SETPIPE_SZ, r.Capacity)
 	copied, err := unix.Tee(from, copies[1], length, unix.SPLICE_F_NONBLOCK)
-	if err != nil || copied != int64(length) {
-		return nil, fmt.Errorf("tee: %d bytes of %d: %w", copied, length, err)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("tee: %w", err)
+	case copied != int64(length) && limited != nil:
+		return nil, fmt.Errorf("a copy needs a pipe of %d bytes: %w; root can raise fs.pipe-user-pages-soft", r.Capacity, limited)
+	case copied != int64(length):
+		return nil, fmt.Errorf("tee: %d bytes of %d", copied, length)
 	}
 	content := make([]byte, length)
 	for at := 0; at < length; {
@@ -239,20 +247,27 @@ func (p *madePipe) close() {
 	}
 }
 
-// fill sets the capacity, and writes the content.
-func (p *madePipe) fill(o image.Object, e *Env) error {
-	r, f := &p.record, p.whole
+// resize sets the capacity. It comes before the next pipe is made: a user with many pipes gets only small ones from some number on
+// (pipe(7), pipe-user-pages-soft), and those that the program had made small leave room for others.
+func (p *madePipe) resize(content uint64, e *Env) error {
+	want, f := p.record.Capacity, p.whole
 	now, err := unix.FcntlInt(f.Fd(), unix.F_GETPIPE_SZ, 0)
-	if err == nil && now != r.Capacity {
-		_, err = unix.FcntlInt(f.Fd(), unix.F_SETPIPE_SZ, r.Capacity)
+	if err == nil && now != want {
+		_, err = unix.FcntlInt(f.Fd(), unix.F_SETPIPE_SZ, want)
 	}
-	if errors.Is(err, unix.EPERM) && o.Size <= uint64(now) {
-		e.Tell(fmt.Sprintf("pipe %d: capacity of %d bytes: %v; it has %d", o.ID, r.Capacity, err, now))
+	if errors.Is(err, unix.EPERM) && content <= uint64(now) {
+		e.Tell(fmt.Sprintf("pipes with a capacity of %d bytes have %d now: %v", want, now, err))
 		err = nil
 	}
 	if err != nil {
-		return fmt.Errorf("capacity of %d bytes: %w", r.Capacity, err)
+		return fmt.Errorf("capacity of %d bytes: %w", want, err)
 	}
+	return nil
+}
+
+// fill writes the content.
+func (p *madePipe) fill(o image.Object, e *Env) error {
+	r, f := &p.record, p.whole
 	if o.Size == 0 {
 		return nil
 	}

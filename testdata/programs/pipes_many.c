@@ -1,0 +1,95 @@
+/*
+ * Thousands of pipes, shared with a child: each with bytes of its own, some with packets (O_DIRECT), another capacity (F_SETPIPE_SZ), or a closed
+ * end; and FIFOs that are opened for reading and writing.
+ */
+#include "group.h"
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+enum { PIPES = 2000, FIFOS = 20 };
+
+static int pipes[PIPES][2], fifos[FIFOS];
+
+static void put(int fd, int number)
+{
+	char text[32];
+	int n = snprintf(text, sizeof text, "bytes of %d", number);
+
+	EQUAL(write(fd, text, n), n);
+}
+
+static void get(int fd, int number)
+{
+	char text[32], got[64];
+	int n = snprintf(text, sizeof text, "bytes of %d", number);
+
+	EQUAL(read(fd, got, number % 10 == 3 ? (int)sizeof got : n), n);
+	CHECK(memcmp(got, text, n) == 0);
+}
+
+static void look(int i)
+{
+	if (i % 10 == 3) { /* a read gets one packet, however long it may be */
+		EQUAL(fcntl(pipes[i][1], F_GETFL) & O_DIRECT, O_DIRECT);
+		get(pipes[i][0], i);
+	}
+	if (i % 10 == 5)
+		EQUAL(fcntl(pipes[i][0], F_GETPIPE_SZ), 4096);
+	if (i < 300 && i % 100 == 7)
+		EQUAL(fcntl(pipes[i][0], F_GETPIPE_SZ), 1 << 18);
+	get(pipes[i][0], i);
+}
+
+/* The child reads every second pipe, the parent the others. */
+static int reader(long unused)
+{
+	(void)unused;
+	await_go();
+	for (int i = 1; i < PIPES; i += 2)
+		look(i);
+	return 0;
+}
+
+int main(void)
+{
+	struct rlimit limit;
+	char name[20];
+	pid_t pid;
+
+	CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	limit.rlim_cur = limit.rlim_max;
+	CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	for (int i = 0; i < PIPES; i++) {
+		CHECK(pipe2(pipes[i], i % 10 == 3 ? O_DIRECT : 0) == 0);
+		if (i % 10 == 5)
+			EQUAL(fcntl(pipes[i][0], F_SETPIPE_SZ, 4096), 4096);
+		if (i < 300 && i % 100 == 7)
+			EQUAL(fcntl(pipes[i][0], F_SETPIPE_SZ, 1 << 18), 1 << 18);
+		put(pipes[i][1], i);
+		if (i % 10 == 3)
+			put(pipes[i][1], i);
+		if (i % 10 == 8)
+			CHECK(close(pipes[i][1]) == 0);
+	}
+	for (int i = 0; i < FIFOS; i++) {
+		snprintf(name, sizeof name, "fifo %d", i);
+		CHECK(mkfifo(name, 0600) == 0);
+		fifos[i] = open(name, O_RDWR);
+		CHECK(fifos[i] >= 0);
+		put(fifos[i], 10 * i);
+		if (i % 2)
+			CHECK(unlink(name) == 0);
+	}
+	pid = child(reader, 0);
+	ready();
+	await_go();
+	for (int i = 0; i < PIPES; i += 2)
+		look(i);
+	reap(pid, 0);
+	for (int i = 8; i < PIPES; i += 10)
+		EQUAL(read(pipes[i][0], name, 1), 0);
+	for (int i = 0; i < FIFOS; i++)
+		get(fifos[i], 10 * i);
+	pass();
+}
