@@ -314,14 +314,15 @@ func inDirectory(dir string, needed bool, do func() error) error {
 	return <-result
 }
 
-// openSocket opens the file of a socket with O_PATH.
+// openSocket opens the file of a socket that crak has just bound, with O_PATH. Another user who can write to the directory may have put a
+// link to somebody else's socket there: crak must not change the owner and the mode of that one. A new file is crak's, and has one name.
 func openSocket(path string) (*os.File, error) {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK || int(st.Uid) != os.Geteuid() || st.Nlink != 1 {
 		unix.Close(fd)
 		return nil, fmt.Errorf("%s: another file has taken its place", path)
 	}

@@ -218,3 +218,45 @@ func TestWaitingConnections(t *testing.T) {
 		f.Close()
 	}
 }
+
+// TestSwappedSocketFile: another user, who can write to the directory, puts a link to somebody else's socket in the place of the new one all
+// the time. A restart does not change the mode of that socket.
+func TestSwappedSocketFile(t *testing.T) {
+	dir := t.TempDir()
+	path, victim := filepath.Join(dir, "s"), filepath.Join(dir, "victim")
+	listener, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	defer unix.Close(listener)
+	must(t, unix.Bind(listener, &unix.SockaddrUnix{Name: victim}))
+	must(t, os.Chmod(victim, 0o700))
+	over, ended := make(chan bool), make(chan bool)
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-over:
+				return
+			default:
+			}
+			if _, err := os.Lstat(path); err == nil { // the restart has bound its socket
+				_ = os.Link(victim, path+"~")
+				_ = os.Rename(path+"~", path)
+			}
+		}
+	}()
+	record := json.RawMessage(`{"type":1,"name":{"path":"` + path + `","file":{"mode":49663}}}`)
+	for range 2000 {
+		_ = os.Remove(path)
+		env := &fd.Env{}
+		env.Know(&image.Group{Objects: []image.Object{{ID: 1, Kind: "unix_socket", Record: record}}})
+		if f, err := fd.Make(image.Description{ID: 1, Kind: "unix_socket", Object: 1}, env); err == nil {
+			f.Close()
+		}
+		env.Close()
+		if st, err := os.Stat(victim); err != nil || st.Mode().Perm() != 0o700 {
+			t.Fatalf("the socket of somebody else has the mode %v now, error %v", st.Mode(), err)
+		}
+	}
+	close(over)
+	<-ended
+}
