@@ -80,6 +80,9 @@ func findSysV(o sysvObject) (bool, error) {
 		return false, err
 	case have.Key != v.Key:
 		return false, errors.New("another one has its ID now")
+	case have.Cuid != uint32(os.Geteuid()) && have.Cuid != v.UID && have.Cuid != 0:
+		// A creator can give an object to another user, and keeps the owner's rights.
+		return false, fmt.Errorf("user %d has made the one that exists now, and could read and change what is in it", have.Cuid)
 	}
 	return true, o.usable()
 }

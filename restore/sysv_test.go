@@ -1,0 +1,94 @@
+package restore
+
+import (
+	"errors"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/sysv"
+)
+
+const stranger = 12345
+
+// as runs a function with another user ID, on a thread of its own.
+func as(uid uint32, do func() error) error {
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread() // the thread ends with this function
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, uintptr(uid), uintptr(uid), uintptr(uid)); errno != 0 {
+			result <- errno
+			return
+		}
+		result <- do()
+	}()
+	return <-result
+}
+
+// TestSysVOfStranger: another user has made objects with the keys of the program's, and has given them to the program's user. The kernel
+// lets a creator use an object for ever, so a restart does not put the program's content there.
+func TestSysVOfStranger(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("not root: the objects belong to two users")
+	}
+	key := rand.Int32()
+	var segmentID, set, queue int
+	give := func(perm *unix.SysvIpcPerm) { perm.Uid, perm.Gid, perm.Mode = 0, 0, 0o600 }
+	err := as(stranger, func() (err error) {
+		if segmentID, err = unix.SysvShmGet(int(key), image.PageSize, unix.IPC_CREAT|unix.IPC_EXCL|0o600); err != nil {
+			return err
+		}
+		var segment unix.SysvShmDesc
+		_, err = unix.SysvShmCtl(segmentID, unix.IPC_STAT, &segment)
+		give(&segment.Perm)
+		_, err2 := unix.SysvShmCtl(segmentID, unix.IPC_SET, &segment)
+		if set, err = sysv.SemGet(key, 1, unix.IPC_CREAT|unix.IPC_EXCL|0o600); err != nil {
+			return err
+		}
+		var semaphores sysv.SetDesc
+		_, err3 := sysv.SemCtl(set, 0, unix.IPC_STAT, unsafe.Pointer(&semaphores))
+		give(&semaphores.Perm)
+		_, err4 := sysv.SemCtl(set, 0, unix.IPC_SET, unsafe.Pointer(&semaphores))
+		if queue, err = sysv.MsgGet(key, unix.IPC_CREAT|unix.IPC_EXCL|0o600); err != nil {
+			return err
+		}
+		var messages sysv.QueueDesc
+		_, err5 := sysv.MsgCtl(queue, unix.IPC_STAT, &messages)
+		give(&messages.Perm)
+		_, err6 := sysv.MsgCtl(queue, unix.IPC_SET, &messages)
+		return errors.Join(err, err2, err3, err4, err5, err6)
+	})
+	t.Cleanup(func() {
+		unix.SysvShmCtl(segmentID, unix.IPC_RMID, nil)
+		sysv.SemCtl(set, 0, unix.IPC_RMID, nil)
+		sysv.MsgCtl(queue, unix.IPC_RMID, nil)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	saved := func(id int) image.SysV { return image.SysV{ID: id, Key: key, Mode: 0o600} }
+	memory := saved(segmentID)
+	g := &image.Group{
+		Memory:     []image.MemoryObject{{ID: 1, Kind: image.MemorySysV, Size: image.PageSize, SysV: &memory}},
+		Semaphores: []image.SemaphoreSet{{SysV: saved(set), Values: []uint16{1}}},
+		Queues:     []image.MessageQueue{{SysV: saved(queue), Limit: 100, Messages: []image.Message{{Type: 1, Text: []byte("secret")}}}},
+	}
+	all := checkSysV(g)
+	if len(all) != 3 {
+		t.Errorf("%d obstacles: %v", len(all), all)
+	}
+	for _, o := range all {
+		if !strings.Contains(o.Why, "user 12345 has made the one that exists now") {
+			t.Error(o)
+		}
+	}
+	if err := new(sysvObjects).make(g); err == nil {
+		t.Error("the restart uses the objects of the stranger")
+	}
+}
