@@ -45,7 +45,7 @@ func TestSysVOfStranger(t *testing.T) {
 			return err
 		}
 		var segment unix.SysvShmDesc
-		_, err = unix.SysvShmCtl(segmentID, unix.IPC_STAT, &segment)
+		_, err1 := unix.SysvShmCtl(segmentID, unix.IPC_STAT, &segment)
 		give(&segment.Perm)
 		_, err2 := unix.SysvShmCtl(segmentID, unix.IPC_SET, &segment)
 		if set, err = sysv.SemGet(key, 1, unix.IPC_CREAT|unix.IPC_EXCL|0o600); err != nil {
@@ -62,7 +62,7 @@ func TestSysVOfStranger(t *testing.T) {
 		_, err5 := sysv.MsgCtl(queue, unix.IPC_STAT, &messages)
 		give(&messages.Perm)
 		_, err6 := sysv.MsgCtl(queue, unix.IPC_SET, &messages)
-		return errors.Join(err, err2, err3, err4, err5, err6)
+		return errors.Join(err1, err2, err3, err4, err5, err6)
 	})
 	t.Cleanup(func() {
 		unix.SysvShmCtl(segmentID, unix.IPC_RMID, nil)
