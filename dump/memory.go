@@ -74,7 +74,10 @@ func (m *Member) mapping(e proc.SmapsEntry) (image.Mapping, error) {
 		m.refuse(where, fmt.Sprintf("protection key %d", e.ProtectionKey), "memory protection keys are not supported", "")
 	case e.Has("um") || e.Has("uw"):
 		m.refuse(where, "registered with userfaultfd", "not supported", "")
-	case strings.HasPrefix(e.Path, "anon_inode:") || e.Path == "/[aio]":
+	case e.Path == "/[aio]":
+		m.refuse(where, "AIO context (io_setup(2))", "the kernel does not show whether requests of it are under way",
+			"checkpoint the program when it has no AIO context, or have it use another way of I/O")
+	case strings.HasPrefix(e.Path, "anon_inode:"):
 		m.refuse(where, fmt.Sprintf("mapping of %q", e.Path), "not supported", "")
 	case e.Anonymous():
 		v.Kind, v.Offset = image.MappingAnonymous, 0

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 
-	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
 )
 
@@ -59,20 +58,4 @@ func (l lines) has(key string) bool {
 		}
 	}
 	return false
-}
-
-// private refuses a description that an ancestor outside the group has open under the same number. After a restart the two
-// would be apart. The kernel offers no quick way to look for all other processes that have it.
-func (c *capture) private(o *open, what string) error {
-	members := make(map[int]bool)
-	for _, d := range c.members {
-		members[d.member.Pid] = true
-	}
-	for _, pid := range ancestors(o.member.live()) {
-		if !members[pid] && kcmp(o.member.live(), pid, o.fd, o.fd) == kcmpEqual {
-			return obstacle.Obstacle{What: what, Why: processName(pid) + ", outside the program, has it open as well",
-				Do: closeIt, Option: leaveOut(o.fd)}
-		}
-	}
-	return nil
 }

@@ -82,11 +82,13 @@ type capture struct {
 	inside      []*open          // descriptions that are only in queues
 	tcp         tcpSockets
 	directories []string
-	standard    map[Inode]int   // pipes that are stdin, stdout or stderr of a member
-	tty         *controlling    // nil until the first terminal
-	gone        map[Inode]*open // pidfds of processes that have ended and were waited for
-	object      image.ObjectID  // of the description that is being captured, or 0
-	later       []func() error  // when the initiators have answered, and all descriptions have their numbers
+	standard    map[Inode]int       // pipes that are stdin, stdout or stderr of a member
+	tty         *controlling        // nil until the first terminal
+	gone        map[Inode]*open     // pidfds of processes that have ended and were waited for
+	object      image.ObjectID      // of the description that is being captured, or 0
+	ancestry    map[int][]*outsider // of each member, by its live PID
+	strangers   map[int]*outsider   // all of these, by PID
+	later       []func() error      // when the initiators have answered, and all descriptions have their numbers
 
 	taker *taker // of the member from which a handle was taken last
 	from  *Member

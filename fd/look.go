@@ -38,6 +38,7 @@ type open struct {
 	pty      *pty            // a pseudo-terminal of which the group has the master
 	hungUp   bool            // the slave of a pseudo-terminal whose master is closed
 
+	eventfd  string   // ID of an eventfd (Linux 5.2)
 	override Override // "" if the user has made no choice
 
 	filesystem int64 // its type (statfs(2)), for files with a path; 0 if statfs fails

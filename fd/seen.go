@@ -12,30 +12,40 @@ import (
 // and keeps only its number if the description is known. The zero value is ready. Several members may be looked at concurrently.
 type Seen struct {
 	mu      sync.Mutex
-	inodes  map[Inode][]*open // in the order of kcmp(2)
-	numbers map[int]*open     // the last description that was seen under a number
-	alone   []*open           // kcmp(2) could not compare these with others
+	alike   map[likeness][]*open // in the order of kcmp(2)
+	numbers map[int]*open        // the last description that was seen under a number
+	last    *open                // the description that was seen last
+	alone   []*open              // kcmp(2) could not compare these with others
 }
 
-// under returns the description of a descriptor if a member seen before has the same description under the same
+// under returns the description of a descriptor if it is the one that was seen last, or if a member seen before has it under the same
 // number, as it is after fork(2). Otherwise it returns nil.
 func (s *Seen) under(m *Member, number int) *open {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if o := s.numbers[number]; o != nil && kcmp(o.member.live(), m.live(), o.fd, number) == kcmpEqual {
-		return o
+	for _, o := range []*open{s.numbers[number], s.last} { // a program that copies a descriptor often does it several times
+		if o != nil && kcmp(o.member.live(), m.live(), o.fd, number) == kcmpEqual {
+			return o
+		}
 	}
 	return nil
+}
+
+// A likeness is what only equal descriptions have in common. All eventfds have one inode, but each has an ID.
+type likeness struct {
+	Inode
+	eventfd string
 }
 
 // add returns the known description that o is, or o itself if it is new.
 func (s *Seen) add(o *open) *open {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.inodes == nil {
-		s.inodes, s.numbers = make(map[Inode][]*open), make(map[int]*open)
+	if s.alike == nil {
+		s.alike, s.numbers = make(map[likeness][]*open), make(map[int]*open)
 	}
-	alike := s.inodes[o.inode()]
+	key := likeness{o.inode(), o.eventfd}
+	alike := s.alike[key]
 	refused := false
 	at, known := slices.BinarySearchFunc(alike, o, func(a, b *open) int {
 		switch result := kcmp(a.member.live(), b.member.live(), a.fd, b.fd); {
@@ -51,14 +61,14 @@ func (s *Seen) add(o *open) *open {
 	switch {
 	case refused:
 		s.alone = append(append(s.alone, alike...), o)
-		delete(s.inodes, o.inode())
+		delete(s.alike, key)
 		return o
 	case known:
 		o = alike[at]
 	default:
-		s.inodes[o.inode()] = slices.Insert(alike, at, o)
+		s.alike[key] = slices.Insert(alike, at, o)
 	}
-	s.numbers[o.fd] = o
+	s.numbers[o.fd], s.last = o, o
 	return o
 }
 

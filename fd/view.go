@@ -153,6 +153,7 @@ func (v *view) at(name string) (*slot, error) {
 	}
 	o.pos, o.flags = info.Pos, info.Flags&^unix.O_CLOEXEC
 	o.locks = slices.DeleteFunc(info.Locks, isPosix)
+	o.eventfd = lines(info.Extra).text("eventfd-id")
 	if o.handle.shares {
 		o.swapped = kcmp(v.self, v.live(), o.handle.fd, o.fd) > kcmpEqual
 	}

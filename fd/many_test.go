@@ -1,0 +1,91 @@
+package fd_test
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/fd"
+)
+
+// manyMost is how many times as long a capture may take as fstat(2) and F_GETFL for each descriptor. The aim is 20. Copies of a
+// descriptor take 15 times as long, files and eventfds 30 to 60 times.
+const manyMost = 100
+
+// TestManyDescriptors captures n and 2n descriptors. The capture is a part of the pause: it is compared with fstat(2) and F_GETFL for
+// each descriptor, and twice as many descriptors must not take much more than twice as long. Other processes are busy while tests
+// run, so the processor time of the thread counts.
+func TestManyDescriptors(t *testing.T) {
+	var limit unix.Rlimit
+	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)) // the Go runtime has raised the soft limit to the hard limit
+	n := int(min(limit.Cur/2-200, 10_000))
+	if n < 1000 {
+		t.Skipf("the limit of descriptors is %d", limit.Max)
+	}
+	dir := t.TempDir()
+	kinds := map[string]func(i int) (int, error){
+		"files": func(i int) (int, error) {
+			return unix.Open(fmt.Sprintf("%s/%d", dir, i), unix.O_CREAT|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+		},
+		"one file": func(int) (int, error) { return unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0) },
+		"copies":   func(int) (int, error) { return unix.FcntlInt(2, unix.F_DUPFD_CLOEXEC, 0) },
+		"eventfd":  func(i int) (int, error) { return unix.Eventfd(uint(i), unix.EFD_CLOEXEC) },
+	}
+	for name, make := range kinds {
+		t.Run(name, func(t *testing.T) {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			var open []int
+			defer func() {
+				for _, n := range open {
+					unix.Close(n)
+				}
+			}()
+			took := func(many int) (capture, calls time.Duration) {
+				for len(open) < many {
+					n, err := make(len(open))
+					must(t, err)
+					open = append(open, n)
+				}
+				runtime.GC()
+				calls = spent(t, func() {
+					for _, n := range open {
+						var st unix.Stat_t
+						_ = unix.Fstat(n, &st)
+						_, _ = unix.FcntlInt(uintptr(n), unix.F_GETFL, 0)
+					}
+				})
+				capture = spent(t, func() {
+					_, err := fd.Capture(ourselves(), &fd.Table{})
+					must(t, err)
+				})
+				return capture, calls
+			}
+			half, _ := took(n / 2)
+			whole, calls := took(n)
+			t.Logf("%d descriptors: %v, half of them: %v; fstat and F_GETFL: %v", n, whole, half, calls)
+			if whole > manyMost*calls {
+				t.Errorf("%d descriptors take %v, %.1f times as long as fstat and F_GETFL", n, whole, float64(whole)/float64(calls))
+			}
+			if whole > 3*half {
+				t.Errorf("%d descriptors take %v, half of them %v", n, whole, half)
+			}
+		})
+	}
+}
+
+// spent is the processor time that the thread spends in a function.
+func spent(t *testing.T, do func()) time.Duration {
+	now := func() int64 {
+		var at unix.Timespec
+		must(t, unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &at))
+		return at.Nano()
+	}
+	begun := now()
+	do()
+	return time.Duration(now() - begun)
+}
