@@ -22,7 +22,7 @@ const manyMost = 100
 func TestManyDescriptors(t *testing.T) {
 	var limit unix.Rlimit
 	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)) // the Go runtime has raised the soft limit to the hard limit
-	n := int(min(limit.Cur/2-200, 10_000))
+	n := int(min(limit.Cur/2-200, 4000))
 	if n < 1000 {
 		t.Skipf("the limit of descriptors is %d", limit.Max)
 	}
