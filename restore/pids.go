@@ -12,8 +12,6 @@ import (
 
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
-	"crak.dev/crak/internal/printable"
-	"crak.dev/crak/internal/proc"
 )
 
 // A number is a PID that a restart needs, for a process, a thread, a process group or a session.
@@ -87,42 +85,6 @@ func whyNotKeep(g *image.Group) (why string, of image.Pid) {
 		return "another program has " + path + " now, the number of a pseudo-terminal of the program", g.Root
 	}
 	return "", 0
-}
-
-// exitPatience is how long crak waits for processes that are exiting: the program may have been killed a moment ago, or the twin of
-// its last checkpoint may still exist.
-const exitPatience = 2500 * time.Millisecond
-
-// isTaken tells whether a process, a thread or a process group has the number. It waits for processes that are exiting.
-func isTaken(tid int, deadline time.Time) bool {
-	for {
-		process, group := unix.Kill(tid, 0) != unix.ESRCH, unix.Kill(-tid, 0) != unix.ESRCH
-		if !process && !group {
-			return false
-		}
-		if process {
-			stat, err := proc.Read(tid, "stat", proc.Stat)
-			if err == nil && stat.State != 'Z' && stat.State != 'X' {
-				return true
-			}
-		}
-		if time.Now().After(deadline) {
-			return true
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-}
-
-// taker says which process, process group or session has a number.
-func taker(pid int) string {
-	stat, err := proc.Read(pid, "stat", proc.Stat)
-	if err != nil {
-		return " by a process group or a session"
-	}
-	if stat.State == 'Z' {
-		return fmt.Sprintf(" by %s, which has ended, and for which its parent, pid %d, has not waited", printable.Text(stat.Comm), stat.PPid)
-	}
-	return " by " + printable.Text(stat.Comm)
 }
 
 // A takenError says that another process took a PID or TID after it was checked.

@@ -2,16 +2,17 @@ package restore
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/restore/handmade"
 )
 
@@ -92,18 +93,50 @@ func TestTakenGroup(t *testing.T) {
 	}
 }
 
-// TestTakenByZombie: the reason names the parent that has not waited for a process that has ended.
+// TestTakenByZombie: the reason names the parent that has not waited for a process that has ended. If the parent does something else,
+// and has no handler for SIGCHLD, crak says so at once.
 func TestTakenByZombie(t *testing.T) {
+	parent := exec.Command("sh", "-c", "true & echo $!; exec sleep 60")
+	out, err := parent.StdoutPipe()
+	if err == nil {
+		err = parent.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { parent.Process.Kill(); parent.Wait() }()
+	var zombie int
+	if _, err := fmt.Fscan(out, &zombie); err != nil {
+		t.Fatal(err)
+	}
+	sleeps := func(pid int, comm string, state byte) bool {
+		stat, err := proc.Read(pid, "stat", proc.Stat)
+		return err == nil && stat.Comm == comm && stat.State == state
+	}
+	for !sleeps(parent.Process.Pid, "sleep", 'S') || !sleeps(zombie, "true", 'Z') && !sleeps(zombie, "sh", 'Z') {
+		time.Sleep(time.Millisecond) // no event tells of another process's sleep
+	}
+	begun := time.Now()
+	if !isTaken(zombie, begun.Add(time.Hour)) || time.Since(begun) > handlerPatience {
+		t.Errorf("after %v", time.Since(begun))
+	}
+	want := fmt.Sprintf(", which has ended, and for which its parent, pid %d (sleep), has not waited", parent.Process.Pid)
+	if got := taker(zombie); !strings.Contains(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// TestZombieOfWaiter: crak waits for a zombie whose parent waits a moment later.
+func TestZombieOfWaiter(t *testing.T) {
 	cmd := exec.Command("/bin/true")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer cmd.Wait()
 	if err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
 		t.Fatal(err)
 	}
-	want := fmt.Sprintf(" by true, which has ended, and for which its parent, pid %d, has not waited", os.Getpid())
-	if got := taker(cmd.Process.Pid); got != want {
-		t.Errorf("%q, want %q", got, want)
+	time.AfterFunc(handlerPatience/10, func() { cmd.Wait() })
+	if isTaken(cmd.Process.Pid, time.Now().Add(time.Hour)) {
+		t.Error("taken")
 	}
 }

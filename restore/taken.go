@@ -1,0 +1,120 @@
+package restore
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/busypoll"
+	"crak.dev/crak/internal/printable"
+	"crak.dev/crak/internal/proc"
+)
+
+const (
+	exitPatience    = 2500 * time.Millisecond // for processes that are exiting: the program, or the twin of its last checkpoint
+	handlerPatience = 500 * time.Millisecond  // for a parent that may wait for a zombie in a handler for SIGCHLD
+	takenInterval   = 5 * time.Millisecond    // between two looks at what has no pidfd
+)
+
+// isTaken tells whether a process, a thread or a process group has the number. It waits for processes that are exiting, and for
+// zombies for which the parent is about to wait.
+func isTaken(tid int, deadline time.Time) bool {
+	for begun := time.Now(); ; {
+		process, group := unix.Kill(tid, 0) != unix.ESRCH, unix.Kill(-tid, 0) != unix.ESRCH
+		if !process && !group {
+			return false
+		}
+		ends, zombie := deadline, false
+		if process {
+			stat, err := proc.Read(tid, "stat", proc.Stat)
+			if err == nil && stat.State != 'Z' && stat.State != 'X' {
+				return true
+			}
+			if zombie = err == nil && stat.State == 'Z'; zombie {
+				if at := begun.Add(parentPatience(stat)); at.Before(ends) {
+					ends = at
+				}
+			}
+		}
+		left := time.Until(ends)
+		if left <= 0 {
+			return true
+		}
+		awaitChange(tid, zombie, left)
+	}
+}
+
+// awaitChange waits until a process has ended or, if it is a zombie, until its parent has waited for it (Linux 6.9). Otherwise it
+// returns after a moment.
+func awaitChange(pid int, zombie bool, longest time.Duration) {
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err != nil { // a thread, or a process group
+		time.Sleep(min(longest, takenInterval))
+		return
+	}
+	defer unix.Close(pidfd)
+	end := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+	if zombie {
+		end[0].Events = 0                        // POLLHUP only
+		longest = min(longest, 10*takenInterval) // the parent may begin something else, and an older kernel tells nothing
+	}
+	busypoll.Poll(end, longest)
+}
+
+// parentPatience is how long it is worth to wait until a zombie's parent waits for it. It is 0 if the parent is blocked in another call
+// and has no handler for SIGCHLD.
+func parentPatience(zombie proc.StatInfo) time.Duration {
+	status, err := proc.Read(zombie.PPid, "status", proc.Status)
+	if err != nil {
+		return handlerPatience
+	}
+	threads, err := proc.Tasks(zombie.PPid)
+	if err != nil {
+		return handlerPatience
+	}
+	for _, tid := range threads {
+		call, err := proc.Read(zombie.PPid, "task/"+strconv.Itoa(tid)+"/syscall", proc.Syscall)
+		if err != nil {
+			return handlerPatience
+		}
+		if call.Running && zombie.PPid != os.Getpid() || waitsFor(call, zombie.Pid) {
+			return exitPatience
+		}
+	}
+	if status.SigCgt&(1<<(unix.SIGCHLD-1)) != 0 {
+		return handlerPatience
+	}
+	return 0
+}
+
+// waitsFor tells whether a blocked call may return a child with this PID.
+func waitsFor(call proc.SyscallInfo, pid int) bool {
+	first, second := int(int32(call.Args[0])), int(int32(call.Args[1]))
+	switch call.Number {
+	case unix.SYS_WAIT4:
+		return first <= 0 || first == pid
+	case unix.SYS_WAITID:
+		return first != unix.P_PID || second == pid
+	}
+	return call.Number == unix.SYS_RT_SIGSUSPEND
+}
+
+// taker says which process, process group or session has a number.
+func taker(pid int) string {
+	stat, err := proc.Read(pid, "stat", proc.Stat)
+	if err != nil {
+		return " by a process group or a session"
+	}
+	if stat.State != 'Z' {
+		return " by " + printable.Text(stat.Comm)
+	}
+	parent := ""
+	if by, err := proc.Read(stat.PPid, "stat", proc.Stat); err == nil {
+		parent = " (" + printable.Text(by.Comm) + ")"
+	}
+	return fmt.Sprintf(" by %s, which has ended, and for which its parent, pid %d%s, has not waited: end the parent, or let it wait",
+		printable.Text(stat.Comm), stat.PPid, parent)
+}
