@@ -39,6 +39,9 @@ func (c *sysvCapture) messageQueues() error {
 		return err
 	}
 	for _, q := range all {
+		if c.isForeign(q.failed, q.desc.Stime, q.desc.Rtime) {
+			continue
+		}
 		if q.failed != 0 {
 			why, do := whyNotCopied(q.failed)
 			c.refuse(fmt.Sprintf("System V message queue %d", q.SysV.ID), why, do)

@@ -36,7 +36,7 @@ func (c *sysvCapture) semaphores() error {
 		return !c.belongs(&s.desc.Perm, s.users, s.desc.Otime, s.desc.Ctime)
 	})
 	all = slices.DeleteFunc(all, func(s *semaphoreSet) bool {
-		if s.Values == nil {
+		if s.Values == nil && !c.isForeign(s.failed, s.desc.Otime, s.desc.Ctime) {
 			c.refuse(fmt.Sprintf("System V semaphore set %d", s.SysV.ID), whyNotRead(s), "remove it (ipcrm -s) if the program does not need it")
 		}
 		return s.Values == nil

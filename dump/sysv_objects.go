@@ -121,6 +121,12 @@ func (c *sysvCapture) belongs(perm *unix.SysvIpcPerm, users []image.Pid, changed
 	return byRestart
 }
 
+// isForeign tells whether an object that the root may not access was last used before the first member began. Then no member can have
+// used it: the kernel has given the PID of the last user to a member later. used are the times of the last uses.
+func (c *sysvCapture) isForeign(failed unix.Errno, used ...int64) bool {
+	return failed == unix.EACCES && slices.Max(used) < c.since
+}
+
 // isRestored tells whether crak restart, or the init process that it has made for the group, is the parent of the member.
 func (m *Member) isRestored() bool {
 	comm, err := proc.ReadFile(proc.Path(m.stat.PPid, "comm"))
