@@ -96,7 +96,7 @@ func TestTakenGroup(t *testing.T) {
 // TestTakenByZombie: the reason names the parent that has not waited for a process that has ended. If the parent does something else,
 // and has no handler for SIGCHLD, crak says so at once.
 func TestTakenByZombie(t *testing.T) {
-	parent := exec.Command("sh", "-c", "true & echo $!; exec sleep 60")
+	parent := exec.Command("sh", "-c", "sleep 0.2 & echo $!; exec sleep 60")
 	out, err := parent.StdoutPipe()
 	if err == nil {
 		err = parent.Start()
@@ -109,12 +109,14 @@ func TestTakenByZombie(t *testing.T) {
 	if _, err := fmt.Fscan(out, &zombie); err != nil {
 		t.Fatal(err)
 	}
-	sleeps := func(pid int, comm string, state byte) bool {
+	is := func(pid int, state byte) bool {
 		stat, err := proc.Read(pid, "stat", proc.Stat)
-		return err == nil && stat.Comm == comm && stat.State == state
+		return err == nil && stat.Comm == "sleep" && stat.State == state
 	}
-	for !sleeps(parent.Process.Pid, "sleep", 'S') || !sleeps(zombie, "true", 'Z') && !sleeps(zombie, "sh", 'Z') {
-		time.Sleep(time.Millisecond) // no event tells of another process's sleep
+	for deadline := time.Now().Add(10 * time.Second); !is(parent.Process.Pid, 'S') || !is(zombie, 'Z'); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) { // no event tells of another process's sleep
+			t.Fatal("no zombie")
+		}
 	}
 	begun := time.Now()
 	if !isTaken(zombie, begun.Add(time.Hour)) || time.Since(begun) > handlerPatience {
