@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -195,17 +196,40 @@ func connectLater(socket int, to *sockaddr) error {
 	return err
 }
 
-// tcpConnect binds a socket to its own address, and connects it. An ended connection that is in TIME_WAIT can have the port. Then
-// bind(2) fails, but connect(2) may use the port again, for the same peer after a second (tcp_tw_reuse).
+// tcpConnect connects a socket from its own address. connect(2) chooses the port, from a range of one: it can use a port of a
+// connection that is in TIME_WAIT, to the same peer, after a second (tcp_tw_reuse). But it chooses no port that bind(2) has been used
+// for. Then tcpConnect binds the socket.
 func (e *Env) tcpConnect(socket int, r *TCPSocket, connect func() error) error {
-	err := r.bindShared(socket, e)
-	if err == nil {
+	if err := r.setBindOptions(socket, e); err != nil {
+		return err
+	}
+	err := r.connectFromPort(socket, connect)
+	if err != unix.EADDRNOTAVAIL {
+		return os.NewSyscallError("connect", err)
+	}
+	if err := r.setRange(socket); err != nil {
+		return err
+	}
+	if err = r.bindShared(socket, e); err == nil {
 		return os.NewSyscallError("connect", connect())
 	}
 	if err != unix.EADDRINUSE {
 		return fmt.Errorf("bind to %s: %w", r.Own, err)
 	}
+	for end := time.Now().Add(reuseMost); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if err := r.connectFromPort(socket, connect); err != unix.EADDRNOTAVAIL {
+			return os.NewSyscallError("connect", err)
+		}
+	}
+	return errAddressTaken
+}
+
+// connectFromPort has connect(2) choose the port. The error is EADDRNOTAVAIL if it cannot.
+func (r *TCPSocket) connectFromPort(socket int, connect func() error) error {
 	port := int(r.Own.Port())
+	if !isEphemeral(port) {
+		return unix.EADDRNOTAVAIL
+	}
 	a, err := inetSockaddr(r.Family, netip.AddrPortFrom(r.Own.Addr(), 0))
 	if err == nil {
 		err = unix.SetsockoptInt(socket, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
@@ -217,35 +241,45 @@ func (e *Env) tcpConnect(socket int, r *TCPSocket, connect func() error) error {
 		err = a.bind(socket)
 	}
 	if err != nil {
-		return errAddressTaken
+		return unix.EADDRNOTAVAIL
 	}
-	for end := time.Now().Add(reuseMost); ; time.Sleep(10 * time.Millisecond) {
-		err := connect()
-		if err == nil {
-			break
-		}
-		if err != unix.EADDRNOTAVAIL {
-			return os.NewSyscallError("connect", err)
-		}
-		if time.Now().After(end) {
-			return errAddressTaken
-		}
+	if err = connect(); err == unix.EADDRNOTAVAIL {
+		return err
 	}
-	own, err := ownAddress(socket)
-	if err != nil || own.inet() != *r.Own {
-		return errAddressTaken // the port is not one that the kernel gives to connections
+	if err == nil {
+		err = r.setRange(socket)
 	}
-	for name, number := range map[string]int{"bind_address_no_port": unix.IP_BIND_ADDRESS_NO_PORT, "local_port_range": ipLocalPortRange} {
-		value := 0
-		if v := r.Options[name]; v != nil {
-			value = int(v[0])
+	return err
+}
+
+// setRange sets back the options that connectFromPort changes.
+func (r *TCPSocket) setRange(socket int) error {
+	for _, name := range []string{"bind_address_no_port", "local_port_range"} {
+		value := r.Options[name]
+		if value == nil {
+			value = []int32{0}
 		}
-		if err := unix.SetsockoptInt(socket, unix.SOL_IP, number, value); err != nil {
+		if err := bindOptions[name].set(socket, value); err != nil && err != unix.ENOPROTOOPT {
 			return fmt.Errorf("socket option %s: %w", name, err)
 		}
 	}
 	return nil
 }
+
+// isEphemeral tells whether connect(2) may choose a port. It is not tried with others: the kernel would choose another port.
+func isEphemeral(port int) bool {
+	low, high := ephemeralPorts()
+	return low <= port && port <= high
+}
+
+// ephemeralPorts is ip_local_port_range of ip(7).
+var ephemeralPorts = sync.OnceValues(func() (low, high int) {
+	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	if _, scan := fmt.Sscan(string(text), &low, &high); err != nil || scan != nil {
+		return 0, -1
+	}
+	return low, high
+})
 
 // makeOver makes a connection that has ended. fill ends it.
 func (m *madeTCP) makeOver(e *Env) (err error) {

@@ -32,6 +32,8 @@ type TCPSocket struct {
 	Error      int            `json:"error,omitempty"`    // errno of an error that the program has not seen yet
 	Shutdown   uint8          `json:"shutdown,omitempty"` // 1: no more receiving, 2: no more sending
 
+	Late int `json:"late,omitempty"` // the last bytes of the content, which had not arrived yet
+
 	Device     string             `json:"device,omitempty"`     // of SO_BINDTODEVICE
 	Congestion string             `json:"congestion,omitempty"` // TCP_CONGESTION, if it is not that of new sockets
 	Options    map[string][]int32 `json:"options,omitempty"`
@@ -87,6 +89,8 @@ func tcpRecord(o image.Object) (TCPSocket, error) {
 		return r, fmt.Errorf("family %d is not one of a TCP socket", r.Family)
 	case o.Size > tcpQueueMost || o.Size > 0 && r.Peer == 0 && !r.Closed && !r.Over && r.Outside == nil:
 		return r, fmt.Errorf("%d bytes are in its queue", o.Size)
+	case r.Late < 0 || uint64(r.Late) > o.Size:
+		return r, fmt.Errorf("%d of %d bytes had not arrived", r.Late, o.Size)
 	case states > 1 || r.Peer == o.ID || r.Shutdown > 3 || r.Error < 0 || r.Error > 133 || (r.Error != 0 && !r.Over):
 		return r, errors.New("an impossible state")
 	case connected && (r.Own == nil || r.Remote == nil) || r.Listening && r.Own == nil:

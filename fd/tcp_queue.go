@@ -18,28 +18,31 @@ const tcpQueueMost = 256 << 20
 const arriveMost = 2 * time.Second
 
 // peekTCP reads all bytes in the receive queue, and leaves them there. Before that it has everything arrive that the peer has sent.
-func peekTCP(socket int, sender tcpSender) ([]byte, error) {
-	if sender.sent > 0 {
-		if err := sender.arrive(socket); err != nil {
-			return nil, err
-		}
-	}
+// late is how many bytes had not arrived.
+func peekTCP(socket int, sender tcpSender) (content []byte, late int, err error) {
 	if err := checkUrgent(socket); err != nil {
-		return nil, err
+		return nil, 0, err
+	}
+	before, err := unix.IoctlGetInt(socket, unix.TIOCINQ)
+	if err == nil && sender.sent > 0 {
+		err = sender.arrive(socket)
+	}
+	if err != nil {
+		return nil, 0, err
 	}
 	length, err := unix.IoctlGetInt(socket, unix.TIOCINQ)
 	if err != nil || length == 0 {
-		return nil, err
+		return nil, 0, err
 	}
 	if length > tcpQueueMost {
-		return nil, fmt.Errorf("more than %d bytes are in its queue", tcpQueueMost)
+		return nil, 0, fmt.Errorf("more than %d bytes are in its queue", tcpQueueMost)
 	}
-	content := make([]byte, length)
+	content = make([]byte, length)
 	n, err := peekBytes(socket, content)
 	if err == nil && n != length {
 		err = fmt.Errorf("%d bytes of %d", n, length)
 	}
-	return content, err
+	return content, length - before, err
 }
 
 func peekBytes(socket int, content []byte) (int, error) {
@@ -72,8 +75,8 @@ func checkUrgent(socket int) error {
 // the moment, and pushes. The program notices no more than that its bytes have arrived.
 func (s tcpSender) arrive(socket int) error {
 	left := func() (int, error) { return s.leftAtClosed(socket) }
-	roomy, room := false, func() {}
-	defer func() { room() }()
+	roomy, back := false, func() {}
+	defer func() { back() }()
 	if s.open != nil {
 		sender, err := s.open.source()()
 		if err != nil {
@@ -95,7 +98,8 @@ func (s tcpSender) arrive(socket int) error {
 		case time.Since(begin) > arriveMost:
 			return fmt.Errorf("%d bytes that its peer has sent have not arrived", bytes)
 		case !roomy:
-			room, roomy = makeRoom(socket, bytes), true
+			have, _ := unix.IoctlGetInt(socket, unix.TIOCINQ)
+			back, roomy = makeRoom(socket, have+bytes), true
 		}
 		_, _ = peekBytes(socket, make([]byte, 1)) // tells the peer that there is room now (tcp_cleanup_rbuf)
 	}
@@ -121,23 +125,36 @@ func acknowledge(socket int) {
 	}
 }
 
-// makeRoom makes the receive buffer larger. SO_RCVLOWAT does that up to the limit of tcp_rmem, which is more than an ordinary user
-// may set with SO_RCVBUF. The result sets back what the program has set itself.
+// makeRoom makes the receive buffer large enough for this number of bytes. SO_RCVLOWAT does that up to the limit of tcp_rmem, which is
+// more than an ordinary user may set with SO_RCVBUF on most machines. The result sets the size back.
 func makeRoom(socket, bytes int) (back func()) {
-	low, _ := unix.GetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_RCVLOWAT)
-	locks, _ := unix.GetsockoptInt(socket, unix.SOL_SOCKET, soBufLock)
-	size, _ := unix.GetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_RCVBUF)
-	have, _ := unix.IoctlGetInt(socket, unix.TIOCINQ)
-	_ = unix.SetsockoptInt(socket, unix.SOL_SOCKET, soBufLock, locks&^lockReceive)
-	_ = unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_RCVLOWAT, 2*(have+bytes)+1<<16)
+	option := func(number int) int {
+		value, _ := unix.GetsockoptInt(socket, unix.SOL_SOCKET, number)
+		return value
+	}
+	set := func(number, value int) { _ = unix.SetsockoptInt(socket, unix.SOL_SOCKET, number, value) }
+	low, locks, size := option(unix.SO_RCVLOWAT), option(soBufLock), option(unix.SO_RCVBUF)
+	grow := func(bytes int) {
+		set(soBufLock, locks&^lockReceive)
+		set(unix.SO_RCVLOWAT, bytes)
+		set(unix.SO_RCVLOWAT, low)
+	}
+	grow(bytes + room)
+	if option(unix.SO_RCVBUF) < bytes+room {
+		_ = socketOptions["rcvbuf"].set(socket, []int32{int32(2 * (bytes + room))})
+		_ = unix.SetsockoptInt(socket, unix.SOL_TCP, unix.TCP_WINDOW_CLAMP, bytes+room)
+	}
 	return func() {
-		_ = unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_RCVLOWAT, low)
-		if locks&lockReceive != 0 {
-			_ = unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_RCVBUF, size/2)
+		set(unix.SO_RCVBUF, size/2)
+		if option(unix.SO_RCVBUF) < size {
+			grow(size)
 		}
-		_ = unix.SetsockoptInt(socket, unix.SOL_SOCKET, soBufLock, locks)
+		set(soBufLock, locks)
 	}
 }
+
+// room is what makeRoom adds for the kernel's own use.
+const room = 64 << 10
 
 // push has the kernel send a segment that is not full. The result sets TCP_NODELAY back.
 func push(socket int) (back func()) {
@@ -163,7 +180,7 @@ func (m *madeTCP) fill(o image.Object, e *Env) error {
 			err = errors.New("it has content, and no peer")
 		}
 		if err == nil {
-			err = fillTCP(int(from.Fd()), int(m.file.Fd()), content)
+			err = fillTCP(int(from.Fd()), int(m.file.Fd()), content, r.Late)
 		}
 		if err != nil {
 			return err
@@ -222,27 +239,31 @@ func abort(socket int) error {
 	return os.NewSyscallError("SO_LINGER", unix.SetsockoptLinger(socket, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}))
 }
 
-// fillTCP sends bytes from one end of a connection to the other, and makes room for them first. The options are set later.
-func fillTCP(from, to int, content []byte) error {
-	defer makeRoom(to, len(content))()
+// fillTCP sends bytes from one end of a connection to the other. It makes room for those that had arrived at the checkpoint, so that the
+// others wait at the sender again. If the sender has no room for them, all bytes arrive. The options are set later.
+func fillTCP(from, to int, content []byte, late int) error {
+	defer makeRoom(to, len(content)-late)()
 	defer widen(from)()
 	defer push(from)()
-	last := time.Now()
+	all, last, roomy := len(content), time.Now(), late == 0
 	for len(content) > 0 {
 		n, err := unix.SendmsgN(from, content, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 		switch {
 		case err == nil:
 			content = content[n:]
 			last = time.Now()
+			continue
 		case err != unix.EAGAIN && err != unix.EINTR:
 			return os.NewSyscallError("send", err)
 		case time.Since(last) > arriveMost:
 			return fmt.Errorf("no room for %d bytes of its queue", len(content))
-		default:
-			_, _ = peekBytes(to, make([]byte, 1))
-			poll := []unix.PollFd{{Fd: int32(from), Events: unix.POLLOUT}}
-			_, _ = unix.Poll(poll, 10)
+		case !roomy && time.Since(last) > arriveMost/100:
+			defer makeRoom(to, all)()
+			roomy = true
 		}
+		_, _ = peekBytes(to, make([]byte, 1))
+		poll := []unix.PollFd{{Fd: int32(from), Events: unix.POLLOUT}}
+		_, _ = unix.Poll(poll, 10)
 	}
 	return nil
 }

@@ -316,7 +316,9 @@ func (c *capture) lookTCP(r *TCPSocket, o *open, sender tcpSender) ([]byte, erro
 	case sender.open == nil && !r.Closed && !r.Over:
 		return nil, nil
 	}
-	return peekTCP(socket, sender)
+	content, late, err := peekTCP(socket, sender)
+	r.Late = late
+	return content, err
 }
 
 // errorOf guesses the error of an ended connection: reading it would take it away from the program.
