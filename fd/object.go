@@ -32,7 +32,7 @@ type madeObject interface {
 
 // objectKinds is every kind of object. A function returns it, because the kinds refer to it.
 func objectKinds() []*objectKind {
-	return []*objectKind{&pipeObjects, &unixObjects, &tcpObjects, &inetObjects, &ptyObjects}
+	return []*objectKind{&pipeObjects, &queueObjects, &unixObjects, &tcpObjects, &inetObjects, &ptyObjects}
 }
 
 func objectKindNamed(name string) (*objectKind, error) {

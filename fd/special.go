@@ -36,7 +36,7 @@ var specialFilesystems = map[int64]string{
 	unix.SELINUX_MAGIC:       "selinuxfs",
 	unix.NSFS_MAGIC:          "nsfs",
 	0x62656570:               "configfs",
-	0x19800202:               "mqueue",
+	mqueueMagic:              "mqueue",
 }
 
 // rereadable are those where opening a file for reading has no effect and always gives the same file.

@@ -1,0 +1,239 @@
+package fd
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/obstacle"
+)
+
+// MessageQueue is the record of a POSIX message queue (mq_overview(7)). Only an empty one can come back: a message can be read only by
+// taking it out of the queue. A queue outlives its program, so a restart finds it, or makes it again.
+type MessageQueue struct {
+	Name       string      `json:"name"` // without the slash
+	Removed    bool        `json:"removed,omitempty"`
+	Mode       uint32      `json:"mode"`
+	Attributes *Attributes `json:"attributes,omitempty"`
+	Messages   int64       `json:"messages"` // at most
+	Size       int64       `json:"size"`     // of a message at most
+}
+
+// mqueueMagic is the type of the file system of message queues.
+const mqueueMagic = 0x19800202
+
+// queueNameMost is NAME_MAX.
+const queueNameMost = 255
+
+// messageQueue is a description of a POSIX message queue.
+var messageQueue = kind{
+	name: "mqueue",
+	is: func(o *open) bool {
+		return o.format() == unix.S_IFREG && o.hasPath() && o.filesystem == mqueueMagic && o.flags&unix.O_PATH == 0
+	},
+	capture: func(c *capture, o *open) (any, error) {
+		var err error
+		c.object, err = c.objectOf(o, &queueObjects, func() (any, []byte, error) {
+			r, err := lookAtQueue(o)
+			return r, nil, err
+		})
+		return nil, err
+	},
+	describe: func(d image.Description) string { return fmt.Sprintf("POSIX message queue %d", d.Object) },
+	create: func(d image.Description, env *Env) (*os.File, error) {
+		q, err := object[*madeQueue](d.Object, &queueObjects, env)
+		if err != nil {
+			return nil, err
+		}
+		return q.description(d.Flags)
+	},
+}
+
+var queueObjects = objectKind{
+	name: "mqueue",
+	check: func(o image.Object) error {
+		_, err := queueRecord(o)
+		return err
+	},
+	make: func(o image.Object, env *Env) (madeObject, error) {
+		r, err := queueRecord(o)
+		if err != nil {
+			return nil, err
+		}
+		q := &madeQueue{record: r, name: r.Name}
+		if err := q.open(env); err != nil {
+			q.close()
+			return nil, err
+		}
+		return q, nil
+	},
+}
+
+func queueRecord(o image.Object) (MessageQueue, error) {
+	r, err := decode[MessageQueue](o.Record)
+	switch {
+	case err != nil:
+		return r, fmt.Errorf("record of a POSIX message queue: %w", err)
+	case r.Name == "" || len(r.Name) > queueNameMost || strings.ContainsAny(r.Name, "/\x00"):
+		return r, fmt.Errorf("%.40q: not a name of a POSIX message queue", r.Name)
+	case r.Messages < 1 || r.Size < 1 || o.Size != 0:
+		return r, fmt.Errorf("POSIX message queue of %d messages of %d bytes", r.Messages, r.Size)
+	}
+	return r, r.Attributes.check()
+}
+
+// queueAttributes is struct mq_attr.
+type queueAttributes struct {
+	flags, messages, size, present int64
+	_                              [4]int64
+}
+
+func attributesOf(queue int) (a queueAttributes, err error) {
+	if _, _, errno := unix.Syscall(unix.SYS_MQ_GETSETATTR, uintptr(queue), 0, uintptr(unsafe.Pointer(&a))); errno != 0 {
+		return a, os.NewSyscallError("mq_getattr", errno)
+	}
+	return a, nil
+}
+
+// lookAtQueue opens the queue once more: the program's description does not change.
+func lookAtQueue(o *open) (*MessageQueue, error) {
+	refused := func(why string) error {
+		return obstacle.Obstacle{What: "POSIX message queue " + o.link, Why: why, Do: closeIt}
+	}
+	queue, err := unix.Open(o.path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, refused("it cannot be looked at: " + err.Error())
+	}
+	defer unix.Close(queue)
+	a, err := attributesOf(queue)
+	if err != nil {
+		return nil, err
+	}
+	var text [200]byte
+	n, err := unix.Pread(queue, text[:], 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "read", Path: o.link, Err: err}
+	}
+	waits := true
+	for _, word := range strings.Fields(string(text[:max(n, 0)])) {
+		if pid, found := strings.CutPrefix(word, "NOTIFY_PID:"); found {
+			waits = strings.TrimSpace(pid) != "0"
+		}
+	}
+	switch {
+	case a.present != 0:
+		return nil, refused(fmt.Sprintf("%d messages are in it, which can be read only by taking them out", a.present))
+	case waits:
+		return nil, refused("a process is to be notified of the next message (mq_notify(3)), and the kernel does not tell with which value")
+	}
+	r := &MessageQueue{Name: path.Base(strings.TrimSuffix(o.link, deletedMark)), Mode: o.stat.Mode & 0o7777, Messages: a.messages, Size: a.size}
+	r.Removed = o.stat.Nlink == 0
+	if !r.Removed {
+		r.Name = path.Base(o.link)
+	}
+	r.Attributes, err = o.attributes()
+	return r, err
+}
+
+// A madeQueue is a queue that a restart has made or found.
+type madeQueue struct {
+	record MessageQueue
+	file   *os.File
+	name   string
+	remove bool // the queue keeps a name only until all descriptions are made
+}
+
+func (q *madeQueue) fill(image.Object, *Env) error { return nil }
+
+func (q *madeQueue) close() {
+	if q.file != nil {
+		q.file.Close()
+	}
+	if q.remove {
+		_ = mqUnlink(q.name)
+	}
+}
+
+// description opens the queue. mq_open(2) does not set O_LARGEFILE, open(2) of a file in a mounted mqueue file system does. The mode may
+// forbid mq_open, and the other way is not forbidden to the owner.
+func (q *madeQueue) description(flags uint32) (*os.File, error) {
+	if flags&largeFile == 0 {
+		if f, err := mqOpen(q.name, int(flags&unix.O_ACCMODE), &q.record); !errors.Is(err, unix.EACCES) {
+			return f, err
+		}
+	}
+	return reopenOurs(q.file, flags)
+}
+
+// open finds the queue, if it had a name and still has it, or makes it.
+func (q *madeQueue) open(e *Env) (err error) {
+	r := &q.record
+	if !r.Removed {
+		q.file, err = mqOpen(q.name, unix.O_RDWR, r)
+		switch {
+		case err == nil:
+			return e.acceptQueue(q.file, r)
+		case !errors.Is(err, unix.ENOENT):
+			return err
+		}
+	}
+	const create = unix.O_RDWR | unix.O_CREAT | unix.O_EXCL
+	q.file, err = mqOpen(q.name, create, r)
+	if errors.Is(err, unix.EEXIST) && r.Removed {
+		q.name = "crak." + random()
+		q.file, err = mqOpen(q.name, create, r)
+	}
+	if err != nil {
+		return err
+	}
+	if q.remove = r.Removed; !q.remove {
+		e.undo.add(func() { _ = mqUnlink(q.name) })
+	}
+	return e.dress(q.file, image.File{Path: "POSIX message queue /" + r.Name, Mode: r.Mode}, r.Attributes)
+}
+
+// acceptQueue checks a queue that has the name now.
+func (e *Env) acceptQueue(f *os.File, r *MessageQueue) error {
+	a, err := attributesOf(int(f.Fd()))
+	what := "POSIX message queue /" + r.Name
+	switch {
+	case err != nil:
+	case a.messages != r.Messages || a.size != r.Size:
+		err = obstacle.Obstacle{What: what, Why: fmt.Sprintf("the one with this name now is for %d messages of %d bytes, and was for %d of %d",
+			a.messages, a.size, r.Messages, r.Size), Do: "remove that queue (mq_unlink(3))"}
+	case a.present != 0:
+		e.Tell(fmt.Sprintf("%s was empty at the checkpoint, and has %d messages now", what, a.present))
+	}
+	return err
+}
+
+func mqOpen(name string, flags int, r *MessageQueue) (*os.File, error) {
+	text, err := unix.BytePtrFromString(name)
+	if err != nil {
+		return nil, err
+	}
+	a := queueAttributes{messages: r.Messages, size: r.Size}
+	fd, _, errno := unix.Syscall6(unix.SYS_MQ_OPEN, uintptr(unsafe.Pointer(text)), uintptr(flags|unix.O_NONBLOCK|unix.O_CLOEXEC), 0o600,
+		uintptr(unsafe.Pointer(&a)), 0, 0)
+	if errno != 0 {
+		return nil, fmt.Errorf("POSIX message queue /%s: %w", name, errno)
+	}
+	return blocking(int(fd), "/"+name)
+}
+
+func mqUnlink(name string) error {
+	text, err := unix.BytePtrFromString(name)
+	if err != nil {
+		return err
+	}
+	if _, _, errno := unix.Syscall(unix.SYS_MQ_UNLINK, uintptr(unsafe.Pointer(text)), 0, 0); errno != 0 {
+		return fmt.Errorf("mq_unlink /%s: %w", name, errno)
+	}
+	return nil
+}

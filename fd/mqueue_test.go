@@ -1,0 +1,88 @@
+package fd_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/fd"
+	"crak.dev/crak/image"
+)
+
+// queue makes a POSIX message queue. The test removes it.
+func queue(t *testing.T, messages int64) (f *os.File, name string) {
+	t.Helper()
+	name = fmt.Sprintf("crak-test-%d-%s", os.Getpid(), strings.ReplaceAll(t.Name(), "/", "-"))
+	text, err := unix.BytePtrFromString(name)
+	must(t, err)
+	limits := [8]int64{1: messages, 2: 16}
+	n, _, errno := unix.Syscall6(unix.SYS_MQ_OPEN, uintptr(unsafe.Pointer(text)), unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o600,
+		uintptr(unsafe.Pointer(&limits[0])), 0, 0)
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	t.Cleanup(func() { unix.Syscall(unix.SYS_MQ_UNLINK, uintptr(unsafe.Pointer(text)), 0, 0) })
+	f = os.NewFile(n, name)
+	t.Cleanup(func() { f.Close() })
+	return f, name
+}
+
+// TestMessageQueueRefused checks that a queue is refused if it has a message, and that a restart does not take another
+// queue for it.
+func TestMessageQueueRefused(t *testing.T) {
+	f, name := queue(t, 3)
+	p := captured(t, ourselves())
+	d := p.description(t, f)
+	env := &fd.Env{}
+	env.Know(&image.Group{Objects: p.Objects, Descriptions: []image.Description{d}})
+	got := made(t, d, env)
+	env.Close()
+	if diff := cmp.Diff(shown(t, f), shown(t, got)); diff != "" {
+		t.Errorf("before and after (-+):\n%s", diff)
+	}
+
+	none := []byte{0}
+	if _, _, errno := unix.Syscall6(unix.SYS_MQ_TIMEDSEND, f.Fd(), uintptr(unsafe.Pointer(&none[0])), 1, 0, 0, 0); errno != 0 {
+		t.Fatal(errno)
+	}
+	if got := captured(t, ourselves()).obstacleOf(f); !strings.Contains(got, "1 messages are in it") {
+		t.Errorf("with a message: obstacle %q", got)
+	}
+
+	text, err := unix.BytePtrFromString(name)
+	must(t, err)
+	unix.Syscall(unix.SYS_MQ_UNLINK, uintptr(unsafe.Pointer(text)), 0, 0)
+	queue(t, 4)
+	env = &fd.Env{}
+	env.Know(&image.Group{Objects: p.Objects, Descriptions: []image.Description{d}})
+	_, err = fd.Make(d, env)
+	env.Close()
+	if err == nil || !strings.Contains(err.Error(), "was for 3 of 16") {
+		t.Errorf("another queue has the name: %v", err)
+	}
+}
+
+// TestMessageQueueRecords checks that damaged records are errors.
+func TestMessageQueueRecords(t *testing.T) {
+	for _, text := range []string{
+		`{"name":"","messages":1,"size":1,"mode":384}`,
+		`{"name":"a/b","messages":1,"size":1,"mode":384}`,
+		`{"name":"x","messages":0,"size":1,"mode":384}`,
+		`{"name":"x","messages":1,"size":-1,"mode":384}`,
+		`{"name":"x","messages":1,"size":1,"mode":384,"unknown":1}`,
+	} {
+		env := &fd.Env{}
+		env.Know(&image.Group{Objects: []image.Object{{ID: 1, Kind: "mqueue", Record: []byte(text)}}})
+		f, err := fd.Make(image.Description{ID: 1, Kind: "mqueue", Object: 1}, env)
+		env.Close()
+		if err == nil {
+			f.Close()
+			t.Errorf("%s: made", text)
+		}
+	}
+}
