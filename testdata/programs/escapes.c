@@ -64,7 +64,9 @@ int main(int argc, char **argv)
 	CHECK(mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0) != MAP_FAILED);
 	CHECK(mmap(NULL, 4096, PROT_READ, MAP_SHARED, memory, 0) != MAP_FAILED);
 	if (argc > 1) {
-		CHECK(mq_open("/gone" NAME, O_RDWR | O_CREAT, 0600, NULL) >= 0 && mq_unlink("/gone" NAME) == 0);
+		mqd_t queue = mq_open("/gone" NAME, O_RDWR | O_CREAT, 0600, NULL);
+
+		CHECK(queue >= 0 && mq_send(queue, "x", 1, 0) == 0 && mq_unlink("/gone" NAME) == 0);
 		CHECK(symlink("/" NAME, "link" NAME) == 0 && open("link" NAME, O_PATH | O_NOFOLLOW) >= 0);
 	}
 	CHECK(pthread_barrier_init(&barrier, NULL, 2) == 0 && pthread_create(&thread, NULL, idle, &barrier) == 0);
