@@ -3,6 +3,7 @@ package fd
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -174,6 +175,9 @@ func (c *capture) letGo() {
 
 // refuse records an obstacle of a description. It returns any other error.
 func (c *capture) refuse(o *open, err error) error {
+	if o.member.Calls == nil && errors.Is(err, os.ErrNotExist) {
+		return nil // the program is not frozen, and has closed it meanwhile
+	}
 	var why obstacle.Obstacle
 	if !errors.As(err, &why) {
 		return fmt.Errorf("pid %d fd %d: %w", o.member.Pid, o.fd, err)
