@@ -77,7 +77,7 @@ func TestFreezeIsBounded(t *testing.T) {
 		t.Errorf("limit %d ms", c.Hello.Limit)
 	}
 	for range 10 {
-		time.Sleep(250 * time.Millisecond)
+		time.Sleep(250 * time.Millisecond) // a quarter of the limit: ten of them are longer than it
 		c.Progress()
 	}
 	if err := c.Confirm(); err != nil {

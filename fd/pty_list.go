@@ -27,7 +27,7 @@ type ptyList struct {
 	slave, from, to, copyFrom, copyTo uint64 // numbers that are free in the member: of the slave, and of the pipes
 	locked, packet                    bool
 	exclusive                         bool   // nobody may open the slave
-	own                               uint64 // if so: the member\'s own descriptor of the slave
+	own                               uint64 // if so: the member's own descriptor of the slave
 }
 
 const (

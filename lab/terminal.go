@@ -45,7 +45,7 @@ func (t *terminal) copy() error {
 		if !errors.Is(err, unix.EIO) {
 			return err
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // poll(2) reports POLLHUP until then: there is no event for the opening of the slave
 	}
 }
 

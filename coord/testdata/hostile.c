@@ -91,14 +91,25 @@ static void greet(int fd)
  * when its parent ends. */
 static int child(int signal, int mappings, int fd)
 {
-	int pid = syscall(SYS_clone, signal, 0, 0, 0, 0);
 	struct pollfd end = { .fd = fd, .events = POLLRDHUP };
+	int made[2], pid;
+	char byte;
 
-	if (pid)
+	if (pipe(made))
+		_exit(4);
+	pid = syscall(SYS_clone, signal, 0, 0, 0, 0);
+	if (pid) {
+		close(made[1]);
+		while (read(made[0], &byte, 1) < 0 && errno == EINTR)
+			;
+		close(made[0]);
 		return pid;
+	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (int i = 0; i < mappings; i++)
 		mmap(NULL, 4096, i % 2 ? PROT_READ : PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	close(made[0]);
+	close(made[1]); /* the mappings are made: the parent reads the end of file */
 	poll(&end, 1, -1);
 	_exit(0);
 }
@@ -107,18 +118,13 @@ static int earlier;
 
 static int twin(int fd)
 {
-	int pid;
-
 	if (is("twin"))
 		return victim;
 	if (is("older"))
 		return earlier;
 	if (is("child"))
 		return child(SIGCHLD, 0, fd);
-	pid = child(ABI_FREEZE_SIGNAL, is("other") ? 50 : 0, fd);
-	if (is("other"))
-		usleep(200000); /* until the child has made its mappings */
-	return pid;
+	return child(ABI_FREEZE_SIGNAL, is("other") ? 50 : 0, fd);
 }
 
 /* Sends RESULTS, and the data as the calls left it. */

@@ -51,7 +51,7 @@ func (b *Bench) idle() error {
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()
 		}()
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(200 * time.Millisecond) // until it sleeps: its start is not measured
 		before, err := proc.Read(cmd.Process.Pid, "status", proc.Status)
 		if err != nil {
 			return c, err
@@ -60,7 +60,7 @@ func (b *Bench) idle() error {
 		if err != nil {
 			return c, err
 		}
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // the wake-ups of this second are counted
 		after, err := proc.Read(cmd.Process.Pid, "status", proc.Status)
 		c.threads, c.descriptors = float64(after.Threads), float64(len(fds))
 		c.wakeups = float64(after.VoluntarySwitches - before.VoluntarySwitches)

@@ -62,13 +62,13 @@ func (b *Bench) gap(threads, mib int, fill string) (gap, logged float64, err err
 		rounds = b.rounds
 	}
 	for range rounds {
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond) // the program runs undisturbed between two checkpoints
 		offset := s.written()
 		c, err := s.checkpoint()
 		if err != nil {
 			return 0, 0, err
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond) // until the program has printed the gap
 		_ = os.RemoveAll(c.image)
 		all = append(all, largest(s.gaps(offset)))
 	}

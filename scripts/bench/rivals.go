@@ -54,7 +54,7 @@ func (b *Bench) criuPause(mib int) (float64, error) {
 		if _, err := elapsed(exec.Command("criu", "dump", "-t", strconv.Itoa(s.pid()), "-D", image, "--leave-running", "--shell-job")); err != nil {
 			return 0, err
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond) // until the program has printed the gap
 		all = append(all, largest(s.gaps(offset)))
 		_ = os.RemoveAll(image)
 	}

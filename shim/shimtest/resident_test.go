@@ -79,7 +79,7 @@ func TestHoldOfOthers(t *testing.T) {
 	select {
 	case err := <-ended:
 		t.Fatalf("a child with two holds: the checkpoint does not wait: %v", err)
-	case <-time.After(500 * time.Millisecond):
+	case <-time.After(500 * time.Millisecond): // nothing must happen, so there is no event to await
 	}
 	s.proceed()
 	s.await("RELEASED 2")
