@@ -109,14 +109,23 @@ func (c *checkpoint) run() (*Result, error) {
 		c.moved()
 	}
 	result, err := c.attempt()
-	if errors.Is(err, dump.ErrChanged) {
-		for _, m := range c.members {
-			m.dump.Known.Mappings = nil
+	changed, deadline := false, time.Now().Add(patiencePassing)
+	for wait := firstPassing; ; {
+		switch {
+		case errors.Is(err, dump.ErrChanged) && !changed:
+			changed = true
+			for _, m := range c.members {
+				m.dump.Known.Mappings = nil
+			}
+		case passes(err) && time.Now().Add(wait).Before(deadline) && c.Context.Err() == nil:
+			time.Sleep(wait)
+			wait = min(2*wait, longestPassing)
+		default:
+			return result, err
 		}
 		c.table = fd.Table{}
 		result, err = c.attempt()
 	}
-	return result, err
 }
 
 // at is called at the beginning of each phase.

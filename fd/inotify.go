@@ -179,7 +179,7 @@ func captureInotify(c *capture, o *open) (any, error) {
 			return nil
 		}
 		refused.Why = "it has events that the program has not read yet, and nothing can copy them"
-		refused.Do = "try again when the program has read them, or " + closeIt
+		refused.Do, refused.Passes = "try again when the program has read them, or "+closeIt, true
 		delete(c.ids, o)
 		return c.refuse(o, refused)
 	})

@@ -161,7 +161,7 @@ func (c *capture) lookAtPty(p *pty) (any, []byte, error) {
 	}
 	content, err := c.ptyContent(p, r)
 	if err != nil {
-		return nil, nil, obstacle.Obstacle{What: "pseudo-terminal " + p.path, Why: "what waits in it cannot be read: " + err.Error(), Do: "try again a moment later"}
+		return nil, nil, obstacle.Obstacle{What: "pseudo-terminal " + p.path, Why: "what waits in it cannot be read: " + err.Error(), Do: "try again a moment later", Passes: true}
 	}
 	return r, content, nil
 }

@@ -64,7 +64,7 @@ func checkUrgent(socket int) error {
 	case unix.EINVAL, unix.ENOTCONN: // there is none, or it is in line
 		return nil
 	case nil, unix.EAGAIN:
-		return errors.New("it has urgent data (MSG_OOB) that the program has not read yet")
+		return passing("it has urgent data (MSG_OOB) that the program has not read yet")
 	default:
 		return err
 	}
@@ -96,7 +96,7 @@ func (s tcpSender) arrive(socket int) error {
 		case err != nil || bytes == 0:
 			return err
 		case time.Since(begin) > arriveMost:
-			return fmt.Errorf("%d bytes that its peer has sent have not arrived", bytes)
+			return passing(fmt.Sprintf("%d bytes that its peer has sent have not arrived", bytes))
 		case !roomy:
 			have, _ := unix.IoctlGetInt(socket, unix.TIOCINQ)
 			back, roomy = makeRoom(socket, have+bytes), true

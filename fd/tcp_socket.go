@@ -143,7 +143,9 @@ func (c *capture) lookAtTCP(o *open) (any, []byte, error) {
 	}
 	content, err := c.lookTCP(r, o, sender)
 	if err != nil {
-		return nil, nil, tcpObstacle(o, err.Error(), "")
+		why := tcpObstacle(o, err.Error(), "")
+		why.Passes = passes(err)
+		return nil, nil, why
 	}
 	return r, content, nil
 }
@@ -194,7 +196,9 @@ func (c *capture) tcpPeerOf(o *open, r *TCPSocket) (sender tcpSender, err error)
 		}
 		c.table.connections = append(c.table.connections, o.source())
 		if other.received != 0 || s.sent != 0 || s.received != 0 || other.state == unix.BPF_TCP_CLOSE_WAIT {
-			return sender, tcpObstacle(o, "it has sent data on a connection that nobody has accepted yet", "try again when the server has accepted it")
+			why := tcpObstacle(o, "it has sent data on a connection that nobody has accepted yet", "try again when the server has accepted it")
+			why.Passes = true
+			return sender, why
 		}
 		return sender, nil
 	case other.inode == 0:
@@ -262,8 +266,10 @@ func (t *tcpSockets) checkWaiting(o *open) error {
 		}
 		client := t.ends[tcpEnds{plain(s.peer), plain(s.own)}]
 		if client == nil || t.group[client.inode] == nil {
-			return tcpObstacle(o, fmt.Sprintf("a connection from %s, outside of the program, waits in it", s.peer),
+			why := tcpObstacle(o, fmt.Sprintf("a connection from %s, outside of the program, waits in it", s.peer),
 				"try again when the program has accepted it")
+			why.Passes = true
+			return why
 		}
 	}
 	return nil
@@ -292,7 +298,7 @@ func (c *capture) lookTCP(r *TCPSocket, o *open, sender tcpSender) ([]byte, erro
 			r.Error = int(errorOf(socket))
 		}
 	case failed:
-		return nil, fmt.Errorf("it has an error that the program has not seen yet")
+		return nil, passing("it has an error that the program has not seen yet")
 	case state == nil || state.peer.Port() == 0:
 	case r.Connecting:
 		r.Remote = &state.peer

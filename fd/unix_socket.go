@@ -119,7 +119,9 @@ func (c *capture) lookAtUnix(o *open) (any, []byte, error) {
 	}
 	content, err := r.look(o, c.waiting[uint32(o.stat.Ino)] != nil)
 	if err != nil {
-		return nil, nil, unixObstacle(o, err.Error())
+		why := unixObstacle(o, err.Error())
+		why.Passes = passes(err)
+		return nil, nil, why
 	}
 	return r, content, nil
 }
@@ -211,7 +213,7 @@ func (r *UnixSocket) look(o *open, waits bool) ([]byte, error) {
 	r.Options = changedOptions(socket, int(fresh.Fd()), socketOptions)
 	if waits {
 		if sent, err := unix.IoctlGetInt(socket, unix.TIOCOUTQ); err != nil || sent != 0 {
-			return nil, fmt.Errorf("it has sent data on a connection that nobody has accepted yet")
+			return nil, passing("it has sent data on a connection that nobody has accepted yet")
 		}
 	}
 	poll := []unix.PollFd{{Fd: int32(socket)}}
@@ -220,7 +222,7 @@ func (r *UnixSocket) look(o *open, waits bool) ([]byte, error) {
 	}
 	if r.Reset = poll[0].Revents&unix.POLLERR != 0; r.Reset {
 		if r.Type != unix.SOCK_STREAM || !r.Closed {
-			return nil, fmt.Errorf("it has an error that the program has not seen yet")
+			return nil, passing("it has an error that the program has not seen yet")
 		}
 	}
 	q := &o.socket.queue
