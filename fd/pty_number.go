@@ -80,17 +80,20 @@ func (e *Env) hungUpSlave(r PtySlave, mode uint32) (*os.File, error) {
 			needed[r.Number] = true
 		}
 	}
-	p, err := e.ptyNumbered(devPtmx, r.Number)
-	for number := r.Number + 1; errors.As(err, new(PtyTakenError)); number++ {
-		if !needed[number] {
-			p, err = e.ptyNumbered(devPtmx, number)
+	for number := r.Number; ; number++ {
+		if needed[number] {
+			continue
 		}
+		p, err := e.ptyNumbered(devPtmx, number)
+		if errors.As(err, new(PtyTakenError)) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		defer p.close()
+		return p.slave(mode)
 	}
-	if err != nil {
-		return nil, err
-	}
-	defer p.close()
-	return p.slave(mode)
 }
 
 // closePtys closes those that no object has needed.
