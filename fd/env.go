@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"golang.org/x/sys/unix"
+
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
 )
@@ -33,6 +35,12 @@ type Env struct {
 
 	holders    map[image.DescriptionID]holder
 	foreground bool // a process of the image was in the foreground of its terminal
+
+	// SamePids says that crak's PID namespace is that of the program. Then Unix sockets can be made by processes with the PIDs of those
+	// that made them before.
+	SamePids bool
+
+	address *unix.RawSockaddrUnix // argument of a system call
 
 	objects      map[image.ObjectID]image.Object
 	made         map[image.ObjectID]madeObject

@@ -17,7 +17,7 @@ func TestFormatNamesRecords(t *testing.T) {
 	for _, record := range []any{
 		fd.Regular{}, fd.Attributes{}, fd.MessageQueue{}, fd.ExtendedAttribute{}, fd.PipeObject{}, fd.Directory{}, fd.PathOnly{}, fd.Special{}, fd.Device{}, fd.Terminal{}, fd.Modes{}, fd.Pipe{}, fd.Memfd{},
 		fd.Eventfd{}, fd.Timerfd{}, fd.Signalfd{}, fd.Pty{}, fd.PtySlave{}, fd.Pidfd{}, fd.Inotify{}, fd.InotifyWatch{}, fd.TCPSocket{}, fd.Epoll{}, fd.EpollTarget{},
-		fd.UnixSocket{}, fd.UnixMessage{}, fd.UnixName{}, fd.UnixFile{},
+		fd.UnixSocket{}, fd.Credentials{}, fd.UnixMessage{}, fd.UnixName{}, fd.UnixFile{},
 		fd.InetSocket{}, fd.Datagram{}, fd.MulticastGroup{}, fd.NetlinkSocket{}, fd.TCPOutside{},
 	} {
 		of := reflect.TypeOf(record)

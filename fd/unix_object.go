@@ -26,6 +26,8 @@ type UnixSocket struct {
 	Reset    bool           `json:"reset,omitempty"`     // with unread data: the next call returns ECONNRESET
 	Shutdown uint8          `json:"shutdown,omitempty"`  // 1: no more receiving, 2: no more sending
 
+	Credentials *Credentials `json:"credentials,omitempty"` // SO_PEERCRED
+
 	Messages []UnixMessage      `json:"messages,omitempty"` // of a stream only if there are descriptors in it
 	Options  map[string][]int32 `json:"options,omitempty"`
 	Filter   SocketFilter       `json:"filter,omitempty"`
@@ -95,6 +97,8 @@ func unixRecord(o image.Object) (UnixSocket, error) {
 		return r, fmt.Errorf("%d bytes, in messages %d", o.Size, total)
 	case r.Listening && (r.Type == unix.SOCK_DGRAM || r.Peer != 0 || r.Closed), len(r.Waiting) > 0 && !r.Listening:
 		return r, errors.New("an impossible state of a socket that listens")
+	case r.Credentials != nil && r.Credentials.Pid <= 0:
+		return r, errors.New("credentials without a process")
 	case r.Shutdown > 3 || r.Peer == o.ID && r.Type != unix.SOCK_DGRAM:
 		return r, errors.New("an impossible state")
 	}
@@ -146,8 +150,7 @@ func (m *madeUnix) make(e *Env) (err error) {
 		e.Tell(fmt.Sprintf("Unix socket %s: its file had been removed, or was not found, at the checkpoint: no process can connect to this path", r.Name))
 	}
 	if m.bound, err = e.bind(int(m.file.Fd()), r.Name); err == nil && r.Listening {
-		// A program that has made its queue shorter can have more connections in it.
-		err = m.listen(max(int(min(r.Backlog, 1<<30)), len(r.Waiting)))
+		err = m.listenAs(r.Credentials, m.backlog(), e)
 	}
 	return err
 }
@@ -191,9 +194,9 @@ func (e *Env) unixPeer(m *madeUnix) (p peerSocket, err error) {
 func (e *Env) unixPair(m *madeUnix, other *UnixSocket) (err error) {
 	r := &m.record
 	if r.Type == unix.SOCK_DGRAM || r.Name == nil && other.Name == nil {
-		fds, err := unix.Socketpair(unix.AF_UNIX, r.Type|unix.SOCK_CLOEXEC, 0)
+		fds, err := e.socketpair(r.Type, r.Credentials)
 		if err != nil {
-			return os.NewSyscallError("socketpair", err)
+			return err
 		}
 		m.file, m.other = os.NewFile(uintptr(fds[0]), "socket"), os.NewFile(uintptr(fds[1]), "socket")
 		if r.Name != nil {
@@ -244,8 +247,14 @@ func (e *Env) unixConnection(client, server *UnixSocket) (c, s *os.File, err err
 		bound, err = e.bind(int(c.Fd()), client.Name)
 		bound.close()
 	}
+	if err == nil && client.Credentials != nil { // the kernel copies those of the listening socket
+		err = listening.listenAs(client.Credentials, listening.backlog(), e)
+	}
 	if err == nil {
-		err = os.NewSyscallError("connect", connectNow(int(c.Fd()), listening.bound))
+		err = os.NewSyscallError("connect", e.connectAs(server.Credentials, int(c.Fd()), listening.bound))
+	}
+	if err == nil && client.Credentials != nil && server.Listener != 0 {
+		err = listening.listenAs(listening.record.Credentials, listening.backlog(), e)
 	}
 	if err != nil {
 		c.Close()
@@ -275,8 +284,9 @@ func newUnix(kind int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "socket"), nil
 }
 
-func (m *madeUnix) listen(backlog int) error {
-	return os.NewSyscallError("listen", unix.Listen(int(m.file.Fd()), backlog))
+// backlog is how many connections may wait. A program that has made its queue shorter can have more connections in it.
+func (m *madeUnix) backlog() int {
+	return max(int(min(m.record.Backlog, 1<<30)), len(m.record.Waiting))
 }
 
 // join makes the connections that are not made as a pair. It connects the clients of a listening socket, which then wait for accept(2),
@@ -297,7 +307,7 @@ func (m *madeUnix) join(e *Env) error {
 		}
 	}
 	if len(r.Waiting) > int(r.Backlog) {
-		if err := m.listen(int(r.Backlog)); err != nil {
+		if err := m.listenAs(r.Credentials, int(r.Backlog), e); err != nil {
 			return err
 		}
 	}

@@ -114,6 +114,7 @@ func (c *capture) lookAtUnix(o *open) (any, []byte, error) {
 	if s.listening {
 		r.Backlog = s.backlog
 	}
+	c.askCredentials(o, r)
 	if !o.handle.asks() {
 		return r, nil, nil
 	}

@@ -56,6 +56,7 @@ func (g *group) start(ctx context.Context) error {
 	defer g.close()
 	g.env.Memory = g.objects.file
 	g.env.Content = g.content(ctx)
+	g.env.SamePids = !g.mode.First
 	g.env.Know(g.img.Group)
 	if g.progress != nil {
 		defer g.progress(g.filled.Load, g.img.Totals("").Raw)()

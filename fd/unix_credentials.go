@@ -1,0 +1,132 @@
+package fd
+
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/abi"
+)
+
+// Credentials are what SO_PEERCRED tells of a Unix socket: the process that called socketpair(2), connect(2) or listen(2) for the
+// other end, as the program sees it. The process may have ended.
+type Credentials struct {
+	Pid image.Pid `json:"pid"`
+	UID uint32    `json:"uid"`
+	GID uint32    `json:"gid"`
+}
+
+// askCredentials asks the initiator and not a handle: the kernel returns IDs of the caller's namespaces.
+func (c *capture) askCredentials(o *open, r *UnixSocket) {
+	if o.within != nil {
+		return
+	}
+	const size = 12 // of struct ucred; its length follows
+	buffer := make([]byte, 16)
+	binary.NativeEndian.PutUint32(buffer[size:], size)
+	call := abi.Call{Number: unix.SYS_GETSOCKOPT, Relative: 1<<3 | 1<<4,
+		Args: [6]uint64{uint64(o.fd), unix.SOL_SOCKET, unix.SO_PEERCRED, 0, size}}
+	c.questions.to(o.member).Ask(call, buffer, func(result int64, data []byte) {
+		n := binary.NativeEndian
+		if pid := int32(n.Uint32(data)); result == 0 && pid > 0 {
+			r.Credentials = &Credentials{image.Pid(pid), n.Uint32(data[4:]), n.Uint32(data[8:])}
+		}
+	})
+}
+
+// as makes a system call about a Unix socket in a process with the given credentials, because the kernel notes who makes the call.
+// The process has crak's descriptors and a copy of its memory, and the number of a process that does not exist yet, or not any more. crak
+// makes the call itself if it cannot make such a process. Then the kernel notes crak.
+func (e *Env) as(who *Credentials, number, a1, a2, a3, a4 uintptr) error {
+	if who != nil && e.SamePids {
+		become := who.UID != uint32(os.Geteuid()) || who.GID != uint32(os.Getegid())
+		runtime.LockOSThread()
+		child, errno := callIn(int32(who.Pid), become, uintptr(who.UID), uintptr(who.GID), number, a1, a2, a3, a4)
+		runtime.UnlockOSThread()
+		if errno == 0 {
+			var status unix.WaitStatus
+			_, err := unix.Wait4(child, &status, unix.WALL, nil)
+			for err == unix.EINTR {
+				_, err = unix.Wait4(child, &status, unix.WALL, nil)
+			}
+			if err == nil && status.Exited() && status.ExitStatus() != cannotBecome {
+				return errnoOrNil(unix.Errno(status.ExitStatus()))
+			}
+		}
+	}
+	_, _, errno := unix.RawSyscall6(number, a1, a2, a3, a4, 0, 0)
+	return errnoOrNil(errno)
+}
+
+func errnoOrNil(errno unix.Errno) error {
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+const cannotBecome = 255 // exit status of a process that could not change its IDs
+
+// cloneArguments is struct clone_args of linux/sched.h, version 1.
+type cloneArguments struct {
+	flags, pidfd, childTid, parentTid, exitSignal, stack, stackSize, tls, setTid, setTidSize uint64
+}
+
+// callIn makes a process with a number, which makes a system call and exits with its errno. The process is a copy of one thread of
+// a Go program: it must call nothing of the Go runtime.
+//
+//go:nosplit
+//go:norace
+func callIn(pid int32, become bool, uid, gid, number, a1, a2, a3, a4 uintptr) (int, unix.Errno) {
+	arguments := cloneArguments{flags: unix.CLONE_FILES, setTid: uint64(uintptr(unsafe.Pointer(&pid))), setTidSize: 1}
+	child, _, errno := unix.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&arguments)), unsafe.Sizeof(arguments), 0)
+	if errno != 0 || child != 0 {
+		return int(child), errno
+	}
+	if become {
+		_, _, errno = unix.RawSyscall(unix.SYS_SETRESGID, gid, gid, gid)
+		if errno == 0 {
+			_, _, errno = unix.RawSyscall(unix.SYS_SETRESUID, uid, uid, uid)
+		}
+		if errno != 0 {
+			unix.RawSyscall(unix.SYS_EXIT_GROUP, cannotBecome, 0, 0)
+		}
+	}
+	_, _, errno = unix.RawSyscall6(number, a1, a2, a3, a4, 0, 0)
+	for {
+		unix.RawSyscall(unix.SYS_EXIT_GROUP, uintptr(errno), 0, 0)
+	}
+}
+
+// connectAs is connectNow as a process that the kernel then tells the listening side of (SO_PEERCRED).
+func (e *Env) connectAs(who *Credentials, socket int, to addressed) error {
+	if err := unix.SetNonblock(socket, true); err != nil {
+		return err
+	}
+	a, length := to.address()
+	e.address = &a // the kernel gets its address as a number, so it must not be on the stack
+	err := e.as(who, unix.SYS_CONNECT, uintptr(socket), uintptr(unsafe.Pointer(e.address)), length, 0)
+	return errors.Join(err, unix.SetNonblock(socket, false))
+}
+
+// socketpair is socketpair(2).
+func (e *Env) socketpair(kind int, who *Credentials) (fds [2]int, err error) {
+	shared, err := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return fds, os.NewSyscallError("mmap", err)
+	}
+	defer func() { _ = unix.Munmap(shared) }()
+	err = e.as(who, unix.SYS_SOCKETPAIR, unix.AF_UNIX, uintptr(kind|unix.SOCK_CLOEXEC), 0, uintptr(unsafe.Pointer(&shared[0])))
+	n := binary.NativeEndian
+	return [2]int{int(n.Uint32(shared)), int(n.Uint32(shared[4:]))}, os.NewSyscallError("socketpair", err)
+}
+
+// listenAs makes a socket listen as a process that the kernel then tells its clients of (SO_PEERCRED).
+func (m *madeUnix) listenAs(who *Credentials, backlog int, e *Env) error {
+	return os.NewSyscallError("listen", e.as(who, unix.SYS_LISTEN, m.file.Fd(), uintptr(backlog), 0, 0))
+}
