@@ -251,7 +251,24 @@ func (m *madeTCP) fillOutside(o image.Object, e *Env) error {
 	if err := setBytes(socket, unix.SOL_TCP, unix.TCP_REPAIR_WINDOW, window); err != nil {
 		return os.NewSyscallError("TCP_REPAIR_WINDOW", err)
 	}
+	if err := resize(socket, m.record.Family); err != nil {
+		return err
+	}
 	return m.record.setOptions(socket, e)
+}
+
+// resize has the kernel compute the size of the segments that it sends. It does that when the IP options change, also from none to
+// none. Until then it sends small segments, as to a peer that has not told its size.
+func resize(socket, family int) error {
+	level, number := unix.SOL_IP, unix.IP_OPTIONS
+	if family == unix.AF_INET6 {
+		level, number = unix.SOL_IPV6, unix.IPV6_RTHDR
+	}
+	_, _, errno := unix.Syscall6(unix.SYS_SETSOCKOPT, uintptr(socket), uintptr(level), uintptr(number), 0, 0, 0)
+	if errno != 0 {
+		return fmt.Errorf("IP options: %w", errno)
+	}
+	return nil
 }
 
 func writeQueue(socket, queue int, content []byte) error {

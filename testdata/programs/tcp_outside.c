@@ -6,8 +6,7 @@
  */
 #include "inet.h"
 
-#include <signal.h>
-#include <sys/ioctl.h>
+#include <netinet/tcp.h>
 
 /* A stream of numbers in one direction. */
 struct numbers {
@@ -60,7 +59,7 @@ int main(int argc, char **argv)
 {
 	struct numbers in = {0}, out = {0};
 	uint64_t sent;
-	int server, fd, told = 0, slow;
+	int server, fd, told = 0, slow, segment = 0;
 	char text[16] = "";
 
 	CHECK(argc > 4);
@@ -94,11 +93,13 @@ int main(int argc, char **argv)
 		sent = out.next;
 		transmit(fd, &out, slow ? 5000 : 50, 0);
 		if (!told && in.next > 500 && (!slow || out.next == sent)) {
+			segment = get_option(fd, SOL_TCP, TCP_MAXSEG);
 			ready();
 			told = 1;
 		}
 		pause_ms(1);
 	}
+	CHECK(get_option(fd, SOL_TCP, TCP_MAXSEG) >= segment); /* it grows with the window */
 	transmit(fd, &out, 0, 1);
 	CHECK(shutdown(fd, SHUT_WR) == 0);
 	while (receive(fd, &in)) {
