@@ -2,6 +2,7 @@ package fd
 
 import (
 	"fmt"
+	"slices"
 
 	"crak.dev/crak/image"
 )
@@ -45,25 +46,34 @@ func Order(g *image.Group) []image.Description {
 	for _, o := range g.Objects {
 		objects[o.ID] = RefersObject(o).Descriptions
 	}
+	// A path is the descriptions from one of the list to what it refers to, each with what is left of its references. It is no recursion,
+	// because the sockets of an image may be in one another's queues at any depth.
+	type step struct {
+		d    image.Description
+		left []image.DescriptionID
+	}
 	all := make([]image.Description, 0, len(g.Descriptions))
 	begun := make(map[image.DescriptionID]bool)
-	var visit func(id image.DescriptionID)
-	visit = func(id image.DescriptionID) {
-		d, known := byID[id]
-		if !known || begun[id] {
-			return
+	var path []step
+	begin := func(id image.DescriptionID) {
+		if d, known := byID[id]; known && !begun[id] {
+			begun[id] = true
+			path = append(path, step{d, slices.Concat(Refers(d).Descriptions, objects[d.Object])})
 		}
-		begun[id] = true
-		for _, to := range Refers(d).Descriptions {
-			visit(to)
-		}
-		for _, to := range objects[d.Object] {
-			visit(to)
-		}
-		all = append(all, d)
 	}
 	for _, d := range g.Descriptions {
-		visit(d.ID)
+		begin(d.ID)
+		for len(path) > 0 {
+			last := &path[len(path)-1]
+			if len(last.left) == 0 {
+				all = append(all, last.d)
+				path = path[:len(path)-1]
+				continue
+			}
+			next := last.left[0]
+			last.left = last.left[1:]
+			begin(next)
+		}
 	}
 	return all
 }
