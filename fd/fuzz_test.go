@@ -33,6 +33,7 @@ func FuzzRecord(f *testing.F) {
 		{"inet_socket", `{"family":2,"type":2,"protocol":17,"local":"127.0.0.1:53","options":{"ip_ttl":[1]},"filter":[[6,0,0,0]]}`},
 		{"netlink_socket", `{"type":3,"groups":[1,40],"port":77}`},
 		{"inet_socket", `{"family":10,"type":3,"protocol":58,"peer":"[fe80::1%lo]:1","groups":[{"address":"ff02::1","interface":"lo"}]}`},
+		{"tcp_socket", `{}`},
 		{"eventfd", `{"count":3,"semaphore":true}`},
 		{"timerfd", `{"clock":1,"flags":1,"value_ns":5,"interval_ns":7,"ticks":2}`},
 		{"signalfd", `{"mask":512}`},

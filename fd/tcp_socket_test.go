@@ -1,0 +1,100 @@
+package fd_test
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/fd"
+	"crak.dev/crak/image"
+)
+
+func listeningTCP(t *testing.T) *os.File {
+	t.Helper()
+	s, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	f := os.NewFile(uintptr(s), "listening socket")
+	t.Cleanup(func() { f.Close() })
+	must(t, unix.Bind(s, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	must(t, unix.Listen(s, 5))
+	return f
+}
+
+// TestPortTaken checks that a restart says that a port is taken, and what to do.
+func TestPortTaken(t *testing.T) {
+	f := listeningTCP(t)
+	p := captured(t, ourselves())
+	d := p.description(t, f)
+	env := pipesOf(p)
+	for _, o := range fd.Check(d, env) {
+		if !strings.Contains(o.Why, "another process has this address") || !strings.Contains(o.Do, "ss -tanp") {
+			t.Errorf("obstacle %v", o)
+		}
+		f.Close()
+		if again := fd.Check(d, pipesOf(p)); len(again) != 0 {
+			t.Errorf("when the port is free: %v", again)
+		}
+		return
+	}
+	t.Error("no obstacle")
+}
+
+// TestTCPRecords checks that damaged records of sockets are errors, and make no socket.
+func TestTCPRecords(t *testing.T) {
+	for _, text := range []string{
+		`{"family":1}`,
+		`{"family":2,"own":"[::1]:80"}`,
+		`{"family":2,"own":"127.0.0.1"}`,
+		`{"family":2,"listening":true}`,
+		`{"family":2,"listening":true,"over":true,"own":"127.0.0.1:0"}`,
+		`{"family":2,"peer":1,"own":"127.0.0.1:1","remote":"127.0.0.1:2"}`,
+		`{"family":2,"peer":7,"own":"127.0.0.1:1","remote":"127.0.0.1:2"}`,
+		`{"family":2,"closed":true}`,
+		`{"family":2,"connecting":true,"own":"127.0.0.1:1"}`,
+		`{"family":2,"late":1}`,
+		`{"family":2,"late":-1}`,
+		`{"family":2,"error":-1,"over":true}`,
+		`{"family":2,"error":111}`,
+		`{"family":2,"shutdown":4}`,
+		`{"family":2,"options":{"tcp_no_delay":[1,2]}}`,
+		`{"family":2,"options":{"unknown":[1]}}`,
+		`{"family":2,"filter":[[65536,0,0,0]]}`,
+		`{"family":2,"unknown":1}`,
+	} {
+		env := &fd.Env{}
+		env.Know(&image.Group{Objects: []image.Object{{ID: 1, Kind: "tcp_socket", Record: json.RawMessage(text)}}})
+		f, err := fd.Make(image.Description{ID: 1, Kind: "tcp_socket", Object: 1}, env)
+		env.Close()
+		if err == nil {
+			f.Close()
+			t.Errorf("%s: made", text)
+		}
+	}
+}
+
+// TestEndConnections checks that connections of a killed group leave no TIME_WAIT.
+func TestEndConnections(t *testing.T) {
+	l := listeningTCP(t)
+	own, err := unix.Getsockname(int(l.Fd()))
+	must(t, err)
+	client, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	must(t, unix.Connect(client, own))
+	server, _, err := unix.Accept4(int(l.Fd()), unix.SOCK_CLOEXEC)
+	must(t, err)
+	at, err := unix.Getsockname(client)
+	must(t, err)
+	p := captured(t, ourselves())
+	p.EndConnections()
+	must(t, unix.Close(client))
+	must(t, unix.Close(server))
+	again, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	defer unix.Close(again)
+	if err := unix.Bind(again, at); err != nil {
+		t.Errorf("bind to the client's address: %v", err)
+	}
+}
