@@ -218,7 +218,7 @@ func trace(t *testing.T, pid int) (detach func()) {
 	done, ended, begun := make(chan bool), make(chan bool), make(chan error)
 	go func() {
 		defer close(ended)
-		runtime.LockOSThread() // the tracer is one thread. It ends with this function, which detaches
+		runtime.LockOSThread() // the tracer is one thread
 		_, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(pid), 0, 0, 0, 0)
 		if errno != 0 {
 			begun <- errno
@@ -226,6 +226,11 @@ func trace(t *testing.T, pid int) (detach func()) {
 		}
 		begun <- nil
 		<-done
+		// The end of the thread would detach as well, but Go's main thread does not end.
+		unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_INTERRUPT, uintptr(pid), 0, 0, 0, 0)
+		if _, err := unix.Wait4(pid, nil, unix.WALL, nil); err == nil {
+			unix.PtraceDetach(pid)
+		}
 	}()
 	if err := <-begun; err != nil {
 		t.Fatal(err)
