@@ -66,11 +66,14 @@ func (id Identity) scripts(p Params) ([]string, error) {
 	return mine, nil
 }
 
-// attributes make a new process run as the identity, in a process group of its own.
+// attributes make a new process run as the identity, in a process group of its own. Root gets the groups that it has after a login.
 func (id Identity) attributes() *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setpgid: true}
-	if uint32(os.Geteuid()) != id.UID {
+	switch {
+	case uint32(os.Geteuid()) != id.UID:
 		attr.Credential = &syscall.Credential{Uid: id.UID, Gid: id.GID, Groups: []uint32{}}
+	case id.UID == 0:
+		attr.Credential = &syscall.Credential{Groups: []uint32{0}}
 	}
 	return attr
 }
