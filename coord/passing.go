@@ -8,16 +8,16 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// Some obstacles pass when the program runs on: a connection that the server accepts a moment later, an event that the program is
-// about to read. crak lets the program run on and freezes it again. It waits between the attempts, each time twice as long
-// up to a limit: the kernel has no event for what it waits for, and each attempt stops the program for a moment.
+// Some obstacles pass when the program runs on: the server accepts a connection a moment later, or the program reads an event. So crak
+// lets the program run on, waits, and freezes it again. The kernel has no event for what crak waits for, and each attempt stops the
+// program for a moment. So crak waits twice as long after each attempt, up to a limit.
 const (
 	firstPassing    = 2 * time.Millisecond
 	longestPassing  = 32 * time.Millisecond
 	patiencePassing = 2 * time.Second
 )
 
-// passes tells whether nothing but such obstacles prevents a checkpoint.
+// passes tells whether only obstacles that pass prevent a checkpoint.
 func passes(err error) bool {
 	var list obstacle.List
 	return errors.As(err, &list) && !slices.ContainsFunc(list, func(o obstacle.Obstacle) bool { return !o.Passes })

@@ -26,7 +26,7 @@ const (
 	imageFd = 4 // the image's directory. This crak has checked its owner, because the other crak cannot do so in a user namespace
 )
 
-// inNamespace starts another crak, which restarts the image in a new PID namespace. This crak keeps the terminal and the signals.
+// inNamespace starts another crak, which restarts the image in a new PID namespace. This crak keeps the terminal, and passes signals on.
 // The other crak is process 1 of the namespace. If the program was process 1 itself, the other crak stays outside; the
 // interpreter that it starts is process 1, and becomes the program.
 //
@@ -105,7 +105,7 @@ func awaitEnd(pid int) {
 // isFirst tells whether the program was process 1 of its PID namespace.
 func isFirst(g *image.Group) bool { return g.Root == 1 }
 
-// needsUserNamespace tells whether new namespaces need a user namespace: without CAP_SYS_ADMIN they do.
+// needsUserNamespace tells whether crak must make a new user namespace to make other namespaces. It must if it has no CAP_SYS_ADMIN.
 func needsUserNamespace() bool {
 	status, err := proc.Read(0, "status", proc.Status)
 	return err != nil || status.CapEff&(1<<unix.CAP_SYS_ADMIN) == 0
@@ -126,8 +126,8 @@ func startInner(socket, image *os.File, kinds uintptr, session bool) (pid int, e
 		Env: os.Environ(), Files: []uintptr{0, 1, 2, innerFd: socket.Fd(), imageFd: image.Fd()}, Sys: attr})
 }
 
-// follow reads messages of the other crak until the program runs. When the program exists, follow calls uninterruptible: from then on
-// signals do not end the restart. It returns false if a signal has ended the restart already.
+// follow reads messages of the other crak until the program runs. When the program exists, follow calls uninterruptible, which has
+// signals no longer end the restart. uninterruptible returns false if a signal has ended the restart already.
 func (w *wire) follow(o *Options, f *foreground, uninterruptible func() bool) error {
 	for {
 		m, pidfds, err := w.receive()

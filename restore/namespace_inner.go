@@ -18,9 +18,9 @@ import (
 	"crak.dev/crak/restore/compile"
 )
 
-// Inner restarts an image in a new PID namespace, and waits until the root has ended. It is process 1 of the namespace, unless the
-// program was process 1 itself: when it exits, the kernel kills all other processes of the namespace. It returns the root's exit
-// status.
+// Inner restarts an image in a new PID namespace, waits until the root has ended, and returns the root's exit status. Its process is
+// process 1 of the namespace, unless the program was process 1 itself. When process 1 exits, the kernel kills all other processes of
+// the namespace.
 func Inner(progress Progress) int {
 	w := &wire{socket: os.NewFile(innerFd, "namespace socket")}
 	signal.Ignore(passedOn()...) // the first crak passes them on to the program
@@ -164,8 +164,8 @@ func reap(w *wire, root int, free *atomic.Bool) unix.WaitStatus {
 	}
 }
 
-// endWith kills the program and exits when the first crak has ended, unless free is set. A restart must not go on without the crak
-// that the user started, and neither must a program in the foreground.
+// endWith kills the program and exits when the first crak has ended, unless free is set. Neither a restart nor a program in the
+// foreground may go on without the crak that the user started.
 func (w *wire) endWith(free *atomic.Bool, program *atomic.Int32) {
 	gone := []unix.PollFd{{Fd: int32(w.socket.Fd()), Events: unix.POLLRDHUP}}
 	for {

@@ -63,7 +63,7 @@ func (w *wire) sendWith(m innerMessage, rights []byte) error {
 
 func (w *wire) receive() (m innerMessage, pidfds []int, err error) { return w.receiveBy(0) }
 
-// receiveBy receives with flags of recvmsg(2). It returns io.EOF when the other end is closed.
+// receiveBy receives a message with flags of recvmsg(2). It returns io.EOF when the other end is closed.
 func (w *wire) receiveBy(flags int) (m innerMessage, pidfds []int, err error) {
 	text := make([]byte, wireMost)
 	rights := make([]byte, unix.CmsgSpace(2*4))

@@ -43,7 +43,7 @@ type Options struct {
 	Instead fd.Overrides   // what the members get in place of some descriptors
 	Paths   fd.Relocations // of files, directories and sockets that have moved
 
-	// Notice is called with a line of text for each thing that is not as it was.
+	// Notice is called with a line of text for each difference between the restarted program and the one in the image.
 	Notice func(string)
 
 	// Progress may be nil.

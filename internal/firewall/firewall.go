@@ -1,8 +1,8 @@
-// Package firewall drops the packets of single TCP connections, in both directions. While the program at one end of a connection is
-// away, its machine must not answer: the kernel would reset a connection that it does not know.
+// Package firewall drops the packets of chosen TCP connections, in both directions. While no program has the socket of a connection,
+// this machine must not answer the peer: the kernel would reset a connection that it does not know.
 //
-// It has a table of its own in nftables, with the name crak. The table has a set of connections for each of IPv4 and IPv6, and drops
-// packets from and to them. It needs CAP_NET_ADMIN in the network namespace.
+// The package makes a table of nftables with the name crak. The table has two sets of connections, one for IPv4 and one for IPv6. Its
+// rules drop the packets of the connections in these sets. The caller needs CAP_NET_ADMIN in the network namespace.
 package firewall
 
 import (
@@ -17,14 +17,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Connection is one of this machine.
+// A Connection is a TCP connection of this machine, by its two addresses.
 type Connection struct{ Own, Peer netip.AddrPort }
 
 // String is for messages.
 func (c Connection) String() string { return fmt.Sprintf("%s - %s", c.Own, c.Peer) }
 
-// A family is IPv4 or IPv6: where its addresses are in the header, and in which registers (linux/netfilter/nf_tables.h) a
-// connection is looked up: peer's address, peer's port, own address, own port.
+// A family is IPv4 or IPv6. source and target are the offsets of the addresses in the IP header. A rule loads the peer's address into
+// the first register (linux/netfilter/nf_tables.h), and the peer's port, the own address and the own port into the registers ports,
+// own and end.
 type family struct {
 	set             string
 	number          byte
@@ -41,8 +42,8 @@ var families = [2]family{
 	{"connections6", unix.NFPROTO_IPV6, nftables.TypeIP6Addr, 16, 8, 24, firstRegister + 4, firstRegister + 5, firstRegister + 9},
 }
 
-// Hold drops the packets of connections from now on: for a time, or until Release if it is 0. If they are held already, they stay so all
-// the time.
+// Hold drops the packets of connections from now on: until the limit is over, or until Release if the limit is 0. If a connection is
+// held already, Hold replaces its limit, and no packet comes through meanwhile.
 func Hold(all []Connection, limit time.Duration) error {
 	for _, c := range all {
 		err := change(c, removed|added, limit) // the kernel does not change the time of a connection that is in the set
@@ -56,7 +57,8 @@ func Hold(all []Connection, limit time.Duration) error {
 	return nil
 }
 
-// Release lets the packets of connections through again. Those that are not held are no error. The last one removes the table.
+// Release lets the packets of connections through again. It is no error if a connection is not held. If no connection is held any
+// more, Release removes the table.
 func Release(all []Connection) error {
 	var errs []error
 	for _, c := range all {
@@ -108,7 +110,7 @@ func change(one Connection, what int, limit time.Duration) error {
 	return nil
 }
 
-// key is a connection as the registers have it: each part in words of 4 bytes.
+// key is the key of a connection in its set. It has the parts in the order of the registers, each padded to words of 4 bytes.
 func (c Connection) key() (key []byte) {
 	for _, at := range []netip.AddrPort{c.Peer, c.Own} {
 		key = append(key, at.Addr().Unmap().WithZone("").AsSlice()...)
@@ -145,7 +147,8 @@ func prepare(c *nftables.Conn, t *nftables.Table) error {
 	return c.Flush()
 }
 
-// rule drops TCP packets of the connections in a set. The offsets say where the peer's address and port, and the own ones, are.
+// rule drops the TCP packets of the connections in a set. peer and own are the offsets of the addresses in the IP header, peerPort
+// and ownPort those of the ports in the TCP header.
 func (f *family) rule(chain *nftables.Chain, set *nftables.Set, peer, peerPort, own, ownPort uint32) *nftables.Rule {
 	load := func(base expr.PayloadBase, register, offset, length uint32) expr.Any {
 		return &expr.Payload{OperationType: expr.PayloadLoad, DestRegister: register, Base: base, Offset: offset, Len: length}
@@ -177,7 +180,7 @@ func removeEmpty() error {
 			return err
 		}
 		held, err := c.GetSetElements(set)
-		if err != nil || len(held) > 0 { // there is no table, or somebody needs it
+		if err != nil || len(held) > 0 { // there is no table, or another connection is held
 			return nil
 		}
 	}

@@ -1,9 +1,9 @@
 // Package stuck gives up work that makes no progress.
 //
-// A program can have files of a file system that never answers: that of a FUSE server of its own, or of a network file system whose
-// server is gone. A thread of crak that asks such a file system waits in the kernel, and only the end of crak ends this wait. So the
-// work is done by another goroutine, and is given up when it makes no progress. After that crak must end soon: the goroutine may go on at
-// any time.
+// A program can have files of a file system that never answers: its own FUSE server may be stopped, or the server of a network file
+// system may be gone. A thread of crak that asks such a file system waits in the kernel, and only the end of crak ends this wait. So
+// another goroutine does the work, and Do gives the work up when it makes no progress. After that crak must end soon, because the
+// goroutine may go on at any time.
 package stuck
 
 import (
@@ -16,8 +16,8 @@ import (
 
 const interval = 100 * time.Millisecond // between two looks for progress
 
-// Do does the work. moves returns a number that changes when the work makes progress, and how long it may stay the same. Do returns the
-// error of the work, an *Error, or the cause of the end of ctx.
+// Do does the work. moves returns a number that changes when the work makes progress, and how long that number may stay the same. Do
+// returns the error of the work, or an *Error if it has given the work up.
 func Do(ctx context.Context, moves func() (n uint64, patience time.Duration), work func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- work() }()
@@ -29,7 +29,7 @@ func Do(ctx context.Context, moves func() (n uint64, patience time.Duration), wo
 		case err := <-done:
 			return err
 		case <-ctx.Done():
-			// Work that looks at ctx returns soon. Work that cannot is left behind.
+			// Work that looks at ctx returns soon. Do does not wait longer for other work.
 			select {
 			case err := <-done:
 				return err
@@ -48,7 +48,7 @@ func Do(ctx context.Context, moves func() (n uint64, patience time.Duration), wo
 	}
 }
 
-// Error says that the work was given up, and may go on.
+// Error says that Do has given the work up. The goroutine of the work may still go on.
 type Error struct {
 	Waited time.Duration // without progress
 	Cause  error         // the end of the context; nil: no progress

@@ -8,7 +8,7 @@ import (
 	"crak.dev/crak/restore/program"
 )
 
-// terminals are the controlling terminals that are pseudo-terminals of the group.
+// terminals are the pseudo-terminals of the group that are controlling terminals of its sessions. Processes take these steps:
 //
 //	leader of the session: setsid → TIOCSCTTY → make children, which inherit the terminal
 //	foreground group:      join the group → arrive at front
@@ -18,7 +18,7 @@ type terminals struct {
 	front barrier                          // nodes of foreground process groups that have joined their group
 }
 
-// findTerminals finds them. Preconditions: every node has its session and process group.
+// findTerminals fills in terminals. Preconditions: every node has its session and process group.
 func (tr *tree) findTerminals(g *image.Group) {
 	tr.terminals.of = make(map[image.Pid]fd.SessionTerminal)
 	for _, t := range fd.SessionTerminals(g) {
@@ -47,7 +47,8 @@ func (tr *tree) takeTerminal(n *node) {
 	}
 }
 
-// setForeground sets the foreground process group of a session's terminal. The processes of the group may have to be waited for.
+// setForeground has the leader of a session set the foreground process group of the session's terminal. The leader waits until the
+// processes of that group have joined it.
 func (tr *tree) setForeground(n *node) {
 	t, ok := tr.terminals.of[n.pid]
 	if !ok || t.Foreground == 0 {
@@ -64,7 +65,8 @@ func (tr *tree) setForeground(n *node) {
 	}
 }
 
-// leaveTerminal has a process give up the controlling terminal of its session. Its children have theirs already.
+// leaveTerminal has a process give up the controlling terminal of its session, if it had none at the checkpoint. It has made its
+// children before: they have inherited the terminal.
 func (tr *tree) leaveTerminal(n *node) {
 	for _, pid := range tr.terminals.of[n.session].Without {
 		if pid == n.pid {

@@ -44,7 +44,7 @@ func (l library) segments() error {
 	return nil
 }
 
-// sections makes one section of all the writer's. strip(1) does not move that section.
+// sections replaces all sections of the writer by one. strip(1) does not move that section.
 func (l library) sections() error {
 	start := le.Uint64(l.data[headerShoff:])
 	table := l.data[start : start+uint64(len(l.Sections))*sectionHeaderSize]

@@ -99,7 +99,7 @@ func (l library) relocations() error {
 		case elf.DT_RELASZ:
 			le.PutUint64(l.data[at+8:], own.Size)
 			changed++
-		case elf.DT_RELACOUNT: // a hint only, and it includes the writer's
+		case elf.DT_RELACOUNT: // only a hint to the loader; the linker has counted the writer's relocations, too
 			le.PutUint64(l.data[at+8:], 0)
 		case elf.DT_TEXTREL:
 			return errors.New("DT_TEXTREL: the loader would write to code")

@@ -38,7 +38,7 @@ func run(from, to string) error {
 		return err
 	}
 	if old, err := os.ReadFile(to); err == nil && bytes.Equal(old, data) {
-		return nil // running programs keep the file that they have mapped
+		return nil // the same file stays, because running programs may have it mapped
 	}
 	// The library must be executable, because it is also the writer. A program may have the old file mapped, so this is a new file.
 	next := to + ".new"
