@@ -10,13 +10,13 @@ import (
 	"crak.dev/crak/restore/program"
 )
 
-// A description that only a member can make is made by the first member that has it. Until then all members have a placeholder, a
-// datagram socket that is connected to itself. The maker sends the description through it to the others, and each of them puts the
-// description in the place of its placeholder:
+// Some descriptions only a member can make. The first member that has such a description makes it: this member is the maker. Until
+// then all members with this description have a placeholder, a datagram socket that is connected to itself. The maker sends the
+// description through the placeholder to the other members. Each of them puts it in the place of the placeholder:
 //
 //	create    crak    placeholder
 //	attach    maker   opens the file → sends it → dup3 to its numbers
-//	          others  receive it                → dup3 to their numbers
+//	          others  receive the file          → dup3 to their numbers
 
 // ByMember tells whether only a member can make a description.
 func ByMember(d image.Description) bool {
@@ -46,7 +46,7 @@ func placeholder() (*os.File, error) {
 	return f, nil
 }
 
-// Replace puts a file that the member has opened in the place of the placeholder, and sends it to the other members.
+// Replace has the maker put a file that it has opened in the place of the placeholder, and send the file to the other members.
 func (a *Attach) Replace(d image.Description, file program.Arg) {
 	at := a.Placed(d.ID)
 	socket := file
@@ -56,17 +56,17 @@ func (a *Attach) Replace(d image.Description, file program.Arg) {
 	a.put(d, file)
 	for range a.Others {
 		a.Call(unix.SYS_SENDMSG, socket, a.oneDescriptor(at.Value), program.Const(unix.MSG_NOSIGNAL)).Want(1).
-			Note("for another process")
+			Note("send the description to another member")
 	}
 }
 
-// receive receives a description from the member that has made it. The kernel gives a descriptor that it receives the lowest number
-// that is free. So does F_DUPFD, whose result tells the number.
+// receive has a member receive a description from the maker. recvmsg(2) gives the new descriptor the lowest free number, and does not
+// return this number. So the member calls F_DUPFD before, which returns the lowest free number.
 func (a *Attach) receive(d image.Description) {
 	at := a.Placed(d.ID)
 	number := a.Call(unix.SYS_FCNTL, at, program.Const(unix.F_DUPFD_CLOEXEC), program.Const(0)).Keep().Arg()
 	a.Call(unix.SYS_CLOSE, number)
-	a.Call(unix.SYS_RECVMSG, at, a.oneDescriptor(0), program.Const(unix.MSG_CMSG_CLOEXEC)).Want(1).Note("the process that makes it sends it")
+	a.Call(unix.SYS_RECVMSG, at, a.oneDescriptor(0), program.Const(unix.MSG_CMSG_CLOEXEC)).Want(1).Note("the maker sends the description")
 	a.put(d, number)
 }
 

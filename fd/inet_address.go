@@ -40,7 +40,7 @@ func inetSockaddr(family int, at netip.AddrPort) (a sockaddr, err error) {
 	return a, fmt.Errorf("%s is not an address of family %d", at, family)
 }
 
-// inet is the address in a struct sockaddr_in or sockaddr_in6. It is not valid if the family is another one.
+// inet is the address in a struct sockaddr_in or sockaddr_in6. The result is not valid if the sockaddr is of another family.
 func (a *sockaddr) inet() netip.AddrPort {
 	port := binary.BigEndian.Uint16(a.bytes[2:])
 	switch binary.NativeEndian.Uint16(a.bytes[:]) {
@@ -89,7 +89,7 @@ func addressOf(number uintptr, socket int) (a sockaddr, err error) {
 	return a, nil
 }
 
-// interfaceName is the name of a network interface, or its number if it has none any more.
+// interfaceName is the name of a network interface, or its index if the interface does not exist any more.
 func interfaceName(index uint32) string {
 	if i, err := net.InterfaceByIndex(int(index)); err == nil {
 		return i.Name

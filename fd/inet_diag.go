@@ -19,7 +19,7 @@ type inetSocket struct {
 	device   uint32         // index of the interface that it is bound to, or 0
 	received uint32         // bytes in its receive queue; listening: connections that wait for accept(2)
 	sent     uint32         // bytes in its send queue; listening: the backlog of listen(2)
-	inode    uint32         // 0: no process has it: it is closed, or nobody has accepted it yet
+	inode    uint32         // 0: no process has the socket, because it is closed or nobody has accepted it yet
 	shutdown uint8          // 1: no more receiving, 2: no more sending
 }
 
@@ -33,7 +33,8 @@ const (
 
 // inetSockets lists the sockets of a protocol, IPPROTO_TCP for example, in the writer's network namespace. Any user may ask.
 // A socket that is not bound is not in the list, and before Linux 6.8 a TCP socket that is only bound is not either.
-// Listening sockets of one address are in the order of the kernel's table (__inet_hash): of IPv4 the last one comes first.
+// Listening sockets of one address are in the order of the kernel's table (__inet_hash). For IPv4, the socket that began to listen
+// last comes first.
 func inetSockets(protocol uint8) (all []inetSocket, err error) {
 	c, err := netlink.Dial(unix.NETLINK_SOCK_DIAG, nil)
 	if err != nil {

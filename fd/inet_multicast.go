@@ -19,7 +19,7 @@ import (
 type MulticastGroup struct {
 	Address   netip.Addr   `json:"address"`
 	Interface string       `json:"interface"`
-	Only      bool         `json:"only,omitempty"`    // takes datagrams from Sources only; false: from all but Sources
+	Only      bool         `json:"only,omitempty"`    // true: only datagrams from Sources; false: from all but Sources
 	Sources   []netip.Addr `json:"sources,omitempty"` // source filter (MCAST_MSFILTER)
 }
 
@@ -44,7 +44,7 @@ func (g *MulticastGroup) check() error {
 // and tells the source filter of a group only if the socket has joined it.
 func multicastGroups(socket, family int) (all []MulticastGroup, err error) {
 	groups, err := joinedGroups(unix.AF_INET)
-	if family == unix.AF_INET6 && err == nil { // its sockets can join groups of both
+	if family == unix.AF_INET6 && err == nil { // an IPv6 socket can join IPv4 groups, too
 		var more []joinedGroup
 		more, err = joinedGroups(unix.AF_INET6)
 		groups = append(groups, more...)
@@ -132,7 +132,7 @@ type joinedGroup struct {
 	address netip.Addr
 }
 
-// joinedGroups reads /proc/net/igmp or igmp6.
+// joinedGroups reads /proc/net/igmp or /proc/net/igmp6.
 func joinedGroups(family int) (all []joinedGroup, err error) {
 	if family == unix.AF_INET6 {
 		return parseGroups("/proc/thread-self/net/igmp6", func(fields []string, _ int) (g joinedGroup, ok bool) {
@@ -155,13 +155,13 @@ func joinedGroups(family int) (all []joinedGroup, err error) {
 		if err != nil {
 			return g, false
 		}
-		slices.Reverse(address) // the file has it in the byte order of the machine
+		slices.Reverse(address) // the file has the address in the byte order of the machine
 		return joinedGroup{index, netip.AddrFrom4([4]byte(address))}, true
 	})
 }
 
-// parseGroups gives parse the fields of each line, and the index of the last interface. In igmp, a line that begins with a number
-// names an interface. The lines of its groups, which begin with a tabulator, follow.
+// parseGroups calls parse with the fields of each line, and with the index of the interface. In igmp, a line that begins with a number
+// names an interface. The lines of the interface's groups follow, and begin with a tab.
 func parseGroups(path string, parse func(fields []string, index int) (joinedGroup, bool)) (all []joinedGroup, err error) {
 	f, err := os.Open(path)
 	if os.IsNotExist(err) {

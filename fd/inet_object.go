@@ -70,8 +70,8 @@ func (r *InetSocket) checkAddress(a netip.AddrPort) error {
 type madeInet struct {
 	record   InetSocket
 	file     *os.File
-	received bool // the content is in
-	late     bool // finish connects it: its queue has datagrams of others than its peer
+	received bool // the content is in its queue
+	late     bool // finish connects the socket, because its queue has datagrams of others than its peer
 }
 
 // make makes a socket that is bound and connected.
@@ -101,8 +101,9 @@ func (r *InetSocket) make(env *Env) (*madeInet, error) {
 	return m, nil
 }
 
-// place binds and connects. CRAK cannot tell whether bind(2) or connect(2) has chosen the address of a connected socket. It lets
-// connect choose the address, if that is the same: only then the program can connect the socket to another peer later.
+// place binds and connects. CRAK cannot tell whether bind(2) or connect(2) has chosen the address of a connected socket. If connect
+// would choose the same address, place does not bind the socket to it. Otherwise the program could not connect the socket to a peer
+// on another network later.
 func (m *madeInet) place(env *Env) error {
 	r, socket := &m.record, int(m.file.Fd())
 	switch {
@@ -192,7 +193,7 @@ func connectTo(socket, family int, peer netip.AddrPort) error {
 	return nil
 }
 
-// canMake makes the socket for a moment.
+// canMake tests whether the socket can be made: it makes one like it, and closes it.
 func (r *InetSocket) canMake() obstacle.List {
 	m, err := r.make(&Env{})
 	if err == nil {
@@ -206,7 +207,7 @@ func (r *InetSocket) canMake() obstacle.List {
 	return obstacle.List{{What: what, Why: err.Error(), Do: addressHint(err)}}
 }
 
-// addressHint says what a user can do if an address cannot be had again.
+// addressHint says what a user can do if crak cannot bind or connect a socket to its old address.
 func addressHint(err error) string {
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
@@ -222,7 +223,8 @@ func addressHint(err error) string {
 	}
 }
 
-// fill puts the datagrams of all sockets in, before the first one gets its last options: sockets of the group can be senders.
+// fill puts the datagrams into the queues of all sockets at once. No socket gets its last options before that, because a socket of the
+// group can be the sender of a datagram.
 func (m *madeInet) fill(o image.Object, env *Env) error {
 	for id, made := range env.made {
 		if to, ok := made.(*madeInet); ok && !to.received {
@@ -246,7 +248,7 @@ func (m *madeInet) receive(o image.Object, env *Env) error {
 	return m.mail(content, env)
 }
 
-// finish sets what would keep datagrams away from the socket, or would be changed by them.
+// finish sets the state that would keep datagrams away from the socket, or that datagrams would change.
 func (m *madeInet) finish(env *Env) error {
 	r, socket := &m.record, int(m.file.Fd())
 	if m.late {
@@ -290,8 +292,8 @@ func (m *madeInet) finish(env *Env) error {
 	return nil
 }
 
-// refuse gives a connected socket the error ECONNREFUSED: it sends a datagram to a port of this machine that no socket has. Then it
-// connects the socket to its peer again.
+// refuse gives a connected socket the error ECONNREFUSED: it connects the socket to a port of this machine that no socket has, and
+// sends a datagram. Then it connects the socket to its peer again.
 func (r *InetSocket) refuse(socket int) error {
 	nobody := InetSocket{Family: r.Family, Type: r.Type, Protocol: r.Protocol}
 	f, err := nobody.open()
@@ -318,7 +320,7 @@ func (r *InetSocket) refuse(socket int) error {
 		return fmt.Errorf("an ECONNREFUSED: %w", err)
 	}
 	poll := []unix.PollFd{{Fd: int32(socket)}}
-	_, _ = unix.Poll(poll, int(arrivalTime.Milliseconds())) // an error that does not come is like one that the network has lost
+	_, _ = unix.Poll(poll, int(arrivalTime.Milliseconds())) // if the error does not come, this is as if the network had lost it
 	return connectTo(socket, r.Family, r.Peer)
 }
 

@@ -23,11 +23,11 @@ type Datagram struct {
 	Segment int            `json:"segment,omitempty"` // several datagrams of this size as one (UDP_GRO)
 }
 
-// datagramMost bounds the size of a datagram: with UDP_GRO it can be several.
+// datagramMost bounds the size of a datagram. With UDP_GRO, one can hold several that have arrived.
 const datagramMost = 1 << 18
 
-// peekDatagrams reads the queue, and leaves everything there. It misses an empty datagram that MSG_PEEK has already read, if it is
-// the first one or follows another one that is empty: to go on, the kernel looks at lengths and at what was read.
+// peekDatagrams reads the queue, and leaves everything there. It misses an empty datagram if the program has read it by MSG_PEEK, and if
+// it is the first one or follows another empty one. The kernel finds the next datagram by the lengths and by what was read already.
 func peekDatagrams(socket int) (content []byte, all []Datagram, err error) {
 	back, err := peekFrom(socket, 0)
 	if err != nil {
@@ -102,8 +102,8 @@ func (d *Datagram) check() error {
 	return nil
 }
 
-// mail sends the datagrams to the socket, each from its sender's address. That is a socket of the group that has this address, or
-// one for the moment. Nobody can send from an address of another machine without CAP_NET_RAW: such a datagram is lost, as the
+// mail sends the datagrams to the socket, each from its sender's address: by a socket of the group that has this address, or by a
+// temporary one. A socket of IPv4 cannot send from an address of another machine without CAP_NET_RAW. Such a datagram is lost, as the
 // network could have lost it.
 func (m *madeInet) mail(content []byte, env *Env) error {
 	r, socket := &m.record, int(m.file.Fd())
@@ -133,7 +133,7 @@ func (m *madeInet) deliver(d *Datagram, data []byte, env *Env) error {
 	if r.Type != unix.SOCK_DGRAM || !isUDP(r.Protocol) {
 		return errors.New("only datagrams of UDP can be sent again")
 	}
-	if m.shares(env) && r.Device == "" && !r.Peer.IsValid() { // otherwise another socket with this address could get it
+	if m.shares(env) && r.Device == "" && !r.Peer.IsValid() { // otherwise another socket with this address could get the datagram
 		if connectTo(int(m.file.Fd()), r.Family, d.From) == nil {
 			defer disconnect(int(m.file.Fd()))
 		}
@@ -164,7 +164,7 @@ func isUDP(protocol int) bool {
 	return protocol == unix.IPPROTO_UDP || protocol == unix.IPPROTO_UDPLITE
 }
 
-// shares tells whether another socket of the group has the same port.
+// shares tells whether another socket of the group has the same port as this one.
 func (m *madeInet) shares(env *Env) bool {
 	for _, made := range env.made {
 		if other, ok := made.(*madeInet); ok && other != m && other.record.Protocol == m.record.Protocol && other.record.Local.Port() == m.record.Local.Port() {
@@ -188,7 +188,7 @@ func (r *InetSocket) reached(d *Datagram) netip.Addr {
 	}
 }
 
-// sameFamily makes an IPv4 address one of IPv6, or the other way about.
+// sameFamily turns an IPv4 address into an IPv4-mapped IPv6 address, or the reverse.
 func sameFamily(a netip.Addr, family int) netip.Addr {
 	if family == unix.AF_INET {
 		return a.Unmap()
@@ -199,7 +199,8 @@ func sameFamily(a netip.Addr, family int) netip.Addr {
 // A senderSocket sends one datagram.
 type senderSocket struct{ fd, family int }
 
-// sender finds the socket of the group that has the sender's address, or makes one, which the caller then closes.
+// sender finds the socket of the group that has the sender's address. own is false then. Otherwise sender makes a socket, which the
+// caller must close.
 func (m *madeInet) sender(d *Datagram, env *Env) (s senderSocket, own bool, err error) {
 	from := d.From.Addr().Unmap()
 	for _, made := range env.made {
@@ -227,7 +228,7 @@ func (m *madeInet) sender(d *Datagram, env *Env) (s senderSocket, own bool, err 
 	return s, true, nil
 }
 
-// controls are the control messages that the datagram is sent with.
+// controls are the control messages with which mail sends the datagram.
 func (d *Datagram) controls(family int) []byte {
 	var all []byte
 	add := func(level, kind int32, data []byte) {
@@ -295,11 +296,11 @@ func memoryInfo(socket int) (m socketMemory, err error) {
 	return socketMemory{received: word(0), sent: word(2), dropped: word(8)}, nil
 }
 
-// arrivalTime bounds the way of a datagram through the loopback interface.
+// arrivalTime bounds the time that a datagram takes through the loopback interface.
 const arrivalTime = 500 * time.Millisecond
 
-// await waits until the queue has grown. Datagrams of several senders keep their order so. MSG_PEEK would not do: the kernel
-// remembers which empty datagrams it has read.
+// await waits until the queue has grown. So datagrams of several senders keep their order. await does not use MSG_PEEK, because the
+// kernel remembers which empty datagrams MSG_PEEK has read.
 func (m socketMemory) await(socket int) error {
 	for end := time.Now().Add(arrivalTime); ; time.Sleep(50 * time.Microsecond) {
 		now, err := memoryInfo(socket)

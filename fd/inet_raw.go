@@ -13,9 +13,9 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// portlessPeer is the peer of an ICMP or raw socket that is connected without a port: getpeername(2) does not tell it. The
+// portlessPeer is the peer of an ICMP or raw socket that is connected without a port. getpeername(2) does not return such a peer. The
 // result is not valid if there is none. Each line of /proc/net/raw has the number of the line, the own address, the peer's address, the
-// state, and as tenth field the inode. An address is a number in hexadecimal, or four, in the byte order of the machine.
+// state, and as tenth field the inode. An address is one hexadecimal number for IPv4, or four for IPv6, in the byte order of the machine.
 func (r *InetSocket) portlessPeer(socket int) (peer netip.AddrPort, err error) {
 	name := "raw"
 	switch {

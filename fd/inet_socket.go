@@ -34,7 +34,7 @@ type InetSocket struct {
 	FilterLocked bool               `json:"filter_locked,omitempty"`
 }
 
-// inetProtocols are the names of the protocols, as the kernel tells them of a socket (open.protocol).
+// inetProtocols are the protocols of these sockets, by the kernel's names (open.protocol).
 var inetProtocols = map[string]bool{
 	"UDP": true, "UDPv6": true, "UDP-Lite": true, "UDPLITEv6": true, "PING": true, "PINGv6": true, "RAW": true, "RAWv6": true,
 }
@@ -127,8 +127,8 @@ func (r *InetSocket) look(socket int) (content []byte, err error) {
 	return content, err
 }
 
-// pendingError deals with an error that waits for the program. To read it would take it from the program. An UDP socket without
-// an error queue gets no other error than ECONNREFUSED: the peer has no socket at its port.
+// pendingError finds out which error waits for the program. To read the error would take it from the program. A UDP socket without
+// an error queue gets no other error than ECONNREFUSED, which says that the peer has no socket at its port.
 func (r *InetSocket) pendingError(socket int) error {
 	memory, err := memoryInfo(socket)
 	collects := r.Options["ip_recverr"] != nil || r.Options["ipv6_recverr"] != nil
@@ -142,7 +142,7 @@ func (r *InetSocket) pendingError(socket int) error {
 // sendTime is how long packets may take to leave through a network interface.
 const sendTime = 50 * time.Millisecond
 
-// unknownState refuses what the kernel does not tell.
+// unknownState refuses a socket with state that the kernel does not show.
 func (r *InetSocket) unknownState(socket int) error {
 	for end := time.Now().Add(sendTime); ; time.Sleep(time.Millisecond) {
 		memory, err := memoryInfo(socket)

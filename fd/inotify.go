@@ -19,7 +19,7 @@ type Inotify struct {
 	Watches []InotifyWatch `json:"watches,omitempty"` // in the order of their numbers
 }
 
-// InotifyWatch is one watch. A file without a name is watched through a description of the group.
+// InotifyWatch is one watch. If the watched file has no name, the watch is made through a description of the group.
 type InotifyWatch struct {
 	Number      int32               `json:"number"`
 	Mask        uint32              `json:"mask"`
@@ -31,7 +31,7 @@ type InotifyWatch struct {
 // watch for each number that is not used any more.
 const inotifyMost = 1 << 20
 
-// inotifyMask are the bits of a mask that the kernel keeps.
+// inotifyMask has the bits of a mask that the kernel keeps.
 const inotifyMask = unix.IN_ALL_EVENTS | unix.IN_EXCL_UNLINK | unix.IN_ONESHOT
 
 var inotify kind
@@ -125,10 +125,10 @@ func inotifyRecord(d image.Description) (Inotify, error) {
 // decideWatched applies the policy to a watched file. Its content does not matter.
 func (e *Env) decideWatched(c Comparison) obstacle.List {
 	if c.Change == Gone || c.Have.Mode&unix.S_IFMT != c.Want.Mode&unix.S_IFMT {
-		return obstacle.List{{What: "inotify instance", Detail: c.Want.Path, Why: "it watched this file, which " + c.String(), Do: "put the file back"}}
+		return obstacle.List{{What: "inotify instance", Detail: c.Want.Path, Why: "it watched this file, which " + c.String(), Do: "put the old file back"}}
 	}
 	if c.Have.Inode != c.Want.Inode && !c.Want.Relocated {
-		e.Tell(c.Want.Path + ": another file is at this path since the checkpoint; inotify watches it as it is")
+		e.Tell(c.Want.Path + ": another file is at this path now; inotify watches that file")
 	}
 	return nil
 }
@@ -150,7 +150,7 @@ func captureInotify(c *capture, o *open) (any, error) {
 			return nil, err
 		}
 		if w.number > inotifyMost {
-			refused.Why = fmt.Sprintf("it has had more than %d watches", inotifyMost)
+			refused.Why = fmt.Sprintf("the number of one of its watches is more than %d", inotifyMost)
 			return nil, refused
 		}
 		all = append(all, w)
@@ -167,7 +167,7 @@ func captureInotify(c *capture, o *open) (any, error) {
 			})
 		case w.file == nil:
 			refused.Why = fmt.Sprintf("watch %d is of a file whose path CRAK has not found (inode %d)", w.number, w.inode)
-			refused.Do = "give the path on the program's command line, or keep the file or its directory open; or " + closeIt
+			refused.Do = "start the program with the path as an argument, or let it keep the file or the file's directory open; or " + closeIt
 			return nil, refused
 		}
 		r.Watches = append(r.Watches, one)
@@ -178,7 +178,7 @@ func captureInotify(c *capture, o *open) (any, error) {
 		if queued == 0 {
 			return nil
 		}
-		refused.Why = "it has events that the program has not read yet, and nothing can copy them"
+		refused.Why = "it has events that the program has not read yet, and CRAK cannot copy them"
 		refused.Do, refused.Passes = "try again when the program has read them, or "+closeIt, true
 		delete(c.ids, o)
 		return c.refuse(o, refused)
@@ -206,8 +206,8 @@ func parseWatch(line string) (*watched, error) {
 	return &watched{number: int32(number), mask: uint32(mask), inode: inode, device: unix.Mkdev(uint32(device>>20), uint32(device&(1<<20-1)))}, nil
 }
 
-// watch makes the watches. Nothing is in the queue afterwards. Preconditions: crak has changed all files that it has to change: the
-// program would get events about that.
+// watch makes the watches. The queue is empty afterwards. Preconditions: crak has changed all files that it has to change. Otherwise the
+// program would get events of these changes.
 func (r Inotify) watch(fd int, made map[image.DescriptionID]*os.File, env *Env) error {
 	unused, err := unix.MemfdCreate("unused", unix.MFD_CLOEXEC)
 	if err != nil {
@@ -261,7 +261,7 @@ func add(fd, file int, mask uint32, number int32) error {
 	return os.NewSyscallError("inotify_add_watch", err)
 }
 
-// drop reads the events of the watches that were removed. It does not wait, also if the description would.
+// drop reads the events of the watches that watch has removed. It does not block, even if the description has no O_NONBLOCK.
 func drop(fd int) error {
 	buffer := make([]byte, 64<<10)
 	for {

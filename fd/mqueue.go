@@ -14,15 +14,15 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// MessageQueue is the record of a POSIX message queue (mq_overview(7)). Only an empty one can come back: a message can be read only by
-// taking it out of the queue. A queue outlives its program, so a restart finds it, or makes it again.
+// MessageQueue is the record of a POSIX message queue (mq_overview(7)). Only an empty queue can come back, because a message can be read
+// only by taking it out of the queue. A queue outlives its program. So a restart uses the old queue, or makes a new one if it is gone.
 type MessageQueue struct {
 	Name       string      `json:"name"` // without the slash
 	Removed    bool        `json:"removed,omitempty"`
 	Mode       uint32      `json:"mode"`
 	Attributes *Attributes `json:"attributes,omitempty"`
-	Messages   int64       `json:"messages"` // at most
-	Size       int64       `json:"size"`     // of a message at most
+	Messages   int64       `json:"messages"` // how many messages it may have
+	Size       int64       `json:"size"`     // how many bytes a message may have
 }
 
 // mqueueMagic is the type of the file system of message queues.
@@ -101,14 +101,14 @@ func attributesOf(queue int) (a queueAttributes, err error) {
 	return a, nil
 }
 
-// lookAtQueue opens the queue once more: the program's description does not change.
+// lookAtQueue opens the queue once more, so that the program's description does not change.
 func lookAtQueue(o *open) (*MessageQueue, error) {
 	refused := func(why string) error {
 		return obstacle.Obstacle{What: "POSIX message queue " + o.link, Why: why, Do: closeIt}
 	}
 	queue, err := unix.Open(o.path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, refused("it cannot be looked at: " + err.Error())
+		return nil, refused("crak cannot open it: " + err.Error())
 	}
 	defer unix.Close(queue)
 	a, err := attributesOf(queue)
@@ -128,9 +128,9 @@ func lookAtQueue(o *open) (*MessageQueue, error) {
 	}
 	switch {
 	case a.present != 0:
-		return nil, refused(fmt.Sprintf("%d messages are in it, which can be read only by taking them out", a.present))
+		return nil, refused(fmt.Sprintf("it has %d messages, and they can be read only by taking them out", a.present))
 	case waits:
-		return nil, refused("a process is to be notified of the next message (mq_notify(3)), and the kernel does not tell with which value")
+		return nil, refused("a process has asked for a notification of the next message (mq_notify(3)), and the kernel does not show with which value")
 	}
 	r := &MessageQueue{Name: path.Base(strings.TrimSuffix(o.link, deletedMark)), Mode: o.stat.Mode & 0o7777, Messages: a.messages, Size: a.size}
 	r.Removed = o.stat.Nlink == 0
@@ -146,7 +146,7 @@ type madeQueue struct {
 	record MessageQueue
 	file   *os.File
 	name   string
-	remove bool // the queue keeps a name only until all descriptions are made
+	remove bool // the queue had no name; it has one only until all descriptions are made
 }
 
 func (q *madeQueue) fill(image.Object, *Env) error { return nil }
@@ -160,8 +160,8 @@ func (q *madeQueue) close() {
 	}
 }
 
-// description opens the queue. mq_open(2) does not set O_LARGEFILE, open(2) of a file in a mounted mqueue file system does. The mode may
-// forbid mq_open, and the other way is not forbidden to the owner.
+// description opens the queue, by mq_open(2) or by open(2) of the file in a mounted mqueue file system. Only open(2) sets O_LARGEFILE.
+// The queue's mode may forbid mq_open(2). The owner can then still use open(2).
 func (q *madeQueue) description(flags uint32) (*os.File, error) {
 	if flags&largeFile == 0 {
 		if f, err := mqOpen(q.name, int(flags&unix.O_ACCMODE), &q.record); !errors.Is(err, unix.EACCES) {
@@ -171,7 +171,7 @@ func (q *madeQueue) description(flags uint32) (*os.File, error) {
 	return reopenOurs(q.file, flags)
 }
 
-// open finds the queue, if it had a name and still has it, or makes it.
+// open opens the old queue, if it had a name and still has it. Otherwise open makes a new queue.
 func (q *madeQueue) open(e *Env) (err error) {
 	r := &q.record
 	if !r.Removed {
@@ -198,14 +198,14 @@ func (q *madeQueue) open(e *Env) (err error) {
 	return e.dress(q.file, image.File{Path: "POSIX message queue /" + r.Name, Mode: r.Mode}, r.Attributes)
 }
 
-// acceptQueue checks a queue that has the name now.
+// acceptQueue checks the queue that has the name now.
 func (e *Env) acceptQueue(f *os.File, r *MessageQueue) error {
 	a, err := attributesOf(int(f.Fd()))
 	what := "POSIX message queue /" + r.Name
 	switch {
 	case err != nil:
 	case a.messages != r.Messages || a.size != r.Size:
-		err = obstacle.Obstacle{What: what, Why: fmt.Sprintf("the one with this name now is for %d messages of %d bytes, and was for %d of %d",
+		err = obstacle.Obstacle{What: what, Why: fmt.Sprintf("the queue with this name has room for %d messages of %d bytes now, and had room for %d of %d bytes",
 			a.messages, a.size, r.Messages, r.Size), Do: "remove that queue (mq_unlink(3))"}
 	case a.present != 0:
 		e.Tell(fmt.Sprintf("%s was empty at the checkpoint, and has %d messages now", what, a.present))

@@ -50,7 +50,7 @@ func TestMessageQueueRefused(t *testing.T) {
 	if _, _, errno := unix.Syscall6(unix.SYS_MQ_TIMEDSEND, f.Fd(), uintptr(unsafe.Pointer(&none[0])), 1, 0, 0, 0); errno != 0 {
 		t.Fatal(errno)
 	}
-	if got := captured(t, ourselves()).obstacleOf(f); !strings.Contains(got, "1 messages are in it") {
+	if got := captured(t, ourselves()).obstacleOf(f); !strings.Contains(got, "it has 1 messages") {
 		t.Errorf("with a message: obstacle %q", got)
 	}
 

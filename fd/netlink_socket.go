@@ -27,7 +27,7 @@ type NetlinkSocket struct {
 	Filter   SocketFilter       `json:"filter,omitempty"`
 }
 
-// netlinkProtocols are those that keep no state of a socket in the kernel but its groups.
+// netlinkProtocols are the protocols for which the kernel keeps no other state of a socket than its groups.
 var netlinkProtocols = map[int]bool{
 	unix.NETLINK_ROUTE: true, unix.NETLINK_USERSOCK: true, unix.NETLINK_SOCK_DIAG: true, unix.NETLINK_XFRM: true, unix.NETLINK_SELINUX: true,
 	unix.NETLINK_CONNECTOR: true, unix.NETLINK_KOBJECT_UEVENT: true, unix.NETLINK_GENERIC: true,
@@ -43,7 +43,7 @@ var netlinkOptions = optionTable{
 	"netlink_strict_check":    {unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1, false, 0},
 }
 
-// netlinkGroupsMost bounds the numbers of multicast groups. Those of NETLINK_GENERIC grow with the kernel.
+// netlinkGroupsMost bounds the numbers of multicast groups. New kernels have more groups of NETLINK_GENERIC.
 const netlinkGroupsMost = 1 << 16
 
 var netlinkSocketKind = kind{
@@ -108,7 +108,7 @@ func (r *NetlinkSocket) look(o *open) (err error) {
 		}
 	}
 	if !netlinkProtocols[r.Protocol] {
-		return fmt.Errorf("it is of the netlink protocol %d, of which the kernel does not tell all state", r.Protocol)
+		return fmt.Errorf("it is of the netlink protocol %d, of which the kernel does not show all state", r.Protocol)
 	}
 	own, err := ownAddress(socket)
 	if err != nil {
@@ -138,7 +138,7 @@ func (r *NetlinkSocket) look(o *open) (err error) {
 	return nil
 }
 
-// nothingUnread refuses messages of the kernel that the program has not read: nobody else can send them again.
+// nothingUnread refuses messages of the kernel that the program has not read, because only the kernel can send such messages.
 func (r *NetlinkSocket) nothingUnread(o *open) error {
 	memory, err := memoryInfo(o.handle.fd)
 	if err != nil {
@@ -152,7 +152,7 @@ func (r *NetlinkSocket) nothingUnread(o *open) error {
 }
 
 // netlinkDumps tells whether a dump has not been read to its end. /proc/net/netlink has a line for each socket that is bound: its
-// address, protocol, port ID, groups, memory of the receive queue and of the send queue, whether there is a dump, and at last the inode.
+// address, protocol, port ID, groups, memory of the receive queue and of the send queue, whether a dump goes on, and at last the inode.
 func netlinkDumps(inode uint64) (bool, error) {
 	text, err := proc.ReadFile("/proc/thread-self/net/netlink")
 	if err != nil {

@@ -18,10 +18,10 @@ import (
 
 // Pidfd is the record of a pidfd (pidfd_open(2)). Its flags PIDFD_NONBLOCK and PIDFD_THREAD are status flags.
 type Pidfd struct {
-	Pid image.Pid `json:"pid,omitempty"` // of a process, a zombie or a thread; 0: it has ended, and was waited for
+	Pid image.Pid `json:"pid,omitempty"` // of a process, a zombie or a thread; 0: the process has ended, and its parent has waited for it
 
-	// Of a process that has ended, and was waited for:
-	Status uint32              `json:"status,omitempty"` // how it ended (wait(2)), if the kernel tells (Linux 6.15)
+	// These are set only if the parent of the process has waited for it:
+	Status uint32              `json:"status,omitempty"` // how it ended (wait(2)), if the kernel shows this (since Linux 6.15)
 	Same   image.DescriptionID `json:"same,omitempty"`   // another pidfd of this process
 }
 
@@ -100,7 +100,7 @@ func capturePidfd(c *capture, o *open) (any, error) {
 	r := &Pidfd{}
 	if pid == -1 {
 		r.Status = exitStatus(o)
-		// Since Linux 6.9, pidfds of one process have one inode. A pidfd that is opened through another one has no PIDFD_THREAD.
+		// Since Linux 6.9, all pidfds of a process have the same inode. A pidfd that is opened through another one has no PIDFD_THREAD.
 		if first := c.gone[o.inode()]; first != nil && o.stat.Mode&unix.S_IXUSR != 0 && o.flags&unix.O_EXCL == 0 {
 			c.later = append(c.later, func() error {
 				r.Same = c.ids[first]
@@ -125,7 +125,7 @@ func capturePidfd(c *capture, o *open) (any, error) {
 	return r, nil
 }
 
-// exitStatus asks how the process of a pidfd has ended. It is 0 if the kernel does not tell.
+// exitStatus asks the kernel how the process of a pidfd has ended. The result is 0 if the kernel does not show this.
 func exitStatus(o *open) uint32 {
 	if !o.handle.asks() {
 		return 0
@@ -159,7 +159,8 @@ func (c *capture) inGroup(pid int) image.Pid {
 	return 0
 }
 
-// attachPidfd opens the pidfd. For a process that was waited for, the member makes another one, which ends in the same way.
+// attachPidfd has the maker open the pidfd. If the process of the pidfd had ended and its parent had waited for it, the maker makes a new
+// process that ends in the same way, and opens a pidfd of that one.
 func attachPidfd(d image.Description, a *Attach) error {
 	r, err := pidfdRecord(d)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 // PtySlave is the record of a description of the slave side of a pseudo-terminal, if the group has the master.
 type PtySlave struct {
 	HungUp bool   `json:"hung_up,omitempty"` // the kernel has hung up this description: every call fails or returns 0
-	Number uint32 `json:"number,omitempty"`  // of one that is hung up
-	DevTTY bool   `json:"dev_tty,omitempty"` // the only member that has it has opened it as /dev/tty
+	Number uint32 `json:"number,omitempty"`  // of the pseudo-terminal, if the description is hung up
+	DevTTY bool   `json:"dev_tty,omitempty"` // only one member has it, and has opened it as /dev/tty
 }
 
 // ptyMaster is the master side. A pseudo-terminal has exactly one: each open of /dev/ptmx makes a new pseudo-terminal.
@@ -107,8 +107,8 @@ var ptySlave = kind{
 	},
 }
 
-// askCloseOnExec asks the members for FD_CLOEXEC. If a program has opened the slave by TIOCGPTPEER with O_CLOEXEC, /proc shows this flag
-// for every descriptor.
+// askCloseOnExec asks the members for FD_CLOEXEC of their descriptors. /proc may be wrong: if a program has opened the slave by
+// TIOCGPTPEER with O_CLOEXEC, /proc shows this flag for every descriptor of the description.
 func (c *capture) askCloseOnExec(o *open) {
 	for _, h := range o.holders {
 		if h.cloex {
@@ -118,7 +118,7 @@ func (c *capture) askCloseOnExec(o *open) {
 	}
 }
 
-// onlyOneMember tells whether one member alone has a description.
+// onlyOneMember tells whether exactly one member has a description.
 func (o *open) onlyOneMember() bool {
 	for _, h := range o.holders {
 		if h.of.member != o.member {
@@ -130,13 +130,13 @@ func (o *open) onlyOneMember() bool {
 
 // A SessionTerminal is the controlling terminal of a session of the group, if the group has its master.
 type SessionTerminal struct {
-	Session    image.Pid           // its leader is a process of the group
+	Session    image.Pid           // the leader of the session is a process of the group
 	Foreground image.Pid           // process group, or 0
 	Without    []image.Pid         // processes of the session that have no controlling terminal
 	Master     image.DescriptionID // ioctl(2) accepts the master in place of the slave for TIOCSCTTY and TIOCSPGRP
 }
 
-// SessionTerminals returns those of a group.
+// SessionTerminals returns the controlling terminals of the sessions of a group.
 func SessionTerminals(g *image.Group) (all []SessionTerminal) {
 	masters := make(map[image.ObjectID]image.DescriptionID)
 	for _, d := range g.Descriptions {

@@ -33,7 +33,7 @@ func (c *capture) ptyContent(p *pty, r *Pty) ([]byte, error) {
 	} else {
 		defer unix.Close(peer)
 	}
-	slave, err := ptyEvents(peer) // the kernel delivers what is under way
+	slave, err := ptyEvents(peer) // poll(2) waits until the kernel has delivered what is on its way
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,8 @@ func (c *capture) ptyContent(p *pty, r *Pty) ([]byte, error) {
 	return content, nil
 }
 
-// ptyFull is how many bytes the queue of a terminal holds (N_TTY_BUF_SIZE of the kernel, less 1). More wait on the way there.
+// ptyFull is how many bytes the queue of a terminal holds (N_TTY_BUF_SIZE of the kernel, less 1). Further bytes wait in the kernel's
+// buffers before the queue.
 const ptyFull = 4095
 
 func ptyEvents(terminal int) (int16, error) {

@@ -12,7 +12,7 @@ import (
 // ptyPatience bounds the waits for the kernel to deliver what crak has written to a pseudo-terminal.
 const ptyPatience = 10 * time.Second
 
-// putContent puts the content into both queues. The terminal has modes that change no byte meanwhile.
+// putContent puts the content into both queues. Meanwhile the terminal has modes that change no byte.
 func (p *madePty) putContent(content []byte) error {
 	r, master := &p.record, int(p.master.Fd())
 	input, output := content[:r.Input], content[r.Input:]
@@ -56,7 +56,7 @@ func (p *madePty) putInput(input []byte) error {
 			time.Sleep(20 * time.Millisecond) // no call tells when the beginning of a line has arrived after whole lines
 			return nil
 		}
-		_, err := ptyEvents(slave) // there is no line to read, so poll waits for the kernel's worker
+		_, err := ptyEvents(slave) // poll(2) finds no line to read, so it waits until the kernel's worker has run
 		return err
 	}
 	if err := ptyWrite(int(p.master.Fd()), lines); err != nil {
@@ -65,7 +65,7 @@ func (p *madePty) putInput(input []byte) error {
 	return awaitInput(slave, len(lines), len(lines) > 0)
 }
 
-// awaitInput waits until the slave can read so many bytes. A line of no bytes, an end of file, is seen only by poll.
+// awaitInput waits until the slave can read this number of bytes. Only poll(2) shows a line of no bytes, which is an end of file.
 func awaitInput(slave, bytes int, readable bool) error {
 	for begun := time.Now(); ; time.Sleep(time.Millisecond) {
 		events, err := ptyEvents(slave)
@@ -77,7 +77,7 @@ func awaitInput(slave, bytes int, readable bool) error {
 			return err
 		}
 		if bytes > ptyFull/2 && time.Since(begun) > 50*time.Millisecond && present > 0 {
-			return nil // the queue may be full. The rest waits on its way there
+			return nil // the queue may be full; the rest waits in the kernel's buffers before it
 		}
 		if present >= bytes && (!readable || bytes > 0 || events&unix.POLLIN != 0) {
 			return nil
@@ -88,7 +88,7 @@ func awaitInput(slave, bytes int, readable bool) error {
 	}
 }
 
-// ptyWrite writes to a side of a pseudo-terminal whose description does not block.
+// ptyWrite writes to one side of a pseudo-terminal. Preconditions: the description of that side has O_NONBLOCK.
 func ptyWrite(terminal int, text []byte) error {
 	first := ptyFull
 	for deadline := time.Now().Add(ptyPatience); len(text) > 0; {
@@ -99,20 +99,20 @@ func ptyWrite(terminal int, text []byte) error {
 		text = text[max(n, 0):]
 		if first > 0 && n > 0 {
 			if first -= min(n, first); first == 0 {
-				n = 0 // the kernel's worker has to move these bytes on as a whole
+				n = 0 // the kernel's worker must move these bytes to the queue as a whole
 			}
 		}
 		if n <= 0 {
 			if time.Now().After(deadline) {
 				return fmt.Errorf("%d bytes have no room", len(text))
 			}
-			time.Sleep(time.Millisecond) // the kernel's worker moves bytes on; there is no event for it
+			time.Sleep(time.Millisecond) // the kernel's worker moves bytes to the queue, and no event tells when it has done so
 		}
 	}
 	return nil
 }
 
-// stop stops the output as it was stopped before: as by the STOP character, if the modes have it.
+// stop stops the output again. It does so in the way of the STOP character, if the modes have one.
 func (p *madePty) stop() error {
 	r := &p.record
 	if c := r.Termios[atCc+unix.VSTOP]; flagsAt(r.Termios, atIflag)&unix.IXON != 0 && c != 0 {

@@ -26,7 +26,7 @@ type pty struct {
 	session    image.Pid // whose controlling terminal it is; 0: none
 	foreground image.Pid // its foreground process group; 0: none that has a member
 	without    []image.Pid
-	outside    int // a process outside the group that has the slave open, or 0
+	outside    int // PID of a process outside the group that has the slave open, or 0
 	twice      bool
 }
 
@@ -89,7 +89,7 @@ func (c *capture) findPtys(descriptions []*open) error {
 	return nil
 }
 
-// isTTY tells whether a description may be one of a terminal that crak looks at.
+// isTTY tells whether a description may be of a terminal.
 func (o *open) isTTY() bool {
 	return o.format() == unix.S_IFCHR && o.flags&unix.O_PATH == 0 && o.override == ""
 }
@@ -100,7 +100,7 @@ func (o *open) isMultiplexer() bool {
 	return major == auxMajor && minor == 2
 }
 
-// deviceOf is the device number of a process's controlling terminal, as stat(2) has it.
+// deviceOf is the device number of a process's controlling terminal, in the form that stat(2) returns.
 func deviceOf(stat *proc.StatInfo) uint64 {
 	return unix.Mkdev(unix.Major(uint64(stat.TTY)), unix.Minor(uint64(stat.TTY)))
 }
@@ -132,7 +132,7 @@ func (o *open) masterOf() (*pty, error) {
 	return &pty{key: ptyKey{instance, uint32(number)}, master: o, path: fmt.Sprintf("%s/%d", directory, number)}, nil
 }
 
-// findSessions finds the sessions whose controlling terminals these are.
+// findSessions finds the sessions whose controlling terminals are pseudo-terminals of the group.
 func (c *capture) findSessions(byDevice map[uint64]*pty) error {
 	type session struct {
 		of      *pty
@@ -175,7 +175,7 @@ func (c *capture) findSessions(byDevice map[uint64]*pty) error {
 	return nil
 }
 
-// innermost is a PID in the process's own PID namespace.
+// innermost is the PID of a process in its own PID namespace.
 func innermost(ids []int, outside int) int {
 	if len(ids) == 0 {
 		return outside
@@ -213,7 +213,7 @@ func (c *capture) findOutside(all map[ptyKey]*pty) {
 	}
 }
 
-// refused is why a pseudo-terminal cannot come back, or nil.
+// refused says why a pseudo-terminal cannot come back. It is nil if it can.
 func (p *pty) refused() error {
 	what := "pseudo-terminal " + p.path
 	switch {

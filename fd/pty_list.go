@@ -10,13 +10,13 @@ import (
 	"crak.dev/crak/internal/abi"
 )
 
-// The bytes that wait in a pseudo-terminal can only be read by taking them. So the initiator of the member with the master takes them
-// into a pipe, copies the pipe with tee(2), and writes them back, all in one list of system calls. The initiator carries out the
-// whole list, even if the writer is killed meanwhile, so nothing is lost. splice(2) makes this possible without knowing how many
+// The bytes that wait in a pseudo-terminal can be read only by taking them out. So the initiator of the member with the master moves
+// them into a pipe by splice(2), copies the pipe by tee(2), and writes the bytes back, all in one list of system calls. The initiator
+// carries out the whole list, even if the writer is killed meanwhile, so nothing is lost. With splice(2) the list need not know how many
 // bytes there are.
 //
-// A list opens the slave and two pipes, and closes them at its end. It must know their numbers in advance. So a first list rehearses:
-// it opens and closes them.
+// A list opens the slave and two pipes, and closes them at its end. It must know the numbers of their descriptors in advance. So the
+// writer first sends a list that only opens and closes them.
 
 // A ptyList is a list of system calls about one pseudo-terminal.
 type ptyList struct {
@@ -95,7 +95,7 @@ func (l *ptyList) modes(termios []byte) {
 	l.call(unix.SYS_IOCTL, 1<<2, l.slave, tcsets2, l.put(termios))
 }
 
-// take moves what waits in a terminal into the pipe: at most one line a time if the terminal is in canonical mode.
+// take moves what waits in a terminal into the pipe. If the terminal is in canonical mode, each call moves one line at most.
 func (l *ptyList) take(terminal uint64, times int) (first int) {
 	first = len(l.calls)
 	for range times {
@@ -116,12 +116,12 @@ func (l *ptyList) copied(read int64, at uint64) []byte {
 	return l.data[at : at+uint64(min(max(read, 0), ptyQueue))]
 }
 
-// ptyChunk is how much is written at once. The kernel's buffers then hold the most: 18 chunks, if those before have been moved on
-// as a whole (drivers/tty/tty_buffer.c).
+// ptyChunk is how many bytes one call writes. With this size the kernel's buffers hold the most bytes: 18 chunks, if the kernel's worker
+// has moved all earlier chunks to the queue (drivers/tty/tty_buffer.c).
 const ptyChunk = 1024
 
-// giveBack writes the pipe's content to a terminal. The terminal's other side gets it from a worker of the kernel; if there
-// is much, the rest has room only when the worker has moved the first part on.
+// giveBack writes the pipe's content to a terminal. A worker of the kernel moves it to the queue of the other side. If the content is
+// large, there is room for the rest only after the worker has moved the first part.
 func (l *ptyList) giveBack(terminal, other uint64, much bool) {
 	for left := uint64(ptyFull); left > 0; left -= min(left, ptyChunk) {
 		l.call(unix.SYS_SPLICE, 0, l.from, 0, terminal, 0, min(left, ptyChunk), unix.SPLICE_F_NONBLOCK)
@@ -161,14 +161,14 @@ func (l *ptyList) run(m *Member) ([]int64, error) {
 	return results, err
 }
 
-// fresh is a list with the same numbers.
+// fresh is an empty list with the same descriptor numbers.
 func (l *ptyList) fresh() *ptyList {
 	other := *l
 	other.calls, other.data = nil, nil
 	return &other
 }
 
-// rehearse finds out whether the slave and the pipes can be opened, and whether they get the numbers.
+// rehearse finds out whether the slave and the pipes can be opened, and whether they get the expected numbers.
 func (l *ptyList) rehearse(m *Member) error {
 	r := l.fresh()
 	peer, pipes := r.open()
@@ -239,7 +239,7 @@ func (l *ptyList) input(m *Member, termios []byte, lines bool, present int) (con
 	canonical := isCanonical(termios)
 	i := l.fresh()
 	i.open()
-	i.await(i.slave, unix.POLLIN, 0) // has the kernel deliver what is under way
+	i.await(i.slave, unix.POLLIN, 0) // poll(2) waits until the kernel has delivered what is on its way
 	first, last := 0, 0
 	if lines && canonical {
 		first = i.take(i.slave, 200)
@@ -254,7 +254,7 @@ func (l *ptyList) input(m *Member, termios []byte, lines bool, present int) (con
 		i.await(i.slave, unix.POLLIN, 1000)
 		i.pause(10)
 	} else {
-		i.await(i.slave, unix.POLLIN, 0) // there is no line to read, so poll waits for the worker
+		i.await(i.slave, unix.POLLIN, 0) // poll(2) finds no line to read, so it waits until the kernel's worker has run
 	}
 	i.modes(termios)
 	i.close()
@@ -279,7 +279,7 @@ func (l *ptyList) input(m *Member, termios []byte, lines bool, present int) (con
 	return content, lengths, l.again(m, termios, content, lengths)
 }
 
-// again puts lines back that do not all end with a newline. The first list has made one line of them.
+// again puts lines back that do not all end with a newline. The first list has put them back as one line.
 func (l *ptyList) again(m *Member, termios, content []byte, lengths []int) error {
 	l = l.fresh()
 	l.open()
