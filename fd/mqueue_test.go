@@ -62,7 +62,7 @@ func TestMessageQueueRefused(t *testing.T) {
 	env.Know(&image.Group{Objects: p.Objects, Descriptions: []image.Description{d}})
 	_, err = fd.Make(d, env)
 	env.Close()
-	if err == nil || !strings.Contains(err.Error(), "was for 3 of 16") {
+	if err == nil || !strings.Contains(err.Error(), "had room for 3 of 16 bytes") {
 		t.Errorf("another queue has the name: %v", err)
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"crak.dev/crak/image"
 )
 
-// An Override is what is restored in place of a descriptor: nothing, /dev/null, or the file at an absolute path. In a checkpoint
-// only the image is changed: the program itself keeps the descriptor.
+// An Override is what a restart makes in place of a descriptor: nothing, /dev/null, or the file at an absolute path. An override at a
+// checkpoint changes only the image: the program itself keeps the descriptor.
 type Override string
 
 const (
@@ -29,13 +29,13 @@ func (o Override) isPath() bool { return filepath.IsAbs(string(o)) }
 // A Choice is an override of the user, for a descriptor number or for a kind of descriptor.
 type Choice struct {
 	Number  int      `json:"number"`            // -1: Kind decides
-	Kind    string   `json:"kind,omitempty"`    // as crak inspect shows it, or the first word by which a checkpoint refuses it: "inotify"
-	Pattern string   `json:"pattern,omitempty"` // what it is open on must match it; "": it does
+	Kind    string   `json:"kind,omitempty"`    // as crak inspect shows it, or the first word of the message that refuses it: "inotify"
+	Pattern string   `json:"pattern,omitempty"` // what the descriptor is open on must match this; "": every descriptor of the kind
 	Instead Override `json:"instead"`
 }
 
 // Overrides are the choices of the user. Each is a flag on the command line: "251=close", "inotify=close", "regular:/tmp/*=null". The
-// first choice that fits a descriptor decides; one for its number comes before one for its kind.
+// first choice that fits a descriptor decides. A choice for its number takes precedence over a choice for its kind.
 type Overrides []Choice
 
 // Set adds a choice.
@@ -114,8 +114,8 @@ func (o Overrides) ofKind(kind, on string) Override {
 	return ""
 }
 
-// plainKind is what a user may call a kind as well: a "tcp_socket" is "tcp". A checkpoint applies the choices before it knows whether
-// all ends of a pipe are in the group.
+// plainKind is a shorter name that a user may give a kind: "tcp" for "tcp_socket". It is "pipe" for every end of a pipe, because a
+// checkpoint applies the choices before it knows whether all ends of the pipe are in the group.
 func plainKind(kind string) string {
 	if kind == pipeEnd.name {
 		return pipe.name
@@ -140,8 +140,8 @@ func (o Overrides) missing(all []*slot) error {
 	return nil
 }
 
-// override applies the choices for kinds. It comes before anything is found out about the group's sockets and pipes, which
-// depends on what is left out.
+// override applies the choices for kinds. Preconditions: the writer has not yet looked at the group's sockets and pipes. What it finds
+// there depends on the descriptors that are left out.
 func (c *capture) override(descriptions []*open) error {
 	var ends map[uint32]string // of all sockets of TCP and UDP, by inode
 	for _, o := range descriptions {
@@ -166,7 +166,7 @@ func (c *capture) override(descriptions []*open) error {
 	return nil
 }
 
-// inetEnds says of each socket of TCP and UDP what it is open on: the address of its peer, or else its own.
+// inetEnds says what each socket of TCP and UDP is open on: the address of its peer, or its own address if it has no peer.
 func inetEnds() (map[uint32]string, error) {
 	ends := make(map[uint32]string)
 	for _, protocol := range []uint8{unix.IPPROTO_TCP, unix.IPPROTO_UDP} {
@@ -185,8 +185,8 @@ func inetEnds() (map[uint32]string, error) {
 	return ends, nil
 }
 
-// kindOrWord is the name of a description's kind. Sockets are called by their protocol. A kind that is not supported is called by
-// the first word of its refusal.
+// kindOrWord is the name of a description's kind. For a socket it is the protocol. For a kind that is not supported it is the first word
+// of the message that refuses it.
 func (o *open) kindOrWord() string {
 	if o.protocol != "" {
 		word, _, _ := strings.Cut(strings.ToLower(o.protocol), "-")

@@ -43,17 +43,17 @@ func (o Overrides) Apply(g *image.Group) error {
 	return r.dropUnused()
 }
 
-// replacing is one run of Apply.
+// replacing is the state of one call of Apply.
 type replacing struct {
 	group   *image.Group
 	choices Overrides
 	of      map[image.DescriptionID]image.Description
-	other   map[replacement]image.DescriptionID // what has been made
+	other   map[replacement]image.DescriptionID // the new descriptions
 	last    image.DescriptionID
 	used    map[int]bool
 }
 
-// A replacement of a description is made once: descriptors that shared the description share the replacement.
+// A replacement of a description is made once. So descriptors that shared the description share the replacement.
 type replacement struct {
 	old     image.DescriptionID
 	instead Override
@@ -96,14 +96,14 @@ func (r *replacing) descriptor(d *image.Descriptor) (keep bool, err error) {
 	return true, nil
 }
 
-// inPlace is a description of /dev/null or of the file at a path, with the access mode of another one. In a regular file the offset
-// is kept, or is the end of a shorter file.
+// inPlace is a description of /dev/null or of the file at a path. It has the access mode of the description that it replaces, and in a
+// regular file also its offset, or the size of the file if that is smaller.
 func inPlace(old image.Description, instead Override) (image.Description, error) {
 	path := string(instead)
 	if instead == DevNull {
 		path = theNullDevice().Path
 	}
-	path, err := filepath.EvalSymlinks(path) // the user has typed it, and find refuses links
+	path, err := filepath.EvalSymlinks(path) // the user may have typed a path with links, and find refuses links
 	if err != nil {
 		return old, err
 	}
@@ -129,8 +129,8 @@ func inPlace(old image.Description, instead Override) (image.Description, error)
 	return d, err
 }
 
-// dropUnused removes the descriptions that no descriptor has any more, if nothing else refers to them, and what the epoll
-// instances know about them.
+// dropUnused removes the descriptions that no descriptor has any more and to which nothing else refers. It also removes the
+// registrations of these descriptions in epoll instances.
 func (r *replacing) dropUnused() error {
 	used := make(map[image.DescriptionID]bool)
 	for i := range r.group.Processes {

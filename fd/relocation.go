@@ -49,7 +49,7 @@ func (r *Relocations) String() string {
 // Type is what the help calls the value.
 func (r *Relocations) Type() string { return "OLD=NEW" }
 
-// path changes a path, once. It tells whether a choice is for this path. The choice with the longest Old decides.
+// path applies the choice with the longest Old to a path. The result tells whether there is a choice for this path.
 func (r Relocations) path(path *string) bool {
 	var best *Relocation
 	for i := range r {
@@ -69,7 +69,7 @@ func (r Relocations) path(path *string) bool {
 	return true
 }
 
-// file changes where a file is.
+// file changes the path of a file.
 func (r Relocations) file(f *image.File) { f.Relocated = r.path(&f.Path) || f.Relocated }
 
 // below tells whether a path is that of a directory, or of something in it.

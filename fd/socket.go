@@ -14,15 +14,15 @@ func (c *capture) findSockets(descriptions []*open) ([]*open, error) {
 	return descriptions, c.findTCP(descriptions)
 }
 
-// findProtocol finds out of which protocol a description is a socket.
+// findProtocol finds the protocol of a description, if it is a socket.
 func (o *open) findProtocol() {
 	if o.format() == unix.S_IFSOCK && o.flags&unix.O_PATH == 0 && o.override == "" && !o.hasPath() {
 		o.protocol = protocolOf(o.path)
 	}
 }
 
-// protocolOf is the name of a socket's protocol, as the kernel has it: "UNIX", "UNIX-STREAM", "TCP", "UDPv6", "NETLINK", "PACKET".
-// Every socket has it as an extended attribute (net/socket.c, sockfs_xattr_get). It is "" if the socket is closed meanwhile.
+// protocolOf is the kernel's name of a socket's protocol: "UNIX", "UNIX-STREAM", "TCP", "UDPv6", "NETLINK", "PACKET". Every socket has
+// this name as an extended attribute (net/socket.c, sockfs_xattr_get). The result is "" if the socket has been closed meanwhile.
 func protocolOf(path string) string {
 	var name [32]byte
 	n, err := unix.Getxattr(path, "system.sockprotoname", name[:])

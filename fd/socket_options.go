@@ -13,14 +13,14 @@ import (
 type socketOption struct {
 	level, number int
 	words         int
-	half          bool // the kernel doubles what setsockopt sets
-	force         int  // the option that sets it above the limit of ordinary users; 0: there is none
+	half          bool // setsockopt takes half of the value that getsockopt returns
+	force         int  // the option with which root sets a value above the limit of ordinary users; 0: there is none
 }
 
 // An optionTable has options by their names in an image.
 type optionTable map[string]socketOption
 
-// Options that unix(7) and socket(7) do not have constants for in golang.org/x/sys/unix.
+// Options of unix(7) and socket(7) for which golang.org/x/sys/unix has no constants.
 const (
 	soPassPidfd  = 76
 	soPassRights = 83
@@ -118,7 +118,8 @@ func optionNamed(name string, tables []optionTable) (option socketOption, known 
 	return option, known
 }
 
-// setOptions sets the options of a socket that the tables have. It tells of a buffer that only root may make as large as it was.
+// setOptions sets the options of a socket that are in the tables. If only root may make a buffer as large as it was, a notice tells its
+// new size.
 func setOptions(socket int, options map[string][]int32, env *Env, tables ...optionTable) error {
 	for _, name := range slices.Sorted(maps.Keys(options)) {
 		option, known := optionNamed(name, tables)

@@ -14,12 +14,13 @@ import (
 const (
 	// connectMost is how long a connection on this machine may take. Only a firewall makes it take longer.
 	connectMost = 5 * time.Second
-	// reuseMost is how long a port of TIME_WAIT cannot be used again, if tcp_tw_reuse allows it at all (ip-sysctl.rst), and more.
+	// reuseMost is longer than the time after which connect(2) can use a port in TIME_WAIT again, if tcp_tw_reuse (ip-sysctl.rst)
+	// allows that.
 	reuseMost = 1500 * time.Millisecond
 )
 
-// bind gives a socket its address. If the address is in use, it tries with SO_REUSEADDR: connections of the group that were accepted
-// from a listening socket have the same port. setOptions takes the option back.
+// bind gives a socket its address. If the address is in use, bind tries again with SO_REUSEADDR, because connections of the group that
+// were accepted from a listening socket have the same port. setOptions resets the option.
 func (r *TCPSocket) bind(socket int, e *Env) error {
 	if err := r.setBindOptions(socket, e); err != nil {
 		return err
@@ -39,7 +40,7 @@ func (r *TCPSocket) bind(socket int, e *Env) error {
 	return nil
 }
 
-// bindShared gives an end of a connection its address, which other sockets of the group may have as well.
+// bindShared gives an end of a connection its address. Other sockets of the group may have the same address.
 func (r *TCPSocket) bindShared(socket int, e *Env) error {
 	if err := r.setBindOptions(socket, e); err != nil {
 		return err
@@ -54,14 +55,14 @@ func (r *TCPSocket) bindShared(socket int, e *Env) error {
 	return a.bind(socket)
 }
 
-// tcpPair makes a connection. A socket that listens for the moment, at the address of the accepted end, accepts it.
+// tcpPair makes a connection. A temporary socket listens at the address of one end, and accepts the connection.
 func (e *Env) tcpPair(a, b *TCPSocket) (fileA, fileB *os.File, err error) {
 	client, server := a, b
 	if isServer(a, b) {
 		client, server = b, a
 	}
 	c, s, err := e.tcpConnection(client, server)
-	if errors.Is(err, errAddressTaken) { // by TIME_WAIT of the other end, perhaps
+	if errors.Is(err, errAddressTaken) { // perhaps by TIME_WAIT; then the other end may be free to listen
 		var again error
 		if s, c, again = e.tcpConnection(server, client); again == nil {
 			err = nil
@@ -76,7 +77,7 @@ func (e *Env) tcpPair(a, b *TCPSocket) (fileA, fileB *os.File, err error) {
 	return s, c, nil
 }
 
-// isServer tells which end a restart connects to: an accepted one, or else that with the lower port.
+// isServer tells whether a restart connects from b to a: if a was accepted, or else if a has the lower port.
 func isServer(a, b *TCPSocket) bool {
 	if a.Accepted != b.Accepted {
 		return a.Accepted
@@ -84,7 +85,7 @@ func isServer(a, b *TCPSocket) bool {
 	return a.Own.Port() < b.Own.Port()
 }
 
-var errAddressTaken = fmt.Errorf("%w: a process that is not of this program has it, or an ended connection is in TIME_WAIT: "+
+var errAddressTaken = fmt.Errorf("%w: a process outside of the program has it, or an ended connection is in TIME_WAIT: "+
 	"end that process, or try again in a minute", unix.EADDRINUSE)
 
 func (e *Env) tcpConnection(client, server *TCPSocket) (c, s *os.File, err error) {
@@ -135,7 +136,7 @@ func onlyFrom(port uint16) SocketFilter {
 	}
 }
 
-// acceptFrom accepts a connection from an address. It ends others.
+// acceptFrom accepts a connection from the given address. It ends connections from other addresses.
 func acceptFrom(listening int, from netip.AddrPort) (*os.File, error) {
 	for range 100 {
 		poll := []unix.PollFd{{Fd: int32(listening), Events: unix.POLLIN}}
@@ -159,10 +160,10 @@ func acceptFrom(listening int, from netip.AddrPort) (*os.File, error) {
 		}
 		return f, nil
 	}
-	return nil, errors.New("strangers connect all the time")
+	return nil, errors.New("other processes connect to this address all the time")
 }
 
-// connectWithin connects, and waits for the end of that.
+// connectWithin connects, and waits until the connection exists, for connectMost at most.
 func connectWithin(socket int, to *sockaddr) error {
 	timeout := unix.NsecToTimeval(connectMost.Nanoseconds())
 	if err := unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &timeout); err != nil {
@@ -196,9 +197,9 @@ func connectLater(socket int, to *sockaddr) error {
 	return err
 }
 
-// tcpConnect connects a socket from its own address. connect(2) chooses the port, from a range of one: it can use a port of a
-// connection that is in TIME_WAIT, to the same peer, after a second (tcp_tw_reuse). But it chooses no port that bind(2) has been used
-// for. Then tcpConnect binds the socket.
+// tcpConnect connects a socket from its own address. It has connect(2) choose the port from a range of one port. After a second,
+// connect(2) can use a port again that a connection to the same peer has in TIME_WAIT (tcp_tw_reuse); bind(2) cannot. But connect(2)
+// chooses no port to which another socket is bound. In that case tcpConnect binds the socket.
 func (e *Env) tcpConnect(socket int, r *TCPSocket, connect func() error) error {
 	if err := r.setBindOptions(socket, e); err != nil {
 		return err
@@ -252,7 +253,7 @@ func (r *TCPSocket) connectFromPort(socket int, connect func() error) error {
 	return err
 }
 
-// setRange sets back the options that connectFromPort changes.
+// setRange resets the options that connectFromPort changes.
 func (r *TCPSocket) setRange(socket int) error {
 	for _, name := range []string{"bind_address_no_port", "local_port_range"} {
 		value := r.Options[name]
@@ -266,7 +267,7 @@ func (r *TCPSocket) setRange(socket int) error {
 	return nil
 }
 
-// isEphemeral tells whether connect(2) may choose a port. It is not tried with others: the kernel would choose another port.
+// isEphemeral tells whether connect(2) may choose this port. For a port outside of ip_local_port_range the kernel would choose another.
 func isEphemeral(port int) bool {
 	low, high := ephemeralPorts()
 	return low <= port && port <= high
@@ -281,7 +282,7 @@ var ephemeralPorts = sync.OnceValues(func() (low, high int) {
 	return low, high
 })
 
-// makeOver makes a connection that has ended. fill ends it.
+// makeOver makes the socket of a connection that has ended. It makes a connection, and fill ends it.
 func (m *madeTCP) makeOver(e *Env) (err error) {
 	r := &m.record
 	l, err := newTCP(r.Family)
@@ -299,7 +300,7 @@ func (m *madeTCP) makeOver(e *Env) (err error) {
 	if r.Own != nil {
 		at = netip.AddrPortFrom(r.Own.Addr(), 0)
 		if err := r.bindShared(int(m.file.Fd()), e); err != nil {
-			e.Tell(fmt.Sprintf("a TCP socket whose connection had ended has not its address %s any more: %v", r.Own, err))
+			e.Tell(fmt.Sprintf("a TCP socket whose connection had ended does not have its address %s any more: %v", r.Own, err))
 		}
 	}
 	a, err := inetSockaddr(r.Family, at)

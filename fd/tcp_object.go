@@ -25,7 +25,7 @@ type TCPSocket struct {
 	Connecting bool           `json:"connecting,omitempty"` // connect(2) has begun, and nobody has answered yet
 	Listener   image.ObjectID `json:"listener,omitempty"`   // the connection waits for accept(2) in this listening socket
 	Peer       image.ObjectID `json:"peer,omitempty"`
-	Accepted   bool           `json:"accepted,omitempty"` // a restart connects to this end
+	Accepted   bool           `json:"accepted,omitempty"` // accept(2) returned this end, so a restart connects to it
 	Closed     bool           `json:"closed,omitempty"`   // the peer has been closed
 	Over       bool           `json:"over,omitempty"`     // the connection has ended both ways
 	Outside    *TCPOutside    `json:"outside,omitempty"`  // the peer is outside of the group
@@ -104,8 +104,8 @@ type madeTCP struct {
 	id     image.ObjectID
 	record TCPSocket
 	file   *os.File
-	other  *os.File // the peer, until its own object takes it; or until this one is filled, if the peer is closed
-	done   bool     // filled
+	other  *os.File // the peer, until its own object takes it. If the peer is closed: until this socket is filled
+	done   bool     // fill has filled this socket
 }
 
 func newTCP(family int) (*os.File, error) {
@@ -166,14 +166,14 @@ type tcpPeer struct {
 	made   *madeTCP
 }
 
-// sameConnection tells whether two records have the addresses of one connection. The family of the two ends can differ
+// sameConnection tells whether two records have the addresses of one connection. The families of the two ends can differ
 // (IPv4-mapped addresses).
 func sameConnection(a, b *TCPSocket) bool {
 	return a.Own != nil && b.Own != nil && a.Remote != nil && b.Remote != nil &&
 		plain(*a.Own) == plain(*b.Remote) && plain(*a.Remote) == plain(*b.Own)
 }
 
-// plain is an address in the form in which the two ends of a connection, and sock_diag(7), have the same one.
+// plain is an address in one form, so that addresses from both ends of a connection and from sock_diag(7) can be compared.
 func plain(at netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), at.Port())
 }
@@ -236,7 +236,7 @@ func (m *madeTCP) listen(e *Env) error {
 	return os.NewSyscallError("listen", unix.Listen(socket, int(min(m.record.Backlog, 1<<30))))
 }
 
-// connect begins a connection, and does not wait for an answer.
+// connect begins a connection, and does not wait for the peer's answer.
 func (m *madeTCP) connect(e *Env) error {
 	socket := int(m.file.Fd())
 	to, err := inetSockaddr(m.record.Family, *m.record.Remote)

@@ -9,7 +9,7 @@ import (
 // Options of tcp(7) and socket(7) that golang.org/x/sys/unix has no constants for.
 const (
 	tcpTxDelay = 37
-	soBufLock  = 72 // Linux 5.15
+	soBufLock  = 72 // SO_BUF_LOCK, since Linux 5.15
 )
 
 // Bits of SO_BUF_LOCK: the program has set SO_SNDBUF or SO_RCVBUF, so the kernel does not change the size itself.
@@ -32,7 +32,7 @@ var tcpOptions = optionTable{
 	"tcp_user_timeout":   {unix.SOL_TCP, unix.TCP_USER_TIMEOUT, 1, false, 0},
 }
 
-// tcpNewOptions can be set only as long as a socket is not connected. On a connection the kernel shows other values.
+// tcpNewOptions can be set only while a socket is not connected. On a connection the kernel shows other values.
 var tcpNewOptions = optionTable{
 	"tcp_fast_open":           {unix.SOL_TCP, unix.TCP_FASTOPEN, 1, false, 0},
 	"tcp_fast_open_connect":   {unix.SOL_TCP, unix.TCP_FASTOPEN_CONNECT, 1, false, 0},
@@ -45,7 +45,7 @@ var tcpNewOptions = optionTable{
 // tcpTables are the tables of options that a record of a TCP socket may have.
 var tcpTables = []optionTable{bindOptions, socketOptions, inetOptions, tcpOptions, tcpNewOptions}
 
-// lookAtOptions reads what setsockopt(2) can set.
+// lookAtOptions reads the options that setsockopt(2) can set.
 func (r *TCPSocket) lookAtOptions(socket int, connected bool) error {
 	if name, err := unix.GetsockoptString(socket, unix.SOL_TCP, unix.TCP_ULP); err == nil && name != "" {
 		return fmt.Errorf("it has the upper layer protocol %q (TCP_ULP)", name)
@@ -88,7 +88,7 @@ func (r *TCPSocket) lookAtOptions(socket int, connected bool) error {
 	return err
 }
 
-// setBindOptions sets what bind(2), listen(2) and connect(2) depend on.
+// setBindOptions sets the options on which bind(2), listen(2) and connect(2) depend.
 func (r *TCPSocket) setBindOptions(socket int, env *Env) error {
 	if r.Device != "" {
 		if err := unix.BindToDevice(socket, r.Device); err != nil {
@@ -98,9 +98,9 @@ func (r *TCPSocket) setBindOptions(socket int, env *Env) error {
 	return setOptions(socket, r.Options, env, bindOptions)
 }
 
-// setOptions sets all options, as they are after all connections have been made.
+// setOptions sets all options. Preconditions: all connections have been made.
 func (r *TCPSocket) setOptions(socket int, env *Env) error {
-	// A restart may have set these to bind the socket, and to fill its queue.
+	// crak may have set these two options to bind the socket and to fill its queue.
 	for _, number := range []int{unix.SO_REUSEADDR, soBufLock} {
 		if err := unix.SetsockoptInt(socket, unix.SOL_SOCKET, number, 0); err != nil {
 			return fmt.Errorf("socket option %d: %w", number, err)
@@ -113,7 +113,7 @@ func (r *TCPSocket) setOptions(socket int, env *Env) error {
 	}
 	if r.Congestion != "" {
 		if err := unix.SetsockoptString(socket, unix.SOL_TCP, unix.TCP_CONGESTION, r.Congestion); err != nil {
-			env.Tell(fmt.Sprintf("a TCP socket has not its congestion control %.20q any more: %v", r.Congestion, err))
+			env.Tell(fmt.Sprintf("a TCP socket does not have its congestion control %.20q any more: %v", r.Congestion, err))
 		}
 	}
 	if len(r.Filter) > 0 {

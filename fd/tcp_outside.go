@@ -14,8 +14,8 @@ import (
 	"crak.dev/crak/internal/firewall"
 )
 
-// TCPOutside is the state of a connection to a process outside the group. The content of the socket is its receive queue, and then its
-// send queue: what the peer has not acknowledged.
+// TCPOutside is the state of a connection to a process outside the group. The content of the socket is its receive queue, followed by
+// its send queue: the bytes that the peer has not acknowledged.
 type TCPOutside struct {
 	Receive  uint32 `json:"receive"`            // sequence number of the first byte in the receive queue
 	Received int    `json:"received,omitempty"` // bytes in the receive queue
@@ -24,9 +24,9 @@ type TCPOutside struct {
 
 	Window       [5]uint32 `json:"window"`                  // struct tcp_repair_window
 	MaxSegment   uint32    `json:"max_segment"`             // of the peer
-	SendScale    uint8     `json:"send_scale,omitempty"`    // of the window that the peer advertises
-	ReceiveScale uint8     `json:"receive_scale,omitempty"` // of the own one
-	Scales       bool      `json:"scales,omitempty"`        // windows are scaled at all
+	SendScale    uint8     `json:"send_scale,omitempty"`    // scale of the window that the peer advertises
+	ReceiveScale uint8     `json:"receive_scale,omitempty"` // scale of the window that this end advertises
+	Scales       bool      `json:"scales,omitempty"`        // the two ends have agreed to scale windows
 	SACK         bool      `json:"sack,omitempty"`
 	Timestamps   bool      `json:"timestamps,omitempty"`
 	Timestamp    uint32    `json:"timestamp,omitempty"` // TCP_TIMESTAMP
@@ -41,11 +41,11 @@ const (
 	repairMaxSegment, repairScale, repairSACK, repairTimestamps = 2, 3, 4, 8
 )
 
-// pauseMost is how long the packets of a connection are dropped while its program is frozen. The time only matters if the writer is
-// killed: otherwise it lets them through earlier.
+// pauseMost is how long the packets of a connection are dropped if the writer is killed. Otherwise the writer lets them through as soon
+// as the program runs on.
 const pauseMost = 10 * time.Minute
 
-// canRepair tells whether the kernel lets this process use TCP_REPAIR. That takes CAP_NET_ADMIN in the user namespace to which
+// canRepair tells whether the kernel lets this process use TCP_REPAIR. The process needs CAP_NET_ADMIN in the user namespace to which
 // the network namespace belongs.
 func canRepair() bool {
 	f, err := newTCP(unix.AF_INET)
@@ -64,12 +64,12 @@ func (r *TCPSocket) ends() firewall.Connection {
 	return firewall.Connection{Own: *r.Own, Peer: *r.Remote}
 }
 
-// lookOutside reads the state of a connection to the outside. From now on its packets are dropped until ReleaseConnections: otherwise
+// lookOutside reads the state of a connection to the outside. From then on its packets are dropped until ReleaseConnections. Otherwise
 // the kernel would acknowledge data that is not in the image.
 func (t *Table) lookOutside(r *TCPSocket, o *open) ([]byte, error) {
 	held := heldConnection{r.ends(), o.source()}
 	if err := firewall.Hold([]firewall.Connection{held.ends}, pauseMost); err != nil {
-		return nil, fmt.Errorf("its packets cannot be held back: %w", err)
+		return nil, fmt.Errorf("crak cannot drop its packets during the checkpoint: %w", err)
 	}
 	t.held = append(t.held, held)
 	socket := o.handle.fd
@@ -117,7 +117,7 @@ func (s *TCPOutside) read(socket int) (content []byte, err error) {
 		return nil, os.NewSyscallError("TCP_INFO", err)
 	}
 	if info[0] != unix.BPF_TCP_ESTABLISHED {
-		return nil, errors.New("one end sends no more, and the other end is outside of the program")
+		return nil, errors.New("one end has ended its sending direction, and the other end is outside of the program")
 	}
 	const timestamps, sack, scales = 1, 2, 4 // TCPI_OPT_*
 	s.Timestamps, s.SACK, s.Scales = info[5]&timestamps != 0, info[5]&sack != 0, info[5]&scales != 0
@@ -161,7 +161,7 @@ func (s *TCPOutside) check(size uint64) error {
 	return nil
 }
 
-// makeOutside makes the connection anew, in repair mode: the kernel sends nothing. Until Commit its packets are dropped.
+// makeOutside makes the connection anew in repair mode, in which the kernel sends nothing. Its packets are dropped until Commit.
 func (m *madeTCP) makeOutside(e *Env) (err error) {
 	r, s := &m.record, m.record.Outside
 	if m.file, err = newTCP(r.Family); err != nil {
@@ -226,7 +226,8 @@ func (s *TCPOutside) setOptions(socket int) error {
 	return os.NewSyscallError("TCP_TIMESTAMP", unix.SetsockoptInt(socket, unix.SOL_TCP, unix.TCP_TIMESTAMP, int(int32(s.Timestamp))))
 }
 
-// fillOutside puts both queues back. The kernel takes the whole send queue for sent, and sends it again when nobody acknowledges it.
+// fillOutside fills both queues again. The kernel treats the whole send queue as sent, and sends it again if the peer does not
+// acknowledge it.
 func (m *madeTCP) fillOutside(o image.Object, e *Env) error {
 	s, socket := m.record.Outside, int(m.file.Fd())
 	m.done = true
@@ -257,8 +258,8 @@ func (m *madeTCP) fillOutside(o image.Object, e *Env) error {
 	return m.record.setOptions(socket, e)
 }
 
-// resize has the kernel compute the size of the segments that it sends. It does that when the IP options change, also from none to
-// none. Until then it sends small segments, as to a peer that has not told its size.
+// resize has the kernel compute the size of the segments that it sends. The kernel does that when IP options are set, even if there are
+// none before and after. Until then it sends small segments, as to a peer that has not announced its maximum segment size.
 func resize(socket, family int) error {
 	level, number := unix.SOL_IP, unix.IP_OPTIONS
 	if family == unix.AF_INET6 {
@@ -286,8 +287,8 @@ func writeQueue(socket, queue int, content []byte) error {
 	return nil
 }
 
-// goLater has Commit let the connection go on, as the last step of the restart: packets come through, and the socket leaves the repair
-// mode. That sends a window probe.
+// goLater registers a function that Commit calls as the last step of the restart. It lets packets through, and ends the repair mode.
+// The kernel then sends a window probe.
 func (m *madeTCP) goLater(e *Env, ends []firewall.Connection) error {
 	f, err := duplicate(m.file)
 	if err != nil {
@@ -302,7 +303,7 @@ func (m *madeTCP) goLater(e *Env, ends []firewall.Connection) error {
 		defer f.Close()
 		socket := int(f.Fd())
 		return errors.Join(firewall.Release(ends), repair(socket, repairOff),
-			os.NewSyscallError("SO_REUSEADDR", unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_REUSEADDR, again))) // repair has changed it
+			os.NewSyscallError("SO_REUSEADDR", unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_REUSEADDR, again))) // TCP_REPAIR has changed it
 	})
 	return nil
 }
@@ -325,8 +326,8 @@ func (t *Table) ReleaseConnections() {
 	}
 }
 
-// leaveOutside has the kernel close connections to the outside without a packet when the group is killed. Their packets are dropped from
-// now on until a restart, or until crak forget.
+// leaveOutside puts connections to the outside into repair mode, so that the kernel sends no packet when it closes them at the end of
+// the group. From then on their packets are dropped until a restart has succeeded, or until crak forget.
 func (t *Table) leaveOutside() {
 	for _, held := range t.held {
 		h, err := held.take()
@@ -341,7 +342,7 @@ func (t *Table) leaveOutside() {
 	t.held = nil
 }
 
-// Forget lets packets of the connections of an image through again. So the peers learn that there is nobody.
+// Forget lets the packets of the connections of an image through again. The kernel then resets these connections when the peers send.
 func Forget(g *image.Group) (forgotten []string, err error) {
 	var all []firewall.Connection
 	for _, o := range g.Objects {

@@ -17,8 +17,8 @@ const tcpQueueMost = 256 << 20
 // arriveMost is how long bytes that were sent on this machine may take to arrive.
 const arriveMost = 2 * time.Second
 
-// peekTCP reads all bytes in the receive queue, and leaves them there. Before that it has everything arrive that the peer has sent.
-// late is how many bytes had not arrived.
+// peekTCP waits until everything that the peer has sent is in the receive queue. Then it reads the queue, and leaves the bytes there.
+// late is how many bytes had not arrived before.
 func peekTCP(socket int, sender tcpSender) (content []byte, late int, err error) {
 	if err := checkUrgent(socket); err != nil {
 		return nil, 0, err
@@ -70,9 +70,9 @@ func checkUrgent(socket int) error {
 	}
 }
 
-// arrive has everything arrive at a socket that its peer has sent. On one machine, bytes wait at the sender only if the receiver has
-// no room for them, or if the sender waits for more (TCP_CORK, Nagle's algorithm). So arrive makes the receiver's buffer larger for
-// the moment, and pushes. The program notices no more than that its bytes have arrived.
+// arrive waits until everything that the peer of a socket has sent has arrived. On one machine, bytes wait at the sender only if the
+// receiver has no room for them, or if the sender waits for more bytes (TCP_CORK, Nagle's algorithm). So arrive makes the receiver's
+// buffer larger for the moment, and has the sender send at once. The program notices only that its bytes have arrived.
 func (s tcpSender) arrive(socket int) error {
 	left := func() (int, error) { return s.leftAtClosed(socket) }
 	roomy, back := false, func() {}
@@ -96,7 +96,7 @@ func (s tcpSender) arrive(socket int) error {
 		case err != nil || bytes == 0:
 			return err
 		case time.Since(begin) > arriveMost:
-			return passing(fmt.Sprintf("%d bytes that its peer has sent have not arrived", bytes))
+			return passing(fmt.Sprintf("%d bytes that its peer has sent have not arrived yet", bytes))
 		case !roomy:
 			have, _ := unix.IoctlGetInt(socket, unix.TIOCINQ)
 			back, roomy = makeRoom(socket, have+bytes), true
@@ -105,7 +105,7 @@ func (s tcpSender) arrive(socket int) error {
 	}
 }
 
-// leftAtClosed is what a closed peer has not sent yet. It ends its stream when everything has been sent.
+// leftAtClosed is how many bytes a closed peer has not sent yet. The peer sends its FIN after the last byte.
 func (s tcpSender) leftAtClosed(socket int) (int, error) {
 	info, err := unix.GetsockoptTCPInfo(socket, unix.SOL_TCP, unix.TCP_INFO)
 	if err != nil {
@@ -118,15 +118,15 @@ func (s tcpSender) leftAtClosed(socket int) (int, error) {
 	return 0, nil
 }
 
-// acknowledge sends an acknowledgment that the kernel delays, and leaves the socket in the mode that it is in (tcp(7), TCP_QUICKACK).
+// acknowledge has the kernel send an acknowledgment that it delays. The socket keeps its mode (tcp(7), TCP_QUICKACK).
 func acknowledge(socket int) {
 	if quick, err := unix.GetsockoptInt(socket, unix.SOL_TCP, unix.TCP_QUICKACK); err == nil {
 		_ = unix.SetsockoptInt(socket, unix.SOL_TCP, unix.TCP_QUICKACK, 2-quick)
 	}
 }
 
-// makeRoom makes the receive buffer large enough for this number of bytes. SO_RCVLOWAT does that up to the limit of tcp_rmem, which is
-// more than an ordinary user may set with SO_RCVBUF on most machines. The result sets the size back.
+// makeRoom makes the receive buffer large enough for this number of bytes. SO_RCVLOWAT can do that up to the limit of tcp_rmem. On most
+// machines this is more than an ordinary user may set with SO_RCVBUF. The result is a function that sets the old size again.
 func makeRoom(socket, bytes int) (back func()) {
 	option := func(number int) int {
 		value, _ := unix.GetsockoptInt(socket, unix.SOL_SOCKET, number)
@@ -156,14 +156,15 @@ func makeRoom(socket, bytes int) (back func()) {
 // room is what makeRoom adds for the kernel's own use.
 const room = 64 << 10
 
-// push has the kernel send a segment that is not full. The result sets TCP_NODELAY back.
+// push has the kernel send a segment that is not full. The result is a function that sets the old TCP_NODELAY again.
 func push(socket int) (back func()) {
 	before, _ := unix.GetsockoptInt(socket, unix.SOL_TCP, unix.TCP_NODELAY)
 	_ = unix.SetsockoptInt(socket, unix.SOL_TCP, unix.TCP_NODELAY, 1)
 	return func() { _ = unix.SetsockoptInt(socket, unix.SOL_TCP, unix.TCP_NODELAY, before) }
 }
 
-// fill puts the content into the queue. When the peer is filled too, it sets the options and shuts the connection down.
+// fill puts the content into the queue. If the peer is filled already, fill also sets the options of both ends, and calls shutdown(2)
+// for the directions that had ended.
 func (m *madeTCP) fill(o image.Object, e *Env) error {
 	r := &m.record
 	if r.Outside != nil {
@@ -214,7 +215,7 @@ func (m *madeTCP) fill(o image.Object, e *Env) error {
 	return m.endPeer()
 }
 
-// endPeer closes a peer that had been closed.
+// endPeer closes the peer, if it was closed at the checkpoint.
 func (m *madeTCP) endPeer() error {
 	if m.other == nil {
 		return nil
@@ -234,13 +235,14 @@ func (m *madeTCP) endPeer() error {
 	return nil
 }
 
-// abort has the close of a socket reset the connection. So no TIME_WAIT is left of it.
+// abort has a later close of the socket reset the connection, so that it does not stay in TIME_WAIT.
 func abort(socket int) error {
 	return os.NewSyscallError("SO_LINGER", unix.SetsockoptLinger(socket, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}))
 }
 
-// fillTCP sends bytes from one end of a connection to the other. It makes room for those that had arrived at the checkpoint, so that the
-// others wait at the sender again. If the sender has no room for them, all bytes arrive. The options are set later.
+// fillTCP sends bytes from one end of a connection to the other. It makes room only for the bytes that had arrived at the checkpoint, so
+// that the late bytes wait at the sender again. If the sender has no room for these, all bytes arrive. Preconditions: the options of
+// both ends are set later.
 func fillTCP(from, to int, content []byte, late int) error {
 	defer makeRoom(to, len(content)-late)()
 	defer widen(from)()
@@ -268,8 +270,9 @@ func fillTCP(from, to int, content []byte, late int) error {
 	return nil
 }
 
-// EndConnections has the kernel reset the connections of a group when the group is killed, so that no TIME_WAIT is left of them: a
-// restart needs their addresses. Of connections to the outside the peers notice nothing. Preconditions: the group is frozen, and is killed next.
+// EndConnections has the kernel reset the connections within a group when the group is killed. So none of them stays in TIME_WAIT, and a
+// restart can use their addresses. The peers of connections to the outside notice nothing. Preconditions: the group is frozen, and the
+// writer kills it next.
 func (t *Table) EndConnections() {
 	t.leaveOutside()
 	for _, take := range t.connections {

@@ -14,8 +14,8 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// tcpSocketKind is a description of a TCP socket of IPv4 or IPv6: a single one, or an end of a connection whose ends the group has. A
-// restart makes the connections anew (tcp_connection.go).
+// tcpSocketKind is a description of a TCP socket of IPv4 or IPv6: a single socket, or an end of a connection. A restart makes the
+// connections anew (tcp_connection.go, tcp_outside.go).
 var tcpSocketKind = kind{
 	name: "tcp_socket",
 	is:   func(o *open) bool { return isTCP(o) },
@@ -49,7 +49,7 @@ var tcpSocketKind = kind{
 
 func isTCP(o *open) bool { return o.protocol == "TCP" || o.protocol == "TCPv6" }
 
-// tcpSockets are all TCP sockets of the network namespace, if the group has one.
+// tcpSockets are all TCP sockets of the network namespace. It is empty if the group has no TCP socket.
 type tcpSockets struct {
 	all      []inetSocket
 	ends     map[tcpEnds]*inetSocket // connections, by the addresses of an end
@@ -209,11 +209,11 @@ func (c *capture) tcpPeerOf(o *open, r *TCPSocket) (sender tcpSender, err error)
 		return tcpSender{nil, int(other.sent)}, nil
 	}
 	return sender, tcpObstacle(o, fmt.Sprintf("it is connected to %s, outside of the program, and the program does not have CAP_NET_ADMIN, which that takes", s.peer),
-		"include the process at the other end in the program, or let the program close the connection before the checkpoint, or leave it out "+
+		"checkpoint the process at the other end together with the program (crak run --group), or let the program close the connection before the checkpoint, or leave it out "+
 			"with crak checkpoint --fd N=close if the program can do without it")
 }
 
-// isQueued tells whether a socket that no process has is a connection that waits for accept(2). Otherwise it has been closed.
+// isQueued tells whether a socket that no process has is a connection that waits for accept(2). If it is not, it has been closed.
 func isQueued(state uint8) bool {
 	return state == unix.BPF_TCP_ESTABLISHED || state == unix.BPF_TCP_SYN_RECV || state == unix.BPF_TCP_CLOSE_WAIT
 }
@@ -236,7 +236,7 @@ func (t *tcpSockets) listener(s *inetSocket) *open {
 	return best
 }
 
-// order is the place of a listening socket in the order of listen(2), among those of its address and family.
+// order is the place of a listening socket among those of its address and family, in the order of their calls of listen(2).
 func (t *tcpSockets) order(s *inetSocket) uint32 {
 	var before, all uint32
 	for i := range t.all {
@@ -248,13 +248,13 @@ func (t *tcpSockets) order(s *inetSocket) uint32 {
 			all++
 		}
 	}
-	if s.family == unix.AF_INET { // the last one comes first
+	if s.family == unix.AF_INET { // the kernel lists the socket that began to listen last first
 		return all - 1 - before
 	}
 	return before
 }
 
-// checkWaiting refuses a listening socket in which the connection of a stranger waits.
+// checkWaiting refuses a listening socket in which a connection from outside of the group waits.
 func (t *tcpSockets) checkWaiting(o *open) error {
 	if o.member.Calls == nil {
 		return nil
@@ -327,7 +327,7 @@ func (c *capture) lookTCP(r *TCPSocket, o *open, sender tcpSender) ([]byte, erro
 	return content, err
 }
 
-// errorOf guesses the error of an ended connection: reading it would take it away from the program.
+// errorOf infers the error of an ended connection from its state. Reading the error would take it away from the program.
 func errorOf(socket int) unix.Errno {
 	info, err := unix.GetsockoptTCPInfo(socket, unix.SOL_TCP, unix.TCP_INFO)
 	switch {
@@ -339,7 +339,7 @@ func errorOf(socket int) unix.Errno {
 	return unix.ECONNRESET
 }
 
-// check finds out whether the address can be bound, and whether the options that privileges are needed for can be set.
+// check finds out whether crak can bind the address, and whether it can set the options that need privileges.
 func (r *TCPSocket) check(env *Env) obstacle.List {
 	if r.Own == nil || r.Over {
 		return nil
@@ -358,7 +358,7 @@ func (r *TCPSocket) check(env *Env) obstacle.List {
 	var errno unix.Errno
 	errors.As(err, &errno)
 	switch {
-	case err == nil || errno == unix.EADDRINUSE && connected: // it may be TIME_WAIT, which create knows how to use
+	case err == nil || errno == unix.EADDRINUSE && connected: // the address may be in TIME_WAIT; tcpConnect can use it then
 		return nil
 	case errno == unix.EADDRINUSE:
 		o.Why, o.Do = "another process has this address and port, or an ended connection does (TIME_WAIT)",

@@ -21,7 +21,7 @@ type Credentials struct {
 	GID uint32    `json:"gid"`
 }
 
-// askCredentials asks the initiator and not a handle: the kernel returns IDs of the caller's namespaces.
+// askCredentials asks through the initiator, and not through a handle, because the kernel returns IDs of the caller's namespaces.
 func (c *capture) askCredentials(o *open, r *UnixSocket) {
 	if o.within != nil {
 		return
@@ -39,9 +39,9 @@ func (c *capture) askCredentials(o *open, r *UnixSocket) {
 	})
 }
 
-// as makes a system call about a Unix socket in a process with the given credentials, because the kernel notes who makes the call.
-// The process has crak's descriptors and a copy of its memory, and the number of a process that does not exist yet, or not any more. crak
-// makes the call itself if it cannot make such a process. Then the kernel notes crak.
+// as makes a system call about a Unix socket in a process with the given credentials, because the kernel records who makes the call.
+// The process shares crak's descriptors and has a copy of its memory. It has the PID of a member that crak has not made yet, or of a
+// process that has ended. If crak cannot make such a process, it makes the call itself, and the kernel records crak.
 func (e *Env) as(who *Credentials, number, a1, a2, a3, a4 uintptr) error {
 	if who != nil && e.SamePids {
 		become := who.UID != uint32(os.Geteuid()) || who.GID != uint32(os.Getegid())
@@ -77,8 +77,8 @@ type cloneArguments struct {
 	flags, pidfd, childTid, parentTid, exitSignal, stack, stackSize, tls, setTid, setTidSize uint64
 }
 
-// callIn makes a process with a number, which makes a system call and exits with its errno. The process is a copy of one thread of
-// a Go program: it must call nothing of the Go runtime.
+// callIn makes a process with a given PID. The process makes a system call and exits with its errno. It is a copy of one thread of a Go
+// program, so it must call nothing of the Go runtime.
 //
 //go:nosplit
 //go:norace
@@ -103,7 +103,7 @@ func callIn(pid int32, become bool, uid, gid, number, a1, a2, a3, a4 uintptr) (i
 	}
 }
 
-// connectAs is connectNow as a process that the kernel then tells the listening side of (SO_PEERCRED).
+// connectAs is connectNow by a process with the given credentials. SO_PEERCRED shows this process to the listening side.
 func (e *Env) connectAs(who *Credentials, socket int, to addressed) error {
 	if err := unix.SetNonblock(socket, true); err != nil {
 		return err
@@ -126,7 +126,7 @@ func (e *Env) socketpair(kind int, who *Credentials) (fds [2]int, err error) {
 	return [2]int{int(n.Uint32(shared)), int(n.Uint32(shared[4:]))}, os.NewSyscallError("socketpair", err)
 }
 
-// listenAs makes a socket listen as a process that the kernel then tells its clients of (SO_PEERCRED).
+// listenAs is listen(2) by a process with the given credentials. SO_PEERCRED shows this process to the clients.
 func (m *madeUnix) listenAs(who *Credentials, backlog int, e *Env) error {
 	return os.NewSyscallError("listen", e.as(who, unix.SYS_LISTEN, m.file.Fd(), uintptr(backlog), 0, 0))
 }

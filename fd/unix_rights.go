@@ -15,17 +15,17 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// inFlight has the descriptions that are in queues of Unix sockets (unix(7), SCM_RIGHTS), and that no member has. MSG_PEEK gives the writer
-// descriptors of them. The writer keeps one of each until the image has the content of all objects. So such a description is seen
-// as a description of the writer.
+// inFlight has the descriptions that are in queues of Unix sockets (unix(7), SCM_RIGHTS), and that no member has. MSG_PEEK gives the
+// writer descriptors of them. The writer keeps one descriptor of each until the image has the content of all objects. So the code that
+// captures descriptions treats them as descriptions of the writer.
 type inFlight struct {
 	writer *Member
 	view   *view
 	kept   []int
 }
 
-// lookIntoQueue reads the receive queue of a socket, and returns the new descriptions that are in it. What a restart cannot put there
-// is noted as a refusal.
+// lookIntoQueue reads the receive queue of a socket, and returns the new descriptions that are in it. If a restart cannot fill the
+// queue again, lookIntoQueue records the reason as a refusal.
 func (c *capture) lookIntoQueue(o *open) (inside []*open, err error) {
 	q := &o.socket.queue
 	if err := c.handle(o); err != nil || o.swapped {
@@ -73,8 +73,8 @@ func (q *queue) number(ids map[*open]image.DescriptionID) {
 	}
 }
 
-// arrival finds out which description a descriptor from the queue of a socket has. If no process of the group has it, it is new, and the
-// table keeps the descriptor.
+// arrival finds the description of a descriptor from the queue of a socket. If no process of the group has this description, it is new,
+// and the table keeps the descriptor.
 func (c *capture) arrival(socket *open, fd int) (o *open, isNew bool, err error) {
 	f := &c.table.inFlight
 	if f.view == nil {
@@ -97,7 +97,7 @@ func (c *capture) arrival(socket *open, fd int) (o *open, isNew bool, err error)
 	o.within = socket
 	f.kept = append(f.kept, fd)
 	if isOwned(fd) {
-		o.refusal = &obstacle.Obstacle{What: o.link, Why: "a process gets its I/O signals (fcntl(2), F_SETOWN), and no process has it open", Do: closeIt}
+		o.refusal = &obstacle.Obstacle{What: o.link, Why: "a process gets its I/O signals (fcntl(2), F_SETOWN), and no process of the program has it open", Do: closeIt}
 	}
 	return o, true, nil
 }
@@ -118,8 +118,9 @@ func isOwned(fd int) bool {
 	return errno == 0 && owner.pid != 0 || err == nil && signal != 0
 }
 
-// Release closes the descriptors that the writer has of descriptions in queues. Preconditions: the content of all objects has been
-// saved. Call it before the program goes on, because closing can have an effect on it: a pipe gets its end of file.
+// Release closes the writer's descriptors of descriptions in queues. Preconditions: the content of all objects has been saved, and the
+// program is still frozen. The program could notice a later close: if the program closes the other copies, readers of a pipe would get
+// the end of file too late.
 func (t *Table) Release() {
 	closeAll(t.inFlight.kept)
 	if t.inFlight.view != nil {
@@ -128,7 +129,7 @@ func (t *Table) Release() {
 	t.inFlight = inFlight{}
 }
 
-// refuseInFlight refuses descriptions in queues that only a member can make: crak restart fills the queues.
+// refuseInFlight refuses descriptions in queues that only a member can make, because crak restart fills the queues before members can.
 func (c *capture) refuseInFlight() {
 	for _, o := range c.sockets {
 		for _, rights := range o.socket.queue.rights {
@@ -147,7 +148,7 @@ func (c *capture) refuseInFlight() {
 	}
 }
 
-// queued says in which socket's queue something is.
+// queued adds to an obstacle in which socket's queue the description is.
 func (o *open) queued(why obstacle.Obstacle) obstacle.Obstacle {
 	for o.within != nil {
 		o = o.within
