@@ -29,17 +29,14 @@ func TestPortTaken(t *testing.T) {
 	p := captured(t, ourselves())
 	d := p.description(t, f)
 	env := pipesOf(p)
-	for _, o := range fd.Check(d, env) {
-		if !strings.Contains(o.Why, "another process has this address") || !strings.Contains(o.Do, "ss -tanp") {
-			t.Errorf("obstacle %v", o)
-		}
-		f.Close()
-		if again := fd.Check(d, pipesOf(p)); len(again) != 0 {
-			t.Errorf("when the port is free: %v", again)
-		}
-		return
+	taken := fd.Check(d, env)
+	if len(taken) != 1 || !strings.Contains(taken[0].Why, "another process has this address") || !strings.Contains(taken[0].Do, "ss -tanp") {
+		t.Errorf("obstacles: %v", taken)
 	}
-	t.Error("no obstacle")
+	f.Close()
+	if again := fd.Check(d, pipesOf(p)); len(again) != 0 {
+		t.Errorf("when the port is free: %v", again)
+	}
 }
 
 // TestTCPRecords checks that damaged records of sockets are errors, and make no socket.
