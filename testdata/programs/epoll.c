@@ -1,7 +1,7 @@
 /*
- * epoll instances: targets of several kinds with their data, level- and edge-triggered, one-shot that has fired and that has not,
- * exclusive, an instance in another one, a target whose number is closed or is another file by now, a target that is registered
- * twice, a thread and a child that sleep in epoll_wait, and workers that share an instance.
+ * epoll instances: targets of several kinds with their data, level- and edge-triggered; one-shot targets that have been reported and
+ * that have not; exclusive targets; an instance in another one; a target whose number is closed, or belongs to another file now; a
+ * target that is registered twice; a thread and a child that sleep in epoll_wait; workers that share an instance.
  */
 #include "group.h"
 
@@ -86,7 +86,7 @@ int main(void)
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
 	event = eventfd(0, EFD_NONBLOCK);
 
-	level = epoll_create1(EPOLL_CLOEXEC); /* ready, and it stays so */
+	level = epoll_create1(EPOLL_CLOEXEC); /* its target stays ready */
 	add(level, pipes[0][0], EPOLLIN, 1);
 	EQUAL(write(pipes[0][1], "x", 1), 1);
 	edge = epoll_create1(0); /* an edge that has been reported */
@@ -95,7 +95,7 @@ int main(void)
 	EQUAL(write(pipes[1][1], "x", 1), 1);
 	expect(edge, 2, EPOLLIN);
 	nothing(edge);
-	fresh_edge = epoll_create1(0); /* one that has not been reported */
+	fresh_edge = epoll_create1(0); /* an edge that has not been reported */
 	add(fresh_edge, pipes[2][0], EPOLLIN | EPOLLET, 3);
 	EQUAL(write(pipes[2][1], "x", 1), 1);
 	shot = epoll_create1(0);
@@ -113,7 +113,7 @@ int main(void)
 	other = dup(pipes[5][0]);
 	add(closed, pipes[5][0], EPOLLIN, 9);
 	CHECK(close(pipes[5][0]) == 0);
-	replaced = epoll_create1(0); /* the number is another file */
+	replaced = epoll_create1(0); /* another file has the number now */
 	again = dup(pipes[6][0]);
 	add(replaced, again, EPOLLIN, 10);
 	CHECK(dup2(event, again) == again);
@@ -164,7 +164,7 @@ int main(void)
 	nothing(closed);
 	EQUAL(write(pipes[5][1], "x", 1), 1);
 	expect(closed, 9, EPOLLIN);
-	EQUAL(pipes[5][0], replaced); /* it has got the number of the closed one */
+	EQUAL(pipes[5][0], replaced); /* the new pipe has the number of the closed one */
 	EQUAL(write(pipes[7][1], "x", 1), 1);
 	expect(far, 15, EPOLLIN);
 	CHECK(fcntl(200, F_GETFD) == -1);

@@ -1,6 +1,6 @@
 /*
- * Every name that it has is hostile to a terminal and to the lines of a log: of its executable, process, thread, directory, open
- * and mapped files, memory, images and log. With the argument "refused" it has a descriptor that cannot be checkpointed.
+ * A program whose names contain control characters for terminals and logs: of its executable, process, thread, directory, open and
+ * mapped files, memory, images and log. With the argument "refused" it has a descriptor that cannot be checkpointed.
  */
 #include "check.h"
 
@@ -33,7 +33,7 @@ static void *idle(void *arg)
 		pause();
 }
 
-/* Executes itself under a hostile name, with hostile settings. */
+/* Executes itself under such a name, with such settings. */
 static void begin(char **argv)
 {
 	char work[500], path[600];

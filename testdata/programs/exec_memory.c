@@ -1,6 +1,6 @@
 /*
- * Programs that are executed from memory or from a deleted file: a memfd, a sealed one, a file that was deleted. After a restart the kernel
- * must still know them as executed (ETXTBSY), and they must be executable again: nothing has them open for writing.
+ * Programs that are executed from memory or from a deleted file: a memfd, a sealed memfd, a file that was deleted. After a restart nobody
+ * may open them for writing (ETXTBSY), and they must be executable again. So nothing may have them open for writing.
  */
 #include "group.h"
 
@@ -92,7 +92,7 @@ int main(int argc, char **argv)
 		if (pids[kind] == 0)
 			executes(copied(kind), "run", kind);
 		await_mark("runs-%d", kind);
-		idle[kind] = copied(kind); /* it does not run yet */
+		idle[kind] = copied(kind); /* nobody executes it yet */
 	}
 	never = memfd_create("never executable", MFD_CLOEXEC | 8 /* MFD_NOEXEC_SEAL */);
 	CHECK(never >= 0 || errno == EINVAL); /* before Linux 6.3 */

@@ -73,7 +73,7 @@ int main(void)
 	EQUAL(syscall(SYS_getdents64, inner, buffer, sizeof buffer) > 0, 1);
 	twice = open("removed", O_PATH);
 	CHECK(rmdir("removed/inner") == 0 && rmdir("removed") == 0);
-	CHECK(mkdir("removed", 0700) == 0); /* another one takes its place */
+	CHECK(mkdir("removed", 0700) == 0); /* another directory has the name now */
 
 	beside = created("old", O_CREAT, "beside");
 	CHECK(link("old", "new") == 0 && unlink("old") == 0);

@@ -29,7 +29,7 @@ static int over(void) { return access("go", F_OK) == 0; }
 
 static int exits(long code) { return code; }
 
-/* Its child ends after it. */
+/* A process that ends before its child. */
 static int leaves(long code)
 {
 	child(exits, 9);
@@ -207,7 +207,7 @@ static void exchange(int self)
 	}
 }
 
-/* Lets zombies wait: it collects a child long after it has ended, and asks the kernel for all that it says of it. */
+/* Reaps a child long after the child has ended, and checks all that the kernel reports about it. */
 static void keep_once(uint64_t x)
 {
 	siginfo_t info = {0};
@@ -262,7 +262,7 @@ static int work(long number)
 	return 50 + number;
 }
 
-/* What the executed program does: a number that it can check, and the code that it is to exit with. */
+/* What the executed program does. Its arguments are a number that it can check, and its exit status. */
 static int executed(char **argv)
 {
 	uint64_t x = strtoull(argv[1], 0, 10);

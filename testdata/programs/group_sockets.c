@@ -31,7 +31,7 @@ static int player(long number)
 		ball++;
 		EQUAL(write(pairs[number][1], &ball, sizeof ball), sizeof ball);
 	}
-	return 10 + number; /* the parent has closed its end */
+	return 10 + number; /* the stream ends when the parent has closed its end */
 }
 
 static int acceptor(long number)

@@ -33,7 +33,7 @@ static void lock(void)
 	int error = pthread_mutex_lock(&area->mutex);
 
 	if (error == EOWNERDEAD) {
-		/* The dead owner had taken no task for good: it is free again. */
+		/* The dead owner had not finished taking a task, so another worker may take it. */
 		area->taken = -1;
 		area->repaired++;
 		CHECK(pthread_mutex_consistent(&area->mutex) == 0);

@@ -6,7 +6,7 @@
 
 #include <sys/resource.h>
 
-static volatile sig_atomic_t told; /* of how many children */
+static volatile sig_atomic_t told; /* how many children SIGCHLD has reported */
 
 static void on_child(int unused)
 {
@@ -36,7 +36,7 @@ static int end_in_session(long code)
 	return code;
 }
 
-/* Has a zombie itself, and SIGCHLD blocked. */
+/* A child that has a zombie and has SIGCHLD blocked. */
 static int parent(long code)
 {
 	siginfo_t info;

@@ -1,6 +1,6 @@
 /*
- * inotify: numbers of watches, also after others were removed; masks; a watch that is to report once, and one that has; a directory that
- * was renamed; a file that was deleted while it is open; a symbolic link; an instance that a child shares; a thread that sleeps in read; epoll.
+ * inotify: numbers of watches, also after others were removed; masks; one-shot watches before and after their event; a directory that was
+ * renamed; a file that was deleted while it is open; a symbolic link; an instance that a child shares; a thread that sleeps in read; epoll.
  */
 #include "group.h"
 

@@ -1,6 +1,6 @@
 /*
- * A call that has transferred a part of its data and is blocked. The main thread makes it. Another thread prints READY then. For
- * each file step.1, step.2 it lets the call go on by some bytes, and prints STEPPED. When there is a file go, it does the rest:
+ * The main thread makes a call that transfers a part of its data and blocks. Another thread then prints READY. For each file step.1,
+ * step.2 … this thread lets the call transfer some more bytes, and prints STEPPED. When there is a file go, it transfers the rest:
  *
  *	write, writev, syscall, packets       a pipe; its other end is read
  *	socket, send, waitall                 a stream socket; its other end is read, or written to

@@ -1,6 +1,6 @@
 /*
- * What a checkpoint cannot save at some moments, and can a moment later: data on connections that a server has not accepted yet
- * (Unix sockets and TCP), and events of inotify that have not been read.
+ * State that a checkpoint cannot save, but that is gone a moment later: data on connections that a server has not accepted yet
+ * (Unix sockets and TCP), and events of inotify that the program has not read.
  */
 /* cc: -pthread */
 #include "check.h"

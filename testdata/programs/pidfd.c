@@ -1,6 +1,6 @@
 /*
- * pidfds of the process itself, of a child, a zombie, a thread, the parent and a brother, and of processes that have ended and were
- * waited for; one that two processes share; in poll, in epoll, in waitid.
+ * pidfds of the process itself, of a child, a zombie, a thread, the parent and a sibling, and of processes that have ended and for which
+ * their parent has waited; a pidfd that two processes share; pidfds in poll, epoll and waitid.
  */
 #include "group.h"
 
@@ -61,7 +61,7 @@ static int status_of(int fd)
 static int exits(long code)
 {
 	await_go();
-	pause_ms(50); /* the others are in their calls again */
+	pause_ms(50); /* so that the others are in their calls again */
 	return code;
 }
 
@@ -122,7 +122,7 @@ static void *is_named(void *unused)
 	return unused;
 }
 
-/* Has a pidfd of its parent and of a brother, and shares a pidfd with its parent. */
+/* A child with a pidfd of its parent and of a sibling. It shares another pidfd with its parent. */
 static int relative(long shared_fd)
 {
 	int parent = pidfd(getppid(), O_NONBLOCK), brother = pidfd(runs, 0), own = pidfd(getpid(), 0);

@@ -1,6 +1,6 @@
 /*
- * Blocks of the heap, some of them freed, for a program with AddressSanitizer. Its shadow memory must tell the same about each byte
- * after a restart, and its allocator must go on. Without AddressSanitizer the blocks alone are checked.
+ * A program with AddressSanitizer has blocks on the heap, and has freed some of them. After a restart the shadow memory must say the same
+ * about each byte, and the allocator must work. Without AddressSanitizer the program checks only the blocks.
  */
 #include <pthread.h>
 

@@ -1,6 +1,6 @@
 /*
- * Files in /proc about other processes of the group: a child, the parent, a thread, a zombie, a directory there, and files that
- * parent and child share, with one offset. Each is partly read before the checkpoint.
+ * Files in /proc about other processes of the group: about a child, the parent, a thread and a zombie, also a directory. Parent and
+ * child share some of them, with one offset. The program reads a part of each before the checkpoint.
  */
 #include "group.h"
 

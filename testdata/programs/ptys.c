@@ -61,7 +61,7 @@ static struct termios modes_of(int fd)
 }
 
 
-/* A process in the background of the terminal: reading stops it, or fails if SIGTTIN is ignored. */
+/* A process in a background process group of the terminal. A read stops it, or fails if it ignores SIGTTIN. */
 static int background(long tty)
 {
 	char c;
@@ -142,7 +142,7 @@ static int session(long number)
 	return 0;
 }
 
-/* Has the slave of a pseudo-terminal whose master its parent has. */
+/* A child that has the slave of a pseudo-terminal. Its parent has the master. */
 static int slave_alone(long number)
 {
 	char name[32], text[8];

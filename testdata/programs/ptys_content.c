@@ -51,7 +51,7 @@ static void put(int fd, const char *text)
 	put_bytes(fd, text, strlen(text));
 }
 
-/* expect reads once. */
+/* expect reads once, and compares what it has read. */
 static void expect_bytes(int fd, const char *want, int length)
 {
 	char got[256];
@@ -66,7 +66,7 @@ static void expect(int fd, const char *want)
 	expect_bytes(fd, want, strlen(want));
 }
 
-/* arrived waits until so many bytes of lines, or of raw input, have arrived. */
+/* arrived waits until this number of bytes has arrived, of lines or of raw input. */
 static void arrived(int fd, int bytes)
 {
 	int n = -1;
@@ -82,13 +82,13 @@ static char pattern(int i)
 	return 'a' + i % 23;
 }
 
-/* fill writes until nothing more has room. */
+/* fill writes until there is no room any more. */
 static int fill_queue(int fd, int size)
 {
 	char text[2000];
 	int total = 0;
 
-	for (int tries = 0; tries < 20; tries++) { /* the kernel moves what was written on, which makes room */
+	for (int tries = 0; tries < 20; tries++) { /* the kernel moves written bytes to the other side, which makes room */
 		for (;;) {
 			for (int i = 0; i < size; i++)
 				text[i] = pattern(total + i);
@@ -122,7 +122,7 @@ static void drain(int fd, int total)
 
 static struct pair common;
 
-/* Reads in another process than the one that writes. */
+/* A child that reads what its parent writes. */
 static int reader(long unused)
 {
 	(void)unused;

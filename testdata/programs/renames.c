@@ -1,6 +1,6 @@
 /*
- * Changes its names all the time, each to one that is hostile to a terminal or to who parses /proc: of its process, arguments,
- * working directory, open and mapped files.
+ * A program that changes its names all the time: of its process, arguments, working directory, open and mapped files. The names contain
+ * control characters for terminals, and text that misleads a careless parser of /proc.
  */
 #include "check.h"
 

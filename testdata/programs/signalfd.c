@@ -1,6 +1,6 @@
 /*
- * signalfds: the mask, flags, pending signals with their order and values that are read after the restart, one that is blocked in
- * read, and one that a child shares: it reads the child's own signals.
+ * signalfds: the mask, flags, pending signals that are read after the restart in their order and with their values, a thread that is
+ * blocked in read, and a signalfd that a child shares. The child reads its own signals from it.
  */
 #include "group.h"
 

@@ -1,6 +1,7 @@
 /*
- * Netlink sockets: one that is not bound, one whose port ID the kernel has chosen, one with a port ID and groups of its own, options,
- * and a filter. After the restart each answers, and has what it had. With an argument: a message that is not read.
+ * Netlink sockets: one that is not bound, one whose port ID the kernel has chosen, one with a port ID, groups, options and a filter that
+ * the program has chosen. After the restart the kernel answers on each, and each has the same state. With an argument, the program has
+ * not read a message.
  */
 #include "inet.h"
 
@@ -44,7 +45,7 @@ static uint64_t groups(int fd)
 	return words[0] | (uint64_t)words[1] << 32;
 }
 
-/* unread leaves an answer of the kernel in the queue until it may go on. */
+/* unread leaves an answer of the kernel in the queue until there is a file go. */
 static int unread(void)
 {
 	struct {

@@ -15,7 +15,7 @@ static void echo(int fd, const char *host, int type, int answer, int skip)
 	struct pollfd p = {fd, POLLIN, 0};
 	char text[200];
 
-	if (type == ICMP_ECHO) { /* a raw socket of IPv4 needs a checksum; this one is of the header alone */
+	if (type == ICMP_ECHO) { /* the sender on a raw socket of IPv4 must compute the checksum; this one is of the header alone */
 		uint32_t sum = 0;
 
 		for (size_t i = 0; i < sizeof request; i += 2)
@@ -61,7 +61,7 @@ int main(void)
 	echo(ping, "127.0.0.1", ICMP_ECHO, ICMP_ECHOREPLY, 0);
 	echo(ping6, "::1", ICMPV6_ECHO_REQUEST, ICMPV6_ECHO_REPLY, 0);
 	own_address(raw, "127.0.0.1", IPPROTO_ICMP);
-	EQUAL(send(raw, "12345678", 8, 0), 8); /* it is connected, which getpeername(2) does not tell without a port */
+	EQUAL(send(raw, "12345678", 8, 0), 8); /* it is connected, but without a port, so getpeername(2) does not show it */
 	EQUAL(get_option(raw, SOL_RAW, 1), ~(1 << ICMP_ECHOREPLY | 1 << ICMP_ECHO));
 	EQUAL(get_option(raw6, SOL_IPV6, IPV6_RECVHOPLIMIT), 1);
 	EQUAL(get_option(header, SOL_IP, IP_HDRINCL), 1);

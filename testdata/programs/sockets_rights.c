@@ -94,7 +94,7 @@ static int file(const char *name, int flags, const char *text)
 	return fd;
 }
 
-/* A place in a stream: a read before it gets no descriptors, and a read that gets them goes no further. */
+/* Descriptors at a certain byte of a stream: a read of the bytes before gets no descriptors, and a read that gets them ends with them. */
 static int place[2], place_file;
 
 static void set_place(void)
@@ -114,7 +114,7 @@ static void check_place(void)
 	take(place[1], 3, "fir", 0, 0);
 	take(place[1], 50, "stwith", fds, 1);
 	EQUAL(lseek(fds[0], 3, SEEK_SET), 3);
-	EQUAL(lseek(place_file, 0, SEEK_CUR), 3); /* one description */
+	EQUAL(lseek(place_file, 0, SEEK_CUR), 3); /* both descriptors have one description */
 	take(place[1], 50, "afteragain", fds, 3);
 	EQUAL(lseek(fds[0], 0, SEEK_CUR), 3);
 	give(fds[1], "x", 0, 0);
@@ -290,7 +290,7 @@ static void check_rings(void)
 	CHECK(close(other) == 0);
 	EQUAL(recv(one, fds, 1, 0), 0);
 	EQUAL(fcntl(one, F_SETFL, O_RDWR | O_NONBLOCK), 0);
-	CHECK(fcntl(ring, F_GETFL) & O_NONBLOCK); /* one description */
+	CHECK(fcntl(ring, F_GETFL) & O_NONBLOCK); /* both descriptors have one description */
 }
 
 /* Many descriptors in one message, of two descriptions. */

@@ -171,7 +171,7 @@ int main(void)
 	mail(sender, "127.0.0.1", own_port(both), "of four");
 	mail(both, "::1", own_port(six), "of both");
 
-	/* Two sockets with one port: each has what came to it. */
+	/* Two sockets with one port: each has the datagrams that came to it. */
 	int shared[2], shared_port = 0, mine = 0;
 	for (int i = 0; i < 2; i++) {
 		shared[i] = socket(AF_INET, SOCK_DGRAM, 0);
@@ -186,7 +186,7 @@ int main(void)
 		CHECK(close(s) == 0);
 	}
 
-	/* What the kernel tells of a datagram. */
+	/* Control messages of the kernel about a datagram. */
 	int told = udp("0.0.0.0", 0);
 	set_option(told, SOL_IP, IP_PKTINFO, 1);
 	set_option(told, SOL_IP, IP_RECVTTL, 1);
@@ -196,7 +196,7 @@ int main(void)
 		mail(near, "127.0.0.2", own_port(told), "whereto");
 	CHECK(close(near) == 0);
 
-	/* Several datagrams as one. */
+	/* Several datagrams that the kernel gives out as one (UDP_GRO). */
 	int joined = udp("127.0.0.1", 0);
 	set_option(joined, SOL_UDP, UDP_GRO, 1);
 	set_option(sender, SOL_UDP, UDP_SEGMENT, 1000);
@@ -216,7 +216,7 @@ int main(void)
 		mail(sender, "127.0.0.1", own_port(full), number);
 	}
 
-	/* Multicast groups, a device, a filter, an end, an error, and another protocol. */
+	/* Multicast groups, a device, a filter, shutdown(2), an error, and another protocol. */
 	int group = udp("0.0.0.0", 0), group6 = udp("::", 0);
 	struct ip_mreqn request = {.imr_ifindex = 1};
 	inet_pton(AF_INET, "239.1.2.3", &request.imr_multiaddr);

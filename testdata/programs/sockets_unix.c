@@ -18,7 +18,7 @@ static socklen_t name(struct sockaddr_un *a, const char *text)
 	memset(a, 0, sizeof *a);
 	a->sun_family = AF_UNIX;
 	strcpy(a->sun_path, text);
-	if (text[0] == '@') { /* abstract, and of this process alone */
+	if (text[0] == '@') { /* an abstract name that only this process uses */
 		int n = snprintf(a->sun_path, sizeof a->sun_path, "@crak-%s-%d", text + 1, getpid());
 
 		a->sun_path[0] = 0;

@@ -16,7 +16,7 @@
 #define PAGE 4096
 #define PATTERN 0x5a
 
-/* The handler of SIGUSR1: stores the address of the kernel's ucontext where r12 points to. */
+/* The handler of SIGUSR1: stores the address of the kernel's ucontext at the address in r12. */
 void note(int, siginfo_t *, void *);
 
 /* Sets the stack pointer, raises SIGUSR1, and sleeps until there is a file go. vectors: 1 uses AVX registers, 2 AVX-512, 0 none. */
@@ -90,7 +90,7 @@ static void check_untouched(const char *from, const char *to)
 			fail("%zd bytes below the kernel's frame are overwritten", to - p);
 }
 
-/* This thread prints READY when so many other threads sleep; -1: it prints nothing. */
+/* This thread prints READY when this number of other threads sleeps; -1: it prints nothing. */
 static __thread int announces = -1;
 
 /* Called when the thread has made all its mappings, just before it sleeps. */

@@ -1,4 +1,4 @@
-/* A stranger that takes a lock on a file, of the kind that its second argument names. */
+/* A process outside the program. It takes a lock on a file, of the kind that its second argument names. */
 #include "check.h"
 
 #include <sys/file.h>

@@ -90,7 +90,7 @@ int main(void)
 	op(LOCK, 1, 0);
 	op(COUNT, 50, 0);
 	op(FULL, 32000, 0);
-	op(LOCK, 1, SEM_UNDO); /* the parent's own, and nothing is left of it */
+	op(LOCK, 1, SEM_UNDO); /* with the next operation, the adjustments of the parent add up to 0 */
 	op(LOCK, -1, SEM_UNDO);
 
 	CHECK(msgctl(queue, IPC_STAT, &queue_desc) == 0);

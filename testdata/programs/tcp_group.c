@@ -36,7 +36,7 @@ static int player(long number)
 		ball++;
 		EQUAL(send(100, &ball, sizeof ball, 0), sizeof ball);
 	}
-	return 10 + number; /* the parent has closed its end */
+	return 10 + number; /* the stream ends when the parent has closed its end */
 }
 
 static int sender(long unused)

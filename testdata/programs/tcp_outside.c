@@ -1,8 +1,8 @@
 /*
- * tcp_outside server HOST - busy|full: accepts one connection, sends numbers and gets numbers all the time. It makes a file with its port. It notices
- * every number that is missing, twice there or out of order, and every error. It ends when the client sends no more.
- * tcp_outside client HOST FILE busy|full: the client. When it may go on, it sends no more, and reads to the end. With "full" both stop
- * to read until then, so that all queues are full.
+ * tcp_outside server HOST - busy|full: accepts one connection, and sends and receives numbers all the time. It makes a file with its
+ * port. It notices every number that is missing, repeated or out of order, and every error. It ends when the client sends no more.
+ * tcp_outside client HOST FILE busy|full: the client. When there is a file go, it stops sending, and reads to the end. With "full", both
+ * do not read until then, so that all queues are full.
  */
 #include "inet.h"
 
@@ -11,14 +11,14 @@
 /* A stream of numbers in one direction. */
 struct numbers {
 	uint64_t next;
-	size_t have; /* bytes of the number that is under way */
+	size_t have; /* how many bytes of the next number have been transferred */
 	union {
 		uint64_t number;
 		char bytes[8];
 	};
 };
 
-/* receive reads what there is. It returns 0 at the end. */
+/* receive reads what has arrived. It returns 0 at the end of the stream. */
 static int receive(int fd, struct numbers *in)
 {
 	for (;;) {
@@ -38,7 +38,7 @@ static int receive(int fd, struct numbers *in)
 	}
 }
 
-/* transmit sends up to count numbers. If all, it waits until the last one is sent as a whole. */
+/* transmit sends up to count numbers. If all is true, it waits until the whole last number is sent. */
 static void transmit(int fd, struct numbers *out, int count, int all)
 {
 	for (int i = 0; i < count || (all && out->have); i++) {
@@ -99,7 +99,7 @@ int main(int argc, char **argv)
 		}
 		pause_ms(1);
 	}
-	CHECK(get_option(fd, SOL_TCP, TCP_MAXSEG) >= segment); /* it grows with the window */
+	CHECK(get_option(fd, SOL_TCP, TCP_MAXSEG) >= segment); /* the kernel makes it larger with the window */
 	transmit(fd, &out, 0, 1);
 	CHECK(shutdown(fd, SHUT_WR) == 0);
 	while (receive(fd, &in)) {

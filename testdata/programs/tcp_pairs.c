@@ -119,14 +119,14 @@ int main(void)
 	idle[0] = join(l4);
 	idle[1] = join(l6);
 	idle[2] = accept_from(any, connect_to(tcp(AF_INET), address("127.0.0.1", ntohs(own(any).v6.sin6_port))));
-	gone = listening("127.0.0.2", 5); /* a server that listens no more */
+	gone = listening("127.0.0.2", 5); /* a server that stops listening before the checkpoint */
 	idle[3] = join(gone);
 	CHECK(close(gone) == 0);
 	put(idle[1].client, "hello ");
 	put(idle[1].client, "world");
 	put(idle[1].server, "back");
 
-	/* One port of two clients. */
+	/* Two clients that have the same port. */
 	other = bound("127.0.0.1", 0);
 	for (int i = 0; i < 2; i++) {
 		int client = tcp(AF_INET);

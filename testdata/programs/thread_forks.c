@@ -1,4 +1,4 @@
-/* Processes whose first thread forks at once, before pthread_create has returned. The grandchildren sleep, and are not interrupted. */
+/* Processes whose first new thread forks at once, before pthread_create has returned. No sleep of the grandchildren may be interrupted. */
 #include "group.h"
 
 #include <pthread.h>

@@ -39,8 +39,8 @@ static int has_alarm(void)
 }
 
 /*
- * await_all waits until "go" exists and every signal has come, and then a little for one that comes twice. Timers go on with the time
- * that they had left, so a fixed time would not do. Signals may interrupt it.
+ * await_all waits until "go" exists and every signal has come, and then a little longer, in case a signal comes twice. It does not wait
+ * for a fixed time, because timers go on with the time that they had left. Signals may interrupt its sleeps.
  */
 static void await_all(int (*done)(void))
 {
