@@ -137,7 +137,7 @@ func (c *checkpoint) drops(m *member, err error) bool {
 	}
 	c.dropping.Lock()
 	defer c.dropping.Unlock()
-	m.dropped = true
+	m.dropped, c.unsure = true, true
 	if !gone {
 		c.again = append(c.again, m.pid)
 	}

@@ -21,6 +21,10 @@ import (
 const (
 	patienceFind  = time.Second      // to find them all while they run; the freeze finds those that are missed
 	patienceStorm = 30 * time.Second // to freeze them all
+
+	patienceUnsure = 200 * time.Millisecond // for a look that can have missed no process
+	looksUnsure    = 10                     // the same: on a busy machine one look may take as long as patienceUnsure
+	looksBefore    = 3                      // at all processes, just before the freeze
 )
 
 // find makes the root and its descendants members. While they run, they may fork: the rest is found during the freeze.
@@ -76,7 +80,8 @@ func (c *checkpoint) findAll() error {
 }
 
 // look reads who the children of the members are, and who else has an ID of the group: processes that are not members yet, and
-// zombies.
+// zombies. It sets c.unsure if it may have missed a process. The kernel leaves out a child if another one that it has listed ends
+// and is collected meanwhile. So the look has seen a PID that exists no more.
 func (c *checkpoint) look() (pids []int, zombies []image.Zombie) {
 	known := c.known()
 	candidates := c.again
@@ -92,10 +97,13 @@ func (c *checkpoint) look() (pids []int, zombies []image.Zombie) {
 		}
 		known[pid] = true
 		stat, err := proc.Read(pid, "stat", proc.Stat)
-		if err != nil || stat.State == 'X' || stat.ExitSignal == abi.FreezeSignal { // a reaper or a twin
+		if err == nil && stat.ExitSignal == abi.FreezeSignal { // a reaper or a twin
 			continue
 		}
-		if isDead(&stat) {
+		if c.isOver(pid, &stat, err) {
+			if err != nil || stat.State == 'X' {
+				continue
+			}
 			if z, err := zombieOf(&stat); err == nil {
 				zombies = append(zombies, z)
 			}
@@ -104,7 +112,9 @@ func (c *checkpoint) look() (pids []int, zombies []image.Zombie) {
 		found = append(found, stat)
 	}
 	slices.SortFunc(zombies, func(a, b image.Zombie) int { return cmp.Compare(a.Pid, b.Pid) })
-	return c.without(found), zombies
+	pids = c.without(found)
+	c.unsure = c.unsure || len(pids) > 0
+	return pids, zombies
 }
 
 // known has the PIDs of the members.

@@ -140,3 +140,23 @@ func TestOrphanMoves(t *testing.T) {
 		t.Errorf("pid %d is left", pid)
 	}
 }
+
+// TestLookAgain: a look that sees a PID of no process is unsure, and the next one finds a process that was not in /proc yet when
+// the kernel gave out its PID.
+func TestLookAgain(t *testing.T) {
+	name := uniqueGroup(t)
+	p := inGroup(t, name, "cat")
+	c := &checkpoint{Options: Options{Pid: p.pid()}}
+	c.ids, c.byID, c.user = map[string]bool{name: true}, map[int]bool{}, uint32(os.Geteuid())
+	c.newest, c.seen = newestPid(), map[int]bool{}
+	if exec.Command("true").Run(); c.newest == newestPid() {
+		t.Skip("the kernel does not tell the newest PID (CONFIG_CHECKPOINT_RESTORE)")
+	}
+	if pids := c.findByID(map[int]bool{}); len(pids) > 0 || !c.unsure {
+		t.Errorf("the first look finds %v; unsure: %v", pids, c.unsure)
+	}
+	if pids := c.findByID(map[int]bool{}); len(pids) != 1 || pids[0] != p.pid() {
+		t.Errorf("the second look finds %v, not %d", pids, p.pid())
+	}
+	p.ends()
+}

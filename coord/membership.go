@@ -25,6 +25,8 @@ type membership struct {
 	seen    map[int]bool    // PIDs that have none of the IDs; nil: before the first look
 	newest  int             // the newest PID before the last look
 	open    []int           // PIDs that the next look must look at again
+	over    map[int]bool    // PIDs that were zombies at the last look
+	unsure  bool            // the last look may have missed a process
 	left    map[int]string  // PIDs of processes that are left out, and their names
 	skipped map[string]bool // values of Options.Skip that some process has
 	user    uint32          // of the root
@@ -56,20 +58,31 @@ func (c *checkpoint) follow(m *member) {
 }
 
 // forget makes the next findByID look at all processes again.
-func (c *checkpoint) forget() { c.seen, c.newest, c.open = nil, 0, nil }
+func (c *checkpoint) forget() { c.seen, c.newest, c.open, c.over, c.unsure = nil, 0, nil, nil, false }
 
 // findByID looks for processes that have one of the group's IDs. It looks at each process once: the group is frozen while the last
 // looks are made, and only a new process can be missing then. known are the members.
+//
+// A look can miss a process in two cases. fork(2) has given out the PID, but the process is not in /proc yet. Or the process has
+// the PID of none that the look saw: its parent forked it and ended during the look. In both cases a process of the group was alive
+// during the look and was not frozen. /proc lists processes by their PIDs, and a new process has a higher PID than its parent, so
+// the look saw one of these processes: alive, as a zombie, or by a PID that exists no more. Then c.unsure is set, and the next look
+// lists /proc. Where PIDs begin again at the lowest, c.unsure is set as well. So a look that finds nothing, and is not unsure, has
+// missed none.
 func (c *checkpoint) findByID(known map[int]bool) (pids []int) {
+	last, open, list := c.newest, c.open, c.unsure
+	c.unsure = false
 	if len(c.ids) == 0 {
 		return nil
 	}
-	if c.seen == nil {
-		c.seen = make(map[int]bool)
-	}
-	before, open := c.newest, c.open
 	c.newest, c.open = newestPid(), nil
-	for _, pid := range append(open, pidsSince(before, c.newest)...) {
+	if c.seen == nil || c.newest < last { // another process may have the PID of one that was seen
+		c.seen, c.over = make(map[int]bool), nil
+	}
+	if list {
+		last = 0
+	}
+	for _, pid := range append(open, pidsSince(last, c.newest)...) {
 		if known[pid] || c.seen[pid] || slices.Contains(c.open, pid) {
 			continue
 		}
@@ -77,6 +90,8 @@ func (c *checkpoint) findByID(known map[int]bool) (pids []int) {
 		switch {
 		case early:
 			c.open = append(c.open, pid)
+			c.unsure = c.unsure || !slices.Contains(open, pid) // a process without any environment looks the same
+		case r == nil && c.hasLeft(pid):
 		case r == nil || !c.ids[r.id] || r.uid != c.user || isRun(r.id) && nameOf(pid, "ns/pid") != nameOf(c.Pid, "ns/pid"):
 			c.seen[pid] = true
 		default:
@@ -85,7 +100,32 @@ func (c *checkpoint) findByID(known map[int]bool) (pids []int) {
 			pids = append(pids, pid)
 		}
 	}
+	c.unsure = c.unsure || newestPid() < c.newest
 	return pids
+}
+
+// hasLeft tells whether a process has ended.
+func (c *checkpoint) hasLeft(pid int) bool {
+	stat, err := proc.Read(pid, "stat", proc.Stat)
+	return c.isOver(pid, &stat, err)
+}
+
+// isOver tells whether a process has ended. It sets c.unsure if the process may have ended since the last look. stat, err: what
+// /proc says of it.
+func (c *checkpoint) isOver(pid int, stat *proc.StatInfo, err error) bool {
+	switch {
+	case err != nil:
+		c.unsure = true
+	case !isDead(stat):
+		return false
+	case !c.over[pid]:
+		c.unsure = true
+		if c.over == nil {
+			c.over = make(map[int]bool)
+		}
+		c.over[pid] = true
+	}
+	return true
 }
 
 // newestPid is the last PID or TID that the kernel has given out in this PID namespace. It is 0 if the kernel does not tell

@@ -193,7 +193,12 @@ func (c *checkpoint) freeze() error {
 		return err
 	}
 	c.forget()
-	c.findByID(c.known()) // so that the looks during the freeze are shorter
+	for range looksBefore { // so that the looks during the freeze are shorter
+		found := c.findByID(c.known())
+		if c.unsure = c.unsure || len(found) > 0; !c.unsure {
+			break
+		}
+	}
 	fresh := c.members
 	for deadline := time.Now().Add(patienceStorm); ; {
 		if err := c.freezeMembers(fresh); err != nil {
@@ -201,7 +206,7 @@ func (c *checkpoint) freeze() error {
 		}
 		c.prune()
 		var found []int
-		if found, c.zombies = c.lookTwice(); len(found) == 0 {
+		if found, c.zombies = c.lookUntilSure(); len(found) == 0 {
 			return c.hanging().Err()
 		}
 		if time.Now().After(deadline) {
@@ -220,14 +225,15 @@ func (c *checkpoint) freeze() error {
 	}
 }
 
-// lookTwice looks a second time if the first look finds no new process: the kernel may leave out a child while another one
-// ends.
-func (c *checkpoint) lookTwice() (pids []int, zombies []image.Zombie) {
-	pids, zombies = c.look()
-	if len(pids) == 0 && len(c.members)+len(zombies) > 1 {
+// lookUntilSure looks until a look finds a process, or can have missed none. Other programs of the machine may start and end
+// processes all the time, and each look may see such an end. So the looks have a bound.
+func (c *checkpoint) lookUntilSure() (pids []int, zombies []image.Zombie) {
+	for deadline, looks := time.Now().Add(patienceUnsure), 1; ; looks++ {
 		pids, zombies = c.look()
+		if len(pids) > 0 || !c.unsure || looks >= looksUnsure && time.Now().After(deadline) {
+			return pids, zombies
+		}
 	}
-	return pids, zombies
 }
 
 // freezeMembers freezes some members at the same time. If one fails, it does not wait for the others.
