@@ -101,8 +101,8 @@ func (e *Env) tcpConnection(client, server *TCPSocket) (c, s *os.File, err error
 	case err != nil:
 		return nil, nil, err
 	}
-	// A stranger who connects meanwhile gets no answer, and tries again a second later. Some kernels allow only root to attach a
-	// filter to a TCP socket. Then the stranger's connection is reset.
+	// Another process that connects meanwhile gets no answer, and its kernel tries again a second later. Some kernels allow only root to
+	// attach a filter to a TCP socket. Then acceptFrom ends the connection of the other process.
 	if err := onlyFrom(client.Own.Port()).attach(listening); err != nil && err != unix.EPERM {
 		return nil, nil, os.NewSyscallError("SO_ATTACH_FILTER", err)
 	}

@@ -19,7 +19,7 @@ import (
 type UnixName struct {
 	Path      string    `json:"path,omitempty"`      // as bind(2) got it
 	Directory string    `json:"directory,omitempty"` // a relative Path starts there
-	File      *UnixFile `json:"file,omitempty"`      // what bind made; nil: it has been removed, or belongs to another socket
+	File      *UnixFile `json:"file,omitempty"`      // the file that bind(2) made; nil: it has been removed, or is another socket's now
 	Abstract  string    `json:"abstract,omitempty"`  // without the zero byte that it begins with
 }
 
@@ -51,7 +51,7 @@ func (n *UnixName) full() string {
 	return filepath.Join(n.Directory, n.Path)
 }
 
-// relocate changes where the socket's file is. A relative name stays as the program has given it.
+// relocate changes the path of the socket's file. A relative name stays as the program has given it, and its directory changes.
 func (n *UnixName) relocate(to Relocations) {
 	if n != nil && n.Path != "" {
 		to.path(&n.Path)
@@ -97,7 +97,7 @@ func (n *UnixName) address() (unix.RawSockaddrUnix, uintptr) {
 	return a, unsafe.Offsetof(a.Path) + uintptr(min(len(text), len(a.Path)))
 }
 
-// nameOf makes a name of what sun_path is.
+// nameOf makes a name from the bytes of sun_path.
 func nameOf(text string) *UnixName {
 	switch {
 	case text == "":
@@ -152,8 +152,8 @@ type boundName struct {
 	file *os.File // the socket's file, O_PATH; nil if the name is abstract
 }
 
-// address is what connect(2) finds the socket by. It leads to the socket's file even if that has been removed, or if another
-// file is at its path.
+// address is the address by which connect(2) finds the socket. It leads to the socket's file even if that file has been removed, or if
+// another file is at its path.
 func (b *boundName) address() (unix.RawSockaddrUnix, uintptr) {
 	if b.file == nil {
 		return b.name.address()
@@ -168,8 +168,8 @@ func (b *boundName) close() {
 	}
 }
 
-// bind gives a socket its name. A socket file that an ended process has left at the path is replaced. If the name has no file
-// any more, what is at the path stays there. If the restart fails, everything at the path is as before.
+// bind gives a socket its name. It replaces a socket file that an ended process has left at the path. If the socket had no file any more
+// at the checkpoint, bind leaves a file at the path where it is. If the restart fails, everything at the path is as before.
 func (e *Env) bind(socket int, n *UnixName) (*boundName, error) {
 	b := &boundName{name: n}
 	if n.Path == "" {
@@ -202,7 +202,7 @@ func (e *Env) bindPath(socket int, b *boundName) error {
 		return err
 	}
 	link := "/proc/self/fd/" + strconv.Itoa(int(b.file.Fd()))
-	_ = unix.Chown(link, int(n.File.UID), int(n.File.GID)) // an ordinary user cannot
+	_ = unix.Chown(link, int(n.File.UID), int(n.File.GID)) // fails for an ordinary user, whose file it then is
 	if err := unix.Chmod(link, n.File.Mode&0o7777); err != nil {
 		return fmt.Errorf("chmod %s: %w", n, err)
 	}
@@ -241,7 +241,7 @@ func moveAside(n *UnixName) (string, error) {
 	return aside, nil
 }
 
-// inUse tells whether a socket has this name now. Only a socket that does not listen can be missed.
+// inUse tells whether a socket has this name now. It may miss a socket that does not listen.
 func (n *UnixName) inUse() bool {
 	for _, kind := range []int{unix.SOCK_STREAM, unix.SOCK_DGRAM} {
 		s, err := unix.Socket(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
@@ -261,7 +261,7 @@ func (n *UnixName) inUse() bool {
 	return false
 }
 
-// checkName finds what keeps a restart from giving a socket its name.
+// checkName finds the obstacles that prevent a restart from giving a socket its name.
 func checkName(n *UnixName) (all obstacle.List) {
 	if n == nil {
 		return nil
@@ -290,8 +290,8 @@ func checkName(n *UnixName) (all obstacle.List) {
 	return all
 }
 
-// inDirectory calls do in a directory, on a thread of its own: the working directory of the process does not change. Files that do
-// makes are for their owner only.
+// inDirectory calls do in a directory. It does so on a thread of its own, so that the working directory of the process does not change.
+// Files that do makes get no permissions for others than their owner.
 func inDirectory(dir string, needed bool, do func() error) error {
 	result := make(chan error)
 	go func() {
@@ -315,7 +315,8 @@ func inDirectory(dir string, needed bool, do func() error) error {
 }
 
 // openSocket opens the file of a socket that crak has just bound, with O_PATH. Another user who can write to the directory may have put a
-// link to somebody else's socket there: crak must not change the owner and the mode of that one. A new file is crak's, and has one name.
+// link to somebody else's socket there. crak must not change the owner and the mode of that socket. So openSocket checks that the file
+// belongs to crak's user and has one name, as a new file does.
 func openSocket(path string) (*os.File, error) {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -329,7 +330,7 @@ func openSocket(path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// An addressed is something that a socket can connect to.
+// An addressed has an address to which a socket can connect.
 type addressed interface {
 	address() (unix.RawSockaddrUnix, uintptr)
 }

@@ -14,7 +14,7 @@ import (
 type UnixSocket struct {
 	Type     int            `json:"type"` // SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET
 	Name     *UnixName      `json:"name,omitempty"`
-	Listener image.ObjectID `json:"listener,omitempty"` // the listening socket of the group that has the same name
+	Listener image.ObjectID `json:"listener,omitempty"` // the listening socket of the group with the same name
 
 	Listening bool             `json:"listening,omitempty"`
 	Backlog   uint32           `json:"backlog,omitempty"`
@@ -23,7 +23,7 @@ type UnixSocket struct {
 	Peer     image.ObjectID `json:"peer,omitempty"`
 	PeerName *UnixName      `json:"peer_name,omitempty"` // of a peer that is not in the group
 	Closed   bool           `json:"closed,omitempty"`    // the peer has been closed
-	Reset    bool           `json:"reset,omitempty"`     // with unread data: the next call returns ECONNRESET
+	Reset    bool           `json:"reset,omitempty"`     // the peer has been closed with unread data: the next call returns ECONNRESET
 	Shutdown uint8          `json:"shutdown,omitempty"`  // 1: no more receiving, 2: no more sending
 
 	Credentials *Credentials `json:"credentials,omitempty"` // SO_PEERCRED
@@ -110,7 +110,7 @@ type madeUnix struct {
 	id         image.ObjectID
 	record     UnixSocket
 	file       *os.File
-	other      *os.File // the peer, until its own object takes it; or until this one is filled, if the peer is closed
+	other      *os.File // the peer, until its own object takes it. If the peer is closed: until this socket is filled
 	bound      *boundName
 	otherBound *boundName // of other
 	joined     bool       // connected
@@ -155,8 +155,8 @@ func (m *madeUnix) make(e *Env) (err error) {
 	return err
 }
 
-// isPair tells whether the two ends of a connection are made together. Datagram sockets can be connected one by one if the peer has
-// a name.
+// isPair tells whether a restart makes the two ends of a connection together. It connects a datagram socket alone if the peer has a
+// name.
 func isPair(m *madeUnix, peer *UnixSocket) bool {
 	return peer.Peer == m.id && (m.record.Type != unix.SOCK_DGRAM || m.record.Name == nil || peer.Name == nil)
 }
@@ -189,8 +189,8 @@ func (e *Env) unixPeer(m *madeUnix) (p peerSocket, err error) {
 	return p, err
 }
 
-// unixPair makes a connection. If neither end has a name, socketpair(2) made it. Otherwise one end was accepted from a listening
-// socket and has that socket's name.
+// unixPair makes a connection. If neither end has a name, unixPair calls socketpair(2). Otherwise one end was accepted from a listening
+// socket and has the name of that socket.
 func (e *Env) unixPair(m *madeUnix, other *UnixSocket) (err error) {
 	r := &m.record
 	if r.Type == unix.SOCK_DGRAM || r.Name == nil && other.Name == nil {
@@ -229,7 +229,7 @@ func (e *Env) unixConnection(client, server *UnixSocket) (c, s *os.File, err err
 			return nil, nil, err
 		}
 	} else {
-		// This one is only for the moment, so nothing is told of it.
+		// The socket is temporary, so there is no notice about it.
 		listening = &madeUnix{record: UnixSocket{Type: server.Type, Name: withoutFile(server.Name), Listening: true, Backlog: 1}}
 		defer listening.close()
 		if err := listening.make(e); err != nil {
@@ -247,7 +247,7 @@ func (e *Env) unixConnection(client, server *UnixSocket) (c, s *os.File, err err
 		bound, err = e.bind(int(c.Fd()), client.Name)
 		bound.close()
 	}
-	if err == nil && client.Credentials != nil { // the kernel copies those of the listening socket
+	if err == nil && client.Credentials != nil { // the client gets the credentials of the listening socket
 		err = listening.listenAs(client.Credentials, listening.backlog(), e)
 	}
 	if err == nil {
@@ -260,7 +260,7 @@ func (e *Env) unixConnection(client, server *UnixSocket) (c, s *os.File, err err
 		c.Close()
 		return nil, nil, err
 	}
-	// If another user has replaced the file of the name meanwhile, no connection is there.
+	// If another user has replaced the socket's file meanwhile, no connection waits in this socket.
 	poll := []unix.PollFd{{Fd: int32(listening.file.Fd()), Events: unix.POLLIN}}
 	accepted := -1
 	if n, err2 := unix.Poll(poll, 0); err2 != nil || n == 0 {
@@ -284,13 +284,13 @@ func newUnix(kind int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "socket"), nil
 }
 
-// backlog is how many connections may wait. A program that has made its queue shorter can have more connections in it.
+// backlog is how many connections may wait. More connections can wait than the program allows now, if it has reduced the backlog.
 func (m *madeUnix) backlog() int {
 	return max(int(min(m.record.Backlog, 1<<30)), len(m.record.Waiting))
 }
 
-// join makes the connections that are not made as a pair. It connects the clients of a listening socket, which then wait for accept(2),
-// and it connects a datagram socket to its peer.
+// join makes the connections that make has not made as a pair. It connects the clients of a listening socket: their connections then
+// wait for accept(2). It connects a datagram socket to its peer.
 func (m *madeUnix) join(e *Env) error {
 	if m.joined {
 		return nil
@@ -300,7 +300,7 @@ func (m *madeUnix) join(e *Env) error {
 	for _, id := range r.Waiting {
 		client, ok := e.made[id].(*madeUnix)
 		if !ok || m.bound == nil {
-			return fmt.Errorf("object %d: not a socket that waits", id)
+			return fmt.Errorf("object %d: not a socket whose connection can wait", id)
 		}
 		if err := connectNow(int(client.file.Fd()), m.bound); err != nil {
 			return fmt.Errorf("connect to %s: %w", r.Name, err)
@@ -343,7 +343,8 @@ func (m *madeUnix) join(e *Env) error {
 	return nil
 }
 
-// fill puts the content into the queue. Then it sets the options and, when the peer is filled too, shuts the connection down.
+// fill puts the content into the queue, and then sets the options. If the peer is filled already, fill also calls shutdown(2) for the
+// directions that had ended.
 func (m *madeUnix) fill(o image.Object, e *Env) error {
 	r := &m.record
 	if o.Size > 0 || len(r.Messages) > 0 {
@@ -431,7 +432,7 @@ func (m *madeUnix) receive(content []byte, e *Env) error {
 	return nil
 }
 
-// rights are the descriptors of a message, as crak restart has them.
+// rights are the descriptors of a message, by their numbers in crak restart.
 func (e *Env) rights(m UnixMessage) (all []int, err error) {
 	for _, id := range m.Descriptors {
 		f, err := e.description(id)
@@ -443,7 +444,7 @@ func (e *Env) rights(m UnixMessage) (all []int, err error) {
 	return all, nil
 }
 
-// mail sends a datagram from a socket that has the name of its sender: one of the group if there is one, else one for the moment.
+// mail sends a datagram from a socket with the name of its sender: a socket of the group if there is one, else a temporary one.
 func (m *madeUnix) mail(data []byte, rights []int, from *UnixName, e *Env) error {
 	var to addressed
 	if m.bound != nil {

@@ -12,8 +12,8 @@ import (
 	"crak.dev/crak/image"
 )
 
-// A UnixMessage is one datagram or packet in the queue of a socket. In the queue of a stream it is a run of bytes: a run with
-// descriptors was sent with them, and a read that gets the descriptors ends with the run at the latest.
+// A UnixMessage is one datagram or packet in the queue of a socket. In the queue of a stream it is a run of bytes. If the run has
+// descriptors, they were sent with these bytes, and a read that gets the descriptors reads no byte behind the run.
 type UnixMessage struct {
 	Size        int                   `json:"size"`
 	From        *UnixName             `json:"from,omitempty"`        // nil: the sender has no name
@@ -37,9 +37,9 @@ type queue struct {
 	content  []byte
 	messages []UnixMessage
 	rights   [][]*open // of each message; their descriptions get their numbers later
-	refusal  error     // why the content cannot come back
+	refusal  error     // why a restart cannot fill the queue again
 
-	arrived func(fds []int) ([]*open, error) // gets copies of the descriptors of a message, and closes those that it does not keep
+	arrived func(fds []int) ([]*open, error) // takes copies of the descriptors of a message, and closes those that it does not keep
 }
 
 // peekStream reads all bytes in the queue of a stream, and leaves them there.
@@ -90,7 +90,7 @@ func (q *queue) peekStream(socket int) error {
 	return nil
 }
 
-// add adds a message. Bytes of a stream without descriptors are added to such bytes before them.
+// add adds a message. It joins bytes of a stream without descriptors to such bytes before them.
 func (q *queue) add(p peeked, rights []*open, join bool) {
 	if last := len(q.messages) - 1; join && last >= 0 && q.rights[last] == nil {
 		q.messages[last].Size += p.n
@@ -99,9 +99,9 @@ func (q *queue) add(p peeked, rights []*open, join bool) {
 	q.messages, q.rights = append(q.messages, UnixMessage{Size: p.n, From: p.from}), append(q.rights, rights)
 }
 
-// bytesBefore finds out how many of the bytes from a place in a stream on were sent before those with the descriptors, which are the
-// last ones. The kernel copies what was sent in one piece as a whole. So if there is room for all bytes but one, and the next address
-// is not mapped, it copies only the pieces before the last one.
+// bytesBefore looks at bytes of a stream that end with the bytes of a call of sendmsg(2) with descriptors. It returns how many bytes
+// earlier calls have sent. The kernel copies the bytes of one call as a whole or not at all. So bytesBefore peeks into a buffer that lacks
+// one byte, and whose next address is not mapped: the kernel then copies only the bytes of the earlier calls.
 func bytesBefore(socket, at, length int) (int, error) {
 	page := os.Getpagesize()
 	size := (length + page - 1) / page * page
@@ -168,15 +168,15 @@ func (q *queue) peekMessages(socket int) error {
 	}
 }
 
-// atEnd tells whether the peer sends no more. A read then returns 0 bytes at the end of the queue, as for an empty message. An empty
-// message before the end of the queue is not told apart from the end.
+// atEnd tells whether the peer can send no more. A read then returns 0 bytes at the end of the queue, as it does for an empty message. So
+// an empty message in the queue cannot be told apart from the end.
 func atEnd(socket int) bool {
 	poll := []unix.PollFd{{Fd: int32(socket), Events: unix.POLLRDHUP}}
 	_, err := unix.Poll(poll, 0)
 	return err != nil || poll[0].Revents&(unix.POLLRDHUP|unix.POLLHUP) != 0
 }
 
-// peekFrom sets where MSG_PEEK starts in the queue (socket(7), SO_PEEK_OFF). The result sets it back.
+// peekFrom sets where MSG_PEEK starts in the queue (socket(7), SO_PEEK_OFF). The result is a function that sets the old value again.
 func peekFrom(socket, at int) (back func(), err error) {
 	before, err := unix.GetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_PEEK_OFF)
 	if err == nil && before != at {
@@ -287,14 +287,14 @@ func send(socket int, data []byte, rights []int, to addressed) error {
 		if errno != 0 {
 			return fmt.Errorf("a message of %d bytes: %w", len(data), errno)
 		}
-		if data = data[n:]; len(data) == 0 { // a stream can take a part
+		if data = data[n:]; len(data) == 0 { // sendmsg(2) may send only a part on a stream
 			return nil
 		}
 		message.Control, message.Controllen = nil, 0
 	}
 }
 
-// widen makes the buffer of a sending socket as large as it can be. The result sets it back.
+// widen makes the buffer of a sending socket as large as possible. The result is a function that sets the old size again.
 func widen(socket int) (back func()) { return widenOption(socket, "sndbuf") }
 
 func widenOption(socket int, name string) (back func()) {

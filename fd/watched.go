@@ -12,8 +12,8 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// watched is a file that an inotify instance watches. The kernel shows its inode, and not its path. Any path will do, because
-// a watch belongs to the inode.
+// watched is a file that an inotify instance watches. The kernel shows the inode of the file, and not its path. Any path of the file
+// will do, because a watch belongs to the inode.
 type watched struct {
 	number int32
 	mask   uint32
@@ -27,8 +27,9 @@ type watched struct {
 // searchMost bounds how many names of directories are read in a search.
 const searchMost = 50_000
 
-// findWatched finds the files. It looks where a program most likely has the name from: its descriptors, its working directory, and its
-// arguments. Then it searches the directories below and above these. What it finds before the freeze it only confirms under freeze.
+// findWatched finds the files of watches. First it looks where a program most likely has the name from: its descriptors, its working
+// directory, and its arguments. Then it searches the directories below and above these. Paths that it has found before the freeze it
+// tries first under freeze.
 func (c *capture) findWatched(o *open, all []*watched) {
 	s := &search{root: o.member.Proc + "/root", known: o.member.Holders.watchedPaths(), missing: make(map[uint64][]*watched)}
 	for _, w := range all {
@@ -84,7 +85,7 @@ type search struct {
 	read    int
 }
 
-// found notes a file, if it is one that is missing. path is "" if it has none.
+// found records a file, if it is a missing one. path is "" if the file has no name.
 func (s *search) found(st *unix.Stat_t, path string, o *open) {
 	rest := s.missing[st.Ino]
 	for i := 0; i < len(rest); {
@@ -128,8 +129,8 @@ func (s *search) open(o *open) {
 	}
 }
 
-// walk searches directories and what is below them, breadth first, and the directories above. If the program watches one of these
-// directories, it gets events of that, as of any other process that lists the directory.
+// walk searches the given directories and all directories below them, breadth first, and also the directories above them. If the program
+// watches one of these directories, it gets events of the search, as it does when any other process lists the directory.
 func (s *search) walk(places []string) {
 	queue := append([]string(nil), places...)
 	for _, path := range places {
@@ -189,4 +190,4 @@ func (s *search) list(path string) (below []string) {
 	return below
 }
 
-const direntName = 19 // where the name is in struct linux_dirent64
+const direntName = 19 // offset of d_name in struct linux_dirent64

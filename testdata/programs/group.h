@@ -16,8 +16,8 @@ static inline void name_of(char *name, size_t size, const char *format, va_list 
 }
 
 /*
- * mark makes an empty file. The file gets its name only after it has been closed, so that no image has it open. Before that it has a
- * name that contains the TID, because two threads may make marks at the same time.
+ * mark makes an empty file. The file gets its name only after it has been closed, so that the lab's pictures do not show it open. Before
+ * that it has a name that contains the TID, because two threads may make marks at the same time.
  */
 __attribute__((format(printf, 1, 2))) static inline void mark(const char *format, ...)
 {
