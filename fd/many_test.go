@@ -12,8 +12,8 @@ import (
 	"crak.dev/crak/fd"
 )
 
-// manyMost is how many times as long a capture may take as fstat(2) and F_GETFL for each descriptor. The aim is 20. Copies of a
-// descriptor take 15 times as long, files and eventfds 30 to 60 times.
+// manyMost bounds the time of a capture. The unit is the time that fstat(2) and F_GETFL take for each descriptor. The aim is 20. Copies
+// of a descriptor take 15 units, files and eventfds 30 to 60.
 const manyMost = 100
 
 // TestManyDescriptors captures n and 2n descriptors. The capture is a part of the pause: it is compared with fstat(2) and F_GETFL for

@@ -10,7 +10,8 @@ import (
 	"crak.dev/crak/image"
 )
 
-// TestOrderOfDeepQueues checks the order of sockets that are in one another's queues, at a depth that no stack would hold, and of a ring.
+// TestOrderOfDeepQueues checks the order of sockets that are in one another's queues: of a chain that is too deep for recursion, and of a
+// ring.
 func TestOrderOfDeepQueues(t *testing.T) {
 	defer debug.SetMaxStack(debug.SetMaxStack(1 << 20))
 	const depth = 50_000

@@ -150,7 +150,8 @@ func TestInFlightRefused(t *testing.T) {
 	}
 }
 
-// TestHostileSockets checks that a restart refuses sockets that refer to each other in impossible ways. It neither waits nor runs out of stack.
+// TestHostileSockets checks that a restart refuses sockets that refer to each other in impossible ways. The restart neither waits nor runs
+// out of stack.
 func TestHostileSockets(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "s")
 	for what, records := range map[string][]string{
@@ -219,8 +220,8 @@ func TestWaitingConnections(t *testing.T) {
 	}
 }
 
-// TestSwappedSocketFile: another user, who can write to the directory, puts a link to somebody else's socket in the place of the new one all
-// the time. A restart does not change the mode of that socket.
+// TestSwappedSocketFile: another user can write to the directory. All the time this user replaces the new socket file by a link to a socket of a
+// third user. A restart does not change the mode of that socket.
 func TestSwappedSocketFile(t *testing.T) {
 	dir := t.TempDir()
 	path, victim := filepath.Join(dir, "s"), filepath.Join(dir, "victim")

@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// TestFewProcesses has crak say as a user of a test's own that too few threads are allowed. The limit does not hold for root.
+// TestFewProcesses checks what crak says if its user may have too few threads. crak runs as a user that no other process has, because the
+// limit does not hold for root.
 func TestFewProcesses(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, for a user without processes")

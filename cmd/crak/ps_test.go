@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TestCheckTakesTooLong: crak ps gives a check up in a sentence.
+// TestCheckTakesTooLong: crak ps gives a check up that takes too long, and says so.
 func TestCheckTakesTooLong(t *testing.T) {
 	ctx, cancel := context.WithDeadline(context.Background(), time.Now())
 	defer cancel()

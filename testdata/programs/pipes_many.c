@@ -1,6 +1,6 @@
 /*
- * Thousands of pipes, shared with a child: each with bytes of its own, some with packets (O_DIRECT), another capacity (F_SETPIPE_SZ), or a closed
- * end; and FIFOs that are opened for reading and writing.
+ * Thousands of pipes that a child shares: each with bytes of its own, some with packets (O_DIRECT), with another capacity (F_SETPIPE_SZ), or
+ * with a closed end. And FIFOs that are open for reading and writing.
  */
 #include "group.h"
 
