@@ -81,7 +81,8 @@ Exit status: the program's own; 1 it cannot be restarted (the reason is on stder
 	return cmd
 }
 
-// checkStatusFd checks before the restart that the descriptor can be written to.
+// checkStatusFd checks before the restart that the descriptor can be written to. It has the kernel close the descriptor at an exec:
+// the crak in a new PID namespace is not to have it, or its reader would not see the end of a pipe.
 func checkStatusFd(cmd *cobra.Command, fd int) error {
 	if !cmd.Flags().Changed("status-fd") {
 		return nil
@@ -93,6 +94,7 @@ func checkStatusFd(cmd *cobra.Command, fd int) error {
 	if err != nil {
 		return fmt.Errorf("--status-fd=%d: not open for writing: %w", fd, err)
 	}
+	unix.CloseOnExec(fd)
 	return nil
 }
 
