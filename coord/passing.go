@@ -8,9 +8,9 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// Some obstacles pass when the program runs on: the server accepts a connection a moment later, or the program reads an event. So crak
-// lets the program run on, waits, and freezes it again. The kernel has no event for what crak waits for, and each attempt stops the
-// program for a moment. So crak waits twice as long after each attempt, up to a limit.
+// Some obstacles may soon be gone if the program runs on: the server accepts a connection, or the program reads an event. So the writer
+// lets the program run on, waits, and freezes it again. The kernel has no event for what the writer waits for, and each attempt stops the
+// program for a moment. So the writer waits twice as long after each attempt, up to a limit.
 const (
 	firstPassing    = 2 * time.Millisecond
 	longestPassing  = 32 * time.Millisecond

@@ -37,11 +37,11 @@
 //	unix_socket.go  Unix sockets (unix_object.go makes them, unix_diag.go, unix_name.go and unix_queue.go have their parts)
 //	tcp_socket.go   TCP sockets (tcp_object.go and tcp_connection.go make them, tcp_queue.go and tcp_options.go have their parts;
 //	                tcp_outside.go has connections to processes outside)
-//	passing.go      reasons that pass when the program runs on: the checkpoint is tried again
-//	socket.go       what all sockets have in common: protocols; options (socket_options.go, inet_options.go), filters (socket_filter.go),
-//	                addresses (inet_address.go), and the sockets that the kernel lists (inet_diag.go)
-//	inet_socket.go  sockets of UDP, UDP-Lite, ICMP and raw sockets (inet_object.go makes them, inet_queue.go, inet_multicast.go and inet_raw.go
-//	                have their parts)
+//	passing.go      obstacles that may soon be gone if the program runs on, so that the writer tries again
+//	socket.go       what all sockets have in common: protocols; options (socket_options.go, inet_options.go), filters
+//	                (socket_filter.go), addresses (inet_address.go), and the sockets that the kernel lists (inet_diag.go)
+//	inet_socket.go  sockets of UDP, UDP-Lite, ICMP and raw sockets (inet_object.go makes them, inet_queue.go, inet_multicast.go and
+//	                inet_raw.go have their parts)
 //	netlink_socket.go  netlink sockets
 //	pty.go          pseudo-terminals that the group has made (pty_find.go, pty_object.go and pty_number.go have their
 //	                parts; pty_content.go, pty_list.go, pty_modes.go and pty_fill.go have what waits in them)

@@ -2,7 +2,7 @@ package fd
 
 import "errors"
 
-// passing is the reason of an obstacle that passes when the program runs on (obstacle.Obstacle.Passes).
+// passing is the reason of an obstacle that may soon be gone if the program runs on (obstacle.Obstacle.Passes).
 type passing string
 
 func (p passing) Error() string { return string(p) }

@@ -35,8 +35,8 @@ func RefersObject(o image.Object) References {
 	return k.refers(o)
 }
 
-// Order returns the descriptions of a group so that each comes after those that it refers to. A ring of references, such as a
-// socket in its own queue, is cut anywhere.
+// Order returns the descriptions of a group so that each comes after those that it refers to. In a ring of references, such as a socket
+// in its own queue, one of them comes before another one that it refers to.
 func Order(g *image.Group) []image.Description {
 	byID := make(map[image.DescriptionID]image.Description)
 	for _, d := range g.Descriptions {
@@ -46,8 +46,9 @@ func Order(g *image.Group) []image.Description {
 	for _, o := range g.Objects {
 		objects[o.ID] = RefersObject(o).Descriptions
 	}
-	// A path is the descriptions from one of the list to what it refers to, each with what is left of its references. It is no recursion,
-	// because the sockets of an image may be in one another's queues at any depth.
+	// path starts with a description of the list. Each further one is referred to by the one before it. left has the references of a
+	// description that have not been followed yet. This is no recursion, because the sockets of an image may be in one another's queues at
+	// any depth.
 	type step struct {
 		d    image.Description
 		left []image.DescriptionID

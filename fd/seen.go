@@ -31,7 +31,8 @@ func (s *Seen) under(m *Member, number int) *open {
 	return nil
 }
 
-// A likeness is what only equal descriptions have in common. All eventfds have one inode, but each has an ID.
+// A likeness is the same for all descriptors of one description. So kcmp(2) need compare only descriptions of the same likeness. All
+// eventfds have one inode, but each has an ID.
 type likeness struct {
 	Inode
 	eventfd string

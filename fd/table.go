@@ -28,7 +28,7 @@ type Table struct {
 	held        []heldConnection // connections to the outside, whose packets are dropped
 }
 
-// InFlight is the content of an object at the checkpoint: bytes that were written to a pipe and not yet read.
+// InFlight is the content of an object at the checkpoint, for example the bytes that wait in a pipe or in the queue of a socket.
 type InFlight struct {
 	Object  image.ObjectID
 	Content []byte

@@ -13,7 +13,7 @@ type Obstacle struct {
 	Why    string `json:"why"`              // "not supported"
 	Do     string `json:"do,omitempty"`     // "start the program with …"
 	Option string `json:"option,omitempty"` // of crak checkpoint, makes the image without it: "--fd 7=close"
-	Passes bool   `json:"-"`                // when the program runs on: the checkpoint is tried again
+	Passes bool   `json:"-"`                // it may soon be gone if the program runs on, so the writer tries again
 }
 
 // Error is one line, whatever the names in it are: "pid 12 fd 7: io_uring instance: not supported; start the program with …".
