@@ -39,9 +39,10 @@ pipe or memory, or because it waits for the end of that process.
 
 Use --fd for a descriptor that prevents the checkpoint and that the program does not use. Often the program inherited it
 from a shell or an IDE. Only the image is changed: a program that runs on keeps the descriptor. Instead of the number N, a KIND
-selects all descriptors of this kind: a kind that crak inspect shows ("eventfd", "tcp_socket" or "tcp"), or the first word by which the checkpoint is
-refused ("inotify", "io_uring"). KIND:PATTERN selects those whose link in /proc/PID/fd matches the shell PATTERN ("regular:/tmp/*";
-* matches a slash, too). For sockets of TCP and UDP it is the address of the other end ("tcp:*:5432"), or else their own.
+selects all descriptors of this kind: a kind that crak inspect shows ("eventfd", "tcp_socket" or "tcp"), or the first word of
+the message that refuses the checkpoint ("inotify", "io_uring"). KIND:PATTERN selects those descriptors whose link in
+/proc/PID/fd matches the shell PATTERN ("regular:/tmp/*"; * matches a slash, too). For a socket of TCP or UDP, the address of
+the other end must match ("tcp:*:5432"), or its own address if it is not connected.
 
 If root runs crak, crak first takes the user, groups and capabilities of the program. The image and the log belong to the
 program's user. That user must be able to write to the directory of --output.

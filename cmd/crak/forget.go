@@ -13,9 +13,10 @@ func newForget() *cobra.Command {
 	return &cobra.Command{
 		Use:   "forget IMAGE",
 		Short: "give up the TCP connections that wait for a restart of an image",
-		Long: `After crak checkpoint --kill this machine drops the packets of the program's TCP connections to other programs, so that the peers
-wait for the restart. If there will be no restart, crak forget lets the packets through again: a peer then learns that there is nobody. The
-image stays as it is. Each connection is printed. This takes CAP_NET_ADMIN, in the network namespace of the program.
+		Long: `After crak checkpoint --kill this machine drops the packets of the program's TCP connections to other programs, so that
+the peers wait for the restart. If you will not restart the image, crak forget lets the packets through again: when a peer
+sends data, this machine then resets the connection. crak forget does not change the image. It prints each connection. It needs
+CAP_NET_ADMIN in the network namespace of the program.
 
 Exit status: 0 the connections are given up, or there are none; 1 failure; 2 usage.`,
 		Args: cobra.ExactArgs(1),

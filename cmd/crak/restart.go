@@ -48,9 +48,9 @@ open files and directories, FIFOs, named Unix sockets, working directories, exec
 size and time of modification that it had (cp -p and rsync -t keep them). If several OLD fit, the longest one is used. Paths
 in the memory of the program stay as they are.
 
---fd leaves out descriptor N, or all descriptors of a KIND, as crak inspect shows it ("inotify", "unix_socket"), or those of the kind
-whose text there matches the shell PATTERN ("regular:/tmp/*"; * matches a slash, too). Or it opens another file in their place,
-with the same access mode. The file at /path is opened at the old offset, or at its end if that is before.
+--fd leaves out descriptor N, or all descriptors of a KIND that crak inspect shows ("inotify", "unix_socket"). KIND:PATTERN selects
+those whose text in crak inspect matches the shell PATTERN ("regular:/tmp/*"; * matches a slash, too). With =/path, crak opens
+another file in their place, with the same access mode. Its offset is the old offset, or the end of the file if that is smaller.
 
 Exit status: the program's own; 1 it cannot be restarted (the reason is on stderr; no process is left); 2 usage.`,
 		Example: "  crak restart app.412\n  crak restart --detach --files=rewind app.412/3",
