@@ -186,7 +186,7 @@ func (m *madeTCP) makeOutside(e *Env) (err error) {
 	}
 	to, err := inetSockaddr(r.Family, *r.Remote)
 	if err == nil {
-		err = to.connect(socket)
+		err = s.connect(socket, r.Family, &to)
 	}
 	if err != nil {
 		return fmt.Errorf("connect to %s: %w", r.Remote, err)
@@ -195,6 +195,24 @@ func (m *madeTCP) makeOutside(e *Env) (err error) {
 		return err
 	}
 	return m.goLater(e, ends)
+}
+
+// connect connects in repair mode. The kernel computes the size of the segments that it sends before it knows the peer's largest. With
+// IPv4 resize has it computed again. With IPv6 nothing does until the peer's window grows, so TCP_MAXSEG limits the size here: up to
+// 32767 bytes, which only a loopback interface exceeds.
+func (s *TCPOutside) connect(socket, family int, to *sockaddr) error {
+	const least, most = 88, 1<<15 - 1 // TCP_MIN_MSS, MAX_TCP_WINDOW
+	if family != unix.AF_INET6 || s.MaxSegment < least {
+		return to.connect(socket)
+	}
+	err := unix.SetsockoptInt(socket, unix.SOL_TCP, unix.TCP_MAXSEG, int(min(s.MaxSegment, most)))
+	if err == nil {
+		err = to.connect(socket)
+	}
+	if err != nil {
+		return err
+	}
+	return os.NewSyscallError("TCP_MAXSEG", unix.SetsockoptInt(socket, unix.SOL_TCP, unix.TCP_MAXSEG, 0))
 }
 
 func startQueue(socket, queue int, sequence uint32) error {
@@ -258,16 +276,15 @@ func (m *madeTCP) fillOutside(o image.Object, e *Env) error {
 	return m.record.setOptions(socket, e)
 }
 
-// resize has the kernel compute the size of the segments that it sends. The kernel does that when IP options are set, even if there are
-// none before and after. Until then it sends small segments, as to a peer that has not announced its maximum segment size.
+// resize has the kernel compute the size of the segments that it sends over IPv4. The kernel does that when IP options are set, even if there
+// are none before and after.
 func resize(socket, family int) error {
-	level, number := unix.SOL_IP, unix.IP_OPTIONS
-	if family == unix.AF_INET6 {
-		level, number = unix.SOL_IPV6, unix.IPV6_RTHDR
+	if family != unix.AF_INET {
+		return nil
 	}
-	_, _, errno := unix.Syscall6(unix.SYS_SETSOCKOPT, uintptr(socket), uintptr(level), uintptr(number), 0, 0, 0)
+	_, _, errno := unix.Syscall6(unix.SYS_SETSOCKOPT, uintptr(socket), unix.SOL_IP, unix.IP_OPTIONS, 0, 0, 0)
 	if errno != 0 {
-		return fmt.Errorf("IP options: %w", errno)
+		return os.NewSyscallError("IP_OPTIONS", errno)
 	}
 	return nil
 }

@@ -99,7 +99,10 @@ int main(int argc, char **argv)
 		}
 		pause_ms(1);
 	}
-	CHECK(get_option(fd, SOL_TCP, TCP_MAXSEG) >= segment); /* the kernel makes it larger with the window */
+	if (segment > 32700)
+		segment = 32700; /* a restart cannot set a larger one for IPv6; it grows with the window */
+	if (get_option(fd, SOL_TCP, TCP_MAXSEG) < segment)
+		fail("the size of segments is %d, and was %d", get_option(fd, SOL_TCP, TCP_MAXSEG), segment);
 	transmit(fd, &out, 0, 1);
 	CHECK(shutdown(fd, SHUT_WR) == 0);
 	while (receive(fd, &in)) {
