@@ -22,7 +22,7 @@ const (
 type messageQueue struct {
 	image.MessageQueue
 	desc   sysv.QueueDesc
-	users  []image.Pid
+	users  []lastUse
 	failed unix.Errno // of msgrcv
 }
 
@@ -33,15 +33,12 @@ func (c *sysvCapture) messageQueues() error {
 		return err
 	}
 	all = slices.DeleteFunc(all, func(q *messageQueue) bool {
-		return !c.belongs(&q.desc.Perm, q.users, q.desc.Stime, q.desc.Rtime, q.desc.Ctime)
+		return !c.belongs(&q.desc.Perm, q.users, max(q.desc.Stime, q.desc.Rtime, q.desc.Ctime))
 	})
 	if err := c.readQueues(all); err != nil {
 		return err
 	}
 	for _, q := range all {
-		if c.isForeign(q.failed, q.desc.Stime, q.desc.Rtime) {
-			continue
-		}
 		if q.failed != 0 {
 			why, do := whyNotCopied(q.failed)
 			c.refuse(fmt.Sprintf("System V message queue %d", q.SysV.ID), why, do)
@@ -72,9 +69,9 @@ func (c *sysvCapture) allQueues() (all []*messageQueue, err error) {
 	call := abi.Call{Number: unix.SYS_MSGCTL, Relative: 1 << 2, Args: [6]uint64{0, sysv.MsgStatAny}}
 	err = listSysV(c, call, root.queues.Queues, root.lastQueue, func(id int64, desc *sysv.QueueDesc) {
 		q := &messageQueue{MessageQueue: image.MessageQueue{SysV: sysvOf(id, &desc.Perm), Limit: desc.Limit}, desc: *desc}
-		for _, pid := range []int32{desc.Sender, desc.Receiver} {
-			if pid > 0 {
-				q.users = append(q.users, image.Pid(pid))
+		for _, u := range []lastUse{{image.Pid(desc.Sender), desc.Stime}, {image.Pid(desc.Receiver), desc.Rtime}} {
+			if u.pid > 0 {
+				q.users = append(q.users, u)
 			}
 		}
 		all = append(all, q)

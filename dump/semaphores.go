@@ -20,7 +20,7 @@ type semaphoreSet struct {
 	image.SemaphoreSet
 	desc   sysv.SetDesc
 	failed unix.Errno // of GETALL
-	users  []image.Pid
+	users  []lastUse
 }
 
 // semaphores records the semaphore sets.
@@ -33,10 +33,10 @@ func (c *sysvCapture) semaphores() error {
 		return err
 	}
 	all = slices.DeleteFunc(all, func(s *semaphoreSet) bool {
-		return !c.belongs(&s.desc.Perm, s.users, s.desc.Otime, s.desc.Ctime)
+		return !c.belongs(&s.desc.Perm, s.users, max(s.desc.Otime, s.desc.Ctime))
 	})
 	all = slices.DeleteFunc(all, func(s *semaphoreSet) bool {
-		if s.Values == nil && !c.isForeign(s.failed, s.desc.Otime, s.desc.Ctime) {
+		if s.Values == nil {
 			c.refuse(fmt.Sprintf("System V semaphore set %d", s.SysV.ID), whyNotRead(s), "remove it (ipcrm -s) if the program does not need it")
 		}
 		return s.Values == nil
@@ -82,8 +82,9 @@ func (c *sysvCapture) readSets(all []*semaphoreSet) error {
 	for _, s := range all {
 		for i := range s.Values {
 			ask.Value(unix.SYS_SEMCTL, [6]uint64{uint64(s.SysV.ID), uint64(i), sysv.GetPid}, func(pid int64) {
-				if user := image.Pid(pid); pid > 0 && !slices.Contains(s.users, user) {
-					s.users = append(s.users, user)
+				// semop changes the time of use, SETVAL that of change
+				if u := (lastUse{image.Pid(pid), max(s.desc.Otime, s.desc.Ctime)}); pid > 0 && !slices.Contains(s.users, u) {
+					s.users = append(s.users, u)
 				}
 			})
 		}

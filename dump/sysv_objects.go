@@ -2,7 +2,7 @@ package dump
 
 import (
 	"fmt"
-	"slices"
+	"math"
 	"time"
 	"unsafe"
 
@@ -26,7 +26,7 @@ type SysV struct {
 // CaptureSysV records the semaphore sets and the message queues of a frozen group. A System V object has no descriptor, and the
 // kernel does not know which processes have used it before the last one. An object belongs to the group if
 //
-//   - a member was the last to use it, or
+//   - a member was the last to use it, since this member began: another process may have had the same PID before, or
 //   - crak restart started the group, has put the values or messages back since then, and nobody has used the object after it.
 //
 // Other objects are not recorded. One whose last user has ended may belong to another program of the same user, and a restart would
@@ -38,19 +38,12 @@ func CaptureSysV(members []*Member, zombies []image.Zombie) (*SysV, error) {
 	if root.sets.Sets <= 0 && root.queues.Queues <= 0 {
 		return new(SysV), nil
 	}
-	c := &sysvCapture{members: members, found: new(SysV), inside: make(map[image.Pid]bool)}
-	var err error
-	for _, m := range members {
-		c.inside[m.process.Pid] = true
-	}
-	for _, z := range zombies {
-		c.inside[z.Pid] = true
+	c := &sysvCapture{members: members, found: new(SysV), inside: make(map[image.Pid]int64)}
+	if err := c.starts(members, zombies); err != nil {
+		return nil, err
 	}
 	c.user = root.process.Threads[0].Credentials.UID[1]
 	c.restored = root.isRestored()
-	if c.since, err = firstStart(members); err != nil {
-		return nil, err
-	}
 	if err := inOrder(c.semaphores, c.messageQueues); err != nil {
 		return nil, root.fail(fmt.Errorf("semaphores and message queues of System V: %w", err))
 	}
@@ -60,10 +53,10 @@ func CaptureSysV(members []*Member, zombies []image.Zombie) (*SysV, error) {
 type sysvCapture struct {
 	members  []*Member
 	found    *SysV
-	inside   map[image.Pid]bool // members and zombies
-	restored bool               // crak restart is the parent of the root
+	inside   map[image.Pid]int64 // when each member and zombie began, in seconds since 1970; it may be too early
+	restored bool                // crak restart is the parent of the root
 	user     uint32
-	since    int64 // seconds since 1970
+	since    int64 // when the first member began
 }
 
 const (
@@ -108,23 +101,22 @@ func listSysV[D any](c *sysvCapture, call abi.Call, count int32, last int, found
 	return c.ask(&ask)
 }
 
-// belongs tells whether an object is the group's. users are the processes that were the last to use it, changed the times at which it
-// was made, changed and used.
-func (c *sysvCapture) belongs(perm *unix.SysvIpcPerm, users []image.Pid, changed ...int64) bool {
-	byRestart := c.restored && perm.Cuid == c.user && slices.Max(changed) >= c.since
-	for _, pid := range users {
-		if c.inside[pid] {
-			return true
-		}
-		byRestart = byRestart && pid == c.members[0].process.Parent
-	}
-	return byRestart
+// A lastUse says which process was the last to use an object in some way, and when.
+type lastUse struct {
+	pid image.Pid
+	at  int64 // seconds since 1970
 }
 
-// isForeign tells whether an object that the root may not access was last used before the first member began. Then no member can have
-// used it: the kernel has given the PID of the last user to a member later. used are the times of the last uses.
-func (c *sysvCapture) isForeign(failed unix.Errno, used ...int64) bool {
-	return failed == unix.EACCES && slices.Max(used) < c.since
+// belongs tells whether an object is the group's. last is when it was made, changed or used.
+func (c *sysvCapture) belongs(perm *unix.SysvIpcPerm, users []lastUse, last int64) bool {
+	byRestart := c.restored && perm.Cuid == c.user && last >= c.since
+	for _, u := range users {
+		if began, inside := c.inside[u.pid]; inside && u.at >= began { // otherwise another process had this PID before
+			return true
+		}
+		byRestart = byRestart && u.pid == c.members[0].process.Parent
+	}
+	return byRestart
 }
 
 // isRestored tells whether crak restart, or the init process that it has made for the group, is the parent of the member.
@@ -141,16 +133,23 @@ func sysvOf(id int64, perm *unix.SysvIpcPerm) image.SysV {
 	return image.SysV{ID: int(id), Key: perm.Key, Mode: perm.Mode & 0o777, UID: perm.Uid, GID: perm.Gid}
 }
 
-// firstStart is when the oldest of some processes began, in seconds since 1970. It may be a second too early.
-func firstStart(members []*Member) (int64, error) {
+// starts finds out when the processes of the group began. Of zombies only the first possible moment is known. The times are too early
+// by two seconds at most.
+func (c *sysvCapture) starts(members []*Member, zombies []image.Zombie) error {
 	const ticks = 100 // USER_HZ
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
-		return 0, err
+		return err
 	}
-	first := members[0].stat.StartTime
+	boot := time.Now().Unix() - now.Sec - 1
+	c.since = math.MaxInt64
 	for _, m := range members {
-		first = min(first, m.stat.StartTime)
+		began := boot + int64(m.stat.StartTime/ticks)
+		c.inside[m.process.Pid] = began
+		c.since = min(c.since, began)
 	}
-	return time.Now().Unix() - now.Sec + int64(first/ticks) - 1, nil
+	for _, z := range zombies {
+		c.inside[z.Pid] = c.since
+	}
+	return nil
 }

@@ -4,25 +4,27 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
 )
 
-// TestForeignObject: an object that the program may not access is not the group's if it was last used before the group began. Its last
-// user had a PID that a member has now.
-func TestForeignObject(t *testing.T) {
-	c := &sysvCapture{since: 100}
+// TestBelongs: an object belongs to the group if a member has used it since that member began. Before that another process may have
+// had the member's PID.
+func TestBelongs(t *testing.T) {
+	c := &sysvCapture{since: 100, inside: map[image.Pid]int64{7: 100, 8: 200}}
 	for _, v := range []struct {
-		failed     unix.Errno
-		sent, read int64
-		want       bool
+		users []lastUse
+		want  bool
 	}{
-		{unix.EACCES, 99, 0, true},
-		{unix.EACCES, 99, 100, false}, // a member may have used it
-		{unix.EACCES, 100, 0, false},
-		{unix.ENOSYS, 99, 0, false}, // the kernel cannot copy messages: the object may be the group's
-		{0, 99, 0, false},
+		{nil, false},
+		{[]lastUse{{9, 300}}, false},
+		{[]lastUse{{7, 99}}, false},
+		{[]lastUse{{7, 100}}, true},
+		{[]lastUse{{8, 150}}, false},
+		{[]lastUse{{9, 300}, {8, 200}}, true},
 	} {
-		if got := c.isForeign(v.failed, v.sent, v.read); got != v.want {
-			t.Errorf("%v, used at %d and %d: %v, want %v", v.failed, v.sent, v.read, got, v.want)
+		if got := c.belongs(&unix.SysvIpcPerm{}, v.users, 300); got != v.want {
+			t.Errorf("last used by %v: %v, want %v", v.users, got, v.want)
 		}
 	}
 }
