@@ -63,8 +63,8 @@ func (c *checkpoint) forget() { c.seen, c.newest, c.open, c.over, c.unsure = nil
 // findByID looks for processes that have one of the group's IDs. It looks at each process once: the group is frozen while the last
 // looks are made, and only a new process can be missing then. known are the members.
 //
-// A look can miss a process in two cases. fork(2) has given out the PID, but the process is not in /proc yet. Or the process has
-// the PID of none that the look saw: its parent forked it and ended during the look. In both cases a process of the group was alive
+// A look can miss a process in two cases. fork(2) has given out the PID, but the process is not in /proc yet. Or the look did not
+// see the PID, because the parent forked the process and ended during the look. In both cases a process of the group was alive
 // during the look and was not frozen. /proc lists processes by their PIDs, and a new process has a higher PID than its parent, so
 // the look saw one of these processes: alive, as a zombie, or by a PID that exists no more. Then c.unsure is set, and the next look
 // lists /proc. Where PIDs begin again at the lowest, c.unsure is set as well. So a look that finds nothing, and is not unsure, has
