@@ -219,7 +219,7 @@ func (e *Env) joinTCP() error {
 		case m.record.Connecting:
 			err = m.connect(e)
 		case m.record.Listener == 0 && !m.record.Listening:
-			err = m.record.bind(int(m.file.Fd()), e)
+			err = m.record.bindLater(int(m.file.Fd()), e)
 		}
 		if err != nil {
 			return err
@@ -230,7 +230,7 @@ func (e *Env) joinTCP() error {
 
 func (m *madeTCP) listen(e *Env) error {
 	socket := int(m.file.Fd())
-	if err := m.record.bind(socket, e); err != nil {
+	if err := m.record.bindLater(socket, e); err != nil {
 		return err
 	}
 	return os.NewSyscallError("listen", unix.Listen(socket, int(min(m.record.Backlog, 1<<30))))

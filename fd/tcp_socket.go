@@ -360,9 +360,11 @@ func (r *TCPSocket) check(env *Env) obstacle.List {
 	switch {
 	case err == nil || errno == unix.EADDRINUSE && connected: // the address may be in TIME_WAIT; tcpConnect can use it then
 		return nil
+	case errno == unix.EADDRINUSE && onlyEnded(*r.Own): // bindLater waits for their end
+		return nil
 	case errno == unix.EADDRINUSE:
-		o.Why, o.Do = "another process has this address and port, or an ended connection does (TIME_WAIT)",
-			fmt.Sprintf("end that process (ss -tanp 'sport = %d' shows it), or try again in a minute", r.Own.Port())
+		o.Why, o.Do = "another process has this address and port",
+			fmt.Sprintf("end that process (ss -tanp 'sport = %d' shows it)", r.Own.Port())
 	case errno == unix.EADDRNOTAVAIL:
 		o.Why, o.Do = "this machine does not have this address", "add the address to a network interface (ip address add)"
 	case errno == unix.EACCES || errno == unix.EPERM:
