@@ -200,9 +200,14 @@ func connectLater(socket int, to *sockaddr) error {
 // tcpConnect connects a socket from its own address. It has connect(2) choose the port from a range of one port. After a second,
 // connect(2) can use a port again that a connection to the same peer has in TIME_WAIT (tcp_tw_reuse); bind(2) cannot. But connect(2)
 // chooses no port to which another socket is bound. In that case tcpConnect binds the socket.
+// With SO_REUSEADDR another socket of the group can be bound to the port later: if the end of a connection was closed, it may have
+// the port of a listening socket.
 func (e *Env) tcpConnect(socket int, r *TCPSocket, connect func() error) error {
 	if err := r.setBindOptions(socket, e); err != nil {
 		return err
+	}
+	if err := unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		return os.NewSyscallError("SO_REUSEADDR", err)
 	}
 	err := r.connectFromPort(socket, connect)
 	if err != unix.EADDRNOTAVAIL {
