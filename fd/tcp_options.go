@@ -63,6 +63,9 @@ func (r *TCPSocket) lookAtOptions(socket int, connected bool) error {
 		tables = tables[:len(tables)-1]
 	}
 	r.Options = changedOptions(socket, int(fresh.Fd()), tables...)
+	if r.Options["ip_tos"] != nil { // setting it changes the priority
+		r.Options["priority"] = socketOptions["priority"].get(socket)
+	}
 	locks, err := unix.GetsockoptInt(socket, unix.SOL_SOCKET, soBufLock)
 	if err != nil {
 		return fmt.Errorf("SO_BUF_LOCK: %w", err)
@@ -109,6 +112,11 @@ func (r *TCPSocket) setOptions(socket int, env *Env) error {
 	for _, table := range tcpTables[1:] {
 		if err := setOptions(socket, r.Options, env, table); err != nil {
 			return err
+		}
+	}
+	if priority := r.Options["priority"]; priority != nil { // ip_tos has changed it
+		if err := socketOptions["priority"].set(socket, priority); err != nil {
+			return fmt.Errorf("socket option priority: %w", err)
 		}
 	}
 	if r.Congestion != "" {

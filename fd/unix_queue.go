@@ -153,7 +153,7 @@ func (q *queue) peekMessages(socket int) error {
 			}
 			continue
 		}
-		if p.n == 0 && p.rights == nil && atEnd(socket) {
+		if p.n == 0 && p.rights == nil && atEnd(socket) && !hasMore(socket, at) {
 			return nil
 		}
 		var rights []*open
@@ -168,8 +168,14 @@ func (q *queue) peekMessages(socket int) error {
 	}
 }
 
+// hasMore tells whether the queue has more than the first bytes of it. Only SOCK_SEQPACKET counts the bytes of all its messages.
+func hasMore(socket, first int) bool {
+	all, err := unix.IoctlGetInt(socket, unix.TIOCINQ)
+	return err == nil && all > first
+}
+
 // atEnd tells whether the peer can send no more. A read then returns 0 bytes at the end of the queue, as it does for an empty message. So
-// an empty message in the queue cannot be told apart from the end.
+// an empty message at the end of the queue cannot be told apart from the end.
 func atEnd(socket int) bool {
 	poll := []unix.PollFd{{Fd: int32(socket), Events: unix.POLLRDHUP}}
 	_, err := unix.Poll(poll, 0)

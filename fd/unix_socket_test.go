@@ -261,3 +261,23 @@ func TestSwappedSocketFile(t *testing.T) {
 	close(over)
 	<-ended
 }
+
+// TestEmptyPacket: an empty packet in a queue is not the end of the queue, although a read returns 0 bytes for both.
+func TestEmptyPacket(t *testing.T) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	defer unix.Close(pair[0])
+	for _, packet := range []string{"a", "", "b"} {
+		must(t, unix.Send(pair[1], []byte(packet), 0))
+	}
+	must(t, unix.Close(pair[1]))
+	p := captured(t, ourselves())
+	for _, o := range p.Objects {
+		var r fd.UnixSocket
+		must(t, json.Unmarshal(o.Record, &r))
+		if len(r.Messages) == 3 && o.Size == 2 {
+			return
+		}
+	}
+	t.Errorf("no socket with 3 packets: %+v, %s", p.Objects, p.Obstacles)
+}

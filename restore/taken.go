@@ -84,10 +84,13 @@ func parentPatience(zombie proc.StatInfo) time.Duration {
 			return exitPatience
 		}
 	}
-	if status.SigCgt&(1<<(unix.SIGCHLD-1)) != 0 {
-		return handlerPatience
+	switch {
+	case status.SigCgt&(1<<(unix.SIGCHLD-1)) == 0:
+		return 0
+	case zombie.PPid == 1: // an init process waits for every child, but some take their time
+		return exitPatience
 	}
-	return 0
+	return handlerPatience
 }
 
 // waitsFor tells whether a blocked call may return a child with this PID.
