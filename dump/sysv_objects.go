@@ -107,9 +107,10 @@ type lastUse struct {
 	at  int64 // seconds since 1970
 }
 
-// belongs tells whether an object is the group's. last is when it was made, changed or used.
+// belongs tells whether an object is the group's. last is when it was made, changed or used. crak restart has used each object that it
+// has put back, so one that nobody has used yet is another program's.
 func (c *sysvCapture) belongs(perm *unix.SysvIpcPerm, users []lastUse, last int64) bool {
-	byRestart := c.restored && perm.Cuid == c.user && last >= c.since
+	byRestart := c.restored && len(users) > 0 && perm.Cuid == c.user && last >= c.since
 	for _, u := range users {
 		if began, inside := c.inside[u.pid]; inside && u.at >= began { // otherwise another process had this PID before
 			return true

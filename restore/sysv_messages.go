@@ -100,6 +100,12 @@ func (q *messages) fill() error {
 	if !errors.Is(err, unix.ENOMSG) {
 		return fmt.Errorf("msgrcv: %w", err)
 	}
+	if len(q.Messages) == 0 { // the next checkpoint looks for a queue that crak has used
+		if err := sysv.Send(q.SysV.ID, 1, nil); err != nil {
+			return fmt.Errorf("msgsnd: %w", err)
+		}
+		return sysv.Drop(q.SysV.ID)
+	}
 	for i, m := range q.Messages {
 		if err := sysv.Send(q.SysV.ID, m.Type, m.Text); err != nil {
 			return fmt.Errorf("message %d: msgsnd: %w", i, err)
