@@ -118,7 +118,7 @@ func (c *checkpoint) run() (*Result, error) {
 				m.dump.Known.Mappings = nil
 			}
 		case passes(err) && time.Now().Add(wait).Before(deadline) && c.Context.Err() == nil:
-			time.Sleep(wait)
+			time.Sleep(wait) // for what the kernel has no event (passing.go)
 			wait = min(2*wait, longestPassing)
 		default:
 			return result, err

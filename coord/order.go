@@ -46,7 +46,7 @@ func awaitHandler(pid int) bool {
 	begun := time.Now()
 	for launching := begun; ; {
 		if isLauncher(pid) && time.Since(launching) < patienceLaunch {
-			time.Sleep(intervalExec)
+			time.Sleep(intervalExec) // no event tells of another process's execve, or of the handlers that it installs
 			begun = time.Now()
 			continue
 		}
@@ -64,7 +64,7 @@ func awaitHandler(pid int) bool {
 		case waited > patienceExec, waited > patienceHandler && !awaitsLibrary(pid) && !isFork(pid):
 			return false
 		}
-		time.Sleep(intervalExec)
+		time.Sleep(intervalExec) // as above
 	}
 }
 

@@ -302,7 +302,7 @@ const arrivalTime = 500 * time.Millisecond
 // await waits until the queue has grown. So datagrams of several senders keep their order. await does not use MSG_PEEK, because the
 // kernel remembers which empty datagrams MSG_PEEK has read.
 func (m socketMemory) await(socket int) error {
-	for end := time.Now().Add(arrivalTime); ; time.Sleep(50 * time.Microsecond) {
+	for end := time.Now().Add(arrivalTime); ; time.Sleep(50 * time.Microsecond) { // poll(2) tells only of the first datagram
 		now, err := memoryInfo(socket)
 		switch {
 		case err != nil:

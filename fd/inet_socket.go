@@ -144,7 +144,7 @@ const sendTime = 50 * time.Millisecond
 
 // unknownState refuses a socket with state that the kernel does not show.
 func (r *InetSocket) unknownState(socket int) error {
-	for end := time.Now().Add(sendTime); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(sendTime); ; time.Sleep(time.Millisecond) { // no event tells that the send queue is empty
 		memory, err := memoryInfo(socket)
 		if err != nil {
 			return err

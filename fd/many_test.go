@@ -24,7 +24,7 @@ func TestManyDescriptors(t *testing.T) {
 	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)) // the Go runtime has raised the soft limit to the hard limit
 	n := int(min(limit.Cur/2-200, 4000))
 	if n < 1000 {
-		t.Skipf("the limit of descriptors is %d", limit.Max)
+		t.Skipf("needs a hard limit of 2400 descriptors, and it is %d", limit.Max)
 	}
 	dir := t.TempDir()
 	kinds := map[string]func(i int) (int, error){

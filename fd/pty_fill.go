@@ -67,7 +67,7 @@ func (p *madePty) putInput(input []byte) error {
 
 // awaitInput waits until the slave can read this number of bytes. Only poll(2) shows a line of no bytes, which is an end of file.
 func awaitInput(slave, bytes int, readable bool) error {
-	for begun := time.Now(); ; time.Sleep(time.Millisecond) {
+	for begun := time.Now(); ; time.Sleep(time.Millisecond) { // no event tells how many bytes have arrived
 		events, err := ptyEvents(slave)
 		if err != nil {
 			return err
@@ -119,7 +119,7 @@ func (p *madePty) stop() error {
 		if err := ptyWrite(int(p.master.Fd()), []byte{c}); err != nil {
 			return err
 		}
-		for deadline := time.Now().Add(ptyPatience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(ptyPatience); time.Now().Before(deadline); time.Sleep(time.Millisecond) { // no event tells that output is stopped
 			if events, err := ptyEvents(p.hold); err != nil || events&unix.POLLOUT == 0 {
 				return err
 			}

@@ -222,7 +222,7 @@ func (e *Env) tcpConnect(socket int, r *TCPSocket, connect func() error) error {
 	if err != unix.EADDRINUSE {
 		return fmt.Errorf("bind to %s: %w", r.Own, err)
 	}
-	for end := time.Now().Add(reuseMost); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(reuseMost); time.Now().Before(end); time.Sleep(10 * time.Millisecond) { // no event tells that a port in TIME_WAIT can be used again
 		if err := r.connectFromPort(socket, connect); err != unix.EADDRNOTAVAIL {
 			return os.NewSyscallError("connect", err)
 		}

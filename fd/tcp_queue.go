@@ -89,7 +89,7 @@ func (s tcpSender) arrive(socket int) error {
 		left = func() (int, error) { return unix.IoctlGetInt(sender.fd, unix.TIOCOUTQ) }
 		defer push(sender.fd)()
 	}
-	for begin := time.Now(); ; time.Sleep(time.Millisecond) {
+	for begin := time.Now(); ; time.Sleep(time.Millisecond) { // no event tells that the send queue is empty
 		acknowledge(socket)
 		bytes, err := left()
 		switch {

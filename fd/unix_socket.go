@@ -38,11 +38,7 @@ var unixSocketKind = kind{
 		if err != nil {
 			return nil, err
 		}
-		fd, err := unix.FcntlInt(m.file.Fd(), unix.F_DUPFD_CLOEXEC, 3)
-		if err != nil {
-			return nil, os.NewSyscallError("F_DUPFD_CLOEXEC", err)
-		}
-		return os.NewFile(uintptr(fd), "socket"), nil
+		return duplicate(m.file)
 	},
 	connect: func(d image.Description, env *Env) error {
 		m, err := object[*madeUnix](d.Object, &unixObjects, env)

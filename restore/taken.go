@@ -52,7 +52,7 @@ func isTaken(tid int, deadline time.Time) bool {
 func awaitChange(pid int, zombie bool, longest time.Duration) {
 	pidfd, err := unix.PidfdOpen(pid, 0)
 	if err != nil { // a thread, or a process group
-		time.Sleep(min(longest, takenInterval))
+		time.Sleep(min(longest, takenInterval)) // without a pidfd there is no event
 		return
 	}
 	defer unix.Close(pidfd)

@@ -171,7 +171,7 @@ func (h *Tracer) await(isThere func(*tracedThread) bool) error {
 		if all {
 			return nil
 		}
-		time.Sleep(intervalHeld)
+		time.Sleep(intervalHeld) // a wait for an event would take one that another tracer, or the parent, waits for
 		if time.Now().After(deadline) {
 			return fmt.Errorf("pid %d: a stopped thread does not run its handler under a tracer", h.pid)
 		}
