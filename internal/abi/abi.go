@@ -18,7 +18,7 @@ const (
 	OrderBlocked   = 8
 	OrderIP        = 9
 	OrderArguments = 10
-	OrderMembers   = 12
+	OrderMembers   = 3
 
 	Sum = 0x100000001b3
 

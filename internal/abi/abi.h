@@ -57,9 +57,10 @@
 #define ABI_ORDER_IP 9	       /* low half of the instruction pointer */
 #define ABI_ORDER_ARGUMENTS 10 /* checksum of the arguments: low half, then high half */
 
-/* Another element is the number of processes that the writer freezes together (0: unknown). If they are many, each waits for the
- * writer's requests most of the time, and must leave the processors to the others. */
-#define ABI_ORDER_MEMBERS 12
+/* The element between si_code and si_pid is the number of processes that the writer freezes together (0: unknown). If they are
+ * many, each waits for the writer's requests most of the time, and must leave the processors to the others. (The kernel copies
+ * the first 48 bytes of a siginfo, and fills the rest with zeroes. Only this element was free.) */
+#define ABI_ORDER_MEMBERS 3
 
 /* The checksum starts with 0. For each argument it becomes (checksum ^ argument) * ABI_SUM, in 64 bits. */
 #define ABI_SUM 0x100000001b3

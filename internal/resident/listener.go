@@ -82,15 +82,14 @@ func (l *Listener) Interrupt() {
 // queuedSignal is the kernel's siginfo_t of a signal sent with a value (SI_QUEUE).
 type queuedSignal struct {
 	signo, errno, code int32
-	_                  int32
+	members            int32 // abi.OrderMembers
 	pid                int32
 	uid                uint32
 	value              uint64
 	blocked            int32     // abi.OrderBlocked
 	ip                 uint32    // abi.OrderIP
 	arguments          [2]uint32 // abi.OrderArguments
-	members            int32     // abi.OrderMembers
-	_                  [76]byte
+	_                  [80]byte
 }
 
 // Order sends the freeze signal with an order to one live thread of pid. The order includes the system call in which
