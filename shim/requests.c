@@ -11,13 +11,30 @@ static struct abi_call calls[ABI_CALLS_MAX];
 static char data[ABI_DATA_MAX] __attribute__((aligned(16)));
 static int64_t results[ABI_CALLS_MAX];
 
-static void make(const struct abi_call *call, int64_t *result)
+/* Argument i of the call with this index. What the writer asks for beyond the data or the earlier results is 0. */
+static uint64_t argument(unsigned index, int i)
+{
+	uint64_t value = calls[index].args[i];
+	unsigned relative = calls[index].relative;
+
+	if (relative & ABI_DATA(i))
+		return value + (uint64_t)data;
+	if (relative & ABI_VALUE(i))
+		return value <= sizeof(data) - sizeof(unsigned) && value % sizeof(unsigned) == 0 ? *(unsigned *)(data + value) : 0;
+	if (relative & ABI_RESULT(i))
+		return value < index ? (uint64_t)results[value] : 0;
+	return value;
+}
+
+static void make(unsigned index)
 {
 	uint64_t args[6];
 
 	for (int i = 0; i < 6; i++)
-		args[i] = call->args[i] + (call->relative >> i & 1 ? (uint64_t)data : 0);
-	*result = syscall6(call->number, args[0], args[1], args[2], args[3], args[4], args[5]);
+		args[i] = argument(index, i);
+	results[index] = calls[index].number == ABI_CALL_ADDRESS
+				 ? (int64_t)args[0]
+				 : syscall6(calls[index].number, args[0], args[1], args[2], args[3], args[4], args[5]);
 }
 
 /* Reads the rest of a CALLS message: abi_call[count] and data. Answers with int64[count] and the data. */
@@ -32,7 +49,7 @@ static int make_calls(int socket, const struct abi_message *request, long until)
 	if (wire_read(socket, calls, length, until) || wire_read(socket, data, request->length - length, until))
 		return -1;
 	for (unsigned i = 0; i < request->count; i++)
-		make(&calls[i], &results[i]);
+		make(i);
 	parts[1].iov_len = request->count * sizeof(results[0]);
 	parts[2].iov_len = request->length - length;
 	answer.length = parts[1].iov_len + parts[2].iov_len;

@@ -7,7 +7,7 @@ import (
 
 // The constants of abi.h, which documents them. TestHeader compares the two files name by name.
 const (
-	Version      = 3
+	Version      = 4
 	Magic        = 0x4b415243
 	FreezeSignal = 33
 
@@ -167,6 +167,15 @@ type Thread struct {
 	Nodes         [4]uint64
 	CPU           CPUTime
 }
+
+// CallAddress is ABI_CALL_ADDRESS, in the place of a system call's number: the result is the first argument.
+const CallAddress = 0x7fffffff
+
+// Data, Value and Result are bits of Call.Relative for argument i: an offset into the data, the offset of a uint32 in the data that is the
+// argument, and the index of an earlier call of the message whose result is the argument.
+func Data(i int) uint32   { return 1 << i }
+func Value(i int) uint32  { return 1 << (8 + i) }
+func Result(i int) uint32 { return 1 << (16 + i) }
 
 // Call is struct abi_call: a system call for the initiator to make.
 type Call struct {

@@ -36,7 +36,7 @@
 #ifndef CRAK_ABI_H
 #define CRAK_ABI_H
 
-#define ABI_VERSION 3
+#define ABI_VERSION 4
 #define ABI_MAGIC 0x4b415243 /* "CRAK" */
 
 /* The freeze signal: glibc's SIGSETXID. glibc lets no program block this signal or SIGCANCEL (32). */
@@ -199,13 +199,21 @@ struct abi_thread {
 };
 #define ABI_THREAD_SIZE 208
 
-/* A system call for the initiator to make. An argument whose bit is set in `relative` is an offset into the message's data:
- * the resident adds the address of its copy of the data. */
+/*
+ * A system call for the initiator to make. `relative` has a bit for each argument that is not the value itself:
+ *	ABI_DATA(i)    args[i] is an offset into the message's data; the resident adds the address of its copy of the data
+ *	ABI_VALUE(i)   args[i] is the offset of an unsigned int in the data; the argument is its value when the call is made
+ *	ABI_RESULT(i)  args[i] is the index of an earlier call of the message; the argument is its result
+ */
 struct abi_call {
-	unsigned int number;
+	unsigned int number; /* or ABI_CALL_ADDRESS: make no call; the result is the first argument */
 	unsigned int relative;
 	unsigned long long args[6];
 };
+#define ABI_DATA(i) (1u << (i))
+#define ABI_VALUE(i) (1u << (8 + (i)))
+#define ABI_RESULT(i) (1u << (16 + (i)))
+#define ABI_CALL_ADDRESS 0x7fffffff
 #define ABI_CALL_SIZE 56
 #define ABI_CALLS_MAX 512    /* calls in one message */
 #define ABI_DATA_MAX 32768   /* bytes of data in one message */
