@@ -34,7 +34,8 @@
 //	pidfd.go        pidfds (handover.go: what one member makes and others get)
 //	inotify.go      inotify instances (watched.go finds what they watch)
 //	epoll.go        epoll instances
-//	unix_socket.go  Unix sockets (unix_object.go makes them, unix_diag.go, unix_name.go and unix_queue.go have their parts)
+//	unix_socket.go  Unix sockets (unix_object.go makes them, unix_diag.go, unix_name.go, unix_queue.go,
+//	                unix_rights.go and unix_senders.go have their parts)
 //	tcp_socket.go   TCP sockets (tcp_object.go and tcp_connection.go make them, tcp_queue.go and tcp_options.go have their parts;
 //	                tcp_outside.go has connections to processes outside)
 //	passing.go      obstacles that may soon be gone if the program runs on, so that the writer tries again

@@ -40,7 +40,8 @@ type Env struct {
 	// that made them before.
 	SamePids bool
 
-	address *unix.RawSockaddrUnix // argument of a system call
+	address  *unix.RawSockaddrUnix // argument of a system call
+	messages []*message            // more of them
 
 	objects      map[image.ObjectID]image.Object
 	made         map[image.ObjectID]madeObject

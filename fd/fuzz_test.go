@@ -60,6 +60,7 @@ func FuzzObjects(f *testing.F) {
 	f.Add("pipe", `{"capacity":4096,"packets":[3,2]}`, `{"capacity":4096}`, "hello")
 	f.Add("unix_socket", `{"type":1,"peer":2}`, `{"type":1,"peer":1,"shutdown":1}`, "hello")
 	f.Add("unix_socket", `{"type":2,"peer":1,"messages":[{"size":5}]}`, `{"type":5,"closed":true,"options":{"sndbuf":[9000]}}`, "hello")
+	f.Add("unix_socket", `{"type":2,"peer":1,"messages":[{"size":5,"credentials":{"pid":1,"uid":0,"gid":0}}]}`, `{"type":2,"peer":1}`, "hello")
 	f.Add("unix_socket", `{"type":1,"listening":true,"backlog":1,"waiting":[2]}`, `{"type":1,"listener":1,"reset":true,"closed":true}`, "")
 	f.Fuzz(func(t *testing.T, kind, first, second, content string) {
 		if kind != "pipe" && kind != "unix_socket" || strings.Contains(first+second, "name") || strings.Contains(first+second, "path") || strings.Contains(first+second, "\\") {

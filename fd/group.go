@@ -78,9 +78,10 @@ type capture struct {
 	questions   questions
 	ids         map[*open]image.DescriptionID
 	pipes       map[Inode]*ends
-	sockets     map[uint32]*open // Unix sockets of the group, by inode
-	waiting     map[uint32]*open // those whose connections wait for accept(2), and the listening sockets
-	inside      []*open          // descriptions that are only in queues
+	sockets     map[uint32]*open          // Unix sockets of the group, by inode
+	waiting     map[uint32]*open          // those whose connections wait for accept(2), and the listening sockets
+	inside      []*open                   // descriptions that are only in queues
+	senders     map[unix.Ucred]unix.Ucred // of messages, as the writer sees them and as the program would
 	tcp         tcpSockets
 	directories []string
 	standard    map[Inode]int       // pipes that are stdin, stdout or stderr of a member

@@ -14,11 +14,19 @@ import (
 )
 
 // Credentials are what SO_PEERCRED tells of a Unix socket: the process that called socketpair(2), connect(2) or listen(2) for the
-// other end, as the program sees it. The process may have ended.
+// other end, as the program sees it. Or they are what SCM_CREDENTIALS tells of a message: the process that sent it. The process may have
+// ended.
 type Credentials struct {
 	Pid image.Pid `json:"pid"`
 	UID uint32    `json:"uid"`
 	GID uint32    `json:"gid"`
+}
+
+func (c *Credentials) same(other *Credentials) bool {
+	if c == nil || other == nil {
+		return c == other
+	}
+	return *c == *other
 }
 
 // askCredentials asks through the initiator, and not through a handle, because the kernel returns IDs of the caller's namespaces.
@@ -43,24 +51,37 @@ func (c *capture) askCredentials(o *open, r *UnixSocket) {
 // The process shares crak's descriptors and has a copy of its memory. It has the PID of a member that crak has not made yet, or of a
 // process that has ended. If crak cannot make such a process, it makes the call itself, and the kernel records crak.
 func (e *Env) as(who *Credentials, number, a1, a2, a3, a4 uintptr) error {
-	if who != nil && e.SamePids {
+	call := rawCall{number, [4]uintptr{a1, a2, a3, a4}, 0}
+	if who != nil {
 		become := who.UID != uint32(os.Geteuid()) || who.GID != uint32(os.Getegid())
-		runtime.LockOSThread()
-		child, errno := callIn(int32(who.Pid), become, uintptr(who.UID), uintptr(who.GID), number, a1, a2, a3, a4)
-		runtime.UnlockOSThread()
-		if errno == 0 {
-			var status unix.WaitStatus
-			_, err := unix.Wait4(child, &status, unix.WALL, nil)
-			for err == unix.EINTR {
-				_, err = unix.Wait4(child, &status, unix.WALL, nil)
-			}
-			if err == nil && status.Exited() && status.ExitStatus() != cannotBecome {
-				return errnoOrNil(unix.Errno(status.ExitStatus()))
-			}
+		if errno, made := e.inProcess(who, become, []rawCall{call}); made {
+			return errnoOrNil(errno)
 		}
 	}
-	_, _, errno := unix.RawSyscall6(number, a1, a2, a3, a4, 0, 0)
-	return errnoOrNil(errno)
+	return errnoOrNil(makeCalls(&call, 1))
+}
+
+// inProcess makes system calls in a process with the PID of who, and with its IDs if become is set. It returns made = false if crak cannot
+// make such a process.
+func (e *Env) inProcess(who *Credentials, become bool, calls []rawCall) (errno unix.Errno, made bool) {
+	if !e.SamePids {
+		return 0, false
+	}
+	runtime.LockOSThread()
+	child, errno := callIn(int32(who.Pid), become, uintptr(who.UID), uintptr(who.GID), &calls[0], len(calls))
+	runtime.UnlockOSThread()
+	if errno != 0 {
+		return 0, false
+	}
+	var status unix.WaitStatus
+	_, err := unix.Wait4(child, &status, unix.WALL, nil)
+	for err == unix.EINTR {
+		_, err = unix.Wait4(child, &status, unix.WALL, nil)
+	}
+	if err != nil || !status.Exited() || status.ExitStatus() == cannotBecome {
+		return 0, false
+	}
+	return unix.Errno(status.ExitStatus()), true
 }
 
 func errnoOrNil(errno unix.Errno) error {
@@ -77,12 +98,37 @@ type cloneArguments struct {
 	flags, pidfd, childTid, parentTid, exitSignal, stack, stackSize, tls, setTid, setTidSize uint64
 }
 
-// callIn makes a process with a given PID. The process makes a system call and exits with its errno. It is a copy of one thread of a Go
+// rawCall is a system call.
+type rawCall struct {
+	number uintptr
+	args   [4]uintptr
+	want   uintptr // the result
+}
+
+// makeCalls makes system calls until one fails. Fewer bytes than wanted are EAGAIN: the buffer of a stream is full.
+//
+//go:nosplit
+//go:norace
+func makeCalls(first *rawCall, n int) unix.Errno {
+	for i := 0; i < n; i++ {
+		c := (*rawCall)(unsafe.Add(unsafe.Pointer(first), uintptr(i)*unsafe.Sizeof(*first)))
+		result, _, errno := unix.RawSyscall6(c.number, c.args[0], c.args[1], c.args[2], c.args[3], 0, 0)
+		if errno != 0 {
+			return errno
+		}
+		if result != c.want {
+			return unix.EAGAIN
+		}
+	}
+	return 0
+}
+
+// callIn makes a process with a given PID. The process makes system calls and exits with their errno. It is a copy of one thread of a Go
 // program, so it must call nothing of the Go runtime.
 //
 //go:nosplit
 //go:norace
-func callIn(pid int32, become bool, uid, gid, number, a1, a2, a3, a4 uintptr) (int, unix.Errno) {
+func callIn(pid int32, become bool, uid, gid uintptr, calls *rawCall, n int) (int, unix.Errno) {
 	arguments := cloneArguments{flags: unix.CLONE_FILES, setTid: uint64(uintptr(unsafe.Pointer(&pid))), setTidSize: 1}
 	child, _, errno := unix.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&arguments)), unsafe.Sizeof(arguments), 0)
 	if errno != 0 || child != 0 {
@@ -97,7 +143,7 @@ func callIn(pid int32, become bool, uid, gid, number, a1, a2, a3, a4 uintptr) (i
 			unix.RawSyscall(unix.SYS_EXIT_GROUP, cannotBecome, 0, 0)
 		}
 	}
-	_, _, errno = unix.RawSyscall6(number, a1, a2, a3, a4, 0, 0)
+	errno = makeCalls(calls, n)
 	for {
 		unix.RawSyscall(unix.SYS_EXIT_GROUP, uintptr(errno), 0, 0)
 	}

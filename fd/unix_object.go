@@ -28,7 +28,7 @@ type UnixSocket struct {
 
 	Credentials *Credentials `json:"credentials,omitempty"` // SO_PEERCRED
 
-	Messages []UnixMessage      `json:"messages,omitempty"` // of a stream only if there are descriptors in it
+	Messages []UnixMessage      `json:"messages,omitempty"` // of a stream only if there are descriptors or credentials in it
 	Options  map[string][]int32 `json:"options,omitempty"`
 	Filter   SocketFilter       `json:"filter,omitempty"`
 }
@@ -86,6 +86,9 @@ func unixRecord(o image.Object) (UnixSocket, error) {
 		}
 		if err := m.From.check(); err != nil {
 			return r, err
+		}
+		if m.Credentials != nil && m.Credentials.Pid <= 0 {
+			return r, errors.New("a message with credentials without a process")
 		}
 		total += m.Size
 	}
@@ -359,7 +362,7 @@ func (m *madeUnix) fill(o image.Object, e *Env) error {
 	m.done = true
 	if r.Closed && m.other != nil {
 		if r.Reset {
-			if err := send(int(m.file.Fd()), []byte{0}, nil, nil); err != nil {
+			if err := e.send(int(m.file.Fd()), outgoing{data: []byte{0}}); err != nil {
 				return err
 			}
 		}
@@ -402,34 +405,34 @@ func (m *madeUnix) receive(content []byte, e *Env) error {
 		if from == nil {
 			return errors.New("it has content, and no peer")
 		}
-		defer widen(int(from.Fd()))()
+		defer prepareToSend(int(from.Fd()))()
 		messages := r.Messages
 		if r.Type == unix.SOCK_STREAM && len(messages) == 0 {
 			messages = []UnixMessage{{Size: len(content)}}
 		}
-		for _, message := range messages {
-			rights, err := e.rights(message)
-			if err == nil {
-				err = send(int(from.Fd()), content[:message.Size], rights, nil)
-			}
-			if err != nil {
-				return err
-			}
-			content = content[message.Size:]
-		}
-		return nil
-	}
-	for _, message := range r.Messages {
-		rights, err := e.rights(message)
-		if err == nil {
-			err = m.mail(content[:message.Size], rights, message.From, e)
-		}
+		all, err := e.outgoing(messages, content)
 		if err != nil {
 			return err
 		}
+		return e.send(int(from.Fd()), all...)
+	}
+	all, err := e.outgoing(r.Messages, content)
+	for i := 0; i < len(all) && err == nil; i++ {
+		err = m.mail(all[i], r.Messages[i].From, e)
+	}
+	return err
+}
+
+func (e *Env) outgoing(messages []UnixMessage, content []byte) (all []outgoing, err error) {
+	for _, message := range messages {
+		rights, err := e.rights(message)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, outgoing{data: content[:message.Size], rights: rights, sender: message.Credentials})
 		content = content[message.Size:]
 	}
-	return nil
+	return all, nil
 }
 
 // rights are the descriptors of a message, by their numbers in crak restart.
@@ -445,25 +448,24 @@ func (e *Env) rights(m UnixMessage) (all []int, err error) {
 }
 
 // mail sends a datagram from a socket with the name of its sender: a socket of the group if there is one, else a temporary one.
-func (m *madeUnix) mail(data []byte, rights []int, from *UnixName, e *Env) error {
-	var to addressed
-	if m.bound != nil {
-		to = m.bound
-	}
+func (m *madeUnix) mail(one outgoing, from *UnixName, e *Env) error {
 	if m.other != nil && m.record.PeerName.same(from) {
-		defer widen(int(m.other.Fd()))()
-		return send(int(m.other.Fd()), data, rights, nil)
+		defer prepareToSend(int(m.other.Fd()))()
+		return e.send(int(m.other.Fd()), one)
+	}
+	if m.bound != nil {
+		one.to = m.bound
 	}
 	for _, made := range e.made {
-		if s, ok := made.(*madeUnix); ok && s.record.Type == unix.SOCK_DGRAM && s.record.Name.same(from) && (to != nil || s.record.Peer == m.id) {
+		if s, ok := made.(*madeUnix); ok && s.record.Type == unix.SOCK_DGRAM && s.record.Name.same(from) && (one.to != nil || s.record.Peer == m.id) {
 			if s.record.Peer == m.id {
-				to = nil
+				one.to = nil
 			}
-			defer widen(int(s.file.Fd()))()
-			return send(int(s.file.Fd()), data, rights, to)
+			defer prepareToSend(int(s.file.Fd()))()
+			return e.send(int(s.file.Fd()), one)
 		}
 	}
-	if to == nil {
+	if one.to == nil {
 		return errors.New("nobody can send to it: it has no name")
 	}
 	s, err := newUnix(unix.SOCK_DGRAM)
@@ -478,8 +480,8 @@ func (m *madeUnix) mail(data []byte, rights []int, from *UnixName, e *Env) error
 		}
 		defer bound.close()
 	}
-	defer widen(int(s.Fd()))()
-	return send(int(s.Fd()), data, rights, to)
+	defer prepareToSend(int(s.Fd()))()
+	return e.send(int(s.Fd()), one)
 }
 
 func (m *madeUnix) close() {

@@ -13,11 +13,13 @@ import (
 )
 
 // A UnixMessage is one datagram or packet in the queue of a socket. In the queue of a stream it is a run of bytes. If the run has
-// descriptors, they were sent with these bytes, and a read that gets the descriptors reads no byte behind the run.
+// descriptors, they were sent with these bytes, and a read that gets the descriptors reads no byte behind the run. If it has credentials,
+// one process has sent all of it.
 type UnixMessage struct {
 	Size        int                   `json:"size"`
 	From        *UnixName             `json:"from,omitempty"`        // nil: the sender has no name
 	Descriptors []image.DescriptionID `json:"descriptors,omitempty"` // SCM_RIGHTS, in their order
+	Credentials *Credentials          `json:"credentials,omitempty"` // SCM_CREDENTIALS of the sender; nil: the kernel has none
 }
 
 // queueMost bounds the bytes in the queue of one socket. The kernel bounds them by the buffer of the sender.
@@ -27,7 +29,6 @@ const queueMost = 256 << 20
 const rightsMost = 253
 
 var (
-	errCredentials  = errors.New("credentials are in its queue (SCM_CREDENTIALS)")
 	errNoRights     = errors.New("descriptors are in its queue, and the writer could not get them: it has too many open (ulimit -n)")
 	errQueueTooLong = fmt.Errorf("more than %d bytes are in its queue", queueMost)
 )
@@ -39,7 +40,8 @@ type queue struct {
 	rights   [][]*open // of each message; their descriptions get their numbers later
 	refusal  error     // why a restart cannot fill the queue again
 
-	arrived func(fds []int) ([]*open, error) // takes copies of the descriptors of a message, and closes those that it does not keep
+	arrived func(fds []int) ([]*open, error)                   // takes copies of the descriptors of a message, and closes those that it does not keep
+	sender  func(user unix.Ucred, n int) (*Credentials, error) // whom the program would see as the sender of the n bytes
 }
 
 // peekStream reads all bytes in the queue of a stream, and leaves them there.
@@ -52,13 +54,13 @@ func (q *queue) peekStream(socket int) error {
 		return errQueueTooLong
 	}
 	q.content = make([]byte, length)
-	back, err := peekFrom(socket, 0)
+	back, err := beginPeeking(socket)
 	if err != nil {
 		return err
 	}
 	defer back()
 	for at := 0; at < length; {
-		p, err := peek(socket, q.content[at:])
+		p, err := q.peek(socket, q.content[at:])
 		if err == nil && p.n <= 0 {
 			err = fmt.Errorf("%d bytes of %d", at, length)
 		}
@@ -79,24 +81,24 @@ func (q *queue) peekStream(socket int) error {
 			return err
 		}
 		if before > 0 {
-			q.add(peeked{n: before}, nil, true)
+			q.add(peeked{n: before, sender: p.sender}, nil, true)
 		}
-		q.add(peeked{n: p.n - before}, rights, false)
+		q.add(peeked{n: p.n - before, sender: p.sender}, rights, false)
 		at += p.n
 	}
-	if len(q.messages) == 1 && q.rights[0] == nil {
+	if len(q.messages) == 1 && q.rights[0] == nil && q.messages[0].Credentials == nil {
 		q.messages, q.rights = nil, nil
 	}
 	return nil
 }
 
-// add adds a message. It joins bytes of a stream without descriptors to such bytes before them.
+// add adds a message. It joins bytes of a stream without descriptors to such bytes of the same sender before them.
 func (q *queue) add(p peeked, rights []*open, join bool) {
-	if last := len(q.messages) - 1; join && last >= 0 && q.rights[last] == nil {
+	if last := len(q.messages) - 1; join && last >= 0 && q.rights[last] == nil && q.messages[last].Credentials.same(p.sender) {
 		q.messages[last].Size += p.n
 		return
 	}
-	q.messages, q.rights = append(q.messages, UnixMessage{Size: p.n, From: p.from}), append(q.rights, rights)
+	q.messages, q.rights = append(q.messages, UnixMessage{Size: p.n, From: p.from, Credentials: p.sender}), append(q.rights, rights)
 }
 
 // bytesBefore looks at bytes of a stream that end with the bytes of a call of sendmsg(2) with descriptors. It returns how many bytes
@@ -128,18 +130,21 @@ func bytesBefore(socket, at, length int) (int, error) {
 
 // peekMessages reads all messages in the queue of a datagram or seqpacket socket, and leaves them there.
 func (q *queue) peekMessages(socket int) error {
+	if !hasInput(socket) {
+		return nil
+	}
 	buffer := make([]byte, 64<<10)
 	at := 0 // where the next message starts in the queue
-	back, err := peekFrom(socket, 0)
+	back, err := beginPeeking(socket)
 	if err != nil {
 		return err
 	}
 	defer back()
 	for {
-		p, err := peek(socket, buffer)
+		p, err := q.peek(socket, buffer)
 		switch {
 		case err == unix.EAGAIN:
-			return nil
+			return q.checkFirst(socket)
 		case err != nil:
 			return err
 		case len(q.content)+p.n > queueMost || len(q.messages) > queueMost/64:
@@ -153,8 +158,8 @@ func (q *queue) peekMessages(socket int) error {
 			}
 			continue
 		}
-		if p.n == 0 && p.rights == nil && atEnd(socket) && !hasMore(socket, at) {
-			return nil
+		if !p.isMessage { // recvmsg(2) returned 0 at the end of what the peer has sent
+			return q.checkFirst(socket)
 		}
 		var rights []*open
 		if p.rights != nil {
@@ -168,18 +173,58 @@ func (q *queue) peekMessages(socket int) error {
 	}
 }
 
-// hasMore tells whether the queue has more than the first bytes of it. Only SOCK_SEQPACKET counts the bytes of all its messages.
-func hasMore(socket, first int) bool {
-	all, err := unix.IoctlGetInt(socket, unix.TIOCINQ)
-	return err == nil && all > first
+// checkFirst refuses a queue that begins with an empty message that was peeked at before, by an earlier checkpoint or by the program. With
+// SO_PEEK_OFF the kernel shows such a message only once. An empty message behind others that was peeked at before cannot be found.
+func (q *queue) checkFirst(socket int) error {
+	if len(q.messages) > 0 && q.messages[0].Size == 0 {
+		return nil
+	}
+	if _, err := peekFrom(socket, -1); err != nil {
+		return err
+	}
+	p, err := peekInto(socket, make([]byte, 1), make([]byte, unix.CmsgSpace(unix.SizeofUcred)))
+	if err == nil && p.n == 0 && p.isMessage {
+		return passing("an empty message waits in it that an earlier checkpoint has looked at, and the kernel shows it only once")
+	}
+	return nil
 }
 
-// atEnd tells whether the peer can send no more. A read then returns 0 bytes at the end of the queue, as it does for an empty message. So
-// an empty message at the end of the queue cannot be told apart from the end.
-func atEnd(socket int) bool {
-	poll := []unix.PollFd{{Fd: int32(socket), Events: unix.POLLRDHUP}}
-	_, err := unix.Poll(poll, 0)
-	return err != nil || poll[0].Revents&(unix.POLLRDHUP|unix.POLLHUP) != 0
+// hasInput tells whether recvmsg(2) would return at once.
+func hasInput(socket int) bool {
+	poll := []unix.PollFd{{Fd: int32(socket), Events: unix.POLLIN}}
+	n, err := unix.Poll(poll, 0)
+	return err != nil || n > 0
+}
+
+// beginPeeking has MSG_PEEK start at the beginning of the queue, and show the credentials of each message. The result is a function that
+// sets the old options again.
+func beginPeeking(socket int) (back func(), err error) {
+	offset, err := peekFrom(socket, 0)
+	if err != nil {
+		return nil, err
+	}
+	credentials, err := setFor(socket, "pass_cred", 1)
+	if err != nil {
+		offset()
+		return nil, fmt.Errorf("SO_PASSCRED: %w", err)
+	}
+	return func() {
+		credentials()
+		offset()
+	}, nil
+}
+
+// setFor sets an option. The result is a function that sets the old value again.
+func setFor(socket int, name string, value int32) (back func(), err error) {
+	option := socketOptions[name]
+	before := option.get(socket)
+	if before == nil || before[0] == value {
+		return func() {}, nil
+	}
+	if err := option.set(socket, []int32{value}); err != nil {
+		return nil, err
+	}
+	return func() { _ = option.set(socket, before) }, nil
 }
 
 // peekFrom sets where MSG_PEEK starts in the queue (socket(7), SO_PEEK_OFF). The result is a function that sets the old value again.
@@ -196,17 +241,23 @@ func peekFrom(socket, at int) (back func(), err error) {
 
 // peeked is the next message, or the next bytes.
 type peeked struct {
-	n, flags int
-	from     *UnixName
-	rights   []int // copies of the descriptors of the message, open in the writer
+	n, flags  int
+	from      *UnixName
+	rights    []int       // copies of the descriptors of the message, open in the writer
+	isMessage bool        // every message has SCM_CREDENTIALS while SO_PASSCRED is set
+	user      *unix.Ucred // what they are; nil: the kernel has none of this message
+	sender    *Credentials
 }
 
 // peek reads the next message or the next bytes, and leaves them in the queue. The kernel gives the writer copies of the descriptors.
-func peek(socket int, buffer []byte) (p peeked, err error) {
+func (q *queue) peek(socket int, buffer []byte) (p peeked, err error) {
 	control := make([]byte, unix.CmsgSpace(rightsMost*4)+unix.CmsgSpace(unix.SizeofUcred)+256)
 	p, err = peekInto(socket, buffer, control)
 	if err == nil && p.flags&unix.MSG_CTRUNC != 0 {
 		err = errNoRights
+	}
+	if err == nil && p.user != nil {
+		p.sender, err = q.sender(*p.user, p.n)
 	}
 	if err != nil {
 		closeAll(p.rights)
@@ -242,6 +293,15 @@ func peekInto(socket int, buffer, control []byte) (p peeked, err error) {
 				return p, err
 			}
 			p.rights = append(p.rights, fds...)
+		case part.Header.Type == unix.SCM_CREDENTIALS:
+			user, err := unix.ParseUnixCredentials(&part)
+			if err != nil {
+				return p, err
+			}
+			p.isMessage = true
+			if user.Pid != 0 || user.Uid != overflowID {
+				p.user = user
+			}
 		case part.Header.Type == scmPidfd:
 			for i := 0; i+4 <= len(part.Data); i += 4 {
 				unix.Close(int(binary.NativeEndian.Uint32(part.Data[i:])))
@@ -251,7 +311,10 @@ func peekInto(socket int, buffer, control []byte) (p peeked, err error) {
 	return p, nil
 }
 
-const scmPidfd = 4 // SCM_PIDFD of linux/socket.h
+const (
+	scmPidfd   = 4     // SCM_PIDFD of linux/socket.h
+	overflowID = 65534 // UID that the kernel shows where it has none
+)
 
 func closeAll(fds []int) {
 	for _, fd := range fds {
@@ -268,40 +331,24 @@ func nameFrom(a *unix.RawSockaddrUnix, length uint32) *UnixName {
 	return nameOf(string(text))
 }
 
-// send puts a message, with descriptors, into the queue of the receiver. to is nil if the socket is connected to it.
-func send(socket int, data []byte, rights []int, to addressed) error {
-	var a unix.RawSockaddrUnix
-	var message unix.Msghdr
-	if to != nil {
-		var length uintptr
-		a, length = to.address()
-		message.Name, message.Namelen = (*byte)(unsafe.Pointer(&a)), uint32(length)
-	}
-	if len(rights) > 0 {
-		control := unix.UnixRights(rights...)
-		message.Control = &control[0]
-		message.SetControllen(len(control))
-	}
-	for {
-		var vector unix.Iovec
-		if len(data) > 0 {
-			vector.Base = &data[0]
-			vector.SetLen(len(data))
-		}
-		message.Iov, message.Iovlen = &vector, 1
-		n, _, errno := unix.Syscall(unix.SYS_SENDMSG, uintptr(socket), uintptr(unsafe.Pointer(&message)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
-		if errno != 0 {
-			return fmt.Errorf("a message of %d bytes: %w", len(data), errno)
-		}
-		if data = data[n:]; len(data) == 0 { // sendmsg(2) may send only a part on a stream
-			return nil
-		}
-		message.Control, message.Controllen = nil, 0
-	}
-}
-
 // widen makes the buffer of a sending socket as large as possible. The result is a function that sets the old size again.
 func widen(socket int) (back func()) { return widenOption(socket, "sndbuf") }
+
+// prepareToSend makes the buffer of a sending socket as large as possible, and has the kernel record no credentials of crak with what it
+// sends. The result is a function that sets the old options again.
+func prepareToSend(socket int) (back func()) {
+	options := []func(){widen(socket)}
+	for _, name := range []string{"pass_cred", "pass_pidfd"} {
+		if back, err := setFor(socket, name, 0); err == nil {
+			options = append(options, back)
+		}
+	}
+	return func() {
+		for _, back := range options {
+			back()
+		}
+	}
+}
 
 func widenOption(socket int, name string) (back func()) {
 	option := socketOptions[name]

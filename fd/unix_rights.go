@@ -53,6 +53,7 @@ func (c *capture) lookIntoQueue(o *open) (inside []*open, err error) {
 		}
 		return rights, nil
 	}
+	q.sender = func(user unix.Ucred, n int) (*Credentials, error) { return c.senderOf(o, user, n) }
 	if o.socket.kind == unix.SOCK_STREAM {
 		q.refusal = q.peekStream(o.handle.fd)
 	} else {

@@ -3,6 +3,7 @@ package fd
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -28,10 +29,11 @@ var unixSocketKind = kind{
 			return broken(err)
 		}
 		r, _ := unixRecord(o)
-		if r.Listener != 0 || r.Name == nil {
-			return nil
+		all := checkSenders(&r)
+		if r.Listener == 0 && r.Name != nil {
+			all = append(all, checkName(r.Name)...)
 		}
-		return checkName(r.Name)
+		return all
 	},
 	create: func(d image.Description, env *Env) (*os.File, error) {
 		m, err := object[*madeUnix](d.Object, &unixObjects, env)
@@ -223,8 +225,8 @@ func (r *UnixSocket) look(o *open, waits bool) ([]byte, error) {
 		}
 	}
 	q := &o.socket.queue
-	if q.refusal == nil && len(q.content) > 0 && r.Options["pass_cred"] != nil {
-		q.refusal = errCredentials
+	if q.refusal == nil && r.Options["pass_pidfd"] != nil && slices.ContainsFunc(q.messages, UnixMessage.isSigned) {
+		q.refusal = passing("messages wait in it that give the program pidfds of their senders (SO_PASSPIDFD), which CRAK cannot send again")
 	}
 	r.Messages = q.messages
 	return q.content, q.refusal

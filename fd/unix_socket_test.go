@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -63,6 +64,7 @@ func TestUnixRecords(t *testing.T) {
 		`{"type":1,"waiting":[9]}`,
 		`{"type":1,"messages":[{"size":1}]}`,
 		`{"type":2,"messages":[{"size":0,"descriptors":[` + strings.Repeat("1,", 300) + `1]}]}`,
+		`{"type":2,"messages":[{"size":0,"credentials":{"pid":0,"uid":0,"gid":0}}]}`,
 		`{"type":1,"unknown":1}`,
 	} {
 		env := &fd.Env{}
@@ -72,6 +74,48 @@ func TestUnixRecords(t *testing.T) {
 		if err == nil {
 			f.Close()
 			t.Errorf("%s: made", text)
+		}
+	}
+}
+
+// TestSendersOfMessages checks whose credentials a message has in the image, and that a message is refused that gives the program a pidfd.
+func TestSendersOfMessages(t *testing.T) {
+	here, there := socketPair(t, unix.SOCK_DGRAM)
+	who := unix.UnixCredentials(&unix.Ucred{Pid: int32(os.Getpid()), Uid: uint32(os.Getuid()), Gid: uint32(os.Getgid())})
+	must(t, unix.Sendmsg(int(here.Fd()), []byte("signed"), who, nil, 0))
+	must(t, unix.Sendmsg(int(here.Fd()), []byte("x"), nil, nil, 0))
+	p := captured(t, ourselves())
+	var r fd.UnixSocket
+	must(t, json.Unmarshal(p.Objects[p.description(t, there).Object-1].Record, &r))
+	want := []fd.UnixMessage{{Size: 6, Credentials: &fd.Credentials{Pid: image.Pid(os.Getpid()), UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}}, {Size: 1}}
+	if !reflect.DeepEqual(r.Messages, want) {
+		t.Errorf("messages %+v, want %+v", r.Messages, want)
+	}
+	if n, err := unix.GetsockoptInt(int(there.Fd()), unix.SOL_SOCKET, unix.SO_PASSCRED); err != nil || n != 0 {
+		t.Errorf("SO_PASSCRED is %d, error %v", n, err)
+	}
+	const passPidfd = 76 // SO_PASSPIDFD
+	if err := unix.SetsockoptInt(int(there.Fd()), unix.SOL_SOCKET, passPidfd, 1); err != nil {
+		t.Skip("this kernel has no SO_PASSPIDFD (Linux 6.5)")
+	}
+	if got := captured(t, ourselves()).obstacleOf(there); !strings.Contains(got, "SO_PASSPIDFD") {
+		t.Errorf("obstacle %q, want one about SO_PASSPIDFD", got)
+	}
+}
+
+// TestEmptyMessageAgain checks that an empty message, which the kernel shows only once, is in the first image and is refused after that.
+func TestEmptyMessageAgain(t *testing.T) {
+	for _, kind := range []int{unix.SOCK_DGRAM, unix.SOCK_SEQPACKET} {
+		here, there := socketPair(t, kind)
+		must(t, unix.Sendmsg(int(here.Fd()), nil, nil, nil, 0))
+		p := captured(t, ourselves())
+		var r fd.UnixSocket
+		must(t, json.Unmarshal(p.Objects[p.description(t, there).Object-1].Record, &r))
+		if want := []fd.UnixMessage{{}}; !reflect.DeepEqual(r.Messages, want) {
+			t.Errorf("messages %+v, want %+v", r.Messages, want)
+		}
+		if got := captured(t, ourselves()).obstacleOf(there); !strings.Contains(got, "shows it only once") {
+			t.Errorf("obstacle %q, want one about an empty message", got)
 		}
 	}
 }
