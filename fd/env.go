@@ -5,6 +5,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -47,6 +48,7 @@ type Env struct {
 	made         map[image.ObjectID]madeObject
 	filled       map[image.ObjectID]bool
 	joinedTCP    bool
+	connectedBy  time.Time                        // when new connections to outside of the group must exist
 	descriptions map[image.DescriptionID]*os.File // while MakeAll runs
 	ptys         map[string]map[uint32]*madePty   // not needed yet, by multiplexer and number
 

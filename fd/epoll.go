@@ -147,7 +147,7 @@ func captureEpoll(c *capture, o *open) (any, error) {
 	if o.handle.asks() {
 		poll := []unix.PollFd{{Fd: int32(o.handle.fd), Events: unix.POLLIN}}
 		n, err := unix.Poll(poll, 0)
-		r.Quiet = err == nil && n == 0
+		r.Quiet = err == nil && n == 0 && !c.chosen
 	}
 	return r, c.private(o, "epoll instance")
 }
@@ -223,6 +223,19 @@ func (o *open) isReady() bool {
 	poll := []unix.PollFd{{Fd: int32(h.fd), Events: unix.POLLIN | unix.POLLOUT}}
 	n, err := unix.Poll(poll, 0)
 	return err == nil && n > 0
+}
+
+// unquiet has an epoll instance report what it finds at the restart.
+func unquiet(d *image.Description) error {
+	if d.Kind != epoll.name {
+		return nil
+	}
+	r, err := epollRecord(*d)
+	if err == nil {
+		r.Quiet = false
+		d.Record, err = image.MarshalText(&r)
+	}
+	return err
 }
 
 // attachEpoll registers the targets, each under the number that it had. If the member has something else under that number, or

@@ -83,6 +83,7 @@ type capture struct {
 	inside      []*open                   // descriptions that are only in queues
 	senders     map[unix.Ucred]unix.Ucred // of messages, as the writer sees them and as the program would
 	tcp         tcpSockets
+	chosen      bool // the user has chosen what becomes of a TCP connection, so epoll instances have something to report
 	directories []string
 	standard    map[Inode]int       // pipes that are stdin, stdout or stderr of a member
 	tty         *controlling        // nil until the first terminal

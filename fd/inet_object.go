@@ -19,6 +19,23 @@ var inetObjects = objectKind{
 		_, err := inetRecord(o)
 		return err
 	},
+	end: func(o image.Object) inetEnd {
+		r, err := inetRecord(o)
+		if err != nil || !r.Local.IsValid() && !r.Peer.IsValid() {
+			return inetEnd{}
+		}
+		return inetEndOf(r.Local, r.Peer)
+	},
+	describe: func(o image.Object) string {
+		r, _ := inetRecord(o)
+		switch {
+		case r.Peer.IsValid():
+			return r.Local.String() + " - " + r.Peer.String()
+		case r.Local.IsValid():
+			return r.Local.String()
+		}
+		return ""
+	},
 	make: func(o image.Object, env *Env) (madeObject, error) {
 		r, err := inetRecord(o)
 		if err != nil {

@@ -21,6 +21,21 @@ type objectKind struct {
 
 	// paths is as in kind.
 	paths pathsOf
+
+	// end returns what a socket of TCP or UDP is open on, for patterns of --fd. Nil: it is no such socket.
+	end func(o image.Object) inetEnd
+
+	// describe tells a user what a checked object is. Nil: its kind says everything.
+	describe func(o image.Object) string
+}
+
+// DescribeObject tells a user what an object of an image is: "127.0.0.1:40000 - 127.0.0.1:80". It is "" if its kind says everything.
+func DescribeObject(o image.Object) string {
+	k, err := objectKindNamed(o.Kind)
+	if err != nil || k.describe == nil || k.check(o) != nil {
+		return ""
+	}
+	return k.describe(o)
 }
 
 // A madeObject is an object that a restart has made. It holds the object until all descriptions are made: a pipe loses its

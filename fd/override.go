@@ -1,7 +1,6 @@
 package fd
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -20,9 +19,14 @@ import (
 type Override string
 
 const (
-	LeaveOut Override = "close" // nothing
-	DevNull  Override = "null"  // /dev/null
+	LeaveOut  Override = "close"     // nothing; "tcp=close" is Reset for a connection (connectionChoice)
+	DevNull   Override = "null"      // /dev/null
+	Reset     Override = "reset"     // the same TCP socket, whose peer has reset the connection
+	Reconnect Override = "reconnect" // the same TCP socket, with a new connection to the same peer
 )
+
+// keepsSocket tells whether the override is one for a TCP connection (tcp_choice.go).
+func (o Override) keepsSocket() bool { return o == Reset || o == Reconnect }
 
 func (o Override) isPath() bool { return filepath.IsAbs(string(o)) }
 
@@ -48,8 +52,12 @@ func (o *Overrides) Set(text string) error {
 		c.Kind, c.Pattern, _ = strings.Cut(which, ":")
 		c.Kind = plainKind(c.Kind)
 	}
-	if !c.Instead.isPath() && c.Instead != LeaveOut && c.Instead != DevNull || c.Number < 0 && !kindWord.MatchString(c.Kind) {
-		return fmt.Errorf("%q is not N=close, N=null or N=/path, where N is a descriptor's number, a kind or KIND:PATTERN", text)
+	known := c.Instead.isPath() || c.Instead.keepsSocket() || c.Instead == LeaveOut || c.Instead == DevNull
+	if !known || c.Number < 0 && !kindWord.MatchString(c.Kind) {
+		return fmt.Errorf("%q is not N=close, N=null, N=reset, N=reconnect or N=/path, where N is a descriptor's number, a kind or KIND:PATTERN", text)
+	}
+	if c.Instead.keepsSocket() && c.Number < 0 && c.Kind != plainKind(tcpObjects.name) {
+		return fmt.Errorf("%q: %s is for TCP connections: N=%[2]s, tcp=%[2]s or tcp:PATTERN=%[2]s", text, c.Instead)
 	}
 	*o = append(slices.DeleteFunc(*o, func(other Choice) bool { return other.which() == c.which() }), c)
 	return nil
@@ -76,7 +84,7 @@ func (o *Overrides) String() string {
 }
 
 // Type is what the help calls the value.
-func (o *Overrides) Type() string { return "N|KIND[:PATTERN]=close|null" }
+func (o *Overrides) Type() string { return "N|KIND[:PATTERN]=close|null|reset|reconnect" }
 
 // Only returns the choices that are for kinds, or for a number for which keep returns true.
 func (o Overrides) Only(keep func(number int) bool) Overrides {
@@ -140,15 +148,15 @@ func (o Overrides) missing(all []*slot) error {
 	return nil
 }
 
-// override applies the choices for kinds. Preconditions: the writer has not yet looked at the group's sockets and pipes. What it finds
-// there depends on the descriptors that are left out.
+// override applies the choices for kinds, and for TCP connections. Preconditions: the writer has not yet looked at the group's sockets
+// and pipes. What it finds there depends on the descriptors that are left out.
 func (c *capture) override(descriptions []*open) error {
-	var ends map[uint32]string // of all sockets of TCP and UDP, by inode
+	var ends map[uint32]inetEnd // of all sockets of TCP and UDP, by inode
 	for _, o := range descriptions {
 		if o.override != "" || len(o.member.Overrides) == 0 {
 			continue
 		}
-		on := o.link
+		on, connected := o.link, false
 		o.findProtocol()
 		if isTCP(o) || strings.HasPrefix(o.protocol, "UDP") {
 			if ends == nil {
@@ -157,29 +165,55 @@ func (c *capture) override(descriptions []*open) error {
 					return err
 				}
 			}
-			on = cmp.Or(ends[uint32(o.stat.Ino)], on)
+			if end, known := ends[uint32(o.stat.Ino)]; known {
+				on, connected = end.address, end.connected && isTCP(o)
+			}
 		}
-		if o.override = o.member.Overrides.ofKind(o.kindOrWord(), on); o.override != "" {
+		instead := o.member.Overrides.ofKind(o.kindOrWord(), on)
+		if connected {
+			instead = instead.connectionChoice()
+		}
+		if chosen, fd := o.connectionByNumber(); chosen != "" {
+			if instead = chosen; !connected && o.member == c.members[0].member {
+				return fmt.Errorf("fd %d: not a TCP connection, so --fd %d=%s has no effect", fd, fd, chosen)
+			}
+		}
+		if instead.keepsSocket() {
+			if connected {
+				o.connection, c.chosen = instead, true
+			}
+			continue
+		}
+		if o.override = instead; instead != "" {
 			o.protocol = ""
 		}
 	}
 	return nil
 }
 
-// inetEnds says what each socket of TCP and UDP is open on: the address of its peer, or its own address if it has no peer.
-func inetEnds() (map[uint32]string, error) {
-	ends := make(map[uint32]string)
+// An inetEnd is what a socket of TCP or UDP is open on: the address of its peer, or its own address if it has no peer.
+type inetEnd struct {
+	address   string
+	connected bool
+}
+
+func inetEndOf(own, peer netip.AddrPort) inetEnd {
+	at := own
+	if peer.Port() != 0 {
+		at = peer
+	}
+	return inetEnd{netip.AddrPortFrom(at.Addr().Unmap(), at.Port()).String(), at == peer}
+}
+
+func inetEnds() (map[uint32]inetEnd, error) {
+	ends := make(map[uint32]inetEnd)
 	for _, protocol := range []uint8{unix.IPPROTO_TCP, unix.IPPROTO_UDP} {
 		all, err := inetSockets(protocol)
 		if err != nil {
 			return nil, err
 		}
 		for _, s := range all {
-			end := s.own
-			if s.peer.Port() != 0 {
-				end = s.peer
-			}
-			ends[s.inode] = netip.AddrPortFrom(end.Addr().Unmap(), end.Port()).String()
+			ends[s.inode] = inetEndOf(s.own, s.peer)
 		}
 	}
 	return ends, nil

@@ -21,6 +21,10 @@ func (o Overrides) Apply(g *image.Group) error {
 		r.of[d.ID] = d
 		r.last = max(r.last, d.ID)
 	}
+	r.objects = make(map[image.ObjectID]int)
+	for i, o := range g.Objects {
+		r.objects[o.ID] = i
+	}
 	for i := range g.Processes {
 		p := &g.Processes[i]
 		var kept []image.Descriptor
@@ -49,8 +53,10 @@ type replacing struct {
 	choices Overrides
 	of      map[image.DescriptionID]image.Description
 	other   map[replacement]image.DescriptionID // the new descriptions
+	objects map[image.ObjectID]int              // where each is in the group
 	last    image.DescriptionID
 	used    map[int]bool
+	chosen  bool // a TCP connection changes, so epoll instances have something to report
 }
 
 // A replacement of a description is made once. So descriptors that shared the description share the replacement.
@@ -67,7 +73,7 @@ func (r *replacing) descriptor(d *image.Descriptor) (keep bool, err error) {
 	}
 	instead := r.choices.ofNumber(d.Fd)
 	if instead == "" {
-		instead = r.choices.ofKind(old.Kind, Describe(old))
+		instead = r.ofKind(old)
 	} else {
 		if r.used == nil {
 			r.used = make(map[int]bool)
@@ -79,6 +85,8 @@ func (r *replacing) descriptor(d *image.Descriptor) (keep bool, err error) {
 		return true, nil
 	case instead == LeaveOut:
 		return false, nil
+	case instead.keepsSocket():
+		return true, r.connection(old, instead)
 	}
 	key := replacement{old.ID, instead}
 	if id, made := r.other[key]; made {
@@ -94,6 +102,46 @@ func (r *replacing) descriptor(d *image.Descriptor) (keep bool, err error) {
 	r.group.Descriptions = append(r.group.Descriptions, other)
 	r.other[key], d.Description = other.ID, other.ID
 	return true, nil
+}
+
+// ofKind is the choice for the kind of a description, or "".
+func (r *replacing) ofKind(d image.Description) Override {
+	o := r.object(d.Object)
+	if end := endOfObject(o); end.address != "" {
+		instead := r.choices.ofKind(d.Kind, end.address)
+		if o.Kind != tcpObjects.name {
+			return instead
+		}
+		if end.connected {
+			return instead.connectionChoice()
+		}
+		if instead.keepsSocket() {
+			return ""
+		}
+		return instead
+	}
+	instead := r.choices.ofKind(d.Kind, Describe(d))
+	if instead.keepsSocket() {
+		return ""
+	}
+	return instead
+}
+
+// object is an object of the group, or a zero one.
+func (r *replacing) object(id image.ObjectID) image.Object {
+	if at, known := r.objects[id]; known {
+		return r.group.Objects[at]
+	}
+	return image.Object{}
+}
+
+// endOfObject is what a socket of TCP or UDP in an image is open on, as patterns of --fd see it.
+func endOfObject(o image.Object) inetEnd {
+	k, err := objectKindNamed(o.Kind)
+	if err != nil || k.end == nil {
+		return inetEnd{}
+	}
+	return k.end(o)
 }
 
 // inPlace is a description of /dev/null or of the file at a path. It has the access mode of the description that it replaces, and in a
@@ -152,6 +200,11 @@ func (r *replacing) dropUnused() error {
 	}
 	for i := range r.group.Descriptions {
 		d := &r.group.Descriptions[i]
+		if r.chosen {
+			if err := unquiet(d); err != nil {
+				return err
+			}
+		}
 		if k, err := kindNamed(d.Kind); err == nil && k.forget != nil {
 			if err := k.forget(d, func(id image.DescriptionID) bool { return !used[id] }); err != nil {
 				return err

@@ -134,11 +134,12 @@ func TestOverrideOfSockets(t *testing.T) {
 		must(t, err)
 		defer files[i].Close()
 	}
-	for pattern, left := range map[string][3]bool{
-		"tcp:" + listener.Addr().String():                                          {true, true, false},
-		"tcp:*.1:" + strings.TrimPrefix(client.LocalAddr().String(), "127.0.0.1:"): {false, false, true},
-		"tcp":                 {true, true, true},
-		"tcp_socket":          {true, true, true},
+	const kept, left, reset = 0, 1, 2
+	for pattern, want := range map[string][3]int{ // a reset has effect on both ends
+		"tcp:" + listener.Addr().String():                                          {left, reset, reset},
+		"tcp:*.1:" + strings.TrimPrefix(client.LocalAddr().String(), "127.0.0.1:"): {kept, reset, reset},
+		"tcp":                 {left, reset, reset},
+		"tcp_socket":          {left, reset, reset},
 		"unix":                {},
 		"tcp:127.0.0.1:*:443": {},
 	} {
@@ -146,9 +147,14 @@ func TestOverrideOfSockets(t *testing.T) {
 		m.Overrides = overrides(t, pattern+"=close")
 		p := captured(t, m)
 		for i, f := range files {
-			_, there := p.of[int(f.Fd())]
-			if why := p.obstacleOf(f); (there || why != "") == left[i] {
-				t.Errorf("%s, socket %d: in the image %v, obstacle %q", pattern, i, there, why)
+			is := kept
+			if d, there := p.of[int(f.Fd())]; !there {
+				is = left
+			} else if o := p.Objects[d.Object-1]; strings.Contains(fd.DescribeObject(o), "ECONNRESET") {
+				is = reset
+			}
+			if why := p.obstacleOf(f); is != want[i] || why != "" {
+				t.Errorf("%s, socket %d: %d, want %d; obstacle %q", pattern, i, is, want[i], why)
 			}
 		}
 	}

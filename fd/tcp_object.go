@@ -25,12 +25,13 @@ type TCPSocket struct {
 	Connecting bool           `json:"connecting,omitempty"` // connect(2) has begun, and nobody has answered yet
 	Listener   image.ObjectID `json:"listener,omitempty"`   // the connection waits for accept(2) in this listening socket
 	Peer       image.ObjectID `json:"peer,omitempty"`
-	Accepted   bool           `json:"accepted,omitempty"` // accept(2) returned this end, so a restart connects to it
-	Closed     bool           `json:"closed,omitempty"`   // the peer has been closed
-	Over       bool           `json:"over,omitempty"`     // the connection has ended both ways
-	Outside    *TCPOutside    `json:"outside,omitempty"`  // the peer is outside of the group
-	Error      int            `json:"error,omitempty"`    // errno of an error that the program has not seen yet
-	Shutdown   uint8          `json:"shutdown,omitempty"` // 1: no more receiving, 2: no more sending
+	Accepted   bool           `json:"accepted,omitempty"`  // accept(2) returned this end, so a restart connects to it
+	Closed     bool           `json:"closed,omitempty"`    // the peer has been closed
+	Over       bool           `json:"over,omitempty"`      // the connection has ended both ways
+	Outside    *TCPOutside    `json:"outside,omitempty"`   // the peer is outside of the group
+	Reconnect  bool           `json:"reconnect,omitempty"` // a restart makes a new connection to the same peer
+	Error      int            `json:"error,omitempty"`     // errno of an error that the program has not seen yet
+	Shutdown   uint8          `json:"shutdown,omitempty"`  // 1: no more receiving, 2: no more sending
 
 	Late int `json:"late,omitempty"` // the last bytes of the content, which had not arrived yet
 
@@ -45,6 +46,17 @@ var tcpObjects = objectKind{
 	check: func(o image.Object) error {
 		_, err := tcpRecord(o)
 		return err
+	},
+	end: func(o image.Object) inetEnd {
+		r, err := tcpRecord(o)
+		if err != nil {
+			return inetEnd{}
+		}
+		return r.end()
+	},
+	describe: func(o image.Object) string {
+		r, _ := tcpRecord(o)
+		return r.describe()
 	},
 }
 
@@ -78,12 +90,12 @@ func tcpRecord(o image.Object) (TCPSocket, error) {
 		}
 	}
 	states := 0
-	for _, is := range []bool{r.Listening, r.Connecting, r.Listener != 0, r.Peer != 0, r.Closed, r.Over, r.Outside != nil} {
+	for _, is := range []bool{r.Listening, r.Connecting, r.Listener != 0, r.Peer != 0, r.Closed, r.Over, r.Reconnect, r.Outside != nil && !r.Over && !r.Reconnect} {
 		if is {
 			states++
 		}
 	}
-	connected := r.Connecting || r.Listener != 0 || r.Peer != 0 || r.Closed || r.Outside != nil
+	connected := r.isConnection() && (!r.Over || r.Outside != nil)
 	switch {
 	case r.Family != unix.AF_INET && r.Family != unix.AF_INET6:
 		return r, fmt.Errorf("family %d is not one of a TCP socket", r.Family)
@@ -106,6 +118,7 @@ type madeTCP struct {
 	file   *os.File
 	other  *os.File // the peer, until its own object takes it. If the peer is closed: until this socket is filled
 	done   bool     // fill has filled this socket
+	failed error    // of a new connection to the peer
 }
 
 func newTCP(family int) (*os.File, error) {
@@ -123,6 +136,8 @@ func (m *madeTCP) make(e *Env) (err error) {
 	switch {
 	case r.Over:
 		return m.makeOver(e)
+	case r.Reconnect:
+		return m.beginReconnect(e)
 	case r.Outside != nil:
 		return m.makeOutside(e)
 	case r.Closed:
@@ -145,6 +160,11 @@ func (m *madeTCP) make(e *Env) (err error) {
 	}
 	m.file, err = newTCP(r.Family)
 	return err
+}
+
+// isSingle tells whether joinTCP gives a socket its address.
+func (r *TCPSocket) isSingle() bool {
+	return r.Peer == 0 && !r.Closed && !r.Over && !r.Reconnect && r.Outside == nil
 }
 
 func (e *Env) tcpPeer(m *madeTCP) (p tcpPeer, err error) {
@@ -187,7 +207,7 @@ func (e *Env) joinTCP() error {
 	e.joinedTCP = true
 	var all []*madeTCP
 	for _, made := range e.made {
-		if m, ok := made.(*madeTCP); ok && m.record.Peer == 0 && !m.record.Closed && !m.record.Over && m.record.Outside == nil && m.record.Own != nil {
+		if m, ok := made.(*madeTCP); ok && m.record.isSingle() && m.record.Own != nil {
 			all = append(all, m)
 		}
 	}

@@ -169,7 +169,7 @@ func (m *madeTCP) makeOutside(e *Env) (err error) {
 	}
 	socket := int(m.file.Fd())
 	if err := repair(socket, repairOn); err != nil {
-		return fmt.Errorf("%w: to put back the connection to %s takes CAP_NET_ADMIN", err, r.Remote)
+		return fmt.Errorf("%s: %w: %w", r.Remote, err, errPrivilege)
 	}
 	ends := []firewall.Connection{r.ends()}
 	if err := firewall.Hold(ends, 0); err != nil {

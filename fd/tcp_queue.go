@@ -167,7 +167,13 @@ func push(socket int) (back func()) {
 // for the directions that had ended.
 func (m *madeTCP) fill(o image.Object, e *Env) error {
 	r := &m.record
-	if r.Outside != nil {
+	switch {
+	case r.Reconnect:
+		if err := m.endReconnect(e); err != nil {
+			return err
+		}
+		o.Size = 0 // the bytes of the old connection are lost
+	case r.Outside != nil && !r.Over:
 		return m.fillOutside(o, e)
 	}
 	peer, _ := e.made[r.Peer].(*madeTCP)
@@ -177,6 +183,9 @@ func (m *madeTCP) fill(o image.Object, e *Env) error {
 	}
 	if o.Size > 0 {
 		content, err := e.Content(o.ID, int(o.Size))
+		if r.Outside != nil && err == nil {
+			content = content[:r.Outside.Received]
+		}
 		if err == nil && from == nil {
 			err = errors.New("it has content, and no peer")
 		}
@@ -228,6 +237,11 @@ func (m *madeTCP) endPeer() error {
 	}
 	m.other.Close()
 	m.other = nil
+	if m.record.Over && m.record.Device != "" {
+		if err := unix.BindToDevice(int(m.file.Fd()), m.record.Device); err != nil {
+			return fmt.Errorf("network interface %.20q: %w", m.record.Device, err)
+		}
+	}
 	if m.record.Over && m.record.Error == 0 {
 		_, err := unix.GetsockoptInt(int(m.file.Fd()), unix.SOL_SOCKET, unix.SO_ERROR)
 		return err

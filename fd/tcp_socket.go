@@ -116,13 +116,19 @@ func (c *capture) lookAtTCP(o *open) (any, []byte, error) {
 	var err error
 	if s := o.inet; s != nil {
 		r.Shutdown = s.shutdown
-		switch s.state {
-		case unix.BPF_TCP_LISTEN:
+		switch {
+		case s.state == unix.BPF_TCP_LISTEN:
 			r.Listening, r.Backlog, r.Order = true, s.sent, c.tcp.order(s)
 			err = c.tcp.checkWaiting(o)
-		case unix.BPF_TCP_SYN_SENT:
+		case s.state == unix.BPF_TCP_CLOSE: // only bound
+		case c.tcp.isReset(o):
+			r.reset()
+			c.endLater(o)
+		case s.state == unix.BPF_TCP_SYN_SENT:
 			r.Connecting = true
-		case unix.BPF_TCP_CLOSE: // only bound
+		case c.tcp.isAnew(o):
+			r.Reconnect = true
+			c.endLater(o)
 		default:
 			sender, err = c.tcpPeerOf(o, r)
 		}
@@ -174,9 +180,7 @@ func (c *capture) tcpPeerOf(o *open, r *TCPSocket) (sender tcpSender, err error)
 			r.Peer = c.table.objects[objectKey{tcpObjects.name, peer.inode()}]
 			return nil
 		})
-		if o.member.Calls != nil {
-			c.table.connections = append(c.table.connections, o.source())
-		}
+		c.endLater(o)
 		return tcpSender{peer, int(other.sent)}, nil
 	case other.inode == 0 && isQueued(other.state):
 		l := c.tcp.listener(other)
@@ -190,7 +194,7 @@ func (c *capture) tcpPeerOf(o *open, r *TCPSocket) (sender tcpSender, err error)
 		if o.member.Calls == nil {
 			return sender, nil
 		}
-		c.table.connections = append(c.table.connections, o.source())
+		c.endLater(o)
 		if other.received != 0 || s.sent != 0 || s.received != 0 || other.state == unix.BPF_TCP_CLOSE_WAIT {
 			why := tcpObstacle(o, "it has sent data on a connection that nobody has accepted yet", "try again when the server has accepted it")
 			why.Passes = true
@@ -199,14 +203,22 @@ func (c *capture) tcpPeerOf(o *open, r *TCPSocket) (sender tcpSender, err error)
 		return sender, nil
 	case other.inode == 0:
 		r.Closed = true
-		if o.member.Calls != nil {
-			c.table.connections = append(c.table.connections, o.source())
-		}
+		c.endLater(o)
 		return tcpSender{nil, int(other.sent)}, nil
 	}
 	return sender, tcpObstacle(o, fmt.Sprintf("it is connected to %s, outside of the program, and the program does not have CAP_NET_ADMIN, which that takes", s.peer),
-		"checkpoint the process at the other end together with the program (crak run --group), or let the program close the connection before the checkpoint, or leave it out "+
-			"with crak checkpoint --fd N=close if the program can do without it")
+		fmt.Sprintf("checkpoint the process at the other end together with the program (crak run --group), or let the program close the connection before the checkpoint; "+
+			"with --fd %[1]s=close a restart resets the connection, with --fd %[1]s=reconnect it makes a new one", s.pattern()))
+}
+
+// pattern names a connection for --fd.
+func (s *inetSocket) pattern() string { return "tcp:" + inetEndOf(s.own, s.peer).address }
+
+// endLater has EndConnections reset a connection.
+func (c *capture) endLater(o *open) {
+	if o.member.Calls != nil {
+		c.table.connections = append(c.table.connections, o.source())
+	}
 }
 
 // isQueued tells whether a socket that no process has is a connection that waits for accept(2). If it is not, it has been closed.
@@ -288,12 +300,14 @@ func (c *capture) lookTCP(r *TCPSocket, o *open, sender tcpSender) ([]byte, erro
 	}
 	failed := poll[0].Revents&unix.POLLERR != 0
 	switch state := o.inet; {
+	case r.Over:
+		connected = true
 	case (state == nil || state.state == unix.BPF_TCP_CLOSE) && poll[0].Revents&unix.POLLRDHUP != 0:
 		r.Over, connected = true, true
 		if failed {
 			r.Error = int(errorOf(socket))
 		}
-	case failed:
+	case failed && !r.Reconnect:
 		return nil, passing("it has an error that the program has not seen yet")
 	case state == nil || state.peer.Port() == 0:
 	case r.Connecting:
@@ -315,7 +329,7 @@ func (c *capture) lookTCP(r *TCPSocket, o *open, sender tcpSender) ([]byte, erro
 	switch {
 	case r.Outside != nil:
 		return c.table.lookOutside(r, o)
-	case sender.open == nil && !r.Closed && !r.Over:
+	case r.Reconnect, sender.open == nil && !r.Closed && !r.Over:
 		return nil, nil
 	}
 	content, late, err := peekTCP(socket, sender)
@@ -337,8 +351,15 @@ func errorOf(socket int) unix.Errno {
 
 // check finds out whether crak can bind the address, and whether it can set the options that need privileges.
 func (r *TCPSocket) check(env *Env) obstacle.List {
-	if r.Own == nil || r.Over {
+	switch {
+	case r.Own == nil || r.Over || r.Reconnect:
 		return nil
+	case r.Outside != nil && !canRepair():
+		return obstacle.List{{
+			What: "TCP socket", Detail: r.Own.String() + " - " + r.Remote.String(), Why: errPrivilege.Error(),
+			Do: fmt.Sprintf("restart as root, or with --fd tcp:%[1]s=close (the program gets ECONNRESET) or --fd tcp:%[1]s=reconnect (crak makes a new connection)",
+				r.end().address),
+		}}
 	}
 	f, err := newTCP(r.Family)
 	if err != nil {

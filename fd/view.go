@@ -128,6 +128,9 @@ func (v *view) at(name string) (*slot, error) {
 	}
 	s := &slot{fd: number}
 	override := v.Overrides.ofNumber(number)
+	if override.keepsSocket() { // (*capture).override applies it to the description
+		override = ""
+	}
 	if override == "" {
 		if s.of = v.seen.under(v.Member, number); s.of != nil {
 			_, err := v.describe(s, name)

@@ -115,7 +115,8 @@ Exit status: 0 the image is on disk; 1 there is no image, or the program of --ki
 	flags.BoolVar(&o.Kill, "kill", false, "end the program at the instant of the image")
 	flags.StringVarP(&o.Output, "output", "o", "", "path of the image (default: a new directory below the program's CRAK_DIR)")
 	flags.IntVar(&keep, "keep", 0, "after the checkpoint, remove all but the newest N images of the program")
-	flags.Var(&o.Overrides, "fd", "leave a descriptor out of the image (close), or put /dev/null in its place (null); may be repeated")
+	flags.Var(&o.Overrides, "fd", "leave a descriptor out of the image (close), or put /dev/null in its place (null); "+
+		"reset a TCP connection (reset, tcp=close), or make a new one to the same peer (reconnect); may be repeated")
 	flags.BoolVar(&o.SelfContained, "self-contained", false,
 		"also save the pages of mapped files: the executable, libraries, but not files that the program writes to through a shared mapping")
 	flags.StringVar(&o.Twin, "twin", "", "whether the program runs on while a copy-on-write copy of its memory is written: "+

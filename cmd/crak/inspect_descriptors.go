@@ -87,7 +87,7 @@ func printObjects(w *table, g *image.Group) {
 	}
 	w.row("\nobjects\t%d\n", len(g.Objects))
 	for _, o := range g.Objects {
-		w.row("  %d\t%s\t%s\t%s\n", o.ID, o.Kind, bytesText(o.Size), strings.Join(refersText(fd.RefersObject(o)), ", "))
+		w.row("  %d\t%s\t%s\t%s\t%s\n", o.ID, o.Kind, bytesText(o.Size), fd.DescribeObject(o), strings.Join(refersText(fd.RefersObject(o)), ", "))
 	}
 }
 

@@ -110,7 +110,8 @@ func restartFlags(cmd *cobra.Command, o *restore.Options) {
 
 // changeFlags adds the flags that change what an image refers to.
 func changeFlags(flags *pflag.FlagSet, paths *fd.Relocations, instead *fd.Overrides) {
-	flags.Var(instead, "fd", "leave a descriptor out (close), or open /dev/null (null) or another file (/path) in its place; may be repeated")
+	flags.Var(instead, "fd", "leave a descriptor out (close), or open /dev/null (null) or another file (/path) in its place; "+
+		"reset a TCP connection (reset, tcp=close), or make a new one to the same peer (reconnect); may be repeated")
 	flags.Var(paths, "path", "files, directories and sockets that were below the path OLD are below NEW now; may be repeated")
 }
 
