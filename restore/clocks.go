@@ -12,20 +12,54 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// A clockShift is how far the members' clocks are ahead of this machine's. These clocks count from the start of a machine. On a
-// machine that started later they would go back, and a thread that sleeps until a certain time would sleep for days.
+// A clockShift is how far the members' clocks are ahead of this machine's, or behind if it is negative. These clocks count from the
+// start of a machine. On a machine that started later they would go back, and a thread that sleeps until a certain time would sleep
+// for days. On a machine that started earlier all such threads would wake up at once.
 type clockShift struct{ monotonic, boottime time.Duration }
 
-// shiftFor returns the shift that is enough for every member.
-func shiftFor(g *image.Group) (s clockShift) {
-	behind := func(clock int32, want int64) time.Duration {
-		ns, _ := now(clock)
-		return time.Duration(max(want-ns, 0))
-	}
+// aheadMost is how far a clock may be ahead of the time that has passed since the checkpoint: somebody may have set CLOCK_REALTIME.
+const aheadMost = time.Minute
+
+// shiftFor returns the shift of the members' clocks, by which no member's clock goes back. passed is the most that has passed since the
+// checkpoint.
+func shiftFor(g *image.Group, passed time.Duration) clockShift {
+	var monotonic, boottime int64
 	for i := range g.Processes {
 		c := &g.Processes[i].Clocks
-		s.monotonic = max(s.monotonic, behind(unix.CLOCK_MONOTONIC, c.MonotonicNs))
-		s.boottime = max(s.boottime, behind(unix.CLOCK_BOOTTIME, c.BoottimeNs))
+		monotonic, boottime = max(monotonic, c.MonotonicNs), max(boottime, c.BoottimeNs)
+	}
+	return clockShift{shiftOf(unix.CLOCK_MONOTONIC, monotonic, passed), shiftOf(unix.CLOCK_BOOTTIME, boottime, passed)}
+}
+
+// shiftOf is the shift of one clock, which had the given time at the checkpoint. 0: the image does not have its time.
+func shiftOf(clock int32, then int64, passed time.Duration) time.Duration {
+	ns, _ := now(clock)
+	behind := time.Duration(then - ns)
+	switch {
+	case then == 0:
+		return 0
+	case behind > 0:
+		return behind
+	case behind+passed < -aheadMost:
+		return behind + passed
+	}
+	return 0
+}
+
+// passedSince is the most that has passed since a checkpoint. The program was frozen before its image was complete.
+func passedSince(m *image.Manifest) time.Duration {
+	return max(time.Since(m.Created), 0) + max(time.Duration(m.Statistics.TotalNs), 0)
+}
+
+// possible is the shift that this process can make. It tells the user if clocks jump ahead because there can be no time namespace.
+func (s clockShift) possible(tell func(string)) clockShift {
+	if s.monotonic >= 0 && s.boottime >= 0 {
+		return s
+	}
+	if err := inOwnThread(s.enter); err != nil && s.monotonic <= 0 && s.boottime <= 0 {
+		tell(fmt.Sprintf("CLOCK_MONOTONIC goes ahead by %v, and threads that sleep wake up: this machine has been up for longer, and there is no time namespace: %v",
+			-min(s.monotonic, s.boottime).Round(time.Second), err))
+		return clockShift{}
 	}
 	return s
 }
@@ -47,31 +81,49 @@ func (s clockShift) ahead(do func() error) error {
 	if s == (clockShift{}) {
 		return do()
 	}
+	return inOwnThread(func() error {
+		if err := s.enter(); err != nil {
+			return obstacle.Obstacle{What: "CLOCK_MONOTONIC", Why: fmt.Sprintf("%v behind what the program has seen, and no time namespace: %v",
+				max(s.monotonic, s.boottime).Round(time.Second), err),
+				Do: "restart it in a namespace of its own (--pids=fresh), or where the kernel has time namespaces"}
+		}
+		return do()
+	})
+}
+
+// inOwnThread calls do in a thread that ends afterwards, and so does its namespace.
+func inOwnThread(do func() error) error {
 	done := make(chan error)
 	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, and so does its namespace
-		err := s.enter()
-		if err == nil {
-			err = do()
-		}
-		done <- err
+		runtime.LockOSThread() // never unlocked
+		done <- do()
 	}()
 	return <-done
 }
 
+// enter moves the children of this thread into a new time namespace.
 func (s clockShift) enter() error {
-	err := unix.Unshare(unix.CLONE_NEWTIME)
-	if err == nil {
-		part := func(d time.Duration) (int64, int64) { return int64(d / time.Second), int64(d % time.Second) }
-		ms, mn := part(s.monotonic)
-		bs, bn := part(s.boottime)
-		offsets := fmt.Sprintf("monotonic %d %d\nboottime %d %d\n", ms, mn, bs, bn)
-		err = os.WriteFile(fmt.Sprintf("/proc/%d/timens_offsets", unix.Gettid()), []byte(offsets), 0)
+	if err := unix.Unshare(unix.CLONE_NEWTIME); err != nil {
+		return err
 	}
+	return s.write(fmt.Sprintf("/proc/%d/timens_offsets", unix.Gettid()))
+}
+
+// write adds the shift to the offsets of a new time namespace. A new namespace has the offsets of crak's own, which may not be 0.
+func (s clockShift) write(path string) error {
+	text, err := os.ReadFile(path)
 	if err != nil {
-		return obstacle.Obstacle{What: "CLOCK_MONOTONIC", Why: fmt.Sprintf("%v behind what the program has seen, and no time namespace: %v",
-			max(s.monotonic, s.boottime).Round(time.Second), err),
-			Do: "restart it in a namespace of its own (--pids=fresh), or where the kernel has time namespaces"}
+		return err
 	}
-	return nil
+	var name [2]string
+	var seconds, ns [2]int64
+	if _, err := fmt.Sscan(string(text), &name[0], &seconds[0], &ns[0], &name[1], &seconds[1], &ns[1]); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	var offsets string
+	for i, shift := range []time.Duration{s.monotonic, s.boottime} {
+		all := ns[i] + int64(shift%time.Second) + int64(time.Second) // not negative
+		offsets += fmt.Sprintf("%s %d %d\n", name[i], seconds[i]+int64(shift/time.Second)-1+all/int64(time.Second), all%int64(time.Second))
+	}
+	return os.WriteFile(path, []byte(offsets), 0)
 }

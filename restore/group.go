@@ -144,7 +144,7 @@ func (g *group) prepare(ctx context.Context) error {
 	all := g.img.Group.Processes
 	g.descriptors = newDescriptors(g.img.Group)
 	g.target = &compile.Target{Group: g.img.Group, Mode: g.mode}
-	g.shift = shiftFor(g.img.Group)
+	g.shift = shiftFor(g.img.Group, passedSince(g.img.Manifest)).possible(g.env.Tell)
 	if err := g.objects.make(ctx, g.img, g.env); err != nil {
 		return err
 	}
