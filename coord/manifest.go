@@ -31,6 +31,7 @@ func (c *checkpoint) manifest(processes []*image.Process) (*image.Manifest, erro
 		Host:    h,
 		Options: image.SaveOptions{
 			SelfContained: c.root().dump.SelfContained,
+			WithFiles:     c.root().dump.WithFiles,
 			Compress:      compress,
 		},
 		Statistics: image.Statistics{

@@ -25,6 +25,7 @@ type Options struct {
 	Skip          []string     // PIDs and names (comm) of processes to leave out, with their descendants
 	Overrides     fd.Overrides // what the image has in place of some descriptors, in every member that has them open
 	SelfContained bool
+	WithFiles     bool
 	Compress      string                     // "zstd", "none" or ""
 	Twin          string                     // "auto", "need", "never" or ""
 	Progress      func(*image.Writer, []int) // called with the image's writer when it is created, and the PIDs of the members

@@ -59,6 +59,7 @@ func (c *checkpoint) reader(m *member) *dump.Member {
 		Table:         &c.table,
 		Known:         known,
 		Overrides:     c.overrides(m),
+		WithFiles:     c.WithFiles || c.settings["CRAK_WITH_FILES"] == "1",
 		SelfContained: c.SelfContained || c.settings["CRAK_SELF_CONTAINED"] == "1",
 	}
 }

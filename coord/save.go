@@ -21,6 +21,9 @@ func (c *checkpoint) save() error {
 	if err := dump.SaveContents(c.writer, &c.table); err != nil {
 		return err
 	}
+	if err := c.saveFiles(); err != nil {
+		return err
+	}
 	c.table.Release()
 	if c.Kill {
 		// With --kill the program does not run again, so the writer may wait for the disk.

@@ -13,6 +13,7 @@ import (
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
 )
 
@@ -219,24 +220,42 @@ func SaveContents(w *image.Writer, table *fd.Table) error {
 		}
 	}
 	for _, c := range table.Contents() {
-		if err := saveContent(w, c); err != nil {
+		f, err := c.Open()
+		if err == nil {
+			err = saveFile(w, image.MemorySpace(c.Memory), f, image.PageAlign(uint64(c.Size)))
+		}
+		if err != nil {
 			return fmt.Errorf("memory object %d: %w", c.Memory, err)
 		}
 	}
 	return nil
 }
 
-func saveContent(w *image.Writer, c fd.Content) error {
-	f, err := c.Open()
-	if err != nil {
-		return err
+// SaveFiles saves the files of which the image gets a copy. Preconditions: all members are frozen.
+func SaveFiles(w *image.Writer, table *fd.Table) error {
+	for _, c := range table.Copied {
+		f, err := c.Open()
+		if err != nil {
+			return obstacle.Obstacle{What: c.Path, Why: fmt.Sprintf("cannot be copied into the image: %v", err), Do: "make the checkpoint without --with-files, or give its user permission to read the file"}
+		}
+		if err := saveFile(w, image.ObjectSpace(c.Object), f, uint64(c.Size)); err != nil {
+			return fmt.Errorf("%s: %w", c.Path, err)
+		}
 	}
+	return nil
+}
+
+// saveFile saves the first bytes of a file, without its holes, and closes it.
+func saveFile(w *image.Writer, space image.Space, f *fd.Source, size uint64) error {
 	defer f.Close()
-	runs, err := f.Runs(c.Size)
+	runs, err := f.Runs(int64(size))
 	if err != nil {
 		return err
 	}
-	return w.PutSync(image.MemorySpace(c.Memory), runs, func(dst []byte, runs []image.Run) error {
+	if n := len(runs); n > 0 {
+		runs[n-1].Length = min(runs[n-1].End(), size) - runs[n-1].Start
+	}
+	return w.PutSync(space, runs, func(dst []byte, runs []image.Run) error {
 		for _, r := range runs {
 			n, err := f.ReadAt(dst[:r.Length], int64(r.Start))
 			if errors.Is(err, io.EOF) {

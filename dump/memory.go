@@ -180,6 +180,11 @@ func (m *Member) fileMapping(v *image.Mapping, e proc.SmapsEntry, where string) 
 			return nil
 		}
 	}
+	if m.WithFiles && v.Shared && v.Writable {
+		if err := m.Table.CopyMapped(f, m.path("root")+f.Path); err != nil {
+			return err
+		}
+	}
 	// The pages of libcrak.so are in every image, so that an image can be restarted after the library was upgraded. A
 	// shared, writable mapping cannot do without its file, because its writes go to the file.
 	v.SelfContained = (m.SelfContained || f.Deleted || e.Path == m.library) && !(v.Shared && v.Writable)

@@ -28,6 +28,8 @@ type Member struct {
 
 	SelfContained bool // save the pages of private file mappings, too
 
+	WithFiles bool // the image gets copies of the files that the member can write to
+
 	Conn    *resident.Conn // set when the member is frozen
 	Threads []abi.Thread
 

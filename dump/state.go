@@ -43,6 +43,7 @@ func (m *Member) askInitiator() (err error) {
 		Inside:    int(m.Conn.Hello.Pid),
 		Proc:      "/proc/" + strconv.Itoa(m.Live),
 		Overrides: m.Overrides,
+		WithFiles: m.WithFiles,
 		Holders:   m.Known.Holders,
 		Seen:      &m.Table.Seen,
 		Except:    []int{int(m.Conn.Hello.Socket)},

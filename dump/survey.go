@@ -77,6 +77,7 @@ func (m *Member) look() error {
 		Inside:    int(inside(status.NSpid, m.Pid)),
 		Proc:      "/proc/" + strconv.Itoa(m.Live),
 		Overrides: m.Overrides,
+		WithFiles: m.WithFiles,
 		Holders:   m.Known.Holders,
 		Seen:      &m.Table.Seen,
 	})

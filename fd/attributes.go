@@ -31,26 +31,29 @@ type ExtendedAttribute struct {
 const extendedMost = 64 << 10
 
 // attributes reads the attributes of a file without a name. Labels of security modules are left out: they depend on who restarts.
-func (o *open) attributes() (*Attributes, error) {
-	a := &Attributes{UID: o.stat.Uid, GID: o.stat.Gid, AccessedNs: o.stat.Atim.Nano()}
+func (o *open) attributes() (*Attributes, error) { return fileAttributes(o.path, o.link, &o.stat) }
+
+// fileAttributes reads the attributes of the file at a path, which errors call name.
+func fileAttributes(path, name string, st *unix.Stat_t) (*Attributes, error) {
+	a := &Attributes{UID: st.Uid, GID: st.Gid, AccessedNs: st.Atim.Nano()}
 	names := make([]byte, extendedMost)
-	n, err := unix.Listxattr(o.path, names)
-	if errors.Is(err, unix.EOPNOTSUPP) || o.path == "" {
+	n, err := unix.Listxattr(path, names)
+	if errors.Is(err, unix.EOPNOTSUPP) || path == "" {
 		return a, nil
 	}
 	if err != nil {
-		return nil, &os.PathError{Op: "listxattr", Path: o.link, Err: err}
+		return nil, &os.PathError{Op: "listxattr", Path: name, Err: err}
 	}
 	value := make([]byte, extendedMost)
-	for _, name := range strings.FieldsFunc(string(names[:n]), func(c rune) bool { return c == 0 }) {
-		if strings.HasPrefix(name, "security.") && name != "security.capability" {
+	for _, one := range strings.FieldsFunc(string(names[:n]), func(c rune) bool { return c == 0 }) {
+		if strings.HasPrefix(one, "security.") && one != "security.capability" {
 			continue
 		}
-		n, err := unix.Getxattr(o.path, name, value)
+		n, err := unix.Getxattr(path, one, value)
 		if err != nil {
-			return nil, &os.PathError{Op: "getxattr " + name, Path: o.link, Err: err}
+			return nil, &os.PathError{Op: "getxattr " + one, Path: name, Err: err}
 		}
-		a.Extended = append(a.Extended, ExtendedAttribute{name, slices.Clone(value[:n])})
+		a.Extended = append(a.Extended, ExtendedAttribute{one, slices.Clone(value[:n])})
 	}
 	return a, nil
 }

@@ -42,6 +42,7 @@ func (e *Env) Know(g *image.Group) {
 		e.contents = make(map[Inode]Change)
 	}
 	e.holders = holdersOf(g)
+	e.knowCopies(g)
 	e.objects = make(map[image.ObjectID]image.Object)
 	for _, o := range g.Objects {
 		e.objects[o.ID] = o
@@ -76,6 +77,7 @@ type decision struct {
 	obstacles obstacle.List
 	cut       bool // cut it back to its size at the checkpoint
 	standIn   bool // it is gone: make another file in its place
+	putBack   bool // put back the content that the image has; it is gone if standIn is set, too
 }
 
 // decide applies the policy to a regular file. own is what the caller does with the file: Know may not have been told
@@ -90,6 +92,8 @@ func (e *Env) decide(c Comparison, own use) decision {
 	switch {
 	case c.Change == Same:
 		return decision{}
+	case u.writes && e.copyFor(c.Want) != nil && (sameFormat || errors.Is(c.Err, fs.ErrNotExist)):
+		return decision{notice: message + "; put back as it was", putBack: true, standIn: c.Change == Gone}
 	case errors.Is(c.Err, ErrLinked):
 		return refused(c.Want.Path, c.String(), "restart with --path OLD=NEW, or mount the directory with the file at its old path (mount --bind)")
 	case grown && !u.inPlace:

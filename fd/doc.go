@@ -20,6 +20,7 @@
 // objects, of which several descriptions are ends or views, have a value of type objectKind; object.go lists them:
 //
 //	regular.go      files with a path, and files that were deleted while open (unlinked.go, attributes.go, other_name.go)
+//	file_copy.go    copies of regular files that the group can write to (put_back.go puts them back)
 //	directory.go    directories, with the position of getdents
 //	pathonly.go     descriptors of O_PATH
 //	device.go       devices without state, such as /dev/null

@@ -3,6 +3,7 @@ package fd
 import (
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,8 +16,8 @@ import (
 
 // Env is what a restart needs to make descriptions: the user's choices, crak's own files, and what crak has made so far.
 type Env struct {
-	Files Policy // "" is Keep
-	Force bool   // take files that shrank, were replaced, or are gone
+	Files Policy
+	Force bool // take files that shrank, were replaced, or are gone
 
 	Stdio    [3]*os.File // stdin, stdout and stderr of crak restart, for pipes to other processes; nil: /dev/null
 	Terminal *os.File    // of crak restart; nil: /dev/null
@@ -30,7 +31,11 @@ type Env struct {
 	// Notice gets a line for each thing that is not exactly as it was. May be nil.
 	Notice func(string)
 
+	// Fill reads the content of a kernel object piece by piece. It calls fn for each piece, one after the other.
+	Fill func(id image.ObjectID, fn func(runs []image.Run, data []byte) error) error
+
 	uses      map[Inode]use // of the files of the image
+	copies    map[Inode]*savedCopy
 	stretches map[Inode][]stretch
 	contents  map[Inode]Change // Same, Touched or Unseen: results of comparing stretches
 
@@ -51,6 +56,8 @@ type Env struct {
 	connectedBy  time.Time                        // when new connections to outside of the group must exist
 	descriptions map[image.DescriptionID]*os.File // while MakeAll runs
 	ptys         map[string]map[uint32]*madePty   // not needed yet, by multiplexer and number
+
+	closeLater []*os.File
 
 	removed  map[Inode]*os.File  // directories that were removed before the checkpoint
 	standIns map[string]*os.File // by the path of the missing file; open for reading and writing
@@ -121,7 +128,7 @@ func (e *Env) Abandon() {
 	e.undo.mu.Lock()
 	defer e.undo.mu.Unlock()
 	e.undo.over = true
-	for _, do := range e.undo.all {
+	for _, do := range slices.Backward(e.undo.all) {
 		do()
 	}
 	e.undo.all = nil
@@ -146,7 +153,10 @@ func (e *Env) Close() {
 	for _, f := range e.removed {
 		f.Close()
 	}
-	e.standIns, e.removed = nil, nil
+	for _, f := range e.closeLater {
+		f.Close()
+	}
+	e.standIns, e.removed, e.closeLater = nil, nil, nil
 }
 
 // Tell passes a text to Notice, each text once: a restart finds the same thing when it checks a file and when it

@@ -37,6 +37,7 @@ func FuzzRecord(f *testing.F) {
 		{"eventfd", `{"count":3,"semaphore":true}`},
 		{"timerfd", `{"clock":1,"flags":1,"value_ns":5,"interval_ns":7,"ticks":2}`},
 		{"signalfd", `{"mask":512}`},
+		{"file_copy", `{"file":{"path":"/tmp/x","inode":1,"size":5,"mode":33188},"attributes":{"uid":1,"gid":1,"accessed_ns":0}}`},
 		{"epoll", `{"quiet":true,"targets":[{"fd":5,"description":2,"events":1,"data":7,"spent":true}]}`},
 	} {
 		f.Add(seed.kind, seed.record, uint32(0), int64(0))
@@ -47,7 +48,7 @@ func FuzzRecord(f *testing.F) {
 			fd.Check(d, env)
 		}
 		fd.Describe(d)
-		for _, object := range []string{"unix_socket", "inet_socket"} {
+		for _, object := range []string{"unix_socket", "inet_socket", "file_copy"} {
 			fd.CheckReferences(&image.Group{Objects: []image.Object{{ID: 1, Kind: object, Record: json.RawMessage(text)}}})
 		}
 		fd.TerminalOf(&image.Group{Descriptions: []image.Description{d}})

@@ -27,6 +27,9 @@ type Member struct {
 	// Overrides says what the image has in place of some descriptors.
 	Overrides Overrides
 
+	// WithFiles says that the image gets copies of the files that the member can write to.
+	WithFiles bool
+
 	// Except has the descriptors of the resident, which do not belong to the program.
 	Except []int
 

@@ -47,7 +47,7 @@ type madeObject interface {
 
 // objectKinds is every kind of object. A function returns it, because the kinds refer to it.
 func objectKinds() []*objectKind {
-	return []*objectKind{&pipeObjects, &queueObjects, &unixObjects, &tcpObjects, &inetObjects, &ptyObjects}
+	return []*objectKind{&pipeObjects, &queueObjects, &unixObjects, &tcpObjects, &inetObjects, &ptyObjects, &fileCopies}
 }
 
 func objectKindNamed(name string) (*objectKind, error) {

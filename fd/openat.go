@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -103,6 +104,17 @@ func permitted(want image.File, flags uint32) obstacle.List {
 		Why:  fmt.Sprintf("cannot be opened: %v", err),
 		Do:   "restart as the user who ran the program, or give access to the file",
 	}}
+}
+
+// creatable checks the permission to make a file anew.
+func creatable(want image.File) obstacle.List {
+	dir := filepath.Dir(want.Path)
+	err := unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS)
+	if err == nil {
+		return nil
+	}
+	return obstacle.List{{What: want.Path, Why: fmt.Sprintf("is gone, and cannot be made again: %v", err),
+		Do: "make its directory, or give access to it"}}
 }
 
 // ErrLinked is for a path of an image that now has a symbolic link in it.

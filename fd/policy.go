@@ -6,6 +6,8 @@ import "fmt"
 // command line.
 type Policy string
 
+// The zero Policy is Keep, except that files come back of which the image has a copy (crak checkpoint --with-files). They come back
+// with Rewind, too.
 const (
 	Keep   Policy = "keep"   // take a file that the program writes to as it is, if it is not shorter than it was
 	Rewind Policy = "rewind" // cut it back to its size at the checkpoint; refuse it if other changes are possible

@@ -55,7 +55,7 @@ func captureRegular(c *capture, o *open) (any, error) {
 	case where == deleted:
 		return c.unlinkedFile(o, path)
 	}
-	return r, nil
+	return r, c.copyFile(o, r.File)
 }
 
 // unlinkedFile is the record of a regular file without a name.
@@ -83,7 +83,12 @@ func checkRegular(d image.Description, env *Env) obstacle.List {
 	}
 	decided := env.decide(CompareFile(r.File), useOf(d, r.File))
 	env.Tell(decided.notice)
-	if len(decided.obstacles) == 0 && !env.Force {
+	switch {
+	case decided.putBack && decided.standIn:
+		return creatable(r.File)
+	case decided.putBack:
+		return permitted(r.File, unix.O_RDWR)
+	case len(decided.obstacles) == 0 && !env.Force:
 		return permitted(r.File, d.Flags)
 	}
 	return decided.obstacles
@@ -133,6 +138,13 @@ func (e *Env) open(want image.File, flags uint32, own use) (*os.File, error) {
 		return nil, err
 	}
 	e.Tell(decided.notice)
+	if c := e.copyFor(want); decided.putBack {
+		if err := e.putBackLater(c, f); err != nil {
+			f.Close()
+			return nil, fmt.Errorf("%s: cannot be put back: %w", want.Path, err)
+		}
+		return f, nil
+	}
 	if decided.cut && flags&unix.O_ACCMODE != unix.O_RDONLY {
 		e.cutLater(f, want)
 	}

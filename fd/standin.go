@@ -8,7 +8,8 @@ import (
 	"crak.dev/crak/image"
 )
 
-// standIn makes a file in the place of a missing one (--force). If the program writes to the file, it gets a name;
+// standIn makes a file in the place of a missing one. If the image has a copy of it, the file gets the content of the copy. Otherwise
+// --force has asked for the file. If the program writes to the file, it gets a name;
 // otherwise it has none. All descriptions and mappings of the missing file share it. It is empty. If the file is
 // mapped, it has its old size and zeroes as content: access to a mapping beyond the end of its file raises SIGBUS.
 func (e *Env) standIn(want image.File, flags uint32, own use) (*os.File, error) {
@@ -28,17 +29,24 @@ func (e *Env) standIn(want image.File, flags uint32, own use) (*os.File, error) 
 
 func (e *Env) makeStandIn(want image.File, u use) (*os.File, error) {
 	size := int64(0)
-	if u.mapped {
+	c := e.copyFor(want)
+	if u.mapped || c != nil {
 		size = want.Size
 	}
 	if u.writes {
 		f, err := openPath(want.Path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, want.Mode&0o777)
 		if err == nil {
 			e.undo.add(func() { os.Remove(want.Path) })
-			if err = f.Truncate(size); err != nil {
+			if err = f.Truncate(size); err == nil && c != nil {
+				err = e.fillCopy(c, f)
+			}
+			if err != nil {
 				f.Close()
 			}
 			return f, err
+		}
+		if c != nil {
+			return nil, err
 		}
 	}
 	return MakeUnlinked(image.MemoryObject{Kind: image.MemoryFile, Name: want.Path, Size: uint64(size), Mode: want.Mode & 0o7777}, e.Notice)

@@ -15,7 +15,8 @@ type Table struct {
 	Descriptions []image.Description
 	Memory       []image.MemoryObject
 	Objects      []image.Object
-	InFlight     []InFlight // contents of objects
+	InFlight     []InFlight   // contents of objects
+	Copied       []CopiedFile // of which the image gets a copy
 	Obstacles    obstacle.List
 	Seen         Seen // by Look, in all members
 

@@ -56,6 +56,7 @@ type Host struct {
 // SaveOptions are the options of the user that affect the content of an image.
 type SaveOptions struct {
 	SelfContained bool `json:"self_contained"`
+	WithFiles     bool `json:"with_files,omitempty"`
 	Compress      bool `json:"compress"`
 }
 

@@ -56,6 +56,9 @@ func (g *group) start(ctx context.Context) error {
 	defer g.close()
 	g.env.Memory = g.objects.file
 	g.env.Content = g.content(ctx)
+	g.env.Fill = func(id image.ObjectID, fn func(runs []image.Run, data []byte) error) error {
+		return g.img.Fill(ctx, image.ObjectSpace(id), 1, fn)
+	}
 	g.env.SamePids = !g.mode.First
 	g.env.Know(g.img.Group)
 	if g.progress != nil {

@@ -30,7 +30,8 @@ static void remember(const char *name, const char *value)
 static void remember_settings(const char *directory)
 {
 	static const char *const names[] = { "CRAK_DIR",    "CRAK_LOG",  "CRAK_COMPRESS",     "CRAK_SELF_CONTAINED",
-					     "CRAK_SIGNAL", "CRAK_TWIN", "CRAK_FREEZE_LIMIT",  "CRAK_GROUP" };
+					     "CRAK_SIGNAL", "CRAK_TWIN", "CRAK_FREEZE_LIMIT",  "CRAK_GROUP",
+					     "CRAK_WITH_FILES" };
 
 	remember("CRAK_START_DIR", directory);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

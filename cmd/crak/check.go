@@ -20,7 +20,7 @@ func newCheck() *cobra.Command {
 	var which selection
 	var paths fd.Relocations
 	var instead fd.Overrides
-	env := fd.Env{Files: fd.Keep}
+	var env fd.Env
 	cmd := &cobra.Command{
 		Use:   "check [--json] [--only | --skip PID|NAME…] [--path OLD=NEW]… [--fd …]… PID|--group NAME|IMAGE",
 		Short: "list the obstacles to a checkpoint or a restart",

@@ -23,7 +23,7 @@ func newCheckpoint() *cobra.Command {
 	var which selection
 	var keep int
 	cmd := &cobra.Command{
-		Use:   "checkpoint [--kill] [--output IMAGE | --keep N] [--fd N|KIND[:PATTERN]=close|null]… [--only | --skip PID|NAME…] PID|--group NAME",
+		Use:   "checkpoint [--kill] [--output IMAGE | --keep N] [--with-files] [--fd N|KIND[:PATTERN]=close|null]… [--only | --skip PID|NAME…] PID|--group NAME",
 		Short: "write an image of a running program and its descendants",
 		Long: `Write an image of a running process that was started with libcrak.so, and of its descendants, and print the path of the
 image. The image shows all of them at one instant. They then run on. With --kill they are ended: they do not run after that
@@ -43,6 +43,11 @@ selects all descriptors of this kind: a kind that crak inspect shows ("eventfd",
 the message that refuses the checkpoint ("inotify", "io_uring"). KIND:PATTERN selects those descriptors whose link in
 /proc/PID/fd matches the shell PATTERN ("regular:/tmp/*"; * matches a slash, too). For a socket of TCP or UDP, the address of
 the other end must match ("tcp:*:5432"), or its own address if it is not connected.
+
+With --with-files the image also has copies of all regular files that the program has open for writing, or can write to through a
+shared mapping. crak restart then puts them back as they were at the instant of the image: content, size, mode, owner, extended
+attributes and times. The files are copied while the program stands still. If they have more than 1 GiB, holes not counted, crak
+refuses the checkpoint, except with --kill.
 
 If root runs crak, crak first takes the user, groups and capabilities of the program. The image and the log belong to the
 program's user. That user must be able to write to the directory of --output.
@@ -119,6 +124,7 @@ Exit status: 0 the image is on disk; 1 there is no image, or the program of --ki
 		"reset a TCP connection (reset, tcp=close), or make a new one to the same peer (reconnect); may be repeated")
 	flags.BoolVar(&o.SelfContained, "self-contained", false,
 		"also save the pages of mapped files: the executable, libraries, but not files that the program writes to through a shared mapping")
+	flags.BoolVar(&o.WithFiles, "with-files", false, "also save the regular files that the program can write to; a restart puts them back")
 	flags.StringVar(&o.Twin, "twin", "", "whether the program runs on while a copy-on-write copy of its memory is written: "+
 		"auto (the default): if there is enough memory; need: yes, or the checkpoint is refused; never: the program is frozen until its memory is written")
 	flags.StringVar(&o.Compress, "compress", "", "zstd (the default) or none")

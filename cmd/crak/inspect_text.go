@@ -72,6 +72,9 @@ func optionsText(o image.SaveOptions) string {
 	if o.SelfContained {
 		text += ", self-contained"
 	}
+	if o.WithFiles {
+		text += ", with files"
+	}
 	return text
 }
 

@@ -18,7 +18,7 @@ import (
 )
 
 func newRestart() *cobra.Command {
-	o := restore.Options{Pids: restore.PidsAuto, Files: fd.Keep, Notice: notice, Progress: showProgress}
+	o := restore.Options{Pids: restore.PidsAuto, Notice: notice, Progress: showProgress}
 	statusFd, owner := -1, false
 	var images schedule
 	cmd := &cobra.Command{
@@ -38,10 +38,11 @@ To choose the old PIDs, crak needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN, and 
 The image, and every directory on its path, must belong to you or to root, and no other user may be able to write to
 it. Root can restart another user's image only with --as-owner: crak then becomes that user before it reads the image.
 
-If a file was written to after the checkpoint: --files=keep uses it as it is; rewind cuts it back to its old size if the
-program only appends to it, and otherwise refuses the restart; strict refuses the restart. If a file is gone, was
-replaced, or is shorter, the restart is refused. With --force the present file is used, and an empty file is made for
-each one that is gone.
+If a file was written to after the checkpoint, crak puts it back as it was if the image has a copy of it (crak checkpoint
+--with-files). It does so when nothing else can fail any more. Otherwise it uses the file as it is. --files=keep uses every such file
+as it is. --files=rewind puts copies back, too, and cuts other files back to their old size if the program only appends to them; else
+it refuses the restart. --files=strict refuses the restart. If a file of which there is no copy is gone, was replaced, or is shorter,
+the restart is refused. With --force the present file is used, and an empty file is made for each one that is gone.
 
 --path OLD=NEW is for files that have moved: each path of the image that is OLD, or below OLD, is replaced. That holds for
 open files and directories, FIFOs, named Unix sockets, working directories, executables and libraries. Such a file must have the

@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/coord"
-	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
@@ -24,11 +23,11 @@ import (
 
 func newRun() *cobra.Command {
 	var dir, group, signal string
-	var resume, closeFds bool
+	var resume, closeFds, withFiles bool
 	var images schedule
-	o := restore.Options{Pids: restore.PidsAuto, Files: fd.Keep, Notice: notice, Started: images.beginOrSay}
+	o := restore.Options{Pids: restore.PidsAuto, Notice: notice, Started: images.beginOrSay}
 	cmd := &cobra.Command{
-		Use:   "run [--dir D] [--group NAME] [--signal SIG] [--close-fds] [--interval T [--keep N]] [--resume [--files=keep|rewind|strict] [--pids=auto|keep|fresh] [--force] [--path OLD=NEW]… [--fd …]…] -- CMD [ARG…]",
+		Use:   "run [--dir D] [--group NAME] [--signal SIG] [--close-fds] [--with-files] [--interval T [--keep N]] [--resume [--files=keep|rewind|strict] [--pids=auto|keep|fresh] [--force] [--path OLD=NEW]… [--fd …]…] -- CMD [ARG…]",
 		Short: "start a program that can be checkpointed",
 		Long: `Start a program with libcrak.so preloaded. crak executes the program in its own place: the program has crak's PID, and no
 process of crak remains.
@@ -72,7 +71,7 @@ Exit status: the program's; 1 it cannot be started; 2 usage.`,
 					return fmt.Errorf("--close-fds: close_range: %w", err)
 				}
 			}
-			return run(args, dir, group, signal, &images)
+			return run(args, programSettings(dir, signal, withFiles), group, &images)
 		},
 	}
 	flags := cmd.Flags()
@@ -82,6 +81,7 @@ Exit status: the program's; 1 it cannot be started; 2 usage.`,
 	flags.StringVar(&signal, "signal", "", "the signal that asks for a checkpoint (CRAK_SIGNAL); default: USR2")
 	flags.BoolVar(&closeFds, "close-fds", false, "start the program with standard input, output and error only; "+
 		"other descriptors, inherited from a shell or an IDE, may be obstacles to a checkpoint")
+	flags.BoolVar(&withFiles, "with-files", false, "every image also has the regular files that the program can write to (CRAK_WITH_FILES); see crak checkpoint")
 	flags.BoolVar(&resume, "resume", false, "restart the newest image in the directory, if there is one")
 	images.flags(flags)
 	restartFlags(cmd, &o)
@@ -128,8 +128,23 @@ func checkRunFlags(cmd *cobra.Command, resume bool, group, signal string) error 
 	return nil
 }
 
-// run executes the program in place of crak.
-func run(args []string, dir, group, signal string, images *schedule) error {
+// programSettings are the settings that the flags stand for.
+func programSettings(dir, signal string, withFiles bool) map[string]string {
+	set := make(map[string]string)
+	if dir != "" {
+		set["CRAK_DIR"] = dir
+	}
+	if signal != "" {
+		set["CRAK_SIGNAL"] = signal
+	}
+	if withFiles {
+		set["CRAK_WITH_FILES"] = "1"
+	}
+	return set
+}
+
+// run executes the program in place of crak, with some settings.
+func run(args []string, set map[string]string, group string, images *schedule) error {
 	path, err := exec.LookPath(args[0])
 	if errors.Is(err, exec.ErrDot) {
 		err = nil
@@ -147,20 +162,17 @@ func run(args []string, dir, group, signal string, images *schedule) error {
 	if group, err = coord.RunGroup(os.Getpid(), group); err != nil {
 		return err
 	}
-	set := map[string]string{"LD_PRELOAD": library, "CRAK_GROUP": group}
+	set["LD_PRELOAD"], set["CRAK_GROUP"] = library, group
 	if others := os.Getenv("LD_PRELOAD"); others != "" {
 		set["LD_PRELOAD"] = library + ":" + others
 	}
-	if dir != "" {
+	if dir := set["CRAK_DIR"]; dir != "" {
 		if set["CRAK_DIR"], err = filepath.Abs(dir); err != nil {
 			return err
 		}
 		if err := os.MkdirAll(set["CRAK_DIR"], 0o700); err != nil {
 			return err
 		}
-	}
-	if signal != "" {
-		set["CRAK_SIGNAL"] = signal
 	}
 	if _, err := buildinfo.ReadFile(path); err == nil {
 		notice(fmt.Sprintf("%s: a Go program: it handles every signal itself, so no signal asks it for a checkpoint; use crak checkpoint %d", path, os.Getpid()))
