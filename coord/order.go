@@ -190,19 +190,19 @@ func (m *member) order(ctx context.Context, order int32, patience time.Duration)
 	defer context.AfterFunc(ctx, listener.Interrupt)()
 	surveyed := m.program
 	for deadline := time.Now().Add(patience); ; {
-		if err := m.awaitReady(); err != nil {
-			return nil, err
-		}
-		if order != abi.OrderQuery && differ(m.program, surveyed) {
-			return nil, errAnother(m.pid)
-		}
-		if err := m.rights.still(m.pid); err != nil {
-			return nil, err
+		queried := order != abi.OrderQuery && m.key.Holds(m.pid)
+		if !queried {
+			if err := m.awaitOrder(order, surveyed); err != nil {
+				return nil, err
+			}
 		}
 		if err := listener.Order(m.pid, m.live, order); err != nil {
 			return nil, explain(err)
 		}
 		conn, err := m.accept(listener, deadline)
+		if queried && err == nil {
+			return conn, nil // the resident has accepted the secret; Capture compares its PID
+		}
 		switch another := m.isAnother(); {
 		case another:
 			m.key.Forget()
@@ -220,6 +220,19 @@ func (m *member) order(ctx context.Context, order int32, patience time.Duration)
 			return m.believe(conn)
 		}
 	}
+}
+
+// awaitOrder waits until isReady, and checks what must be true for an order. A freeze checks the process as a whole only if the writer
+// may not read its memory, or if it is no longer the program that was queried: all members that are already frozen wait meanwhile.
+// Capture checks the rights of all members again.
+func (m *member) awaitOrder(order int32, surveyed string) error {
+	if err := m.awaitReady(); err != nil {
+		return err
+	}
+	if order != abi.OrderQuery && differ(m.program, surveyed) {
+		return errAnother(m.pid)
+	}
+	return m.rights.still(m.pid)
 }
 
 // believe compares the PID in the resident's HELLO with the one that the kernel reports.

@@ -118,12 +118,10 @@ func (c *Conn) prove(key *Key) error {
 	if err != nil || key.secret != nil {
 		return err
 	}
-	secret, err := key.read(c.Pid, challenge.Secret)
-	if err != nil {
+	if err := key.read(c.Pid, challenge.Secret); err != nil {
 		return err
 	}
-	key.secret = secret
-	return c.sendProof(secret)
+	return c.sendProof(key.secret)
 }
 
 func (c *Conn) challenge() (body abi.ChallengeBody, err error) {
@@ -147,7 +145,21 @@ type Key struct {
 	Memory *Memory // of the program, if the writer has opened it before
 	Handed []byte  // the secret, if the program started the writer and passed the secret to it
 
-	secret []byte // nil until the writer has read it
+	secret  []byte // nil until the writer has read it
+	address uint64 // of the secret in the program's memory; 0: the writer has not read it there
+}
+
+// Holds tells whether the process still has the secret in its memory. Each program has a new secret, so the process has then executed
+// no other program since the resident has shown the secret, and has the resident's handlers. The result is false, too, if the
+// writer may not read the memory.
+func (k *Key) Holds(pid int) bool {
+	var now [abi.SecretSize]byte
+	if k.address == 0 {
+		return false
+	}
+	local := []unix.Iovec{{Base: &now[0], Len: uint64(len(now))}}
+	n, err := unix.ProcessVMReadv(pid, local, []unix.RemoteIovec{{Base: uintptr(k.address), Len: len(now)}}, 0)
+	return err == nil && n == len(now) && bytes.Equal(now[:], k.secret)
 }
 
 // Forget discards what the writer knows of the program: the process has executed another one.
@@ -155,22 +167,32 @@ func (k *Key) Forget() { *k = Key{} }
 
 // read reads the secret from the program's memory. If the writer may not read the memory, it uses the secret that the resident has
 // passed to it, if the program started the writer.
-func (k *Key) read(pid int, distance uint64) ([]byte, error) {
+func (k *Key) read(pid int, distance uint64) (err error) {
 	if k.Memory != nil {
-		secret, err := k.Memory.secret(pid, distance)
+		err := k.readFrom(k.Memory, pid, distance)
 		if !errors.Is(err, io.EOF) { // EOF: the process has executed another program since its memory was opened (proc(5))
-			return secret, err
+			return err
 		}
 	}
 	m, err := OpenMemory(pid)
 	if errors.Is(err, os.ErrPermission) && len(k.Handed) == abi.SecretSize {
-		return k.Handed, nil
+		k.secret = k.Handed
+		return nil
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer m.Close()
-	return m.secret(pid, distance)
+	return k.readFrom(m, pid, distance)
+}
+
+func (k *Key) readFrom(m *Memory, pid int, distance uint64) error {
+	secret, err := m.secret(pid, distance)
+	if err != nil {
+		return err
+	}
+	k.secret, k.address = secret, m.base+distance
+	return nil
 }
 
 func (c *Conn) sendProof(secret []byte) error {
