@@ -227,7 +227,7 @@ func (c *checkpoint) capture() ([]*image.Process, error) {
 	}
 	c.table.Obstacles = append(c.table.Obstacles, c.sysv.Obstacles...)
 	for _, m := range c.members {
-		if err := m.rights.still(m.pid); err != nil {
+		if err := m.hasRights(); err != nil {
 			return nil, err
 		}
 	}

@@ -127,6 +127,14 @@ func (m *member) freeze(ctx context.Context, patience time.Duration) error {
 	return nil
 }
 
+// hasRights checks that the process, which has been captured, still has the rights that it must have.
+func (m *member) hasRights() error {
+	if stat, status, alive := m.dump.Leader(); alive {
+		return m.rights.compare(m.pid, rightsFrom(m.pid, stat, status))
+	}
+	return m.rights.still(m.pid)
+}
+
 // resume lets the frozen process run on. If it was stopped, it is stopped again when the tracer detaches.
 func (m *member) resume(end func() error) error {
 	if m.tracer == nil {

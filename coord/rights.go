@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -36,6 +37,11 @@ func rightsOf(pid int) (Rights, error) {
 	if err != nil {
 		return Rights{}, err
 	}
+	return rightsFrom(pid, &stat, &status), nil
+}
+
+// rightsFrom takes the rights of a process from its stat and status.
+func rightsFrom(pid int, stat *proc.StatInfo, status *proc.StatusInfo) Rights {
 	r := Rights{
 		uid:    [3]uint32(status.Uid[:3]),
 		gid:    [3]uint32(status.Gid[:3]),
@@ -43,13 +49,13 @@ func rightsOf(pid int) (Rights, error) {
 		start:  stat.StartTime,
 	}
 	if theirs, err := userNamespace(pid); err == nil {
-		ours, err := userNamespace(0)
+		ours, err := ownNamespace()
 		r.foreign = err == nil && ours != theirs
 	}
 	if !r.foreign {
 		r.caps = status.CapPrm
 	}
-	return r, nil
+	return r
 }
 
 // certainRightsOf is rightsOf without the capabilities that may be worth nothing in crak's user namespace.
@@ -64,6 +70,9 @@ func certainRightsOf(pid int) (Rights, error) {
 // userNamespace reads the name of the user namespace of a process that crak may trace. Capabilities in another user namespace
 // are worth nothing in crak's.
 func userNamespace(pid int) (string, error) { return os.Readlink(proc.Path(pid, "ns/user")) }
+
+// ownNamespace is the name of crak's own user namespace, in which it stays.
+var ownNamespace = sync.OnceValues(func() (string, error) { return userNamespace(0) })
 
 // isOrdinary tells whether these are the rights of an ordinary user, who has no right to give up.
 func (r Rights) isOrdinary() bool {
@@ -87,6 +96,10 @@ func (r *Rights) still(pid int) error {
 	if err != nil {
 		return fmt.Errorf("pid %d: %w", pid, err)
 	}
+	return r.compare(pid, now)
+}
+
+func (r *Rights) compare(pid int, now Rights) error {
 	if now.start != r.start || !now.sameIDs(*r) || r.caps&^now.caps != 0 {
 		return fmt.Errorf("pid %d: it ended or changed its user during the checkpoint: try again", pid)
 	}

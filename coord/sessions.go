@@ -24,8 +24,11 @@ func (c *checkpoint) moveSessions(processes []*image.Process) {
 		session, group = 0, 0
 	}
 	for i, p := range processes {
+		if descends(p.Pid, root.Pid, parents) {
+			continue
+		}
 		stat, err := proc.Read(c.members[i].pid, "stat", proc.Stat)
-		if err != nil || descends(p.Pid, root.Pid, parents) {
+		if err != nil {
 			continue
 		}
 		if p.Session != root.Session && !isMember(p.Session) && leadsSession(stat.Session) {

@@ -18,9 +18,11 @@ func Capture(members []*Member) ([]*image.Process, error) {
 		return nil, err
 	}
 	processes := make([]*image.Process, len(members))
+	all := newFiles()
+	defer all.close()
 	for i, m := range members {
 		var err error
-		if processes[i], err = m.Finish(); err != nil {
+		if processes[i], err = m.finish(all); err != nil {
 			return nil, err
 		}
 	}

@@ -2,7 +2,7 @@
 //
 // In a nutshell: while a group of processes is frozen, Capture reads the records of their memory, threads, signals, timers and
 // descriptors, and collects every obstacle. It reads the members in parallel (Member.Read). Then it records, one member after the
-// other, what refers to the table that the members share (Member.Finish). SaveFrozen writes the content that a twin does not
+// other, what refers to the table that the members share (Member.finish). SaveFrozen writes the content that a twin does not
 // preserve: shared memory, deleted files, and memory that fork leaves out. It reads a shared object once, through the mappings of
 // all members together. SavePrivate writes the private memory. It writes pages that a member has in common with its parent only
 // once. It reads the memory of the twin, or of the process itself if that stays frozen.

@@ -40,20 +40,44 @@ func (m *Member) saveNotForked(w *image.Writer) error {
 	if len(m.plan.frozen) == 0 {
 		return nil
 	}
-	memory, err := m.Memory(m.Live)
+	memory, err := openReader(m.Live)
 	if err != nil {
-		return err
+		return m.fail(err)
 	}
-	defer memory.Close()
-	all, err := m.pages(m.plan.frozen, memory)
-	if err != nil {
-		return err
+	defer memory.close()
+	var all pages
+	if small, runs := allSmall(m.plan.frozen); small {
+		all.anonymous = runs
+	} else {
+		pagemap, err := proc.OpenPagemap(m.Live)
+		if err != nil {
+			return m.fail(err)
+		}
+		defer pagemap.Close()
+		if all, err = m.pages(m.plan.frozen, pagemap); err != nil {
+			return err
+		}
 	}
 	space := image.ProcessSpace(m.process.Pid)
-	if err := w.PutSync(space, all.ofFiles, memory.reader.readFile); err != nil {
+	if err := w.PutSync(space, all.ofFiles, memory.readFile); err != nil {
 		return err
 	}
-	return w.PutSync(space, all.anonymous, memory.reader.read)
+	return w.PutSync(space, all.anonymous, memory.read)
+}
+
+// smallMost is the size of an area that is read without asking which of its pages exist. The resident has such an area in each
+// process (shim/own.c). The writer of the image leaves out pages of zeroes.
+const smallMost = 4 * image.PageSize
+
+// allSmall returns the areas as runs if all are small, and of anonymous memory without huge pages.
+func allSmall(areas []area) (small bool, runs []image.Run) {
+	for _, a := range areas {
+		if a.saved != proc.Anonymous || a.whole || a.huge || a.end-a.start > smallMost {
+			return false, nil
+		}
+		runs = append(runs, image.Run{Start: a.start, Length: a.end - a.start})
+	}
+	return true, runs
 }
 
 // saveParts saves the shared objects that have no descriptor. The mappings of all members together show what can still be reached

@@ -16,10 +16,17 @@ import (
 )
 
 // files identifies the files behind mappings, each file once. It resolves paths from the program's root directory, in the
-// program's mount namespace.
+// program's mount namespace. The members of a group usually have the same root directory and the same libraries, so they share files.
 type files struct {
 	root  int // descriptor of that directory, or -1
+	at    rootDirectory
 	known map[mappedAs]found
+}
+
+// A rootDirectory is one in all mount namespaces: each mount has an ID of its own.
+type rootDirectory struct {
+	mount uint64 // 0: not known
+	inode fd.Inode
 }
 
 // mappedAs is what /proc/PID/maps shows of a file.
@@ -36,15 +43,35 @@ type found struct {
 	why  obstacle.Obstacle // What is empty if the file was identified
 }
 
-func (m *Member) openFiles() (*files, error) {
-	root, err := unix.Open(m.path("root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: m.path("root"), Err: err}
+// newFiles has no root directory yet.
+func newFiles() *files { return &files{root: -1} }
+
+// enter makes the root directory of a member the one from which paths are resolved. What is known stays known if it is the same.
+func (f *files) enter(m *Member) error {
+	path := m.path("root")
+	var st unix.Statx_t
+	var at rootDirectory
+	if unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_INO|unix.STATX_MNT_ID, &st) == nil && st.Mask&unix.STATX_MNT_ID != 0 { // Linux 5.8
+		at = rootDirectory{st.Mnt_id, fd.Inode{Device: unix.Mkdev(st.Dev_major, st.Dev_minor), Number: st.Ino}}
 	}
-	return &files{root: root, known: make(map[mappedAs]found)}, nil
+	if f.root >= 0 && at.mount != 0 && at == f.at {
+		return nil
+	}
+	f.close()
+	root, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	f.root, f.at, f.known = root, at, make(map[mappedAs]found)
+	return nil
 }
 
-func (f *files) close() { unix.Close(f.root) }
+func (f *files) close() {
+	if f.root >= 0 {
+		unix.Close(f.root)
+		f.root = -1
+	}
+}
 
 // stat calls fstatat(2) for a path that the kernel has shown. It does not follow a symbolic link at the end of the path: the
 // link leads to another file.
@@ -57,10 +84,10 @@ func (f *files) stat(path string) (st unix.Stat_t, err error) {
 // shared mapping can be saved so only if no other process can open the file, that is, if the file has no name left.
 func (m *Member) mappedFile(e proc.SmapsEntry) found {
 	key := mappedAs{inodeOf(e), e.Path, e.Deleted, e.Shared}
-	result, known := m.plan.files.known[key]
+	result, known := m.files.known[key]
 	if !known {
 		result = m.findFile(e)
-		m.plan.files.known[key] = result
+		m.files.known[key] = result
 	}
 	return result
 }
@@ -71,7 +98,7 @@ func (m *Member) findFile(e proc.SmapsEntry) found {
 		names = []string{e.Path + " (deleted)", e.Path}
 	}
 	for _, name := range names {
-		st, err := m.plan.files.stat(name)
+		st, err := m.files.stat(name)
 		switch {
 		case err == nil && isBehind(&st, e):
 			return found{file: fileOf(name, &st)}
@@ -94,7 +121,7 @@ func (m *Member) findFile(e proc.SmapsEntry) found {
 			Do:   "undo the mount that hides it, or unmap the file before the checkpoint",
 		}}
 	}
-	if name, st := m.plan.files.otherName(e); name != "" {
+	if name, st := m.files.otherName(e); name != "" {
 		return found{file: fileOf(name, st)}
 	}
 	if links, err := m.links(e); err == nil && links > 0 {

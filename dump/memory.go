@@ -14,11 +14,9 @@ import (
 
 // mappings records every VMA and plans which of its pages to save.
 func (m *Member) mappings() error {
-	var err error
-	if m.plan.files, err = m.openFiles(); err != nil {
+	if err := m.files.enter(m); err != nil {
 		return err
 	}
-	defer m.plan.files.close()
 	for _, e := range m.entries {
 		if e.Path == "[vsyscall]" {
 			continue // the kernel's, the same in every process

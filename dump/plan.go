@@ -7,7 +7,6 @@ import (
 
 // plan says which parts of a member's memory to save, and when.
 type plan struct {
-	files  *files   // behind mappings
 	twin   []area   // private memory that a fork copies: read when the program runs again
 	frozen []area   // private memory that a fork does not copy: read while the program is frozen
 	common []common // shared, writable mappings of files
@@ -19,6 +18,7 @@ type area struct {
 	start, end uint64
 	saved      proc.Saved
 	whole      bool // save the pages of the file, too, up to its end
+	huge       bool // of huge pages (hugetlbfs)
 }
 
 // part is one mapping of a shared object.
@@ -34,7 +34,7 @@ func (p *plan) add(v image.Mapping, e proc.SmapsEntry) {
 	if v.Shared && !v.SelfContained || v.Kind == image.MappingKernel || v.Kind == "" || v.Droppable {
 		return
 	}
-	a := area{start: e.Start, end: e.End, saved: proc.Anonymous}
+	a := area{start: e.Start, end: e.End, saved: proc.Anonymous, huge: v.HugePageSize > 0}
 	if v.Kind != image.MappingAnonymous {
 		a.saved = proc.PrivateFile
 	}

@@ -3,7 +3,6 @@ package dump
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"sync"
 
@@ -106,7 +105,7 @@ func (m *Member) open(number int, open func(i int) (*Memory, error)) (opened, er
 	if err != nil {
 		return opened{number: -1}, err
 	}
-	p, err := m.pages(m.plan.twin, memory)
+	p, err := m.pages(m.plan.twin, memory.pagemap)
 	memory.pagemap.Close()
 	if err != nil {
 		memory.Close()
@@ -147,9 +146,9 @@ func (m *Member) savePages(own opened, parent *opened, put Put, pending *sync.Wa
 // pages are the runs that are saved, sorted.
 type pages struct{ ofFiles, anonymous []image.Run }
 
-func (m *Member) pages(areas []area, of *Memory) (p pages, err error) {
+func (m *Member) pages(areas []area, pagemap *proc.Pagemap) (p pages, err error) {
 	for _, a := range areas {
-		found, err := a.runs(of.pagemap)
+		found, err := a.runs(pagemap)
 		if err != nil {
 			return p, m.fail(err)
 		}
@@ -187,18 +186,19 @@ func (a area) runs(pagemap *proc.Pagemap) ([]image.Run, error) {
 // twin would end up with a copy of the program's whole memory.)
 type reader struct {
 	pid int
-	mem *os.File
+	mem int // descriptor: an os.File would make five more system calls while programs are frozen
 }
 
 func openReader(pid int) (*reader, error) {
-	f, err := os.Open(proc.Path(pid, "mem"))
+	path := proc.Path(pid, "mem")
+	mem, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, err
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	return &reader{pid, f}, nil
+	return &reader{pid, mem}, nil
 }
 
-func (r *reader) close() { r.mem.Close() }
+func (r *reader) close() { unix.Close(r.mem) }
 
 // read reads the runs, one after the other, into dst. Memory that cannot be read is an error.
 func (r *reader) read(dst []byte, runs []image.Run) error { return r.each(dst, runs, false) }
@@ -213,11 +213,11 @@ func (r *reader) each(dst []byte, runs []image.Run, mayEnd bool) error {
 		part := dst[:run.Length]
 		dst = dst[run.Length:]
 		for at := 0; at < len(part); {
-			n, err := r.mem.ReadAt(part[at:], int64(run.Start)+int64(at))
-			at += n
+			n, err := unix.Pread(r.mem, part[at:], int64(run.Start)+int64(at))
+			at += max(n, 0)
 			switch {
-			case at == len(part):
-			case errors.Is(err, io.EOF): // the process is dead and has no memory any more
+			case at == len(part) || n > 0 || err == unix.EINTR:
+			case err == nil: // the process is dead and has no memory any more
 				return fmt.Errorf("pid %d: memory at %#x: %w", r.pid, run.Start, unix.ESRCH)
 			case !mayEnd || !errors.Is(err, unix.EIO):
 				return fmt.Errorf("pid %d: memory at %#x: %w", r.pid, run.Start+uint64(at), cause.Of(err))

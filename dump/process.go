@@ -51,12 +51,14 @@ type Member struct {
 	waiting []waiting       // one for each thread
 	times   times           // as the initiator has last told them
 
+	files *files // behind mappings: those of the group, while mappings is called
+
 	unseen error // why stat of the executable's path failed
 
 	policies map[uint64]*image.MemoryPolicy // by the start of a mapping
 
 	secureBits  uint32          // of the initiator, and taken for those of every thread
-	descriptors *fd.Descriptors // between Read and Finish
+	descriptors *fd.Descriptors // between Read and finish
 	obstacles   obstacle.List   // of this member
 
 	sets      sysv.SetLimits   // of its IPC namespace
@@ -83,9 +85,11 @@ func (m *Member) Read() error {
 		return m.fail(err)
 	}
 	p.Parent = m.parent()
-	leader, err := proc.Read(m.Pid, "stat", proc.Stat) // any other thread has -1 as its exit signal
-	if err != nil {
-		return m.fail(err)
+	leader := m.stat
+	if m.Live != m.Pid { // any other thread has -1 as its exit signal
+		if leader, err = proc.Read(m.Pid, "stat", proc.Stat); err != nil {
+			return m.fail(err)
+		}
 	}
 	p.ExitSignal = max(leader.ExitSignal, 0)
 	if p.StoppedBy = m.StoppedBy; p.StoppedBy != 0 {
@@ -114,11 +118,12 @@ func (m *Member) Read() error {
 	return nil
 }
 
-// Finish completes the record with what refers to the group's table: mappings and memory objects. It adds the member's obstacles
+// finish completes the record with what refers to the group's table: mappings and memory objects. It adds the member's obstacles
 // to the table. One member after the other is finished, so that equal groups get equal images.
 //
 // Preconditions: the descriptors of all members are in the table.
-func (m *Member) Finish() (*image.Process, error) {
+func (m *Member) finish(all *files) (*image.Process, error) {
+	m.files = all
 	defer func() {
 		m.Table.Obstacles = append(m.Table.Obstacles, m.obstacles...)
 		m.obstacles = nil
@@ -136,6 +141,12 @@ func (m *Member) Finish() (*image.Process, error) {
 //
 // Preconditions: Capture was called.
 func (m *Member) IsSubreaper() bool { return m.process.Attributes.ChildSubreaper }
+
+// Leader returns what Read has found about the thread group leader. alive tells whether the thread group leader has not exited:
+// otherwise Read has looked at another thread.
+func (m *Member) Leader() (stat *proc.StatInfo, status *proc.StatusInfo, alive bool) {
+	return &m.stat, &m.status, m.Live == m.Pid
+}
 
 // insidePid is the process's PID in its own PID namespace. The PID that the resident has sent must be the same.
 func (m *Member) insidePid() (image.Pid, error) {
@@ -202,6 +213,9 @@ func inside(each []int, ours int) image.Pid {
 
 // parent is the PID of the parent in the member's own PID namespace. It is 0 if the parent is not in it.
 func (m *Member) parent() image.Pid {
+	if len(m.status.NSpid) == 1 { // its own PID namespace is the writer's
+		return image.Pid(m.stat.PPid)
+	}
 	status, err := proc.Read(m.stat.PPid, "status", proc.Status)
 	if err != nil || len(status.NSpid) < len(m.status.NSpid) {
 		return 0

@@ -34,9 +34,12 @@ func Survey(members []*Member) []error {
 		}
 	}
 	captured := captureDescriptors(looked)
+	all := newFiles()
+	defer all.close()
 	for i, m := range members {
 		errs[i] = cmp.Or(errs[i], captured)
 		if errs[i] == nil {
+			m.files = all
 			errs[i] = m.surveyMemory()
 		}
 		if errs[i] != nil {

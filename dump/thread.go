@@ -75,9 +75,12 @@ func order(first bool) int {
 
 // thread records what /proc and the kernel say of a parked thread. tid is its TID in the writer's PID namespace.
 func (m *Member) thread(t *image.Thread, tid int, w *waiting) error {
-	s, err := proc.Read(m.Pid, fmt.Sprintf("task/%d/status", tid), proc.Status)
-	if err != nil {
-		return err
+	s := m.status
+	if tid != s.Pid {
+		var err error
+		if s, err = proc.Read(m.Pid, fmt.Sprintf("task/%d/status", tid), proc.Status); err != nil {
+			return err
+		}
 	}
 	t.Comm = s.Name
 	t.Credentials = image.Credentials{
@@ -117,6 +120,9 @@ func (m *Member) isApart(tid int) bool {
 
 // numbers maps the TIDs of all threads in /proc from the program's PID namespace to the writer's.
 func (m *Member) numbers() (map[int]int, error) {
+	if m.status.Threads == 1 && m.Live == m.Pid {
+		return map[int]int{int(inside(m.status.NSpid, m.Pid)): m.Pid}, nil
+	}
 	tasks, err := proc.Tasks(m.Pid)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package dump
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -42,7 +43,10 @@ func (m *Member) FindTwin(inside int, since uint64) (*Twin, error) {
 	if err != nil {
 		return nil, m.fail(err)
 	}
-	stat, err := m.isTwin(pid, since)
+	stat, err := proc.Read(pid, "stat", proc.Stat)
+	if err == nil {
+		err = m.isChild(&stat, since) // OpenTwin makes the other checks, when the members run again
+	}
 	if err != nil {
 		return nil, m.fail(fmt.Errorf("process %d is not its twin: %w", pid, err))
 	}
@@ -108,17 +112,29 @@ func (m *Member) isTwin(pid int, since uint64) (proc.StatInfo, error) {
 	if err != nil {
 		return stat, err
 	}
+	if err := m.isChild(&stat, since); err != nil {
+		return stat, err
+	}
 	switch {
-	case status.Tgid != pid || stat.PPid != m.Pid:
-		return stat, fmt.Errorf("its parent is process %d", stat.PPid)
-	case stat.ExitSignal != abi.FreezeSignal:
-		return stat, fmt.Errorf("its exit signal is %d", stat.ExitSignal)
-	case stat.StartTime < since:
-		return stat, fmt.Errorf("it was started before the checkpoint")
+	case status.Tgid != pid:
+		return stat, fmt.Errorf("it is a thread of process %d", status.Tgid)
 	case status.Uid != m.status.Uid || status.Gid != m.status.Gid:
 		return stat, fmt.Errorf("it belongs to user %d", status.Uid[1])
 	}
 	return stat, nil
+}
+
+// isChild checks the attributes that stat shows.
+func (m *Member) isChild(stat *proc.StatInfo, since uint64) error {
+	switch {
+	case stat.PPid != m.Pid:
+		return fmt.Errorf("its parent is process %d", stat.PPid)
+	case stat.ExitSignal != abi.FreezeSignal:
+		return fmt.Errorf("its exit signal is %d", stat.ExitSignal)
+	case stat.StartTime < since:
+		return errors.New("it was started before the checkpoint")
+	}
+	return nil
 }
 
 // isStillTwin repeats the checks of isTwin when the member runs again, and may have ended.

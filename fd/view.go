@@ -30,28 +30,38 @@ type view struct {
 // newView opens the directories of a process.
 func newView(m *Member, seen *Seen) (*view, error) {
 	v := &view{Member: m, seen: seen, self: os.Getpid(), fd: -1, info: -1, filesystems: make(map[uint64]int64)}
-	// os.Open would try to add the directory to Go's poller.
-	open := func(path string, flags int) (fd int, err error) {
-		if fd, err = unix.Open(path, flags|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
-			return -1, &os.PathError{Op: "open", Path: path, Err: err}
-		}
-		return fd, nil
-	}
 	var err error
-	if v.fd, err = open(m.Proc+"/fd", unix.O_RDONLY); err == nil {
-		v.info, err = open(m.Proc+"/fdinfo", unix.O_RDONLY)
+	if v.fd, err = openDirectory(m.Proc+"/fd", unix.O_RDONLY); err == nil {
+		v.info, err = openDirectory(m.Proc+"/fdinfo", unix.O_RDONLY)
 	}
 	v.links = v.fd
-	if err == nil && m.Calls != nil {
-		if v.links, err = open("/proc/self/fd", unix.O_PATH); err == nil {
-			v.taker = newTaker(m)
-		}
-	}
 	if err != nil {
 		v.close()
 		return nil, err
 	}
 	return v, nil
+}
+
+// openDirectory opens a directory of /proc. os.Open would try to add it to Go's poller.
+func openDirectory(path string, flags int) (fd int, err error) {
+	if fd, err = unix.Open(path, flags|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		return -1, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return fd, nil
+}
+
+// takes tells whether the view takes handles of descriptors. The first time it opens what that needs: most members of a large group
+// have only descriptions that are known from others.
+func (v *view) takes() (bool, error) {
+	if v.Calls == nil || v.taker != nil {
+		return v.taker != nil, nil
+	}
+	links, err := openDirectory("/proc/self/fd", unix.O_PATH)
+	if err != nil {
+		return false, err
+	}
+	v.links, v.taker = links, newTaker(v.Member)
+	return true, nil
 }
 
 func (v *view) close() {
@@ -139,7 +149,11 @@ func (v *view) at(name string) (*slot, error) {
 	}
 	o := &open{member: v.Member, fd: number, path: v.Proc + "/fd/" + name, handle: &Handle{fd: -1}, override: override}
 	link := name
-	if v.taker != nil {
+	takes, err := v.takes()
+	if err != nil {
+		return nil, err
+	}
+	if takes {
 		if o.handle, err = v.taker.take(number); err != nil {
 			return nil, err
 		}

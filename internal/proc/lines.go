@@ -1,49 +1,58 @@
 package proc
 
 import (
-	"bufio"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // lines reads one file of /proc line by line, and makes the errors for it.
 type lines struct {
-	r    *bufio.Reader
+	r    io.Reader
 	file string // name in errors: "maps"
 	n    int    // number of the current line, from 1
 	text string // the current line, without its newline
+	rest string // what has been read behind it
+	over bool   // nothing is left to read
 	err  error  // of reading; never io.EOF
 }
 
-func newLines(r io.Reader, file string) *lines {
-	return &lines{r: bufio.NewReaderSize(r, os.Getpagesize()), file: file}
-}
+func newLines(r io.Reader, file string) *lines { return &lines{r: r, file: file} }
+
+// buffers are for one read each. Programs are frozen while these files are read, and new memory costs page faults.
+var buffers = sync.Pool{New: func() any { return new([4096]byte) }}
 
 // next moves to the next line. It returns false at the end and after an error.
 func (l *lines) next() bool {
-	if l.err != nil {
-		return false
+	for l.err == nil {
+		line, rest, found := strings.Cut(l.rest, "\n")
+		if found || l.over {
+			l.text, l.rest = line, rest
+			if !found && line == "" {
+				return false
+			}
+			l.n++
+			return true
+		}
+		l.more()
 	}
-	line, err := l.r.ReadSlice('\n')
-	text := string(line)
-	if err == bufio.ErrBufferFull {
-		var rest string
-		rest, err = l.r.ReadString('\n')
-		text += rest
-	}
-	if err != nil && err != io.EOF {
+	return false
+}
+
+// more reads more of the file.
+func (l *lines) more() {
+	buffer := buffers.Get().(*[4096]byte)
+	defer buffers.Put(buffer)
+	n, err := l.r.Read(buffer[:])
+	l.rest += string(buffer[:max(n, 0)])
+	switch {
+	case err == io.EOF:
+		l.over = true
+	case err != nil:
 		l.err = fmt.Errorf("%s line %d: %w", l.file, l.n+1, err)
-		return false
 	}
-	if text == "" {
-		return false
-	}
-	l.n++
-	l.text = strings.TrimSuffix(text, "\n")
-	return true
 }
 
 // bad makes an error: the current line is malformed.

@@ -62,7 +62,7 @@ const statFields = 50
 // closing parenthesis of the file.
 func Stat(r io.Reader) (StatInfo, error) {
 	var s StatInfo
-	data, err := io.ReadAll(r)
+	data, err := readAll(r)
 	if err != nil {
 		return s, fmt.Errorf("stat: %w", err)
 	}

@@ -59,7 +59,23 @@ func ReadFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.close()
-	return io.ReadAll(f)
+	return readAll(f)
+}
+
+// readAll is io.ReadAll for short files.
+func readAll(r io.Reader) (all []byte, err error) {
+	buffer := buffers.Get().(*[4096]byte)
+	defer buffers.Put(buffer)
+	for {
+		n, err := r.Read(buffer[:])
+		all = append(all, buffer[:max(n, 0)]...)
+		if err == io.EOF {
+			return all, nil
+		}
+		if err != nil {
+			return all, err
+		}
+	}
 }
 
 func (f rawFile) close() { unix.Close(int(f)) }
@@ -90,14 +106,26 @@ func Pids() ([]int, error) { return numbers("/proc") }
 
 // numbers lists the entries of a directory whose names are numbers.
 func numbers(dir string) ([]int, error) {
-	d, err := os.Open(dir)
+	d, err := openRaw(dir)
 	if err != nil {
 		return nil, err
 	}
-	defer d.Close()
-	names, err := d.Readdirnames(-1)
-	if err != nil {
-		return nil, err
+	defer d.close()
+	buffer := buffers.Get().(*[4096]byte)
+	defer buffers.Put(buffer)
+	var names []string
+	for {
+		n, err := unix.Getdents(int(d), buffer[:])
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return nil, &os.PathError{Op: "readdirent", Path: dir, Err: err}
+		}
+		if n <= 0 {
+			break
+		}
+		_, _, names = unix.ParseDirent(buffer[:n], -1, names)
 	}
 	var all []int
 	for _, name := range names {

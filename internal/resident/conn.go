@@ -27,6 +27,8 @@ type Conn struct {
 	frozen  bool       // frozen, and the writer has not ended the freeze
 	writing sync.Mutex // Progress may write at the same time
 
+	asked time.Time // before the last request that the resident has answered under freeze
+
 	patience time.Duration // longest wait for one message
 	until    time.Time     // when the current message must be complete
 	waited   time.Duration // for all messages so far
@@ -150,6 +152,7 @@ func (c *Conn) Calls(calls []abi.Call, data []byte) ([]int64, error) {
 	if len(calls) > abi.CallsMax || len(data) > abi.DataMax {
 		return nil, fmt.Errorf("pid %d: %d calls with %d bytes of data are too many", c.Pid, len(calls), len(data))
 	}
+	begun := time.Now()
 	request := abi.Message{Type: abi.Calls, Count: uint32(len(calls)), Length: uint64(len(calls)*abi.CallSize + len(data))}
 	if err := c.write(bytesOf(&request), bytesOfSlice(calls), data); err != nil {
 		return nil, err
@@ -161,12 +164,14 @@ func (c *Conn) Calls(calls []abi.Call, data []byte) ([]int64, error) {
 	if err := c.read(bytesOfSlice(results)); err != nil {
 		return nil, err
 	}
+	c.asked = begun
 	return results, c.read(data)
 }
 
 // Snapshot makes the frozen program fork its twin. It returns the twin's PID in the program's PID namespace. The twin lives
 // until Close. The program stays frozen.
 func (c *Conn) Snapshot() (int, error) {
+	begun := time.Now()
 	request := abi.Message{Type: abi.Snapshot}
 	if err := c.write(bytesOf(&request)); err != nil {
 		return 0, err
@@ -178,6 +183,7 @@ func (c *Conn) Snapshot() (int, error) {
 	if err := c.read(bytesOfSlice(result[:])); err != nil {
 		return 0, err
 	}
+	c.asked = begun
 	if result[0] < 0 {
 		return 0, fmt.Errorf("pid %d: fork: %w", c.Pid, unix.Errno(-result[0]))
 	}
@@ -198,8 +204,12 @@ func (c *Conn) Progress() {
 	c.write(bytesOf(&request)) // if this fails, the next exchange fails, too
 }
 
-// Confirm checks that the program is still frozen. If the resident has ended the freeze, the error is ErrLetGo.
+// Confirm checks that the program is still frozen. If the resident has ended the freeze, the error is ErrLetGo. Confirm does not ask
+// the resident if its last answer is recent: after each answer the resident waits for Hello.Limit.
 func (c *Conn) Confirm() error {
+	if limit := time.Duration(c.Hello.Limit) * time.Millisecond; c.frozen && time.Since(c.asked) < limit/2 {
+		return nil
+	}
 	request := abi.Message{Type: abi.Calls}
 	if err := c.write(bytesOf(&request)); err != nil {
 		return err
