@@ -14,7 +14,8 @@ import (
 )
 
 var inetObjects = objectKind{
-	name: "inet_socket",
+	name:      "inet_socket",
+	addresses: addressesIn((*InetSocket).replaceAddresses),
 	check: func(o image.Object) error {
 		_, err := inetRecord(o)
 		return err
@@ -221,16 +222,16 @@ func (r *InetSocket) canMake() obstacle.List {
 	if r.Local.IsValid() {
 		what += " " + r.Local.String()
 	}
-	return obstacle.List{{What: what, Why: err.Error(), Do: addressHint(err)}}
+	return obstacle.List{{What: what, Why: err.Error(), Do: r.addressHint(err)}}
 }
 
 // addressHint says what a user can do if crak cannot bind or connect a socket to its old address.
-func addressHint(err error) string {
+func (r *InetSocket) addressHint(err error) string {
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
 		return "end the process that uses this port"
-	case errors.Is(err, unix.EADDRNOTAVAIL):
-		return "give this machine the address again: ip address add"
+	case errors.Is(err, unix.EADDRNOTAVAIL), r.Local.IsValid() && r.Peer.Addr() == r.Local.Addr(): // the latter has no route if this machine has no such address
+		return haveAddress(r.Local.Addr())
 	case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTUNREACH):
 		return "connect this machine to the network"
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):

@@ -1,6 +1,7 @@
 package fd
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"crak.dev/crak/image"
@@ -21,6 +22,9 @@ type objectKind struct {
 
 	// paths is as in kind.
 	paths pathsOf
+
+	// addresses replaces the IP addresses in a record. Nil: there are none.
+	addresses func(record *json.RawMessage, to AddressChanges) error
 
 	// end returns what a socket of TCP or UDP is open on, for patterns of --fd. Nil: it is no such socket.
 	end func(o image.Object) inetEnd

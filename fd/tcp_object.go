@@ -42,7 +42,8 @@ type TCPSocket struct {
 }
 
 var tcpObjects = objectKind{
-	name: "tcp_socket",
+	name:      "tcp_socket",
+	addresses: addressesIn((*TCPSocket).replaceAddresses),
 	check: func(o image.Object) error {
 		_, err := tcpRecord(o)
 		return err

@@ -383,7 +383,10 @@ func (r *TCPSocket) check(env *Env) obstacle.List {
 		o.Why, o.Do = "another process has this address and port",
 			fmt.Sprintf("end that process (ss -tanp 'sport = %d' shows it)", r.Own.Port())
 	case errno == unix.EADDRNOTAVAIL:
-		o.Why, o.Do = "this machine does not have this address", "add the address to a network interface (ip address add)"
+		o.Why, o.Do = "this machine does not have this address", haveAddress(r.Own.Addr())
+		if r.Outside != nil {
+			o.Do = "move the address to this machine (ip address add): the peer, " + r.Remote.String() + ", knows it"
+		}
 	case errno == unix.EACCES || errno == unix.EPERM:
 		o.Why, o.Do = err.Error(), "restart the program as a user with this privilege (CAP_NET_BIND_SERVICE, CAP_NET_ADMIN)"
 	default:

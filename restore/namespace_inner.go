@@ -62,8 +62,7 @@ func innerRestart(w *wire, progress Progress) (unix.WaitStatus, error) {
 		return 0, err
 	}
 	defer img.Close()
-	o := Options{Paths: m.Request.Paths, Instead: m.Request.Instead}
-	if err := o.change(img.Group); err != nil {
+	if err := m.Request.Changes.Apply(img.Group); err != nil {
 		return 0, err
 	}
 	if !m.Request.First {

@@ -30,15 +30,14 @@ type innerRequest struct {
 	Detach        bool                `json:"detach"`
 	Files         fd.Policy           `json:"files"`
 	Force         bool                `json:"force"`
-	Instead       fd.Overrides        `json:"instead,omitempty"`
-	Paths         fd.Relocations      `json:"paths,omitempty"`
+	Changes       fd.Changes          `json:"changes"`
 	UserNamespace bool                `json:"user_namespace"`
 	First         bool                `json:"first"` // the program was process 1
 	GroupChoice   compile.GroupChoice `json:"group_choice"`
 }
 
 func (o *Options) request(user, first bool, choice compile.GroupChoice) *innerRequest {
-	return &innerRequest{Image: o.Image, Detach: o.Detach, Files: o.Files, Force: o.Force, Instead: o.Instead, Paths: o.Paths, UserNamespace: user, First: first, GroupChoice: choice}
+	return &innerRequest{Image: o.Image, Detach: o.Detach, Files: o.Files, Force: o.Force, Changes: o.Changes, UserNamespace: user, First: first, GroupChoice: choice}
 }
 
 // A wire is a socket that carries innerMessages, one in each packet.

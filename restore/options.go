@@ -5,7 +5,6 @@ import (
 	"os"
 
 	"crak.dev/crak/fd"
-	"crak.dev/crak/image"
 )
 
 // A PidMode says which PIDs the members get.
@@ -39,9 +38,8 @@ type Options struct {
 	Detach  bool   // return as soon as the program runs
 	Pids    PidMode
 	Files   fd.Policy
-	Force   bool           // accept changed files
-	Instead fd.Overrides   // what the members get in place of some descriptors
-	Paths   fd.Relocations // of files, directories and sockets that have moved
+	Force   bool // accept changed files
+	Changes fd.Changes
 
 	// Notice is called with a line of text for each difference between the restarted program and the one in the image.
 	Notice func(string)
@@ -51,14 +49,6 @@ type Options struct {
 
 	// Started is called when the program runs, with its PID in the caller's PID namespace.
 	Started func(pid int)
-}
-
-// change makes the changes to an image that the user has chosen, in memory.
-func (o *Options) change(g *image.Group) error {
-	if err := o.Paths.Apply(g); err != nil {
-		return err
-	}
-	return o.Instead.Apply(g)
 }
 
 // env returns the environment in which open file descriptions are made.

@@ -23,7 +23,7 @@ func Run(ctx context.Context, o Options) (unix.WaitStatus, error) {
 		return 0, err
 	}
 	defer img.Close()
-	if err := o.change(img.Group); err != nil {
+	if err := o.Changes.Apply(img.Group); err != nil {
 		return 0, err
 	}
 	o.Notice = once(o.Notice) // in a new namespace everything is checked a second time

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 
@@ -18,11 +17,10 @@ import (
 func newCheck() *cobra.Command {
 	var asJSON bool
 	var which selection
-	var paths fd.Relocations
-	var instead fd.Overrides
+	var changes fd.Changes
 	var env fd.Env
 	cmd := &cobra.Command{
-		Use:   "check [--json] [--only | --skip PID|NAME…] [--path OLD=NEW]… [--fd …]… PID|--group NAME|IMAGE",
+		Use:   "check [--json] [--only | --skip PID|NAME…] [--path OLD=NEW]… [--addr OLD=NEW]… [--fd …]… PID|--group NAME|IMAGE",
 		Short: "list the obstacles to a checkpoint or a restart",
 		Long: `List what would prevent a checkpoint of a process, or a restart of an image on this machine. The output
 tells what each obstacle is, why it is one, and what to do. Obstacles of one kind share a line; --json lists each one.
@@ -43,11 +41,11 @@ Exit status: 0 no obstacle; 1 there are obstacles, or there is no such process o
 			var err error
 			if isImage {
 				found.Subject = args[0]
-				err = found.checkImage(cmd, &env, paths, instead)
+				err = found.checkImage(cmd, &env, &changes)
 			} else if err = which.check(cmd, args); err != nil {
 				return usageError{err}
 			} else {
-				err = found.checkProcess(args, &which, instead)
+				err = found.checkProcess(args, &which, changes.Instead)
 			}
 			found.OK = len(found.Obstacles) == 0
 			if err != nil {
@@ -68,7 +66,7 @@ Exit status: 0 no obstacle; 1 there are obstacles, or there is no such process o
 	which.flags(flags)
 	flags.BoolVar(&asJSON, "json", false, "print one JSON object")
 	flags.Var(&env.Files, "files", "as crak restart --files: what to do with files written to since the checkpoint")
-	changeFlags(flags, &paths, &instead)
+	changeFlags(flags, &changes)
 	flags.BoolVar(&env.Force, "force", false, "as crak restart --force: accept files that shrank, were replaced, or are gone")
 	return cmd
 }
@@ -106,7 +104,7 @@ func (c *checked) checkProcess(args []string, which *selection, instead fd.Overr
 	return nil
 }
 
-func (c *checked) checkImage(cmd *cobra.Command, env *fd.Env, paths fd.Relocations, instead fd.Overrides) error {
+func (c *checked) checkImage(cmd *cobra.Command, env *fd.Env, changes *fd.Changes) error {
 	if err := asOwner(cmd, c.Subject); err != nil {
 		return err
 	}
@@ -116,7 +114,7 @@ func (c *checked) checkImage(cmd *cobra.Command, env *fd.Env, paths fd.Relocatio
 	}
 	defer img.Close()
 	c.Subject = img.Path
-	if err := cmp.Or(paths.Apply(img.Group), instead.Apply(img.Group)); err != nil {
+	if err := changes.Apply(img.Group); err != nil {
 		return err
 	}
 	env.Notice = func(text string) { c.Notices = append(c.Notices, text) }

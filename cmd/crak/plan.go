@@ -1,8 +1,6 @@
 package main
 
 import (
-	"cmp"
-
 	"github.com/spf13/cobra"
 
 	"crak.dev/crak/fd"
@@ -10,10 +8,9 @@ import (
 )
 
 func newPlan() *cobra.Command {
-	var paths fd.Relocations
-	var instead fd.Overrides
+	var changes fd.Changes
 	cmd := &cobra.Command{
-		Use:   "plan [--path OLD=NEW]… [--fd …]… IMAGE",
+		Use:   "plan [--path OLD=NEW]… [--addr OLD=NEW]… [--fd …]… IMAGE",
 		Short: "print the system calls that a restart would make",
 		Long: `Print the restore programs of an image: the list of system calls that each process and thread would make at a
 restart on this machine. Nothing is restarted, and only the files of the image are opened. The descriptor numbers are
@@ -27,12 +24,12 @@ Exit status: 0 printed; 1 not an image, or its restore programs cannot be made o
 				return err
 			}
 			defer img.Close()
-			if err := cmp.Or(paths.Apply(img.Group), instead.Apply(img.Group)); err != nil {
+			if err := changes.Apply(img.Group); err != nil {
 				return err
 			}
 			return restore.Plan(cmd.OutOrStdout(), img)
 		},
 	}
-	changeFlags(cmd.Flags(), &paths, &instead)
+	changeFlags(cmd.Flags(), &changes)
 	return cmd
 }

@@ -22,7 +22,7 @@ func newRestart() *cobra.Command {
 	statusFd, owner := -1, false
 	var images schedule
 	cmd := &cobra.Command{
-		Use:   "restart [--detach] [--as-owner] [--pids=auto|keep|fresh] [--files=keep|rewind|strict] [--force] [--path OLD=NEW]… [--fd N|KIND[:PATTERN]=close|null|/path]… [--interval T [--keep N]] IMAGE",
+		Use:   "restart [--detach] [--as-owner] [--pids=auto|keep|fresh] [--files=keep|rewind|strict] [--force] [--path OLD=NEW]… [--addr OLD=NEW]… [--fd N|KIND[:PATTERN]=close|null|/path]… [--interval T [--keep N]] IMAGE",
 		Short: "restart a program from an image",
 		Long: `Restart a program from an image, with the same PID, the same threads and the same open files. Interrupted system
 calls go on. IMAGE is the directory of an image, or the directory of a program's images: then the newest image is
@@ -48,6 +48,9 @@ the restart is refused. With --force the present file is used, and an empty file
 open files and directories, FIFOs, named Unix sockets, working directories, executables and libraries. Such a file must have the
 size and time of modification that it had (cp -p and rsync -t keep them). If several OLD fit, the longest one is used. Paths
 in the memory of the program stay as they are.
+
+--addr is for another machine: sockets that had its IP address OLD get NEW, and so do both ends of a connection between processes of
+the program. A connection to a process outside of the program keeps its address: this machine must have it.
 
 --fd leaves out descriptor N, or all descriptors of a KIND that crak inspect shows ("inotify", "unix_socket"). KIND:PATTERN selects
 those whose text in crak inspect matches the shell PATTERN ("regular:/tmp/*"; * matches a slash, too). With =/path, crak opens
@@ -106,14 +109,15 @@ func restartFlags(cmd *cobra.Command, o *restore.Options) {
 		"the old PIDs in this PID namespace (keep), in a new PID namespace (fresh), or whichever of the two works (auto)")
 	flags.Var(&o.Files, "files", "what to do with files written to since the checkpoint")
 	flags.BoolVar(&o.Force, "force", false, "accept files that shrank, were replaced, or are gone")
-	changeFlags(flags, &o.Paths, &o.Instead)
+	changeFlags(flags, &o.Changes)
 }
 
 // changeFlags adds the flags that change what an image refers to.
-func changeFlags(flags *pflag.FlagSet, paths *fd.Relocations, instead *fd.Overrides) {
-	flags.Var(instead, "fd", "leave a descriptor out (close), or open /dev/null (null) or another file (/path) in its place; "+
+func changeFlags(flags *pflag.FlagSet, c *fd.Changes) {
+	flags.Var(&c.Instead, "fd", "leave a descriptor out (close), or open /dev/null (null) or another file (/path) in its place; "+
 		"reset a TCP connection (reset, tcp=close), or make a new one to the same peer (reconnect); may be repeated")
-	flags.Var(paths, "path", "files, directories and sockets that were below the path OLD are below NEW now; may be repeated")
+	flags.Var(&c.Paths, "path", "files, directories and sockets that were below the path OLD are below NEW now; may be repeated")
+	flags.Var(&c.Addresses, "addr", "sockets that had the IP address OLD have NEW now; may be repeated")
 }
 
 // restartMemory is the Go runtime's limit in a restart. The members need the memory. Near the limit garbage is collected more

@@ -27,7 +27,7 @@ func newRun() *cobra.Command {
 	var images schedule
 	o := restore.Options{Pids: restore.PidsAuto, Notice: notice, Started: images.beginOrSay}
 	cmd := &cobra.Command{
-		Use:   "run [--dir D] [--group NAME] [--signal SIG] [--close-fds] [--with-files] [--interval T [--keep N]] [--resume [--files=keep|rewind|strict] [--pids=auto|keep|fresh] [--force] [--path OLD=NEW]… [--fd …]…] -- CMD [ARG…]",
+		Use:   "run [--dir D] [--group NAME] [--signal SIG] [--close-fds] [--with-files] [--interval T [--keep N]] [--resume [--files=keep|rewind|strict] [--pids=auto|keep|fresh] [--force] [--path OLD=NEW]… [--addr OLD=NEW]… [--fd …]…] -- CMD [ARG…]",
 		Short: "start a program that can be checkpointed",
 		Long: `Start a program with libcrak.so preloaded. crak executes the program in its own place: the program has crak's PID, and no
 process of crak remains.
@@ -41,8 +41,8 @@ With --interval, a process of crak remains in a session of its own. It makes an 
 program. A checkpoint that fails is in the program's log, crak.log, and removes no older image.
 
 With --resume, crak restarts the newest image in the directory. If there is no image, it starts the program. A job script
-can therefore contain the same line for its first and all later runs. --files, --pids, --force, --path and --fd are those of crak
-restart.
+can therefore contain the same line for its first and all later runs. --files, --pids, --force, --path, --addr and --fd are those
+of crak restart.
 
 Exit status: the program's; 1 it cannot be started; 2 usage.`,
 		Example: "  crak run -- ./simulate input.dat\n  crak run --resume --dir /scratch/job -- ./simulate input.dat",
@@ -108,7 +108,7 @@ func alive(path string) error {
 
 // checkRunFlags refuses flags that would have no effect, and signals that do not exist.
 func checkRunFlags(cmd *cobra.Command, resume bool, group, signal string) error {
-	for _, name := range []string{"pids", "files", "force", "path", "fd"} {
+	for _, name := range []string{"pids", "files", "force", "path", "addr", "fd"} {
 		if cmd.Flags().Changed(name) && !resume {
 			return fmt.Errorf("--%s is for --resume", name)
 		}
