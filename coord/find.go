@@ -87,7 +87,7 @@ func (c *checkpoint) look() (pids []int, zombies []image.Zombie) {
 	candidates := c.again
 	c.again = nil
 	for _, m := range c.members {
-		candidates = append(candidates, childrenOf(m.pid)...)
+		candidates = append(candidates, m.children()...)
 	}
 	candidates = append(candidates, c.findByID(known)...)
 	var found []proc.StatInfo
@@ -126,6 +126,16 @@ func (c *checkpoint) known() map[int]bool {
 	return known
 }
 
+// children lists the children of a member. A frozen process begins no thread.
+func (m *member) children() []int {
+	if m.conn != nil && m.dump != nil && len(m.dump.Threads) == 1 && m.live == m.pid {
+		if all, err := childrenOfThread(m.pid, m.pid); err == nil {
+			return all
+		}
+	}
+	return childrenOf(m.pid)
+}
+
 // childrenOf lists the children of a process. A child that begins or ends meanwhile may be missing.
 func childrenOf(pid int) (all []int) {
 	tids, err := proc.Tasks(pid)
@@ -133,17 +143,23 @@ func childrenOf(pid int) (all []int) {
 		return nil
 	}
 	for _, tid := range tids {
-		text, err := proc.ReadFile(proc.Path(pid, fmt.Sprintf("task/%d/children", tid)))
+		children, err := childrenOfThread(pid, tid)
 		if errors.Is(err, os.ErrNotExist) && tid == pid { // a kernel without CONFIG_PROC_CHILDREN
 			return childrenByParent(pid)
 		}
-		for _, field := range strings.Fields(string(text)) {
-			if child, err := strconv.Atoi(field); err == nil {
-				all = append(all, child)
-			}
-		}
+		all = append(all, children...)
 	}
 	return all
+}
+
+func childrenOfThread(pid, tid int) (all []int, err error) {
+	text, err := proc.ReadFile(proc.Path(pid, "task/"+strconv.Itoa(tid)+"/children"))
+	for _, field := range strings.Fields(string(text)) {
+		if child, err := strconv.Atoi(field); err == nil {
+			all = append(all, child)
+		}
+	}
+	return all, err
 }
 
 // childrenByParent looks for the children of a process among all processes.

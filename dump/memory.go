@@ -61,22 +61,22 @@ func (m *Member) mapping(e proc.SmapsEntry) (image.Mapping, error) {
 	if e.Has("ht") {
 		v.HugePageSize = e.KernelPageSize
 	}
-	where := fmt.Sprintf("mapping %x-%x", e.Start, e.End)
+	refuse := func(what, why, do string) { m.refuse(whereOf(e), what, why, do) }
 	switch {
 	case e.Path == "[vdso]" || strings.HasPrefix(e.Path, "[vvar"):
 		v.Kind = image.MappingKernel
 	case e.Has("io") || e.Has("pf"):
-		m.refuse(where, fmt.Sprintf("memory of a device, %q", e.Path),
+		refuse(fmt.Sprintf("memory of a device, %q", e.Path),
 			"CRAK cannot save the state of a device", "close the device before the checkpoint")
 	case e.ProtectionKey != 0 && e.Prot != unix.PROT_EXEC: // the kernel itself gives execute-only memory a key
-		m.refuse(where, fmt.Sprintf("protection key %d", e.ProtectionKey), "memory protection keys are not supported", "")
+		refuse(fmt.Sprintf("protection key %d", e.ProtectionKey), "memory protection keys are not supported", "")
 	case e.Has("um") || e.Has("uw"):
-		m.refuse(where, "registered with userfaultfd", "not supported", "")
+		refuse("registered with userfaultfd", "not supported", "")
 	case e.Path == "/[aio]":
-		m.refuse(where, "AIO context (io_setup(2))", "the kernel does not show whether requests of it are under way",
+		refuse("AIO context (io_setup(2))", "the kernel does not show whether requests of it are under way",
 			"checkpoint the program when it has no AIO context, or have it use another way of I/O")
 	case strings.HasPrefix(e.Path, "anon_inode:"):
-		m.refuse(where, fmt.Sprintf("mapping of %q", e.Path), "not supported", "")
+		refuse(fmt.Sprintf("mapping of %q", e.Path), "not supported", "")
 	case e.Anonymous():
 		v.Kind, v.Offset = image.MappingAnonymous, 0
 	case isMemory(e.Mapping):
@@ -84,10 +84,13 @@ func (m *Member) mapping(e proc.SmapsEntry) (image.Mapping, error) {
 	case e.Path == "/dev/zero" && !e.Shared:
 		v.Kind, v.Name, v.Offset = image.MappingAnonymous, "", 0
 	default:
-		return v, m.fileMapping(&v, e, where)
+		return v, m.fileMapping(&v, e)
 	}
 	return v, nil
 }
+
+// whereOf says in an obstacle which mapping it is about.
+func whereOf(e proc.SmapsEntry) string { return fmt.Sprintf("mapping %x-%x", e.Start, e.End) }
 
 // setFlags records the flags that madvise, mlock and mmap have set on a mapping.
 func setFlags(v *image.Mapping, e proc.SmapsEntry) {
@@ -146,7 +149,7 @@ func (m *Member) mapped(v *image.Mapping, e proc.SmapsEntry) {
 		return
 	}
 	if e.Has("gu") {
-		m.refuse(fmt.Sprintf("mapping %x-%x", e.Start, e.End), "guard pages in shared memory", "the content behind them cannot be read",
+		m.refuse(whereOf(e), "guard pages in shared memory", "the content behind them cannot be read",
 			"remove them before the checkpoint (madvise(2), MADV_GUARD_REMOVE)")
 	}
 	object := &m.Table.Memory[v.Memory-1]
@@ -158,17 +161,17 @@ func (m *Member) mapped(v *image.Mapping, e proc.SmapsEntry) {
 }
 
 // fileMapping records a mapping of a file.
-func (m *Member) fileMapping(v *image.Mapping, e proc.SmapsEntry, where string) error {
+func (m *Member) fileMapping(v *image.Mapping, e proc.SmapsEntry) error {
 	v.Kind, v.Name = image.MappingFile, ""
 	found := m.mappedFile(e)
 	if why := found.why; why.What != "" {
-		m.refuse(where, why.What, why.Why, why.Do)
+		m.refuse(whereOf(e), why.What, why.Why, why.Do)
 		return nil
 	}
 	f := found.file
 	v.File = &f
 	if f.Mode&unix.S_IFMT != unix.S_IFREG {
-		m.refuse(where, fmt.Sprintf("mapping of %q", e.Path), "not a regular file", "")
+		m.refuse(whereOf(e), fmt.Sprintf("mapping of %q", e.Path), "not a regular file", "")
 		return nil
 	}
 	if f.Deleted {

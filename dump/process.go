@@ -105,11 +105,8 @@ func (m *Member) Read() error {
 	if err := m.lockFuture(); err != nil {
 		return m.fail(err)
 	}
-	// /proc is read while the initiator answers: the program is frozen, so a processor is free.
-	reading := make(chan error, 1)
-	go func() { reading <- inOrder(m.readMappings, m.threads, m.paths) }()
-	err = m.askInitiator()
-	if err := cmp.Or(err, <-reading); err != nil {
+	// /proc is read while the initiator answers.
+	if err := m.askInitiator(func() error { return inOrder(m.readMappings, m.threads, m.paths, m.attributes) }); err != nil {
 		return m.fail(err)
 	}
 	if err := inOrder(m.combine, m.timersAndSignals, m.overruns, m.foreignRseq, m.freshPolicies); err != nil {

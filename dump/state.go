@@ -35,8 +35,8 @@ func (m *Member) Prepare() {
 }
 
 // askInitiator records what only the initiator can find out by system calls: attributes of the whole process, and facts about
-// descriptors. It asks in one exchange where possible.
-func (m *Member) askInitiator() (err error) {
+// descriptors. It asks in one exchange where possible, and calls meanwhile while the initiator answers.
+func (m *Member) askInitiator(meanwhile func() error) (err error) {
 	m.descriptors, err = fd.Look(&fd.Member{
 		Pid:       m.Pid,
 		Live:      m.Live,
@@ -58,9 +58,15 @@ func (m *Member) askInitiator() (err error) {
 	if err := m.askTimers(m.ask); err != nil {
 		return err
 	}
-	if err := m.ask.Put(m.Conn.Calls); err != nil {
-		return err
-	}
+	return m.ask.Put(func(calls []abi.Call, data []byte) ([]int64, error) {
+		first := meanwhile
+		meanwhile = func() error { return nil }
+		return m.Conn.CallsWhile(calls, data, first)
+	})
+}
+
+// attributes records what files of /proc show.
+func (m *Member) attributes() error {
 	score, err := m.number("oom_score_adj", 10)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 // Known is state that takes long to read. So it is read before the freeze.
 type Known struct {
 	Mappings []proc.SmapsEntry
+	maps     uint64   // checksum of /proc/PID/maps with these mappings; 0: not known
 	Policies []uint64 // starts of mappings that have a NUMA policy
 	Holders  *fd.Holders
 }
@@ -106,6 +107,7 @@ func (m *Member) surveyMemory() error {
 	m.refuseFlags(&stat)
 	m.namespaces()
 	m.Known.Mappings, m.Known.Policies = m.entries, policies
+	m.Known.maps = m.sumOfMappings()
 	return nil
 }
 

@@ -1,7 +1,9 @@
 package dump
 
 import (
+	"bytes"
 	"errors"
+	"hash/maphash"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -19,7 +21,15 @@ var ErrChanged = errors.New("the program's mappings were changed as it was froze
 // again (Confirm). If that would be too late, smaps is read during the freeze.
 func (m *Member) readMappings() error {
 	if m.Known.Mappings != nil && m.status.VmLck == 0 {
-		maps, err := proc.Read(m.Live, "maps", proc.Maps)
+		text, err := proc.ReadFile(m.path("maps"))
+		if err != nil {
+			return err
+		}
+		if m.Known.maps != 0 && maphash.Bytes(mapsSeed, text) == m.Known.maps && !(swapping() && slices.ContainsFunc(m.Known.Mappings, isObjectEntry)) {
+			m.entries, m.fresh, m.quick = m.Known.Mappings, nil, true // most mappings of most programs stay the same
+			return nil
+		}
+		maps, err := proc.Maps(bytes.NewReader(text))
 		if err != nil {
 			return err
 		}
@@ -38,6 +48,22 @@ func (m *Member) readMappings() error {
 		m.fresh[e.Start] = true
 	}
 	return nil
+}
+
+var mapsSeed = maphash.MakeSeed()
+
+// sumOfMappings is a checksum of the file maps, or 0 if the mappings in it are not those in entries. The program may have changed
+// them since.
+func (m *Member) sumOfMappings() uint64 {
+	text, err := proc.ReadFile(m.path("maps"))
+	if err != nil {
+		return 0
+	}
+	maps, err := proc.Maps(bytes.NewReader(text))
+	if err != nil || !slices.EqualFunc(maps, m.entries, func(now proc.Mapping, e proc.SmapsEntry) bool { return now == e.Mapping }) {
+		return 0
+	}
+	return maphash.Bytes(mapsSeed, text)
 }
 
 // swapping reports whether pages are swapped out. Then smaps must be read during the freeze: only it shows which shared
@@ -82,6 +108,8 @@ func sameVMA(now proc.Mapping, known proc.SmapsEntry) bool {
 	}
 	return now == before
 }
+
+func isObjectEntry(e proc.SmapsEntry) bool { return isObject(e.Mapping) }
 
 // isObject reports whether the content of a VMA belongs to a memory object, which a fork shares. It is read during the freeze,
 // and the flags say how.

@@ -14,9 +14,9 @@ import (
 // other VMAs are read later, except those of a memory object, which must be known now.
 func TestWithFlags(t *testing.T) {
 	known := []proc.SmapsEntry{
-		{Mapping: proc.Mapping{Start: 1 * page, End: 2 * page, Prot: 3}, VmFlags: []string{"rd", "wr"}},
+		{Mapping: proc.Mapping{Start: 1 * page, End: 2 * page, Prot: 3}, VmFlags: "rd wr"},
 		{Mapping: proc.Mapping{Start: 3 * page, End: 5 * page, Prot: 1, Shared: true, Inode: 9, Path: "/dev/zero", Deleted: true}},
-		{Mapping: proc.Mapping{Start: 8 * page, End: 9 * page, Prot: 3}, VmFlags: []string{"rd", "wr", "gd"}},
+		{Mapping: proc.Mapping{Start: 8 * page, End: 9 * page, Prot: 3}, VmFlags: "rd wr gd"},
 	}
 	object := proc.Mapping{Start: 6 * page, End: 7 * page, Shared: true, Inode: 8, Path: "/memfd:x", Deleted: true}
 	for name, test := range map[string]struct {
@@ -56,7 +56,7 @@ func TestWithFlags(t *testing.T) {
 			t.Fatalf("%s: %d entries, want %d", name, len(got), len(now))
 		}
 		for i, e := range got {
-			if e.Mapping != now[i] || fresh[e.Start] && e.VmFlags != nil {
+			if e.Mapping != now[i] || fresh[e.Start] && e.VmFlags != "" {
 				t.Errorf("%s: %+v", name, e)
 			}
 		}

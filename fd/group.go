@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -18,6 +19,9 @@ import (
 //
 // Preconditions: all members are frozen and their initiators have answered the questions of Ask, or none is frozen.
 func CaptureGroup(all []*Descriptors, table *Table) ([][]image.Descriptor, error) {
+	for _, d := range all {
+		d.all = slices.DeleteFunc(d.all, func(s *slot) bool { return s.gone }) // another process shares the descriptors (CLONE_FILES)
+	}
 	c := &capture{members: all, table: table}
 	defer c.letGo()
 	for _, seen := range c.seen() {

@@ -14,6 +14,8 @@ import (
 type slot struct {
 	fd    int
 	cloex bool
+	asks  bool // the initiator is asked for cloex: nothing else is to be read from fdinfo
+	gone  bool // the initiator says that the descriptor is closed
 	of    *open
 	posix []proc.FileLock // the member's own locks that were taken through the description
 }

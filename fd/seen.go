@@ -1,10 +1,13 @@
 package fd
 
 import (
+	"os"
 	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/proc"
 )
 
 // Seen has the open file descriptions that Look has found so far in the members of a group. Thousands of members may
@@ -16,6 +19,32 @@ type Seen struct {
 	numbers map[int]*open        // the last description that was seen under a number
 	last    *open                // the description that was seen last
 	alone   []*open              // kcmp(2) could not compare these with others
+
+	locks  sync.Once
+	locked map[uint64]bool // numbers of inodes with POSIX locks; nil: not known
+}
+
+// mayBeLocked tells whether any process may have a POSIX lock on the file of a description. It reads /proc/locks at the first call: a
+// fdinfo for each descriptor of each member would take longer.
+//
+// Preconditions: all members are frozen.
+func (s *Seen) mayBeLocked(o *open) bool {
+	s.locks.Do(func() {
+		f, err := os.Open("/proc/locks")
+		if err != nil {
+			return
+		}
+		defer f.Close()
+		if all, err := proc.Locks(f); err == nil {
+			s.locked = make(map[uint64]bool)
+			for _, l := range all {
+				if isPosix(l) {
+					s.locked[l.Inode] = true
+				}
+			}
+		}
+	})
+	return s.locked == nil || s.locked[o.stat.Ino]
 }
 
 // under returns the description of a descriptor if it is the one that was seen last, or if a member seen before has it under the same

@@ -143,6 +143,10 @@ func (v *view) at(name string) (*slot, error) {
 	}
 	if override == "" {
 		if s.of = v.seen.under(v.Member, number); s.of != nil {
+			if v.Calls != nil && !v.seen.mayBeLocked(s.of) {
+				s.asks = true
+				return s, nil
+			}
 			_, err := v.describe(s, name)
 			return s, err
 		}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unique"
 )
 
 // lines reads one file of /proc line by line, and makes the errors for it.
@@ -54,6 +55,10 @@ func (l *lines) more() {
 		l.err = fmt.Errorf("%s line %d: %w", l.file, l.n+1, err)
 	}
 }
+
+// kept is a copy of a part of a line. A part would keep all that was read with it. Most processes have the same libraries, so equal
+// copies exist once.
+func kept(part string) string { return unique.Make(part).Value() }
 
 // bad makes an error: the current line is malformed.
 func (l *lines) bad(what string) error {

@@ -89,6 +89,7 @@ func parseMapping(l *lines) (Mapping, error) {
 	m.Minor = f.uint32("device", minor, 16)
 	m.Inode = f.uint("inode", col[4], 10)
 	m.Path, m.Deleted = parseMappingName(strings.TrimLeft(rest, " "), m.Inode)
+	m.Path = kept(m.Path)
 	return m, f.err
 }
 

@@ -50,7 +50,7 @@ VmFlags: rd wr mr mw me ac sd
 	run(t, Smaps, []sample[[]SmapsEntry]{
 		{"two", text, []SmapsEntry{
 			{Mapping: Mapping{Start: 0x7f00, End: 0x8f00, Prot: 3, Path: "[heap]"}, KernelPageSize: 4096, Rss: 12 << 10, Swap: 8 << 10,
-				VmFlags: []string{"rd", "wr", "mr", "mw", "me", "ac", "sd"}},
+				VmFlags: "rd wr mr mw me ac sd"},
 			{Mapping: Mapping{Start: 0x9000, End: 0xa000}},
 		}, ""},
 		{"headless", "Rss: 4 kB\n", nil, `smaps line 1 "Rss: 4 kB": no mapping before it`},

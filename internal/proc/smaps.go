@@ -2,22 +2,28 @@ package proc
 
 import (
 	"io"
-	"slices"
 	"strings"
 )
 
 // SmapsEntry is one VMA of /proc/PID/smaps: the line as in maps, and the lines that follow it.
 type SmapsEntry struct {
 	Mapping
-	Rss            uint64   // bytes
-	Swap           uint64   // bytes
-	KernelPageSize uint64   // bytes; of a hugetlb mapping its huge page size
-	ProtectionKey  int      // pkeys(7); 0 if the processor has none
-	VmFlags        []string // two letters each (proc_pid_smaps(5)): "gd", "dc", "ht"
+	Rss            uint64 // bytes
+	Swap           uint64 // bytes
+	KernelPageSize uint64 // bytes; of a hugetlb mapping its huge page size
+	ProtectionKey  int    // pkeys(7); 0 if the processor has none
+	VmFlags        string // two letters each (proc_pid_smaps(5)): "rd wr mr mw me ac"
 }
 
 // Has reports whether the kernel shows the flag, such as "gd", for the VMA.
-func (e SmapsEntry) Has(flag string) bool { return slices.Contains(e.VmFlags, flag) }
+func (e *SmapsEntry) Has(flag string) bool {
+	for at := 0; at+len(flag) <= len(e.VmFlags); at += 3 {
+		if e.VmFlags[at:at+len(flag)] == flag {
+			return true
+		}
+	}
+	return false
+}
 
 // Smaps parses /proc/PID/smaps.
 func Smaps(r io.Reader) ([]SmapsEntry, error) {
@@ -51,7 +57,7 @@ func Smaps(r io.Reader) ([]SmapsEntry, error) {
 		case "ProtectionKey":
 			e.ProtectionKey = f.int("key", value)
 		case "VmFlags":
-			e.VmFlags = strings.Fields(value)
+			e.VmFlags = kept(strings.TrimSuffix(value, " "))
 		}
 		if f.err != nil {
 			return nil, f.err

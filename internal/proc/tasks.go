@@ -17,7 +17,7 @@ func Path(pid int, name string) string {
 	if pid != 0 {
 		who = strconv.Itoa(pid)
 	}
-	return filepath.Join("/proc", who, name)
+	return "/proc/" + who + "/" + name
 }
 
 // Read parses the file /proc/PID/name. It puts the path in front of a parser's error.

@@ -1,6 +1,7 @@
 package resident
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -146,8 +147,13 @@ func (c *Conn) believe(threads uint32) error {
 // Relative are offsets into data, which the calls may change. The result of a failed call is
 // -errno. There may be at most abi.CallsMax calls and abi.DataMax bytes.
 func (c *Conn) Calls(calls []abi.Call, data []byte) ([]int64, error) {
+	return c.CallsWhile(calls, data, func() error { return nil })
+}
+
+// CallsWhile is Calls, and calls meanwhile while the initiator executes the system calls.
+func (c *Conn) CallsWhile(calls []abi.Call, data []byte, meanwhile func() error) ([]int64, error) {
 	if len(calls) == 0 {
-		return nil, nil
+		return nil, meanwhile()
 	}
 	if len(calls) > abi.CallsMax || len(data) > abi.DataMax {
 		return nil, fmt.Errorf("pid %d: %d calls with %d bytes of data are too many", c.Pid, len(calls), len(data))
@@ -157,6 +163,7 @@ func (c *Conn) Calls(calls []abi.Call, data []byte) ([]int64, error) {
 	if err := c.write(bytesOf(&request), bytesOfSlice(calls), data); err != nil {
 		return nil, err
 	}
+	failed := meanwhile() // the answer has to be read in any case
 	results := make([]int64, len(calls))
 	if err := c.results(uint64(len(results)*8+len(data)), uint32(len(results))); err != nil {
 		return nil, err
@@ -165,7 +172,7 @@ func (c *Conn) Calls(calls []abi.Call, data []byte) ([]int64, error) {
 		return nil, err
 	}
 	c.asked = begun
-	return results, c.read(data)
+	return results, cmp.Or(c.read(data), failed)
 }
 
 // Snapshot makes the frozen program fork its twin. It returns the twin's PID in the program's PID namespace. The twin lives
