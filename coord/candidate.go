@@ -38,7 +38,7 @@ func candidate(pid int) (obstacle.List, error) {
 	var shares, resident bool
 	for look := range looksForResident { // the process may execute another program between the wait and the look
 		if look > 0 {
-			time.Sleep(intervalExec) // no event tells of another process's execve
+			time.Sleep(firstLook << look) // no event tells of another process's execve
 		}
 		handler := awaitHandler(pid)
 		if live, err = liveThread(pid); err != nil {

@@ -44,9 +44,10 @@ func sharesMemory(pid, parent int) bool {
 // vfork, which shares its parent's memory until it executes a program or ends. The result tells whether the process has a handler.
 func awaitHandler(pid int) bool {
 	begun := time.Now()
-	for launching := begun; ; {
+	wait := firstLook
+	for launching := begun; ; wait = min(2*wait, intervalExec) {
 		if isLauncher(pid) && time.Since(launching) < patienceLaunch {
-			time.Sleep(intervalExec) // no event tells of another process's execve, or of the handlers that it installs
+			time.Sleep(wait) // no event tells of another process's execve, or of the handlers that it installs
 			begun = time.Now()
 			continue
 		}
@@ -64,7 +65,7 @@ func awaitHandler(pid int) bool {
 		case waited > patienceExec, waited > patienceHandler && !awaitsLibrary(pid) && !isFork(pid):
 			return false
 		}
-		time.Sleep(intervalExec) // as above
+		time.Sleep(wait) // as above
 	}
 }
 
@@ -138,8 +139,9 @@ const (
 	patienceLaunch  = 5 * time.Second        // for crak run to execute the program
 	patienceHandler = 200 * time.Millisecond // the same, if nothing shows that the program has libcrak.so
 	patienceVfork   = 5 * time.Second        // for a child of vfork to execute a program
-	intervalExec    = 10 * time.Millisecond  // between two checks for that
-	intervalOrder   = 50 * time.Millisecond  // between two checks whether an unanswered order was dropped
+	intervalExec    = 10 * time.Millisecond  // between two checks for that, at most
+	intervalOrder   = 50 * time.Millisecond  // between two checks whether an unanswered order was dropped, at most
+	firstLook       = 200 * time.Microsecond // before the second check of these; each interval is twice the one before. Members may be frozen meanwhile
 )
 
 // isReady tells whether the process executes a program with libcrak.so now, and has a handler for the freeze signal. It reads
@@ -148,6 +150,9 @@ const (
 func (m *member) isReady() (bool, error) {
 	program := programOf(m.pid)
 	if program != m.program && !hasLibrary(m.live) {
+		if hasEnded(m.pid) { // a zombie has no mappings; nobody waits for it while its parent is frozen
+			return false, resident.ErrEnded
+		}
 		return false, nil
 	}
 	expected, err := mayOrder(m.pid)
@@ -160,7 +165,8 @@ func (m *member) isReady() (bool, error) {
 
 // awaitReady waits until isReady: a program that was just executed needs a moment.
 func (m *member) awaitReady() error {
-	for deadline := time.Now().Add(patienceExec); ; {
+	wait := firstLook
+	for deadline := time.Now().Add(patienceExec); ; wait = min(2*wait, intervalExec) {
 		ready, err := m.isReady()
 		switch {
 		case ready:
@@ -173,7 +179,7 @@ func (m *member) awaitReady() error {
 		select {
 		case <-m.context.Done():
 			return m.context.Err()
-		case <-time.After(intervalExec):
+		case <-time.After(wait):
 		}
 	}
 }
@@ -258,8 +264,8 @@ func insidePid(status proc.StatusInfo) int {
 
 // accept waits for the resident's connection. It stops waiting when the process executes another program.
 func (m *member) accept(listener *resident.Listener, deadline time.Time) (*resident.Conn, error) {
-	for {
-		conn, err := listener.Accept(m.pid, min(intervalOrder, time.Until(deadline)))
+	for wait := 10 * firstLook; ; wait = min(2*wait, intervalOrder) { // most residents connect within it
+		conn, err := listener.Accept(m.pid, min(wait, time.Until(deadline)))
 		if !errors.Is(err, resident.ErrSilent) || time.Now().After(deadline) || m.isAnother() {
 			return conn, err
 		}
