@@ -35,6 +35,7 @@ type checkpoint struct {
 	table    fd.Table
 	sysv     *dump.SysV
 	copies   *dump.Copies // of mapped files
+	files    *dump.Files  // of --with-files
 	holders  *fd.Holders
 	writer   *image.Writer
 	begun    time.Time

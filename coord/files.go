@@ -12,27 +12,14 @@ import (
 const copiedMost = 1 << 30
 
 // saveFiles saves the files of --with-files. Preconditions: all members are frozen.
-func (c *checkpoint) saveFiles() error {
-	if list := c.tooLong(); !c.Kill && len(list) > 0 {
-		return list
+func (c *checkpoint) saveFiles() (err error) {
+	if c.files, err = dump.OpenFiles(c.writer, &c.table); err != nil {
+		return err
 	}
-	return dump.SaveFiles(c.writer, &c.table)
-}
-
-// tooLong finds out whether it would take too long to copy the files.
-func (c *checkpoint) tooLong() obstacle.List {
-	total, largest := int64(0), int64(0)
-	path := ""
-	for _, f := range c.table.Copied {
-		total += f.Data
-		if f.Data > largest {
-			largest, path = f.Data, f.Path
-		}
+	if total, largest := c.files.ToCopy(); total > copiedMost && !c.Kill {
+		return obstacle.List{{What: fmt.Sprintf("copies of files (--with-files): %d MiB, of which %s has %d", total>>20, largest.Path, largest.Data>>20),
+			Why: fmt.Sprintf("the program would stand still while they are copied; the limit is %d MiB", copiedMost>>20),
+			Do:  "use --kill, make the image in the same file system if that is XFS or Btrfs, or make it without --with-files"}}
 	}
-	if total <= copiedMost {
-		return nil
-	}
-	return obstacle.List{{What: fmt.Sprintf("copies of files (--with-files): %d MiB, of which %s has %d", total>>20, path, largest>>20),
-		Why: fmt.Sprintf("the program would stand still while they are copied; the limit is %d MiB", copiedMost>>20),
-		Do:  "use --kill, or make the checkpoint without --with-files"}}
+	return c.files.Copy()
 }

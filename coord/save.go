@@ -15,6 +15,14 @@ import (
 // save writes the content of the image. It first copies what a twin does not preserve. It then makes the twins, and writes
 // their private memory while the members run. Without twins it writes the memory of the frozen members.
 func (c *checkpoint) save() error {
+	defer func() { c.files.Close() }()
+	if err := c.saveAll(); err != nil {
+		return err
+	}
+	return c.files.Record()
+}
+
+func (c *checkpoint) saveAll() error {
 	if err := dump.SaveFrozen(c.dumps(), c.writer, c.copies); err != nil {
 		return err
 	}

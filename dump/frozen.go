@@ -13,7 +13,6 @@ import (
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/abi"
-	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
 )
 
@@ -247,6 +246,7 @@ func SaveContents(w *image.Writer, table *fd.Table) error {
 		f, err := c.Open()
 		if err == nil {
 			err = saveFile(w, image.MemorySpace(c.Memory), f, image.PageAlign(uint64(c.Size)))
+			f.Close()
 		}
 		if err != nil {
 			return fmt.Errorf("memory object %d: %w", c.Memory, err)
@@ -255,23 +255,8 @@ func SaveContents(w *image.Writer, table *fd.Table) error {
 	return nil
 }
 
-// SaveFiles saves the files of which the image gets a copy. Preconditions: all members are frozen.
-func SaveFiles(w *image.Writer, table *fd.Table) error {
-	for _, c := range table.Copied {
-		f, err := c.Open()
-		if err != nil {
-			return obstacle.Obstacle{What: c.Path, Why: fmt.Sprintf("cannot be copied into the image: %v", err), Do: "make the checkpoint without --with-files, or give its user permission to read the file"}
-		}
-		if err := saveFile(w, image.ObjectSpace(c.Object), f, uint64(c.Size)); err != nil {
-			return fmt.Errorf("%s: %w", c.Path, err)
-		}
-	}
-	return nil
-}
-
-// saveFile saves the first bytes of a file, without its holes, and closes it.
+// saveFile saves the first bytes of a file, without its holes.
 func saveFile(w *image.Writer, space image.Space, f *fd.Source, size uint64) error {
-	defer f.Close()
 	runs, err := f.Runs(int64(size))
 	if err != nil {
 		return err

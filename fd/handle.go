@@ -167,6 +167,9 @@ func (h *Handle) Open(want Inode) (*Source, error) {
 	return nil, fmt.Errorf("cannot be read: %w", err)
 }
 
+// Fd is the descriptor, for ioctl(2).
+func (s *Source) Fd() int { return s.fd }
+
 // Close ends reading.
 func (s *Source) Close() { unix.Close(s.fd) }
 

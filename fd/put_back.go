@@ -188,7 +188,12 @@ func (w *putBack) save(r image.Run) error {
 	return nil
 }
 
+// saveBytes saves what the file has at an offset. Undo cuts off what is beyond the old end.
 func (w *putBack) saveBytes(now []byte, offset int64) error {
+	now = now[:min(int64(len(now)), max(w.was.Size-offset, 0))]
+	if len(now) == 0 {
+		return nil
+	}
 	if w.saved == nil {
 		var err error
 		if w.saved, err = nameless(filepath.Dir(w.copy.record.File.Path)); err != nil {
@@ -210,7 +215,7 @@ func (w *putBack) saveBytes(now []byte, offset int64) error {
 // undo gives the file back what it had. It can do nothing about errors: the restart has failed already.
 func (w *putBack) undo(was *Attributes) {
 	f := w.file
-	f.Truncate(w.was.Size)
+	f.Truncate(w.was.Size) // gives room back, or makes the file as long again as it was
 	buffer := make([]byte, step)
 	for _, p := range slices.Backward(w.parts) {
 		for done := int64(0); done < p.length; {

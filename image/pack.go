@@ -13,6 +13,8 @@ type job struct {
 	fill     func(dst []byte, runs []Run) error
 	like     *Like // nil: store all
 	compress bool
+	cloned   bool            // the content is in pages.bin already
+	at       int64           // where the content of address 0 is, if it is cloned
 	pending  *sync.WaitGroup // Done is called when the job is done, if not nil
 }
 
@@ -86,6 +88,9 @@ func (k *packer) pack(j job) error {
 	raw := k.raw[:total]
 	if err := j.fill(raw, j.runs); err != nil {
 		return err
+	}
+	if j.cloned {
+		return k.packCloned(j, raw)
 	}
 	raw = k.sift(raw, j.runs)
 	defer k.w.done.Add(total)

@@ -46,8 +46,9 @@ the other end must match ("tcp:*:5432"), or its own address if it is not connect
 
 With --with-files the image also has copies of all regular files that the program has open for writing, or can write to through a
 shared mapping. crak restart then puts them back as they were at the instant of the image: content, size, mode, owner, extended
-attributes and times. The files are copied while the program stands still. If they have more than 1 GiB, holes not counted, crak
-refuses the checkpoint, except with --kill.
+attributes and times. If the image is in the same file system, XFS or Btrfs, a copy shares its blocks with the file (reflink).
+Otherwise the files are copied while the program stands still. If they have more than 1 GiB, holes not counted, crak refuses the
+checkpoint, except with --kill.
 
 If root runs crak, crak first takes the user, groups and capabilities of the program. The image and the log belong to the
 program's user. That user must be able to write to the directory of --output.
