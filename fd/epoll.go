@@ -125,8 +125,8 @@ func captureEpoll(c *capture, o *open) (any, error) {
 		target := c.findTarget(o, t.Fd, same[t.Fd], inode)
 		same[t.Fd]++
 		if target == nil {
-			return nil, obstacle.Obstacle{What: "epoll instance", Why: fmt.Sprintf("it watches a file that it knows as fd %d, which no process of the group has open now", t.Fd),
-				Do: closeIt, Option: leaveOut(o.fd)}
+			return nil, elsewhere{obstacle.Obstacle{What: "epoll instance", Why: fmt.Sprintf("it watches a file that it knows as fd %d, which no process of the group has open now", t.Fd),
+				Do: closeIt, Option: leaveOut(o.fd)}}
 		}
 		if t.Events&unix.EPOLLONESHOT != 0 && t.Events&wanted == 0 {
 			t.Spent = o.handle.asks() && target.isReady()

@@ -85,6 +85,7 @@ type capture struct {
 	sockets     map[uint32]*open          // Unix sockets of the group, by inode
 	waiting     map[uint32]*open          // those whose connections wait for accept(2), and the listening sockets
 	inside      []*open                   // descriptions that are only in queues
+	unseen      bool                      // not frozen: something waits in the queue of a Unix socket
 	senders     map[unix.Ucred]unix.Ucred // of messages, as the writer sees them and as the program would
 	tcp         tcpSockets
 	chosen      bool // the user has chosen what becomes of a TCP connection, so epoll instances have something to report
@@ -179,13 +180,24 @@ func (c *capture) letGo() {
 	}
 }
 
+// elsewhere is an obstacle because no process of the group has the other end of a connection, or what a description refers to. That may be a
+// descriptor in the queue of a Unix socket (SCM_RIGHTS). Nobody looks into queues before the program is frozen. So such an obstacle does not
+// count before if something waits in a queue of the group.
+type elsewhere struct{ obstacle.Obstacle }
+
 // refuse records an obstacle of a description. It returns any other error.
 func (c *capture) refuse(o *open, err error) error {
 	if o.member.Calls == nil && errors.Is(err, os.ErrNotExist) {
 		return nil // the program is not frozen, and has closed it meanwhile
 	}
 	var why obstacle.Obstacle
-	if !errors.As(err, &why) {
+	var other elsewhere
+	switch {
+	case errors.As(err, &other) && o.member.Calls == nil && c.unseen:
+		return nil
+	case errors.As(err, &other):
+		why = other.Obstacle
+	case !errors.As(err, &why):
 		return fmt.Errorf("pid %d fd %d: %w", o.member.Pid, o.fd, err)
 	}
 	if o.within != nil {

@@ -90,7 +90,7 @@ var ptySlave = kind{
 		if err != nil {
 			return nil, err
 		}
-		return p.slave(d.Flags & unix.O_ACCMODE)
+		return p.slave(d.Flags & (unix.O_ACCMODE | largeFile))
 	},
 	attach: func(d image.Description, a *Attach) error {
 		r, err := record[PtySlave](d)

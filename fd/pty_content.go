@@ -54,6 +54,9 @@ func (c *capture) ptyContent(p *pty, r *Pty) ([]byte, error) {
 	if present == 0 && !lines && !output && !isCanonical(r.Termios) {
 		return nil, nil
 	}
+	if p.master.within != nil {
+		return nil, errors.New("its master is only in the queue of a Unix socket (SCM_RIGHTS)")
+	}
 	l, err := c.ptyListOf(p, r)
 	if err != nil {
 		return nil, err

@@ -261,7 +261,7 @@ func (p *madePty) prepare(e *Env) error {
 	return err
 }
 
-// slave makes a description of the slave.
+// slave makes a description of the slave. mode has O_LARGEFILE if open(2) has made it.
 func (p *madePty) slave(mode uint32) (*os.File, error) {
 	n, err := openPeer(int(p.master.Fd()), int(mode)|unix.O_NONBLOCK)
 	if err != nil {

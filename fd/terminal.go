@@ -109,11 +109,11 @@ func captureTerminal(c *capture, o *open) (any, error) {
 	path, _ := o.where()
 	r := &Terminal{Path: path, Standard: c.standardAs(o), Controlling: tty.isControlling(o, path)}
 	if !r.Controlling && r.Standard < 0 {
-		return nil, obstacle.Obstacle{
+		return nil, elsewhere{obstacle.Obstacle{
 			What: "terminal " + o.link,
 			Why:  "it is neither the controlling terminal of the " + c.rootName() + ", nor its stdin, stdout or stderr",
 			Do:   closeIt,
-		}
+		}}
 	}
 	r.Foreground = r.Controlling && tty.foreground
 	c.askModes(o, r)

@@ -19,6 +19,7 @@ type unixSocket struct {
 	peer      uint32   // inode of the peer; 0: the peer is closed, or is a connection that waits for accept(2)
 	waiting   []uint32 // listening: inodes of the sockets whose connections wait for accept(2), first come first
 	backlog   uint32   // listening: of listen(2)
+	unread    uint32   // not listening: bytes in the receive queue
 	shutdown  uint8    // 1: no more receiving, 2: no more sending
 
 	queue queue // not of sock_diag: what MSG_PEEK has shown
@@ -87,7 +88,7 @@ func (s *unixSocket) attributes(data []byte) error {
 			}
 		case unixQueue:
 			if b := d.Bytes(); len(b) >= 8 {
-				s.backlog = binary.NativeEndian.Uint32(b[4:])
+				s.unread, s.backlog = binary.NativeEndian.Uint32(b), binary.NativeEndian.Uint32(b[4:])
 			}
 		case unixShutdown:
 			s.shutdown = d.Uint8()

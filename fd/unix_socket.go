@@ -72,7 +72,11 @@ func (c *capture) findUnix(descriptions []*open) ([]*open, error) {
 			continue
 		}
 		c.sockets[uint32(o.stat.Ino)] = o
-		if o.socket.listening || o.member.Calls == nil {
+		if o.socket.listening {
+			continue
+		}
+		if o.member.Calls == nil {
+			c.unseen = c.unseen || o.socket.unread > 0
 			continue
 		}
 		inside, err := c.lookIntoQueue(o)
@@ -151,7 +155,7 @@ func (c *capture) peerOf(o *open, r *UnixSocket) error {
 		return nil
 	}
 	if s.kind != unix.SOCK_DGRAM && s.shutdown != 3 {
-		return unixObstacle(o, "it is connected to a process outside of the group")
+		return elsewhere{unixObstacle(o, "it is connected to a process outside of the group")}
 	}
 	r.Closed = s.peer == 0
 	if o.handle.asks() {

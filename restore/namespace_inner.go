@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/restore/compile"
@@ -110,10 +111,20 @@ func innerRun(w *wire, img *image.Image, r *innerRequest, progress Progress) (un
 		}
 		return err
 	}
-	env := o.env()
-	g := &group{img: img, env: env, adopt: adopt, progress: progress,
-		mode: compile.Mode{Group: r.GroupChoice, First: r.First, UserNamespace: r.UserNamespace}}
-	if err := g.start(context.Background()); err != nil {
+	start := func() (*fd.Env, error) {
+		g := &group{img: img, env: o.env(), adopt: adopt, progress: progress,
+			mode: compile.Mode{Group: r.GroupChoice, First: r.First, UserNamespace: r.UserNamespace}}
+		return g.env, g.start(context.Background())
+	}
+	env, err := start()
+	var taken fd.PtyTakenError
+	if errors.As(err, &taken) && !r.First { // another program has taken the number since crak has looked
+		if err := mountTerminals(filepath.Dir(taken.Path)); err != nil {
+			return 0, err
+		}
+		env, err = start()
+	}
+	if err != nil {
 		return 0, err
 	}
 	img.Close()

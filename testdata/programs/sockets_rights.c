@@ -5,6 +5,7 @@
  */
 #include "group.h"
 
+#include <arpa/inet.h>
 #include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -14,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <sys/un.h>
+#include <termios.h>
 
 enum { MOST = 253, DEPTH = 40 };
 
@@ -372,6 +374,70 @@ static void check_between(pid_t pid)
 	reads(back[0], "from the child");
 }
 
+/* One end is in the queue, and this process has the other one. */
+static int ends[2], tcp_end, stream_end, packet_end, master_end, slave_end, watching, watched;
+
+static void set_ends(void)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	struct epoll_event event = {EPOLLIN, {.u64 = 5}};
+	socklen_t length = sizeof a;
+	int fds[6], two[2], listening = socket(AF_INET, SOCK_STREAM, 0);
+	struct termios t;
+
+	CHECK(bind(listening, (void *)&a, length) == 0);
+	CHECK(listen(listening, 5) == 0);
+	CHECK(getsockname(listening, (void *)&a, &length) == 0);
+	tcp_end = socket(AF_INET, SOCK_STREAM, 0);
+	CHECK(connect(tcp_end, (void *)&a, length) == 0);
+	fds[0] = accept(listening, 0, 0);
+	CHECK(close(listening) == 0);
+	pair(SOCK_STREAM, two);
+	stream_end = two[0];
+	fds[1] = two[1];
+	pair(SOCK_SEQPACKET, two);
+	packet_end = two[0];
+	fds[2] = two[1];
+	master_end = posix_openpt(O_RDWR | O_NOCTTY);
+	CHECK(grantpt(master_end) == 0 && unlockpt(master_end) == 0);
+	fds[3] = open(ptsname(master_end), O_RDWR | O_NOCTTY);
+	fds[4] = posix_openpt(O_RDWR | O_NOCTTY);
+	CHECK(grantpt(fds[4]) == 0 && unlockpt(fds[4]) == 0);
+	slave_end = open(ptsname(fds[4]), O_RDWR | O_NOCTTY);
+	CHECK(tcgetattr(slave_end, &t) == 0);
+	cfmakeraw(&t);
+	CHECK(tcsetattr(slave_end, TCSANOW, &t) == 0);
+	CHECK(pipe(two) == 0);
+	watching = epoll_create1(0);
+	CHECK(epoll_ctl(watching, EPOLL_CTL_ADD, two[0], &event) == 0);
+	watched = two[1];
+	fds[5] = two[0];
+	for (int i = 0; i < 3; i++)
+		give(fds[i], "from the queue", 0, 0);
+	pair(SOCK_STREAM, ends);
+	move(ends[0], "ends", fds, 6);
+}
+
+static void check_ends(void)
+{
+	struct epoll_event event;
+	char text[10];
+	int fds[6];
+
+	take(ends[1], 50, "ends", fds, 6);
+	reads(tcp_end, "from the queue");
+	reads(stream_end, "from the queue");
+	reads(packet_end, "from the queue");
+	EQUAL(write(fds[3], "hi\n", 3), 3);
+	EQUAL(read(master_end, text, sizeof text), 4);
+	EQUAL(write(slave_end, "hi\n", 3), 3);
+	EQUAL(read(fds[4], text, sizeof text), 3);
+	EQUAL(epoll_wait(watching, &event, 1, 0), 0);
+	EQUAL(write(watched, "x", 1), 1);
+	EQUAL(epoll_wait(watching, &event, 1, 0), 1);
+	EQUAL(event.data.u64, 5);
+}
+
 int main(void)
 {
 	pid_t pid = set_between();
@@ -382,6 +448,7 @@ int main(void)
 	set_rings();
 	set_many();
 	set_locked();
+	set_ends();
 	ready();
 	await_go();
 	check_place();
@@ -390,6 +457,7 @@ int main(void)
 	check_rings();
 	check_many();
 	check_locked();
+	check_ends();
 	check_between(pid);
 	pass();
 }
