@@ -97,7 +97,7 @@ func (c *checkpoint) look() (pids []int, zombies []image.Zombie) {
 		}
 		known[pid] = true
 		stat, err := proc.Read(pid, "stat", proc.Stat)
-		if err == nil && stat.ExitSignal == abi.FreezeSignal { // a reaper or a twin
+		if err == nil && stat.ExitSignal == abi.ExitSignal { // a reaper or a twin
 			continue
 		}
 		if c.isOver(pid, &stat, err) {

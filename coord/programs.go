@@ -107,7 +107,7 @@ func rootOf(p *Program, known map[int]*Program) (root int) {
 // programAt describes a process. The result is nil for a process that belongs to crak: a reaper, a twin or a writer.
 func programAt(pid int) *Program {
 	stat, err := proc.Read(pid, "stat", proc.Stat)
-	if err != nil || stat.State == 'X' || stat.ExitSignal == abi.FreezeSignal {
+	if err != nil || stat.State == 'X' || stat.ExitSignal == abi.ExitSignal {
 		return nil
 	}
 	status, err := proc.Read(pid, "status", proc.Status)

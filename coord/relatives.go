@@ -27,7 +27,7 @@ type relative struct {
 // again.
 func relativeAt(pid int) (r *relative, early bool) {
 	stat, err := proc.Read(pid, "stat", proc.Stat)
-	if err != nil || pid == os.Getpid() || stat.State == 'X' || isDead(&stat) || stat.ExitSignal == abi.FreezeSignal {
+	if err != nil || pid == os.Getpid() || stat.State == 'X' || isDead(&stat) || stat.ExitSignal == abi.ExitSignal {
 		return nil, false
 	}
 	id, preloads, empty := groupOf(pid)

@@ -12,24 +12,44 @@ const (
 	patienceReap = 100 * time.Millisecond
 )
 
-// dismiss closes the connections. This resumes frozen members and ends the twins. dismiss waits until the members have reaped
-// their twins, so that no member has an additional child after the checkpoint.
+// dismiss ends the twins and closes the connections, which resumes frozen members. It waits until the members have reaped their twins,
+// so that no member has an additional child after the checkpoint.
 func (c *checkpoint) dismiss() {
 	c.frozen.end()
 	for _, m := range c.members {
+		if m.twin != nil {
+			m.twin.Kill() // or it would tell the program itself that it ends (shim/ending.c)
+		}
 		m.letGo()
 	}
 	c.each(func(m *member) error {
-		if m.twin == nil {
-			return nil
-		}
-		if process, err := m.twin.Open(); err == nil {
-			waitForEnd(process)
-			unix.Close(process)
-		}
+		m.reapTwin()
 		m.twin = nil
 		return nil
 	})
+}
+
+// reapTwin waits for the end of the twin, and has the member reap it. The order goes to one thread, as every order: the kernel sends
+// no signal at the end of a twin (abi.ExitSignal). If the member has executed another program, the twin stays a zombie.
+func (m *member) reapTwin() {
+	if m.twin == nil {
+		return
+	}
+	process, err := m.twin.Open()
+	if err != nil {
+		return
+	}
+	defer unix.Close(process)
+	if wait(process, unix.POLLIN, patienceExit)&unix.POLLHUP != 0 {
+		return
+	}
+	surveyed := m.program
+	if ready, err := m.isReady(); err != nil || !ready || differ(m.program, surveyed) {
+		return
+	}
+	if m.live, err = liveThread(m.pid); err == nil && m.twin.Reap(m.pid, m.live) == nil {
+		wait(process, 0, patienceReap)
+	}
 }
 
 // waitForEnd waits until the process of a pidfd has ended and was reaped.

@@ -94,5 +94,5 @@ func (w blockedWait) matchesAny(children []proc.StatInfo) *proc.StatInfo {
 
 // isCrak tells whether a child of a member is a reaper, a twin or a writer.
 func isCrak(s *proc.StatInfo) bool {
-	return s.ExitSignal == abi.FreezeSignal || s.Pid == os.Getpid() || s.State == 'X'
+	return s.ExitSignal == abi.ExitSignal || s.Pid == os.Getpid() || s.State == 'X'
 }

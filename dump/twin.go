@@ -33,6 +33,22 @@ func (t *Twin) Open() (int, error) {
 	return process, nil
 }
 
+// Kill kills the twin. The program does not reap it before it gets an order to.
+func (t *Twin) Kill() error {
+	process, err := t.Open()
+	if err == nil {
+		err = unix.PidfdSendSignal(process, unix.SIGKILL, nil, 0)
+		unix.Close(process)
+	}
+	if err == unix.ESRCH {
+		return nil
+	}
+	return err
+}
+
+// Reap has a thread of the member wait for the twin, which has ended.
+func (t *Twin) Reap(pid, tid int) error { return resident.Reap(pid, tid, t.inside) }
+
 // FindTwin finds the member's twin. inside is the PID that the resident has sent, in the member's PID namespace. The resident may
 // lie, so FindTwin checks that the process is a child of the frozen member. since is a time before the freeze, in ticks since
 // boot.
@@ -71,12 +87,7 @@ func (m *Member) OpenTwin(t *Twin) (*Memory, error) {
 
 // EndTwin ends the twin and has the frozen member reap it.
 func (m *Member) EndTwin(t *Twin) error {
-	process, err := t.Open()
-	if err == nil {
-		err = unix.PidfdSendSignal(process, unix.SIGKILL, nil, 0)
-		unix.Close(process)
-	}
-	if err != nil && err != unix.ESRCH {
+	if err := t.Kill(); err != nil {
 		return m.fail(fmt.Errorf("its twin, process %d: %w", t.Pid, err))
 	}
 	var ask resident.Questions
@@ -129,7 +140,7 @@ func (m *Member) isChild(stat *proc.StatInfo, since uint64) error {
 	switch {
 	case stat.PPid != m.Pid:
 		return fmt.Errorf("its parent is process %d", stat.PPid)
-	case stat.ExitSignal != abi.FreezeSignal:
+	case stat.ExitSignal != abi.ExitSignal:
 		return fmt.Errorf("its exit signal is %d", stat.ExitSignal)
 	case stat.StartTime < since:
 		return errors.New("it was started before the checkpoint")

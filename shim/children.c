@@ -100,7 +100,7 @@ static int find_other(void)
 
 	if (!place)
 		return UNKNOWN;
-	pid = crak_clone_vm(CLONE_VM | CLONE_VFORK | CLONE_PARENT_SETTID | ABI_FREEZE_SIGNAL, stack + sizeof(stack), look,
+	pid = crak_clone_vm(CLONE_VM | CLONE_VFORK | CLONE_PARENT_SETTID | ABI_EXIT_SIGNAL, stack + sizeof(stack), look,
 			    &search, place, NULL);
 	if (pid < 0)
 		store(place, 0);

@@ -146,7 +146,7 @@ static int queue_may_empty(void)
 
 static int signal_task(int tid, struct abi_failure *failure)
 {
-	int error = queue_freeze_signal(tid, ABI_ORDER_PARK, own.freeze, task_blocked_syscall(tid));
+	int error = queue_freeze_signal(tid, ABI_ORDER_PARK, own.freeze, task_blocked_syscall(0, tid));
 
 	if (error == -EAGAIN && queue_may_empty())
 		return 0;
@@ -177,7 +177,7 @@ static int has_yet_to_park(int tid, struct abi_failure *failure)
 		return 0;
 	/* Any other thread is alive or about to disappear from the listing: it can be signalled without this check. */
 	if (leads || has(signalled, tid))
-		state = task_state(tid);
+		state = task_state(0, tid);
 	if (state < 0) {
 		*failure = (struct abi_failure){ ABI_FAILED_TASKS, tid, -state, __LINE__ };
 		return -1;

@@ -1,9 +1,9 @@
-/* Orders to a thread of this process: the freeze signal with the order in its siginfo (abi.h). */
+/* Orders to a thread: the freeze signal with the order in its siginfo (abi.h). */
 
 #include "resident.h"
 
-/* Sends an order to a thread. Returns 0 or -errno. */
-int queue_freeze_signal(int tid, int order, uint64_t value, struct blocked_syscall blocked)
+/* Sends an order to a thread of a process. Returns 0 or -errno. */
+int queue_order(int pid, int tid, int order, uint64_t value, struct blocked_syscall blocked)
 {
 	siginfo_t info;
 	unsigned *word = (unsigned *)&info;
@@ -18,7 +18,13 @@ int queue_freeze_signal(int tid, int order, uint64_t value, struct blocked_sysca
 	word[ABI_ORDER_IP] = blocked.ip;
 	word[ABI_ORDER_ARGUMENTS] = blocked.arguments;
 	word[ABI_ORDER_ARGUMENTS + 1] = blocked.arguments >> 32;
-	return SYSCALL_4(SYS_rt_tgsigqueueinfo, SYSCALL_0(SYS_getpid), tid, ABI_FREEZE_SIGNAL, &info);
+	return SYSCALL_4(SYS_rt_tgsigqueueinfo, pid, tid, ABI_FREEZE_SIGNAL, &info);
+}
+
+/* Sends an order to a thread of this process. Returns 0 or -errno. */
+int queue_freeze_signal(int tid, int order, uint64_t value, struct blocked_syscall blocked)
+{
+	return queue_order(SYSCALL_0(SYS_getpid), tid, order, value, blocked);
 }
 
 struct blocked_syscall order_blocked_syscall(const siginfo_t *info)

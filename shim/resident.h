@@ -201,8 +201,9 @@ void park_add(struct parked *);
 void park_release(void);
 
 /* task.c */
-int task_state(int tid);
-struct blocked_syscall task_blocked_syscall(int tid);
+int task_state(int pid, int tid);
+struct blocked_syscall task_blocked_syscall(int pid, int tid);
+int task_handles_freeze_signal(int pid, int tid);
 
 /* initiate.c */
 void initiate(ucontext_t *, const siginfo_t *);
@@ -232,6 +233,14 @@ long milliseconds(void);
 /* requests.c */
 void serve(int socket);
 
+/* ending.c */
+struct maker {
+	int pid, tid; /* of the thread that has made the child */
+};
+struct maker ending_maker(void);
+void ending_report(struct maker);
+void ending_report_free(struct maker) __attribute__((noreturn));
+
 /* snapshot.c */
 long snapshot(int socket);
 
@@ -241,11 +250,14 @@ void tracer_dismiss(void);
 void tracer_come_back(void);
 
 /* spawn.c */
+#define SPAWN_STACK 4096
+extern char spawn_stack[SPAWN_STACK]; /* the reaper's */
 int spawn_writer(void);
 int *spawn_place(void);
 void spawn_reap(int pid);
 void spawn_reap_all(void);
 void spawn_settle(void);
+void spawn_settle_child(int pid);
 int spawn_is_making(void);
 int spawn_is_noted(int pid);
 int spawn_has(int pid);
@@ -287,6 +299,7 @@ void exec_unlock(void);
 void setxid_prepare(void);
 
 /* queue.c */
+int queue_order(int pid, int tid, int order, uint64_t value, struct blocked_syscall);
 int queue_freeze_signal(int tid, int order, uint64_t value, struct blocked_syscall);
 struct blocked_syscall order_blocked_syscall(const siginfo_t *);
 unsigned order_members(const siginfo_t *);

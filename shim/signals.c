@@ -1,6 +1,6 @@
 /*
  * The resident's two signal handlers. The trigger (SIGUSR2 by default) asks for a checkpoint: the resident starts a writer. The
- * freeze signal brings the writer's orders, and the end of a reaper or twin.
+ * freeze signal brings orders.
  */
 
 #include <errno.h>
@@ -65,19 +65,26 @@ static void start_writer(void)
 		log_failure(error);
 }
 
+/* Carries out an order to reap. The reaper's own order comes a moment before its end. */
+static void reap(int pid)
+{
+	int error;
+
+	spawn_settle_child(pid);
+	spawn_reap_all();
+	error = next_writer();
+	if (error)
+		log_failure(error);
+}
+
 /* The handler of the freeze signal. Returns NULL, or another handler, which is then called with the same arguments on the
  * program's stack. Preconditions: every signal is blocked. */
 void *handle_freeze_signal(int signal, siginfo_t *info, void *context)
 {
 	(void)signal;
-	if (info->si_code > 0 && info->si_code <= CLD_DUMPED) {
-		int error;
-
-		spawn_reap(info->si_pid);
-		error = next_writer();
-		if (error)
-			log_failure(error);
-		frame_repeat_syscall(context, NULL, NULL);
+	if (info->si_code == SI_QUEUE && info->si_errno == ABI_ORDER_REAP) {
+		reap(info->si_value.sival_int);
+		frame_repeat_syscall(context, info, NULL);
 	} else if (info->si_code == SI_QUEUE && info->si_errno == ABI_ORDER_PARK) {
 		park(context, info);
 	} else if (info->si_code == SI_QUEUE &&

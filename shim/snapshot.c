@@ -1,7 +1,7 @@
 /*
  * The twin: a fork of the frozen process. It keeps a copy-on-write copy of the private memory until the writer has read it, while
- * the program goes on. Its exit signal is the freeze signal. So the program gets no SIGCHLD and does not see the twin in
- * waitpid(-1), and the handler reaps the twin as soon as it ends.
+ * the program goes on. Its exit signal is not SIGCHLD. So the program gets no signal and does not see the twin in
+ * waitpid(-1). The twin tells the program when it ends (ending.c).
  */
 
 #include <errno.h>
@@ -27,7 +27,7 @@ static void offer_to_oom(void)
 }
 
 /* Runs in the twin: waits until the writer closes its end of the socket, or dies. Then the twin exits. */
-static void __attribute__((noreturn)) keep_memory(int socket)
+static void __attribute__((noreturn)) keep_memory(int socket, struct maker maker)
 {
 	struct pollfd end = { .fd = 0, .events = POLLRDHUP };
 
@@ -38,23 +38,23 @@ static void __attribute__((noreturn)) keep_memory(int socket)
 	offer_to_oom();
 	while (!(end.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)))
 		SYSCALL_4(SYS_ppoll, &end, 1, NULL, NULL);
-	for (;;)
-		SYSCALL_1(SYS_exit_group, 0);
+	ending_report_free(maker);
 }
 
 /* Forks the twin. Returns its PID or -errno. */
 long snapshot(int socket)
 {
+	struct maker maker = ending_maker();
 	int *place = spawn_place();
 	long pid;
 
 	if (!place)
 		return -EAGAIN;
-	pid = SYSCALL_3(SYS_clone, CLONE_PARENT_SETTID | ABI_FREEZE_SIGNAL, 0, place);
+	pid = SYSCALL_3(SYS_clone, CLONE_PARENT_SETTID | ABI_EXIT_SIGNAL, 0, place);
 	if (pid == 0) {
 		if (socket == 0)
 			socket = SYSCALL_1(SYS_dup, socket);
-		keep_memory(socket);
+		keep_memory(socket, maker);
 	}
 	if (pid < 0)
 		store(place, 0);

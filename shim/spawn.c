@@ -5,8 +5,8 @@
  *
  * The program must not see a child of CRAK in its waitpid(-1). The kernel sets a child's exit signal to SIGCHLD when the
  * child executes a file (de_thread in fs/exec.c), so the writer cannot be a child of the program. It is a child of the
- * reaper. The reaper shares the program's memory, executes no file and waits for the writer. Its exit signal is the freeze
- * signal, whose handler reaps it.
+ * reaper. The reaper shares the program's memory, executes no file and waits for the writer. It tells the program when it ends
+ * (ending.c).
  */
 
 #include <errno.h>
@@ -25,10 +25,11 @@
 #define LOADER_FAILED 127 /* exit status of the dynamic loader if it cannot load a program (ld.so(8)) */
 
 /* Used by one writer at a time: own.writer guards them. */
-static char reaper_stack[4096] __attribute__((aligned(16)));
+char spawn_stack[SPAWN_STACK] __attribute__((aligned(16)));
 static char writer_stack[2048] __attribute__((aligned(16)));
 static char pid_argument[DECIMAL_MAX];
 static char secret_setting[SECRET_SETTING_MAX];
+static struct maker maker; /* of the reaper */
 
 /* Runs in the child that becomes the writer. It shares the program's memory until execve, so it makes only system calls.
  * Signals stay blocked; load_writer unblocks them. If execve fails, the error is left for the reaper in shared memory. */
@@ -94,6 +95,7 @@ static int reaper(void *argument)
 			    &error, NULL, NULL);
 	if (pid < 0) {
 		report(pid);
+		ending_report(maker);
 		return 0;
 	}
 	while (SYSCALL_4(SYS_wait4, pid, &status, __WALL, NULL) == -EINTR)
@@ -102,6 +104,7 @@ static int reaper(void *argument)
 		store(result, WEXITSTATUS(status));
 	else
 		report(error ? error : WIFEXITED(status) && WEXITSTATUS(status) == LOADER_FAILED ? -ELIBBAD : -ECHILD);
+	ending_report(maker);
 	return 0;
 }
 
@@ -125,7 +128,7 @@ static int children_live_elsewhere(void)
  * the entry to 0. */
 int *spawn_place(void)
 {
-	spawn_reap_all(); /* if the kernel could not queue the signal of a child's end, the handler has not reaped it */
+	spawn_reap_all(); /* no order to reap comes if somebody kills the child, or the kernel cannot queue the signal */
 	add(&own.made, 1);
 	for (int i = 0; i < CHILDREN_MAX; i++) {
 		int free = 0;
@@ -170,9 +173,10 @@ int spawn_writer(void)
 	own.reaper = place - own.children;
 	result = &own.results[number % RESULTS_MAX];
 	store(result, WRITER_GONE);
+	maker = ending_maker();
 	decimal_write(pid_argument, SYSCALL_0(SYS_getpid), 1);
-	pid = crak_clone_vm(CLONE_VM | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | ABI_FREEZE_SIGNAL,
-			    reaper_stack + sizeof(reaper_stack), reaper, result, place, &own.writer);
+	pid = crak_clone_vm(CLONE_VM | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | ABI_EXIT_SIGNAL,
+			    spawn_stack + sizeof(spawn_stack), reaper, result, place, &own.writer);
 	if (pid < 0) {
 		store(place, 0);
 		store(&own.writer, 0);
@@ -191,7 +195,7 @@ static void reap(int *place, int pid)
 		__atomic_compare_exchange_n(place, &pid, 0, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
-/* Called when the exit signal of a child is the freeze signal. The kernel stored its PID in own.children before it ran. */
+/* Reaps a reaper or twin if it has ended. The kernel stored its PID in own.children before it ran. */
 void spawn_reap(int pid)
 {
 	for (int i = 0; pid > 0 && i < CHILDREN_MAX; i++)
@@ -199,17 +203,24 @@ void spawn_reap(int pid)
 			reap(&own.children[i], pid);
 }
 
-/* Waits, for at most a tenth of a second, until the reaper is reaped. The kernel clears own.writer a little before the
- * reaper's end. After a checkpoint the program should have the same children as before. */
-void spawn_settle(void)
+/* Waits until a reaper or twin that is about to end is reaped, for at most a tenth of a second: somebody may have stopped it. No
+ * descriptor is opened for this wait: another thread may close all descriptors. */
+void spawn_settle_child(int pid)
 {
 	unsigned never = 0;
 
-	for (int look = 0; look < 100 && load(&own.children[own.reaper]); look++) {
-		spawn_reap_all(); /* the kernel may not have been able to queue the signal */
-		if (load(&own.children[own.reaper]))
-			futex_wait(&never, 0, 1000000);
+	spawn_reap(pid);
+	for (long pause = 20000, waited = 0; waited < 100000000 && spawn_is_noted(pid); waited += pause, pause += pause / 2) {
+		futex_wait(&never, 0, pause);
+		spawn_reap(pid);
 	}
+}
+
+/* Waits for the reaper. The kernel clears own.writer a little before the reaper's end. After a checkpoint the program should have the
+ * same children as before. */
+void spawn_settle(void)
+{
+	spawn_settle_child(load(&own.children[own.reaper]));
 }
 
 void spawn_reap_all(void)

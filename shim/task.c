@@ -1,27 +1,29 @@
-/* What /proc shows of a thread of this process. */
+/* What /proc shows of a thread of this process (pid 0) or of another one. */
 
 #include <errno.h>
 #include <fcntl.h>
 
 #include "resident.h"
 
-static char *path_of_task(char *path, int tid, const char *file)
+static char *append(char *p, const char *text)
 {
-	static const char prefix[] = "/proc/self/task/";
-	char *p = path;
-
-	for (size_t i = 0; i < sizeof(prefix) - 1; i++)
-		*p++ = prefix[i];
-	p = decimal_write(p, tid, 1);
-	while ((*p++ = *file++))
-		;
-	return path;
+	while ((*p = *text++))
+		p++;
+	return p;
 }
 
-static long read_task_file(int tid, const char *file, char *buffer, size_t size)
+static int open_task_file(int pid, int tid, const char *file)
 {
-	char path[64];
-	int fd = SYSCALL_4(SYS_openat, AT_FDCWD, path_of_task(path, tid, file), O_RDONLY | O_CLOEXEC, 0);
+	char path[64], *p = append(path, "/proc/");
+
+	p = append(pid ? decimal_write(p, pid, 1) : append(p, "self"), "/task/");
+	append(decimal_write(p, tid, 1), file);
+	return SYSCALL_4(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+}
+
+static long read_task_file(int pid, int tid, const char *file, char *buffer, size_t size)
+{
+	int fd = open_task_file(pid, tid, file);
 	long n;
 
 	if (fd < 0)
@@ -33,14 +35,14 @@ static long read_task_file(int tid, const char *file, char *buffer, size_t size)
 	return n;
 }
 
-/* Returns the state letter of /proc/self/task/TID/stat, 'X' if the thread is gone, or -errno if the file cannot be read. A
+/* Returns the state letter of /proc/PID/task/TID/stat, 'X' if the thread is gone, or -errno if the file cannot be read. A
  * thread group leader that has called pthread_exit stays a zombie ('Z') until the process ends; other threads are zombies only
  * for a moment. */
-int task_state(int tid)
+int task_state(int pid, int tid)
 {
 	char stat[128];
 	char *p, *state = NULL;
-	long n = read_task_file(tid, "/stat", stat, sizeof(stat));
+	long n = read_task_file(pid, tid, "/stat", stat, sizeof(stat));
 
 	if (n == -ENOENT || n == -ESRCH)
 		return 'X';
@@ -67,15 +69,15 @@ static const char *hexadecimal(const char *p, uint64_t *value)
 	}
 }
 
-/* Reads /proc/self/task/TID/syscall: "number args… sp ip", with six arguments. */
-struct blocked_syscall task_blocked_syscall(int tid)
+/* Reads /proc/PID/task/TID/syscall: "number args… sp ip", with six arguments. */
+struct blocked_syscall task_blocked_syscall(int pid, int tid)
 {
 	struct blocked_syscall blocked = { .number = -1 };
 	char text[256];
 	const char *p = text;
 	uint64_t value;
 
-	if (read_task_file(tid, "/syscall", text, sizeof(text)) <= 0 || *p < '0' || *p > '9')
+	if (read_task_file(pid, tid, "/syscall", text, sizeof(text)) <= 0 || *p < '0' || *p > '9')
 		return blocked;
 	p = decimal_read(p, &blocked.number);
 	for (int i = 0; i < 6; i++) {
@@ -86,4 +88,31 @@ struct blocked_syscall task_blocked_syscall(int tid)
 	hexadecimal(p, &value);
 	blocked.ip = value;
 	return blocked;
+}
+
+/* Returns 1 if /proc/PID/task/TID/status shows that the process has a handler for the freeze signal. */
+int task_handles_freeze_signal(int pid, int tid)
+{
+	static const char key[] = "\nSigCgt:\t";
+	int fd = open_task_file(pid, tid, "/status"), matched = 0;
+	uint64_t caught = 0;
+	char text[256];
+	long n;
+
+	if (fd < 0)
+		return 0;
+	while ((n = SYSCALL_3(SYS_read, fd, text, sizeof(text))) > 0) {
+		for (long i = 0; i < n; i++) {
+			char c = text[i];
+
+			if (matched < (int)sizeof(key) - 1)
+				matched = c == key[matched] ? matched + 1 : c == key[0];
+			else if (c == '\n')
+				matched = sizeof(key);
+			else if (matched < (int)sizeof(key))
+				caught = caught << 4 | (c <= '9' ? c - '0' : c - 'a' + 10);
+		}
+	}
+	SYSCALL_1(SYS_close, fd);
+	return caught >> (ABI_FREEZE_SIGNAL - 1) & 1;
 }

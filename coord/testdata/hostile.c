@@ -124,7 +124,7 @@ static int twin(int fd)
 		return earlier;
 	if (is("child"))
 		return child(SIGCHLD, 0, fd);
-	return child(ABI_FREEZE_SIGNAL, is("other") ? 50 : 0, fd);
+	return child(ABI_EXIT_SIGNAL, is("other") ? 50 : 0, fd);
 }
 
 /* Sends RESULTS, and the data as the calls left it. */
@@ -239,7 +239,7 @@ int main(int argc, char **argv)
 			settings[n++] = entry;
 	}
 	if (is("older"))
-		earlier = child(ABI_FREEZE_SIGNAL, 0, -1);
+		earlier = child(ABI_EXIT_SIGNAL, 0, -1);
 	syscall(SYS_rt_sigaction, ABI_FREEZE_SIGNAL, &action, NULL, 8);
 	while (read(0, &c, 1) == 1 && write(1, &c, 1) == 1)
 		;

@@ -10,10 +10,12 @@ const (
 	Version      = 4
 	Magic        = 0x4b415243
 	FreezeSignal = 33
+	ExitSignal   = 255
 
 	OrderQuery  = 0x43524600
 	OrderFreeze = 0x43524601
 	OrderPark   = 0x43524602
+	OrderReap   = 0x43524603
 
 	OrderBlocked   = 8
 	OrderIP        = 9

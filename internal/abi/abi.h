@@ -42,10 +42,19 @@
 /* The freeze signal: glibc's SIGSETXID. glibc lets no program block this signal or SIGCANCEL (32). */
 #define ABI_FREEZE_SIGNAL 33
 
+/*
+ * The exit signal of the reaper and the twin. No signal has this number, so the kernel sends none when they end. It would send one to
+ * the whole process, and could wake a second thread for it: epoll_wait(2) and other calls would fail with EINTR in that thread, and no
+ * handler would run there. Like any exit signal but SIGCHLD, it hides the child from waits without __WALL and __WCLONE. clone(2)
+ * accepts all numbers up to 255; clone3(2) does not.
+ */
+#define ABI_EXIT_SIGNAL 255
+
 /* Orders, in si_errno of a queued freeze signal. si_value has the given value. */
 #define ABI_ORDER_QUERY 0x43524600  /* from the writer: send HELLO and go on; value: name of the writer's socket */
 #define ABI_ORDER_FREEZE 0x43524601 /* from the writer: freeze the program; value: name of the writer's socket */
 #define ABI_ORDER_PARK 0x43524602   /* from the initiator to each other thread: park; value: number of the freeze */
+#define ABI_ORDER_REAP 0x43524603   /* from an ending reaper or twin, or from the writer: wait for that child; value: its PID */
 
 /*
  * The sender of an order also reads /proc/PID/task/TID/syscall and puts into the siginfo in which system call the

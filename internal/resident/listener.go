@@ -92,10 +92,16 @@ type queuedSignal struct {
 	_                  [80]byte
 }
 
-// Order sends the freeze signal with an order to one live thread of pid. The order includes the system call in which
-// the thread is blocked: once the signal has interrupted the call, its number is lost.
-func (l *Listener) Order(pid, tid int, order int32) error {
-	info := queuedSignal{signo: abi.FreezeSignal, errno: order, code: -1 /* SI_QUEUE */, blocked: -1, value: l.name, members: int32(busypoll.Waits())}
+// Order sends an order to one live thread of pid.
+func (l *Listener) Order(pid, tid int, order int32) error { return send(pid, tid, order, l.name) }
+
+// Reap has one live thread of pid wait for a child of CRAK that has ended. child is its PID in the PID namespace of pid.
+func Reap(pid, tid, child int) error { return send(pid, tid, abi.OrderReap, uint64(child)) }
+
+// send sends the freeze signal with an order to one live thread of pid. The order includes the system call in which the thread is
+// blocked: once the signal has interrupted the call, its number is lost.
+func send(pid, tid int, order int32, value uint64) error {
+	info := queuedSignal{signo: abi.FreezeSignal, errno: order, code: -1 /* SI_QUEUE */, blocked: -1, value: value, members: int32(busypoll.Waits())}
 	if s, err := proc.Read(pid, fmt.Sprintf("task/%d/syscall", tid), proc.Syscall); err == nil && !s.Running {
 		info.blocked = int32(s.Number)
 		info.ip = uint32(s.PC)

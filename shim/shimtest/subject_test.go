@@ -41,8 +41,8 @@ var compiled = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	program := filepath.Join(dir, "subject")
-	out, err := exec.Command("gcc", "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-I..",
-		"-o", program, "testdata/subject.c", "testdata/subject_hold.c", "testdata/subject_wait.c").CombinedOutput()
+	out, err := exec.Command("gcc", "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-I..", "-I../../internal/abi",
+		"-o", program, "testdata/subject.c", "testdata/subject_hold.c", "testdata/subject_wait.c", "testdata/subject_reap.c").CombinedOutput()
 	os.Stderr.Write(out)
 	if err == nil {
 		err = os.Chmod(program, 0o755)

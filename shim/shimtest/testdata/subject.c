@@ -226,6 +226,7 @@ int main(int argc, char **argv)
 		{ "together", together }, { "churn", churn },		{ "locked", locked },
 		{ "prctl", use_prctl },		{ "childless", childless },	{ "waits", waits },
 		{ "cancelled", cancelled },	{ "held-fork", held_fork },
+		{ "told", told },		{ "outlived", outlived },
 		{ "wait", wait_for_line }, { "effective", wait_for_line }, { "undumpable", undumpable },
 		{ "dropped", undumpable },
 	};
@@ -234,7 +235,7 @@ int main(int argc, char **argv)
 		return 2;
 	become(argv[1]);
 	say("READY", getpid());
-	if (strcmp(argv[1], "broken") == 0)
+	if (strcmp(argv[1], "broken") == 0 || strcmp(argv[1], "told") == 0)
 		await_line();
 	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
 		if (strcmp(argv[1], modes[i].name) == 0)

@@ -14,3 +14,7 @@ void reaper(void);
 void childless(void);
 void waits(void);
 void cancelled(void);
+
+/* subject_reap.c */
+void told(void);
+void outlived(void);

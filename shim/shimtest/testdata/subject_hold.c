@@ -80,17 +80,18 @@ void hold(void)
 	say("VIOLATIONS", violations);
 }
 
+static int holding;
+
 static void *release_later(void *unused)
 {
 	(void)unused;
 	crak_hold();
+	__atomic_store_n(&holding, 1, __ATOMIC_SEQ_CST);
 	say("HELD", 0);
 	await_line();
 	crak_release();
 	return NULL;
 }
-
-static int holding;
 
 static void *hold_for_good(void *unused)
 {
@@ -145,6 +146,8 @@ void reaper(void)
 	pthread_t thread;
 
 	pthread_create(&thread, NULL, release_later, NULL);
+	while (!__atomic_load_n(&holding, __ATOMIC_SEQ_CST))
+		usleep(1000);
 	say("RESULT", crak_checkpoint());
 	pthread_join(thread, NULL);
 }
