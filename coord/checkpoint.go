@@ -124,7 +124,7 @@ func (c *checkpoint) run() (*Result, error) {
 		default:
 			return result, err
 		}
-		c.table = fd.Table{}
+		c.table.Again()
 		result, err = c.attempt()
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/dump"
-	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
@@ -115,7 +114,7 @@ func (c *checkpoint) surveyMembers() (obstacle.List, error) {
 	}
 	errs := dump.Survey(all)
 	list := c.table.Obstacles
-	c.table = fd.Table{}
+	c.table.Again()
 	for i, err := range errs {
 		m := c.members[i]
 		refused := slices.ContainsFunc(list, func(o obstacle.Obstacle) bool { return o.Pid == m.pid })

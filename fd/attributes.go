@@ -31,14 +31,14 @@ type ExtendedAttribute struct {
 const extendedMost = 64 << 10
 
 // attributes reads the attributes of a file without a name. Labels of security modules are left out: they depend on who restarts.
-func (o *open) attributes() (*Attributes, error) { return fileAttributes(o.path, o.link, &o.stat) }
+func (o *open) attributes() (*Attributes, error) { return fileAttributes(o.path(), o.link, &o.stat) }
 
 // fileAttributes reads the attributes of the file at a path, which errors call name.
 func fileAttributes(path, name string, st *unix.Stat_t) (*Attributes, error) {
 	a := &Attributes{UID: st.Uid, GID: st.Gid, AccessedNs: st.Atim.Nano()}
 	names := make([]byte, extendedMost)
 	n, err := unix.Listxattr(path, names)
-	if errors.Is(err, unix.EOPNOTSUPP) || path == "" {
+	if errors.Is(err, unix.EOPNOTSUPP) {
 		return a, nil
 	}
 	if err != nil {

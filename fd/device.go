@@ -35,7 +35,7 @@ var device = kind{
 	},
 	capture: func(c *capture, o *open) (any, error) {
 		_, minor := o.rdev()
-		path, _ := o.where()
+		path, _ := c.where(o)
 		return &Device{Path: path, Minor: minor}, nil
 	},
 	describe: func(d image.Description) string {

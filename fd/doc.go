@@ -50,8 +50,8 @@
 //	special.go      files of /proc, /sys and the like
 //	unsupported.go  everything else, refused by name (inherited.go tells which descriptors the program inherited)
 //
-// Members of a group share descriptions. kcmp(2) tells which descriptors have the same one (seen.go; alone.go, if kcmp is
-// forbidden). Each description is captured once (group.go).
+// Members of a group share descriptions. kcmp(2) tells which descriptors have the same one (seen.go, kcmp.go;
+// alone.go, if kcmp is forbidden). Each description is captured once (group.go).
 //
 // # How a restart makes descriptions
 //

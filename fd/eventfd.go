@@ -54,7 +54,10 @@ var eventfd = kind{
 }
 
 func captureEventfd(c *capture, o *open) (any, error) {
-	info, err := o.fdinfo()
+	info, err := o.lines, error(nil)
+	if info == nil {
+		info, err = o.fdinfo()
+	}
 	if err != nil {
 		return nil, err
 	}

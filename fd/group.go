@@ -24,7 +24,9 @@ func CaptureGroup(all []*Descriptors, table *Table) ([][]image.Descriptor, error
 	}
 	c := &capture{members: all, table: table}
 	defer c.letGo()
+	defer c.place.close()
 	for _, seen := range c.seen() {
+		seen.settle()
 		if err := c.compareAlone(seen); err != nil {
 			return nil, err
 		}
@@ -98,6 +100,7 @@ type capture struct {
 	strangers   map[int]*outsider   // all of these, by PID
 	later       []func() error      // when the initiators have answered, and all descriptions have their numbers
 
+	place place
 	taker *taker // of the member from which a handle was taken last
 	from  *Member
 }
@@ -169,7 +172,7 @@ func (c *capture) handle(o *open) error {
 	if err != nil {
 		return err
 	}
-	o.handle, o.path = h, h.path()
+	o.handle = h
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package fd
 
 import (
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -13,8 +14,7 @@ import (
 // A slot is a number of a member's descriptor table.
 type slot struct {
 	fd    int
-	cloex bool
-	asks  bool // the initiator is asked for cloex: nothing else is to be read from fdinfo
+	cloex bool // answer of the initiator
 	gone  bool // the initiator says that the descriptor is closed
 	of    *open
 	posix []proc.FileLock // the member's own locks that were taken through the description
@@ -22,23 +22,24 @@ type slot struct {
 
 // open is an open file description, as it is seen through one descriptor of a member.
 type open struct {
-	member   *Member
-	fd       int
-	handle   *Handle // only while the description is captured, and if the program is frozen
-	path     string  // leads to the object: "/proc/self/fd/9" of the handle, or "/proc/412/fd/7"
-	link     string  // what the path links to: "/tmp/x", "/tmp/x (deleted)", "pipe:[12]"
-	stat     unix.Stat_t
-	flags    uint32 // F_GETFL
-	pos      int64
-	locks    []proc.FileLock // of the description; not POSIX locks, which belong to a process
-	owner    *owner          // answers of the initiator
-	swapped  bool            // the descriptor now has another description
-	ownPipe  bool            // a pipe or FIFO that only the group has open
-	protocol string          // of a socket: "UNIX", "TCPv6"
-	socket   *unixSocket     // a Unix socket
-	inet     *inetSocket     // a TCP socket that sock_diag(7) lists
-	pty      *pty            // a pseudo-terminal of which the group has the master
-	hungUp   bool            // the slave of a pseudo-terminal whose master is closed
+	member    *Member
+	fd        int
+	handle    *Handle // only while the description is captured, and if the program is frozen
+	link      string  // what the path links to: "/tmp/x", "/tmp/x (deleted)", "pipe:[12]"
+	stat      unix.Stat_t
+	flags     uint32 // F_GETFL
+	pos       int64
+	locks     []proc.FileLock // of the description; not POSIX locks, which belong to a process
+	lines     lines           // the other lines of fdinfo, if Look has read it
+	ownerless bool            // nobody gets its I/O signals
+	owner     *owner          // answers of the initiator; nil if ownerless
+	swapped   bool            // the descriptor now has another description
+	ownPipe   bool            // a pipe or FIFO that only the group has open
+	protocol  string          // of a socket: "UNIX", "TCPv6"
+	socket    *unixSocket     // a Unix socket
+	inet      *inetSocket     // a TCP socket that sock_diag(7) lists
+	pty       *pty            // a pseudo-terminal of which the group has the master
+	hungUp    bool            // the slave of a pseudo-terminal whose master is closed
 
 	eventfd  string   // ID of an eventfd (Linux 5.2)
 	override Override // "" if the user has made no choice
@@ -60,6 +61,17 @@ type holding struct {
 	*slot
 }
 
+// path leads to the object: "/proc/self/fd/9" of the handle, or "/proc/412/fd/7".
+func (o *open) path() string {
+	if o.handle.fd >= 0 {
+		return o.handle.path()
+	}
+	if o.member == nil { // a restart has found it by its path
+		return o.link
+	}
+	return o.member.Proc + "/fd/" + strconv.Itoa(o.fd)
+}
+
 func (o *open) format() uint32 { return o.stat.Mode & unix.S_IFMT }
 func (o *open) inode() Inode   { return Inode{o.stat.Dev, o.stat.Ino} }
 func (o *open) writable() bool { return o.flags&unix.O_ACCMODE != unix.O_RDONLY }
@@ -70,10 +82,11 @@ func (o *open) rdev() (major, minor uint32) {
 	return unix.Major(o.stat.Rdev), unix.Minor(o.stat.Rdev)
 }
 
-// isPlain tells whether this is a file or directory that has a path. The writer needs no handle to capture it.
+// isPlain tells whether Look has read everything of a description, as of a file or directory that has a path. The writer needs no
+// handle to capture it.
 func (o *open) isPlain() bool {
 	format := o.format()
-	return (format == unix.S_IFREG || format == unix.S_IFDIR) && o.stat.Nlink > 0
+	return device.is(o) || eventfd.is(o) && o.lines != nil || (format == unix.S_IFREG || format == unix.S_IFDIR) && o.stat.Nlink > 0
 }
 
 // file is what a restart finds the file by.
@@ -102,8 +115,10 @@ const (
 
 // where is the path of an open file, without the kernel's mark, and what is there now. The name of a file can itself
 // end in " (deleted)", so the unchanged path is tried first.
-func (o *open) where() (string, whereabouts) {
-	if o.isAt(o.link) {
+func (o *open) where() (string, whereabouts) { return o.whereIf(o.isAt) }
+
+func (o *open) whereIf(isAt func(path string) bool) (string, whereabouts) {
+	if isAt(o.link) {
 		return o.link, there
 	}
 	if path, marked := strings.CutSuffix(o.link, deletedMark); marked {

@@ -66,15 +66,13 @@ func Look(m *Member) (*Descriptors, error) {
 	return d, nil
 }
 
-// Ask adds the questions for the initiator about the descriptions that were first seen in this member.
+// Ask adds the questions for the initiator: about each descriptor, and about the descriptions that were first seen in this member.
 func (d *Descriptors) Ask(q *resident.Questions) {
 	for _, s := range d.all {
-		if s.asks {
-			q.Value(unix.SYS_FCNTL, [6]uint64{uint64(s.fd), unix.F_GETFD}, func(flags int64) {
-				s.cloex, s.gone = flags&unix.FD_CLOEXEC != 0, flags < 0
-			})
-		}
-		if o := s.of; o.member == d.member && o.fd == s.fd {
+		q.Value(unix.SYS_FCNTL, [6]uint64{uint64(s.fd), unix.F_GETFD}, func(flags int64) {
+			s.cloex, s.gone = flags&unix.FD_CLOEXEC != 0, flags < 0
+		})
+		if o := s.of; o.member == d.member && o.fd == s.fd && !o.ownerless {
 			o.owner = askOwner(q, o)
 		}
 	}

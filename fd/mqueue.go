@@ -106,7 +106,7 @@ func lookAtQueue(o *open) (*MessageQueue, error) {
 	refused := func(why string) error {
 		return obstacle.Obstacle{What: "POSIX message queue " + o.link, Why: why, Do: closeIt}
 	}
-	queue, err := unix.Open(o.path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	queue, err := unix.Open(o.path(), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, refused("crak cannot open it: " + err.Error())
 	}

@@ -161,7 +161,7 @@ func inPlace(old image.Description, instead Override) (image.Description, error)
 	}
 	f.Close()
 	d := image.Description{Flags: old.Flags & (unix.O_ACCMODE | unix.O_APPEND | unix.O_NONBLOCK | unix.O_SYNC)}
-	o := &open{stat: *st, link: path, flags: d.Flags, path: path}
+	o := &open{stat: *st, link: path, flags: d.Flags, handle: &Handle{fd: -1}}
 	var record any
 	switch k := kindOf(o); k {
 	case &regular:

@@ -58,7 +58,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func second(_ int, err error) error { return err }
+func second[T any](_ T, err error) error { return err }
 
 // TestPolicies opens a file that has changed, with every policy. The result is "ok", "notice", or the reason of the
 // obstacle.

@@ -39,7 +39,7 @@ var regular = kind{
 }
 
 func captureRegular(c *capture, o *open) (any, error) {
-	path, where := o.where()
+	path, where := c.where(o)
 	r := &Regular{File: o.file(path)}
 	switch {
 	case where == hidden:

@@ -1,64 +1,30 @@
 package fd
 
 import (
-	"os"
 	"slices"
 	"sync"
-
-	"golang.org/x/sys/unix"
-
-	"crak.dev/crak/internal/proc"
 )
 
-// Seen has the open file descriptions that Look has found so far in the members of a group. Thousands of members may
-// have inherited the same hundred descriptions. So Look compares each descriptor with the known descriptions by kcmp(2),
-// and keeps only its number if the description is known. The zero value is ready. Several members may be looked at concurrently.
+// Seen has the open file descriptions that Look has found so far in the members of a group. Several members may be looked at
+// concurrently. The zero value is ready.
+//
+// Thousands of members may have inherited the same hundred descriptions. So Look compares a descriptor with the description that was
+// seen last under the same number, by kcmp(2), and does not read it again if both are the same (under). When all members have been
+// looked at, settle compares the rest. kcmp(2) orders descriptions, and this order does not change while they exist. So it is known
+// from an earlier capture of the group: see ranks.
 type Seen struct {
 	mu      sync.Mutex
-	alike   map[likeness][]*open // in the order of kcmp(2)
-	numbers map[int]*open        // the last description that was seen under a number
-	last    *open                // the description that was seen last
-	alone   []*open              // kcmp(2) could not compare these with others
+	numbers map[int]*open // the last description that was seen under a number
+	alike   map[likeness][]*open
+	settled bool    // each list of alike is in the order of kcmp(2), and has each description once
+	alone   []*open // kcmp(2) could not compare these with others
 
-	locks  sync.Once
-	locked map[uint64]bool // numbers of inodes with POSIX locks; nil: not known
+	ranks map[descriptor]int // places in the order of an earlier capture
+	locks lockedInodes
 }
 
-// mayBeLocked tells whether any process may have a POSIX lock on the file of a description. It reads /proc/locks at the first call: a
-// fdinfo for each descriptor of each member would take longer.
-//
-// Preconditions: all members are frozen.
-func (s *Seen) mayBeLocked(o *open) bool {
-	s.locks.Do(func() {
-		f, err := os.Open("/proc/locks")
-		if err != nil {
-			return
-		}
-		defer f.Close()
-		if all, err := proc.Locks(f); err == nil {
-			s.locked = make(map[uint64]bool)
-			for _, l := range all {
-				if isPosix(l) {
-					s.locked[l.Inode] = true
-				}
-			}
-		}
-	})
-	return s.locked == nil || s.locked[o.stat.Ino]
-}
-
-// under returns the description of a descriptor if it is the one that was seen last, or if a member seen before has it under the same
-// number, as it is after fork(2). Otherwise it returns nil.
-func (s *Seen) under(m *Member, number int) *open {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, o := range []*open{s.numbers[number], s.last} { // a program that copies a descriptor often does it several times
-		if o != nil && kcmp(o.member.live(), m.live(), o.fd, number) == kcmpEqual {
-			return o
-		}
-	}
-	return nil
-}
+// A descriptor is a number of a process.
+type descriptor struct{ pid, fd int }
 
 // A likeness is the same for all descriptors of one description. So kcmp(2) need compare only descriptions of the same likeness. All
 // eventfds have one inode, but each has an ID.
@@ -67,7 +33,20 @@ type likeness struct {
 	eventfd string
 }
 
-// add returns the known description that o is, or o itself if it is new.
+// under returns the description of a descriptor if a member that was seen before has it under the same number, as it is after
+// fork(2). Otherwise it returns nil.
+func (s *Seen) under(m *Member, number int) *open {
+	s.mu.Lock()
+	o := s.numbers[number]
+	s.mu.Unlock()
+	if o != nil && o.member != m && kcmp(o.member.live(), m.live(), o.fd, number) == kcmpEqual {
+		return o
+	}
+	return nil
+}
+
+// add adds a description that may be one of those that were seen before. Until settle has compared it, it counts as new. Afterwards,
+// add returns the known description that o is, or o itself.
 func (s *Seen) add(o *open) *open {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,45 +54,58 @@ func (s *Seen) add(o *open) *open {
 		s.alike, s.numbers = make(map[likeness][]*open), make(map[int]*open)
 	}
 	key := likeness{o.inode(), o.eventfd}
-	alike := s.alike[key]
-	refused := false
-	at, known := slices.BinarySearchFunc(alike, o, func(a, b *open) int {
-		switch result := kcmp(a.member.live(), b.member.live(), a.fd, b.fd); {
-		case result < 0:
-			refused = true
-			return 0
-		case result == kcmpLess:
-			return -1
-		default:
-			return result
-		}
-	})
-	switch {
-	case refused:
-		s.alone = append(append(s.alone, alike...), o)
-		delete(s.alike, key)
+	if !s.settled {
+		s.alike[key], s.numbers[o.fd] = append(s.alike[key], o), o
 		return o
-	case known:
-		o = alike[at]
-	default:
-		s.alike[key] = slices.Insert(alike, at, o)
 	}
-	s.numbers[o.fd], s.last = o, o
+	var by comparison
+	at, known := slices.BinarySearchFunc(s.alike[key], o, by.compare)
+	switch {
+	case by.refused:
+		s.alone = append(append(s.alone, s.alike[key]...), o)
+		delete(s.alike, key)
+	case known:
+		o = s.alike[key][at]
+	default:
+		s.alike[key] = slices.Insert(s.alike[key], at, o)
+	}
 	return o
 }
 
-const (
-	kcmpFile  = 0 // KCMP_FILE of linux/kcmp.h
-	kcmpEqual = 0 // kcmp(2): the results
-	kcmpLess  = 1 //
-)
-
-// kcmp compares the descriptions of two descriptors. The result is negative if that is not allowed, or if a process
-// or descriptor does not exist.
-func kcmp(pid1, pid2, fd1, fd2 int) int {
-	result, _, errno := unix.RawSyscall6(unix.SYS_KCMP, uintptr(pid1), uintptr(pid2), kcmpFile, uintptr(fd1), uintptr(fd2), 0)
-	if errno != 0 {
-		return -int(errno)
+// settle finds out which descriptions are the same, and sets their field same.
+//
+// Preconditions: Look has added the descriptions of all members.
+func (s *Seen) settle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settled = true
+	for key, all := range s.alike {
+		if len(all) == 1 {
+			continue
+		}
+		var by comparison
+		sorted := by.sort(all, s.ranks)
+		if by.refused {
+			for _, o := range all {
+				o.same = nil
+			}
+			s.alone = append(s.alone, all...)
+			delete(s.alike, key)
+			continue
+		}
+		s.alike[key] = sorted
 	}
-	return int(result)
+}
+
+// order returns the ranks for another capture of the same group.
+func (s *Seen) order() map[descriptor]int {
+	ranks := make(map[descriptor]int)
+	for _, all := range s.alike {
+		for i, o := range all {
+			if len(all) > 1 {
+				ranks[descriptor{o.member.live(), o.fd}] = i
+			}
+		}
+	}
+	return ranks
 }

@@ -17,7 +17,7 @@ func (c *capture) findSockets(descriptions []*open) ([]*open, error) {
 // findProtocol finds the protocol of a description, if it is a socket.
 func (o *open) findProtocol() {
 	if o.format() == unix.S_IFSOCK && o.flags&unix.O_PATH == 0 && o.override == "" && !o.hasPath() {
-		o.protocol = protocolOf(o.path)
+		o.protocol = protocolOf(o.path())
 	}
 }
 

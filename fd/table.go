@@ -29,6 +29,9 @@ type Table struct {
 	held        []heldConnection // connections to the outside, whose packets are dropped
 }
 
+// Again empties the table for another capture of the same group. What it keeps makes that capture faster.
+func (t *Table) Again() { *t = Table{Seen: Seen{ranks: t.Seen.order()}} }
+
 // InFlight is the content of an object at the checkpoint, for example the bytes that wait in a pipe or in the queue of a socket.
 type InFlight struct {
 	Object  image.ObjectID

@@ -1,0 +1,111 @@
+package fd
+
+import (
+	"cmp"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// A comparison compares descriptions by kcmp(2), which puts them in an order.
+type comparison struct {
+	refused bool // kcmp(2) has failed, so no result means anything
+}
+
+func (by *comparison) compare(a, b *open) int {
+	switch result := kcmp(a.member.live(), b.member.live(), a.fd, b.fd); {
+	case result < 0:
+		by.refused = true
+		return 0
+	case result == kcmpLess:
+		return -1
+	default:
+		return result
+	}
+}
+
+// sort sorts descriptions, and returns those that are different. It sets the field same of each other one.
+//
+// The pause of a program with thousands of descriptors depends on the number of comparisons. If the ranks are still right, there is
+// one comparison for each description.
+func (by *comparison) sort(all []*open, ranks map[descriptor]int) []*open {
+	sorted, rest := by.chain(all, ranks)
+	slices.SortFunc(rest, by.compare)
+	rest = slices.CompactFunc(rest, by.same)
+	if len(rest) == 0 {
+		return sorted
+	}
+	merged := make([]*open, 0, len(sorted)+len(rest))
+	for _, o := range rest {
+		at, known := slices.BinarySearchFunc(sorted, o, by.compare)
+		merged, sorted = append(merged, sorted[:at]...), sorted[at:]
+		if known {
+			o.same = sorted[0]
+		} else {
+			merged = append(merged, o)
+		}
+	}
+	return append(merged, sorted...)
+}
+
+// same tells whether o is the description before it, and notes that it is.
+func (by *comparison) same(o, first *open) bool {
+	if by.compare(first, o) != 0 {
+		return false
+	}
+	o.same = first
+	return true
+}
+
+// chain returns the descriptions whose ranks agree with kcmp(2), sorted, and the rest. It leaves out those that are the same as the
+// one before.
+func (by *comparison) chain(all []*open, ranks map[descriptor]int) (sorted, rest []*open) {
+	type ranked struct {
+		*open
+		rank int
+	}
+	var known []ranked
+	for _, o := range all {
+		if rank, ok := ranks[descriptor{o.member.live(), o.fd}]; ok {
+			known = append(known, ranked{o, rank})
+		} else {
+			rest = append(rest, o)
+		}
+	}
+	slices.SortStableFunc(known, func(a, b ranked) int { return cmp.Compare(a.rank, b.rank) })
+	for _, o := range known {
+		last := len(sorted) - 1
+		if last < 0 {
+			sorted = append(sorted, o.open)
+			continue
+		}
+		switch by.compare(sorted[last], o.open) {
+		case -1:
+			sorted = append(sorted, o.open)
+		case 0:
+			o.same = sorted[last]
+		default: // one of the two has the wrong rank
+			if last > 0 && by.compare(sorted[last-1], o.open) < 0 {
+				sorted[last], o.open = o.open, sorted[last]
+			}
+			rest = append(rest, o.open)
+		}
+	}
+	return sorted, rest
+}
+
+const (
+	kcmpFile  = 0 // KCMP_FILE of linux/kcmp.h
+	kcmpEqual = 0 // kcmp(2): the results
+	kcmpLess  = 1 //
+)
+
+// kcmp compares the descriptions of two descriptors. The result is negative if that is not allowed, or if a process
+// or descriptor does not exist.
+func kcmp(pid1, pid2, fd1, fd2 int) int {
+	result, _, errno := unix.RawSyscall6(unix.SYS_KCMP, uintptr(pid1), uintptr(pid2), kcmpFile, uintptr(fd1), uintptr(fd2), 0)
+	if errno != 0 {
+		return -int(errno)
+	}
+	return int(result)
+}
