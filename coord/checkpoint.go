@@ -121,6 +121,9 @@ func (c *checkpoint) run() (*Result, error) {
 		case passes(err) && time.Now().Add(wait).Before(deadline) && c.Context.Err() == nil:
 			time.Sleep(wait) // for what the kernel has no event (passing.go)
 			wait = min(2*wait, longestPassing)
+			if list := c.asleep(); len(list) > 0 {
+				return nil, list
+			}
 		default:
 			return result, err
 		}

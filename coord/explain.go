@@ -43,6 +43,8 @@ func explain(err error) error {
 		What:  doing(e.Pid, int(e.Tid)),
 		Why:   fmt.Sprintf("it takes no signal, and did not stop within %.0f s", float64(e.Detail)/1000),
 		Do:    whenOver(e.Pid, int(e.Tid)),
+
+		Passes: inVfork(e.Pid, int(e.Tid)),
 	}}
 }
 

@@ -54,6 +54,14 @@ func uninterruptible(pid int) obstacle.List {
 	return list
 }
 
+// asleep does the same for all members.
+func (c *checkpoint) asleep() (all obstacle.List) {
+	for _, m := range c.members {
+		all = append(all, uninterruptible(m.pid)...)
+	}
+	return all
+}
+
 // patienceAsleep is how long to wait for threads to wake up. A thread in vfork(2) waits until its child has executed a program or
 // ended.
 func patienceAsleep(pid int, asleep map[int]uint64) time.Duration {
