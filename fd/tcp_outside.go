@@ -359,8 +359,16 @@ func (t *Table) leaveOutside() {
 	t.held = nil
 }
 
+// Hold drops the packets of the connections of an image, until a restart has made them or until Forget.
+func Hold(g *image.Group) (held []string, err error) { return withOutside(g, holdForever) }
+
+func holdForever(all []firewall.Connection) error { return firewall.Hold(all, 0) }
+
 // Forget lets the packets of the connections of an image through again. The kernel then resets these connections when the peers send.
-func Forget(g *image.Group) (forgotten []string, err error) {
+func Forget(g *image.Group) (forgotten []string, err error) { return withOutside(g, firewall.Release) }
+
+// withOutside calls do for the connections of an image to processes outside of the group, and returns them as text.
+func withOutside(g *image.Group, do func([]firewall.Connection) error) (text []string, err error) {
 	var all []firewall.Connection
 	for _, o := range g.Objects {
 		if o.Kind != tcpObjects.name {
@@ -372,8 +380,8 @@ func Forget(g *image.Group) (forgotten []string, err error) {
 		}
 		if r.Outside != nil {
 			all = append(all, r.ends())
-			forgotten = append(forgotten, r.ends().String())
+			text = append(text, r.ends().String())
 		}
 	}
-	return forgotten, firewall.Release(all)
+	return text, do(all)
 }

@@ -62,7 +62,7 @@ files. Interrupted system calls go on. crak needs no root, no kernel module and 
 		RunE:          func(cmd *cobra.Command, args []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newRun(), newCheckpoint(), newRestart(), newCheck(), newPs(), newInspect(), newVerify(), newForget(), newPlan(), newLab(),
+	root.AddCommand(newRun(), newCheckpoint(), newRestart(), newCheck(), newPs(), newInspect(), newVerify(), newHold(), newForget(), newPlan(), newLab(),
 		newMan(), newInner(), newPeriodic())
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(c.Args)
