@@ -37,6 +37,9 @@ func (w *Writer) Commit(m Manifest, g *Group) (path string, err error) {
 	return path, nil
 }
 
+// syncFile is a variable so that a test can make it slow.
+var syncFile = (*os.File).Sync
+
 func (w *Writer) finish(m Manifest, g *Group) error {
 	begun := time.Now()
 	if err := w.index.end(); err != nil {
@@ -60,7 +63,7 @@ func (w *Writer) finish(m Manifest, g *Group) error {
 
 	settle(w.pages, w.size, func(n uint64) { w.settled.Add(n) })
 	for _, f := range []*os.File{w.pages, w.idx} {
-		if err := f.Sync(); err != nil {
+		if err := syncFile(f); err != nil {
 			return err
 		}
 	}
@@ -131,7 +134,7 @@ func (p *place) write(name string, text []byte) (FileSum, error) {
 	}
 	_, err = f.Write(text)
 	if err == nil {
-		err = f.Sync()
+		err = syncFile(f)
 	}
 	if e := f.Close(); err == nil {
 		err = e
