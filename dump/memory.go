@@ -75,6 +75,9 @@ func (m *Member) mapping(e proc.SmapsEntry) (image.Mapping, error) {
 	case e.Path == "/[aio]":
 		refuse("AIO context (io_setup(2))", "the kernel does not show whether requests of it are under way",
 			"checkpoint the program when it has no AIO context, or have it use another way of I/O")
+	case e.Path == "/secretmem" && e.Deleted:
+		refuse("memory of memfd_secret(2)", "only the program itself can read it",
+			"checkpoint the program when it has no secret memory, or start it without")
 	case strings.HasPrefix(e.Path, "anon_inode:"):
 		refuse(fmt.Sprintf("mapping of %q", e.Path), "not supported", "")
 	case e.Anonymous():

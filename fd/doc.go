@@ -48,6 +48,7 @@
 //	pty.go          pseudo-terminals that the group has made (pty_find.go, pty_object.go and pty_number.go have their
 //	                parts; pty_content.go, pty_list.go, pty_modes.go and pty_fill.go have what waits in them)
 //	special.go      files of /proc, /sys and the like
+//	namespace.go    the namespaces in which the group is
 //	unsupported.go  everything else, refused by name (inherited.go tells which descriptors the program inherited)
 //
 // Members of a group share descriptions. kcmp(2) tells which descriptors have the same one (seen.go, kcmp.go;

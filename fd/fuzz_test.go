@@ -24,6 +24,7 @@ func FuzzRecord(f *testing.F) {
 		{"path", `{"file":{"path":"/tmp/x","deleted":true,"mode":16877},"attributes":{"uid":1,"gid":1,"accessed_ns":0}}`},
 		{"special", `{"file":{"path":"/proc/412/stat"},"process":412}`},
 		{"mqueue", `{}`},
+		{"namespace", `{"name":"pid_for_children"}`},
 		{"pty_master", `{}`},
 		{"pty_slave", `{"hung_up":true,"number":4294967295}`},
 		{"pty_slave", `{"dev_tty":true}`},

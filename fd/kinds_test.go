@@ -307,9 +307,9 @@ func TestRefusals(t *testing.T) {
 		return f
 	}
 	for want, f := range map[string]*os.File{
-		"pidfd":             number(unix.PidfdOpen(1, 0)), // which is not of the group
-		"MPTCP socket":      number(unix.Socket(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP)),
-		"network namespace": openedAt(t, "/proc/self/ns/net", unix.O_RDONLY),
+		"pidfd":            number(unix.PidfdOpen(1, 0)), // which is not of the group
+		"MPTCP socket":     number(unix.Socket(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP)),
+		"open for writing": openedAt(t, "/proc/self/comm", unix.O_RDWR),
 	} {
 		if got := captured(t, ourselves()).obstacleOf(f); !strings.Contains(got, want) || !strings.Contains(got, "; ") {
 			t.Errorf("obstacle %q, want one about %q and what to do", got, want)
@@ -318,7 +318,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestDamagedRecordsAreErrors(t *testing.T) {
-	for _, kind := range []string{"regular", "directory", "path", "device", "terminal", "pipe", "pipe_end", "inet_socket", "netlink_socket", "special", "memfd", "pidfd", "inotify", "unsupported", "x"} {
+	for _, kind := range []string{"regular", "directory", "path", "device", "terminal", "pipe", "pipe_end", "inet_socket", "netlink_socket", "special", "memfd", "pidfd", "inotify", "namespace", "unsupported", "x"} {
 		for _, text := range []string{"", "{", "null", `{"standard":-5}`, `{"file":{"path":""}}`, `{"file":{"path":5}}`, `{"file":{"deleted":true}}`} {
 			d := image.Description{ID: 1, Kind: kind, Record: json.RawMessage(text)}
 			f, err := fd.Make(d, &fd.Env{})

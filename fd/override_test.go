@@ -31,8 +31,8 @@ func TestOverridesOfTheCommandLine(t *testing.T) {
 	}
 }
 
-// namespace is a descriptor that a checkpoint refuses.
-func namespace(t *testing.T) *os.File { return openedAt(t, "/proc/self/ns/net", unix.O_RDONLY) }
+// refusedFile is a descriptor that a checkpoint refuses.
+func refusedFile(t *testing.T) *os.File { return openedAt(t, "/proc/self/coredump_filter", unix.O_RDWR) }
 
 func overrides(t *testing.T, all ...string) (o fd.Overrides) {
 	for _, text := range all {
@@ -42,7 +42,7 @@ func overrides(t *testing.T, all ...string) (o fd.Overrides) {
 }
 
 func TestOverrides(t *testing.T) {
-	f := namespace(t)
+	f := refusedFile(t)
 	m := ourselves()
 	number := int(f.Fd())
 	m.Overrides = overrides(t, fmt.Sprintf("%d=close", number))
@@ -50,17 +50,17 @@ func TestOverrides(t *testing.T) {
 	if _, there := p.of[number]; there || p.obstacleOf(f) != "" {
 		t.Errorf("left out: there %v, obstacle %q", there, p.obstacleOf(f))
 	}
-	m.Overrides = overrides(t, "network=null")
+	m.Overrides = overrides(t, "special=null")
 	d := captured(t, m).description(t, f)
 	var r fd.Device
 	must(t, json.Unmarshal(d.Record, &r))
-	if d.Kind != "device" || r.Path != os.DevNull || d.Flags != unix.O_RDONLY {
+	if d.Kind != "device" || r.Path != os.DevNull || d.Flags != unix.O_RDWR {
 		t.Errorf("description %+v, record %+v", d, r)
 	}
 	if got := made(t, d, &fd.Env{}); got.Name() != os.DevNull {
 		t.Errorf("made %s", got.Name())
 	}
-	m.Overrides = overrides(t, "network:net*=close", "regular:/nowhere/*=null")
+	m.Overrides = overrides(t, "special:/proc/*=close", "regular:/nowhere/*=null")
 	if _, there := captured(t, m).of[number]; there {
 		t.Error("left out by its kind and link: there")
 	}
@@ -86,8 +86,8 @@ func TestOverrideOfAPipe(t *testing.T) {
 // the image without it.
 func TestInherited(t *testing.T) {
 	cmd := exec.Command("sleep", "60")
-	cmd.Stdin = namespace(t)
-	f := namespace(t)
+	cmd.Stdin = refusedFile(t)
+	f := refusedFile(t)
 	must(t, unix.Dup2(int(f.Fd()), 251))
 	t.Cleanup(func() { unix.Close(251) })
 	must(t, cmd.Start())
@@ -106,7 +106,7 @@ func TestInherited(t *testing.T) {
 			inherited = o.Error()
 		}
 	}
-	want := fmt.Sprintf("pid %d fd 251: network namespace: not supported; the program inherited it from pid %d (", pid, os.Getpid())
+	want := fmt.Sprintf("pid %d fd 251: /proc/%d/coredump_filter: a file of proc open for writing is not supported; the program inherited it from pid %d (", pid, os.Getpid(), os.Getpid())
 	if !strings.HasPrefix(inherited, want) || !strings.Contains(inherited, fmt.Sprintf("crak checkpoint --fd 251=close %d; or ", pid)) {
 		t.Errorf("%q instead of %q…", inherited, want)
 	}

@@ -21,7 +21,7 @@ type Regular struct {
 var regular = kind{
 	name:    "regular",
 	seeks:   true,
-	is:      func(o *open) bool { return o.format() == unix.S_IFREG && o.hasPath() },
+	is:      func(o *open) bool { return o.format() == unix.S_IFREG && o.hasPath() && o.filesystem != unix.SECRETMEM_MAGIC },
 	capture: captureRegular,
 	describe: func(d image.Description) string {
 		r, _ := record[Regular](d)

@@ -32,11 +32,7 @@ var anonymous = []struct{ prefix, what, do string }{
 	{"anon_inode:dma-buf", "DMA buffer", "checkpoint the program while it does not use the GPU"},
 	{"/dmabuf:", "DMA buffer", "checkpoint the program while it does not use the GPU"},
 	{"anon_inode:sync_file", "GPU fence", "checkpoint the program while it does not use the GPU"},
-	{"/secretmem", "memfd_secret", ""},
-	{"mnt:[", "mount namespace", ""},
-	{"net:[", "network namespace", ""},
-	{"user:[", "user namespace", ""},
-	{"pid:[", "PID namespace", ""},
+	{"/secretmem", "memfd_secret", "checkpoint the program when it has no secret memory, or start it without"},
 	{"/dev/nvidia", "NVIDIA device", "checkpoint the program while it does not use the GPU"},
 	{"/dev/dri/", "GPU", "checkpoint the program while it does not use the GPU"},
 }

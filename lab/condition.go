@@ -122,7 +122,14 @@ var features = map[string]func(*Lab, Identity) bool{
 	"avx":    func(*Lab, Identity) bool { return cpu("avx") },
 	"avx2":   func(*Lab, Identity) bool { return cpu("avx2") },
 	"avx512": func(*Lab, Identity) bool { return cpu("avx512f") },
-	"mdwe":   func(*Lab, Identity) bool { return prctl(unix.PR_GET_MDWE) },
+	"secretmem": func(*Lab, Identity) bool {
+		n, _, errno := unix.Syscall(unix.SYS_MEMFD_SECRET, unix.O_CLOEXEC, 0, 0)
+		if errno == 0 {
+			unix.Close(int(n))
+		}
+		return errno == 0
+	},
+	"mdwe": func(*Lab, Identity) bool { return prctl(unix.PR_GET_MDWE) },
 	"timer-restore-ids": func(*Lab, Identity) bool {
 		return prctl(unix.PR_TIMER_CREATE_RESTORE_IDS, unix.PR_TIMER_CREATE_RESTORE_IDS_GET)
 	},

@@ -118,7 +118,7 @@ the script's programs, the script fails.
 	[kernel:6.7]       the kernel has this version or a later one
 	[prog:gawk]        the system has this program
 	[cap:sys_admin]    the lab has this capability, and the script runs as root
-	[feature:NAME]     the machine has one of: hugetlb, thp, memory-cgroup, ksm, avx, avx2, avx512, mdwe, timens, timer-restore-ids,
+	[feature:NAME]     the machine has one of: hugetlb, thp, memory-cgroup, ksm, avx, avx2, avx512, mdwe, timens, timer-restore-ids, secretmem,
 	                   m32, static, openmp, asan, go ($GO is the go command's path)
 
 # Layout
