@@ -32,7 +32,9 @@ func TestOverridesOfTheCommandLine(t *testing.T) {
 }
 
 // refusedFile is a descriptor that a checkpoint refuses.
-func refusedFile(t *testing.T) *os.File { return openedAt(t, "/proc/self/coredump_filter", unix.O_RDWR) }
+func refusedFile(t *testing.T) *os.File {
+	return openedAt(t, "/proc/self/coredump_filter", unix.O_RDWR)
+}
 
 func overrides(t *testing.T, all ...string) (o fd.Overrides) {
 	for _, text := range all {

@@ -19,9 +19,11 @@ type Regular struct {
 }
 
 var regular = kind{
-	name:    "regular",
-	seeks:   true,
-	is:      func(o *open) bool { return o.format() == unix.S_IFREG && o.hasPath() && o.filesystem != unix.SECRETMEM_MAGIC },
+	name:  "regular",
+	seeks: true,
+	is: func(o *open) bool {
+		return o.format() == unix.S_IFREG && o.hasPath() && o.filesystem != unix.SECRETMEM_MAGIC
+	},
 	capture: captureRegular,
 	describe: func(d image.Description) string {
 		r, _ := record[Regular](d)
