@@ -33,7 +33,7 @@ SHIM_LINK = -nostartfiles -fuse-ld=bfd -Wl,-z,defs -Wl,-z,lazy -Wl,-e,crak_entry
 # go build notices only changes to files of the package itself. abi.h is in another directory, so its checksum is in the flags.
 SHIM_CFLAGS = -g -O2 -DABI_SUM_OF_FILE=0x$(shell sha256sum internal/abi/abi.h | cut -c1-8)
 
-SHELL_FILES = $(wildcard scripts/setup scripts/test scripts/demo .ci/run)
+SHELL_FILES = $(wildcard examples/*) $(wildcard scripts/setup scripts/test scripts/demo .ci/run)
 C_FILES = $(wildcard shim/*.c scripts/bench/workloads/*.c testdata/programs/*.c)
 
 .PHONY: all test lint bench soak fuzz demo install clean force
