@@ -1,6 +1,7 @@
 package fd_test
 
 import (
+	"encoding/binary"
 	"io"
 	"os"
 	"strconv"
@@ -23,8 +24,13 @@ func makeCalls(calls []abi.Call, data []byte) ([]int64, error) {
 	results := make([]int64, len(calls))
 	for i, c := range calls {
 		for a := range c.Args {
-			if c.Relative&(1<<a) != 0 {
+			switch {
+			case c.Relative&abi.Data(a) != 0:
 				c.Args[a] += uint64(uintptr(unsafe.Pointer(unsafe.SliceData(data))))
+			case c.Relative&abi.Value(a) != 0:
+				c.Args[a] = uint64(binary.NativeEndian.Uint32(data[c.Args[a]:]))
+			case c.Relative&abi.Result(a) != 0:
+				c.Args[a] = uint64(results[c.Args[a]])
 			}
 		}
 		r, _, errno := syscall.Syscall6(uintptr(c.Number), uintptr(c.Args[0]), uintptr(c.Args[1]), uintptr(c.Args[2]),

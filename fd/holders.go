@@ -1,6 +1,7 @@
 package fd
 
 import (
+	"cmp"
 	"os"
 	"slices"
 	"strconv"
@@ -12,7 +13,7 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// Holders tells which processes have pipes open. It sees only processes that the caller may read (proc(5),
+// Holders tells which processes have pipes, terminals or message queues open. It sees only processes that the caller may read (proc(5),
 // /proc/PID/fd). A search through all processes takes long, so the survey makes it before the program is frozen. The
 // zero value is ready. Several members may search concurrently.
 type Holders struct {
@@ -77,6 +78,11 @@ func (h *Holders) of(links []string, except map[int]bool) map[string][]pipeHolde
 		others[link] = slices.DeleteFunc(slices.Clone(h.found[link]), func(o pipeHolder) bool { return except[o.pid] })
 	}
 	return others
+}
+
+// ofOne is of for one link. It searches all processes if there are no Holders.
+func (h *Holders) ofOne(link string, except map[int]bool) []pipeHolder {
+	return cmp.Or(h, new(Holders)).of([]string{link}, except)[link]
 }
 
 // search looks through all processes except the writer itself, which has handles of everything.

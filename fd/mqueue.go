@@ -14,8 +14,8 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// MessageQueue is the record of a POSIX message queue (mq_overview(7)). Only an empty queue can come back, because a message can be read
-// only by taking it out of the queue. A queue outlives its program. So a restart uses the old queue, or makes a new one if it is gone.
+// MessageQueue is the record of a POSIX message queue (mq_overview(7)). A queue outlives its program. So a restart uses the old queue, or
+// makes a new one if it is gone.
 type MessageQueue struct {
 	Name       string      `json:"name"` // without the slash
 	Removed    bool        `json:"removed,omitempty"`
@@ -23,6 +23,8 @@ type MessageQueue struct {
 	Attributes *Attributes `json:"attributes,omitempty"`
 	Messages   int64       `json:"messages"` // how many messages it may have
 	Size       int64       `json:"size"`     // how many bytes a message may have
+
+	Waiting []QueuedMessage `json:"waiting,omitempty"` // in the order in which mq_receive(3) returns them
 }
 
 // mqueueMagic is the type of the file system of message queues.
@@ -40,8 +42,7 @@ var messageQueue = kind{
 	capture: func(c *capture, o *open) (any, error) {
 		var err error
 		c.object, err = c.objectOf(o, &queueObjects, func() (any, []byte, error) {
-			r, err := lookAtQueue(o)
-			return r, nil, err
+			return c.lookAtQueue(o)
 		})
 		return nil, err
 	},
@@ -82,8 +83,18 @@ func queueRecord(o image.Object) (MessageQueue, error) {
 		return r, fmt.Errorf("record of a POSIX message queue: %w", err)
 	case r.Name == "" || len(r.Name) > queueNameMost || strings.ContainsAny(r.Name, "/\x00"):
 		return r, fmt.Errorf("%.40q: not a name of a POSIX message queue", r.Name)
-	case r.Messages < 1 || r.Size < 1 || o.Size != 0:
+	case r.Messages < 1 || r.Size < 1 || r.Size > queuedBytesMost || int64(len(r.Waiting)) > r.Messages:
 		return r, fmt.Errorf("POSIX message queue of %d messages of %d bytes", r.Messages, r.Size)
+	}
+	total := uint64(0)
+	for _, m := range r.Waiting {
+		if m.Size < 0 || int64(m.Size) > r.Size || m.Priority > priorityMost {
+			return r, fmt.Errorf("a message of %d bytes with priority %d", m.Size, m.Priority)
+		}
+		total += uint64(m.Size)
+	}
+	if total != o.Size || total > queuedBytesMost {
+		return r, fmt.Errorf("%d bytes, in messages %d", o.Size, total)
 	}
 	return r, r.Attributes.check()
 }
@@ -102,23 +113,23 @@ func attributesOf(queue int) (a queueAttributes, err error) {
 }
 
 // lookAtQueue opens the queue once more, so that the program's description does not change.
-func lookAtQueue(o *open) (*MessageQueue, error) {
+func (c *capture) lookAtQueue(o *open) (any, []byte, error) {
 	refused := func(why string) error {
 		return obstacle.Obstacle{What: "POSIX message queue " + o.link, Why: why, Do: closeIt}
 	}
 	queue, err := unix.Open(o.path(), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, refused("crak cannot open it: " + err.Error())
+		return nil, nil, refused("crak cannot open it: " + err.Error())
 	}
 	defer unix.Close(queue)
 	a, err := attributesOf(queue)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var text [200]byte
 	n, err := unix.Pread(queue, text[:], 0)
 	if err != nil {
-		return nil, &os.PathError{Op: "read", Path: o.link, Err: err}
+		return nil, nil, &os.PathError{Op: "read", Path: o.link, Err: err}
 	}
 	waits := true
 	for _, word := range strings.Fields(string(text[:max(n, 0)])) {
@@ -127,18 +138,28 @@ func lookAtQueue(o *open) (*MessageQueue, error) {
 		}
 	}
 	switch {
-	case a.present != 0:
-		return nil, refused(fmt.Sprintf("it has %d messages, and they can be read only by taking them out", a.present))
 	case waits:
-		return nil, refused("a process has asked for a notification of the next message (mq_notify(3)), and the kernel does not show with which value")
+		return nil, nil, refused("a process has asked for a notification of the next message (mq_notify(3)), and the kernel does not show with which value")
 	}
 	r := &MessageQueue{Name: path.Base(strings.TrimSuffix(o.link, deletedMark)), Mode: o.stat.Mode & 0o7777, Messages: a.messages, Size: a.size}
 	r.Removed = o.stat.Nlink == 0
 	if !r.Removed {
 		r.Name = path.Base(o.link)
 	}
-	r.Attributes, err = o.attributes()
-	return r, err
+	if r.Attributes, err = o.attributes(); err != nil || a.present == 0 {
+		return r, nil, err
+	}
+	if why := c.checkMessages(o, a); why != "" {
+		return nil, nil, refused(why)
+	}
+	if o.member.Calls == nil {
+		return r, nil, nil
+	}
+	var content []byte
+	if r.Waiting, content, err = c.messages(o, a); err != nil {
+		return nil, nil, refused(err.Error())
+	}
+	return r, content, nil
 }
 
 // A madeQueue is a queue that a restart has made or found.
@@ -147,9 +168,8 @@ type madeQueue struct {
 	file   *os.File
 	name   string
 	remove bool // the queue had no name; it has one only until all descriptions are made
+	old    bool // it was there, and nobody else uses it: its messages are exchanged for those of the image
 }
-
-func (q *madeQueue) fill(image.Object, *Env) error { return nil }
 
 func (q *madeQueue) close() {
 	if q.file != nil {
@@ -178,7 +198,7 @@ func (q *madeQueue) open(e *Env) (err error) {
 		q.file, err = mqOpen(q.name, unix.O_RDWR, r)
 		switch {
 		case err == nil:
-			return e.acceptQueue(q.file, r)
+			return q.accept(e)
 		case !errors.Is(err, unix.ENOENT):
 			return err
 		}
@@ -198,19 +218,28 @@ func (q *madeQueue) open(e *Env) (err error) {
 	return e.dress(q.file, image.File{Path: "POSIX message queue /" + r.Name, Mode: r.Mode}, r.Attributes)
 }
 
-// acceptQueue checks the queue that has the name now.
-func (e *Env) acceptQueue(f *os.File, r *MessageQueue) error {
-	a, err := attributesOf(int(f.Fd()))
+// accept checks the queue that has the name now.
+func (q *madeQueue) accept(e *Env) error {
+	r := &q.record
+	a, err := attributesOf(int(q.file.Fd()))
+	if err != nil {
+		return err
+	}
 	what := "POSIX message queue /" + r.Name
-	switch {
-	case err != nil:
-	case a.messages != r.Messages || a.size != r.Size:
-		err = obstacle.Obstacle{What: what, Why: fmt.Sprintf("the queue with this name has room for %d messages of %d bytes now, and had room for %d of %d bytes",
+	if a.messages != r.Messages || a.size != r.Size {
+		return obstacle.Obstacle{What: what, Why: fmt.Sprintf("the queue with this name has room for %d messages of %d bytes now, and had room for %d of %d bytes",
 			a.messages, a.size, r.Messages, r.Size), Do: "remove that queue (mq_unlink(3))"}
+	}
+	users := new(Holders).ofOne("/"+r.Name, map[int]bool{os.Getpid(): true})
+	switch {
+	case len(users) == 0:
+		q.old = a.present != 0 || len(r.Waiting) > 0
+	case len(r.Waiting) > 0:
+		return obstacle.Obstacle{What: what, Why: processName(users[0].pid) + " has it open, so its messages cannot be put back", Do: "end that process"}
 	case a.present != 0:
 		e.Tell(fmt.Sprintf("%s was empty at the checkpoint, and has %d messages now", what, a.present))
 	}
-	return err
+	return nil
 }
 
 func mqOpen(name string, flags int, r *MessageQueue) (*os.File, error) {

@@ -3,6 +3,7 @@ package fd_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"unsafe"
@@ -32,7 +33,7 @@ func queue(t *testing.T, messages int64) (f *os.File, name string) {
 	return f, name
 }
 
-// TestMessageQueueRefused checks that a queue is refused if it has a message, and that a restart does not take another
+// TestMessageQueueRefused checks that a queue is refused if it has a message and another process has it open, and that a restart does not take another
 // queue for it.
 func TestMessageQueueRefused(t *testing.T) {
 	f, name := queue(t, 3)
@@ -46,12 +47,24 @@ func TestMessageQueueRefused(t *testing.T) {
 		t.Errorf("before and after (-+):\n%s", diff)
 	}
 
-	none := []byte{0}
-	if _, _, errno := unix.Syscall6(unix.SYS_MQ_TIMEDSEND, f.Fd(), uintptr(unsafe.Pointer(&none[0])), 1, 0, 0, 0); errno != 0 {
+	none := []byte{7}
+	if _, _, errno := unix.Syscall6(unix.SYS_MQ_TIMEDSEND, f.Fd(), uintptr(unsafe.Pointer(&none[0])), 1, 9, 0, 0); errno != 0 {
 		t.Fatal(errno)
 	}
-	if got := captured(t, ourselves()).obstacleOf(f); !strings.Contains(got, "it has 1 messages") {
-		t.Errorf("with a message: obstacle %q", got)
+	with := captured(t, ourselves())
+	object := with.Objects[with.description(t, f).Object-1]
+	if !strings.Contains(string(object.Record), `"waiting":[{"size":1,"priority":9}]`) || object.Size != 1 {
+		t.Errorf("with a message: %s, %d bytes", object.Record, object.Size)
+	}
+	cmd := exec.Command("sleep", "600")
+	cmd.ExtraFiles = []*os.File{f}
+	must(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	if got := captured(t, ourselves()).obstacleOf(f); !strings.Contains(got, "outside of the program, has it open") {
+		t.Errorf("with a message, and open in another process: obstacle %q", got)
 	}
 
 	text, err := unix.BytePtrFromString(name)
@@ -67,6 +80,33 @@ func TestMessageQueueRefused(t *testing.T) {
 	}
 }
 
+// TestMessageQueueChanged checks that a restart takes out messages that came after the checkpoint, but not before it is sure to succeed.
+func TestMessageQueueChanged(t *testing.T) {
+	f, _ := queue(t, 3)
+	p := captured(t, ourselves())
+	d := p.description(t, f)
+	one := []byte{1}
+	if _, _, errno := unix.Syscall6(unix.SYS_MQ_TIMEDSEND, f.Fd(), uintptr(unsafe.Pointer(&one[0])), 1, 0, 0, 0); errno != 0 {
+		t.Fatal(errno)
+	}
+	env := &fd.Env{}
+	env.Know(&image.Group{Objects: p.Objects, Descriptions: []image.Description{d}})
+	made(t, d, env)
+	env.CloseObjects()
+	present := func() (a [8]int64) {
+		unix.Syscall(unix.SYS_MQ_GETSETATTR, f.Fd(), 0, uintptr(unsafe.Pointer(&a)))
+		return a
+	}
+	if n := present()[3]; n != 1 {
+		t.Errorf("%d messages before the commit, want 1", n)
+	}
+	must(t, env.Commit())
+	env.Close()
+	if n := present()[3]; n != 0 {
+		t.Errorf("%d messages after the commit, want 0", n)
+	}
+}
+
 // TestMessageQueueRecords checks that damaged records are errors.
 func TestMessageQueueRecords(t *testing.T) {
 	for _, text := range []string{
@@ -75,6 +115,10 @@ func TestMessageQueueRecords(t *testing.T) {
 		`{"name":"x","messages":0,"size":1,"mode":384}`,
 		`{"name":"x","messages":1,"size":-1,"mode":384}`,
 		`{"name":"x","messages":1,"size":1,"mode":384,"unknown":1}`,
+		`{"name":"x","messages":1,"size":1,"mode":384,"waiting":[{"size":1}]}`,
+		`{"name":"x","messages":1,"size":1,"mode":384,"waiting":[{"size":-1}]}`,
+		`{"name":"x","messages":1,"size":1,"mode":384,"waiting":[{"size":0},{"size":0}]}`,
+		`{"name":"x","messages":1,"size":1,"mode":384,"waiting":[{"size":0,"priority":32768}]}`,
 	} {
 		env := &fd.Env{}
 		env.Know(&image.Group{Objects: []image.Object{{ID: 1, Kind: "mqueue", Record: []byte(text)}}})
