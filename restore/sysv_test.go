@@ -92,3 +92,37 @@ func TestSysVOfStranger(t *testing.T) {
 		t.Error("the restart uses the objects of the stranger")
 	}
 }
+
+// TestSysVFlood: a process sends messages to a queue faster than a restart can take them out. Here they are there already, and are more than
+// the restart takes.
+func TestSysVFlood(t *testing.T) {
+	defer func(most int) { mostDropped = most }(mostDropped)
+	mostDropped = 100
+	id, err := sysv.MsgGet(unix.IPC_PRIVATE, unix.IPC_CREAT|0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { sysv.MsgCtl(id, unix.IPC_RMID, nil) })
+	q := &messages{MessageQueue: &image.MessageQueue{SysV: image.SysV{ID: id}, Messages: []image.Message{{Type: 7, Text: []byte("saved")}}}}
+	count := func() uint64 {
+		if _, err := sysv.MsgCtl(id, unix.IPC_STAT, &q.have); err != nil {
+			t.Fatal(err)
+		}
+		return q.have.Messages
+	}
+	flood := func(n int) {
+		for range n {
+			if err := sysv.Send(id, 1, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	flood(99)
+	if err := q.fill(); err != nil || count() != 1 {
+		t.Errorf("after 99 messages: %v, %d messages", err, count())
+	}
+	flood(150)
+	if err := q.fill(); err == nil || !strings.Contains(err.Error(), "sends messages to it all the time") || count() != 51 {
+		t.Errorf("after 151 messages: %v, %d messages", err, count())
+	}
+}
