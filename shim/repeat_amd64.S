@@ -106,7 +106,11 @@ transfer:
 	movzwl	REST_FLAGS(%r11), %r10d
 	mov	$0, %r8d
 	mov	$0, %r9d
-	movzbl	REST_CALL(%r11), %eax
+	movzbl	REST_IS_SENDFILE(%r11), %ecx
+	jrcxz	5f
+	mov	%rdx, %r10
+	mov	REPEAT_RDX(%r11), %rdx
+5:	movzbl	REST_CALL(%r11), %eax
 	jmp	*REST_STUB(%r11)
 
 enough:	mov	%rdx, %rax				/* an error of the rest is not this call's: bytes were transferred */

@@ -30,6 +30,7 @@
 #define REST_CALL 124
 #define REST_POLLS 125
 #define REST_POLLING 126
+#define REST_IS_SENDFILE 127
 
 #ifndef __ASSEMBLER__
 
@@ -59,6 +60,7 @@ struct rest {
 	uint8_t call;		  /* number of the system call for the rest */
 	uint8_t polls;		  /* 1: poll(2) comes before each call */
 	uint8_t polling;	  /* 1: the stub makes poll(2) and not the call */
+	uint8_t is_sendfile;	  /* 1: the call is sendfile(2); `address` is its second argument, and `length` its fourth */
 };
 
 struct repeat {

@@ -16,8 +16,9 @@
  * poll(2), which fails with EINTR after every handler. For sockets and terminals poll(2) waits for more room than a call needs.
  * For these the stub makes the call at once, and such a handler does not end it until another byte is transferred.
  *
- * These calls still return early: writev(2) and sendmsg(2) on a socket, recvmsg(2), vmsplice(2), calls with other flags, and calls
- * on a socket with a timeout.
+ * These calls still return early: writev(2) and sendmsg(2) on a socket, recvmsg(2), splice(2), sendfile(2) from anything but a file,
+ * calls with other flags, and calls on a socket with a timeout. For splice(2) there is no rest: without a signal, too, it returns
+ * when its pipe is empty, and the result does not show which of the two has happened.
  */
 
 #include <errno.h>
@@ -34,7 +35,8 @@ _Static_assert(offsetof(struct repeat, rest.stub) == REST_STUB && offsetof(struc
 		       offsetof(struct repeat, rest.poll) == REST_POLL && offsetof(struct repeat, rest.address) == REST_ADDRESS &&
 		       offsetof(struct repeat, rest.length) == REST_LENGTH && offsetof(struct repeat, rest.flags) == REST_FLAGS &&
 		       offsetof(struct repeat, rest.next) == REST_NEXT && offsetof(struct repeat, rest.call) == REST_CALL &&
-		       offsetof(struct repeat, rest.polls) == REST_POLLS && offsetof(struct repeat, rest.polling) == REST_POLLING,
+		       offsetof(struct repeat, rest.polls) == REST_POLLS && offsetof(struct repeat, rest.polling) == REST_POLLING &&
+		       offsetof(struct repeat, rest.is_sendfile) == REST_IS_SENDFILE,
 	       "struct rest");
 
 #define IOVS_MAX 1024 /* UIO_MAXIOV */
@@ -62,17 +64,29 @@ static int is_terminal(uint64_t fd)
 	return SYSCALL_3(SYS_ioctl, fd, TCGETS, &termios) == 0;
 }
 
+static int is_file(uint64_t fd)
+{
+	struct stat stat;
+
+	return SYSCALL_2(SYS_fstat, fd, &stat) == 0 && S_ISREG(stat.st_mode);
+}
+
 /* Decides how a socket gets the rest. A call without MSG_NOSIGNAL that has transferred a part sends no SIGPIPE. */
 static int on_socket(struct rest *rest, int number, const uint64_t *arguments)
 {
-	uint64_t flags = number == SYS_write ? 0 : arguments[3];
+	uint64_t flags = number == SYS_write || number == SYS_sendfile ? 0 : arguments[3];
 
-	if (!is_stream_socket(arguments[0]) || !has_no_timeout(number, arguments))
+	if (!is_stream_socket(arguments[0]) || !has_no_timeout(number == SYS_sendfile ? SYS_sendto : number, arguments))
 		return 0;
 	if (number == SYS_recvfrom) {
 		rest->call = number;
 		rest->flags = flags;
 		return flags == MSG_WAITALL;
+	}
+	if (number == SYS_sendfile) {
+		rest->call = number;
+		rest->is_sendfile = 1;
+		return is_file(arguments[1]);
 	}
 	rest->call = SYS_sendto;
 	rest->flags = flags | MSG_NOSIGNAL;
@@ -85,7 +99,8 @@ static int can_go_on(struct rest *rest, int number, const uint64_t *arguments)
 	struct stat stat;
 	long flags;
 
-	if (number != SYS_write && number != SYS_writev && number != SYS_sendto && number != SYS_recvfrom)
+	if (number != SYS_write && number != SYS_writev && number != SYS_sendto && number != SYS_recvfrom &&
+	    number != SYS_sendfile)
 		return 0;
 	flags = SYSCALL_2(SYS_fcntl, arguments[0], F_GETFL);
 	if (flags < 0 || flags & O_NONBLOCK || SYSCALL_2(SYS_fstat, arguments[0], &stat))
@@ -133,6 +148,11 @@ static int find(struct rest *rest, int number, const uint64_t *arguments)
 {
 	if (number == SYS_writev)
 		return in_list(rest, arguments);
+	if (number == SYS_sendfile) { /* the kernel has moved the position of the file, or *offset */
+		rest->address = arguments[1];
+		rest->length = arguments[3] - rest->done;
+		return rest->done < arguments[3];
+	}
 	rest->address = arguments[1] + rest->done;
 	rest->length = arguments[2] - rest->done;
 	return rest->done < arguments[2];

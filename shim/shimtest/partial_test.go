@@ -2,6 +2,7 @@ package shimtest
 
 import (
 	"bufio"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,16 +13,21 @@ import (
 	"crak.dev/crak/coord"
 )
 
-// TestPartial: a blocked call on a socket or a terminal that has transferred a part of its data, and is interrupted by queries
-// and triggers, transfers the rest. (partial.txtar has pipes, and restarts.)
-func TestPartial(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "partial")
-	out, err := exec.Command("gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", program,
-		"../../testdata/programs/partial.c").CombinedOutput()
+func compile(t *testing.T, source string) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "program")
+	out, err := exec.Command("gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", program, source).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, kind := range []string{"write", "socket", "send", "waitall", "terminal"} {
+	return program
+}
+
+// TestPartial: a blocked call on a socket or a terminal that has transferred a part of its data, and is interrupted by queries
+// and triggers, transfers the rest. (partial.txtar has pipes, and restarts.)
+func TestPartial(t *testing.T) {
+	program := compile(t, "../../testdata/programs/partial.c")
+	for _, kind := range []string{"write", "socket", "send", "sendfile", "waitall", "terminal"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
@@ -60,6 +66,39 @@ func TestPartial(t *testing.T) {
 			}
 			create("go")
 			await("PASS")
+			if err := cmd.Wait(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestShort: these calls return what they have transferred, as README.md says.
+func TestShort(t *testing.T) {
+	program := compile(t, "testdata/short.c")
+	for _, kind := range []string{"writev", "sendmsg", "splice", "recvmsg"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.Command(program, kind)
+			cmd.Env = []string{"LD_PRELOAD=" + library(t), "CRAK_DIR=" + t.TempDir()}
+			pipe, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer time.AfterFunc(patience, func() { cmd.Process.Kill() }).Stop()
+			lines := bufio.NewReader(pipe)
+			if line, err := lines.ReadString('\n'); line != "READY\n" {
+				t.Fatalf("%q, %v", line, err)
+			}
+			coord.Check(coord.Options{Pid: cmd.Process.Pid})
+			line, _ := lines.ReadString('\n')
+			var n int
+			if _, err := fmt.Sscanf(line, "RETURNED %d", &n); err != nil || n <= 0 || n >= 1<<20 {
+				t.Errorf("%q", line)
+			}
 			if err := cmd.Wait(); err != nil {
 				t.Error(err)
 			}

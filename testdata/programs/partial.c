@@ -3,7 +3,7 @@
  * step.2 … this thread lets the call transfer some more bytes, and prints STEPPED. When there is a file go, it transfers the rest:
  *
  *	write, writev, syscall, packets       a pipe; its other end is read
- *	socket, send, waitall                 a stream socket; its other end is read, or written to
+ *	socket, send, sendfile, waitall       a stream socket; its other end is read, or written to
  *	terminal                              a terminal in raw mode; its other end is read
  *	closed                                a pipe; its other end is closed, so the call returns what was transferred
  *	signal, signal_restart, jump          a pipe; a signal interrupts the call, so it returns what was transferred, or never
@@ -15,6 +15,8 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <termios.h>
@@ -26,6 +28,7 @@ static char data[SIZE], seen[SIZE];
 static size_t transferred; /* by the other thread */
 static const char *kind;
 static int near_end, far_end; /* of the main thread, and of the other one */
+static int source;	      /* of sendfile */
 static sigjmp_buf back;
 static volatile sig_atomic_t handled;
 static volatile ssize_t result = -2;
@@ -98,7 +101,7 @@ static void make_ends(void)
 {
 	int ends[2];
 
-	if (is("socket") || is("send") || is("waitall")) {
+	if (is("socket") || is("send") || is("sendfile") || is("waitall")) {
 		CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
 	} else if (is("terminal")) {
 		struct termios raw;
@@ -129,6 +132,8 @@ static ssize_t call(void)
 		return syscall(SYS_write, near_end, data, SIZE);
 	if (is("send"))
 		return send(near_end, data, SIZE, MSG_NOSIGNAL);
+	if (is("sendfile"))
+		return sendfile(near_end, source, NULL, SIZE);
 	if (is("waitall"))
 		return recv(near_end, seen, SIZE, MSG_WAITALL);
 	return write(near_end, data, SIZE);
@@ -172,6 +177,10 @@ int main(int argc, char **argv)
 	kind = argv[1];
 	make_ends();
 	fill(data, SIZE, 1);
+	if (is("sendfile")) {
+		CHECK((source = memfd_create("source", MFD_CLOEXEC)) >= 0);
+		CHECK(write(source, data, SIZE) == SIZE && lseek(source, 0, SEEK_SET) == 0);
+	}
 	if (is("closed"))
 		signal(SIGPIPE, SIG_IGN);
 	action.sa_flags = is("signal_restart") ? SA_RESTART : 0;
