@@ -1,7 +1,6 @@
 package fd
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -21,6 +20,10 @@ type TCPOutside struct {
 	Received int    `json:"received,omitempty"` // bytes in the receive queue
 	Send     uint32 `json:"send"`               // sequence number of the first byte in the send queue
 	Unsent   int    `json:"unsent,omitempty"`   // bytes in the send queue
+	Later    int    `json:"later,omitempty"`    // the last of these, which have not been sent for the first time
+
+	State    uint8 `json:"state,omitempty"`     // if a direction has ended: TCP_FIN_WAIT1, …; otherwise 0
+	FinLater bool  `json:"fin_later,omitempty"` // the FIN of this end has not been sent for the first time
 
 	Window       [5]uint32 `json:"window"`                  // struct tcp_repair_window
 	MaxSegment   uint32    `json:"max_segment"`             // of the peer
@@ -36,7 +39,9 @@ type TCPOutside struct {
 const (
 	repairOn, repairOff, repairOffQuietly = 1, 0, -1 // without a window probe: Linux 4.19
 
-	receiveQueue, sendQueue = 1, 2
+	noQueue, receiveQueue, sendQueue = 0, 1, 2
+
+	siocOutqNsd = 0x894b // SIOCOUTQNSD of linux/sockios.h
 
 	repairMaxSegment, repairScale, repairSACK, repairTimestamps = 2, 3, 4, 8
 )
@@ -45,14 +50,19 @@ const (
 // as the program runs on.
 const pauseMost = 10 * time.Minute
 
-// canRepair tells whether the kernel lets this process use TCP_REPAIR. The process needs CAP_NET_ADMIN in the user namespace to which
-// the network namespace belongs.
+// canRepair tells whether the kernel lets this process put back a connection. The process needs CAP_NET_ADMIN (TCP_REPAIR) and
+// CAP_NET_RAW (inject) in the user namespace to which the network namespace belongs.
 func canRepair() bool {
 	f, err := newTCP(unix.AF_INET)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
+	raw, err := rawSocket(unix.AF_INET)
+	if err != nil {
+		return false
+	}
+	unix.Close(raw)
 	return repair(int(f.Fd()), repairOn) == nil
 }
 
@@ -97,7 +107,27 @@ func (s *TCPOutside) read(socket int) (content []byte, err error) {
 	if received+unsent > tcpQueueMost {
 		return nil, fmt.Errorf("more than %d bytes are in its queues", tcpQueueMost)
 	}
-	s.Received, s.Unsent = received, unsent
+	var info [8]byte // the beginning of struct tcp_info: byte 0 has the state, byte 5 the options, byte 6 the scales
+	if _, err := getBytes(socket, unix.SOL_TCP, unix.TCP_INFO, info[:]); err != nil {
+		return nil, os.NewSyscallError("TCP_INFO", err)
+	}
+	if info[0] != unix.BPF_TCP_ESTABLISHED {
+		if s.State = info[0]; !halfStates[s.State] {
+			return nil, passing(fmt.Sprintf("it is in state %d (TCP_INFO)", s.State))
+		}
+	}
+	later, err := unix.IoctlGetInt(socket, siocOutqNsd)
+	if err != nil {
+		return nil, os.NewSyscallError("SIOCOUTQNSD", err)
+	}
+	s.FinLater = s.finished() != 0 && later > 0
+	if s.FinLater {
+		later--
+	}
+	if s.finished() != 0 && unsent > 0 {
+		unsent-- // the FIN
+	}
+	s.Received, s.Unsent, s.Later = received, unsent, later
 	content = make([]byte, received+unsent)
 	if s.Receive, err = readQueue(socket, receiveQueue, content[:received]); err != nil {
 		return nil, fmt.Errorf("receive queue: %w", err)
@@ -105,19 +135,10 @@ func (s *TCPOutside) read(socket int) (content []byte, err error) {
 	if s.Send, err = readQueue(socket, sendQueue, content[received:]); err != nil {
 		return nil, fmt.Errorf("send queue: %w", err)
 	}
-	var window [20]byte
-	if _, err := getBytes(socket, unix.SOL_TCP, unix.TCP_REPAIR_WINDOW, window[:]); err != nil {
-		return nil, os.NewSyscallError("TCP_REPAIR_WINDOW", err)
-	}
-	for i := range s.Window {
-		s.Window[i] = binary.NativeEndian.Uint32(window[4*i:])
-	}
-	var info [8]byte // the beginning of struct tcp_info: byte 0 has the state, byte 5 the options, byte 6 the scales
-	if _, err := getBytes(socket, unix.SOL_TCP, unix.TCP_INFO, info[:]); err != nil {
-		return nil, os.NewSyscallError("TCP_INFO", err)
-	}
-	if info[0] != unix.BPF_TCP_ESTABLISHED {
-		return nil, errors.New("one end has ended its sending direction, and the other end is outside of the program")
+	s.Receive -= s.ended()
+	s.Send -= s.finished()
+	if s.Window, err = windowOf(socket); err != nil {
+		return nil, err
 	}
 	const timestamps, sack, scales = 1, 2, 4 // TCPI_OPT_*
 	s.Timestamps, s.SACK, s.Scales = info[5]&timestamps != 0, info[5]&sack != 0, info[5]&scales != 0
@@ -155,8 +176,11 @@ func (s *TCPOutside) check(size uint64) error {
 	if s == nil {
 		return nil
 	}
-	if s.Received < 0 || s.Unsent < 0 || uint64(s.Received)+uint64(s.Unsent) != size || s.SendScale > scaleMost || s.ReceiveScale > scaleMost || s.MaxSegment > 0xffff {
+	if s.Received < 0 || s.Unsent < 0 || uint64(s.Received)+uint64(s.Unsent) != size || s.SendScale > scaleMost || s.ReceiveScale > scaleMost || s.MaxSegment > 0xffff || s.Later < 0 || s.Later > s.Unsent {
 		return fmt.Errorf("a connection with %d and %d bytes, %d in all", s.Received, s.Unsent, size)
+	}
+	if s.State != 0 && !halfStates[s.State] {
+		return fmt.Errorf("a connection in state %d", s.State)
 	}
 	return nil
 }
@@ -186,7 +210,7 @@ func (m *madeTCP) makeOutside(e *Env) (err error) {
 	}
 	to, err := inetSockaddr(r.Family, *r.Remote)
 	if err == nil {
-		err = s.connect(socket, r.Family, &to)
+		err = to.connect(socket)
 	}
 	if err != nil {
 		return fmt.Errorf("connect to %s: %w", r.Remote, err)
@@ -195,24 +219,6 @@ func (m *madeTCP) makeOutside(e *Env) (err error) {
 		return err
 	}
 	return m.goLater(e, ends)
-}
-
-// connect connects in repair mode. The kernel computes the size of the segments that it sends before it knows the peer's largest. With
-// IPv4 resize has it computed again. With IPv6 nothing does until the peer's window grows, so TCP_MAXSEG limits the size here: up to
-// 32767 bytes, which only a loopback interface exceeds.
-func (s *TCPOutside) connect(socket, family int, to *sockaddr) error {
-	const least, most = 88, 1<<15 - 1 // TCP_MIN_MSS, MAX_TCP_WINDOW
-	if family != unix.AF_INET6 || s.MaxSegment < least {
-		return to.connect(socket)
-	}
-	err := unix.SetsockoptInt(socket, unix.SOL_TCP, unix.TCP_MAXSEG, int(min(s.MaxSegment, most)))
-	if err == nil {
-		err = to.connect(socket)
-	}
-	if err != nil {
-		return err
-	}
-	return os.NewSyscallError("TCP_MAXSEG", unix.SetsockoptInt(socket, unix.SOL_TCP, unix.TCP_MAXSEG, 0))
 }
 
 func startQueue(socket, queue int, sequence uint32) error {
@@ -244,14 +250,20 @@ func (s *TCPOutside) setOptions(socket int) error {
 	return os.NewSyscallError("TCP_TIMESTAMP", unix.SetsockoptInt(socket, unix.SOL_TCP, unix.TCP_TIMESTAMP, int(int32(s.Timestamp))))
 }
 
-// fillOutside fills both queues again. The kernel treats the whole send queue as sent, and sends it again if the peer does not
-// acknowledge it.
+// fillOutside fills both queues again. The kernel treats what it gets in repair mode as sent, and sends it again if the peer does not
+// acknowledge it. The rest follows without repair mode: the kernel sends it when the peer has room.
 func (m *madeTCP) fillOutside(o image.Object, e *Env) error {
 	s, socket := m.record.Outside, int(m.file.Fd())
 	m.done = true
+	if m.record.Device != "" { // injected segments come from the loopback interface
+		if err := unix.BindToDevice(socket, ""); err != nil {
+			return os.NewSyscallError("SO_BINDTODEVICE", err)
+		}
+	}
+	var content []byte
 	if o.Size > 0 {
-		content, err := e.Content(o.ID, int(o.Size))
-		if err != nil {
+		var err error
+		if content, err = e.Content(o.ID, int(o.Size)); err != nil {
 			return err
 		}
 		makeRoom(socket, s.Received)
@@ -259,34 +271,31 @@ func (m *madeTCP) fillOutside(o image.Object, e *Env) error {
 		if err := writeQueue(socket, receiveQueue, content[:s.Received]); err != nil {
 			return fmt.Errorf("receive queue: %w", err)
 		}
-		if err := writeQueue(socket, sendQueue, content[s.Received:]); err != nil {
+		if err := writeQueue(socket, sendQueue, content[s.Received:len(content)-s.Later]); err != nil {
 			return fmt.Errorf("send queue: %w", err)
 		}
 	}
-	var window []byte
-	for _, word := range s.Window {
-		window = binary.NativeEndian.AppendUint32(window, word)
-	}
-	if err := setBytes(socket, unix.SOL_TCP, unix.TCP_REPAIR_WINDOW, window); err != nil {
-		return os.NewSyscallError("TCP_REPAIR_WINDOW", err)
-	}
-	if err := resize(socket, m.record.Family); err != nil {
+	if err := m.openWindow(); err != nil {
 		return err
 	}
+	if s.Later > 0 {
+		err := repair(socket, repairOffQuietly)
+		if err == nil {
+			err = errors.Join(sendAll(socket, content[len(content)-s.Later:], s.Later), repair(socket, repairOn))
+		}
+		if err != nil {
+			return fmt.Errorf("send queue: %w", err)
+		}
+	}
+	if err := m.endOutside(e); err != nil {
+		return err
+	}
+	if m.record.Device != "" {
+		if err := unix.BindToDevice(socket, m.record.Device); err != nil {
+			return os.NewSyscallError("SO_BINDTODEVICE", err)
+		}
+	}
 	return m.record.setOptions(socket, e)
-}
-
-// resize has the kernel compute the size of the segments that it sends over IPv4. The kernel does that when IP options are set, even if there
-// are none before and after.
-func resize(socket, family int) error {
-	if family != unix.AF_INET {
-		return nil
-	}
-	_, _, errno := unix.Syscall6(unix.SYS_SETSOCKOPT, uintptr(socket), unix.SOL_IP, unix.IP_OPTIONS, 0, 0, 0)
-	if errno != 0 {
-		return os.NewSyscallError("IP_OPTIONS", errno)
-	}
-	return nil
 }
 
 func writeQueue(socket, queue int, content []byte) error {
@@ -294,6 +303,11 @@ func writeQueue(socket, queue int, content []byte) error {
 		return os.NewSyscallError("TCP_REPAIR_QUEUE", err)
 	}
 	const piece = 32 << 10 // the kernel makes one packet of each write to the receive queue
+	return sendAll(socket, content, piece)
+}
+
+// sendAll sends pieces, and does not wait for room.
+func sendAll(socket int, content []byte, piece int) error {
 	for len(content) > 0 {
 		n, err := unix.SendmsgN(socket, content[:min(len(content), piece)], nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 		if err != nil {

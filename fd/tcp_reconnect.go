@@ -164,4 +164,4 @@ func (m *madeTCP) endHere(e *Env) error {
 }
 
 // errPrivilege is why a connection to the outside cannot be put back.
-var errPrivilege = errors.New("to put back the connection takes CAP_NET_ADMIN in the network namespace")
+var errPrivilege = errors.New("to put back the connection takes CAP_NET_ADMIN and CAP_NET_RAW in the network namespace")

@@ -206,7 +206,7 @@ func (c *capture) tcpPeerOf(o *open, r *TCPSocket) (sender tcpSender, err error)
 		c.endLater(o)
 		return tcpSender{nil, int(other.sent)}, nil
 	}
-	return sender, elsewhere{tcpObstacle(o, fmt.Sprintf("it is connected to %s, outside of the program, and the program does not have CAP_NET_ADMIN, which that takes", s.peer),
+	return sender, elsewhere{tcpObstacle(o, fmt.Sprintf("it is connected to %s, outside of the program, and the program does not have CAP_NET_ADMIN and CAP_NET_RAW, which that takes", s.peer),
 		fmt.Sprintf("checkpoint the process at the other end together with the program (crak run --group), or let the program close the connection before the checkpoint; "+
 			"with --fd %[1]s=close a restart resets the connection, with --fd %[1]s=reconnect it makes a new one", s.pattern()))}
 }

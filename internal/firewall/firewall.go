@@ -17,6 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Mark is the mark of the packets that are not dropped on their way in: those of crak itself (SO_MARK, socket(7)).
+const Mark = 0x6b617263
+
 // A Connection is a TCP connection of this machine, by its two addresses.
 type Connection struct{ Own, Peer netip.AddrPort }
 
@@ -158,6 +161,8 @@ func (f *family) rule(chain *nftables.Chain, set *nftables.Set, peer, peerPort, 
 		&expr.Cmp{Op: expr.CmpOpEq, Register: firstRegister, Data: []byte{f.number}},
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: firstRegister},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: firstRegister, Data: []byte{unix.IPPROTO_TCP}},
+		&expr.Meta{Key: expr.MetaKeyMARK, Register: firstRegister},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: firstRegister, Data: binary.NativeEndian.AppendUint32(nil, Mark)},
 		load(expr.PayloadBaseNetworkHeader, firstRegister, peer, f.size),
 		load(expr.PayloadBaseTransportHeader, f.ports, peerPort, 2),
 		load(expr.PayloadBaseNetworkHeader, f.own, own, f.size),
