@@ -3,7 +3,6 @@ package coord
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"os"
 	"slices"
 	"time"
@@ -21,7 +20,10 @@ func (c *checkpoint) admit(pids []int) ([]*member, error) {
 	fresh := make([]*member, len(pids))
 	lists := make([]obstacle.List, len(pids))
 	err := inParallel(len(pids), c.atOnce, func(i int) (err error) {
-		if lists[i], err = settled(pids[i]); err != nil || len(lists[i]) > 0 {
+		if lists[i], err = c.foreign(pids[i]); err == nil && len(lists[i]) == 0 {
+			lists[i], err = settled(pids[i])
+		}
+		if err != nil || len(lists[i]) > 0 {
 			if hasEnded(pids[i]) {
 				lists[i] = nil
 			}
@@ -31,11 +33,8 @@ func (c *checkpoint) admit(pids []int) ([]*member, error) {
 		if err != nil {
 			return ended(pids[i], err)
 		}
-		confirmed := false
-		if lists[i], err = c.foreign(pids[i]); err == nil && len(lists[i]) == 0 {
-			confirmed, err = c.confirms(m)
-			err = ended(pids[i], err)
-		}
+		confirmed, err := c.confirms(m)
+		err = ended(pids[i], err)
 		if confirmed {
 			fresh[i] = m
 		} else {
@@ -83,27 +82,6 @@ func ended(pid int, err error) error {
 		return nil
 	}
 	return err
-}
-
-// foreign refuses a descendant whose rights or namespaces are not those of the group's root. Otherwise a writer with more rights,
-// for example one that a program of root has started, would do for the descendant what the descendant may not do itself.
-func (c *checkpoint) foreign(pid int) (obstacle.List, error) {
-	refuse := func(what, why, do string) obstacle.List {
-		return obstacle.List{{Pid: pid, What: what, Why: why, Do: do}}
-	}
-	for _, kind := range []string{"pid", "user", "mnt", "cgroup", "time"} {
-		if ours, theirs := nameOf(c.Pid, "ns/"+kind), nameOf(pid, "ns/"+kind); ours != "" && theirs != "" && ours != theirs {
-			return refuse(fmt.Sprintf("in another %s namespace than pid %d", kind, c.Pid), "all members of a group must be in the same", "checkpoint it by itself"), nil
-		}
-	}
-	now, err := rightsOf(pid)
-	if err != nil {
-		return nil, ended(pid, err)
-	}
-	if !now.sameIDs(*c.group) || c.group.caps&^now.caps != 0 {
-		return refuse(fmt.Sprintf("process of user %d", now.uid[1]), fmt.Sprintf("its user, groups or capabilities are not those of pid %d, and all members of a group must have the same", c.Pid), ""), nil
-	}
-	return nil, nil
 }
 
 // nameOf reads a link of /proc/PID. It is "" if the link cannot be read.

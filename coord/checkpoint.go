@@ -160,6 +160,9 @@ func (c *checkpoint) attempt() (*Result, error) {
 func (c *checkpoint) write() (*Result, error) {
 	defer context.AfterFunc(c.Context, func() { c.writer.GiveUp(context.Cause(c.Context)) })()
 	for _, m := range c.members {
+		if err := c.refresh(m); err != nil {
+			return nil, err
+		}
 		m.dump = c.reader(m)
 		m.dump.Prepare()
 	}
@@ -190,7 +193,7 @@ func (c *checkpoint) write() (*Result, error) {
 	}
 	c.at("commit")
 	for _, m := range c.members {
-		if err := m.dump.SumCommon(c.Kill); err != nil {
+		if err := m.as(func() error { return m.dump.SumCommon(c.Kill) }); err != nil {
 			return nil, err
 		}
 	}

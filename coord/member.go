@@ -11,6 +11,7 @@ import (
 	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/internal/resident"
+	"crak.dev/crak/internal/rights"
 	"crak.dev/crak/internal/tracer"
 )
 
@@ -21,7 +22,8 @@ type member struct {
 	start uint64 // when the process began, in clock ticks since boot: another process may get its PID later
 
 	context context.Context
-	rights  *Rights // rights that the process must still have
+	rights  *Rights      // rights that the process must still have
+	apart   *rights.User // whom the writer becomes to look at the process; nil: the writer's own rights are those of the process
 	key     resident.Key
 
 	program  string // programOf, when the process was last found ready
@@ -62,10 +64,7 @@ func (c *checkpoint) newMember(pid int) (*member, error) {
 		m.key.Memory = m.rights.memory
 		return m, nil
 	}
-	r := *c.group
-	r.start, r.memory, r.program = m.start, nil, ""
-	m.rights = &r
-	return m, nil
+	return m, c.readRights(m)
 }
 
 // isGone tells whether the process has ended.
@@ -87,7 +86,7 @@ func (m *member) lock() (err error) {
 
 // query asks the resident who it is and which settings the program was started with. The program is not stopped.
 func (m *member) query() error {
-	conn, err := m.order(m.context, abi.OrderQuery, patienceAnswer)
+	conn, err := m.orderAs(m.context, abi.OrderQuery, patienceAnswer)
 	if err != nil {
 		return err
 	}
@@ -110,7 +109,7 @@ func (m *member) freeze(ctx context.Context, patience time.Duration) error {
 	if m.tracer != nil {
 		m.tracer.Run()
 	}
-	conn, err := m.order(ctx, abi.OrderFreeze, patience)
+	conn, err := m.orderAs(ctx, abi.OrderFreeze, patience)
 	if err != nil {
 		return err
 	}
@@ -149,8 +148,10 @@ func (m *member) snapshot(since uint64) error {
 	if err != nil {
 		return &noTwinError{m.pid, err}
 	}
-	m.twin, err = m.dump.FindTwin(inside, since)
-	return err
+	return m.as(func() (err error) {
+		m.twin, err = m.dump.FindTwin(inside, since)
+		return err
+	})
 }
 
 // A noTwinError means that a process could not fork (EAGAIN, ENOMEM). It is still frozen.

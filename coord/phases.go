@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,7 +23,7 @@ import (
 func (c *checkpoint) queryAll() error {
 	for deadline := time.Now().Add(patienceHold); ; time.Sleep(intervalHold) {
 		err := c.each(func(m *member) error {
-			err := m.query()
+			err := c.query(m)
 			if err != nil && c.drops(m, err) {
 				return nil
 			}
@@ -55,6 +56,7 @@ func (c *checkpoint) reader(m *member) *dump.Member {
 	return &dump.Member{
 		Pid:           m.pid,
 		Live:          m.live,
+		As:            m.doAs(),
 		Table:         &c.table,
 		Known:         known,
 		Overrides:     c.overrides(m),
@@ -130,6 +132,10 @@ func (c *checkpoint) surveyMembers() (obstacle.List, error) {
 			m.hidden = true
 			errs[i] = nil
 		}
+	}
+	if slices.ContainsFunc(c.members, func(m *member) bool { return m.hidden }) {
+		// A hidden member may have the other end of a pipe or socket. The freeze finds out.
+		list = slices.DeleteFunc(list, func(o obstacle.Obstacle) bool { return strings.HasPrefix(o.Where, "fd ") })
 	}
 	return list, cmp.Or(errs...)
 }

@@ -100,8 +100,12 @@ func (r *Rights) still(pid int) error {
 }
 
 func (r *Rights) compare(pid int, now Rights) error {
-	if now.start != r.start || !now.sameIDs(*r) || r.caps&^now.caps != 0 {
-		return fmt.Errorf("pid %d: it ended or changed its user during the checkpoint: try again", pid)
+	if now.start != r.start {
+		return fmt.Errorf("pid %d: %w", pid, resident.ErrEnded)
+	}
+	if !now.sameIDs(*r) || r.caps&^now.caps != 0 {
+		return obstacle.List{{Pid: pid, What: fmt.Sprintf("process of user %d", now.uid[1]),
+			Why: fmt.Sprintf("it has changed its user, groups or capabilities during the checkpoint, and belonged to user %d", r.uid[1]), Do: "try again", Passes: true}}
 	}
 	return nil
 }

@@ -117,14 +117,15 @@ func (c *checkpoint) withoutTwins(refused *noTwinError) error {
 // saveTwins writes the private memory of the twins.
 func (c *checkpoint) saveTwins() error {
 	c.at("twins")
-	open := func(i int) (*dump.Memory, error) { return c.members[i].dump.OpenTwin(c.members[i].twin) }
+	open := c.opening(func(m *member) (*dump.Memory, error) { return m.dump.OpenTwin(m.twin) })
 	err := inParallel(len(c.members), c.atOnce, func(i int) error {
 		memory, err := open(i) // Confirm reads what belongs to the same process
 		if err != nil {
 			return err
 		}
 		defer memory.Close()
-		return c.members[i].dump.Confirm(c.members[i].twin.Pid)
+		m := c.members[i]
+		return m.as(func() error { return m.dump.Confirm(m.twin.Pid) })
 	})
 	if err != nil {
 		return err
@@ -135,14 +136,26 @@ func (c *checkpoint) saveTwins() error {
 	return dump.SavePrivate(c.dumps(), open, c.writer.PutLike)
 }
 
+// opening opens memory of the member with a number, with the member's rights.
+func (c *checkpoint) opening(open func(*member) (*dump.Memory, error)) func(i int) (*dump.Memory, error) {
+	return func(i int) (memory *dump.Memory, err error) {
+		m := c.members[i]
+		err = m.as(func() error {
+			memory, err = open(m)
+			return err
+		})
+		return memory, err
+	}
+}
+
 // saveFrozen writes the private memory of the frozen members.
 func (c *checkpoint) saveFrozen(put dump.Put) error {
 	for _, m := range c.members {
-		if err := m.dump.Confirm(m.live); err != nil {
+		if err := m.as(func() error { return m.dump.Confirm(m.live) }); err != nil {
 			return err
 		}
 	}
-	open := func(i int) (*dump.Memory, error) { return c.members[i].dump.Memory(c.members[i].live) }
+	open := c.opening(func(m *member) (*dump.Memory, error) { return m.dump.Memory(m.live) })
 	return dump.SavePrivate(c.dumps(), open, put)
 }
 

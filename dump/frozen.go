@@ -20,7 +20,7 @@ import (
 // reached only through mappings.
 func SaveFrozen(members []*Member, w *image.Writer, copies *Copies) error {
 	for _, m := range members {
-		if err := m.saveNotForked(w); err != nil {
+		if err := m.as(func() error { return m.saveNotForked(w) }); err != nil {
 			return err
 		}
 	}
@@ -28,7 +28,7 @@ func SaveFrozen(members []*Member, w *image.Writer, copies *Copies) error {
 		return err
 	}
 	for _, m := range members {
-		if err := m.copyCommon(copies); err != nil {
+		if err := m.as(func() error { return m.copyCommon(copies) }); err != nil {
 			return m.fail(err)
 		}
 	}
@@ -99,8 +99,9 @@ func saveParts(members []*Member, w *image.Writer) error {
 		object := all[0].object
 		var done shown
 		for len(all) > 0 && all[0].object == object {
-			if err := all[0].member.savePart(w, all[0], &done); err != nil {
-				return all[0].member.fail(err)
+			m, p := all[0].member, all[0]
+			if err := m.as(func() error { return m.savePart(w, p, &done) }); err != nil {
+				return m.fail(err)
 			}
 			all = all[1:]
 		}

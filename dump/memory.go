@@ -156,7 +156,9 @@ func (m *Member) mapped(v *image.Mapping, e proc.SmapsEntry) {
 			"remove them before the checkpoint (madvise(2), MADV_GUARD_REMOVE)")
 	}
 	object := &m.Table.Memory[v.Memory-1]
-	object.Size = max(object.Size, v.Offset+e.Size())
+	if object.Kind != image.MemorySysV { // segments asks for that
+		object.Size = max(object.Size, v.Offset+e.Size())
+	}
 	if object.Kind == image.MemoryMemfd && e.Has("sh") && !e.Has("mw") {
 		object.Seals |= unix.F_SEAL_WRITE // it was mapped through a descriptor for writing, and can never become writable
 	}

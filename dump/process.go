@@ -19,8 +19,9 @@ import (
 // A Member is a process of the group that is checkpointed.
 type Member struct {
 	Pid   int
-	Live  int       // TID of a live thread: if the thread group leader has exited, most files of /proc/PID are empty
-	Table *fd.Table // descriptions and memory objects of the whole group
+	As    func(do func() error) error // calls a function with the rights of the member alone; nil: the writer has them
+	Live  int                         // TID of a live thread: if the thread group leader has exited, most files of /proc/PID are empty
+	Table *fd.Table                   // descriptions and memory objects of the whole group
 
 	Known Known // what Survey has found, or empty
 
@@ -72,7 +73,17 @@ type Member struct {
 
 // Read records the state that does not depend on other members: what /proc and the initiator say of the frozen process. Several
 // members can be read at the same time. The error means that the process cannot be read.
-func (m *Member) Read() error {
+func (m *Member) Read() error { return m.as(m.read) }
+
+// as calls a function with the rights of the member alone.
+func (m *Member) as(do func() error) error {
+	if m.As == nil {
+		return do()
+	}
+	return m.As(do)
+}
+
+func (m *Member) read() error {
 	var err error
 	if m.status, err = proc.Read(m.Live, "status", proc.Status); err != nil {
 		return m.fail(err)
@@ -128,7 +139,7 @@ func (m *Member) finish(all *files) (*image.Process, error) {
 	m.deletedExecutable()
 	known := len(m.Table.Memory)
 	segments := func() error { return m.segments(known) }
-	if err := inOrder(m.refuseUnsupported, m.mappings, segments, m.robust); err != nil {
+	if err := m.as(func() error { return inOrder(m.refuseUnsupported, m.mappings, segments, m.robust) }); err != nil {
 		return nil, m.fail(err)
 	}
 	return &m.process, nil

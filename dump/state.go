@@ -42,6 +42,7 @@ func (m *Member) askInitiator(meanwhile func() error) (err error) {
 		Live:      m.Live,
 		Inside:    int(m.Conn.Hello.Pid),
 		Proc:      "/proc/" + strconv.Itoa(m.Live),
+		As:        m.As,
 		Overrides: m.Overrides,
 		WithFiles: m.WithFiles,
 		Holders:   m.Known.Holders,

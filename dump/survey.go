@@ -25,7 +25,7 @@ type Known struct {
 func Survey(members []*Member) []error {
 	errs := make([]error, len(members))
 	inParallel(len(members), func(i int) error {
-		errs[i] = members[i].look()
+		errs[i] = members[i].as(members[i].look)
 		return nil
 	})
 	var looked []*Member
@@ -41,7 +41,7 @@ func Survey(members []*Member) []error {
 		errs[i] = cmp.Or(errs[i], captured)
 		if errs[i] == nil {
 			m.files = all
-			errs[i] = m.surveyMemory()
+			errs[i] = m.as(m.surveyMemory)
 		}
 		if errs[i] != nil {
 			errs[i] = m.fail(errs[i])
@@ -80,6 +80,7 @@ func (m *Member) look() error {
 		Live:      m.Live,
 		Inside:    int(inside(status.NSpid, m.Pid)),
 		Proc:      "/proc/" + strconv.Itoa(m.Live),
+		As:        m.As,
 		Overrides: m.Overrides,
 		WithFiles: m.WithFiles,
 		Holders:   m.Known.Holders,

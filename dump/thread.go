@@ -39,7 +39,7 @@ func (m *Member) threads() error {
 		t := &m.process.Threads[i]
 		t.Parked = m.Threads[i]
 		tid := outside[int(t.Parked.Tid)]
-		if err := m.thread(t, tid, &m.waiting[i]); err != nil {
+		if err := m.as(func() error { return m.thread(t, tid, &m.waiting[i]) }); err != nil {
 			return fmt.Errorf("thread %d: %w", t.Parked.Tid, err)
 		}
 		return nil

@@ -201,9 +201,11 @@ func (c *capture) findTarget(o *open, number, nth int, inode uint64) *open {
 func isTarget(t, instance *open, number, nth int) bool {
 	const kcmpEpollTarget = 7
 	slot := struct{ instance, target, offset uint32 }{uint32(instance.fd), uint32(number), uint32(nth)}
-	result, _, errno := unix.RawSyscall6(unix.SYS_KCMP, uintptr(t.member.live()), uintptr(instance.member.live()), kcmpEpollTarget,
-		uintptr(t.fd), uintptr(unsafe.Pointer(&slot)), 0)
-	return errno == 0 && result == kcmpEqual
+	return comparing(func() (uintptr, unix.Errno) {
+		result, _, errno := unix.RawSyscall6(unix.SYS_KCMP, uintptr(t.member.live()), uintptr(instance.member.live()), kcmpEpollTarget,
+			uintptr(t.fd), uintptr(unsafe.Pointer(&slot)), 0)
+		return result, errno
+	}) == kcmpEqual
 }
 
 // isReady tells whether poll(2) would report anything. Timers and signals are not looked at: they come back later than the targets

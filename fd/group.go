@@ -254,7 +254,11 @@ func (c *capture) take(o *open) (*taken, error) {
 	}
 	k := kindOf(o)
 	c.object = 0
-	record, err := k.capture(c, o)
+	var record any
+	err := o.member.as(func() (err error) {
+		record, err = k.capture(c, o)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/rights"
 )
 
 // A comparison compares descriptions by kcmp(2), which puts them in an order.
@@ -103,7 +105,19 @@ const (
 // kcmp compares the descriptions of two descriptors. The result is negative if that is not allowed, or if a process
 // or descriptor does not exist.
 func kcmp(pid1, pid2, fd1, fd2 int) int {
-	result, _, errno := unix.RawSyscall6(unix.SYS_KCMP, uintptr(pid1), uintptr(pid2), kcmpFile, uintptr(fd1), uintptr(fd2), 0)
+	return comparing(func() (uintptr, unix.Errno) {
+		result, _, errno := unix.RawSyscall6(unix.SYS_KCMP, uintptr(pid1), uintptr(pid2), kcmpFile, uintptr(fd1), uintptr(fd2), 0)
+		return result, errno
+	})
+}
+
+// comparing calls kcmp(2) for two processes. The calling thread may have the rights of one member alone (Member.As), which do not
+// suffice if the other process belongs to another user.
+func comparing(ask func() (uintptr, unix.Errno)) int {
+	result, errno := ask()
+	if errno == unix.EPERM {
+		rights.Own(func() { result, errno = ask() })
+	}
 	if errno != 0 {
 		return -int(errno)
 	}

@@ -9,11 +9,15 @@ import (
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/abi"
 	"crak.dev/crak/internal/resident"
+	"crak.dev/crak/internal/rights"
 )
 
 // Member is a process whose descriptors are captured. When it is frozen, its initiator makes system calls for the
 // writer.
 type Member struct {
+	// As calls a function with the rights of the member alone. It is nil if the caller has the member's rights.
+	As func(do func() error) error
+
 	Pid    int    // for errors
 	Live   int    // a live thread, if the thread group leader has exited; 0: Pid
 	Inside int    // its PID in its own PID namespace
@@ -39,6 +43,24 @@ type Member struct {
 	// updates data in place. It is nil if the process is not frozen: then the questions that need it are left out,
 	// and only the obstacles of the result are meaningful.
 	Calls func(calls []abi.Call, data []byte) ([]int64, error)
+}
+
+// as calls a function that looks at what the member has open.
+func (m *Member) as(do func() error) error {
+	if m.As == nil {
+		return do()
+	}
+	return m.As(do)
+}
+
+// own calls a function with the writer's own rights, while the writer looks at the member. The function looks at nothing but a kernel
+// object, through a handle.
+func (m *Member) own(do func() error) (err error) {
+	if m.As == nil {
+		return do()
+	}
+	rights.Own(func() { err = do() })
+	return err
 }
 
 func (m *Member) live() int { return cmp.Or(m.Live, m.Pid) }

@@ -114,7 +114,11 @@ func (c *capture) lookIntoPipe(o *open) (any, []byte, error) {
 	if o.handle.fd < 0 {
 		return r, nil, nil
 	}
-	content, err := r.read(o.handle)
+	var content []byte
+	err := o.member.own(func() (err error) { // another user may have made the pipe
+		content, err = r.read(o.handle)
+		return err
+	})
 	if err != nil {
 		return nil, nil, obstacle.Obstacle{What: o.link, Why: "its content cannot be read: " + err.Error(), Do: closeIt}
 	}

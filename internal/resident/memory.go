@@ -162,6 +162,9 @@ func (k *Key) Holds(pid int) bool {
 	return err == nil && n == len(now) && bytes.Equal(now[:], k.secret)
 }
 
+// IsKnown tells whether the writer has read the secret.
+func (k *Key) IsKnown() bool { return k.secret != nil }
+
 // Forget discards what the writer knows of the program: the process has executed another one.
 func (k *Key) Forget() { *k = Key{} }
 

@@ -1,5 +1,6 @@
-// Package rights lets a privileged process become another user for good. The process calls it before it looks at anything that this
-// user can influence. So whatever the user has prepared, the process has no more rights than the user.
+// Package rights lets a privileged process become another user: the process for good (Become), or one thread for one function (Do).
+// The process does that before it looks at anything that this user can influence. So whatever the user has prepared, the process
+// has no more rights than the user.
 package rights
 
 import (
@@ -58,12 +59,17 @@ func (u User) Become() error {
 		return changed
 	}
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
+	data := capabilityWords(u.Capabilities)
+	return everyThread("capset", unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data)))
+}
+
+// capabilityWords are the arguments of capset(2) for permitted and effective capabilities.
+func capabilityWords(capabilities uint64) (data [2]unix.CapUserData) {
 	for i := range data {
-		word := uint32(u.Capabilities >> (32 * i))
+		word := uint32(capabilities >> (32 * i))
 		data[i] = unix.CapUserData{Effective: word, Permitted: word} // without inheritable capabilities there are no ambient ones
 	}
-	return everyThread("capset", unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data)))
+	return data
 }
 
 // everyThread makes a system call in all threads, because each thread has its own credentials.

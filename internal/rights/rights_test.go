@@ -95,3 +95,43 @@ func TestOwner(t *testing.T) {
 		t.Errorf("%+v, %v", u, err)
 	}
 }
+
+// TestDo: a function runs as the other user, and what it calls by Own and all other threads keep their rights. It is repeated, because
+// any thread may run it, the main thread too.
+func TestDo(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		err := asVictim.Do(func() error {
+			if _, err := os.ReadFile(path); !os.IsPermission(err) {
+				t.Errorf("it can read root's file: %v", err)
+			}
+			Own(func() {
+				if _, err := os.ReadFile(path); err != nil {
+					t.Error(err)
+				}
+			})
+			text, err := os.ReadFile("/proc/thread-self/status")
+			for _, want := range []string{"Uid:\t41234\t41234\t41234\t41234\n", "Gid:\t41235\t41235\t41235\t41235\n", "Groups:\t41236", "CapEff:\t0000000000000000\n", "CapPrm:\t0000000000000000\n"} {
+				if !strings.Contains(string(text), want) {
+					t.Errorf("no %q in its status", want)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	tasks, _ := filepath.Glob("/proc/self/task/*/status")
+	for _, task := range tasks {
+		if text, err := os.ReadFile(task); err == nil && !strings.Contains(string(text), "Uid:\t0\t0\t0\t0\n") {
+			t.Errorf("%s: another user's", task)
+		}
+	}
+}

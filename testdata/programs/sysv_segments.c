@@ -6,6 +6,7 @@
 #include <sys/shm.h>
 
 #define SIZE (1UL << 20)
+#define ODD (SIZE - 1000) /* not a multiple of the page size */
 
 static char *removed[2], *keyed;
 static int removed_id, keyed_id;
@@ -27,7 +28,7 @@ static int other(long unused)
 	await_mark("written");
 	check_filled(third, SIZE, 2);
 	check_filled(removed[0], SIZE, 2);
-	check_filled(keyed, SIZE, 3);
+	check_filled(keyed, ODD, 3);
 	return 0;
 }
 
@@ -40,7 +41,7 @@ int main(void)
 	FILE *file;
 
 	removed_id = shmget(IPC_PRIVATE, SIZE, IPC_CREAT | 0600);
-	keyed_id = shmget(key, SIZE, IPC_CREAT | IPC_EXCL | 0640);
+	keyed_id = shmget(key, ODD, IPC_CREAT | IPC_EXCL | 0640);
 	CHECK(removed_id >= 0 && keyed_id >= 0);
 	file = fopen("id", "w");
 	CHECK(file && fprintf(file, "%d\n", keyed_id) > 0 && fclose(file) == 0);
@@ -48,7 +49,7 @@ int main(void)
 	removed[1] = attach(removed_id, 0);
 	keyed = attach(keyed_id, 0);
 	fill(removed[0], SIZE, 1);
-	fill(keyed, SIZE, 3);
+	fill(keyed, ODD, 3);
 	pid = child(other, 0);
 	await_mark("attached");
 	CHECK(shmctl(removed_id, IPC_RMID, 0) == 0);
@@ -59,9 +60,10 @@ int main(void)
 	CHECK(shmctl(removed_id, IPC_STAT, &desc) == 0);
 	EQUAL(desc.shm_nattch, 5);
 	CHECK(desc.shm_perm.mode & SHM_DEST);
-	EQUAL(shmget(key, SIZE, 0), keyed_id);
+	EQUAL(shmget(key, ODD, 0), keyed_id);
 	CHECK(shmctl(keyed_id, IPC_STAT, &desc) == 0);
 	EQUAL(desc.shm_nattch, 2);
+	EQUAL(desc.shm_segsz, ODD);
 	EQUAL(desc.shm_perm.mode & 0777, 0640);
 	check_filled(removed[1], SIZE, 1);
 	fill(removed[0], SIZE, 2);
