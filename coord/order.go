@@ -266,7 +266,7 @@ func insidePid(status proc.StatusInfo) int {
 func (m *member) accept(listener *resident.Listener, deadline time.Time) (*resident.Conn, error) {
 	for wait := 10 * firstLook; ; wait = min(2*wait, intervalOrder) { // most residents connect within it
 		conn, err := listener.Accept(m.pid, min(wait, time.Until(deadline)))
-		if !errors.Is(err, resident.ErrSilent) || time.Now().After(deadline) || m.isAnother() {
+		if !errors.Is(err, resident.ErrSilent) || time.Now().After(deadline) || !m.key.Holds(m.pid) && m.isAnother() {
 			return conn, err
 		}
 	}

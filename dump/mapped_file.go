@@ -21,6 +21,13 @@ type files struct {
 	root  int // descriptor of that directory, or -1
 	at    rootDirectory
 	known map[mappedAs]found
+	names map[string]named // executables
+}
+
+// named is what is at a path.
+type named struct {
+	unix.Stat_t
+	err error
 }
 
 // A rootDirectory is one in all mount namespaces: each mount has an ID of its own.
@@ -62,7 +69,7 @@ func (f *files) enter(m *Member) error {
 	if err != nil {
 		return &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	f.root, f.at, f.known = root, at, make(map[mappedAs]found)
+	f.root, f.at, f.known, f.names = root, at, make(map[mappedAs]found), make(map[string]named)
 	return nil
 }
 
@@ -78,6 +85,16 @@ func (f *files) close() {
 func (f *files) stat(path string) (st unix.Stat_t, err error) {
 	err = unix.Fstatat(f.root, strings.TrimPrefix(path, "/"), &st, unix.AT_SYMLINK_NOFOLLOW)
 	return st, err
+}
+
+// named is stat(2) of a path.
+func (f *files) named(path string) (unix.Stat_t, error) {
+	n, known := f.names[path]
+	if !known {
+		n.err = unix.Fstatat(f.root, strings.TrimPrefix(path, "/"), &n.Stat_t, 0)
+		f.names[path] = n
+	}
+	return n.Stat_t, n.err
 }
 
 // mappedFile identifies the file behind a mapping. A private mapping of a deleted file can be saved like other memory. A

@@ -13,10 +13,9 @@ import (
 )
 
 // mappings records every VMA and plans which of its pages to save.
+//
+// Preconditions: m.files has entered the member.
 func (m *Member) mappings() error {
-	if err := m.files.enter(m); err != nil {
-		return err
-	}
 	for _, e := range m.entries {
 		if e.Path == "[vsyscall]" {
 			continue // the kernel's, the same in every process

@@ -31,14 +31,11 @@ func (m *Member) paths() error {
 	if err != nil {
 		return err
 	}
-	executable, err := fd.TakePath(m.path("exe"))
-	if err != nil {
-		return err
+	var st unix.Stat_t
+	if err := unix.Stat(m.path("exe"), &st); err != nil {
+		return fmt.Errorf("stat %s: %w", exe, err)
 	}
-	defer executable.Close()
-	if m.process.Executable, err = m.file(exe, executable); err != nil {
-		return err
-	}
+	m.process.Executable = fileOf(exe, &st)
 	m.process.Auxv, err = proc.ReadFile(m.path("auxv"))
 	return err
 }
@@ -46,8 +43,9 @@ func (m *Member) paths() error {
 // deletedExecutable makes a deleted executable a memory object, so that the image holds its content.
 func (m *Member) deletedExecutable() {
 	exe := &m.process.Executable
-	if m.unseen != nil {
-		m.refuse("", fmt.Sprintf("executable %q", exe.Path), fmt.Sprintf("it cannot be accessed: %v", m.unseen),
+	named, err := m.files.named(exe.Path)
+	if exe.Deleted = err != nil || named.Dev != exe.Device || named.Ino != exe.Inode; err != nil && !isAbsent(err) {
+		m.refuse("", fmt.Sprintf("executable %q", exe.Path), fmt.Sprintf("it cannot be accessed: %v", err),
 			"give the user who makes the checkpoint access to every directory of this path")
 		return
 	}
@@ -64,20 +62,4 @@ func (m *Member) deletedExecutable() {
 	m.process.ExecutableMemory = m.Table.Object(fd.Inode{Device: exe.Device, Number: exe.Inode}, o, func() (*fd.Handle, error) {
 		return fd.TakePath(m.path("exe"))
 	})
-}
-
-// file identifies the file of a handle. path is its path as the program sees it.
-func (m *Member) file(path string, h *fd.Handle) (image.File, error) {
-	st, err := h.Stat()
-	if err != nil {
-		return image.File{}, fmt.Errorf("stat %s: %w", path, err)
-	}
-	f := fileOf(path, &st)
-	var named unix.Stat_t
-	err = unix.Stat(m.path("root")+path, &named)
-	f.Deleted = err != nil || named.Dev != st.Dev || named.Ino != st.Ino
-	if err != nil && !isAbsent(err) {
-		m.unseen = err
-	}
-	return f, nil
 }

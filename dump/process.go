@@ -54,8 +54,6 @@ type Member struct {
 
 	files *files // behind mappings: those of the group, while mappings is called
 
-	unseen error // why stat of the executable's path failed
-
 	policies map[uint64]*image.MemoryPolicy // by the start of a mapping
 
 	secureBits  uint32          // of the initiator, and taken for those of every thread
@@ -136,6 +134,9 @@ func (m *Member) finish(all *files) (*image.Process, error) {
 		m.Table.Obstacles = append(m.Table.Obstacles, m.obstacles...)
 		m.obstacles = nil
 	}()
+	if err := m.files.enter(m); err != nil {
+		return nil, m.fail(err)
+	}
 	m.deletedExecutable()
 	known := len(m.Table.Memory)
 	segments := func() error { return m.segments(known) }

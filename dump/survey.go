@@ -91,7 +91,7 @@ func (m *Member) look() error {
 
 // surveyMemory looks at the mappings.
 func (m *Member) surveyMemory() error {
-	if err := m.readMappings(); err != nil {
+	if err := inOrder(m.readMappings, func() error { return m.files.enter(m) }); err != nil {
 		return err
 	}
 	if err := m.mappings(); err != nil {
