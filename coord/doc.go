@@ -51,8 +51,8 @@
 //
 // Bounds of a freeze: a message of the resident takes 30 s at most, all its messages together take 2 minutes. The resident
 // resumes the program if no message from the writer arrives for CRAK_FREEZE_LIMIT. While the work makes progress, the keeper
-// (frozen.go) sends messages to all members. Confirm asks the resident whether the program is still frozen: before RESUME, and
-// with --kill just before the commit.
+// (frozen.go) sends messages to all members. Before RESUME, and with --kill just before the commit, Confirm makes sure that the
+// program is still frozen. It asks the resident if half of the freeze limit has passed since the last answer.
 //
 // On a failure in any phase the writer closes all connections. If the writer was killed, the kernel closes them. The initiators
 // then read end-of-file, every thread runs on, and the twins exit. The error names the member that has failed. The writer removes
