@@ -145,9 +145,8 @@ func captureEpoll(c *capture, o *open) (any, error) {
 		return nil
 	})
 	if o.handle.asks() {
-		poll := []unix.PollFd{{Fd: int32(o.handle.fd), Events: unix.POLLIN}}
-		n, err := unix.Poll(poll, 0)
-		r.Quiet = err == nil && n == 0 && !c.chosen
+		events, err := eventsOf(o.handle.fd, unix.POLLIN)
+		r.Quiet = err == nil && events == 0 && !c.chosen
 	}
 	return r, c.private(o, "epoll instance")
 }
@@ -222,9 +221,8 @@ func (o *open) isReady() bool {
 	if !h.asks() {
 		return false
 	}
-	poll := []unix.PollFd{{Fd: int32(h.fd), Events: unix.POLLIN | unix.POLLOUT}}
-	n, err := unix.Poll(poll, 0)
-	return err == nil && n > 0
+	events, err := eventsOf(h.fd, unix.POLLIN|unix.POLLOUT)
+	return err == nil && events != 0
 }
 
 // unquiet has an epoll instance report what it finds at the restart.

@@ -79,26 +79,28 @@ func CaptureGroup(all []*Descriptors, table *Table) ([][]image.Descriptor, error
 
 // capture is one run of CaptureGroup.
 type capture struct {
-	members     []*Descriptors
-	table       *Table
-	questions   questions
-	ids         map[*open]image.DescriptionID
-	pipes       map[Inode]*ends
-	sockets     map[uint32]*open          // Unix sockets of the group, by inode
-	waiting     map[uint32]*open          // those whose connections wait for accept(2), and the listening sockets
-	inside      []*open                   // descriptions that are only in queues
-	unseen      bool                      // not frozen: something waits in the queue of a Unix socket
-	senders     map[unix.Ucred]unix.Ucred // of messages, as the writer sees them and as the program would
-	tcp         tcpSockets
-	chosen      bool // the user has chosen what becomes of a TCP connection, so epoll instances have something to report
-	directories []string
-	standard    map[Inode]int       // pipes that are stdin, stdout or stderr of a member
-	tty         *controlling        // nil until the first terminal
-	gone        map[Inode]*open     // pidfds of processes that have ended and were waited for
-	object      image.ObjectID      // of the description that is being captured, or 0
-	ancestry    map[int][]*outsider // of each member, by its live PID
-	strangers   map[int]*outsider   // all of these, by PID
-	later       []func() error      // when the initiators have answered, and all descriptions have their numbers
+	members      []*Descriptors
+	table        *Table
+	questions    questions
+	ids          map[*open]image.DescriptionID
+	pipes        map[Inode]*ends
+	sockets      map[uint32]*open          // Unix sockets of the group, by inode
+	servers      map[serverName]*open      // those of them that listen
+	waiting      map[uint32]*open          // those whose connections wait for accept(2), and the listening sockets
+	inside       []*open                   // descriptions that are only in queues
+	unseen       bool                      // not frozen: something waits in the queue of a Unix socket
+	senders      map[unix.Ucred]unix.Ucred // of messages, as the writer sees them and as the program would
+	tcp          tcpSockets
+	chosen       bool // the user has chosen what becomes of a TCP connection, so epoll instances have something to report
+	directories  []string
+	standard     map[Inode]int       // pipes that are stdin, stdout or stderr of a member
+	tty          *controlling        // nil until the first terminal
+	gone         map[Inode]*open     // pidfds of processes that have ended and were waited for
+	object       image.ObjectID      // of the description that is being captured, or 0
+	ancestry     map[int][]*outsider // of each member, by its live PID
+	strangers    map[int]*outsider   // all of these, by PID
+	usualOptions map[string]*usualOptions
+	later        []func() error // when the initiators have answered, and all descriptions have their numbers
 
 	place place
 	taker *taker // of the member from which a handle was taken last

@@ -52,9 +52,8 @@ func peekDatagrams(socket int) (content []byte, all []Datagram, err error) {
 
 // atEnd tells whether the socket can receive no more. A read then returns 0 bytes at the end of the queue, as it does for an empty message.
 func atEnd(socket int) bool {
-	poll := []unix.PollFd{{Fd: int32(socket), Events: unix.POLLRDHUP}}
-	_, err := unix.Poll(poll, 0)
-	return err != nil || poll[0].Revents&(unix.POLLRDHUP|unix.POLLHUP) != 0
+	events, err := eventsOf(socket, unix.POLLRDHUP)
+	return err != nil || events&(unix.POLLRDHUP|unix.POLLHUP) != 0
 }
 
 func peekDatagram(socket int, buffer, control []byte) (d Datagram, size int, err error) {

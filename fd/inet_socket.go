@@ -47,7 +47,7 @@ var inetSocketKind = kind{
 			return nil, err
 		}
 		var err error
-		c.object, err = c.objectOf(o, &inetObjects, func() (any, []byte, error) { return lookAtInet(o) })
+		c.object, err = c.objectOf(o, &inetObjects, func() (any, []byte, error) { return lookAtInet(c, o) })
 		return nil, err
 	},
 	describe: func(d image.Description) string { return fmt.Sprintf("Internet socket %d", d.Object) },
@@ -68,12 +68,12 @@ var inetSocketKind = kind{
 	},
 }
 
-func lookAtInet(o *open) (any, []byte, error) {
+func lookAtInet(c *capture, o *open) (any, []byte, error) {
 	r := new(InetSocket)
 	if why := unreadable(o); why != nil || o.member.Calls == nil { // a plan has no handles
 		return r, nil, why
 	}
-	content, err := r.look(o.handle.fd)
+	content, err := r.look(c, o.handle.fd)
 	if err != nil {
 		return nil, nil, socketObstacle(o, err.Error(), closeIt)
 	}
@@ -94,7 +94,7 @@ func socketObstacle(o *open, why, do string) obstacle.Obstacle {
 }
 
 // look reads the state of a socket through a handle.
-func (r *InetSocket) look(socket int) (content []byte, err error) {
+func (r *InetSocket) look(c *capture, socket int) (content []byte, err error) {
 	for option, value := range map[int]*int{unix.SO_DOMAIN: &r.Family, unix.SO_TYPE: &r.Type, unix.SO_PROTOCOL: &r.Protocol} {
 		if *value, err = unix.GetsockoptInt(socket, unix.SOL_SOCKET, option); err != nil {
 			return nil, os.NewSyscallError("getsockopt", err)
@@ -106,17 +106,16 @@ func (r *InetSocket) look(socket int) (content []byte, err error) {
 	if err := r.addresses(socket); err != nil {
 		return nil, err
 	}
-	if err := r.options(socket); err != nil {
+	if err := r.options(c, socket); err != nil {
 		return nil, err
 	}
 	if r.Groups, err = multicastGroups(socket, r.Family); err != nil {
 		return nil, err
 	}
-	poll := []unix.PollFd{{Fd: int32(socket), Events: unix.POLLIN | unix.POLLRDHUP}}
-	if _, err := unix.Poll(poll, 0); err != nil {
+	events, err := eventsOf(socket, unix.POLLIN|unix.POLLRDHUP)
+	if err != nil {
 		return nil, os.NewSyscallError("poll", err)
 	}
-	events := poll[0].Revents
 	r.Shutdown = events&unix.POLLRDHUP != 0
 	if events&unix.POLLERR != 0 {
 		return nil, r.pendingError(socket)
@@ -190,13 +189,12 @@ func (r *InetSocket) addresses(socket int) error {
 	return os.NewSyscallError("SO_BINDTODEVICE", err)
 }
 
-func (r *InetSocket) options(socket int) error {
-	fresh, err := r.open()
+func (r *InetSocket) options(c *capture, socket int) error {
+	usual, err := c.usual(fmt.Sprint("IP ", r.Family, r.Type, r.Protocol), r.open, r.tables()...)
 	if err != nil {
-		return fmt.Errorf("a socket like it: %w", err)
+		return err
 	}
-	defer fresh.Close()
-	r.Options = changedOptions(socket, int(fresh.Fd()), r.tables()...)
+	r.Options = usual.changed(socket, r.tables()...)
 	if r.Options["ip_tos"] != nil { // setting it changes the priority
 		r.Options["priority"] = socketOptions["priority"].get(socket)
 	}

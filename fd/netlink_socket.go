@@ -57,7 +57,7 @@ var netlinkSocketKind = kind{
 		if why := unreadable(o); why != nil || o.member.Calls == nil {
 			return r, why
 		}
-		if err := r.look(o); err != nil {
+		if err := r.look(c, o); err != nil {
 			return nil, socketObstacle(o, err.Error(), "try again a moment later; "+closeIt)
 		}
 		return r, nil
@@ -100,7 +100,7 @@ func netlinkRecord(d image.Description) (NetlinkSocket, error) {
 }
 
 // look reads the state of a socket through a handle.
-func (r *NetlinkSocket) look(o *open) (err error) {
+func (r *NetlinkSocket) look(c *capture, o *open) (err error) {
 	socket := o.handle.fd
 	for option, value := range map[int]*int{unix.SO_TYPE: &r.Type, unix.SO_PROTOCOL: &r.Protocol} {
 		if *value, err = unix.GetsockoptInt(socket, unix.SOL_SOCKET, option); err != nil {
@@ -129,12 +129,11 @@ func (r *NetlinkSocket) look(o *open) (err error) {
 	if r.Filter, err = filterOf(socket); err != nil {
 		return err
 	}
-	fresh, err := r.open()
+	usual, err := c.usual(fmt.Sprint("NETLINK ", r.Type, r.Protocol), r.open, socketOptions, netlinkOptions)
 	if err != nil {
 		return err
 	}
-	defer fresh.Close()
-	r.Options = changedOptions(socket, int(fresh.Fd()), socketOptions, netlinkOptions)
+	r.Options = usual.changed(socket, socketOptions, netlinkOptions)
 	return nil
 }
 

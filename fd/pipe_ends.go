@@ -81,7 +81,6 @@ func (c *capture) otherEndLives(o *open, e ends) bool {
 		defer unix.Close(end)
 	}
 	// A read end without writers has POLLHUP, a write end without readers POLLERR (pipe_poll in fs/pipe.c).
-	poll := []unix.PollFd{{Fd: int32(end)}}
-	_, err := unix.Poll(poll, 0)
-	return err != nil || poll[0].Revents&(unix.POLLHUP|unix.POLLERR) == 0
+	events, err := eventsOf(end, 0)
+	return err != nil || events&(unix.POLLHUP|unix.POLLERR) == 0
 }

@@ -58,9 +58,8 @@ var ptySlave = kind{
 		r := &PtySlave{HungUp: o.hungUp}
 		c.askCloseOnExec(o)
 		if !r.HungUp && o.handle.asks() {
-			poll := []unix.PollFd{{Fd: int32(o.handle.fd)}}
-			_, err := unix.Poll(poll, 0)
-			r.HungUp = err == nil && poll[0].Revents&unix.POLLERR != 0 // hung_up_tty_poll in drivers/tty/tty_io.c
+			events, err := eventsOf(o.handle.fd, 0)
+			r.HungUp = err == nil && events&unix.POLLERR != 0 // hung_up_tty_poll in drivers/tty/tty_io.c
 		}
 		if r.HungUp {
 			r.Number = ptyNumber(o.stat.Rdev)

@@ -83,9 +83,7 @@ func (c *capture) ptyContent(p *pty, r *Pty) ([]byte, error) {
 const ptyFull = 4095
 
 func ptyEvents(terminal int) (int16, error) {
-	poll := []unix.PollFd{{Fd: int32(terminal), Events: unix.POLLIN | unix.POLLOUT | unix.POLLPRI}}
-	_, err := unix.Poll(poll, 0)
-	return poll[0].Revents, err
+	return eventsOf(terminal, unix.POLLIN|unix.POLLOUT|unix.POLLPRI)
 }
 
 // ptyListOf prepares lists of system calls for the member that has the master.

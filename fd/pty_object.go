@@ -194,11 +194,11 @@ func (r *Pty) look(master int, p *pty) error {
 		return fmt.Errorf("its slave is not %s", p.path)
 	}
 	r.Mode, r.UID, r.GID = st.Mode&0o7777, st.Uid, st.Gid
-	poll := []unix.PollFd{{Fd: int32(master)}}
-	if _, err := unix.Poll(poll, 0); err != nil {
+	events, err := eventsOf(master, 0)
+	if err != nil {
 		return err
 	}
-	r.Closed = poll[0].Revents&unix.POLLHUP != 0 // TTY_OTHER_CLOSED in the kernel's pty.c
+	r.Closed = events&unix.POLLHUP != 0 // TTY_OTHER_CLOSED in the kernel's pty.c
 	r.Opened = r.Closed || len(p.slaves) > 0 || p.session != 0
 	return nil
 }

@@ -3,6 +3,7 @@ package fd
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"unsafe"
 
@@ -57,13 +58,17 @@ var socketOptions = optionTable{
 // get returns the value of an option. It is nil if this socket, or this kernel, does not have the option.
 func (s socketOption) get(socket int) []int32 {
 	value := make([]int32, s.words)
-	length := uint32(4 * s.words)
-	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(socket), uintptr(s.level), uintptr(s.number),
-		uintptr(unsafe.Pointer(&value[0])), uintptr(unsafe.Pointer(&length)), 0)
-	if errno != 0 {
+	if !s.read(socket, value) {
 		return nil
 	}
 	return value
+}
+
+func (s socketOption) read(socket int, value []int32) bool {
+	length := uint32(4 * len(value))
+	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(socket), uintptr(s.level), uintptr(s.number),
+		uintptr(unsafe.Pointer(&value[0])), uintptr(unsafe.Pointer(&length)), 0)
+	return errno == 0
 }
 
 func (s socketOption) set(socket int, value []int32) error {
@@ -86,13 +91,51 @@ func (s socketOption) put(socket, number int, value []int32) error {
 	return nil
 }
 
-// changedOptions returns the options of a socket that differ from those of a new one.
-func changedOptions(socket, fresh int, tables ...optionTable) map[string][]int32 {
-	changed := make(map[string][]int32)
+// usualOptions are the options of a new socket. The values of those that this kernel, or this kind of socket, does not have are nil.
+type usualOptions struct {
+	values     map[string][]int32
+	congestion string // TCP_CONGESTION
+}
+
+// usual looks at a new socket, once for each kind of socket.
+func (c *capture) usual(kind string, create func() (*os.File, error), tables ...optionTable) (*usualOptions, error) {
+	if u := c.usualOptions[kind]; u != nil {
+		return u, nil
+	}
+	fresh, err := create()
+	if err != nil {
+		return nil, fmt.Errorf("a socket like it: %w", err)
+	}
+	defer fresh.Close()
+	socket := int(fresh.Fd())
+	u := &usualOptions{values: make(map[string][]int32)}
 	for _, table := range tables {
 		for name, option := range table {
-			if value := option.get(socket); value != nil && !slices.Equal(value, option.get(fresh)) {
-				changed[name] = value
+			u.values[name] = option.get(socket)
+		}
+	}
+	u.congestion, _ = unix.GetsockoptString(socket, unix.SOL_TCP, unix.TCP_CONGESTION)
+	if c.usualOptions == nil {
+		c.usualOptions = make(map[string]*usualOptions)
+	}
+	c.usualOptions[kind] = u
+	return u, nil
+}
+
+// changed returns the options of a socket that differ from those of a new one.
+func (u *usualOptions) changed(socket int, tables ...optionTable) map[string][]int32 {
+	changed := make(map[string][]int32)
+	var buffer [8]int32
+	for _, table := range tables {
+		for name, option := range table {
+			usual := u.values[name]
+			if usual == nil {
+				continue
+			}
+			value := buffer[:option.words]
+			clear(value)
+			if option.read(socket, value) && !slices.Equal(value, usual) {
+				changed[name] = slices.Clone(value)
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package fd
 
 import (
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -46,23 +47,22 @@ var tcpNewOptions = optionTable{
 var tcpTables = []optionTable{bindOptions, socketOptions, inetOptions, tcpOptions, tcpNewOptions}
 
 // lookAtOptions reads the options that setsockopt(2) can set.
-func (r *TCPSocket) lookAtOptions(socket int, connected bool) error {
+func (c *capture) lookAtOptions(r *TCPSocket, socket int, connected bool) error {
 	if name, err := unix.GetsockoptString(socket, unix.SOL_TCP, unix.TCP_ULP); err == nil && name != "" {
 		return fmt.Errorf("it has the upper layer protocol %q (TCP_ULP)", name)
 	}
 	if on, err := unix.GetsockoptInt(socket, unix.SOL_TCP, unix.TCP_REPAIR); err == nil && on != 0 {
 		return fmt.Errorf("it is in repair mode (TCP_REPAIR)")
 	}
-	fresh, err := newTCP(r.Family)
+	usual, err := c.usual(fmt.Sprint("TCP ", r.Family), func() (*os.File, error) { return newTCP(r.Family) }, tcpTables...)
 	if err != nil {
 		return err
 	}
-	defer fresh.Close()
 	tables := tcpTables
 	if connected {
 		tables = tables[:len(tables)-1]
 	}
-	r.Options = changedOptions(socket, int(fresh.Fd()), tables...)
+	r.Options = usual.changed(socket, tables...)
 	if r.Options["ip_tos"] != nil { // setting it changes the priority
 		r.Options["priority"] = socketOptions["priority"].get(socket)
 	}
@@ -81,11 +81,10 @@ func (r *TCPSocket) lookAtOptions(socket int, connected bool) error {
 	if r.Device, err = unix.GetsockoptString(socket, unix.SOL_SOCKET, unix.SO_BINDTODEVICE); err != nil {
 		return fmt.Errorf("SO_BINDTODEVICE: %w", err)
 	}
-	usual, err := unix.GetsockoptString(int(fresh.Fd()), unix.SOL_TCP, unix.TCP_CONGESTION)
-	if err == nil {
-		r.Congestion, err = unix.GetsockoptString(socket, unix.SOL_TCP, unix.TCP_CONGESTION)
+	if usual.congestion == "" {
+		return nil
 	}
-	if r.Congestion == usual {
+	if r.Congestion, err = unix.GetsockoptString(socket, unix.SOL_TCP, unix.TCP_CONGESTION); r.Congestion == usual.congestion {
 		r.Congestion = ""
 	}
 	return err

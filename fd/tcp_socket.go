@@ -50,6 +50,7 @@ type tcpSockets struct {
 	all      []inetSocket
 	ends     map[tcpEnds]*inetSocket // connections, by the addresses of an end
 	group    map[uint32]*open        // sockets of the group, by inode
+	servers  map[uint16][]*open      // those that listen, by port
 	machines map[netip.Addr]bool     // addresses of this machine
 }
 
@@ -57,7 +58,7 @@ type tcpEnds struct{ own, remote netip.AddrPort }
 
 // findTCP asks the kernel about all TCP sockets.
 func (c *capture) findTCP(descriptions []*open) error {
-	t := tcpSockets{ends: make(map[tcpEnds]*inetSocket), group: make(map[uint32]*open), machines: make(map[netip.Addr]bool)}
+	t := tcpSockets{ends: make(map[tcpEnds]*inetSocket), group: make(map[uint32]*open), servers: make(map[uint16][]*open), machines: make(map[netip.Addr]bool)}
 	for _, o := range descriptions {
 		if isTCP(o) {
 			t.group[uint32(o.stat.Ino)] = o
@@ -77,6 +78,9 @@ func (c *capture) findTCP(descriptions []*open) error {
 		}
 		if o := t.group[s.inode]; o != nil {
 			o.inet = s
+			if s.state == unix.BPF_TCP_LISTEN {
+				t.servers[s.own.Port()] = append(t.servers[s.own.Port()], o)
+			}
 		}
 	}
 	addresses, err := net.InterfaceAddrs()
@@ -229,15 +233,11 @@ func isQueued(state uint8) bool {
 // listener is a listening socket of the group that has the address of a connection.
 func (t *tcpSockets) listener(s *inetSocket) *open {
 	var best *open
-	for _, o := range t.group {
-		l := o.inet
-		if l == nil || l.state != unix.BPF_TCP_LISTEN || l.own.Port() != s.own.Port() {
-			continue
-		}
-		if plain(l.own) == plain(s.own) {
+	for _, o := range t.servers[s.own.Port()] {
+		if plain(o.inet.own) == plain(s.own) {
 			return o
 		}
-		if l.own.Addr().IsUnspecified() {
+		if o.inet.own.Addr().IsUnspecified() {
 			best = o
 		}
 	}
@@ -294,15 +294,15 @@ func (c *capture) lookTCP(r *TCPSocket, o *open, sender tcpSender) ([]byte, erro
 		r.Own = &at
 	}
 	connected := false
-	poll := []unix.PollFd{{Fd: int32(socket), Events: unix.POLLRDHUP}}
-	if _, err := unix.Poll(poll, 0); err != nil {
+	events, err := eventsOf(socket, unix.POLLRDHUP)
+	if err != nil {
 		return nil, err
 	}
-	failed := poll[0].Revents&unix.POLLERR != 0
+	failed := events&unix.POLLERR != 0
 	switch state := o.inet; {
 	case r.Over:
 		connected = true
-	case (state == nil || state.state == unix.BPF_TCP_CLOSE) && poll[0].Revents&unix.POLLRDHUP != 0:
+	case (state == nil || state.state == unix.BPF_TCP_CLOSE) && events&unix.POLLRDHUP != 0:
 		r.Over, connected = true, true
 		if failed {
 			r.Error = int(errorOf(socket))
@@ -323,7 +323,7 @@ func (c *capture) lookTCP(r *TCPSocket, o *open, sender tcpSender) ([]byte, erro
 		at := remote.inet()
 		r.Remote, connected = &at, true
 	}
-	if err := r.lookAtOptions(socket, connected); err != nil {
+	if err := c.lookAtOptions(r, socket, connected); err != nil {
 		return nil, err
 	}
 	switch {

@@ -264,12 +264,11 @@ func (e *Env) unixConnection(client, server *UnixSocket) (c, s *os.File, err err
 		return nil, nil, err
 	}
 	// If another user has replaced the socket's file meanwhile, no connection waits in this socket.
-	poll := []unix.PollFd{{Fd: int32(listening.file.Fd()), Events: unix.POLLIN}}
-	accepted := -1
-	if n, err2 := unix.Poll(poll, 0); err2 != nil || n == 0 {
+	socket, accepted := int(listening.file.Fd()), -1
+	if events, err2 := eventsOf(socket, unix.POLLIN); err2 != nil || events == 0 {
 		err = fmt.Errorf("%s: another socket has this name now", server.Name)
 	} else {
-		accepted, _, err = unix.Accept4(int(poll[0].Fd), unix.SOCK_CLOEXEC)
+		accepted, _, err = unix.Accept4(socket, unix.SOCK_CLOEXEC)
 		err = os.NewSyscallError("accept", err)
 	}
 	if err != nil {

@@ -191,9 +191,8 @@ func (q *queue) checkFirst(socket int) error {
 
 // hasInput tells whether recvmsg(2) would return at once.
 func hasInput(socket int) bool {
-	poll := []unix.PollFd{{Fd: int32(socket), Events: unix.POLLIN}}
-	n, err := unix.Poll(poll, 0)
-	return err != nil || n > 0
+	events, err := eventsOf(socket, unix.POLLIN)
+	return err != nil || events != 0
 }
 
 // beginPeeking has MSG_PEEK start at the beginning of the queue, and show the credentials of each message. The result is a function that

@@ -51,11 +51,17 @@ var unixSocketKind = kind{
 	},
 }
 
+// A serverName tells a listening socket: its name, and the inode of its file.
+type serverName struct {
+	name string
+	file uint32
+}
+
 // findUnix asks the kernel about the Unix sockets of the group, if it has any. It returns the descriptions with those that are only in
 // the queues of these sockets.
 func (c *capture) findUnix(descriptions []*open) ([]*open, error) {
 	var all map[uint32]*unixSocket
-	c.sockets = make(map[uint32]*open)
+	c.sockets, c.servers = make(map[uint32]*open), make(map[serverName]*open)
 	for i := 0; i < len(descriptions); i++ {
 		o := descriptions[i]
 		o.findProtocol()
@@ -73,6 +79,7 @@ func (c *capture) findUnix(descriptions []*open) ([]*open, error) {
 		}
 		c.sockets[uint32(o.stat.Ino)] = o
 		if o.socket.listening {
+			c.servers[serverName{o.socket.name, o.socket.file}] = o
 			continue
 		}
 		if o.member.Calls == nil {
@@ -120,7 +127,7 @@ func (c *capture) lookAtUnix(o *open) (any, []byte, error) {
 	if !o.handle.asks() {
 		return r, nil, nil
 	}
-	content, err := r.look(o, c.waiting[uint32(o.stat.Ino)] != nil)
+	content, err := c.lookUnix(r, o, c.waiting[uint32(o.stat.Ino)] != nil)
 	if err != nil {
 		why := unixObstacle(o, err.Error())
 		why.Passes = passes(err)
@@ -181,14 +188,12 @@ func (c *capture) findName(o *open, r *UnixSocket) error {
 		return nil
 	}
 	if !s.listening && s.kind != unix.SOCK_DGRAM {
-		for _, l := range c.sockets {
-			if l.socket.listening && l.socket.name == s.name && l.socket.file == s.file {
-				c.later = append(c.later, func() error {
-					r.Listener = c.socketObject(uint32(l.stat.Ino))
-					return nil
-				})
+		if l := c.servers[serverName{s.name, s.file}]; l != nil {
+			c.later = append(c.later, func() error {
+				r.Listener = c.socketObject(uint32(l.stat.Ino))
 				return nil
-			}
+			})
+			return nil
 		}
 	}
 	if r.Name.Path == "" {
@@ -201,29 +206,28 @@ func (c *capture) findName(o *open, r *UnixSocket) error {
 	return nil
 }
 
-// look reads the options and the queue through a handle.
-func (r *UnixSocket) look(o *open, waits bool) ([]byte, error) {
+// lookUnix reads the options and the queue through a handle.
+func (c *capture) lookUnix(r *UnixSocket, o *open, waits bool) ([]byte, error) {
 	socket := o.handle.fd
 	var err error
 	if r.Filter, err = filterOf(socket); err != nil {
 		return nil, err
 	}
-	fresh, err := newUnix(r.Type)
+	usual, err := c.usual(fmt.Sprint("UNIX ", r.Type), func() (*os.File, error) { return newUnix(r.Type) }, socketOptions)
 	if err != nil {
 		return nil, err
 	}
-	defer fresh.Close()
-	r.Options = changedOptions(socket, int(fresh.Fd()), socketOptions)
+	r.Options = usual.changed(socket, socketOptions)
 	if waits {
 		if sent, err := unix.IoctlGetInt(socket, unix.TIOCOUTQ); err != nil || sent != 0 {
 			return nil, passing("it has sent data on a connection that nobody has accepted yet")
 		}
 	}
-	poll := []unix.PollFd{{Fd: int32(socket)}}
-	if _, err := unix.Poll(poll, 0); err != nil {
+	events, err := eventsOf(socket, 0)
+	if err != nil {
 		return nil, err
 	}
-	if r.Reset = poll[0].Revents&unix.POLLERR != 0; r.Reset {
+	if r.Reset = events&unix.POLLERR != 0; r.Reset {
 		if r.Type != unix.SOCK_STREAM || !r.Closed {
 			return nil, passing("it has an error that the program has not seen yet")
 		}
