@@ -14,6 +14,8 @@
 //	pause.go     how long a checkpoint stops a program
 //	stream.go    how fast images are written and read, and their size
 //	group.go     the same for groups of processes
+//	descriptors.go  what descriptors and connections add to a pause, and their restart
+//	redis.go     redis-server
 //	rivals.go    the same for CRIU and DMTCP, if they are installed
 //	workloads/   the programs, in C
 package main

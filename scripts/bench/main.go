@@ -26,7 +26,7 @@ type Bench struct {
 
 func main() {
 	quick := flag.Bool("quick", false, "fewer rounds and a program of 128 MiB")
-	only := flag.String("only", "", "only measurements whose names match this regular expression, such as '^group': overhead, overhead idle, start, overhead make, pause, write, read, small, size, group pause, group restart, group memory, group size, rivals")
+	only := flag.String("only", "", "only measurements whose names match this regular expression, such as '^group': overhead, overhead idle, start, overhead make, pause, write, read, small, size, group pause, group restart, group memory, group size, descriptors, connections, redis, rivals")
 	flag.Parse()
 	b, err := newBench(*quick)
 	if err == nil {
@@ -122,6 +122,9 @@ func (b *Bench) run(only string) error {
 		{"group restart", b.groupRestart},
 		{"group memory", b.groupMemory},
 		{"group size", b.groupSize},
+		{"descriptors", b.descriptors},
+		{"connections", b.connections},
+		{"redis", b.redis},
 		{"rivals", b.rivals},
 	} {
 		if !chosen.MatchString(m.name) {

@@ -27,6 +27,10 @@ type Subject struct {
 
 // launch starts the program and waits until it prints READY. env is added to its environment.
 func (b *Bench) launch(env []string, name string, args ...string) (*Subject, error) {
+	return b.launchUntil("READY\n", env, name, args...)
+}
+
+func (b *Bench) launchUntil(ready string, env []string, name string, args ...string) (*Subject, error) {
 	dir, err := os.MkdirTemp(b.dir, "subject-")
 	if err != nil {
 		return nil, err
@@ -38,12 +42,13 @@ func (b *Bench) launch(env []string, name string, args ...string) (*Subject, err
 		return nil, err
 	}
 	defer out.Close()
+	s.cmd.Dir = dir
 	s.cmd.Stdout, s.cmd.Stderr = out, out
 	s.cmd.Env = b.environment(dir, env...)
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
-	if err := s.await(func(text []byte) bool { return bytes.Contains(text, []byte("READY\n")) }); err != nil {
+	if err := s.await(func(text []byte) bool { return bytes.Contains(text, []byte(ready)) }); err != nil {
 		s.end()
 		return nil, err
 	}
@@ -58,8 +63,11 @@ func (s *Subject) kill() {
 	_ = s.cmd.Wait()
 }
 
-// end ends the program and removes its files.
+// end ends the program and removes its files. s may be nil.
 func (s *Subject) end() {
+	if s == nil {
+		return
+	}
 	s.kill()
 	_ = os.RemoveAll(s.dir)
 }
