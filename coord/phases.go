@@ -105,7 +105,7 @@ func (c *checkpoint) surveyOnce() (obstacle.List, error) {
 }
 
 func (c *checkpoint) surveyMembers() (obstacle.List, error) {
-	if list := c.hanging(); len(list) > 0 {
+	if list := append(c.hanging(), together(c.members)...); len(list) > 0 {
 		return list, nil
 	}
 	all := make([]*dump.Member, len(c.members))
@@ -206,6 +206,7 @@ func (c *checkpoint) freeze() error {
 		}
 	}
 	fresh := c.members
+	var late []*member // since the survey
 	for deadline := time.Now().Add(patienceStorm); ; {
 		if err := c.freezeMembers(fresh); err != nil {
 			return err
@@ -213,7 +214,7 @@ func (c *checkpoint) freeze() error {
 		c.prune()
 		var found []int
 		if found, c.zombies = c.lookUntilSure(); len(found) == 0 {
-			return c.hanging().Err()
+			return append(c.hanging(), togetherWithParent(late)...).Err()
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("pid %d: its descendants fork faster than they can be frozen: after %.0f s %d are frozen, and new ones appear",
@@ -222,6 +223,7 @@ func (c *checkpoint) freeze() error {
 		if fresh, err = c.admit(found); err != nil {
 			return err
 		}
+		late = append(late, fresh...)
 		for _, m := range fresh {
 			if err := m.lock(); err != nil && !c.drops(m, err) {
 				return err

@@ -1,0 +1,68 @@
+package coord
+
+import (
+	"fmt"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/obstacle"
+)
+
+// Members that share a descriptor table (clone(2), CLONE_FILES), or working directory, root directory and umask (CLONE_FS). A restart
+// would give each its own. kcmp(2) orders these objects, so the survey sorts the members. Only a member that was forked after the
+// survey is compared while the group is frozen, and only with its parent.
+
+// shareable is what processes can share, for kcmp(2).
+var shareable = []struct {
+	kind      uintptr
+	name, how string
+}{
+	{2, "its descriptors", "CLONE_FILES"},
+	{3, "its working directory and umask", "CLONE_FS"},
+}
+
+// together refuses members that share one of these.
+func together(members []*member) (list obstacle.List) {
+	for _, what := range shareable {
+		compare := func(a, b *member) int {
+			result, _ := compareShared(a.live, b.live, what.kind)
+			return [...]int{0, -1, 1, 1}[result&3]
+		}
+		sorted := slices.DeleteFunc(slices.Clone(members), func(m *member) bool {
+			_, err := compareShared(m.live, m.live, what.kind)
+			return err != 0 // the writer may not look at it, or the kernel has no kcmp
+		})
+		slices.SortFunc(sorted, compare)
+		for i := 1; i < len(sorted); i++ {
+			if a, b := sorted[i-1], sorted[i]; compare(a, b) == 0 {
+				list = append(list, sharedBy(max(a.pid, b.pid), min(a.pid, b.pid), what.name, what.how))
+			}
+		}
+	}
+	return list
+}
+
+// togetherWithParent is together for members that were found during the freeze.
+func togetherWithParent(members []*member) (list obstacle.List) {
+	for _, m := range members {
+		for _, what := range shareable {
+			if parent := m.parent(); parent > 0 {
+				if result, err := compareShared(m.live, parent, what.kind); err == 0 && result == 0 {
+					list = append(list, sharedBy(m.pid, parent, what.name, what.how))
+				}
+			}
+		}
+	}
+	return list
+}
+
+func sharedBy(pid, other int, name, how string) obstacle.Obstacle {
+	return obstacle.Obstacle{Pid: pid, What: fmt.Sprintf("shares %s with pid %d", name, other), Why: fmt.Sprintf("clone(2) with %s is not supported", how),
+		Do: "checkpoint it before the program makes this process, or when the process has executed a program"}
+}
+
+func compareShared(pid1, pid2 int, kind uintptr) (int, unix.Errno) {
+	result, _, errno := unix.RawSyscall6(unix.SYS_KCMP, uintptr(pid1), uintptr(pid2), kind, 0, 0, 0)
+	return int(result), errno
+}
