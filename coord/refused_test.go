@@ -56,6 +56,7 @@ int main(void) { char c; while (read(0, &c, 1) == 1 && write(1, &c, 1) == 1) ; r
 
 func TestTraced(t *testing.T) {
 	p := start(t, true, &exec.Cmd{Path: "/bin/cat", SysProcAttr: &syscall.SysProcAttr{Ptrace: true}})
+	p.state('t') // at the end of execve(2): before that, its auxiliary vector is not complete
 	refused(t, p.pid(), "traced by pid ", "detach")
 }
 
