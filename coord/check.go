@@ -5,19 +5,22 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/proc"
 )
 
 // A Report is the result of Check.
 type Report struct {
 	Obstacles obstacle.List
-	Notices   []string // facts that are no obstacles
-	Images    string   // the directory of the program's images, which need not exist; "" if its resident has not answered
+	Notices   []string     // facts that are no obstacles
+	Outcomes  []fd.Outcome // what becomes of each descriptor, if Options.Explain is set
+	Images    string       // the directory of the program's images, which need not exist; "" if its resident has not answered
 }
 
 // Check collects the obstacles to a checkpoint of a process and its descendants. It does not stop them. The error means that the
-// process could not be inspected. Of the options it uses Pid, Rights, Only and Skip.
+// process could not be inspected. Of the options it uses Pid, Rights, Only, Skip, Overrides and Explain.
 func Check(o Options) (*Report, error) {
 	c := newCheckpoint(o)
 	pid, before := o.Pid, o.Rights.programBefore(o.Pid)
@@ -33,10 +36,20 @@ func Check(o Options) (*Report, error) {
 		report.Images = filepath.Join(c.directory(), image.DirName(program, inside))
 	}
 	report.Notices = append(report.Notices, c.notices()...)
+	report.Outcomes = c.outcomes
 	if list, ok := errors.AsType[obstacle.List](err); ok {
 		report.Obstacles, err = list, nil
 	}
 	return report, c.explained(err)
+}
+
+// explainDescriptors notes what becomes of the descriptors of all members. Preconditions: the table has the results of a survey.
+func (c *checkpoint) explainDescriptors() {
+	c.outcomes = nil
+	for _, m := range c.members {
+		numbers, _ := proc.Fds(m.live)
+		c.outcomes = append(c.outcomes, c.table.Surveyed(m.pid, numbers, m.dump.Descriptors())...)
+	}
 }
 
 func (c *checkpoint) check(notice func(string)) error {

@@ -35,6 +35,7 @@ type checkpoint struct {
 	table    fd.Table
 	sysv     *dump.SysV
 	copies   *dump.Copies // of mapped files
+	outcomes []fd.Outcome // of the last survey, with Explain
 	files    *dump.Files  // of --with-files
 	holders  *fd.Holders
 	writer   *image.Writer

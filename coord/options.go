@@ -34,6 +34,8 @@ type Options struct {
 	Starter       int                        // the process that started this writer, if a process of the group did
 	Secret        []byte                     // the secret of its resident; nil: read it from its memory
 
+	Explain bool // of Check: report what becomes of each descriptor
+
 	phase func(string) // may be nil; a test ends the writer when it has come to a phase
 }
 

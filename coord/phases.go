@@ -116,6 +116,9 @@ func (c *checkpoint) surveyMembers() (obstacle.List, error) {
 	}
 	errs := dump.Survey(all)
 	list := c.table.Obstacles
+	if c.Explain {
+		c.explainDescriptors()
+	}
 	c.table.Again()
 	for i, err := range errs {
 		m := c.members[i]

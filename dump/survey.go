@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"crak.dev/crak/fd"
+	"crak.dev/crak/image"
 	"crak.dev/crak/internal/proc"
 )
 
@@ -51,6 +52,9 @@ func Survey(members []*Member) []error {
 	}
 	return errs
 }
+
+// Descriptors are the descriptors that Survey has recorded.
+func (m *Member) Descriptors() []image.Descriptor { return m.process.Descriptors }
 
 // look looks at what /proc shows of a process that runs.
 func (m *Member) look() error {

@@ -89,21 +89,25 @@ func (e *Env) decide(c Comparison, own use) decision {
 	sameFormat := c.Change != Gone && c.Have.Mode&unix.S_IFMT == c.Want.Mode&unix.S_IFMT
 	changed := c.Change == Grown || c.Change == Touched
 	grown := u.writes && c.Change == Grown && e.Files == Rewind
+	force, forced := e.Force, " (--force)"
+	if c.Want.Accepted {
+		force, grown, forced = true, false, " (--fd)"
+	}
 	switch {
 	case c.Change == Same:
 		return decision{}
-	case u.writes && e.copyFor(c.Want) != nil && (sameFormat || errors.Is(c.Err, fs.ErrNotExist)):
+	case u.writes && e.copyFor(c.Want) != nil && !c.Want.Accepted && (sameFormat || errors.Is(c.Err, fs.ErrNotExist)):
 		return decision{notice: message + "; put back as it was", putBack: true, standIn: c.Change == Gone}
 	case errors.Is(c.Err, ErrLinked):
 		return refused(c.Want.Path, c.String(), "restart with --path OLD=NEW, or mount the directory with the file at its old path (mount --bind)")
 	case grown && !u.inPlace:
 		return decision{notice: message + "; cut back", cut: true}
-	case grown && e.Force:
-		return decision{notice: message + "; cut back (--force)", cut: true}
-	case e.Force && errors.Is(c.Err, fs.ErrNotExist):
-		return decision{notice: message + "; " + standInWords(u) + " (--force)", standIn: true}
-	case e.Force && sameFormat:
-		return decision{notice: message + "; taken as it is (--force)"}
+	case grown && force:
+		return decision{notice: message + "; cut back" + forced, cut: true}
+	case force && errors.Is(c.Err, fs.ErrNotExist):
+		return decision{notice: message + "; " + standInWords(u) + forced, standIn: true}
+	case force && sameFormat:
+		return decision{notice: message + "; taken as it is" + forced}
 	case e.Files == Strict:
 		return refused(c.Want.Path, c.String(), "put the file back as it was, or restart without --files=strict")
 	case c.Change == Copied:

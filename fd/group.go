@@ -45,6 +45,7 @@ func CaptureGroup(all []*Descriptors, table *Table) ([][]image.Descriptor, error
 	}
 	var captured []*taken
 	for _, o := range descriptions {
+		o.overrideOutside()
 		if o.override == LeaveOut {
 			continue
 		}
@@ -237,8 +238,8 @@ type taken struct {
 
 // take finds the kind of a description and captures it.
 func (c *capture) take(o *open) (*taken, error) {
-	if o.override == DevNull {
-		return nullDevice(o), nil
+	if o.override != "" {
+		return replaced(o)
 	}
 	if o.refusal != nil {
 		return nil, *o.refusal

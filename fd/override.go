@@ -2,7 +2,9 @@ package fd
 
 import (
 	"fmt"
+	"io"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -23,7 +25,14 @@ const (
 	DevNull   Override = "null"      // /dev/null
 	Reset     Override = "reset"     // the same TCP socket, whose peer has reset the connection
 	Reconnect Override = "reconnect" // the same TCP socket, with a new connection to the same peer
+	Ignore    Override = "ignore"    // the same file, whatever has become of it
+	Stdin     Override = "stdin"     // standard input, output or error of crak restart
+	Stdout    Override = "stdout"
+	Stderr    Override = "stderr"
 )
+
+// standard is the number of the descriptor of crak restart that the override stands for, or -1.
+func (o Override) standard() int { return slices.Index([]Override{Stdin, Stdout, Stderr}, o) }
 
 // keepsSocket tells whether the override is one for a TCP connection (tcp_choice.go).
 func (o Override) keepsSocket() bool { return o == Reset || o == Reconnect }
@@ -42,8 +51,11 @@ type Choice struct {
 // first choice that fits a descriptor decides. A choice for its number takes precedence over a choice for its kind.
 type Overrides []Choice
 
-// Set adds a choice.
+// Set adds a choice, or the choices in a file: "@path".
 func (o *Overrides) Set(text string) error {
+	if path, isFile := strings.CutPrefix(text, "@"); isFile {
+		return o.read(path)
+	}
 	which, instead, _ := strings.Cut(text, "=")
 	c := Choice{Number: -1, Instead: Override(instead)}
 	if number, err := strconv.ParseUint(which, 10, 31); err == nil {
@@ -52,14 +64,47 @@ func (o *Overrides) Set(text string) error {
 		c.Kind, c.Pattern, _ = strings.Cut(which, ":")
 		c.Kind = plainKind(c.Kind)
 	}
-	known := c.Instead.isPath() || c.Instead.keepsSocket() || c.Instead == LeaveOut || c.Instead == DevNull
+	known := c.Instead.isPath() || c.Instead.keepsSocket() || c.Instead.standard() >= 0 || slices.Contains([]Override{LeaveOut, DevNull, Ignore}, c.Instead)
 	if !known || c.Number < 0 && !kindWord.MatchString(c.Kind) {
-		return fmt.Errorf("%q is not N=close, N=null, N=reset, N=reconnect or N=/path, where N is a descriptor's number, a kind or KIND:PATTERN", text)
+		return fmt.Errorf("%q is not N=close, N=null, N=stdin, N=stdout, N=stderr, N=reset, N=reconnect, N=ignore or N=/path, "+
+			"where N is a descriptor's number, a kind or KIND:PATTERN, and not @FILE", text)
 	}
 	if c.Instead.keepsSocket() && c.Number < 0 && c.Kind != plainKind(tcpObjects.name) {
 		return fmt.Errorf("%q: %s is for TCP connections: N=%[2]s, tcp=%[2]s or tcp:PATTERN=%[2]s", text, c.Instead)
 	}
 	*o = append(slices.DeleteFunc(*o, func(other Choice) bool { return other.which() == c.which() }), c)
+	return nil
+}
+
+// choicesMost is the size of a file with choices, in bytes, at most.
+const choicesMost = 1 << 20
+
+// read adds the choices of a file: one in each line. A line that is empty, or begins with #, is none.
+func (o *Overrides) read(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, choicesMost+1))
+	if err == nil && len(text) > choicesMost {
+		err = fmt.Errorf("%s: more than %d bytes", path, choicesMost)
+	}
+	if err != nil {
+		return err
+	}
+	for i, line := range strings.Split(string(text), "\n") {
+		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
+			continue
+		}
+		err := fmt.Errorf("%q: a file in a file", line)
+		if line[0] != '@' {
+			err = o.Set(line)
+		}
+		if err != nil {
+			return fmt.Errorf("%s line %d: %w", path, i+1, err)
+		}
+	}
 	return nil
 }
 
@@ -84,7 +129,9 @@ func (o *Overrides) String() string {
 }
 
 // Type is what the help calls the value.
-func (o *Overrides) Type() string { return "N|KIND[:PATTERN]=close|null|reset|reconnect" }
+func (o *Overrides) Type() string {
+	return "N|KIND[:PATTERN]=close|null|stdin|stdout|stderr|reset|reconnect"
+}
 
 // Only returns the choices that are for kinds, or for a number for which keep returns true.
 func (o Overrides) Only(keep func(number int) bool) Overrides {
@@ -96,6 +143,9 @@ func (o Overrides) CheckpointOnly() error {
 	for _, c := range o {
 		if c.Instead.isPath() {
 			return fmt.Errorf("--fd %s=%s: a path is for crak restart", c.which(), c.Instead)
+		}
+		if c.Instead == Ignore {
+			return fmt.Errorf("--fd %s=%s is for crak restart", c.which(), c.Instead)
 		}
 	}
 	return nil
@@ -233,12 +283,38 @@ func (o *open) kindOrWord() string {
 	return word
 }
 
-// nullDevice is the description for the Override DevNull.
-func nullDevice(o *open) *taken {
+// outside is the pattern of --fd for pipes to processes outside of the group: "pipe:outside=stdin".
+const outside = "outside"
+
+// overrideOutside applies the choice for pipes to processes outside of the group. Preconditions: the writer knows the ends of pipes.
+func (o *open) overrideOutside() {
+	if o.override == "" && len(o.member.Overrides) > 0 && kindOf(o) == &pipe {
+		o.override = o.member.Overrides.ofKind(pipe.name, outside)
+	}
+}
+
+// replaced is the description for an Override other than LeaveOut.
+func replaced(o *open) (*taken, error) {
+	if n := o.override.standard(); n >= 0 {
+		return &taken{
+			description: image.Description{Kind: pipe.name, Flags: o.flags & (unix.O_ACCMODE | unix.O_NONBLOCK)},
+			record:      &Pipe{Standard: n},
+		}, fitsStandard(o.flags, o.override)
+	}
 	return &taken{
 		description: image.Description{Kind: device.name, Flags: o.flags & unix.O_ACCMODE},
 		record:      theNullDevice(),
+	}, nil
+}
+
+// fitsStandard refuses standard input for a descriptor that can only be written to, and standard output or error for one that can only
+// be read.
+func fitsStandard(flags uint32, instead Override) error {
+	access := flags & unix.O_ACCMODE
+	if instead == Stdin && access == unix.O_WRONLY || instead != Stdin && access == unix.O_RDONLY {
+		return fmt.Errorf("--fd: %s has another access mode", instead)
 	}
+	return nil
 }
 
 func theNullDevice() *Device {

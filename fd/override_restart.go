@@ -1,6 +1,7 @@
 package fd
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -87,6 +88,8 @@ func (r *replacing) descriptor(d *image.Descriptor) (keep bool, err error) {
 		return false, nil
 	case instead.keepsSocket():
 		return true, r.connection(old, instead)
+	case instead == Ignore:
+		return true, r.accept(old)
 	}
 	key := replacement{old.ID, instead}
 	if id, made := r.other[key]; made {
@@ -121,6 +124,9 @@ func (r *replacing) ofKind(d image.Description) Override {
 		return instead
 	}
 	instead := r.choices.ofKind(d.Kind, Describe(d))
+	if instead == "" && d.Kind == pipe.name {
+		instead = r.choices.ofKind(d.Kind, outside)
+	}
 	if instead.keepsSocket() {
 		return ""
 	}
@@ -144,9 +150,33 @@ func endOfObject(o image.Object) inetEnd {
 	return k.end(o)
 }
 
+// accept has a restart take a regular file as it is, whatever has become of it, as with --force.
+func (r *replacing) accept(d image.Description) error {
+	if d.Kind != regular.name {
+		return fmt.Errorf("--fd: ignore is for regular files, and not for a %s", d.Kind)
+	}
+	file, err := record[Regular](d)
+	if err != nil {
+		return err
+	}
+	file.File.Accepted = true
+	if d.Record, err = image.MarshalText(&file); err != nil {
+		return err
+	}
+	at := slices.IndexFunc(r.group.Descriptions, func(other image.Description) bool { return other.ID == d.ID })
+	r.group.Descriptions[at] = d
+	return nil
+}
+
 // inPlace is a description of /dev/null or of the file at a path. It has the access mode of the description that it replaces, and in a
 // regular file also its offset, or the size of the file if that is smaller.
 func inPlace(old image.Description, instead Override) (image.Description, error) {
+	if n := instead.standard(); n >= 0 {
+		d := image.Description{Kind: pipe.name, Flags: old.Flags & (unix.O_ACCMODE | unix.O_NONBLOCK)}
+		text, err := image.MarshalText(&Pipe{Standard: n})
+		d.Record = text
+		return d, cmp.Or(fitsStandard(old.Flags, instead), err)
+	}
 	path := string(instead)
 	if instead == DevNull {
 		path = theNullDevice().Path

@@ -90,7 +90,7 @@ func checkRegular(d image.Description, env *Env) obstacle.List {
 		return creatable(r.File)
 	case decided.putBack:
 		return permitted(r.File, unix.O_RDWR)
-	case len(decided.obstacles) == 0 && !env.Force:
+	case len(decided.obstacles) == 0 && !env.Force && !r.File.Accepted:
 		return permitted(r.File, d.Flags)
 	}
 	return decided.obstacles

@@ -92,6 +92,9 @@ type File struct {
 
 	// Relocated: the user has chosen Path for this restart, so another inode may be there. It is not in an image.
 	Relocated bool `json:"relocated,omitempty"`
+
+	// Accepted: the user has chosen to take this file as it is. It is not in an image, either.
+	Accepted bool `json:"accepted,omitempty"`
 }
 
 // SignalAction is the kernel's struct sigaction (rt_sigaction(2)).

@@ -15,18 +15,20 @@ import (
 )
 
 func newCheck() *cobra.Command {
-	var asJSON bool
+	var asJSON, descriptors bool
 	var which selection
 	var changes fd.Changes
 	var env fd.Env
 	cmd := &cobra.Command{
-		Use:   "check [--json] [--only | --skip PID|NAME…] [--path OLD=NEW]… [--addr OLD=NEW]… [--fd …]… PID|--group NAME|IMAGE",
+		Use:   "check [--json] [--descriptors] [--only | --skip PID|NAME…] [--path OLD=NEW]… [--addr OLD=NEW]… [--fd …]… PID|--group NAME|IMAGE",
 		Short: "list the obstacles to a checkpoint or a restart",
 		Long: `List what would prevent a checkpoint of a process, or a restart of an image on this machine. The output
 tells what each obstacle is, why it is one, and what to do. Obstacles of one kind share a line; --json lists each one.
 
 A number is a PID. If the directory of an image has a number as its name, write ./NUMBER. The process is not stopped,
 so the obstacles may have changed a moment later. --group, --only and --skip have the same meaning as for crak checkpoint.
+--descriptors also tells for each descriptor what becomes of it, with the choices of --fd, --path, --files and --force: it is saved or
+comes back, is left out, has something else in its place, or is refused.
 The page contents of an image are not read: use crak verify.
 
 Exit status: 0 no obstacle; 1 there are obstacles, or there is no such process or image; 2 usage.`,
@@ -41,11 +43,11 @@ Exit status: 0 no obstacle; 1 there are obstacles, or there is no such process o
 			var err error
 			if isImage {
 				found.Subject = args[0]
-				err = found.checkImage(cmd, &env, &changes)
+				err = found.checkImage(cmd, &env, &changes, descriptors)
 			} else if err = which.check(cmd, args); err != nil {
 				return usageError{err}
 			} else {
-				err = found.checkProcess(args, &which, changes.Instead)
+				err = found.checkProcess(args, &which, changes.Instead, descriptors)
 			}
 			found.OK = len(found.Obstacles) == 0
 			if err != nil {
@@ -65,6 +67,7 @@ Exit status: 0 no obstacle; 1 there are obstacles, or there is no such process o
 	flags := cmd.Flags()
 	which.flags(flags)
 	flags.BoolVar(&asJSON, "json", false, "print one JSON object")
+	flags.BoolVar(&descriptors, "descriptors", false, "tell what becomes of each descriptor")
 	flags.Var(&env.Files, "files", "as crak restart --files: what to do with files written to since the checkpoint")
 	changeFlags(flags, &changes)
 	flags.BoolVar(&env.Force, "force", false, "as crak restart --force: accept files that shrank, were replaced, or are gone")
@@ -73,14 +76,15 @@ Exit status: 0 no obstacle; 1 there are obstacles, or there is no such process o
 
 // checked is the object that crak check --json prints.
 type checked struct {
-	Subject   string        `json:"subject"` // "pid 412", or the image's path
-	OK        bool          `json:"ok"`
-	Obstacles obstacle.List `json:"obstacles"`
-	Notices   []string      `json:"notices,omitempty"`
-	Image     *imageBrief   `json:"image,omitempty"` // of a process: its newest image
+	Subject     string        `json:"subject"` // "pid 412", or the image's path
+	OK          bool          `json:"ok"`
+	Obstacles   obstacle.List `json:"obstacles"`
+	Notices     []string      `json:"notices,omitempty"`
+	Descriptors []fd.Outcome  `json:"descriptors,omitempty"`
+	Image       *imageBrief   `json:"image,omitempty"` // of a process: its newest image
 }
 
-func (c *checked) checkProcess(args []string, which *selection, instead fd.Overrides) error {
+func (c *checked) checkProcess(args []string, which *selection, instead fd.Overrides, descriptors bool) error {
 	pid, err := which.root(args)
 	if err != nil {
 		return err
@@ -90,12 +94,12 @@ func (c *checked) checkProcess(args []string, which *selection, instead fd.Overr
 	if err != nil {
 		return err
 	}
-	report, err := coord.Check(coord.Options{Pid: pid, Rights: rights, Only: which.only, Skip: which.skip, Overrides: instead})
+	report, err := coord.Check(coord.Options{Pid: pid, Rights: rights, Only: which.only, Skip: which.skip, Overrides: instead, Explain: descriptors})
 	if err != nil {
 		return err
 	}
 	c.Obstacles = append(c.Obstacles, report.Obstacles...)
-	c.Notices = report.Notices
+	c.Notices, c.Descriptors = report.Notices, report.Outcomes
 	if report.Images != "" {
 		if path, manifest, err := image.ReadManifest(report.Images); err == nil { // otherwise no image of this user is there
 			c.Image = &imageBrief{path, manifest.Created}
@@ -104,7 +108,7 @@ func (c *checked) checkProcess(args []string, which *selection, instead fd.Overr
 	return nil
 }
 
-func (c *checked) checkImage(cmd *cobra.Command, env *fd.Env, changes *fd.Changes) error {
+func (c *checked) checkImage(cmd *cobra.Command, env *fd.Env, changes *fd.Changes, descriptors bool) error {
 	if err := asOwner(cmd, c.Subject); err != nil {
 		return err
 	}
@@ -114,16 +118,23 @@ func (c *checked) checkImage(cmd *cobra.Command, env *fd.Env, changes *fd.Change
 	}
 	defer img.Close()
 	c.Subject = img.Path
+	before := fd.Remember(img.Group)
 	if err := changes.Apply(img.Group); err != nil {
 		return err
 	}
 	env.Notice = func(text string) { c.Notices = append(c.Notices, text) }
 	list, err := restore.Check(img, env)
 	c.Obstacles = append(c.Obstacles, list...)
+	if descriptors {
+		c.Descriptors = before.Outcomes(img.Group, env)
+	}
 	return err
 }
 
 func (c *checked) print(w io.Writer) error {
+	if err := printOutcomes(w, c.Descriptors); err != nil {
+		return err
+	}
 	if len(c.Obstacles) > 0 {
 		if _, err := fmt.Fprintln(w, c.Obstacles.Error()); err != nil {
 			return err

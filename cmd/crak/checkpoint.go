@@ -42,7 +42,9 @@ from a shell or an IDE. Only the image is changed: a program that runs on keeps 
 selects all descriptors of this kind: a kind that crak inspect shows ("eventfd", "tcp_socket" or "tcp"), or the first word of
 the message that refuses the checkpoint ("inotify", "io_uring"). KIND:PATTERN selects those descriptors whose link in
 /proc/PID/fd matches the shell PATTERN ("regular:/tmp/*"; * matches a slash, too). For a socket of TCP or UDP, the address of
-the other end must match ("tcp:*:5432"), or its own address if it is not connected.
+the other end must match ("tcp:*:5432"), or its own address if it is not connected. With =stdin, =stdout or =stderr, the standard input, output or error of crak restart takes
+the place of the descriptor ("pipe:outside=stdin": pipes to processes outside of the program). --fd @FILE reads choices from a file:
+one in each line, such as "inotify=close"; lines that begin with # are comments.
 
 With --with-files the image also has copies of all regular files that the program has open for writing, or can write to through a
 shared mapping. crak restart then puts them back as they were at the instant of the image: content, size, mode, owner, extended

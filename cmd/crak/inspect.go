@@ -3,23 +3,29 @@ package main
 import (
 	"encoding/json"
 	"io"
+	"slices"
 	"sort"
 
 	"github.com/spf13/cobra"
 
+	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/printable"
 )
 
 func newInspect() *cobra.Command {
 	var asJSON bool
+	var changes fd.Changes
+	var env fd.Env
 	cmd := &cobra.Command{
-		Use:   "inspect [--json] IMAGE",
+		Use:   "inspect [--json] [--path OLD=NEW]… [--addr OLD=NEW]… [--fd …]… [--files=keep|rewind|strict] [--force] IMAGE",
 		Short: "show what is in an image",
 		Long: `Show the content of an image: program, host, processes, threads with the system call that each is in, mappings
 with the size of their saved content, descriptors, signals and timers.
 
 IMAGE is the directory of an image, or the directory of a program's images: then the newest image is shown.
+With one of the options of crak restart (--fd, --path, --addr, --files, --force), only what becomes of each descriptor in a restart
+with these options is shown.
 Page contents are not read: use crak verify.
 
 Exit status: 0 shown; 1 not an image, or a damaged one; 2 usage.`,
@@ -31,14 +37,34 @@ Exit status: 0 shown; 1 not an image, or a damaged one; 2 usage.`,
 				return err
 			}
 			defer img.Close()
+			if anyChanged(cmd, "fd", "path", "addr", "files", "force") {
+				before := fd.Remember(img.Group)
+				if err := changes.Apply(img.Group); err != nil {
+					return err
+				}
+				outcomes := before.Outcomes(img.Group, &env)
+				if asJSON {
+					return printJSON(cmd.OutOrStdout(), outcomes)
+				}
+				return printOutcomes(cmd.OutOrStdout(), outcomes)
+			}
 			if asJSON {
 				return inspectJSON(cmd.OutOrStdout(), img)
 			}
 			return inspectText(cmd.OutOrStdout(), img)
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print everything as one JSON object")
+	flags := cmd.Flags()
+	changeFlags(flags, &changes)
+	flags.Var(&env.Files, "files", "as crak restart --files")
+	flags.BoolVar(&env.Force, "force", false, "as crak restart --force")
+	flags.BoolVar(&asJSON, "json", false, "print everything as one JSON object")
 	return cmd
+}
+
+// anyChanged tells whether one of some flags was given.
+func anyChanged(cmd *cobra.Command, names ...string) bool {
+	return slices.ContainsFunc(names, cmd.Flags().Changed)
 }
 
 // inspection is the object that crak inspect --json prints.

@@ -55,6 +55,9 @@ the program. A connection to a process outside of the program keeps its address:
 --fd leaves out descriptor N, or all descriptors of a KIND that crak inspect shows ("inotify", "unix_socket"). KIND:PATTERN selects
 those whose text in crak inspect matches the shell PATTERN ("regular:/tmp/*"; * matches a slash, too). With =/path, crak opens
 another file in their place, with the same access mode. Its offset is the old offset, or the end of the file if that is smaller.
+With =stdin, =stdout or =stderr, crak's own standard input, output or error is in their place ("pipe:outside=stdin": pipes to
+processes outside of the program). With =ignore a regular file is used whatever has become of it, as with --force. --fd @FILE reads
+choices from a file: one in each line, such as "inotify=close"; lines that begin with # are comments.
 
 Exit status: the program's own; 1 it cannot be restarted (the reason is on stderr; no process is left); 2 usage.`,
 		Example: "  crak restart app.412\n  crak restart --detach --files=rewind app.412/3",
