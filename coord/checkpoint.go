@@ -13,6 +13,7 @@ import (
 	"crak.dev/crak/dump"
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/network"
 )
 
 // Longest waits for a program.
@@ -202,7 +203,11 @@ func (c *checkpoint) write() (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	path, err := c.writer.Commit(*manifest, c.record(processes))
+	record, err := c.record(processes)
+	if err != nil {
+		return nil, err
+	}
+	path, err := c.writer.Commit(*manifest, record)
 	if err != nil {
 		return nil, err
 	}
@@ -245,7 +250,11 @@ func (c *checkpoint) capture() ([]*image.Process, error) {
 }
 
 // record is what the image says of the group, except for page contents.
-func (c *checkpoint) record(processes []*image.Process) *image.Group {
+func (c *checkpoint) record(processes []*image.Process) (*image.Group, error) {
+	private, err := network.IsPrivate()
+	if err != nil {
+		return nil, fmt.Errorf("network namespace: %w", err)
+	}
 	g := &image.Group{
 		Root:         processes[0].Pid,
 		Descriptions: c.table.Descriptions,
@@ -254,9 +263,11 @@ func (c *checkpoint) record(processes []*image.Process) *image.Group {
 		Zombies:      c.zombies,
 		Semaphores:   c.sysv.Semaphores,
 		Queues:       c.sysv.Queues,
+
+		PrivateNetwork: private,
 	}
 	for _, p := range processes {
 		g.Processes = append(g.Processes, *p)
 	}
-	return g
+	return g, nil
 }

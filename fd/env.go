@@ -46,6 +46,9 @@ type Env struct {
 	// that made them before.
 	SamePids bool
 
+	// Elsewhere says that the group will have another network namespace than crak has now. So addresses cannot be checked yet.
+	Elsewhere bool
+
 	address  *unix.RawSockaddrUnix // argument of a system call
 	messages []*message            // more of them
 

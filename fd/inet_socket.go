@@ -57,7 +57,7 @@ var inetSocketKind = kind{
 			return broken(err)
 		}
 		r, _ := inetRecord(o)
-		return r.canMake()
+		return r.canMake(env)
 	},
 	create: func(d image.Description, env *Env) (*os.File, error) {
 		m, err := object[*madeInet](d.Object, &inetObjects, env)

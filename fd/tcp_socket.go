@@ -352,7 +352,7 @@ func errorOf(socket int) unix.Errno {
 // check finds out whether crak can bind the address, and whether it can set the options that need privileges.
 func (r *TCPSocket) check(env *Env) obstacle.List {
 	switch {
-	case r.Own == nil || r.Over || r.Reconnect:
+	case r.Own == nil || r.Over || r.Reconnect || env.Elsewhere:
 		return nil
 	case r.Outside != nil && !canRepair():
 		return obstacle.List{{

@@ -13,6 +13,8 @@ type Group struct {
 	Zombies      []Zombie       `json:"zombies,omitempty"`
 	Semaphores   []SemaphoreSet `json:"semaphores,omitempty"`
 	Queues       []MessageQueue `json:"queues,omitempty"`
+
+	PrivateNetwork bool `json:"private_network,omitempty"` // the group has a network namespace of its own, with a loopback interface only
 }
 
 // Process is one process of the group. Threads has the state that the kernel keeps for each thread.

@@ -36,7 +36,7 @@ const (
 //	go               ->
 //	                 <-  runs
 //	                 <-  changed …                 stopped, ended
-func inNamespace(ctx context.Context, img *image.Image, o *Options, f *foreground, choice compile.GroupChoice) (status unix.WaitStatus, err error) {
+func inNamespace(ctx context.Context, img *image.Image, o *Options, f *foreground, choice compile.GroupChoice, private bool) (status unix.WaitStatus, err error) {
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return 0, err
@@ -71,7 +71,9 @@ func inNamespace(ctx context.Context, img *image.Image, o *Options, f *foregroun
 	}()
 	stop := context.AfterFunc(ctx, func() { unix.Kill(pid, unix.SIGKILL) })
 	defer stop()
-	if err := w.send(innerMessage{Request: o.request(user, isFirst(img.Group), choice)}); err != nil {
+	request := o.request(user, isFirst(img.Group), choice)
+	request.PrivateNetwork = private
+	if err := w.send(innerMessage{Request: request}); err != nil {
 		return 0, err
 	}
 	if err := w.follow(o, f, stop); err != nil {

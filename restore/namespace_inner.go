@@ -66,6 +66,11 @@ func innerRestart(w *wire, progress Progress) (unix.WaitStatus, error) {
 	if err := m.Request.Changes.Apply(img.Group); err != nil {
 		return 0, err
 	}
+	if !m.Request.PrivateNetwork && os.Getenv(settledVariable) == "" {
+		if _, err := enterPrivate(img.Group); err != nil {
+			return 0, err
+		}
+	}
 	if !m.Request.First {
 		if err := settle(numbers(img.Group)); err != nil {
 			return 0, err

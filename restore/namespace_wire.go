@@ -34,6 +34,8 @@ type innerRequest struct {
 	UserNamespace bool                `json:"user_namespace"`
 	First         bool                `json:"first"` // the program was process 1
 	GroupChoice   compile.GroupChoice `json:"group_choice"`
+
+	PrivateNetwork bool `json:"private_network"` // the first crak has made the network namespace of the group, and both are in it
 }
 
 func (o *Options) request(user, first bool, choice compile.GroupChoice) *innerRequest {

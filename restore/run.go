@@ -12,6 +12,7 @@ import (
 
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/restore/compile"
 )
 
@@ -27,12 +28,23 @@ func Run(ctx context.Context, o Options) (unix.WaitStatus, error) {
 		return 0, err
 	}
 	o.Notice = once(o.Notice) // in a new namespace everything is checked a second time
+	private, err := enterPrivate(img.Group)
+	if err != nil {
+		return 0, err
+	}
 	env := o.env()
+	env.Elsewhere = img.Group.PrivateNetwork && !private
 	obstacles, err := Check(img, env)
 	if err != nil {
 		return 0, err
 	}
 	fresh := o.Pids == PidsFresh
+	if env.Elsewhere {
+		if o.Pids == PidsKeep {
+			return 0, obstacle.Obstacle{What: "network namespace of its own", Why: "to make one takes CAP_SYS_ADMIN, or a user namespace", Do: "restart it without --pids=keep, or as root"}
+		}
+		fresh = true
+	}
 	switch o.Pids {
 	case PidsKeep:
 		obstacles = append(obstacles, checkKeep(img.Group)...)
@@ -63,7 +75,7 @@ func Run(ctx context.Context, o Options) (unix.WaitStatus, error) {
 		}
 		o.Notice(err.Error() + ": restarting in a new PID namespace")
 	}
-	return inNamespace(ctx, img, &o, f, choice)
+	return inNamespace(ctx, img, &o, f, choice, private)
 }
 
 // once returns a notice function that drops repeated texts. Several goroutines may call it.

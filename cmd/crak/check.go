@@ -89,6 +89,9 @@ func (c *checked) checkProcess(args []string, which *selection, instead fd.Overr
 	if err != nil {
 		return err
 	}
+	if err := enterNetwork(pid); err != nil {
+		return err
+	}
 	c.Subject = fmt.Sprintf("pid %d", pid)
 	rights, err := coord.Adopt(pid)
 	if err != nil {
@@ -122,6 +125,7 @@ func (c *checked) checkImage(cmd *cobra.Command, env *fd.Env, changes *fd.Change
 	if err := changes.Apply(img.Group); err != nil {
 		return err
 	}
+	env.Elsewhere = img.Group.PrivateNetwork // a restart makes a network namespace
 	env.Notice = func(text string) { c.Notices = append(c.Notices, text) }
 	list, err := restore.Check(img, env)
 	c.Obstacles = append(c.Obstacles, list...)

@@ -82,6 +82,9 @@ Exit status: 0 the image is on disk; 1 there is no image, or the program of --ki
 			if o.Pid, err = which.root(args); err != nil {
 				return err
 			}
+			if err := enterNetwork(o.Pid); err != nil {
+				return err
+			}
 			o.Only, o.Skip = which.only, which.skip
 			// The caller has chosen this directory: it is opened with the caller's rights. All later files are opened with the
 			// program's.

@@ -22,12 +22,12 @@ import (
 )
 
 func newRun() *cobra.Command {
-	var dir, group, signal string
+	var dir, group, signal, net string
 	var resume, closeFds, withFiles bool
 	var images schedule
 	o := restore.Options{Pids: restore.PidsAuto, Notice: notice, Started: images.beginOrSay}
 	cmd := &cobra.Command{
-		Use:   "run [--dir D] [--group NAME] [--signal SIG] [--close-fds] [--with-files] [--interval T [--keep N]] [--resume [--files=keep|rewind|strict] [--pids=auto|keep|fresh] [--force] [--path OLD=NEW]… [--addr OLD=NEW]… [--fd …]…] -- CMD [ARG…]",
+		Use:   "run [--dir D] [--group NAME] [--signal SIG] [--net=private] [--close-fds] [--with-files] [--interval T [--keep N]] [--resume [--files=keep|rewind|strict] [--pids=auto|keep|fresh] [--force] [--path OLD=NEW]… [--addr OLD=NEW]… [--fd …]…] -- CMD [ARG…]",
 		Short: "start a program that can be checkpointed",
 		Long: `Start a program with libcrak.so preloaded. crak executes the program in its own place: the program has crak's PID, and no
 process of crak remains.
@@ -36,6 +36,10 @@ A checkpoint takes the program with its descendants, also those that have lost t
 your other programs with the same NAME. They may be started at different times and from different terminals. To make the
 image, use crak checkpoint --group NAME, or crak checkpoint or kill -USR2 with the PID of any of these programs. Programs
 that they start are in the group, too. NAME has letters, digits, "-", "_" and ".".
+
+With --net=private, the program gets a network namespace of its own, in which only the loopback interface exists: its ports are free
+whatever other programs do, and it cannot reach another machine. A restart makes such a namespace again. If you are not root, the program
+is in a user namespace as well, where setuid programs such as sudo and ping do not work.
 
 With --interval, a process of crak remains in a session of its own. It makes an image at each interval, and ends with the
 program. A checkpoint that fails is in the program's log, crak.log, and removes no older image.
@@ -66,6 +70,11 @@ Exit status: the program's; 1 it cannot be started; 2 usage.`,
 					return err
 				}
 			}
+			if net != "" {
+				if err := privateNetwork(); err != nil {
+					return err
+				}
+			}
 			if closeFds {
 				if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 					return fmt.Errorf("--close-fds: close_range: %w", err)
@@ -79,6 +88,7 @@ Exit status: the program's; 1 it cannot be started; 2 usage.`,
 	flags.StringVarP(&dir, "dir", "d", "", "directory for images (CRAK_DIR); default: the current directory")
 	flags.StringVarP(&group, "group", "g", "", "name of a group of programs that are checkpointed together (CRAK_GROUP)")
 	flags.StringVar(&signal, "signal", "", "the signal that asks for a checkpoint (CRAK_SIGNAL); default: USR2")
+	flags.StringVar(&net, "net", "", "private: start the program in a network namespace of its own")
 	flags.BoolVar(&closeFds, "close-fds", false, "start the program with standard input, output and error only; "+
 		"other descriptors, inherited from a shell or an IDE, may be obstacles to a checkpoint")
 	flags.BoolVar(&withFiles, "with-files", false, "every image also has the regular files that the program can write to (CRAK_WITH_FILES); see crak checkpoint")
@@ -112,6 +122,9 @@ func checkRunFlags(cmd *cobra.Command, resume bool, group, signal string) error 
 		if cmd.Flags().Changed(name) && !resume {
 			return fmt.Errorf("--%s is for --resume", name)
 		}
+	}
+	if net := cmd.Flags().Lookup("net").Value.String(); net != "" && net != "private" {
+		return fmt.Errorf("--net=%s: not private", net)
 	}
 	if err := coord.CheckGroup(group); err != nil && cmd.Flags().Changed("group") {
 		return fmt.Errorf("--group %w", err)
@@ -178,6 +191,9 @@ func run(args []string, set map[string]string, group string, images *schedule) e
 		notice(fmt.Sprintf("%s: a Go program: it handles every signal itself, so no signal asks it for a checkpoint; use crak checkpoint %d", path, os.Getpid()))
 	}
 	if err := images.begin(os.Getpid()); err != nil {
+		return err
+	}
+	if err := dropPrivileges(); err != nil {
 		return err
 	}
 	err = unix.Exec(path, args, environment(set))
