@@ -35,6 +35,7 @@ func FuzzRecord(f *testing.F) {
 		{"netlink_socket", `{"type":3,"groups":[1,40],"port":77}`},
 		{"inet_socket", `{"family":10,"type":3,"protocol":58,"peer":"[fe80::1%lo]:1","groups":[{"address":"ff02::1","interface":"lo"}]}`},
 		{"tcp_socket", `{}`},
+		{"packet_socket", `{"type":3,"protocol":3,"interface":"lo","groups":[{"interface":"lo","type":1,"count":1}],"copy_most":9,"options":{"packet_auxdata":[1]}}`},
 		{"eventfd", `{"count":3,"semaphore":true}`},
 		{"timerfd", `{"clock":1,"flags":1,"value_ns":5,"interval_ns":7,"ticks":2}`},
 		{"signalfd", `{"mask":512}`},

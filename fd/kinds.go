@@ -62,7 +62,7 @@ type kind struct {
 var kinds []*kind
 
 func init() {
-	kinds = []*kind{&memfd, &messageQueue, &pathOnly, &ptyMaster, &ptySlave, &terminal, &device, &pipeEnd, &pipe, &eventfd, &timerfd, &signalfd, &pidfd, &inotify, &epoll, &unixSocketKind, &tcpSocketKind, &inetSocketKind, &netlinkSocketKind, &namespace, &special, &directory, &regular, &unsupported}
+	kinds = []*kind{&memfd, &messageQueue, &pathOnly, &ptyMaster, &ptySlave, &terminal, &device, &pipeEnd, &pipe, &eventfd, &timerfd, &signalfd, &pidfd, &inotify, &epoll, &unixSocketKind, &tcpSocketKind, &inetSocketKind, &netlinkSocketKind, &packetSocketKind, &namespace, &special, &directory, &regular, &unsupported}
 }
 
 func kindOf(o *open) *kind {

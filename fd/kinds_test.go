@@ -318,7 +318,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestDamagedRecordsAreErrors(t *testing.T) {
-	for _, kind := range []string{"regular", "directory", "path", "device", "terminal", "pipe", "pipe_end", "inet_socket", "netlink_socket", "special", "memfd", "pidfd", "inotify", "namespace", "unsupported", "x"} {
+	for _, kind := range []string{"regular", "directory", "path", "device", "terminal", "pipe", "pipe_end", "inet_socket", "netlink_socket", "packet_socket", "special", "memfd", "pidfd", "inotify", "namespace", "unsupported", "x"} {
 		for _, text := range []string{"", "{", "null", `{"standard":-5}`, `{"file":{"path":""}}`, `{"file":{"path":5}}`, `{"file":{"deleted":true}}`} {
 			d := image.Description{ID: 1, Kind: kind, Record: json.RawMessage(text)}
 			f, err := fd.Make(d, &fd.Env{})
