@@ -35,6 +35,9 @@ func FuzzRecord(f *testing.F) {
 		{"netlink_socket", `{"type":3,"groups":[1,40],"port":77}`},
 		{"inet_socket", `{"family":10,"type":3,"protocol":58,"peer":"[fe80::1%lo]:1","groups":[{"address":"ff02::1","interface":"lo"}]}`},
 		{"tcp_socket", `{}`},
+		{"tcp_socket", `{"family":2,"own":"127.0.0.1:1","remote":"127.0.0.1:2","outside":{"receive":1,"send":2,"window":[1,2,3,4,5],"max_segment":1460,"send_scale":7,"state":8}}`},
+		{"tcp_socket", `{"family":10,"own":"[::1]:1","remote":"[::1]:2","reconnect":true,"shutdown":2,"options":{"tcp_no_delay":[1]}}`},
+		{"tcp_socket", `{"family":2,"own":"127.0.0.1:1","over":true,"error":104}`},
 		{"packet_socket", `{"type":3,"protocol":3,"interface":"lo","groups":[{"interface":"lo","type":1,"count":1}],"copy_most":9,"options":{"packet_auxdata":[1]}}`},
 		{"eventfd", `{"count":3,"semaphore":true}`},
 		{"timerfd", `{"clock":1,"flags":1,"value_ns":5,"interval_ns":7,"ticks":2}`},
@@ -50,8 +53,10 @@ func FuzzRecord(f *testing.F) {
 			fd.Check(d, env)
 		}
 		fd.Describe(d)
-		for _, object := range []string{"unix_socket", "inet_socket", "file_copy"} {
-			fd.CheckReferences(&image.Group{Objects: []image.Object{{ID: 1, Kind: object, Record: json.RawMessage(text)}}})
+		for _, object := range []string{"unix_socket", "inet_socket", "tcp_socket", "file_copy"} {
+			o := image.Object{ID: 1, Kind: object, Record: json.RawMessage(text)}
+			fd.CheckReferences(&image.Group{Objects: []image.Object{o}})
+			fd.DescribeObject(o)
 		}
 		fd.TerminalOf(&image.Group{Descriptions: []image.Description{d}})
 	})

@@ -274,8 +274,11 @@ func (t *tcpSockets) checkWaiting(o *open) error {
 		}
 		client := t.ends[tcpEnds{plain(s.peer), plain(s.own)}]
 		if client == nil || t.group[client.inode] == nil {
+			if o.member.Overrides.ofKind(tcpObjects.name, inetEndOf(s.own, s.peer).address).connectionChoice() == Reset {
+				continue // a restart does not have it: the peer gets a reset
+			}
 			why := tcpObstacle(o, fmt.Sprintf("a connection from %s, outside of the program, waits in it", s.peer),
-				"try again when the program has accepted it")
+				fmt.Sprintf("try again when the program has accepted it, or make an image without it: --fd %s=close", s.pattern()))
 			why.Passes = true
 			return why
 		}

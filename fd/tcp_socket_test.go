@@ -2,7 +2,9 @@ package fd_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -60,6 +62,12 @@ func TestTCPRecords(t *testing.T) {
 		`{"family":2,"options":{"unknown":[1]}}`,
 		`{"family":2,"filter":[[65536,0,0,0]]}`,
 		`{"family":2,"unknown":1}`,
+		`{"family":2,"reconnect":true,"own":"127.0.0.1:1"}`,
+		`{"family":2,"reconnect":true,"closed":true,"own":"127.0.0.1:1","remote":"127.0.0.1:2"}`,
+		`{"family":2,"own":"127.0.0.1:1","remote":"127.0.0.1:2","outside":{"receive":1,"send":1,"window":[0,0,0,0,0],"max_segment":9,"state":10}}`,
+		`{"family":2,"own":"127.0.0.1:1","remote":"127.0.0.1:2","outside":{"receive":1,"send":1,"window":[0,0,0,0,0],"max_segment":9,"later":1}}`,
+		`{"family":2,"own":"127.0.0.1:1","remote":"127.0.0.1:2","outside":{"receive":1,"send":1,"window":[0,0,0,0,0],"max_segment":9,"unsent":1}}`,
+		`{"family":2,"own":"127.0.0.1:1","outside":{"receive":1,"send":1,"window":[0,0,0,0,0],"max_segment":9}}`,
 	} {
 		env := &fd.Env{}
 		env.Know(&image.Group{Objects: []image.Object{{ID: 1, Kind: "tcp_socket", Record: json.RawMessage(text)}}})
@@ -93,5 +101,36 @@ func TestEndConnections(t *testing.T) {
 	defer unix.Close(again)
 	if err := unix.Bind(again, at); err != nil {
 		t.Errorf("bind to the client's address: %v", err)
+	}
+}
+
+// TestWaitingOutside leaves out a connection from outside that waits for accept(2).
+func TestWaitingOutside(t *testing.T) {
+	f := listeningTCP(t)
+	own, err := unix.Getsockname(int(f.Fd()))
+	must(t, err)
+	client := exec.Command("bash", "-c", fmt.Sprintf("exec 3<>/dev/tcp/127.0.0.1/%d && echo connected && read", own.(*unix.SockaddrInet4).Port))
+	stdin, err := client.StdinPipe()
+	must(t, err)
+	stdout, err := client.StdoutPipe()
+	must(t, err)
+	must(t, client.Start())
+	t.Cleanup(func() {
+		stdin.Close()
+		client.Wait()
+	})
+	if _, err := stdout.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	why := captured(t, ourselves()).obstacleOf(f)
+	_, choice, found := strings.Cut(why, "--fd ")
+	if !found || !strings.Contains(why, "waits in it") {
+		t.Fatalf("obstacle %q", why)
+	}
+	m := ourselves()
+	m.Overrides = overrides(t, strings.TrimSpace(choice))
+	p := captured(t, m)
+	if why := p.obstacleOf(f); why != "" || p.description(t, f).Kind != "tcp_socket" {
+		t.Errorf("without the connection: obstacle %q", why)
 	}
 }
