@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/fd"
+	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/resident"
 )
 
 // manyMost bounds the time of a capture. The unit is the time that fstat(2) and F_GETFL take for each descriptor. The aim is 20. Copies
@@ -78,6 +81,75 @@ func TestManyDescriptors(t *testing.T) {
 				t.Errorf("%d descriptors take %v, half of them %v", n, whole, half)
 			}
 		})
+	}
+}
+
+// TestManyDescriptorsOfAGroup captures 100,000 descriptors of ten members, and 50,000 of five: half of them are of one file, the others
+// are eventfds.
+func TestManyDescriptorsOfAGroup(t *testing.T) {
+	const members, each = 10, 10000
+	var limit unix.Rlimit
+	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
+	n := min(each, int(limit.Max)-100)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var all []*forked
+	for range members {
+		f := fork(t)
+		for of := range slices.Chunk(make([]struct{}, n), abi.CallsMax) {
+			var calls []abi.Call
+			for i := range of {
+				open := abi.Call{Number: unix.SYS_OPEN, Relative: 1, Args: [6]uint64{0, unix.O_RDONLY}}
+				if i%2 == 1 {
+					open = abi.Call{Number: unix.SYS_EVENTFD2}
+				}
+				calls = append(calls, open)
+			}
+			must(t, second(f.calls(calls, []byte(os.DevNull+"\x00"))))
+		}
+		all = append(all, f)
+	}
+	took := func(all []*forked) time.Duration {
+		var table fd.Table
+		holders := new(fd.Holders)
+		capture := func(frozen bool) {
+			var looked []*fd.Descriptors
+			for _, f := range all {
+				m := f.member(&table.Seen)
+				m.Holders = holders
+				if !frozen {
+					m.Calls = nil
+				}
+				d, err := fd.Look(m)
+				must(t, err)
+				looked = append(looked, d)
+				if frozen {
+					var q resident.Questions
+					d.Ask(&q)
+					must(t, q.Put(m.Calls))
+				}
+			}
+			must(t, second(fd.CaptureGroup(looked, &table)))
+		}
+		capture(false)
+		table.Again()
+		runtime.GC()
+		return spent(t, func() { capture(true) })
+	}
+	calls := spent(t, func() {
+		for range members * n {
+			var st unix.Stat_t
+			_ = unix.Fstat(2, &st)
+			_, _ = unix.FcntlInt(2, unix.F_GETFL, 0)
+		}
+	})
+	half, whole := took(all[:members/2]), took(all)
+	t.Logf("%d descriptors: %v, half of them: %v; fstat and F_GETFL: %v", members*n, whole, half, calls)
+	if whole > manyMost*calls {
+		t.Errorf("%d descriptors take %v, %.1f times as long as fstat and F_GETFL", members*n, whole, float64(whole)/float64(calls))
+	}
+	if whole > 3*half {
+		t.Errorf("%d descriptors take %v, half of them %v", members*n, whole, half)
 	}
 }
 
