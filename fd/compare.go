@@ -31,6 +31,7 @@ type Comparison struct {
 	Want   image.File
 	Have   image.File // zero for Gone
 	Err    error      // why the file cannot be found; only for Gone
+	owner  uint32     // user ID; not for Gone
 }
 
 // CompareFile compares a file of an image with what is at its path now. It does not compare device numbers: they can
@@ -45,7 +46,7 @@ func CompareFile(want image.File) Comparison {
 }
 
 func compare(want image.File, st *unix.Stat_t) Comparison {
-	c := Comparison{Want: want, Have: image.File{
+	c := Comparison{Want: want, owner: st.Uid, Have: image.File{
 		Path:    want.Path,
 		Device:  st.Dev,
 		Inode:   st.Ino,

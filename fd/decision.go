@@ -15,10 +15,11 @@ type use struct {
 	writes  bool // a description or a shared mapping can write to it
 	inPlace bool // it can overwrite what was there at the checkpoint
 	mapped  bool
+	lesser  lesser
 }
 
 func (u use) and(other use) use {
-	return use{u.writes || other.writes, u.inPlace || other.inPlace, u.mapped || other.mapped}
+	return use{u.writes || other.writes, u.inPlace || other.inPlace, u.mapped || other.mapped, u.lesser.and(other.lesser)}
 }
 
 func useOf(d image.Description, f image.File) use {
@@ -48,12 +49,20 @@ func (e *Env) Know(g *image.Group) {
 		e.objects[o.ID] = o
 	}
 	add := func(f image.File, u use) { e.uses[inodeOf(f)] = e.uses[inodeOf(f)].and(u) }
+	files := make(map[image.DescriptionID]image.File)
 	for _, d := range g.Descriptions {
 		if r, err := record[Regular](d); d.Kind == regular.name && err == nil {
 			add(r.File, useOf(d, r.File))
+			files[d.ID] = r.File
 		}
 	}
 	for _, p := range g.Processes {
+		who := lesserOf(&p)
+		for _, d := range p.Descriptors {
+			if f, ok := files[d.Description]; ok && who.exists {
+				add(f, use{lesser: who})
+			}
+		}
 		e.foreground = e.foreground || p.Foreground
 		for i := range p.Mappings {
 			m := &p.Mappings[i]
@@ -61,6 +70,7 @@ func (e *Env) Know(g *image.Group) {
 				continue
 			}
 			u := useOfMapping(m)
+			u.lesser = who
 			add(*m.File, u)
 			if s := stretchOf(m); u.writes && s.length > 0 {
 				e.stretches[inodeOf(*m.File)] = append(e.stretches[inodeOf(*m.File)], s)
@@ -96,6 +106,8 @@ func (e *Env) decide(c Comparison, own use) decision {
 	switch {
 	case c.Change == Same:
 		return decision{}
+	case u.lesser.gains(c, u.writes):
+		return refused(c.Want.Path, c.String(), "put the file of the checkpoint back, or give "+u.lesser.name()+" access to this one")
 	case u.writes && e.copyFor(c.Want) != nil && !c.Want.Accepted && (sameFormat || errors.Is(c.Err, fs.ErrNotExist)):
 		return decision{notice: message + "; put back as it was", putBack: true, standIn: c.Change == Gone}
 	case errors.Is(c.Err, ErrLinked):
