@@ -32,7 +32,7 @@
 //	eventfd.go      eventfd
 //	timerfd.go      timerfd_create
 //	signalfd.go     signalfd
-//	pidfd.go        pidfds (handover.go: what one member makes and others get)
+//	pidfd.go        pidfds (handover.go: what one member makes and others get; deferred.go: if it is in a queue)
 //	inotify.go      inotify instances (watched.go finds what they watch)
 //	epoll.go        epoll instances
 //	unix_socket.go  Unix sockets (unix_object.go makes them, unix_diag.go, unix_name.go, unix_queue.go,

@@ -55,6 +55,8 @@ type Env struct {
 	objects      map[image.ObjectID]image.Object
 	made         map[image.ObjectID]madeObject
 	filled       map[image.ObjectID]bool
+	byMember     map[image.DescriptionID]bool // only a member can make it
+	deferred     []deferredFill               // FillDeferred fills these objects
 	joinedTCP    bool
 	connectedBy  time.Time                        // when new connections to outside of the group must exist
 	descriptions map[image.DescriptionID]*os.File // while MakeAll runs
@@ -137,7 +139,7 @@ func (e *Env) Abandon() {
 	e.undo.all = nil
 }
 
-// CloseObjects closes what Make kept open of objects. Call it when all descriptions are made. From then on only the group has
+// CloseObjects closes what Make kept open of objects. Call it when all descriptions are made and filled. From then on only the group has
 // the objects open.
 func (e *Env) CloseObjects() {
 	for _, o := range e.made {

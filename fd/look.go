@@ -127,10 +127,18 @@ func (o *open) whereIf(isAt func(path string) bool) (string, whereabouts) {
 	return o.link, hidden
 }
 
+// proc is the directory in /proc of the member that has the description, or that has the socket in whose queue the description is.
+func (o *open) proc() string {
+	for o.within != nil {
+		o = o.within
+	}
+	return o.member.Proc
+}
+
 // isAt tells whether the file is at a path, as the process sees it with its own mounts and root directory.
 func (o *open) isAt(path string) bool {
 	var st unix.Stat_t
-	return unix.Lstat(o.member.Proc+"/root"+path, &st) == nil && st.Ino == o.stat.Ino && st.Dev == o.stat.Dev
+	return unix.Lstat(o.proc()+"/root"+path, &st) == nil && st.Ino == o.stat.Ino && st.Dev == o.stat.Dev
 }
 
 // hiddenObstacle is the obstacle for a file that is not at its path.

@@ -29,12 +29,18 @@ func Make(d image.Description, env *Env) (*os.File, error) {
 // MakeAll makes descriptions, in phases: it creates all of them, connects them, and fills them. Preconditions: each comes after
 // those that it refers to (Order).
 func MakeAll(all []image.Description, env *Env) (files []*os.File, err error) {
-	env.descriptions = make(map[image.DescriptionID]*os.File)
+	env.descriptions, env.byMember = make(map[image.DescriptionID]*os.File), make(map[image.DescriptionID]bool)
+	for _, d := range all {
+		env.byMember[d.ID] = ByMember(d)
+	}
 	defer func() {
-		env.descriptions = nil
 		if err == nil {
+			if !env.Deferred() {
+				env.descriptions = nil
+			}
 			return
 		}
+		env.descriptions = nil
 		for _, f := range files {
 			f.Close()
 		}

@@ -68,7 +68,7 @@ func captureNamespace(_ *capture, o *open) (any, error) {
 	kind, _, _ := strings.Cut(o.link, ":[")
 	for _, name := range namespaceNames {
 		var st unix.Stat_t
-		if strings.HasPrefix(name, kind) && unix.Stat(o.member.Proc+"/ns/"+name, &st) == nil && st.Ino == o.stat.Ino && st.Dev == o.stat.Dev {
+		if strings.HasPrefix(name, kind) && unix.Stat(o.proc()+"/ns/"+name, &st) == nil && st.Ino == o.stat.Ino && st.Dev == o.stat.Dev {
 			return &Namespace{name}, nil
 		}
 	}

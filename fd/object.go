@@ -109,6 +109,10 @@ func (e *Env) fillObject(id image.ObjectID) error {
 	}
 	e.filled[id] = true
 	o := e.objects[id]
+	if late := e.lateIn(o); len(late) > 0 {
+		e.deferred = append(e.deferred, deferredFill{o, late})
+		return nil
+	}
 	if err := made.fill(o, e); err != nil {
 		return fmt.Errorf("%s %d: %w", o.Kind, id, err)
 	}

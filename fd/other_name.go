@@ -54,7 +54,7 @@ func direntOf(b []byte) (inode uint64, name string, rest []byte) {
 func (c *capture) otherName(o *open, path string) string {
 	is := func(st *unix.Stat_t) bool { return st.Ino == o.stat.Ino && st.Dev == o.stat.Dev }
 	dir := filepath.Dir(path)
-	if name, _ := OtherName(o.member.Proc+"/root"+dir, o.stat.Ino, is); name != "" {
+	if name, _ := OtherName(o.proc()+"/root"+dir, o.stat.Ino, is); name != "" {
 		return filepath.Join(dir, name)
 	}
 	for _, at := range c.openDirectories() {

@@ -25,7 +25,7 @@ func (c *capture) where(o *open) (string, whereabouts) {
 	return o.whereIf(func(path string) bool {
 		slash := strings.LastIndexByte(path, '/')
 		name := path[slash+1:]
-		if slash < 0 || name == "" || !c.place.enter(o.member.Proc+"/root"+path[:slash+1]) {
+		if slash < 0 || name == "" || !c.place.enter(o.proc()+"/root"+path[:slash+1]) {
 			return false
 		}
 		var st unix.Stat_t

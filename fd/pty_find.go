@@ -124,7 +124,7 @@ func (o *open) masterOf() (*pty, error) {
 	if o.filesystem != unix.DEVPTS_SUPER_MAGIC {
 		directory += "/pts"
 		var st unix.Stat_t
-		if err := unix.Stat(o.member.Proc+"/root"+directory, &st); err != nil {
+		if err := unix.Stat(o.proc()+"/root"+directory, &st); err != nil {
 			return nil, err
 		}
 		instance = st.Dev

@@ -130,25 +130,6 @@ func (t *Table) Release() {
 	t.inFlight = inFlight{}
 }
 
-// refuseInFlight refuses descriptions in queues that only a member can make, because crak restart fills the queues before members can.
-func (c *capture) refuseInFlight() {
-	for _, o := range c.sockets {
-		for _, rights := range o.socket.queue.rights {
-			for _, one := range rights {
-				id := c.ids[one]
-				if id == 0 {
-					continue // an obstacle says why
-				}
-				d := c.table.Descriptions[id-1]
-				if ByMember(d) {
-					c.table.Obstacles = append(c.table.Obstacles, o.queued(obstacle.Obstacle{What: one.link, Why: "only a process of the group can open it again",
-						Do: "receive it before the checkpoint"}))
-				}
-			}
-		}
-	}
-}
-
 // queued adds to an obstacle in which socket's queue the description is.
 func (o *open) queued(why obstacle.Obstacle) obstacle.Obstacle {
 	for o.within != nil {

@@ -27,7 +27,7 @@ var errSender = errors.New("credentials are in its queue (SCM_CREDENTIALS), and 
 func (c *capture) senderOf(o *open, user unix.Ucred, n int) (*Credentials, error) {
 	m := o.member
 	who, known := c.senders[user]
-	if !known && sharesNamespace(m, "user") && sharesNamespace(m, "pid") {
+	if !known && sharesNamespace(o.proc(), "user") && sharesNamespace(o.proc(), "pid") {
 		who, known = user, true
 	}
 	if !known {
@@ -85,10 +85,10 @@ func askSender(m *Member, socket int) (who unix.Ucred, err error) {
 	return *found, nil
 }
 
-// sharesNamespace tells whether a member is in the writer's namespace of a kind.
-func sharesNamespace(m *Member, kind string) bool {
+// sharesNamespace tells whether the process with a directory in /proc is in the writer's namespace of a kind.
+func sharesNamespace(dir, kind string) bool {
 	own, err := os.Readlink("/proc/self/ns/" + kind)
-	theirs, err2 := os.Readlink(m.Proc + "/ns/" + kind)
+	theirs, err2 := os.Readlink(dir + "/ns/" + kind)
 	return err == nil && err2 == nil && own == theirs
 }
 

@@ -175,7 +175,7 @@ func (c *capture) peerOf(o *open, r *UnixSocket) error {
 			return unixObstacle(o, "it is connected to a process outside of the group")
 		}
 		if r.PeerName != nil && r.PeerName.Path != "" && r.PeerName.Path[0] != '/' {
-			r.PeerName.Directory, _ = os.Readlink(o.member.Proc + "/cwd")
+			r.PeerName.Directory, _ = os.Readlink(o.proc() + "/cwd")
 		}
 	}
 	return nil
@@ -201,7 +201,7 @@ func (c *capture) findName(o *open, r *UnixSocket) error {
 	}
 	r.Name.findFile(s.file, c.openDirectories())
 	if r.Name.File == nil && r.Name.Path[0] != '/' {
-		r.Name.Directory, _ = os.Readlink(o.member.Proc + "/cwd")
+		r.Name.Directory, _ = os.Readlink(o.proc() + "/cwd")
 	}
 	return nil
 }

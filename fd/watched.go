@@ -31,7 +31,7 @@ const searchMost = 50_000
 // directory, and its arguments. Then it searches the directories below and above these. Paths that it has found before the freeze it
 // tries first under freeze.
 func (c *capture) findWatched(o *open, all []*watched) {
-	s := &search{root: o.member.Proc + "/root", known: o.member.Holders.watchedPaths(), missing: make(map[uint64][]*watched)}
+	s := &search{root: o.proc() + "/root", known: o.member.Holders.watchedPaths(), missing: make(map[uint64][]*watched)}
 	for _, w := range all {
 		s.missing[w.inode] = append(s.missing[w.inode], w)
 		if path := s.known[Inode{w.device, w.inode}]; path != "" {

@@ -239,6 +239,9 @@ func (c *conductor) commit() error {
 	if err := c.checkZombies(); err != nil {
 		return err
 	}
+	if err := g.fillDeferred(); err != nil {
+		return err
+	}
 	if err := g.objects.seal(g.img.Group); err != nil {
 		return err
 	}

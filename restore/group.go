@@ -30,6 +30,7 @@ type group struct {
 	objects     objects
 	sysv        sysvObjects
 	open        []*os.File // closed when the restart is over
+	ends        []*os.File // descriptions of objects that crak still needs, until all members are ready
 	mapped      map[mappedFile]*os.File
 	numbers     map[mappedFile]int // descriptors of the same files in the interpreter
 	executables map[executableFile]int
@@ -176,17 +177,21 @@ func (g *group) descriptions() error {
 	g.open = append(g.open, files...)
 	for i, d := range all {
 		f := files[i]
-		if d.Object != 0 {
-			g.target.Descriptions[d.ID], err = g.descriptors.place(f)
+		g.target.Descriptions[d.ID], err = g.descriptors.place(f)
+		switch {
+		case d.Object == 0:
+		case g.env.Deferred():
+			g.ends = append(g.ends, f)
+		default:
 			f.Close() // otherwise crak would keep this end of the pipe open
-		} else {
-			g.target.Descriptions[d.ID], err = g.descriptors.place(f)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	g.env.CloseObjects()
+	if !g.env.Deferred() {
+		g.env.CloseObjects()
+	}
 	uses := compile.Uses(g.img.Group)
 	for id, f := range g.objects {
 		var err error
@@ -206,6 +211,19 @@ func (g *group) descriptions() error {
 		}
 	}
 	return nil
+}
+
+// fillDeferred fills the queues that wait for descriptions of members, and closes what crak has kept open for that.
+func (g *group) fillDeferred() error {
+	if !g.env.Deferred() {
+		return nil
+	}
+	err := g.env.FillDeferred()
+	for _, f := range g.ends {
+		f.Close()
+	}
+	g.env.CloseObjects()
+	return err
 }
 
 // launch starts the interpreter and gives it its programs.

@@ -61,7 +61,7 @@ func (c *compiler) attach() {
 		all = append(all, c.tree.unheld...)
 	}
 	for id := range c.needs {
-		if c.numbers[id] == nil {
+		if c.numbers[id] == nil && !(c == c.tree.root.member && c.tree.holders[id] == nil) {
 			all = append(all, c.tree.descriptions[id])
 		}
 	}
@@ -77,7 +77,7 @@ func (c *compiler) attach() {
 		a := &fd.Attach{Builder: c.b, Member: c.process.Process, Descriptors: c.numbers[d.ID], Numbers: numbers,
 			Placed: c.placed, Exist: c.awaitAll, Ended: c.ended,
 			AtGo: func(do func()) { c.going = append(c.going, do) }}
-		a.First = c.tree.holders[d.ID] == c || c.tree.holders[d.ID] == nil
+		a.First = c.tree.holders[d.ID] == c || c.tree.holders[d.ID] == nil && c == c.tree.root.member
 		a.Others = max(0, c.tree.needs[d.ID]-1)
 		if err := a.Attach(*d); err != nil {
 			c.fail(err)
@@ -198,8 +198,8 @@ func (tr *tree) findHolders(g *image.Group) {
 	tr.findNeeds(g)
 }
 
-// findNeeds finds the members that must have a description which a member makes: those that have it, and those that attach a
-// description that refers to it.
+// findNeeds finds who must have a description which a member makes: the members that have it, those that attach a description that refers to
+// it, and crak if it is in the queue of a socket. If no member has it, the root makes it.
 func (tr *tree) findNeeds(g *image.Group) {
 	tr.needs = make(map[image.DescriptionID]int)
 	need := func(id image.DescriptionID, c *compiler) {
@@ -222,6 +222,19 @@ func (tr *tree) findNeeds(g *image.Group) {
 	for _, d := range g.Descriptions {
 		for _, id := range fd.Refers(d).Descriptions {
 			need(id, cmp.Or(tr.holders[d.ID], tr.root.member))
+		}
+	}
+	queued := make(map[image.DescriptionID]bool)
+	for _, o := range g.Objects {
+		for _, id := range fd.RefersObject(o).Descriptions {
+			if d := tr.descriptions[id]; d == nil || !fd.ByMember(*d) || queued[id] {
+				continue
+			}
+			queued[id] = true
+			if tr.holders[id] == nil {
+				need(id, tr.root.member)
+			}
+			tr.needs[id]++ // crak
 		}
 	}
 }

@@ -6,10 +6,12 @@
 #include "group.h"
 
 #include <arpa/inet.h>
+#include <poll.h>
 #include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -438,6 +440,102 @@ static void check_ends(void)
 	EQUAL(event.data.u64, 5);
 }
 
+/* What only a member can open again, and an inotify instance: in a stream whose sender has closed it, in a socket within a socket. */
+static int by_members, kept_pidfd;
+static pid_t watched_child;
+
+static int until_go(long unused)
+{
+	(void)unused;
+	await_go();
+	return 3;
+}
+
+static int pidfd_of(pid_t pid) { return syscall(SYS_pidfd_open, pid, 0); }
+
+static void set_members(void)
+{
+	int fds[7], inner[2], sockets[2];
+	char path[40];
+	pid_t gone = fork();
+
+	if (gone == 0)
+		_exit(0);
+	fds[0] = pidfd_of(gone);
+	reap(gone, 0);
+	watched_child = child(until_go, 0);
+	fds[1] = pidfd_of(watched_child);
+	fds[2] = pidfd_of(getpid());
+	kept_pidfd = dup(fds[1]);
+	fds[3] = open("/proc/self/status", O_RDONLY);
+	snprintf(path, sizeof path, "/proc/%d/stat", watched_child);
+	fds[4] = open(path, O_RDONLY);
+	CHECK(mkdir("watched", 0700) == 0 || errno == EEXIST);
+	CHECK(open("watched", O_RDONLY | O_DIRECTORY) >= 0); /* CRAK must find the path while the program is frozen */
+	fds[5] = inotify_init1(IN_NONBLOCK);
+	EQUAL(inotify_add_watch(fds[5], "watched", IN_CREATE), 1);
+	pair(SOCK_DGRAM, inner);
+	give(inner[0], "before", 0, 0);
+	move(inner[0], "pidfd", (int[]){pidfd_of(watched_child)}, 1);
+	give(inner[0], "after", 0, 0);
+	CHECK(close(inner[0]) == 0);
+	fds[6] = inner[1];
+	pair(SOCK_STREAM, sockets);
+	give(sockets[0], "first", 0, 0);
+	move(sockets[0], "members", fds, 7);
+	give(sockets[0], "last", 0, 0);
+	CHECK(close(sockets[0]) == 0);
+	by_members = sockets[1];
+}
+
+static void ended(int fd, int want)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	EQUAL(poll(&p, 1, 0), want);
+}
+
+static void has_text(int fd, pid_t pid)
+{
+	char text[4096], want[20];
+	ssize_t n = read(fd, text, sizeof text - 1);
+
+	CHECK(n > 0);
+	text[n] = 0;
+	snprintf(want, sizeof want, "%d", pid);
+	CHECK(strstr(text, want));
+	CHECK(close(fd) == 0);
+}
+
+static void check_members(void)
+{
+	struct inotify_event event[10];
+	int fds[7], one;
+
+	take(by_members, 50, "firstmembers", fds, 7);
+	take(by_members, 50, "last", 0, 0);
+	EQUAL(recv(by_members, &one, 1, MSG_DONTWAIT), 0);
+	ended(fds[0], 1);
+	CHECK(syscall(SYS_pidfd_send_signal, fds[2], 0, 0, 0) == 0);
+	has_text(fds[3], getpid());
+	has_text(fds[4], watched_child);
+	take(fds[6], 50, "before", 0, 0);
+	take(fds[6], 50, "pidfd", &one, 1);
+	take(fds[6], 50, "after", 0, 0);
+	CHECK(fcntl(fds[1], F_SETFL, O_NONBLOCK) == 0);
+	CHECK(fcntl(kept_pidfd, F_GETFL) & O_NONBLOCK); /* both descriptors have one description */
+	CHECK(!(fcntl(one, F_GETFL) & O_NONBLOCK));
+	reap(watched_child, 3);
+	ended(fds[1], 1);
+	ended(one, 1);
+	ended(fds[2], 0);
+	CHECK(read(fds[5], event, sizeof event) == -1 && errno == EAGAIN);
+	CHECK(close(open("watched/new", O_WRONLY | O_CREAT, 0600)) == 0);
+	CHECK(read(fds[5], event, sizeof event) > 0);
+	EQUAL(event[0].wd, 1);
+	CHECK(unlink("watched/new") == 0);
+}
+
 int main(void)
 {
 	pid_t pid = set_between();
@@ -449,6 +547,7 @@ int main(void)
 	set_many();
 	set_locked();
 	set_ends();
+	set_members();
 	ready();
 	await_go();
 	check_place();
@@ -458,6 +557,7 @@ int main(void)
 	check_many();
 	check_locked();
 	check_ends();
+	check_members();
 	check_between(pid);
 	pass();
 }
