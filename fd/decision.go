@@ -108,6 +108,8 @@ func (e *Env) decide(c Comparison, own use) decision {
 		return decision{}
 	case u.lesser.gains(c, u.writes):
 		return refused(c.Want.Path, c.String(), "put the file of the checkpoint back, or give "+u.lesser.name()+" access to this one")
+	case c.Change == Copied && e.copyFor(c.Want) != nil && e.copyFor(c.Want).begun: // crak has made it in the place of one that was gone
+		return decision{}
 	case u.writes && e.copyFor(c.Want) != nil && !c.Want.Accepted && (sameFormat || errors.Is(c.Err, fs.ErrNotExist)):
 		return decision{notice: message + "; put back as it was", putBack: true, standIn: c.Change == Gone}
 	case errors.Is(c.Err, ErrLinked):
