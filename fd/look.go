@@ -143,6 +143,14 @@ func (o *open) isAt(path string) bool {
 
 // hiddenObstacle is the obstacle for a file that is not at its path.
 func (o *open) hiddenObstacle() obstacle.Obstacle {
+	var st unix.Stat_t
+	if err := unix.Lstat(o.member.Proc+"/root"+o.link, &st); err == unix.EACCES {
+		return obstacle.Obstacle{
+			What: o.link,
+			Why:  "the user who makes the checkpoint may not search a directory of its path",
+			Do:   "give that user access to the directories, or close the file before the checkpoint",
+		}
+	}
 	return obstacle.Obstacle{
 		What: o.link,
 		Why:  "another file, or none, is at this path",
