@@ -223,9 +223,12 @@ func (c *capture) lookUnix(r *UnixSocket, o *open, waits bool) ([]byte, error) {
 			return nil, passing("it has sent data on a connection that nobody has accepted yet")
 		}
 	}
-	events, err := eventsOf(socket, 0)
+	events, err := eventsOf(socket, unix.POLLPRI)
 	if err != nil {
 		return nil, err
+	}
+	if events&unix.POLLPRI != 0 {
+		return nil, passing("out-of-band data waits in it (MSG_OOB)")
 	}
 	if r.Reset = events&unix.POLLERR != 0; r.Reset {
 		if r.Type != unix.SOCK_STREAM || !r.Closed {

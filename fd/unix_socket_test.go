@@ -103,6 +103,21 @@ func TestSendersOfMessages(t *testing.T) {
 	}
 }
 
+// TestOutOfBand checks that a stream with out-of-band data is refused: MSG_PEEK shows it like any other byte.
+func TestOutOfBand(t *testing.T) {
+	here, there := socketPair(t, unix.SOCK_STREAM)
+	must(t, unix.Sendmsg(int(here.Fd()), []byte("ab"), nil, nil, unix.MSG_OOB))
+	if got := captured(t, ourselves()).obstacleOf(there); !strings.Contains(got, "MSG_OOB") {
+		t.Errorf("obstacle %q, want one about out-of-band data", got)
+	}
+	if _, _, err := unix.Recvfrom(int(there.Fd()), make([]byte, 1), unix.MSG_OOB); err != nil {
+		t.Errorf("the out-of-band byte is gone: %v", err)
+	}
+	if got := captured(t, ourselves()).obstacleOf(there); got != "" {
+		t.Errorf("obstacle %q after the byte was read", got)
+	}
+}
+
 // TestEmptyMessageAgain checks that an empty message, which the kernel shows only once, is in the first image and is refused after that.
 func TestEmptyMessageAgain(t *testing.T) {
 	for _, kind := range []int{unix.SOCK_DGRAM, unix.SOCK_SEQPACKET} {
