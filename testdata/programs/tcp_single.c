@@ -16,6 +16,7 @@ static const struct {
 	{SOL_TCP, TCP_LINGER2, 9}, {SOL_TCP, TCP_FASTOPEN, 5}, {SOL_TCP, TCP_NOTSENT_LOWAT, 4096}, {SOL_TCP, TCP_MAXSEG, 1000},
 	{SOL_TCP, TCP_SAVE_SYN, 1}, {SOL_IP, IP_TTL, 33}, {SOL_IP, IP_FREEBIND, 1},
 	{SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO}, {SOL_IP, IP_RECVTTL, 1},
+	{SOL_IP, IP_RECVERR, 1}, {SOL_SOCKET, SO_TIMESTAMP, 1}, {SOL_TCP, TCP_WINDOW_CLAMP, 5000},
 };
 
 #define COUNT ((int)(sizeof options / sizeof options[0]))
@@ -23,9 +24,9 @@ static const struct {
 /* With CAP_NET_ADMIN. */
 static int privileged(int fd)
 {
-	int mark = 17;
+	int mark = 17, on = 1;
 
-	return setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) == 0;
+	return setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) == 0 && setsockopt(fd, SOL_IP, IP_TRANSPARENT, &on, sizeof on) == 0;
 }
 
 static void refused(int fd, int listening)
@@ -115,7 +116,7 @@ int main(void)
 	EQUAL(get(with, SOL_SOCKET, 72), 3);
 	EQUAL(get(v4, SOL_SOCKET, 72), 0);
 	if (root)
-		EQUAL(get(with, SOL_SOCKET, SO_MARK), 17);
+		EQUAL(get(with, SOL_SOCKET, SO_MARK) + 100 * get(with, SOL_IP, IP_TRANSPARENT), 117);
 	length = sizeof linger;
 	CHECK(getsockopt(with, SOL_SOCKET, SO_LINGER, &linger, &length) == 0 && linger.l_onoff == 1 && linger.l_linger == 7);
 	length = sizeof t;
