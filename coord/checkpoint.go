@@ -27,24 +27,26 @@ const (
 type checkpoint struct {
 	Options
 	membership
-	settings map[string]string // of the root
-	group    *Rights           // rights of the root: every member must have the same
-	members  []*member         // the root first
-	zombies  []image.Zombie    // children of members that have ended
-	noTwin   string            // why there are no twins, or ""
-	needTwin bool              // refuse a checkpoint without twins
-	table    fd.Table
-	sysv     *dump.SysV
-	copies   *dump.Copies // of mapped files
-	outcomes []fd.Outcome // of the last survey, with Explain
-	files    *dump.Files  // of --with-files
-	holders  *fd.Holders
-	writer   *image.Writer
-	begun    time.Time
-	since    uint64 // a moment before the freeze, in clock ticks since boot
-	used     int    // descriptors that the writer has for itself
-	atOnce   int    // how many members the writer deals with at the same time
-	pause    time.Duration
+	settings  map[string]string // of the root
+	group     *Rights           // rights of the root: every member must have the same
+	members   []*member         // the root first
+	zombies   []image.Zombie    // children of members that have ended
+	noTwin    string            // why there are no twins, or ""
+	needTwin  bool              // refuse a checkpoint without twins
+	table     fd.Table
+	sysv      *dump.SysV
+	copies    *dump.Copies // of mapped files
+	outcomes  []fd.Outcome // of the last survey, with Explain
+	files     *dump.Files  // of --with-files
+	holders   *fd.Holders
+	writer    *image.Writer
+	begun     time.Time
+	since     uint64 // a moment before the freeze, in clock ticks since boot
+	used      int    // descriptors that the writer has for itself
+	room      int    // descriptors that it can have besides two for each member
+	listening int    // sockets that are open for the next orders
+	atOnce    int    // how many members the writer deals with at the same time
+	pause     time.Duration
 
 	dropping sync.Mutex // guards again, and dropped of each member
 	again    []int      // PIDs of processes that have executed another program since they were found
@@ -179,6 +181,9 @@ func (c *checkpoint) write() (*Result, error) {
 	defer c.dismiss() // then the group runs on, and the twins exit
 	defer c.table.Release()
 	defer func() { c.table.ReleaseConnections() }() // of a failure; they are let go before that otherwise
+	if err := c.listenAll(); err != nil {
+		return nil, err
+	}
 	c.at("freeze")
 	if err := c.freeze(); err != nil {
 		return nil, err

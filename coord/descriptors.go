@@ -34,7 +34,7 @@ func (c *checkpoint) roomFor(n int) error {
 		}
 		c.used = len(open) + ofWriter
 	}
-	room := int(min(limit.Cur, 1<<30)) - c.used - n*perMember
+	room := int(min(limit.Cur, 1<<30)) - c.used - c.listening - n*perMember
 	if room < perWait {
 		need := c.used + n*perMember + perWait
 		return obstacle.List{{Pid: c.Pid, What: fmt.Sprintf("group of %d processes", n),
@@ -42,6 +42,21 @@ func (c *checkpoint) roomFor(n int) error {
 			Do:  "raise the limit: ulimit -Hn"}}
 	}
 	c.atOnce = min(room/perWait, mostWaits)
+	c.room = room
 	dump.Room(room)
+	return nil
+}
+
+// listenAll opens a socket for each member before the freeze, so that the freeze is shorter, if there is room for so many.
+func (c *checkpoint) listenAll() error {
+	if c.room < len(c.members)+2*mostWaits*perWait {
+		return nil
+	}
+	for _, m := range c.members {
+		if err := m.listen(); err != nil {
+			return err
+		}
+	}
+	c.listening = len(c.members)
 	return nil
 }

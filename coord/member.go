@@ -33,13 +33,14 @@ type member struct {
 	trigger  int    // the signal that asks it for a checkpoint, or 0
 	settings map[string]string
 
-	tracer  *tracer.Tracer // traces the process, if it is stopped
-	dropped bool           // it is left out
-	release func()         // gives up the lock
-	conn    *resident.Conn
-	stopped time.Time // when the resident connected for the freeze
-	twin    *dump.Twin
-	dump    *dump.Member // reads the process
+	tracer   *tracer.Tracer     // traces the process, if it is stopped
+	dropped  bool               // it is left out
+	release  func()             // gives up the lock
+	listener *resident.Listener // for the next order, or nil
+	conn     *resident.Conn
+	stopped  time.Time // when the resident connected for the freeze
+	twin     *dump.Twin
+	dump     *dump.Member // reads the process
 }
 
 // newMember describes a process that is to be a member.
@@ -168,6 +169,7 @@ func (e *noTwinError) Unwrap() error { return e.err }
 
 // letGo closes the connection. A frozen process runs on, and its twin exits.
 func (m *member) letGo() {
+	m.closeListener()
 	if m.conn != nil {
 		m.resume(func() error {
 			m.conn.Close()

@@ -187,12 +187,17 @@ func (m *member) awaitReady() error {
 // order sends the program an order and returns the connection that the resident makes. The order is lost if the process executes
 // another program meanwhile. A query is then sent again to the new program. A freeze is not: only the old program was surveyed.
 // The wait ends when ctx is done.
-func (m *member) order(ctx context.Context, order int32, patience time.Duration) (*resident.Conn, error) {
-	listener, err := resident.Listen(&m.key)
-	if err != nil {
+func (m *member) order(ctx context.Context, order int32, patience time.Duration) (conn *resident.Conn, err error) {
+	listened := m.listener != nil // then letGo closes it, when nobody is frozen any more
+	if err := m.listen(); err != nil {
 		return nil, err
 	}
-	defer listener.Close()
+	defer func() {
+		if !listened || err != nil {
+			m.closeListener()
+		}
+	}()
+	listener := m.listener
 	defer context.AfterFunc(ctx, listener.Interrupt)()
 	surveyed := m.program
 	for deadline := time.Now().Add(patience); ; {
@@ -225,6 +230,21 @@ func (m *member) order(ctx context.Context, order int32, patience time.Duration)
 		default:
 			return m.believe(conn)
 		}
+	}
+}
+
+// listen opens the socket to which the resident is to connect, if it is not open yet.
+func (m *member) listen() (err error) {
+	if m.listener == nil {
+		m.listener, err = resident.Listen(&m.key)
+	}
+	return err
+}
+
+func (m *member) closeListener() {
+	if m.listener != nil {
+		m.listener.Close()
+		m.listener = nil
 	}
 }
 

@@ -16,6 +16,7 @@ const (
 // so that no member has an additional child after the checkpoint.
 func (c *checkpoint) dismiss() {
 	c.frozen.end()
+	c.listening = 0
 	for _, m := range c.members {
 		if m.twin != nil {
 			m.twin.Kill() // or it would tell the program itself that it ends (shim/ending.c)

@@ -165,14 +165,15 @@ func (l *Listener) Accept(pid int, patience time.Duration) (*Conn, error) {
 // Greeted makes a Conn of a connected socket: it sends the resident's secret and reads the resident's HELLO. The Conn owns the
 // socket.
 func Greeted(fd, pid int, secret []byte) (*Conn, error) {
-	return greeted(fd, pid, &Key{secret: secret})
-}
-
-func greeted(fd, pid int, key *Key) (*Conn, error) {
 	if err := unix.SetNonblock(fd, true); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("pid %d: socket: %w", pid, err)
 	}
+	return greeted(fd, pid, &Key{secret: secret})
+}
+
+// greeted owns a socket that does not block.
+func greeted(fd, pid int, key *Key) (*Conn, error) {
 	c := &Conn{fd: fd, file: os.NewFile(uintptr(fd), "resident"), Pid: pid, patience: patienceWire}
 	err := c.prove(key)
 	if err == nil {
