@@ -1,0 +1,67 @@
+package fd
+
+import (
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/firewall"
+)
+
+// A heldConnection is a connection of a frozen group to the outside. Its packets are dropped.
+type heldConnection struct {
+	ends firewall.Connection
+	take Take
+}
+
+// ReleaseConnections lets the packets of connections to the outside through again. Call it when the group goes on.
+func (t *Table) ReleaseConnections() {
+	var all []firewall.Connection
+	for _, held := range t.held {
+		all = append(all, held.ends)
+	}
+	t.held = nil
+	if len(all) > 0 {
+		_ = firewall.Release(all)
+	}
+}
+
+// leaveOutside puts connections to the outside into repair mode, so that the kernel sends no packet when it closes them at the end of
+// the group. From then on their packets are dropped until a restart has succeeded, or until crak forget.
+func (t *Table) leaveOutside() {
+	for _, held := range t.held {
+		h, err := held.take()
+		if err != nil {
+			continue
+		}
+		if h.asks() && firewall.Hold([]firewall.Connection{held.ends}, 0) == nil {
+			_ = repair(h.fd, repairOn)
+		}
+		h.Close()
+	}
+	t.held = nil
+}
+
+// Hold drops the packets of the connections of an image, until a restart has made them or until Forget.
+func Hold(g *image.Group) (held []string, err error) { return withOutside(g, holdForever) }
+
+func holdForever(all []firewall.Connection) error { return firewall.Hold(all, 0) }
+
+// Forget lets the packets of the connections of an image through again. The kernel then resets these connections when the peers send.
+func Forget(g *image.Group) (forgotten []string, err error) { return withOutside(g, firewall.Release) }
+
+// withOutside calls do for the connections of an image to processes outside of the group, and returns them as text.
+func withOutside(g *image.Group, do func([]firewall.Connection) error) (text []string, err error) {
+	var all []firewall.Connection
+	for _, o := range g.Objects {
+		if o.Kind != tcpObjects.name {
+			continue
+		}
+		r, err := tcpRecord(o)
+		if err != nil {
+			return nil, err
+		}
+		if r.Outside != nil {
+			all = append(all, r.ends())
+			text = append(text, r.ends().String())
+		}
+	}
+	return text, do(all)
+}

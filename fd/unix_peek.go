@@ -1,0 +1,144 @@
+package fd
+
+import (
+	"encoding/binary"
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// beginPeeking has MSG_PEEK start at the beginning of the queue, and show the credentials of each message. The result is a function that
+// sets the old options again.
+func beginPeeking(socket int) (back func(), err error) {
+	offset, err := peekFrom(socket, 0)
+	if err != nil {
+		return nil, err
+	}
+	credentials, err := setFor(socket, "pass_cred", 1)
+	if err != nil {
+		offset()
+		return nil, fmt.Errorf("SO_PASSCRED: %w", err)
+	}
+	return func() {
+		credentials()
+		offset()
+	}, nil
+}
+
+// setFor sets an option. The result is a function that sets the old value again.
+func setFor(socket int, name string, value int32) (back func(), err error) {
+	option := socketOptions[name]
+	before := option.get(socket)
+	if before == nil || before[0] == value {
+		return func() {}, nil
+	}
+	if err := option.set(socket, []int32{value}); err != nil {
+		return nil, err
+	}
+	return func() { _ = option.set(socket, before) }, nil
+}
+
+// peekFrom sets where MSG_PEEK starts in the queue (socket(7), SO_PEEK_OFF). The result is a function that sets the old value again.
+func peekFrom(socket, at int) (back func(), err error) {
+	before, err := unix.GetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_PEEK_OFF)
+	if err == nil && before != at {
+		err = unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_PEEK_OFF, at)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("SO_PEEK_OFF: %w", err)
+	}
+	return func() { _ = unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_PEEK_OFF, before) }, nil
+}
+
+// peeked is the next message, or the next bytes.
+type peeked struct {
+	n, flags  int
+	from      *UnixName
+	rights    []int       // copies of the descriptors of the message, open in the writer
+	isMessage bool        // every message has SCM_CREDENTIALS while SO_PASSCRED is set
+	user      *unix.Ucred // what they are; nil: the kernel has none of this message
+	sender    *Credentials
+}
+
+// peek reads the next message or the next bytes, and leaves them in the queue. The kernel gives the writer copies of the descriptors.
+func (q *queue) peek(socket int, buffer []byte) (p peeked, err error) {
+	control := make([]byte, unix.CmsgSpace(rightsMost*4)+unix.CmsgSpace(unix.SizeofUcred)+256)
+	p, err = peekInto(socket, buffer, control)
+	if err == nil && p.flags&unix.MSG_CTRUNC != 0 {
+		err = errNoRights
+	}
+	if err == nil && p.user != nil {
+		p.sender, err = q.sender(*p.user, p.n)
+	}
+	if err != nil {
+		closeAll(p.rights)
+	}
+	return p, err
+}
+
+func peekInto(socket int, buffer, control []byte) (p peeked, err error) {
+	var a unix.RawSockaddrUnix
+	vector := unix.Iovec{Base: &buffer[0]}
+	vector.SetLen(len(buffer))
+	message := unix.Msghdr{Name: (*byte)(unsafe.Pointer(&a)), Namelen: uint32(unsafe.Sizeof(a)), Iov: &vector, Iovlen: 1}
+	if len(control) > 0 {
+		message.Control = &control[0]
+		message.SetControllen(len(control))
+	}
+	result, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(socket), uintptr(unsafe.Pointer(&message)),
+		unix.MSG_PEEK|unix.MSG_DONTWAIT|unix.MSG_TRUNC|unix.MSG_CMSG_CLOEXEC)
+	if errno != 0 {
+		return p, errno
+	}
+	p = peeked{n: int(result), flags: int(message.Flags), from: nameFrom(&a, message.Namelen)}
+	parts, err := unix.ParseSocketControlMessage(control[:message.Controllen])
+	if err != nil {
+		return p, err
+	}
+	for _, part := range parts {
+		switch {
+		case part.Header.Level != unix.SOL_SOCKET:
+		case part.Header.Type == unix.SCM_RIGHTS:
+			fds, err := unix.ParseUnixRights(&part)
+			if err != nil {
+				return p, err
+			}
+			p.rights = append(p.rights, fds...)
+		case part.Header.Type == unix.SCM_CREDENTIALS:
+			user, err := unix.ParseUnixCredentials(&part)
+			if err != nil {
+				return p, err
+			}
+			p.isMessage = true
+			if user.Pid != 0 || user.Uid != overflowID {
+				p.user = user
+			}
+		case part.Header.Type == scmPidfd:
+			for i := 0; i+4 <= len(part.Data); i += 4 {
+				unix.Close(int(binary.NativeEndian.Uint32(part.Data[i:])))
+			}
+		}
+	}
+	return p, nil
+}
+
+const (
+	scmPidfd   = 4     // SCM_PIDFD of linux/socket.h
+	overflowID = 65534 // UID that the kernel shows where it has none
+)
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		unix.Close(fd)
+	}
+}
+
+func nameFrom(a *unix.RawSockaddrUnix, length uint32) *UnixName {
+	n := int(length) - int(unsafe.Offsetof(a.Path))
+	text := make([]byte, 0, unixNameMost)
+	for i := range min(max(n, 0), len(a.Path)) {
+		text = append(text, byte(a.Path[i]))
+	}
+	return nameOf(string(text))
+}
