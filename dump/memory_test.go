@@ -220,7 +220,7 @@ func TestPlan(t *testing.T) {
 }
 
 // TestSegmentZero: the inode number of a SysV segment is its ID (shmget in ipc/shm.c), and the first segment of an IPC namespace
-// has ID 0. It must still be recognized as shared memory.
+// has ID 0. It must still be recognized as shared memory. Its size is 0 until the initiator has been asked for it.
 func TestSegmentZero(t *testing.T) {
 	line := "7f0000000000-7f0000200000 rw-s 00000000 00:01 0 /SYSV00000000 (deleted)\n"
 	list, err := proc.Maps(strings.NewReader(line))
@@ -235,7 +235,7 @@ func TestSegmentZero(t *testing.T) {
 	if got.Kind != image.MappingMemory || got.Memory != 1 {
 		t.Errorf("mapping of kind %q, of memory object %d", got.Kind, got.Memory)
 	}
-	want := []image.MemoryObject{{ID: 1, Kind: image.MemorySysV, Size: 2 << 20, SysV: &image.SysV{ID: 0}}}
+	want := []image.MemoryObject{{ID: 1, Kind: image.MemorySysV, SysV: &image.SysV{ID: 0}}}
 	if diff := cmp.Diff(want, m.Table.Memory); diff != "" {
 		t.Errorf("memory objects (-want +got):\n%s", diff)
 	}
