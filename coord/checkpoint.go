@@ -28,7 +28,7 @@ type checkpoint struct {
 	Options
 	membership
 	settings  map[string]string // of the root
-	group     *Rights           // rights of the root: every member must have the same
+	group     *Rights           // rights of the root. Every member must have the same if these are not those of root
 	members   []*member         // the root first
 	zombies   []image.Zombie    // children of members that have ended
 	noTwin    string            // why there are no twins, or ""

@@ -125,7 +125,7 @@ func (o *Overrides) String() string {
 
 // Type is what the help calls the value.
 func (o *Overrides) Type() string {
-	return "N|KIND[:PATTERN]=close|null|stdin|stdout|stderr|reset|reconnect"
+	return "N|KIND[:PATTERN]=CHOICE|@FILE"
 }
 
 // Only returns the choices that are for kinds, or for a number for which keep returns true.

@@ -23,7 +23,7 @@ func newCheckpoint() *cobra.Command {
 	var which selection
 	var keep int
 	cmd := &cobra.Command{
-		Use:   "checkpoint [--kill] [--output IMAGE | --keep N] [--with-files] [--fd N|KIND[:PATTERN]=close|null]… [--only | --skip PID|NAME…] PID|--group NAME",
+		Use:   "checkpoint [--kill] [--output IMAGE | --keep N] [--with-files] [--fd N|KIND[:PATTERN]=CHOICE]… [--only | --skip PID|NAME…] PID|--group NAME",
 		Short: "write an image of a running program and its descendants",
 		Long: `Write an image of a running process that was started with libcrak.so, and of its descendants, and print the path of the
 image. The image shows all of them at one instant. They then run on. With --kill they are ended: they do not run after that
@@ -42,9 +42,10 @@ from a shell or an IDE. Only the image is changed: a program that runs on keeps 
 selects all descriptors of this kind: a kind that crak inspect shows ("eventfd", "tcp_socket" or "tcp"), or the first word of
 the message that refuses the checkpoint ("inotify", "io_uring"). KIND:PATTERN selects those descriptors whose link in
 /proc/PID/fd matches the shell PATTERN ("regular:/tmp/*"; * matches a slash, too). For a socket of TCP or UDP, the address of
-the other end must match ("tcp:*:5432"), or its own address if it is not connected. With =stdin, =stdout or =stderr, the standard input, output or error of crak restart takes
-the place of the descriptor ("pipe:outside=stdin": pipes to processes outside of the program). --fd @FILE reads choices from a file:
-one in each line, such as "inotify=close"; lines that begin with # are comments.
+the other end must match ("tcp:*:5432"), or its own address if it is not connected. With =stdin, =stdout or =stderr, the
+standard input, output or error of crak restart takes the place of the descriptor ("pipe:outside=stdin": pipes to processes
+outside of the program). --fd @FILE reads choices from a file: one in each line, such as "inotify=close"; lines that begin
+with # are comments.
 
 With --with-files the image also has copies of all regular files that the program has open for writing, or can write to through a
 shared mapping. crak restart then puts them back as they were at the instant of the image: content, size, mode, owner, extended
@@ -126,8 +127,8 @@ Exit status: 0 the image is on disk; 1 there is no image, or the program of --ki
 	flags.BoolVar(&o.Kill, "kill", false, "end the program at the instant of the image")
 	flags.StringVarP(&o.Output, "output", "o", "", "path of the image (default: a new directory below the program's CRAK_DIR)")
 	flags.IntVar(&keep, "keep", 0, "after the checkpoint, remove all but the newest N images of the program")
-	flags.Var(&o.Overrides, "fd", "leave a descriptor out of the image (close), or put /dev/null in its place (null); "+
-		"reset a TCP connection (reset, tcp=close), or make a new one to the same peer (reconnect); may be repeated")
+	flags.Var(&o.Overrides, "fd", "leave a descriptor out of the image (close), or put /dev/null (null) or one of crak restart (stdin, stdout, stderr) in its place; "+
+		"reset a TCP connection (reset, tcp=close), or have a new one to the same peer (reconnect); may be repeated")
 	flags.BoolVar(&o.SelfContained, "self-contained", false,
 		"also save the pages of mapped files: the executable, libraries, but not files that the program writes to through a shared mapping")
 	flags.BoolVar(&o.WithFiles, "with-files", false, "also save the regular files that the program can write to; a restart puts them back")

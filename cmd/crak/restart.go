@@ -22,7 +22,7 @@ func newRestart() *cobra.Command {
 	statusFd, owner := -1, false
 	var images schedule
 	cmd := &cobra.Command{
-		Use:   "restart [--detach] [--as-owner] [--pids=auto|keep|fresh] [--files=keep|rewind|strict] [--force] [--path OLD=NEW]… [--addr OLD=NEW]… [--fd N|KIND[:PATTERN]=close|null|/path]… [--interval T [--keep N]] IMAGE",
+		Use:   "restart [--detach] [--as-owner] [--pids=auto|keep|fresh] [--files=keep|rewind|strict] [--force] [--path OLD=NEW]… [--addr OLD=NEW]… [--fd N|KIND[:PATTERN]=CHOICE]… [--interval T [--keep N]] IMAGE",
 		Short: "restart a program from an image",
 		Long: `Restart a program from an image, with the same PID, the same threads and the same open files. Interrupted system
 calls go on. IMAGE is the directory of an image, or the directory of a program's images: then the newest image is
@@ -52,9 +52,10 @@ in the memory of the program stay as they are.
 --addr is for another machine: sockets that had its IP address OLD get NEW, and so do both ends of a connection between processes of
 the program. A connection to a process outside of the program keeps its address: this machine must have it.
 
---fd leaves out descriptor N, or all descriptors of a KIND that crak inspect shows ("inotify", "unix_socket"). KIND:PATTERN selects
-those whose text in crak inspect matches the shell PATTERN ("regular:/tmp/*"; * matches a slash, too). With =/path, crak opens
-another file in their place, with the same access mode. Its offset is the old offset, or the end of the file if that is smaller.
+--fd N=close leaves out descriptor N, and --fd KIND=close all descriptors of a KIND that crak inspect shows ("inotify",
+"unix_socket"). KIND:PATTERN selects those whose text in crak inspect matches the shell PATTERN ("regular:/tmp/*"; * matches a
+slash, too). With =/path, crak opens another file in their place, with the same access mode. Its offset is the old offset, or
+the end of the file if that is smaller.
 With =stdin, =stdout or =stderr, crak's own standard input, output or error is in their place ("pipe:outside=stdin": pipes to
 processes outside of the program). With =ignore a regular file is used whatever has become of it, as with --force. --fd @FILE reads
 choices from a file: one in each line, such as "inotify=close"; lines that begin with # are comments.
@@ -117,7 +118,8 @@ func restartFlags(cmd *cobra.Command, o *restore.Options) {
 
 // changeFlags adds the flags that change what an image refers to.
 func changeFlags(flags *pflag.FlagSet, c *fd.Changes) {
-	flags.Var(&c.Instead, "fd", "leave a descriptor out (close), or open /dev/null (null) or another file (/path) in its place; "+
+	flags.Var(&c.Instead, "fd", "leave a descriptor out (close), or put /dev/null (null), another file (/path) or one of crak's own (stdin, stdout, stderr) in its place; "+
+		"take a file whatever has become of it (ignore); "+
 		"reset a TCP connection (reset, tcp=close), or make a new one to the same peer (reconnect); may be repeated")
 	flags.Var(&c.Paths, "path", "files, directories and sockets that were below the path OLD are below NEW now; may be repeated")
 	flags.Var(&c.Addresses, "addr", "sockets that had the IP address OLD have NEW now; may be repeated")

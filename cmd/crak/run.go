@@ -88,7 +88,7 @@ Exit status: the program's; 1 it cannot be started; 2 usage.`,
 	flags.StringVarP(&dir, "dir", "d", "", "directory for images (CRAK_DIR); default: the current directory")
 	flags.StringVarP(&group, "group", "g", "", "name of a group of programs that are checkpointed together (CRAK_GROUP)")
 	flags.StringVar(&signal, "signal", "", "the signal that asks for a checkpoint (CRAK_SIGNAL); default: USR2")
-	flags.StringVar(&net, "net", "", "private: start the program in a network namespace of its own")
+	flags.StringVar(&net, "net", "", "`private`: start the program in a network namespace of its own")
 	flags.BoolVar(&closeFds, "close-fds", false, "start the program with standard input, output and error only; "+
 		"other descriptors, inherited from a shell or an IDE, may be obstacles to a checkpoint")
 	flags.BoolVar(&withFiles, "with-files", false, "every image also has the regular files that the program can write to (CRAK_WITH_FILES); see crak checkpoint")
