@@ -30,7 +30,7 @@ func testMemberChanges(t *testing.T, at string) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			if what == "user" && os.Geteuid() != 0 {
-				t.Skip("root: a member changes its user")
+				t.Skip("needs root: a member changes its user")
 			}
 			program := build(t, "changes")
 			if err := os.Chmod(filepath.Dir(filepath.Dir(program)), 0o755); err != nil { // the other user executes it, too

@@ -82,7 +82,7 @@ static inline void pause_ms(long ms)
 static inline void await_file(const char *name)
 {
 	while (access(name, F_OK))
-		pause_ms(2);
+		pause_ms(2); /* inotify would be a descriptor that the test is not about */
 }
 
 static inline void await_go(void)

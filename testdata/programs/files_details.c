@@ -123,7 +123,7 @@ int main(int argc, char **argv)
 	CHECK(mkdir("away", 0700) == 0 && chdir("away") == 0 && rmdir("../away") == 0);
 	ready();
 	while (faccessat(work, "go", F_OK, 0))
-		pause_ms(5);
+		pause_ms(5); /* as await_go, which would look in the removed directory */
 	CHECK(waitpid(child, NULL, 0) == child);
 	CHECK(kind(link) == S_IFLNK && kind(fifo) == S_IFIFO && kind(sock) == S_IFSOCK && kind(node) == S_IFCHR);
 	CHECK(readlinkat(link, "", buffer, sizeof buffer) == 7 && memcmp(buffer, "nowhere", 7) == 0);

@@ -54,7 +54,7 @@ static void work(enum kind kind)
 	take(&before);
 	shared->ready++;
 	while (!shared->go)
-		pause_ms(1); /* for another process */
+		pause_ms(1); /* until the parent has set go */
 	take(&after);
 	CHECK(!memcmp(&after, &before, sizeof after));
 	EQUAL(prctl(PR_GET_DUMPABLE), dumpable);
@@ -87,7 +87,7 @@ int main(void)
 		exit(0);
 	}
 	while (shared->ready < KINDS - 1)
-		pause_ms(2); /* for other processes */
+		pause_ms(2); /* until the other processes are ready */
 	ready();
 	await_go();
 	shared->go = 1;

@@ -27,7 +27,7 @@ static void await_state(int fd, int state)
 	for (int i = 0; state_of(fd) != state; i++) {
 		if (i > 2000)
 			fail("state %d, want %d", state_of(fd), state);
-		pause_ms(1);
+		pause_ms(1); /* no event tells of the states of TCP */
 	}
 }
 
@@ -67,7 +67,7 @@ static int overfill(int fd)
 		sent += n > 0 ? n : 0;
 		still = n > 0 ? 0 : still + 1;
 		if (n < 0)
-			pause_ms(1);
+			pause_ms(1); /* the kernel moves bytes to the peer's queue meanwhile */
 	}
 	return sent;
 }

@@ -47,7 +47,7 @@ static void await_blocked(void)
 	do {
 		int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-		usleep(2000);
+		usleep(2000); /* no event tells that another thread is asleep */
 		check(read(fd, text, sizeof(text)) > 0, "read");
 		close(fd);
 	} while (text[0] < '0' || text[0] > '9');

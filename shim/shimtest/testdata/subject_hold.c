@@ -133,7 +133,7 @@ void held_fork(void)
 
 	pthread_create(&thread, NULL, hold_for_good, NULL);
 	while (!__atomic_load_n(&holding, __ATOMIC_SEQ_CST))
-		usleep(1000);
+		usleep(1000); /* until the other thread has called crak_hold */
 	for (int own = 0; own <= 2; own += 2) {
 		waitpid(forked_in_hold("CHILD", own), &status, 0);
 		say("STATUS", status);
@@ -147,7 +147,7 @@ void reaper(void)
 
 	pthread_create(&thread, NULL, release_later, NULL);
 	while (!__atomic_load_n(&holding, __ATOMIC_SEQ_CST))
-		usleep(1000);
+		usleep(1000); /* until the other thread has called crak_hold */
 	say("RESULT", crak_checkpoint());
 	pthread_join(thread, NULL);
 }
