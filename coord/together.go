@@ -7,11 +7,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/proc"
 )
 
 // Members that share a descriptor table (clone(2), CLONE_FILES), or working directory, root directory and umask (CLONE_FS). A restart
 // would give each its own. kcmp(2) orders these objects, so the survey sorts the members. Only a member that was forked after the
 // survey is compared while the group is frozen, and only with its parent.
+//
+// A thread that ends has none of these objects any more, so two such threads compare as equal.
 
 // shareable is what processes can share, for kcmp(2).
 var shareable = []struct {
@@ -35,7 +38,7 @@ func together(members []*member) (list obstacle.List) {
 		})
 		slices.SortFunc(sorted, compare)
 		for i := 1; i < len(sorted); i++ {
-			if a, b := sorted[i-1], sorted[i]; compare(a, b) == 0 {
+			if a, b := sorted[i-1], sorted[i]; compare(a, b) == 0 && !isEnding(a.live) && !isEnding(b.live) {
 				list = append(list, sharedBy(max(a.pid, b.pid), min(a.pid, b.pid), what.name, what.how))
 			}
 		}
@@ -48,7 +51,7 @@ func togetherWithParent(members []*member) (list obstacle.List) {
 	for _, m := range members {
 		for _, what := range shareable {
 			if parent := m.parent(); parent > 0 {
-				if result, err := compareShared(m.live, parent, what.kind); err == 0 && result == 0 {
+				if result, err := compareShared(m.live, parent, what.kind); err == 0 && result == 0 && !isEnding(m.live) && !isEnding(parent) {
 					list = append(list, sharedBy(m.pid, parent, what.name, what.how))
 				}
 			}
@@ -60,6 +63,13 @@ func togetherWithParent(members []*member) (list obstacle.List) {
 func sharedBy(pid, other int, name, how string) obstacle.Obstacle {
 	return obstacle.Obstacle{Pid: pid, What: fmt.Sprintf("shares %s with pid %d", name, other), Why: fmt.Sprintf("clone(2) with %s is not supported", how),
 		Do: "checkpoint it before the program makes this process, or when the process has executed a program"}
+}
+
+// isEnding tells whether a thread ends, or has ended.
+func isEnding(tid int) bool {
+	const exiting = 4 // PF_EXITING (include/linux/sched.h)
+	stat, err := proc.Read(tid, "stat", proc.Stat)
+	return err != nil || stat.Flags&exiting != 0
 }
 
 func compareShared(pid1, pid2 int, kind uintptr) (int, unix.Errno) {

@@ -6,6 +6,7 @@
 
 #include <mqueue.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -66,7 +67,7 @@ int main(int argc, char **argv)
 	if (argc > 1) {
 		mqd_t queue = mq_open("/gone" NAME, O_RDWR | O_CREAT, 0600, NULL);
 
-		CHECK(queue >= 0 && mq_send(queue, "x", 1, 0) == 0 && mq_unlink("/gone" NAME) == 0);
+		CHECK(queue >= 0 && mq_notify(queue, &(struct sigevent){.sigev_notify = SIGEV_NONE}) == 0 && mq_unlink("/gone" NAME) == 0);
 		CHECK(symlink("/" NAME, "link" NAME) == 0 && open("link" NAME, O_PATH | O_NOFOLLOW) >= 0);
 	}
 	CHECK(pthread_barrier_init(&barrier, NULL, 2) == 0 && pthread_create(&thread, NULL, idle, &barrier) == 0);
