@@ -137,8 +137,7 @@ func (c *capture) lookAtQueue(o *open) (any, []byte, error) {
 			waits = strings.TrimSpace(pid) != "0"
 		}
 	}
-	switch {
-	case waits:
+	if waits {
 		return nil, nil, refused("a process has asked for a notification of the next message (mq_notify(3)), and the kernel does not show with which value")
 	}
 	r := &MessageQueue{Name: path.Base(strings.TrimSuffix(o.link, deletedMark)), Mode: o.stat.Mode & 0o7777, Messages: a.messages, Size: a.size}
