@@ -1,6 +1,7 @@
 package fd
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -170,6 +171,9 @@ func (b *boundName) close() {
 
 // bind gives a socket its name. It replaces a socket file that an ended process has left at the path. If the socket had no file any more
 // at the checkpoint, bind leaves a file at the path where it is. If the restart fails, everything at the path is as before.
+//
+// Another user may be able to replace a directory of the path by a symbolic link. So bind opens the directory once, and renames, removes and
+// changes files only there. Only bind(2) goes through the path: crak notices if the new file is not in that directory.
 func (e *Env) bind(socket int, n *UnixName) (*boundName, error) {
 	b := &boundName{name: n}
 	if n.Path == "" {
@@ -184,20 +188,28 @@ func (e *Env) bind(socket int, n *UnixName) (*boundName, error) {
 
 func (e *Env) bindPath(socket int, b *boundName) error {
 	n := b.name
-	aside, err := moveAside(n)
+	slash := strings.LastIndexByte(n.Path, '/')
+	fd, err := unix.Open(cmp.Or(n.Path[:slash+1], "."), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: filepath.Dir(n.full()), Err: err}
+	}
+	dir := os.NewFile(uintptr(fd), filepath.Dir(n.full()))
+	e.closeLater = append(e.closeLater, dir)
+	at := fmt.Sprintf("/proc/self/fd/%d/%s", fd, n.Path[slash+1:])
+	aside, err := moveAside(n, at)
 	if err != nil {
 		return err
 	}
 	err = rawBind(socket, n)
 	if err == nil {
-		b.file, err = openSocket(n.Path)
+		b.file, err = openSocket(at, n)
 	}
 	if err != nil || n.File == nil {
 		if b.file != nil {
-			err = errors.Join(err, os.Remove(n.Path))
+			err = errors.Join(err, os.Remove(at))
 		}
 		if aside != "" {
-			err = errors.Join(err, os.Rename(aside, n.Path))
+			err = errors.Join(err, os.Rename(aside, at))
 		}
 		return err
 	}
@@ -206,27 +218,26 @@ func (e *Env) bindPath(socket int, b *boundName) error {
 	if err := unix.Chmod(link, n.File.Mode&0o7777); err != nil {
 		return fmt.Errorf("chmod %s: %w", n, err)
 	}
-	final, old := n.full(), ""
 	if aside != "" {
-		old = filepath.Join(filepath.Dir(final), filepath.Base(aside))
 		e.late = append(e.late, func() error {
-			_ = os.Remove(old)
+			_ = os.Remove(aside)
 			return nil
 		})
 	}
 	e.undo.add(func() {
-		_ = os.Remove(final)
-		if old != "" {
-			_ = os.Rename(old, final)
+		_ = os.Remove(at)
+		if aside != "" {
+			_ = os.Rename(aside, at)
 		}
 	})
 	return nil
 }
 
-// moveAside renames a socket file that an ended process has left at a path. It returns the new name, or "" if nothing was there.
-func moveAside(n *UnixName) (string, error) {
+// moveAside renames a socket file that an ended process has left. at leads to it, through the open directory. moveAside returns the new
+// name, or "" if nothing was there.
+func moveAside(n *UnixName, at string) (string, error) {
 	var st unix.Stat_t
-	switch err := unix.Lstat(n.Path, &st); {
+	switch err := unix.Lstat(at, &st); {
 	case errors.Is(err, unix.ENOENT):
 		return "", nil
 	case err != nil:
@@ -234,8 +245,8 @@ func moveAside(n *UnixName) (string, error) {
 	case st.Mode&unix.S_IFMT != unix.S_IFSOCK || n.inUse():
 		return "", fmt.Errorf("%s: %w", n, unix.EADDRINUSE)
 	}
-	aside := fmt.Sprintf("%s.crak-%d", n.Path, os.Getpid())
-	if err := unix.Renameat2(unix.AT_FDCWD, n.Path, unix.AT_FDCWD, aside, unix.RENAME_NOREPLACE); err != nil {
+	aside := fmt.Sprintf("%s.crak-%d", at, os.Getpid())
+	if err := unix.Renameat2(unix.AT_FDCWD, at, unix.AT_FDCWD, aside, unix.RENAME_NOREPLACE); err != nil {
 		return "", fmt.Errorf("rename %s: %w", n, err)
 	}
 	return aside, nil
@@ -316,18 +327,18 @@ func inDirectory(dir string, needed bool, do func() error) error {
 
 // openSocket opens the file of a socket that crak has just bound, with O_PATH. Another user who can write to the directory may have put a
 // link to somebody else's socket there. crak must not change the owner and the mode of that socket. So openSocket checks that the file
-// belongs to crak's user and has one name, as a new file does.
-func openSocket(path string) (*os.File, error) {
+// belongs to crak's user, has one name and gives nobody a permission (inDirectory), as a new file does.
+func openSocket(path string, n *UnixName) (*os.File, error) {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+		return nil, &os.PathError{Op: "open", Path: n.String(), Err: err}
 	}
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK || int(st.Uid) != os.Geteuid() || st.Nlink != 1 {
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&^0o7000 != unix.S_IFSOCK || int(st.Uid) != os.Geteuid() || st.Nlink != 1 {
 		unix.Close(fd)
-		return nil, fmt.Errorf("%s: another file has taken its place", path)
+		return nil, fmt.Errorf("%s: another file has taken its place", n)
 	}
-	return os.NewFile(uintptr(fd), path), nil
+	return os.NewFile(uintptr(fd), n.String()), nil
 }
 
 // An addressed has an address to which a socket can connect.
