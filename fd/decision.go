@@ -2,6 +2,7 @@ package fd
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 
 	"golang.org/x/sys/unix"
@@ -110,6 +111,9 @@ func (e *Env) decide(c Comparison, own use) decision {
 		return refused(c.Want.Path, c.String(), "put the file of the checkpoint back, or give "+u.lesser.name()+" access to this one")
 	case c.Change == Copied && e.copyFor(c.Want) != nil && e.copyFor(c.Want).begun: // crak has made it in the place of one that was gone
 		return decision{}
+	case u.writes && !force && e.copyFor(c.Want).leaksInto(c):
+		return refused(c.Want.Path, c.String()+fmt.Sprintf(", and belongs to user %d now, who could read what the restart puts back", c.owner),
+			"remove that file, or give it to its owner again (chown)")
 	case u.writes && e.copyFor(c.Want) != nil && !c.Want.Accepted && (sameFormat || errors.Is(c.Err, fs.ErrNotExist)):
 		return decision{notice: message + "; put back as it was", putBack: true, standIn: c.Change == Gone}
 	case errors.Is(c.Err, ErrLinked):
