@@ -90,6 +90,7 @@ type capture struct {
 	inside       []*open                   // descriptions that are only in queues
 	unseen       bool                      // not frozen: something waits in the queue of a Unix socket
 	senders      map[unix.Ucred]unix.Ucred // of messages, as the writer sees them and as the program would
+	namespaces   map[string]bool           // by their paths in /proc: sharesNamespace
 	tcp          tcpSockets
 	chosen       bool // the user has chosen what becomes of a TCP connection, so epoll instances have something to report
 	directories  []string

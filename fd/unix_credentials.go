@@ -3,6 +3,8 @@ package fd
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"unsafe"
@@ -17,7 +19,7 @@ import (
 // other end, as the program sees it. Or they are what SCM_CREDENTIALS tells of a message: the process that sent it. The process may have
 // ended.
 type Credentials struct {
-	Pid image.Pid `json:"pid"`
+	Pid image.Pid `json:"pid"` // 0: unknown, only for SO_PEERCRED
 	UID uint32    `json:"uid"`
 	GID uint32    `json:"gid"`
 }
@@ -29,8 +31,25 @@ func (c *Credentials) same(other *Credentials) bool {
 	return *c == *other
 }
 
-// askCredentials asks through the initiator, and not through a handle, because the kernel returns IDs of the caller's namespaces.
+// askCredentials asks through the handle: the kernel answers. It returns IDs of the writer's namespaces. If the program is in other ones, the
+// initiator asks. Its answer about the user and the group is believed only if the writer is in another user namespace.
 func (c *capture) askCredentials(o *open, r *UnixSocket) {
+	seen, err := new(unix.Ucred), error(unix.EBADF)
+	if o.handle.asks() {
+		seen, err = unix.GetsockoptUcred(o.handle.fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}
+	sameUsers := err == nil && c.sharesNamespace(o, "user")
+	if sameUsers {
+		const nobody = math.MaxUint32
+		if seen.Uid == nobody { // the socket is not connected
+			return
+		}
+		r.Credentials = &Credentials{0, seen.Uid, seen.Gid}
+		if c.sharesNamespace(o, "pid") {
+			r.Credentials.Pid = image.Pid(seen.Pid)
+			return
+		}
+	}
 	if o.within != nil {
 		return
 	}
@@ -41,47 +60,77 @@ func (c *capture) askCredentials(o *open, r *UnixSocket) {
 		Args: [6]uint64{uint64(o.fd), unix.SOL_SOCKET, unix.SO_PEERCRED, 0, size}}
 	c.questions.to(o.member).Ask(call, buffer, func(result int64, data []byte) {
 		n := binary.NativeEndian
-		if pid := int32(n.Uint32(data)); result == 0 && pid > 0 {
-			r.Credentials = &Credentials{image.Pid(pid), n.Uint32(data[4:]), n.Uint32(data[8:])}
+		pid := image.Pid(n.Uint32(data))
+		switch {
+		case result != 0 || pid <= 0:
+		case sameUsers:
+			r.Credentials.Pid = pid
+		default:
+			r.Credentials = &Credentials{pid, n.Uint32(data[4:]), n.Uint32(data[8:])}
 		}
 	})
 }
 
 // as makes a system call about a Unix socket in a process with the given credentials, because the kernel records who makes the call.
 // The process shares crak's descriptors and has a copy of its memory. It has the PID of a member that crak has not made yet, or of a
-// process that has ended. If crak cannot make such a process, it makes the call itself, and the kernel records crak.
+// process that has ended. If this PID is in use, the process has another PID. If crak may not become the user, it makes the call itself,
+// and the kernel records crak. A crak that may, such as root's, never does that: the user would have a socket that seems to be root's.
 func (e *Env) as(who *Credentials, number, a1, a2, a3, a4 uintptr) error {
 	call := rawCall{number, [4]uintptr{a1, a2, a3, a4}, 0}
 	if who != nil {
 		become := who.UID != uint32(os.Geteuid()) || who.GID != uint32(os.Getegid())
-		if errno, made := e.inProcess(who, become, []rawCall{call}); made {
+		errno, err := unix.Errno(0), errPidUsed
+		if who.Pid != 0 {
+			errno, err = e.inProcess(who.Pid, who, become, []rawCall{call})
+		}
+		if err != nil && err != errCannotBecome && become {
+			errno, err = e.inProcess(0, who, become, []rawCall{call})
+		}
+		switch {
+		case err == nil:
 			return errnoOrNil(errno)
+		case become && err != errCannotBecome:
+			return fmt.Errorf("in a process of UID %d, GID %d: %w", who.UID, who.GID, err)
 		}
 	}
 	return errnoOrNil(makeCalls(&call, 1))
 }
 
-// inProcess makes system calls in a process with the PID of who, and with its IDs if become is set. It returns made = false if crak cannot
-// make such a process.
-func (e *Env) inProcess(who *Credentials, become bool, calls []rawCall) (errno unix.Errno, made bool) {
-	if !e.SamePids {
-		return 0, false
+var (
+	errPidUsed      = errors.New("crak cannot make a process with its PID")
+	errCannotBecome = errors.New("crak cannot change its user and group IDs")
+	errKilled       = errors.New("the process was killed")
+)
+
+// inProcess makes system calls in a process with a given PID, or any PID if it is 0. The process has the IDs of who if become is set, and no
+// other groups.
+func (e *Env) inProcess(pid image.Pid, who *Credentials, become bool, calls []rawCall) (unix.Errno, error) {
+	if !e.SamePids && pid != 0 {
+		return 0, errPidUsed
 	}
 	runtime.LockOSThread()
-	child, errno := callIn(int32(who.Pid), become, uintptr(who.UID), uintptr(who.GID), &calls[0], len(calls))
+	child, errno := callIn(int32(pid), become, uintptr(who.UID), uintptr(who.GID), &calls[0], len(calls))
 	runtime.UnlockOSThread()
-	if errno != 0 {
-		return 0, false
+	switch {
+	case errno != 0 && pid != 0:
+		return 0, errPidUsed
+	case errno != 0:
+		return 0, errno
 	}
 	var status unix.WaitStatus
 	_, err := unix.Wait4(child, &status, unix.WALL, nil)
 	for err == unix.EINTR {
 		_, err = unix.Wait4(child, &status, unix.WALL, nil)
 	}
-	if err != nil || !status.Exited() || status.ExitStatus() == cannotBecome {
-		return 0, false
+	switch {
+	case err != nil:
+		return 0, err
+	case !status.Exited(): // a process of the user may kill it
+		return 0, errKilled
+	case status.ExitStatus() == cannotBecome:
+		return 0, errCannotBecome
 	}
-	return unix.Errno(status.ExitStatus()), true
+	return unix.Errno(status.ExitStatus()), nil
 }
 
 func errnoOrNil(errno unix.Errno) error {
@@ -123,19 +172,25 @@ func makeCalls(first *rawCall, n int) unix.Errno {
 	return 0
 }
 
-// callIn makes a process with a given PID. The process makes system calls and exits with their errno. It is a copy of one thread of a Go
+// callIn makes a process with a given PID, or any PID if it is 0. The process makes system calls and exits with their errno. It is a copy of one thread of a Go
 // program, so it must call nothing of the Go runtime.
 //
 //go:nosplit
 //go:norace
 func callIn(pid int32, become bool, uid, gid uintptr, calls *rawCall, n int) (int, unix.Errno) {
 	arguments := cloneArguments{flags: unix.CLONE_FILES, setTid: uint64(uintptr(unsafe.Pointer(&pid))), setTidSize: 1}
+	if pid == 0 {
+		arguments.setTid, arguments.setTidSize = 0, 0
+	}
 	child, _, errno := unix.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&arguments)), unsafe.Sizeof(arguments), 0)
 	if errno != 0 || child != 0 {
 		return int(child), errno
 	}
 	if become {
-		_, _, errno = unix.RawSyscall(unix.SYS_SETRESGID, gid, gid, gid)
+		_, _, errno = unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0) // SO_PEERGROUPS would show those of crak
+		if errno == 0 {
+			_, _, errno = unix.RawSyscall(unix.SYS_SETRESGID, gid, gid, gid)
+		}
 		if errno == 0 {
 			_, _, errno = unix.RawSyscall(unix.SYS_SETRESUID, uid, uid, uid)
 		}

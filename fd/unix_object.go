@@ -99,7 +99,7 @@ func unixRecord(o image.Object) (UnixSocket, error) {
 		return r, fmt.Errorf("%d bytes, in messages %d", o.Size, total)
 	case r.Listening && (r.Type == unix.SOCK_DGRAM || r.Peer != 0 || r.Closed), len(r.Waiting) > 0 && !r.Listening:
 		return r, errors.New("an impossible state of a socket that listens")
-	case r.Credentials != nil && r.Credentials.Pid <= 0:
+	case r.Credentials != nil && r.Credentials.Pid < 0:
 		return r, errors.New("credentials without a process")
 	case r.Shutdown > 3 || r.Peer == o.ID && r.Type != unix.SOCK_DGRAM:
 		return r, errors.New("an impossible state")

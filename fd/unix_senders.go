@@ -27,7 +27,8 @@ var errSender = errors.New("credentials are in its queue (SCM_CREDENTIALS), and 
 func (c *capture) senderOf(o *open, user unix.Ucred, n int) (*Credentials, error) {
 	m := o.member
 	who, known := c.senders[user]
-	if !known && sharesNamespace(o.proc(), "user") && sharesNamespace(o.proc(), "pid") {
+	sameUsers := c.sharesNamespace(o, "user")
+	if !known && sameUsers && c.sharesNamespace(o, "pid") {
 		who, known = user, true
 	}
 	if !known {
@@ -40,6 +41,9 @@ func (c *capture) senderOf(o *open, user unix.Ucred, n int) (*Credentials, error
 		}
 		if who, err = askSender(m, o.fd); err != nil {
 			return nil, err
+		}
+		if sameUsers {
+			who.Uid, who.Gid = user.Uid, user.Gid
 		}
 		if _, err := peekFrom(o.handle.fd, here); err != nil {
 			return nil, err
@@ -85,11 +89,20 @@ func askSender(m *Member, socket int) (who unix.Ucred, err error) {
 	return *found, nil
 }
 
-// sharesNamespace tells whether the process with a directory in /proc is in the writer's namespace of a kind.
-func sharesNamespace(dir, kind string) bool {
-	own, err := os.Readlink("/proc/self/ns/" + kind)
-	theirs, err2 := os.Readlink(dir + "/ns/" + kind)
-	return err == nil && err2 == nil && own == theirs
+// sharesNamespace tells whether the process that has a description is in the writer's namespace of a kind.
+func (c *capture) sharesNamespace(o *open, kind string) bool {
+	of := o.proc() + "/ns/" + kind
+	same, known := c.namespaces[of]
+	if !known {
+		own, err := os.Readlink("/proc/self/ns/" + kind)
+		theirs, err2 := os.Readlink(of)
+		same = err == nil && err2 == nil && own == theirs
+		if c.namespaces == nil {
+			c.namespaces = make(map[string]bool)
+		}
+		c.namespaces[of] = same
+	}
+	return same
 }
 
 // checkSenders finds messages of other users. Only root can send them again.
@@ -174,7 +187,7 @@ func (e *Env) sendAs(who *Credentials, socket int, all []outgoing) error {
 			[4]uintptr{uintptr(socket), uintptr(unsafe.Pointer(m)), unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL}, uintptr(len(all[i].data))})
 	}
 	if who != nil {
-		if errno, made := e.inProcess(who, false, calls); made {
+		if errno, err := e.inProcess(who.Pid, who, false, calls); err == nil {
 			return errnoOrNil(errno)
 		}
 	}

@@ -2,6 +2,7 @@
  * Credentials in the queues of Unix sockets (SCM_CREDENTIALS): of this process, of a child that lives, of one that has ended, and, as
  * root, of another user. In datagrams, packets, and a stream of several senders, with and without descriptors. Some messages have
  * credentials although the receiver sets SO_PASSCRED only later, and some have none although it is set when they are received.
+ * A pair of sockets of another user is in a queue only (SO_PEERCRED).
  */
 #include "group.h"
 
@@ -12,7 +13,7 @@
 enum { OTHER = 4321 };
 
 static const int types[] = {SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET};
-static int asked[3][2], late[3][2], mixed[2], named, from_name, kept_file;
+static int asked[3][2], late[3][2], mixed[2], passed[2], named, from_name, kept_file;
 static pid_t living, ended;
 static int order[2];
 
@@ -101,6 +102,28 @@ static int ends(long other)
 	return 0;
 }
 
+/* A pair of another user, of which only the queue of a socket has an end. */
+static int passes(long unused)
+{
+	int pair[2];
+
+	(void)unused;
+	CHECK(setresgid(OTHER + 1, OTHER + 1, OTHER + 1) == 0 && setresuid(OTHER, OTHER, OTHER) == 0);
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+	put(passed[0], "pair", 0, pair[0]);
+	return 0;
+}
+
+static void made_by_other(int fd)
+{
+	struct ucred got;
+	socklen_t length = sizeof got;
+
+	CHECK(fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &got, &length) == 0);
+	EQUAL(got.uid, OTHER);
+	EQUAL(got.gid, OTHER + 1);
+}
+
 static void bind_to(int fd, const char *text)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
@@ -143,6 +166,8 @@ int main(void)
 	if (u == 0) {
 		other = child(ends, 1);
 		reap(other, 0);
+		CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, passed) == 0);
+		reap(child(passes, 0), 0);
 	}
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, mixed) == 0);
 	put(mixed[0], "no", 0, -1);
@@ -175,6 +200,8 @@ int main(void)
 		get(late[i][1], "own", me, u, g);
 		get(late[i][1], "again", living, u, g);
 	}
+	if (other)
+		made_by_other(get(passed[1], "pair", -1, 0, 0));
 	get(named, "ended", ended, u, g);
 	get(named, "living", living, u, g);
 	if (other)
