@@ -77,6 +77,25 @@ func (e *Env) tcpPair(a, b *TCPSocket) (fileA, fileB *os.File, err error) {
 	return s, c, nil
 }
 
+// tcpToClosed makes a connection whose other end was closed. That end serves only to end the connection. So if another process has its
+// address, such as a server that listens there, the end gets a free port.
+func (e *Env) tcpToClosed(r *TCPSocket) (own, closed *os.File, err error) {
+	peer := TCPSocket{Family: r.Family, Own: r.Remote, Remote: r.Own}
+	own, closed, err = e.tcpPair(r, &peer)
+	if !errors.Is(err, errAddressTaken) {
+		return own, closed, err
+	}
+	client, free := *r, netip.AddrPortFrom(r.Remote.Addr(), 0)
+	peer.Own = &free
+	own, closed, again := e.tcpConnection(&client, &peer)
+	if again != nil {
+		return nil, nil, err
+	}
+	e.Tell(fmt.Sprintf("a TCP socket whose peer %s has closed the connection names the peer %s now: another process has the peer's address",
+		r.Remote, client.Remote))
+	return own, closed, nil
+}
+
 // isServer tells whether a restart connects from b to a: if a was accepted, or else if a has the lower port.
 func isServer(a, b *TCPSocket) bool {
 	if a.Accepted != b.Accepted {
@@ -88,6 +107,7 @@ func isServer(a, b *TCPSocket) bool {
 var errAddressTaken = fmt.Errorf("%w: a process outside of the program has it, or an ended connection is in TIME_WAIT: "+
 	"end that process, or try again in a minute", unix.EADDRINUSE)
 
+// tcpConnection makes a connection. If the server's port is 0, the kernel chooses one, and client.Remote becomes the server's address.
 func (e *Env) tcpConnection(client, server *TCPSocket) (c, s *os.File, err error) {
 	l, err := newTCP(server.Family)
 	if err != nil {
@@ -100,6 +120,14 @@ func (e *Env) tcpConnection(client, server *TCPSocket) (c, s *os.File, err error
 		return nil, nil, errAddressTaken
 	case err != nil:
 		return nil, nil, err
+	}
+	if server.Own.Port() == 0 {
+		own, err := ownAddress(listening)
+		if err != nil {
+			return nil, nil, err
+		}
+		chosen := own.inet()
+		client.Remote = &chosen
 	}
 	// Another process that connects meanwhile gets no answer, and its kernel tries again a second later. Some kernels allow only root to
 	// attach a filter to a TCP socket. Then acceptFrom ends the connection of the other process.

@@ -142,8 +142,7 @@ func (m *madeTCP) make(e *Env) (err error) {
 	case r.Outside != nil:
 		return m.makeOutside(e)
 	case r.Closed:
-		other := TCPSocket{Family: r.Family, Own: r.Remote, Remote: r.Own}
-		m.file, m.other, err = e.tcpPair(r, &other)
+		m.file, m.other, err = e.tcpToClosed(r)
 		return err
 	case r.Peer != 0:
 		peer, err := e.tcpPeer(m)
