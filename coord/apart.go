@@ -15,9 +15,9 @@ import (
 
 // Members of different users. The writer has the rights of the group's root. It looks at each other member in a thread that has the
 // rights of this member alone, as crak looks at a program that belongs to another user (Adopt). So what a member says, and the files
-// that it has prepared, give it nothing that it could not do itself. The writer's own rights are used for four things, in which the
-// kernel alone answers: to open the memory of a member that is not dumpable (Key), to lock it, to compare descriptors of two members
-// (kcmp(2)), and to send signals.
+// that it has prepared, give it nothing that it could not do itself. The writer's own rights are used only where the kernel alone
+// answers: to open the memory of a member that is not dumpable (Key), to lock it, to compare descriptors of two members (kcmp(2)), to
+// take handles of its descriptors and read pipes through them, and to send signals.
 
 // needed are the capabilities without which the writer cannot become another user and look at processes of several users.
 const needed = 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID | 1<<unix.CAP_SYS_PTRACE
@@ -81,7 +81,7 @@ func (c *checkpoint) readRights(m *member) error {
 func (c *checkpoint) refresh(m *member) error {
 	err := m.rights.still(m.pid)
 	if !passes(err) {
-		return nil // freeze finds out
+		return nil // the freeze refuses what is wrong
 	}
 	if err := c.readRights(m); err != nil {
 		return nil

@@ -28,8 +28,8 @@ func (by *comparison) compare(a, b *open) int {
 
 // sort sorts descriptions, and returns those that are different. It sets the field same of each other one.
 //
-// The pause of a program with thousands of descriptors depends on the number of comparisons. If the ranks are still right, there is
-// one comparison for each description.
+// The pause of a program with thousands of descriptors depends on the number of comparisons. ranks is the order in which an earlier sort
+// found descriptors. Where it is still right, each description is compared only with the one before it.
 func (by *comparison) sort(all []*open, ranks map[descriptor]int) []*open {
 	sorted, rest := by.chain(all, ranks)
 	slices.SortFunc(rest, by.compare)

@@ -8,12 +8,13 @@ import (
 )
 
 // A lesser is a process that has fewer rights than crak, which opens files for it: a process of another user, restarted by root. If the
-// file of the checkpoint is at its path, it may have it: it had it open. If another file is there, crak checks whether the process
-// could have opened it. Otherwise a user could put root's file at this path, in a directory that the user may change.
+// file of the checkpoint is still at its path, the process gets it, because the process had it open. If another file is there, crak
+// checks whether the process could have opened it. Otherwise a user could link root's file to this path, in a directory that the user
+// may change.
 type lesser struct {
 	exists bool
 	user   uint32
-	others bool // there are such processes of several users
+	others bool // there are such processes of several users; user is one of them
 }
 
 func lesserOf(p *image.Process) lesser {

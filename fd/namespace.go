@@ -18,7 +18,8 @@ type Namespace struct {
 	Name string `json:"name"` // "net", "pid_for_children"
 }
 
-// namespaceNames are the files in /proc/PID/ns. A name with an ending comes after the one without, to which it is equal most of the time.
+// namespaceNames are the files in /proc/PID/ns. pid_for_children comes after pid, because most of the time both are the same namespace,
+// and then a descriptor of it is recorded as pid. The same is true of time_for_children.
 var namespaceNames = []string{"cgroup", "ipc", "mnt", "net", "pid", "pid_for_children", "time", "time_for_children", "user", "uts"}
 
 var namespace = kind{

@@ -23,7 +23,7 @@ type Before struct {
 	descriptions map[image.Pid][]image.Descriptor
 }
 
-// Remember is called before Overrides.Apply.
+// Remember returns what the descriptors of a group are. Call it before Overrides.Apply.
 func Remember(g *image.Group) *Before {
 	b := &Before{make(map[image.DescriptionID]image.Description), make(map[image.Pid][]image.Descriptor)}
 	for _, d := range g.Descriptions {

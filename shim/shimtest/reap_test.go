@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestToldOfEnd: the end of the reaper interrupts only the thread that has made it. A signal to the process could wake two threads,
+// TestReaperEndInterruptsOneThread: the end of the reaper interrupts only the thread that has made it. A signal to the process could wake two threads,
 // and only one of them would run the handler. The other one's epoll_wait(2) would fail with EINTR.
-func TestToldOfEnd(t *testing.T) {
+func TestReaperEndInterruptsOneThread(t *testing.T) {
 	gone := filepath.Join(t.TempDir(), "libcrak.so")
 	if out, err := exec.Command("cp", library(t), gone).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -26,8 +26,8 @@ func TestToldOfEnd(t *testing.T) {
 	s.await("CHILDLESS 1")
 }
 
-// TestToldAfterItsMaker: if the thread that has made the reaper has ended, another thread reaps it.
-func TestToldAfterItsMaker(t *testing.T) {
+// TestReaperOutlivesItsMaker: if the thread that has made the reaper has ended, another thread reaps it.
+func TestReaperOutlivesItsMaker(t *testing.T) {
 	s := start(t, true, "outlived")
 	s.await("READY")
 	s.await("CHILDLESS 0")
