@@ -119,7 +119,7 @@ func (e *Env) decideDirectory(c Comparison, offset int64) obstacle.List {
 	}}
 }
 
-// OpenDirectory opens a directory with O_PATH, for fchdir(2) or fstat(2).
+// OpenDirectory opens a directory with O_PATH, for fchdir(2), fstat(2) or openIn.
 func OpenDirectory(path string) (*os.File, error) {
 	return openAt(path, unix.O_PATH|unix.O_DIRECTORY, func(st *unix.Stat_t) error {
 		if st.Mode&unix.S_IFMT != unix.S_IFDIR {

@@ -122,6 +122,17 @@ var ErrLinked = errors.New("there is a symbolic link in its path now")
 
 // openPath opens a path. It does not block, follow links or get a controlling terminal.
 func openPath(path string, flags uint32, mode uint32) (*os.File, error) {
+	return openBelow(unix.AT_FDCWD, path, path, flags, mode)
+}
+
+// openIn is openPath for a name in an open directory. Another user may replace a directory of a path by a symbolic link meanwhile. So crak
+// makes and removes names in an open directory, or it could remove files of another one.
+func openIn(dir *os.File, name string, flags uint32, mode uint32) (*os.File, error) {
+	return openBelow(int(dir.Fd()), name, filepath.Join(dir.Name(), name), flags, mode)
+}
+
+// openBelow opens a path that starts at a directory. name is for messages.
+func openBelow(dir int, path, name string, flags uint32, mode uint32) (*os.File, error) {
 	how := unix.OpenHow{
 		Flags:   uint64(flags&(openFlags|createFlags)) | unix.O_CLOEXEC,
 		Mode:    uint64(mode),
@@ -132,14 +143,14 @@ func openPath(path string, flags uint32, mode uint32) (*os.File, error) {
 	} else {
 		how.Flags |= unix.O_NONBLOCK | unix.O_NOCTTY
 	}
-	fd, err := unix.Openat2(unix.AT_FDCWD, path, &how)
+	fd, err := unix.Openat2(dir, path, &how)
 	if errors.Is(err, unix.ELOOP) {
-		return nil, &os.PathError{Op: "open", Path: path, Err: ErrLinked}
+		return nil, &os.PathError{Op: "open", Path: name, Err: ErrLinked}
 	}
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
 	}
-	return blocking(fd, path)
+	return blocking(fd, name)
 }
 
 // reopen makes a new description of an open file. Unlike a path, it cannot lead to another file, and it works for

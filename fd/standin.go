@@ -2,6 +2,7 @@ package fd
 
 import (
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -34,9 +35,14 @@ func (e *Env) makeStandIn(want image.File, u use) (*os.File, error) {
 		size = want.Size
 	}
 	if u.writes {
-		f, err := openPath(want.Path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, want.Mode&0o777)
+		dir, err := OpenDirectory(filepath.Dir(want.Path))
+		var f *os.File
 		if err == nil {
-			e.undo.add(func() { os.Remove(want.Path) })
+			e.closeLater = append(e.closeLater, dir)
+			f, err = openIn(dir, filepath.Base(want.Path), unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, want.Mode&0o777)
+		}
+		if err == nil {
+			e.undo.add(func() { _ = unix.Unlinkat(int(dir.Fd()), filepath.Base(want.Path), 0) })
 			if err = f.Truncate(size); err == nil && c != nil {
 				err = e.fillCopy(c, f)
 			}

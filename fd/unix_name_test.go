@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"strconv"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -13,38 +12,48 @@ import (
 	"crak.dev/crak/image"
 )
 
-// TestBindInReplacedDirectory binds sockets in a directory that another user replaces all the time by a symbolic link to a second
-// directory. A regular file of the same name in the second directory must stay.
-func TestBindInReplacedDirectory(t *testing.T) {
+// exchanged is the path of a directory that another user exchanges all the time for a symbolic link to a second directory. In the second
+// directory there is a regular file with the name s.
+func exchanged(t *testing.T) (dir string, check func()) {
 	base := t.TempDir()
-	for _, dir := range []string{"own", "other"} {
-		must(t, os.Mkdir(filepath.Join(base, dir), 0o700))
-	}
-	victim := filepath.Join(base, "other", "s")
-	must(t, os.WriteFile(victim, []byte("text"), 0o600))
-	link := filepath.Join(base, "link")
-	must(t, os.Symlink("own", link))
+	path := func(name string) string { return filepath.Join(base, name) }
+	must(t, os.Mkdir(path("dir"), 0o700))
+	must(t, os.Mkdir(path("other"), 0o700))
+	must(t, os.WriteFile(path("other/s"), []byte("text"), 0o600))
+	must(t, os.Symlink("other", path("link")))
 	stop, stopped := make(chan bool), make(chan bool)
 	go func() {
 		defer close(stopped)
-		for i := 0; ; i++ {
+		for {
 			select {
 			case <-stop:
 				return
 			default:
-			}
-			next := link + strconv.Itoa(i%2)
-			if os.Symlink([]string{"own", "other"}[i%2], next) == nil {
-				_ = os.Rename(next, link)
+				_ = unix.Renameat2(unix.AT_FDCWD, path("dir"), unix.AT_FDCWD, path("link"), unix.RENAME_EXCHANGE)
 			}
 		}
 	}()
-	defer func() { <-stopped }()
-	defer close(stop)
-	record, err := json.Marshal(map[string]any{"type": 1, "name": map[string]any{"path": link + "/s",
+	t.Cleanup(func() {
+		close(stop)
+		<-stopped
+	})
+	return path("dir"), func() {
+		t.Helper()
+		if text, err := os.ReadFile(path("other/s")); err != nil || string(text) != "text" {
+			t.Fatalf("%s: %q: %v", path("other/s"), text, err)
+		}
+	}
+}
+
+const exchanges = 2000
+
+// TestBindInReplacedDirectory binds sockets in a directory that is exchanged. The file of the other directory stays.
+func TestBindInReplacedDirectory(t *testing.T) {
+	dir, check := exchanged(t)
+	record, err := json.Marshal(map[string]any{"type": 1, "name": map[string]any{"path": dir + "/s",
 		"file": map[string]any{"mode": unix.S_IFSOCK | 0o755, "uid": os.Geteuid(), "gid": os.Getegid()}}})
 	must(t, err)
-	for range 2000 {
+	for range exchanges {
 		env := &fd.Env{}
 		env.Know(&image.Group{Objects: []image.Object{{ID: 1, Kind: "unix_socket", Record: record}}})
 		f, err := fd.Make(image.Description{ID: 1, Kind: "unix_socket", Object: 1, Flags: unix.O_RDWR}, env)
@@ -54,9 +63,18 @@ func TestBindInReplacedDirectory(t *testing.T) {
 		}
 		env.Abandon()
 		env.Close()
-		text, err := os.ReadFile(victim)
-		if err != nil || string(text) != "text" {
-			t.Fatalf("%s: %q: %v", victim, text, err)
+		check()
+	}
+}
+
+// TestUnlinkedInReplacedDirectory makes files without a name in a directory that is exchanged. The file of the other directory stays.
+func TestUnlinkedInReplacedDirectory(t *testing.T) {
+	dir, check := exchanged(t)
+	for range exchanges {
+		f, err := fd.MakeUnlinked(image.MemoryObject{Kind: image.MemoryFile, Name: dir + "/s"}, nil)
+		if err == nil {
+			f.Close()
 		}
+		check()
 	}
 }

@@ -45,8 +45,11 @@ func MakeUnlinked(o image.MemoryObject, notice func(string)) (*os.File, error) {
 	return f, nil
 }
 
+// A creator makes a file in a directory, and removes its name at once.
+type creator func(dir *os.File, name string) (*os.File, error)
+
 // unlinked makes a file of any type that has no name, in the directory of its former path.
-func unlinked(path string, create func(path string) (*os.File, error), notice func(string)) (*os.File, error) {
+func unlinked(path string, create creator, notice func(string)) (*os.File, error) {
 	if !filepath.IsAbs(path) {
 		return nil, fmt.Errorf("%q: not an absolute path", path)
 	}
@@ -57,19 +60,28 @@ func unlinked(path string, create func(path string) (*os.File, error), notice fu
 	if notice != nil {
 		notice(fmt.Sprintf("%s: a deleted file, comes back in %s instead (%v)", path, os.TempDir(), err))
 	}
-	return create(filepath.Join(os.TempDir(), "crak."+random()))
+	temporary, err := os.Open(os.TempDir())
+	if err != nil {
+		return nil, err
+	}
+	defer temporary.Close()
+	return create(temporary, "crak."+random())
 }
 
-func unlinkedAt(path string, create func(path string) (*os.File, error)) (*os.File, error) {
-	dir := filepath.Dir(path)
-	made, err := makeDirs(dir)
+func unlinkedAt(path string, create creator) (*os.File, error) {
+	made, err := makeDirs(filepath.Dir(path))
 	defer removeDirs(made)
 	if err != nil {
 		return nil, err
 	}
-	f, err := create(path)
+	dir, err := OpenDirectory(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	f, err := create(dir, filepath.Base(path))
 	if errors.Is(err, fs.ErrExist) {
-		f, err = create(filepath.Join(dir, ".crak."+random()))
+		f, err = create(dir, ".crak."+random())
 	}
 	return f, err
 }
@@ -91,49 +103,51 @@ func makeDirs(path string) (made []string, err error) {
 
 func removeDirs(made []string) {
 	for _, path := range slices.Backward(made) {
-		os.Remove(path)
+		_ = unix.Rmdir(path) // never a file that another user has put there
 	}
 }
 
-// createUnlinked makes a new file and removes its name at once. A file of O_TMPFILE has no name from the start.
-func createUnlinked(path string) (*os.File, error) {
-	if dir, name := filepath.Split(path); isTmpfileName(name) {
-		return openPath(filepath.Clean(dir), unix.O_TMPFILE|unix.O_RDWR, 0o600)
+// createUnlinked makes a regular file. A file of O_TMPFILE has no name from the start.
+func createUnlinked(dir *os.File, name string) (*os.File, error) {
+	if isTmpfileName(name) {
+		return openIn(dir, ".", unix.O_TMPFILE|unix.O_RDWR, 0o600)
 	}
-	f, err := openPath(path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, 0o600)
+	f, err := openIn(dir, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	return withoutName(f, path, nil)
+	return withoutName(f, dir, name, 0, nil)
 }
 
-// createUnlinkedFIFO makes a new FIFO and removes its name at once.
-func createUnlinkedFIFO(path string) (*os.File, error) {
-	if err := unix.Mkfifo(path, 0o600); err != nil {
+func createUnlinkedFIFO(dir *os.File, name string) (*os.File, error) {
+	path := filepath.Join(dir.Name(), name)
+	if err := unix.Mknodat(int(dir.Fd()), name, unix.S_IFIFO|0o600, 0); err != nil {
 		return nil, &os.PathError{Op: "mkfifo", Path: path, Err: err}
 	}
-	f, err := openAt(path, unix.O_RDWR, func(st *unix.Stat_t) error {
-		if st.Mode&unix.S_IFMT != unix.S_IFIFO {
-			return fmt.Errorf("%s: not a FIFO any more", path)
-		}
-		return nil
-	})
-	return withoutName(f, path, err)
-}
-
-// createUnlinkedDirectory makes a new directory and removes it at once.
-func createUnlinkedDirectory(path string) (*os.File, error) {
-	if err := os.Mkdir(path, 0o700); err != nil {
-		return nil, err
+	f, err := openIn(dir, name, unix.O_RDWR, 0)
+	var st unix.Stat_t
+	if err == nil {
+		err = unix.Fstat(int(f.Fd()), &st)
 	}
-	f, err := openPath(path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
-	return withoutName(f, path, err)
+	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFIFO {
+		err = fmt.Errorf("%s: not a FIFO any more", path)
+	}
+	return withoutName(f, dir, name, 0, err)
 }
 
-// withoutName removes the name of a new file. The file is open as f, unless err says why it could not be opened.
-func withoutName(f *os.File, path string, err error) (*os.File, error) {
-	if failed := os.Remove(path); err == nil {
-		err = failed
+func createUnlinkedDirectory(dir *os.File, name string) (*os.File, error) {
+	if err := unix.Mkdirat(int(dir.Fd()), name, 0o700); err != nil {
+		return nil, &os.PathError{Op: "mkdir", Path: filepath.Join(dir.Name(), name), Err: err}
+	}
+	f, err := openIn(dir, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	return withoutName(f, dir, name, unix.AT_REMOVEDIR, err)
+}
+
+// withoutName removes the name of a new file. The file is open as f, unless err says why it could not be opened. flags are those of
+// unlinkat(2).
+func withoutName(f, dir *os.File, name string, flags int, err error) (*os.File, error) {
+	if failed := unix.Unlinkat(int(dir.Fd()), name, flags); err == nil && failed != nil {
+		err = &os.PathError{Op: "unlink", Path: filepath.Join(dir.Name(), name), Err: failed}
 	}
 	if err != nil {
 		if f != nil {
