@@ -38,18 +38,22 @@
 //	unix_socket.go  Unix sockets (unix_object.go makes them, unix_diag.go, unix_name.go, unix_queue.go,
 //	                unix_rights.go and unix_senders.go have their parts)
 //	tcp_socket.go   TCP sockets (tcp_object.go and tcp_connection.go make them, tcp_queue.go and tcp_options.go have their parts;
-//	                tcp_outside.go has connections to processes outside)
+//	                tcp_outside*.go, tcp_hold.go and tcp_inject.go have connections to processes outside; tcp_choice.go and
+//	                tcp_reconnect.go have what the user chooses for these)
 //	passing.go      obstacles that may soon be gone if the program runs on, so that the writer tries again
 //	socket.go       what all sockets have in common: protocols; options (socket_options.go, inet_options.go), filters
 //	                (socket_filter.go), addresses (inet_address.go), and the sockets that the kernel lists (inet_diag.go)
 //	inet_socket.go  sockets of UDP, UDP-Lite, ICMP and raw sockets (inet_object.go makes them, inet_queue.go, inet_multicast.go and
 //	                inet_raw.go have their parts)
 //	netlink_socket.go  netlink sockets
+//	packet_socket.go   packet sockets
 //	pty.go          pseudo-terminals that the group has made (pty_find.go, pty_object.go and pty_number.go have their
 //	                parts; pty_content.go, pty_list.go, pty_modes.go and pty_fill.go have what waits in them)
 //	special.go      files of /proc, /sys and the like
 //	namespace.go    the namespaces in which the group is
 //	unsupported.go  everything else, refused by name (inherited.go tells which descriptors the program inherited)
+//
+// What the user chooses: override.go (--fd), relocation.go (--path), addresses.go (--addr). outcome.go tells what becomes of each descriptor.
 //
 // Members of a group share descriptions. kcmp(2) tells which descriptors have the same one (seen.go, kcmp.go;
 // alone.go, if kcmp is forbidden). Each description is captured once (group.go).
