@@ -77,6 +77,9 @@ func (m *Member) mapping(e proc.SmapsEntry) (image.Mapping, error) {
 	case e.Path == "/secretmem" && e.Deleted:
 		refuse("memory of memfd_secret(2)", "only the program itself can read it",
 			"checkpoint the program when it has no secret memory, or start it without")
+	case strings.HasPrefix(e.Path, "socket:["):
+		refuse("memory of a socket", "packets and received data in the memory of a process (PACKET_RX_RING, TCP_ZEROCOPY_RECEIVE) are not supported",
+			"start the program without the feature that needs it")
 	case strings.HasPrefix(e.Path, "anon_inode:"):
 		refuse(fmt.Sprintf("mapping of %q", e.Path), "not supported", "")
 	case e.Anonymous():

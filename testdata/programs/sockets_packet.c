@@ -1,6 +1,6 @@
 /*
  * Packet sockets, in a network namespace of the program's own: bound to an interface and a protocol, with options, groups and a filter.
- * With "ring", one has a ring of packets.
+ * With "ring", one has a ring of packets. With "mapped", the program has mapped this ring.
  */
 #include "check.h"
 
@@ -10,6 +10,7 @@
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #define PROTOCOL 0x88b5 /* for experiments */
@@ -93,10 +94,12 @@ int main(int argc, char **argv)
 	set(raw, SOL_PACKET, PACKET_ORIGDEV, 1);
 	set(raw, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
 	quiet = packet(SOCK_RAW, 0, lo);
-	if (argc > 1 && strcmp(argv[1], "ring") == 0) {
+	if (argc > 1) {
 		struct tpacket_req ring = {4096, 4, 2048, 8};
 
 		CHECK(setsockopt(quiet, SOL_PACKET, PACKET_RX_RING, &ring, sizeof ring) == 0);
+		if (strcmp(argv[1], "mapped") == 0)
+			CHECK(mmap(0, 4 * 4096, PROT_READ, MAP_SHARED, quiet, 0) != MAP_FAILED);
 	}
 
 	ready();
