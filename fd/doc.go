@@ -35,16 +35,16 @@
 //	pidfd.go        pidfds (handover.go: what one member makes and others get; deferred.go: if it is in a queue)
 //	inotify.go      inotify instances (watched.go finds what they watch)
 //	epoll.go        epoll instances
-//	unix_socket.go  Unix sockets (unix_object.go makes them, unix_diag.go, unix_name.go, unix_queue.go,
-//	                unix_rights.go and unix_senders.go have their parts)
+//	unix_socket.go  Unix sockets (unix_object.go has the record; unix_made.go, unix_bind.go and unix_fill.go make them; unix_diag.go,
+//	                unix_name.go, unix_queue.go, unix_rights.go and unix_senders.go have their parts)
 //	tcp_socket.go   TCP sockets (tcp_object.go and tcp_connection.go make them, tcp_queue.go and tcp_options.go have their parts;
-//	                tcp_outside*.go, tcp_hold.go and tcp_inject.go have connections to processes outside; tcp_choice.go and
+//	                tcp_find.go finds their peers; tcp_outside*.go, tcp_hold.go and tcp_inject.go have connections to processes outside; tcp_choice.go and
 //	                tcp_reconnect.go have what the user chooses for these)
 //	passing.go      obstacles that may soon be gone if the program runs on, so that the writer tries again
 //	socket.go       what all sockets have in common: protocols; options (socket_options.go, inet_options.go), filters
 //	                (socket_filter.go), addresses (inet_address.go), and the sockets that the kernel lists (inet_diag.go)
-//	inet_socket.go  sockets of UDP, UDP-Lite, ICMP and raw sockets (inet_object.go makes them, inet_queue.go, inet_multicast.go and
-//	                inet_raw.go have their parts)
+//	inet_socket.go  sockets of UDP, UDP-Lite, ICMP and raw sockets (inet_made.go makes them, inet_queue.go, inet_deliver.go,
+//	                inet_multicast.go and inet_raw.go have their parts)
 //	netlink_socket.go  netlink sockets
 //	packet_socket.go   packet sockets
 //	pty.go          pseudo-terminals that the group has made (pty_find.go, pty_object.go and pty_number.go have their
@@ -105,5 +105,5 @@
 //
 // Package fd does not choose the descriptor numbers of a process. It never truncates or removes a file that it did not make, except
 // in Env.Commit with the policy Rewind. It renames a socket file that an ended process has left, and renames it back if the restart
-// fails (unix_name.go).
+// fails (unix_bind.go).
 package fd

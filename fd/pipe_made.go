@@ -1,0 +1,118 @@
+package fd
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+)
+
+// A madePipe is a new pipe, or a FIFO, of the group.
+type madePipe struct {
+	record PipeObject
+	ends   [2]*os.File // read end and write end of pipe2(2); nil for a FIFO, and when description has returned them
+	whole  *os.File    // for reading and writing
+}
+
+// open makes the pipe, or opens the FIFO.
+func (p *madePipe) open(e *Env) (err error) {
+	const both = unix.O_RDWR | unix.O_NONBLOCK
+	r := &p.record
+	if r.File != nil && r.File.Deleted {
+		if p.whole, err = unlinked(r.File.Path, createUnlinkedFIFO, e.Tell); err == nil {
+			err = e.dress(p.whole, *r.File, r.Attributes)
+		}
+		return err
+	}
+	if r.File != nil {
+		p.whole, err = openAt(r.File.Path, both, func(st *unix.Stat_t) error {
+			if st.Mode&unix.S_IFMT != unix.S_IFIFO {
+				return fmt.Errorf("%s: not a FIFO any more", r.File.Path)
+			}
+			return nil
+		})
+		return err
+	}
+	var made [2]int
+	if err := unix.Pipe2(made[:], unix.O_CLOEXEC); err != nil {
+		return os.NewSyscallError("pipe2", err)
+	}
+	for i := range made {
+		p.ends[i] = os.NewFile(uintptr(made[i]), "pipe")
+	}
+	p.whole, err = reopen(p.ends[0], both)
+	return err
+}
+
+// description returns an end. The ends that pipe2 made have no O_LARGEFILE. All others are opened through /proc,
+// which sets it.
+func (p *madePipe) description(flags uint32) (*os.File, error) {
+	mode := flags & unix.O_ACCMODE
+	if flags&largeFile == 0 && mode <= unix.O_WRONLY {
+		if f := p.ends[mode]; f != nil {
+			p.ends[mode] = nil
+			return f, nil
+		}
+	}
+	return reopen(p.whole, mode)
+}
+
+func (p *madePipe) close() {
+	for _, f := range append(p.ends[:], p.whole) {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// resize sets the capacity. It comes before the next pipe is made: a user with many pipes gets only small ones from some number on
+// (pipe(7), pipe-user-pages-soft), and those that the program had made small leave room for others.
+func (p *madePipe) resize(content uint64, e *Env) error {
+	want, f := p.record.Capacity, p.whole
+	now, err := unix.FcntlInt(f.Fd(), unix.F_GETPIPE_SZ, 0)
+	if err == nil && now != want {
+		_, err = unix.FcntlInt(f.Fd(), unix.F_SETPIPE_SZ, want)
+	}
+	if errors.Is(err, unix.EPERM) && content <= uint64(now) {
+		e.Tell(fmt.Sprintf("pipes with a capacity of %d bytes have %d now: %v", want, now, err))
+		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("capacity of %d bytes: %w", want, err)
+	}
+	return nil
+}
+
+// fill writes the content.
+func (p *madePipe) fill(o image.Object, e *Env) error {
+	r, f := &p.record, p.whole
+	if o.Size == 0 {
+		return nil
+	}
+	if waiting, err := unix.IoctlGetInt(int(f.Fd()), unix.TIOCINQ); err != nil || waiting != 0 {
+		return errors.New("another process has written to this FIFO since the checkpoint")
+	}
+	content, err := e.Content(o.ID, int(o.Size))
+	if err != nil {
+		return err
+	}
+	packets, mode := r.Packets, unix.O_NONBLOCK
+	if packets == nil {
+		packets = []int{len(content)}
+	} else {
+		mode |= unix.O_DIRECT
+	}
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETFL, mode); err != nil {
+		return fmt.Errorf("F_SETFL: %w", err)
+	}
+	for _, n := range packets {
+		if written, err := unix.Write(int(f.Fd()), content[:n]); err != nil || written != n {
+			return fmt.Errorf("%d bytes of %d written: %w", written, n, err)
+		}
+		content = content[n:]
+	}
+	return nil
+}

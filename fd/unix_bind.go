@@ -1,0 +1,210 @@
+package fd
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/obstacle"
+)
+
+// A boundName is a name that a restart has given to a socket.
+type boundName struct {
+	name *UnixName
+	file *os.File // the socket's file, O_PATH; nil if the name is abstract
+}
+
+// address is the address by which connect(2) finds the socket. It leads to the socket's file even if that file has been removed, or if
+// another file is at its path.
+func (b *boundName) address() (unix.RawSockaddrUnix, uintptr) {
+	if b.file == nil {
+		return b.name.address()
+	}
+	link := &UnixName{Path: "/proc/self/fd/" + strconv.Itoa(int(b.file.Fd()))}
+	return link.address()
+}
+
+func (b *boundName) close() {
+	if b != nil && b.file != nil {
+		b.file.Close()
+	}
+}
+
+// bind gives a socket its name. It replaces a socket file that an ended process has left at the path. If the socket had no file any more
+// at the checkpoint, bind leaves a file at the path where it is. If the restart fails, everything at the path is as before.
+//
+// Another user may be able to replace a directory of the path by a symbolic link. So bind opens the directory once, and renames, removes and
+// changes files only there. Only bind(2) goes through the path: crak notices if the new file is not in that directory.
+func (e *Env) bind(socket int, n *UnixName) (*boundName, error) {
+	b := &boundName{name: n}
+	if n.Path == "" {
+		return b, rawBind(socket, n)
+	}
+	err := inDirectory(n.Directory, !filepath.IsAbs(n.Path), func() error { return e.bindPath(socket, b) })
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+func (e *Env) bindPath(socket int, b *boundName) error {
+	n := b.name
+	slash := strings.LastIndexByte(n.Path, '/')
+	fd, err := unix.Open(cmp.Or(n.Path[:slash+1], "."), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: filepath.Dir(n.full()), Err: err}
+	}
+	dir := os.NewFile(uintptr(fd), filepath.Dir(n.full()))
+	e.closeLater = append(e.closeLater, dir)
+	at := fmt.Sprintf("/proc/self/fd/%d/%s", fd, n.Path[slash+1:])
+	aside, err := moveAside(n, at)
+	if err != nil {
+		return err
+	}
+	err = rawBind(socket, n)
+	if err == nil {
+		b.file, err = openSocket(at, n)
+	}
+	if err != nil || n.File == nil {
+		if b.file != nil {
+			err = errors.Join(err, os.Remove(at))
+		}
+		if aside != "" {
+			err = errors.Join(err, os.Rename(aside, at))
+		}
+		return err
+	}
+	link := "/proc/self/fd/" + strconv.Itoa(int(b.file.Fd()))
+	_ = unix.Chown(link, int(n.File.UID), int(n.File.GID)) // fails for an ordinary user, whose file it then is
+	if err := unix.Chmod(link, n.File.Mode&0o7777); err != nil {
+		return fmt.Errorf("chmod %s: %w", n, err)
+	}
+	if aside != "" {
+		e.late = append(e.late, func() error {
+			_ = os.Remove(aside)
+			return nil
+		})
+	}
+	e.undo.add(func() {
+		_ = os.Remove(at)
+		if aside != "" {
+			_ = os.Rename(aside, at)
+		}
+	})
+	return nil
+}
+
+// moveAside renames a socket file that an ended process has left. at leads to it, through the open directory. moveAside returns the new
+// name, or "" if nothing was there.
+func moveAside(n *UnixName, at string) (string, error) {
+	var st unix.Stat_t
+	switch err := unix.Lstat(at, &st); {
+	case errors.Is(err, unix.ENOENT):
+		return "", nil
+	case err != nil:
+		return "", &os.PathError{Op: "stat", Path: n.String(), Err: err}
+	case st.Mode&unix.S_IFMT != unix.S_IFSOCK || n.inUse():
+		return "", fmt.Errorf("%s: %w", n, unix.EADDRINUSE)
+	}
+	aside := fmt.Sprintf("%s.crak-%d", at, os.Getpid())
+	if err := unix.Renameat2(unix.AT_FDCWD, at, unix.AT_FDCWD, aside, unix.RENAME_NOREPLACE); err != nil {
+		return "", fmt.Errorf("rename %s: %w", n, err)
+	}
+	return aside, nil
+}
+
+// inUse tells whether a socket has this name now. It may miss a socket that does not listen.
+func (n *UnixName) inUse() bool {
+	for _, kind := range []int{unix.SOCK_STREAM, unix.SOCK_DGRAM} {
+		s, err := unix.Socket(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+		if err != nil {
+			return true
+		}
+		err = rawConnect(s, n)
+		unix.Close(s)
+		switch err {
+		case unix.ECONNREFUSED, unix.ENOENT, unix.ENOTDIR:
+		case unix.EPROTOTYPE: // a socket of another type
+			return true
+		default:
+			return true
+		}
+	}
+	return false
+}
+
+// checkName finds the obstacles that prevent a restart from giving a socket its name.
+func checkName(n *UnixName) (all obstacle.List) {
+	if n == nil {
+		return nil
+	}
+	what := "Unix socket " + n.String()
+	if n.Path == "" {
+		if n.inUse() {
+			all = append(all, obstacle.Obstacle{What: what, Why: "another process has this name", Do: "end that process, or restart in another network namespace"})
+		}
+		return all
+	}
+	whole := &UnixName{Path: n.full()}
+	var st unix.Stat_t
+	switch err := unix.Lstat(whole.Path, &st); {
+	case errors.Is(err, unix.ENOENT):
+		if unix.Stat(filepath.Dir(whole.Path), &st) != nil {
+			all = append(all, obstacle.Obstacle{What: what, Why: "its directory is gone", Do: "make the directory: mkdir -p " + filepath.Dir(whole.Path)})
+		}
+	case err != nil:
+		all = append(all, obstacle.Obstacle{What: what, Why: err.Error(), Do: "restart as the user who ran the program"})
+	case st.Mode&unix.S_IFMT != unix.S_IFSOCK:
+		all = append(all, obstacle.Obstacle{What: what, Why: "another file is at this path now", Do: "move that file"})
+	case len(whole.Path) < unixNameMost && whole.inUse():
+		all = append(all, obstacle.Obstacle{What: what, Why: "another process listens there", Do: "end that process"})
+	}
+	return all
+}
+
+// inDirectory calls do in a directory. It does so on a thread of its own, so that the working directory of the process does not change.
+// Files that do makes get no permissions for others than their owner.
+func inDirectory(dir string, needed bool, do func() error) error {
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread() // the thread ends with this function
+		err := unix.Unshare(unix.CLONE_FS)
+		if err == nil {
+			unix.Umask(0o777)
+		}
+		if needed {
+			if err == nil {
+				err = unix.Chdir(dir)
+			}
+			if err != nil {
+				result <- fmt.Errorf("working directory %s: %w", dir, err)
+				return
+			}
+		}
+		result <- do()
+	}()
+	return <-result
+}
+
+// openSocket opens the file of a socket that crak has just bound, with O_PATH. Another user who can write to the directory may have put a
+// link to somebody else's socket there. crak must not change the owner and the mode of that socket. So openSocket checks that the file
+// belongs to crak's user, has one name and gives nobody a permission (inDirectory), as a new file does.
+func openSocket(path string, n *UnixName) (*os.File, error) {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: n.String(), Err: err}
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&^0o7000 != unix.S_IFSOCK || int(st.Uid) != os.Geteuid() || st.Nlink != 1 {
+		unix.Close(fd)
+		return nil, fmt.Errorf("%s: another file has taken its place", n)
+	}
+	return os.NewFile(uintptr(fd), n.String()), nil
+}
