@@ -32,6 +32,9 @@ func (p *madePipe) open(e *Env) (err error) {
 			if st.Mode&unix.S_IFMT != unix.S_IFIFO {
 				return fmt.Errorf("%s: not a FIFO any more", r.File.Path)
 			}
+			if err := r.checkOwner(st.Uid); err != nil {
+				return fmt.Errorf("%s: %w", r.File.Path, err)
+			}
 			return nil
 		})
 		return err

@@ -43,8 +43,12 @@ var pipeEnd = kind{
 		if r.File == nil || r.File.Deleted {
 			return nil
 		}
-		if c := CompareFile(*r.File); c.Change == Gone || c.Have.Mode&unix.S_IFMT != unix.S_IFIFO {
+		c := CompareFile(*r.File)
+		if c.Change == Gone || c.Have.Mode&unix.S_IFMT != unix.S_IFIFO {
 			return obstacle.List{{What: r.File.Path, Why: "it is not a FIFO any more, or cannot be found", Do: "make it again: mkfifo " + r.File.Path}}
+		}
+		if err := r.checkOwner(c.owner); err != nil {
+			return obstacle.List{{What: r.File.Path, Why: err.Error(), Do: "remove it, and make it again: mkfifo " + r.File.Path}}
 		}
 		return nil
 	},
@@ -87,6 +91,15 @@ var pipeObjects = objectKind{
 	}),
 }
 
+// checkOwner checks who owns the FIFO that is at the path now. Another user may have made it in a directory like /tmp, and would get the
+// content.
+func (r *PipeObject) checkOwner(now uint32) error {
+	if r.Attributes == nil || now == r.Attributes.UID || now == uint32(os.Geteuid()) {
+		return nil
+	}
+	return fmt.Errorf("it belongs to user %d now, and belonged to user %d", now, r.Attributes.UID)
+}
+
 // lookIntoPipe returns the record and the content of a pipe.
 func (c *capture) lookIntoPipe(o *open) (any, []byte, error) {
 	r := &PipeObject{}
@@ -102,6 +115,7 @@ func (c *capture) lookIntoPipe(o *open) (any, []byte, error) {
 		}
 		file := o.file(path)
 		r.File = &file
+		r.Attributes = &Attributes{UID: o.stat.Uid, GID: o.stat.Gid, AccessedNs: o.stat.Atim.Nano()}
 		if o.stat.Nlink == 0 {
 			file.Deleted = true
 			var err error
