@@ -7,7 +7,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-enum { PIPES = 2000, FIFOS = 20 };
+/* The common size leaves half of the user's pages for pipes (fs.pipe-user-pages-soft) to programs that run beside this one. */
+enum { PIPES = 2000, FIFOS = 20, COMMON_SIZE = 16384 };
 
 static int pipes[PIPES][2], fifos[FIFOS];
 
@@ -56,16 +57,15 @@ int main(void)
 	struct rlimit limit;
 	char name[20];
 	pid_t pid;
+	int size;
 
 	CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
 	limit.rlim_cur = limit.rlim_max;
 	CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
 	for (int i = 0; i < PIPES; i++) {
 		CHECK(pipe2(pipes[i], i % 10 == 3 ? O_DIRECT : 0) == 0);
-		if (i % 10 == 5)
-			EQUAL(fcntl(pipes[i][0], F_SETPIPE_SZ, 4096), 4096);
-		if (i < 300 && i % 100 == 7)
-			EQUAL(fcntl(pipes[i][0], F_SETPIPE_SZ, 1 << 18), 1 << 18);
+		size = i % 10 == 5 ? 4096 : i < 300 && i % 100 == 7 ? 1 << 18 : COMMON_SIZE;
+		EQUAL(fcntl(pipes[i][0], F_SETPIPE_SZ, size), size);
 		put(pipes[i][1], i);
 		if (i % 10 == 3)
 			put(pipes[i][1], i);
