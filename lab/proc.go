@@ -63,7 +63,7 @@ func Take(pid int) (Picture, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := Picture{"status": keyed(status)}
+	p := Picture{"status": withoutOrders(keyed(status))}
 	for _, link := range []string{"exe", "cwd", "root"} {
 		p.put(link)(os.Readlink(filepath.Join(dir, link)))
 	}
@@ -88,6 +88,16 @@ func Take(pid int) (Picture, error) {
 	p["threads"] = threads
 	leaveOutMask(p)
 	return p, nil
+}
+
+// withoutOrders removes the freeze signal (33) from the pending signals of a thread. A crak ps of another script sends it to each program of
+// the user, and the picture may be taken before the program has handled it.
+func withoutOrders(status map[string]any) map[string]any {
+	text, _ := status["SigPnd"].(string)
+	if pending, err := strconv.ParseUint(text, 16, 64); err == nil {
+		status["SigPnd"] = fmt.Sprintf("%016x", pending&^(1<<(33-1)))
+	}
+	return status
 }
 
 // leaveOutMask removes the signal mask of a main thread that has ended. The mask has no effect any more, and a checkpoint
