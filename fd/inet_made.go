@@ -270,7 +270,12 @@ func (r *InetSocket) refuse(socket int) error {
 		return fmt.Errorf("an ECONNREFUSED: %w", err)
 	}
 	poll := []unix.PollFd{{Fd: int32(socket)}}
-	_, _ = unix.Poll(poll, int(arrivalTime.Milliseconds())) // if the error does not come, this is as if the network had lost it
+	for {
+		// If the error does not come, this is as if the network had lost it.
+		if _, err := unix.Poll(poll, int(arrivalTime.Milliseconds())); err != unix.EINTR {
+			break
+		}
+	}
 	return connectTo(socket, r.Family, r.Peer)
 }
 

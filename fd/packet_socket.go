@@ -140,8 +140,7 @@ func (r *PacketSocket) look(c *capture, o *open) (err error) {
 	if index := binary.NativeEndian.Uint32(own.bytes[4:]); index != 0 {
 		r.Interface = interfaceName(index)
 	}
-	poll := []unix.PollFd{{Fd: int32(socket)}}
-	if _, err := unix.Poll(poll, 0); err != nil || poll[0].Revents&unix.POLLERR != 0 {
+	if events, err := eventsOf(socket, 0); err != nil || events&unix.POLLERR != 0 {
 		return passing("it has an error that the program has not seen yet: its network interface is down or gone")
 	}
 	if err := r.diagnose(uint32(o.stat.Ino)); err != nil {

@@ -19,7 +19,7 @@ static void *work(void *set)
 			continue;
 		child = vfork();
 		if (child == 0) {
-			usleep(milliseconds * 1000);
+			usleep(milliseconds * 1000); /* it is the time that the parent waits */
 			_exit(0);
 		}
 		waitpid(child, NULL, 0);

@@ -23,6 +23,24 @@ func compile(t *testing.T, source string) string {
 	return program
 }
 
+// begin starts a program with the library in a directory, and kills it after some time.
+func begin(t *testing.T, program, kind, dir string) (*exec.Cmd, *bufio.Reader) {
+	t.Helper()
+	cmd := exec.Command(program, kind)
+	cmd.Dir = dir
+	cmd.Env = []string{"LD_PRELOAD=" + library(t), "CRAK_DIR=" + t.TempDir()}
+	pipe, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	late := time.AfterFunc(patience, func() { cmd.Process.Kill() })
+	t.Cleanup(func() { late.Stop() })
+	return cmd, bufio.NewReader(pipe)
+}
+
 // TestPartial: a blocked call on a socket or a terminal that has transferred a part of its data, and is interrupted by queries
 // and triggers, transfers the rest. (partial.txtar has pipes, and restarts.)
 func TestPartial(t *testing.T) {
@@ -31,18 +49,7 @@ func TestPartial(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			cmd := exec.Command(program, kind)
-			cmd.Dir = dir
-			cmd.Env = []string{"LD_PRELOAD=" + library(t), "CRAK_DIR=" + t.TempDir()}
-			pipe, err := cmd.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			defer time.AfterFunc(patience, func() { cmd.Process.Kill() }).Stop()
-			lines := bufio.NewReader(pipe)
+			cmd, lines := begin(t, program, kind, dir)
 			await := func(want string) {
 				t.Helper()
 				if line, err := lines.ReadString('\n'); line != want+"\n" {
@@ -58,7 +65,7 @@ func TestPartial(t *testing.T) {
 			await("READY")
 			for step := 1; step <= 3; step++ {
 				for range 2 {
-					// Sockets and terminals are obstacles, but Check interrupts the call anyway.
+					// A query interrupts the call.
 					coord.Check(coord.Options{Pid: cmd.Process.Pid})
 				}
 				create("step." + strconv.Itoa(step))
@@ -79,17 +86,7 @@ func TestShort(t *testing.T) {
 	for _, kind := range []string{"writev", "sendmsg", "splice", "recvmsg"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.Command(program, kind)
-			cmd.Env = []string{"LD_PRELOAD=" + library(t), "CRAK_DIR=" + t.TempDir()}
-			pipe, err := cmd.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			defer time.AfterFunc(patience, func() { cmd.Process.Kill() }).Stop()
-			lines := bufio.NewReader(pipe)
+			cmd, lines := begin(t, program, kind, t.TempDir())
 			if line, err := lines.ReadString('\n'); line != "READY\n" {
 				t.Fatalf("%q, %v", line, err)
 			}
