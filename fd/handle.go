@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/rights"
 )
 
 // A Handle is a descriptor of the writer for something that a frozen process has open. The writer asks through it, so
@@ -124,12 +125,16 @@ func (t *taker) takeAgain(o *open) (*Handle, error) {
 	return h, nil
 }
 
-// source takes handles of a description's file later.
+// source takes handles of a description's file later. It uses the writer's own rights: the member that the writer looks at with lesser
+// rights (Member.As) may be another one than that which has the description open, and belong to another user.
 func (o *open) source() Take {
-	return func() (*Handle, error) {
-		t := newTaker(o.member)
-		defer t.close()
-		return t.takeAgain(o)
+	return func() (h *Handle, err error) {
+		rights.Own(func() {
+			t := newTaker(o.member)
+			defer t.close()
+			h, err = t.takeAgain(o)
+		})
+		return h, err
 	}
 }
 

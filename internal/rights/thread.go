@@ -39,10 +39,10 @@ func (u User) Do(do func() error) error {
 // running is how many functions Do runs.
 var running atomic.Int32
 
-// Own calls a function with the rights of the process, from a function that Do has called. If Do runs no function, the caller has
-// these rights already, and Own does nothing.
+// Own calls a function with the rights of the process. The caller may be a function that Do has called.
 func Own(do func()) {
 	if running.Load() == 0 {
+		do()
 		return
 	}
 	done := make(chan struct{})
