@@ -25,6 +25,10 @@ import (
 //     memory never shares it later, so the handler belongs to the program that will get the signal.
 //   - The program makes the system call execve itself, without libc. The signal kills the new program if it arrives before
 //     the constructor of libcrak.so has run. The writer cannot prevent this.
+//
+// An order is also lost if it arrives while the program has another handler or ignores the signal, and goes on after that. When a program
+// creates its first thread, glibc installs a handler of its own, and the resident installs its handler again a moment later
+// (shim/pthread.c). While a call of an exec function of libc fails, the signal is ignored. The writer sends such an order again.
 
 // isExpected tells whether the process has a handler for the freeze signal.
 func isExpected(status proc.StatusInfo) bool {
@@ -141,6 +145,7 @@ const (
 	patienceVfork   = 5 * time.Second        // for a child of vfork to execute a program
 	intervalExec    = 10 * time.Millisecond  // between two checks for that, at most
 	intervalOrder   = 50 * time.Millisecond  // between two checks whether an unanswered order was dropped, at most
+	intervalAgain   = 500 * time.Millisecond // after an order that is not pending and not answered, before it is sent again
 	firstLook       = 200 * time.Microsecond // before the second check of these; each interval is twice the one before. Members may be frozen meanwhile
 )
 
@@ -223,6 +228,8 @@ func (m *member) order(ctx context.Context, order int32, patience time.Duration)
 			if time.Now().After(deadline) {
 				return nil, errAnother(m.pid)
 			}
+		case errors.Is(err, resident.ErrSilent) && time.Now().Before(deadline):
+			// The order seems to be lost. If it is not, a resident that has answered it finds no listener when it takes it again.
 		case errors.Is(err, resident.ErrSilent):
 			return nil, silent(m.pid, m.live, m.holds, patience)
 		case err != nil:
@@ -282,12 +289,23 @@ func insidePid(status proc.StatusInfo) int {
 	return status.Pid
 }
 
-// accept waits for the resident's connection. It stops waiting when the process executes another program.
+// accept waits for the resident's connection. It stops waiting when the process executes another program, or when the order is no longer
+// pending and has not been answered for intervalAgain.
 func (m *member) accept(listener *resident.Listener, deadline time.Time) (*resident.Conn, error) {
+	sent := time.Now()
 	for wait := 10 * firstLook; ; wait = min(2*wait, intervalOrder) { // most residents connect within it
 		conn, err := listener.Accept(m.pid, min(wait, time.Until(deadline)))
-		if !errors.Is(err, resident.ErrSilent) || time.Now().After(deadline) || !m.key.Holds(m.pid) && m.isAnother() {
+		switch {
+		case !errors.Is(err, resident.ErrSilent), time.Now().After(deadline), !m.key.Holds(m.pid) && m.isAnother():
 			return conn, err
+		case time.Since(sent) > intervalAgain && !m.hasOrder():
+			return nil, err
 		}
 	}
+}
+
+// hasOrder tells whether an order is pending for the thread to which the writer sends orders.
+func (m *member) hasOrder() bool {
+	status, err := proc.Read(m.pid, fmt.Sprintf("task/%d/status", m.live), proc.Status)
+	return err == nil && status.SigPnd&(1<<(abi.FreezeSignal-1)) != 0
 }
