@@ -181,6 +181,9 @@ func greeted(fd, pid int, key *Key) (*Conn, error) {
 	}
 	if err != nil {
 		c.Close()
+		if isEnding(pid) {
+			err = fmt.Errorf("pid %d: %w", pid, ErrEnded)
+		}
 		return nil, err
 	}
 	return c, nil

@@ -189,6 +189,29 @@ func TestGreetingRefused(t *testing.T) {
 	}
 }
 
+// TestGreetingEnds: the process ends before its HELLO.
+func TestGreetingEnds(t *testing.T) {
+	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("true")
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	io.ReadAll(out) // until the kernel has closed its descriptors
+	unix.Shutdown(ends[1], unix.SHUT_WR)
+	defer unix.Close(ends[1])
+	if _, err := Greeted(ends[0], cmd.Process.Pid, nil); !errors.Is(err, ErrEnded) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestAcceptGivesUp(t *testing.T) {
 	l := listen(t)
 	if _, err := l.Accept(os.Getpid(), time.Millisecond); !errors.Is(err, ErrSilent) {
@@ -223,11 +246,21 @@ func TestAcceptGivesUp(t *testing.T) {
 	}
 }
 
-// TestDrip: a resident that sends single bytes cannot extend the wait for a message.
+// TestDrip: a resident that sends single bytes cannot extend the wait for a message. It sends a byte when the last one has been read, so
+// that a message is never complete before the writer has looked at the time.
 func TestDrip(t *testing.T) {
 	c, fd := accepted(t)
+	done := make(chan struct{})
+	defer func() { // before fd is closed, and its number used again
+		c.Close()
+		<-done
+	}()
 	go func() {
+		defer close(done)
 		for err := error(nil); err == nil; time.Sleep(time.Millisecond) {
+			if unread, ioctlErr := unix.IoctlGetInt(fd, unix.TIOCOUTQ); ioctlErr == nil && unread > 0 {
+				continue
+			}
 			_, err = unix.Write(fd, bytesOf(&abi.Message{Type: abi.Frozen, Count: 1, Length: abi.ThreadSize})[:1])
 		}
 	}()
