@@ -35,7 +35,7 @@ func (m *Member) paths() error {
 	if err := unix.Stat(m.path("exe"), &st); err != nil {
 		return fmt.Errorf("stat %s: %w", exe, err)
 	}
-	m.process.Executable = fileOf(exe, &st)
+	m.process.Executable, m.executableOwner = fileOf(exe, &st), &image.FileOwner{UID: st.Uid, GID: st.Gid}
 	m.process.Auxv, err = proc.ReadFile(m.path("auxv"))
 	return err
 }
@@ -53,7 +53,7 @@ func (m *Member) deletedExecutable() {
 		return
 	}
 	path := strings.TrimSuffix(exe.Path, " (deleted)")
-	o := image.MemoryObject{Kind: image.MemoryFile, Name: path, Size: uint64(exe.Size), Mode: exe.Mode & 0o7777}
+	o := image.MemoryObject{Kind: image.MemoryFile, Name: path, Size: uint64(exe.Size), Mode: exe.Mode & 0o7777, Owner: m.executableOwner}
 	if name, ok := strings.CutPrefix(path, "/memfd:"); ok {
 		if seals, err := m.seals("exe"); err == nil { // no other file has seals
 			o.Kind, o.Name, o.Seals = image.MemoryMemfd, name, seals

@@ -39,11 +39,12 @@ type Member struct {
 	// Tracer calls a function while it has stopped a thread in the handler. It is set if the writer traces the process.
 	Tracer func(tid int, do func() error) error
 
-	status  proc.StatusInfo
-	stat    proc.StatInfo
-	process image.Process
-	ask     *resident.Questions // for the initiator
-	plan    plan                // which pages to save, and when
+	status          proc.StatusInfo
+	stat            proc.StatInfo
+	process         image.Process
+	executableOwner *image.FileOwner
+	ask             *resident.Questions // for the initiator
+	plan            plan                // which pages to save, and when
 
 	entries []proc.SmapsEntry
 	library string          // path of libcrak.so

@@ -73,6 +73,14 @@ func (a *Attributes) check() error {
 	return nil
 }
 
+// owner is nil if a is.
+func (a *Attributes) owner() *image.FileOwner {
+	if a == nil {
+		return nil
+	}
+	return &image.FileOwner{UID: a.UID, GID: a.GID}
+}
+
 // dress gives a file without a name its mode and attributes. It tells of those that crak restart may not set.
 func (e *Env) dress(f *os.File, was image.File, a *Attributes) error {
 	if err := a.check(); err != nil {
@@ -95,8 +103,8 @@ func (e *Env) dress(f *os.File, was image.File, a *Attributes) error {
 			}
 		}
 	}
-	if err := unix.Chmod(link, was.Mode&0o7777); err != nil {
-		return &os.PathError{Op: "chmod", Path: was.Path, Err: err}
+	if err := setMode(f, was.Mode, a.owner()); err != nil {
+		return fmt.Errorf("%s: %w", was.Path, err)
 	}
 	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, unix.NsecToTimespec(was.MtimeNs)}
 	if a != nil {

@@ -316,7 +316,7 @@ func (e *Env) restoreAttributes(f *os.File, was image.File, a *Attributes) error
 		}
 	}
 	if unix.Fstat(int(f.Fd()), &st) == nil && st.Mode&0o7777 != was.Mode&0o7777 {
-		if err := unix.Chmod(link, was.Mode&0o7777); err != nil {
+		if err := setMode(f, was.Mode, a.owner()); err != nil {
 			e.Tell(fmt.Sprintf("%s: its mode was %#o, and is %#o: %v", was.Path, was.Mode&0o7777, st.Mode&0o7777, err))
 		}
 	}

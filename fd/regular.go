@@ -65,10 +65,11 @@ func (c *capture) unlinkedFile(o *open, path string) (*Regular, error) {
 	r := &Regular{File: o.file(path)}
 	r.File.Deleted = true
 	r.Memory = c.table.Object(o.inode(), image.MemoryObject{
-		Kind: image.MemoryFile,
-		Name: path,
-		Size: uint64(o.stat.Size),
-		Mode: o.stat.Mode & 0o7777,
+		Kind:  image.MemoryFile,
+		Name:  path,
+		Size:  uint64(o.stat.Size),
+		Mode:  o.stat.Mode & 0o7777,
+		Owner: &image.FileOwner{UID: o.stat.Uid, GID: o.stat.Gid},
 	}, o.source())
 	var err error
 	r.Attributes, err = o.attributes()

@@ -55,7 +55,16 @@ func (e *Env) makeStandIn(want image.File, u use) (*os.File, error) {
 			return nil, err
 		}
 	}
-	return MakeUnlinked(image.MemoryObject{Kind: image.MemoryFile, Name: want.Path, Size: uint64(size), Mode: want.Mode & 0o7777}, e.Notice)
+	o := image.MemoryObject{Kind: image.MemoryFile, Name: want.Path, Size: uint64(size), Mode: want.Mode & 0o7777}
+	f, err := MakeUnlinked(o, e.Notice)
+	if err != nil {
+		return nil, err
+	}
+	if err := OwnUnlinked(f, o); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // standInWords describes the new file.

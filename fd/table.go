@@ -51,7 +51,7 @@ type Take func() (*Handle, error)
 // is ignored.
 //
 // source takes a handle of the object, or is nil. Without a source only the object's mappings can be read, and o.Size
-// covers only these. With a source, name, size and mode are exact.
+// covers only these. With a source, name, size, mode and owner are exact.
 func (t *Table) Object(inode Inode, o image.MemoryObject, source Take) image.MemoryID {
 	id, known := t.memory[inode]
 	if !known {
@@ -67,7 +67,7 @@ func (t *Table) Object(inode Inode, o image.MemoryObject, source Take) image.Mem
 	if source != nil && t.sources[id] == nil {
 		t.sources[id] = source
 		m := &t.Memory[id-1]
-		m.Name, m.Size, m.Mode = o.Name, o.Size, o.Mode
+		m.Name, m.Size, m.Mode, m.Owner = o.Name, o.Size, o.Mode, o.Owner
 	}
 	return id
 }

@@ -25,24 +25,49 @@ func isTmpfileName(name string) bool {
 
 // MakeUnlinked makes the file of a memory object of kind image.MemoryFile. The file is empty, open for reading and
 // writing, and has no name. It is in its former directory, so that /proc shows its former name and "(deleted)". The
-// caller writes the content. If another file has the former name, it gets a new one. If the directory cannot be made,
+// caller writes the content, and then calls OwnUnlinked. If another file has the former name, it gets a new one. If the directory cannot be made,
 // it goes to the directory for temporary files, and notice, which may be nil, is called.
 func MakeUnlinked(o image.MemoryObject, notice func(string)) (*os.File, error) {
 	f, err := unlinked(o.Name, createUnlinked, notice)
 	if err != nil {
 		return nil, fmt.Errorf("memory object %d: deleted file: %w", o.ID, err)
 	}
-	if o.Mode != 0 {
-		err = unix.Fchmod(int(f.Fd()), o.Mode)
-	}
-	if err == nil {
-		err = f.Truncate(int64(o.Size))
-	}
-	if err != nil {
+	if err = f.Truncate(int64(o.Size)); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("memory object %d: deleted file %s: %w", o.ID, o.Name, err)
 	}
 	return f, nil
+}
+
+// OwnUnlinked gives a file of MakeUnlinked its owner and its mode. The content is written by now: a write would clear the set-user-ID bit.
+func OwnUnlinked(f *os.File, o image.MemoryObject) error {
+	if o.Mode == 0 {
+		return nil
+	}
+	if o.Owner != nil {
+		_ = unix.Fchown(int(f.Fd()), int(o.Owner.UID), int(o.Owner.GID)) // fails for an ordinary user, and in a user namespace without this user
+	}
+	return setMode(f, o.Mode, o.Owner)
+}
+
+// setMode sets the mode of a file that crak restart has made or changed. If the file does not belong to the user to whom it belonged, it
+// gets no set-user-ID bit: its content is the program's, and whoever executes it would become crak's user. The same holds for the group.
+func setMode(f *os.File, mode uint32, was *image.FileOwner) error {
+	link := "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) // works for a descriptor of O_PATH, too
+	var st unix.Stat_t
+	if err := unix.Stat(link, &st); err != nil {
+		return &os.PathError{Op: "stat", Path: f.Name(), Err: err}
+	}
+	if was == nil || st.Uid != was.UID {
+		mode &^= unix.S_ISUID
+	}
+	if was == nil || st.Gid != was.GID {
+		mode &^= unix.S_ISGID
+	}
+	if err := unix.Chmod(link, mode&0o7777); err != nil {
+		return &os.PathError{Op: "chmod", Path: f.Name(), Err: err}
+	}
+	return nil
 }
 
 // A creator makes a file in a directory, and removes its name at once.

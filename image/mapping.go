@@ -78,6 +78,12 @@ const (
 	MemoryFile      MemoryKind = "file"      // a deleted file
 )
 
+// FileOwner is the user and the group to which a file belongs.
+type FileOwner struct {
+	UID uint32 `json:"uid"`
+	GID uint32 `json:"gid"`
+}
+
 // MemoryObject is memory that several mappings or descriptors can share. Its content is in the space MemorySpace(ID), whose
 // addresses are offsets in the object.
 type MemoryObject struct {
@@ -86,6 +92,7 @@ type MemoryObject struct {
 	Name         string     `json:"name,omitempty"` // of a memfd, or the deleted file's path
 	Size         uint64     `json:"size"`
 	Mode         uint32     `json:"mode,omitempty"`
+	Owner        *FileOwner `json:"owner,omitempty"` // of a deleted file
 	Seals        uint32     `json:"seals,omitempty"` // F_GET_SEALS
 	HugePageSize uint64     `json:"huge_page_size,omitempty"`
 	SysV         *SysV      `json:"sysv,omitempty"`

@@ -38,8 +38,8 @@ func (o objects) make(ctx context.Context, img *image.Image, env *fd.Env) error 
 		}
 		o[m.ID] = f
 		err = fillObject(ctx, img, m, f, env.Moved)
-		if err == nil && m.Kind == image.MemoryFile && m.Mode != 0 {
-			err = unix.Fchmod(int(f.Fd()), m.Mode) // a write clears the setuid and setgid bits
+		if err == nil && m.Kind == image.MemoryFile {
+			err = fd.OwnUnlinked(f, *m)
 		}
 		if err != nil {
 			return fmt.Errorf("memory object %d: %w", m.ID, err)
