@@ -18,7 +18,7 @@ import (
 // looksForResident is how often a process is looked at that had a handler for the freeze signal a moment before.
 const looksForResident = 3
 
-// candidate collects the obstacles that keep a process from being frozen at all. The order of its checks matters: order.go
+// candidate collects the obstacles that keep a process from being frozen at all. The order of its checks matters: handler.go
 // explains which processes the freeze signal would kill.
 func candidate(pid int) (obstacle.List, error) {
 	status, err := proc.Read(pid, "status", proc.Status)
