@@ -3,10 +3,11 @@
  * number in these places, in this order:
  *
  *	1. b8 nn nn 00 00   mov $nr,%eax     directly before the syscall instruction (most of glibc)
- *	2. [4x] 89 xx       mov %reg,%eax    directly before it; a system call does not change that register
- *	3. the blocked system call that came with the order, from /proc/PID/task/TID/syscall
- *	4. bf nn nn 00 00   mov $nr,%edi     before the call of syscall(3)
- *	5. b8 nn nn 00 00   mov $nr,%eax     farther before the syscall instruction
+ *	2. 31 c0            xor %eax,%eax    directly before it: read(2) in glibc
+ *	3. [4x] 89 xx       mov %reg,%eax    directly before it; a system call does not change that register
+ *	4. the blocked system call that came with the order, from /proc/PID/task/TID/syscall
+ *	5. bf nn nn 00 00   mov $nr,%edi     before the call of syscall(3)
+ *	6. b8 nn nn 00 00   mov $nr,%eax     farther before the syscall instruction
  *
  * Code cannot be decoded backwards without doubt. For example, a byte 41 before the first pattern may be a REX prefix, which
  * makes the instruction mov $nr,%r8d, or it may be the last byte of another instruction. The registers decide: if r8
@@ -92,6 +93,12 @@ static long value_of(const ucontext_t *context, int number)
 	return context->uc_mcontext.gregs[order[number]];
 }
 
+/* xor %eax,%eax: opcode 31. The byte before may be a REX prefix that chooses r8d: then the answer is unknown. */
+static int from_xor(const unsigned char *end)
+{
+	return end[-2] == 0x31 && end[-1] == 0xc0 && !is_rex(end[-3], REX_B) && !is_rex(end[-3], REX_R) ? 0 : -1;
+}
+
 /* mov %reg,%eax: opcode 89 with eax as the destination. */
 static int from_register(const ucontext_t *context, const unsigned char *end)
 {
@@ -139,7 +146,7 @@ static int is_in(const ucontext_t *context, struct blocked_syscall blocked)
 	return blocked.number >= 0 && blocked.ip == (uint32_t)REGISTER(context, RIP) && blocked.arguments == sum;
 }
 
-/* Looks in the first three places. */
+/* Looks in the first four places. */
 static int in_sure_place(const ucontext_t *context, const siginfo_t *info, const struct code *code, int end)
 {
 	int number;
@@ -147,6 +154,8 @@ static int in_sure_place(const ucontext_t *context, const siginfo_t *info, const
 	if (end < 6 || code->bytes[end] != 0x0f || code->bytes[end + 1] != 0x05)
 		return -1;
 	if ((number = move(context, code, end - 5, 0xb8)) >= 0)
+		return number;
+	if ((number = from_xor(code->bytes + end)) >= 0)
 		return number;
 	if ((number = from_register(context, code->bytes + end)) >= 0)
 		return number;

@@ -26,6 +26,10 @@ func TestInterrupted(t *testing.T) {
 		{"close", "b803000000" + syscall, "-1"},
 		{"unlink", "b857000000" + syscall, "-1"},
 		{"read", "b800000000" + syscall, "0"},
+		{"xor %eax,%eax", "90909090" + "31c0" + syscall, "0"},
+		{"xor %r8d,%r8d", "90909045" + "31c0" + syscall, "-1"},
+		{"xor %eax,%r8d", "90909041" + "31c0" + syscall, "-1"},
+		{"xor %r8d,%eax", "90909044" + "31c0" + syscall, "-1"},
 		// 41 b8 is mov $34,%r8d. The instruction before it sets eax.
 		{"mov $34,%r8d", "r8=34 b817000000" + "41b822000000" + syscall, "23"},
 		{"mov $34,%r8d, of what nobody knows", "r8=34 41b822000000" + syscall, "-1"},
