@@ -76,8 +76,7 @@ const (
 // makes the pause shorter. The files in /proc of a program that is not dumpable cannot be read before the freeze.
 //
 // A group changes during a survey. For example, a process that has just been forked may have the other end of a pipe, and the
-// survey takes the pipe for one to a process outside. Or another crak, such as crak ps, asks a resident at the same moment: the
-// resident then has a socket to it. So only obstacles count that every survey finds. The freeze finds the others.
+// survey takes the pipe for one to a process outside. So only obstacles count that every survey finds. The freeze finds the others.
 func (c *checkpoint) survey() error {
 	list, err := c.surveyOnce()
 	for again := 1; again < surveys && err == nil && len(list) > 0; again++ {

@@ -44,6 +44,8 @@ type open struct {
 	eventfd  string   // ID of an eventfd (Linux 5.2)
 	override Override // "" if the user has made no choice
 
+	ofResident bool // in a member that runs: its resident answers another crak by this socket
+
 	connection Override // Reset or Reconnect, if the user has chosen that for this TCP connection
 
 	filesystem int64 // its type (statfs(2)), for files with a path; 0 if statfs fails

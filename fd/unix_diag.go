@@ -4,9 +4,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/abi"
 )
 
 // A unixSocket is what the kernel tells about a socket of the family AF_UNIX (sock_diag(7), unix_diag.h).
@@ -24,6 +27,9 @@ type unixSocket struct {
 
 	queue queue // not of sock_diag: what MSG_PEEK has shown
 }
+
+// isOfCrak tells whether this is the socket of a crak, such as crak ps, to which a resident has connected.
+func (s *unixSocket) isOfCrak() bool { return s != nil && strings.HasPrefix(s.name, "\x00"+abi.SocketPrefix) }
 
 // Numbers of linux/unix_diag.h and linux/sock_diag.h.
 const (

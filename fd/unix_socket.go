@@ -84,6 +84,7 @@ func (c *capture) findUnix(descriptions []*open) ([]*open, error) {
 		}
 		if o.member.Calls == nil {
 			c.unseen = c.unseen || o.socket.unread > 0
+			o.ofResident = all[o.socket.peer].isOfCrak()
 			continue
 		}
 		inside, err := c.lookIntoQueue(o)
@@ -159,6 +160,9 @@ func (c *capture) peerOf(o *open, r *UnixSocket) error {
 		}
 	}
 	if !s.peered || c.sockets[s.peer] != nil || c.waiting[uint32(o.stat.Ino)] != nil {
+		return nil
+	}
+	if o.ofResident {
 		return nil
 	}
 	if s.kind != unix.SOCK_DGRAM && s.shutdown != 3 {

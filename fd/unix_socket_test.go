@@ -2,6 +2,8 @@ package fd_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +16,7 @@ import (
 
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/abi"
 )
 
 func socketPair(t *testing.T, kind int) (*os.File, *os.File) {
@@ -44,6 +47,43 @@ func TestSocketOfOutsider(t *testing.T) {
 	theirs.Close()
 	if got := captured(t, ourselves()).obstacleOf(ours); !strings.Contains(got, "connected to a process outside of the group") {
 		t.Errorf("obstacle %q, want one about a process outside", got)
+	}
+}
+
+// TestSocketOfResident checks that the socket by which the resident of a running member answers another crak is no obstacle. In a
+// frozen member it counts as the program's, unless it is in Member.Except.
+func TestSocketOfResident(t *testing.T) {
+	name := fmt.Sprintf("@%s%016x", abi.SocketPrefix, os.Getpid())
+	listener, err := net.Listen("unix", name)
+	must(t, err)
+	defer listener.Close()
+	connection, err := net.Dial("unix", name)
+	must(t, err)
+	defer connection.Close()
+	accepted, err := listener.(*net.UnixListener).AcceptUnix()
+	must(t, err)
+	defer accepted.Close()
+	theirs, err := accepted.File()
+	must(t, err)
+	ours, err := connection.(*net.UnixConn).File()
+	must(t, err)
+	defer ours.Close()
+	cmd := exec.Command("sleep", "600")
+	cmd.ExtraFiles = []*os.File{theirs}
+	must(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	theirs.Close()
+	accepted.Close()
+	runs := ourselves()
+	runs.Calls = nil
+	if got := captured(t, runs).obstacleOf(ours); got != "" {
+		t.Errorf("obstacle %q in a member that runs", got)
+	}
+	if got := captured(t, ourselves()).obstacleOf(ours); !strings.Contains(got, "connected to a process outside of the group") {
+		t.Errorf("obstacle %q in a frozen member, want one about a process outside", got)
 	}
 }
 
