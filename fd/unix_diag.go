@@ -29,7 +29,9 @@ type unixSocket struct {
 }
 
 // isOfCrak tells whether this is the socket of a crak, such as crak ps, to which a resident has connected.
-func (s *unixSocket) isOfCrak() bool { return s != nil && strings.HasPrefix(s.name, "\x00"+abi.SocketPrefix) }
+func (s *unixSocket) isOfCrak() bool {
+	return s != nil && strings.HasPrefix(s.name, "\x00"+abi.SocketPrefix)
+}
 
 // Numbers of linux/unix_diag.h and linux/sock_diag.h.
 const (
