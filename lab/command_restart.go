@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -89,7 +88,7 @@ func (p *subject) resumed(c *call, cmd *exec.Cmd, r *os.File, said string) error
 }
 
 // unparked waits until every thread of every member has left the resident's signal handler. crak reports success a moment before
-// that. In the handler all signals are blocked, signal 32 among them, which a program cannot block through the C library.
+// that.
 func (p *subject) unparked() error {
 	members, err := p.members()
 	if err != nil {
@@ -112,28 +111,4 @@ func (p *subject) unparked() error {
 		}
 	}
 	return nil
-}
-
-// parked reports whether a thread of a process is in the resident's signal handler. A stopped process may stay in it.
-func parked(pid int) (bool, error) {
-	const private = 1 << (32 - 1) // signal 32
-	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
-	if err != nil {
-		return false, err
-	}
-	for _, file := range files {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			continue // the thread has ended
-		}
-		status := keyed(data)
-		if state, _ := status["State"].(string); strings.HasPrefix(state, "Z") || strings.HasPrefix(state, "T") {
-			continue
-		}
-		mask, _ := status["SigBlk"].(string)
-		if blocked, err := strconv.ParseUint(mask, 16, 64); err == nil && blocked&private != 0 {
-			return true, nil
-		}
-	}
-	return false, nil
 }

@@ -63,7 +63,7 @@ func TakeGroup(root int, pids []int) (Group, error) {
 }
 
 func takeMember(pid int) (member, error) {
-	picture, err := Take(pid)
+	picture, err := undisturbed(pid)
 	if err != nil {
 		return member{}, err
 	}
