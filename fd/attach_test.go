@@ -17,7 +17,7 @@ import (
 func attached(t *testing.T, d image.Description) string {
 	t.Helper()
 	set := &program.Set{}
-	a := &fd.Attach{Builder: set.Build("pid 412", 9), Member: &image.Process{Pid: 412}, Descriptors: []image.Descriptor{{Fd: 7}}, First: true,
+	a := &fd.Attach{Builder: set.Build("pid 412"), Member: &image.Process{Pid: 412}, Descriptors: []image.Descriptor{{Fd: 7}}, First: true,
 		Placed: func(id image.DescriptionID) program.Arg { return program.Const(100 + int(id)) }}
 	if err := a.Attach(d); err != nil {
 		t.Fatal(err)
@@ -70,7 +70,7 @@ func TestHandOver(t *testing.T) {
 		false: "fcntl(101, 1030, 0) close(r0) recvmsg(101, data, 0x40000000) = 1 dup3(r0, 101, O_CLOEXEC) = 101 dup3(r0, 7, 0) = 7 close(r0)",
 	} {
 		set.Slots = 0
-		a := &fd.Attach{Builder: set.Build("pid 412", 9), Member: &image.Process{Pid: 412}, Descriptors: []image.Descriptor{{Fd: 7}}, First: first, Others: 2,
+		a := &fd.Attach{Builder: set.Build("pid 412"), Member: &image.Process{Pid: 412}, Descriptors: []image.Descriptor{{Fd: 7}}, First: first, Others: 2,
 			Exist: func() {}, Placed: func(id image.DescriptionID) program.Arg { return program.Const(100 + int(id)) }}
 		if err := a.Attach(d); err != nil {
 			t.Fatal(err)

@@ -135,7 +135,7 @@ func endAll() { (&family{}).kill(true) }
 func isReady(p *program.Program, i int) bool {
 	last := 0
 	for k, in := range p.Instructions {
-		if in.Op == program.Await || in.Op == program.Call && in.Number == unix.SYS_READ && in.Args[0] == program.Const(p.Control) {
+		if in.Op == program.Await {
 			last = k
 		}
 	}

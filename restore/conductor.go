@@ -7,28 +7,29 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"crak.dev/crak/image"
 	"crak.dev/crak/restore/compile"
 	"crak.dev/crak/restore/program"
 )
 
-// A conductor leads the members of a group through the restart, over their control sockets. One goroutine handles all messages;
-// others fill the members' memory.
+// A conductor leads the members of a group through the restart. They report on one control socket, so that the number of crak's
+// descriptors does not grow with the group. crak lets them go on by counters in the memory that the interpreter shares with it.
+// One goroutine handles all messages; others fill the members' memory.
 //
 //	interpreter  ──makes──>  root  ──makes──>  members …
 //
-//	                         member ── a message: it exists ──>  conductor opens a pidfd
+//	                         member ── a message: it exists ──>  conductor learns its PID
 //	                                ── stage: mapped ─────────>  a goroutine fills its memory
-//	                                <─ a byte: filled ──────────
+//	                                <─ its turn ────────────────
 //	                                ── stage: ready ──────────>  of every member, before the first is told to go
-//	                                <─ a byte ──────────────────  to every member that was stopped: crak traces it
+//	                                <─ its turn ────────────────  to every member that was stopped: crak traces it
 //	                                ── stage: stops ─────────────> of every such member
-//	                         root   <─ a byte: go ──────────────  the root lets the other members go
+//	                         all    <─ the decision: go ────────  one counter, so all go or none
 //	                         resident ─ a byte: runs ─────────>  of every member
 //
-// If crak ends before it has told the root to go, all processes notice that and end (await in interp/src/run.c).
-// If an instruction fails, or a process dies, crak kills all processes of the restart. Before all members are ready, crak changes
+// If crak ends before it has told the group to go, all processes notice that and end (await in interp/src/run.c).
+// If an instruction fails, or a process dies, crak kills all processes of the restart. It has no pidfds of members: when it has
+// received nothing for a moment, it looks whether one has ended. Before all members are ready, crak changes
 // no file of the user. After that nothing can fail, except cutting files back.
 type conductor struct {
 	group   *group
@@ -40,7 +41,9 @@ type conductor struct {
 	places  chan struct{} // bounds how many members are filled at the same time
 	failed  chan error    // has the first error of a fill
 	reached [stages]int   // how many members have reached each stage
-	gone    bool          // the interpreter has been waited for, or has become the root
+	byPid   map[image.Pid]*member
+	bySeen  map[int]*member // those that have begun, by their PID in crak's PID namespace
+	gone    bool            // the interpreter has been waited for, or has become the root
 
 	timeouts int // since the last event
 	moves    uint64
@@ -51,7 +54,8 @@ const killPatience = 5 * time.Second
 
 // newConductor is called before the interpreter is started.
 func newConductor(g *group) (*conductor, error) {
-	c := &conductor{group: g, stop: func() {}, failed: make(chan error, 1), places: make(chan struct{}, fillsAtOnce())}
+	c := &conductor{group: g, stop: func() {}, failed: make(chan error, 1), places: make(chan struct{}, fillsAtOnce()),
+		byPid: make(map[image.Pid]*member), bySeen: make(map[int]*member)}
 	var err error
 	if c.events, err = newEvents(); err != nil {
 		return nil, err
@@ -68,8 +72,12 @@ func newConductor(g *group) (*conductor, error) {
 func (c *conductor) conduct(ctx context.Context) error {
 	g := c.group
 	g.at("programs")
-	if err := c.listen(); err != nil {
-		return err
+	for _, m := range g.members {
+		c.byPid[m.pid()] = m
+	}
+	c.events.add(controlSocket, int(g.interpreter.control.Fd()))
+	if c.gone = g.mode.First; !c.gone {
+		c.events.add(interpreterEnd, g.interpreter.pidfd)
 	}
 	defer context.AfterFunc(ctx, c.events.wakeUp)()
 	filling, stop := context.WithCancel(ctx)
@@ -97,7 +105,7 @@ func (c *conductor) conduct(ctx context.Context) error {
 		return err
 	}
 	g.at("stopped")
-	if err := g.root().goOn(); err != nil {
+	if err := g.interpreter.arrive(g.programs.Set.Decision); err != nil {
 		return err
 	}
 	g.at("go")
@@ -107,20 +115,6 @@ func (c *conductor) conduct(ctx context.Context) error {
 	g.at("runs")
 	c.untrace()
 	return nil
-}
-
-// listen registers the sockets of all members, and the interpreter.
-func (c *conductor) listen() error {
-	for i, m := range c.group.members {
-		if err := c.events.add(int(m.control.Fd()), event{memberSocket, i}); err != nil {
-			return err
-		}
-	}
-	if c.group.mode.First {
-		c.gone = true
-		return nil
-	}
-	return c.events.add(c.group.interpreter.pidfd, event{source: interpreterEnd})
 }
 
 // until handles events until some members, or all, have reached a stage.
@@ -140,19 +134,18 @@ func (c *conductor) until(ctx context.Context, s stage, members int) error {
 	return nil
 }
 
-func (c *conductor) handle(ctx context.Context, e event) error {
-	if e.source != eventTimeout {
+func (c *conductor) handle(ctx context.Context, from source) error {
+	if from != eventTimeout {
 		c.timeouts = 0
 	}
-	switch e.source {
+	switch from {
 	case eventTimeout:
-		return c.deadlock()
-	case memberSocket:
-		return c.read(ctx, e.member)
-	case memberEnd:
-		return c.died(c.group.members[e.member])
+		return c.quiet(ctx)
+	case controlSocket:
+		_, err := c.read(ctx)
+		return err
 	case interpreterEnd:
-		c.events.remove(c.group.interpreter.pidfd)
+		c.events.remove(interpreterEnd)
 		return c.interpreterEnded()
 	}
 	select {
@@ -163,34 +156,36 @@ func (c *conductor) handle(ctx context.Context, e event) error {
 	}
 }
 
-// read reads a message of a member.
-func (c *conductor) read(ctx context.Context, i int) error {
-	m := c.group.members[i]
-	if m.control == nil {
-		return nil // the event came before it was closed
-	}
-	in, ok := receive(int(m.control.Fd()))
+// read reads a message of a process, and handles it. There may be none.
+func (c *conductor) read(ctx context.Context) (some bool, err error) {
+	in, ok := receive(int(c.group.interpreter.control.Fd()))
 	switch {
-	case !ok:
-		return c.died(m)
+	case !ok: // no process has the socket
+		c.events.remove(controlSocket)
+		return false, nil
+	case in == (message{}):
+		return false, nil
 	case in.success:
-		c.runs(m)
-		return nil
+		if m := c.bySeen[in.from]; m != nil {
+			c.runs(m)
+		}
+		return true, nil
 	case in.report.Kind == program.Failed:
-		return c.failure(in.report)
+		return true, c.failure(in.report)
 	case in.report.Kind == program.Notice:
 		c.group.env.Notice(c.explain(in.report))
-		return nil
+		return true, nil
 	case in.report.Kind != program.Stage:
-		return nil
+		return true, nil
+	}
+	m := c.byPid[image.Pid(in.report.Tid)]
+	if m == nil {
+		return true, nil
 	}
 	if m.stage == stageNone {
-		if err := c.begun(i, in.from); err != nil {
-			if why := c.reason(); why != nil { // it has ended already
-				return why
-			}
-			return err
-		}
+		m.seen = in.from
+		c.bySeen[m.seen] = m
+		c.reach(m, stageBegun)
 	}
 	switch in.report.Result {
 	case compile.StageMapped:
@@ -202,7 +197,7 @@ func (c *conductor) read(ctx context.Context, i int) error {
 	case compile.StageStops:
 		c.reach(m, stageStops)
 	}
-	return nil
+	return true, nil
 }
 
 func (c *conductor) reach(m *member, s stage) {
@@ -213,23 +208,9 @@ func (c *conductor) reach(m *member, s stage) {
 	}
 }
 
-// begun handles the first message of a member.
-func (c *conductor) begun(i, seen int) error {
-	m := c.group.members[i]
-	if err := m.begin(seen); err != nil {
-		return err
-	}
-	c.reach(m, stageBegun)
-	return c.events.add(m.pidfd, event{memberEnd, i})
-}
-
-// runs handles the byte of a resident. From now on crak does not watch for the end of the member.
+// runs handles the byte of a resident. From now on crak does not look whether the member has ended.
 func (c *conductor) runs(m *member) {
 	c.reach(m, stageRuns)
-	c.events.remove(m.pidfd)
-	c.events.remove(int(m.control.Fd()))
-	m.control.Close()
-	m.control = nil
 }
 
 // commit does what cannot be undone. Preconditions: all members are ready. Until now SIGINT and similar signals end the restart.
@@ -268,7 +249,7 @@ func (c *conductor) commit() error {
 // part lets the interpreter exit, if the root is its child. The root's parent is then init or a subreaper, and the end of crak
 // causes no parent-death signal.
 func (c *conductor) part() {
-	unix.Write(int(c.group.interpreter.control.Fd()), []byte{1})
+	c.group.interpreter.arrive(c.group.programs.Leave)
 	c.group.interpreter.wait()
 	c.gone = true
 }
@@ -294,17 +275,11 @@ func (c *conductor) kill() {
 	c.stop()
 	// Fills write to processes by their PIDs, so no process may be reaped before they end.
 	reap := within(killPatience, c.fills.Wait)
-	for _, m := range c.group.members {
-		m.kill()
-	}
 	c.untrace()
 	if !reap { // crak waits for a file system that does not answer
 		c.group.gaveUp = true
 	}
 	c.family.kill(reap)
-	for _, m := range c.group.members {
-		m.awaitEnd()
-	}
 }
 
 // close closes the descriptors and reaps the interpreter.
@@ -312,9 +287,6 @@ func (c *conductor) close() {
 	c.stop()
 	if c.group.interpreter != nil && !c.gone {
 		within(killPatience, func() { c.group.interpreter.wait() })
-	}
-	for _, m := range c.group.members {
-		m.close()
 	}
 	c.family.release()
 	c.events.close()

@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -11,18 +12,32 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// deadlock is called when no event has come for a while. It detects that a process was killed whose end crak does not notice: a
-// member before its first message, or a helper. Other processes then wait for it for ever, in calls that wait for processes or for
-// crak. deadlock looks only after the second timeout in a row: at the first one a process may have been about to go on.
-func (c *conductor) deadlock() error {
+// quiet is called when no event has come for a while. It looks for what has gone wrong, more and more seldom: a look at a large group takes
+// long.
+func (c *conductor) quiet(ctx context.Context) error {
 	c.timeouts++
+	if n := c.timeouts; n&(n-1) != 0 && n%16 != 0 {
+		return nil
+	}
+	if err := c.look(ctx); err != nil {
+		return err
+	}
+	return c.deadlock()
+}
+
+// deadlockPatience is how long no event has come when deadlock looks: before, a process may have been about to go on.
+const deadlockPatience = 150 * time.Millisecond
+
+// deadlock detects that a process was killed whose end look does not find: a member before its first message, or a helper. Other
+// processes then wait for it for ever, in calls that wait for processes or for crak.
+func (c *conductor) deadlock() error {
 	if c.reached[stageReady] == len(c.group.members) {
 		return c.late()
 	}
 	if err := c.stuck(); err != nil {
 		return err
 	}
-	if c.timeouts < 2 || c.filling.Load() > 0 {
+	if time.Duration(c.timeouts)*eventPatience < deadlockPatience || c.filling.Load() > 0 {
 		return nil
 	}
 	for _, pid := range c.family.descendants() {

@@ -9,14 +9,17 @@ import (
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/restore/compile"
 )
 
 // descriptors are the descriptors that the interpreter inherits. Each has a number that no member uses. So a member that copies
 // them to their final numbers never overwrites one that is still needed.
 type descriptors struct {
-	wanted map[int]bool
-	next   int
-	placed []int
+	wanted     map[int]bool
+	next       int
+	duplicates []int
+	shared     []*os.File // their numbers stay open over an exec
+	given      []*os.File
 }
 
 func newDescriptors(g *image.Group) *descriptors {
@@ -34,8 +37,17 @@ func newDescriptors(g *image.Group) *descriptors {
 	return d
 }
 
-// place duplicates a file's descriptor. The duplicate stays open over an exec, and in crak until close.
-func (d *descriptors) place(f *os.File) (int, error) {
+// share lets the interpreter inherit a file, which crak goes on using. It returns the number in the interpreter: crak's own, unless
+// a member uses that one.
+func (d *descriptors) share(f *os.File) (int, error) {
+	own := int(f.Fd())
+	if own > 2 && !d.wanted[own] {
+		if _, err := unix.FcntlInt(f.Fd(), unix.F_SETFD, 0); err != nil {
+			return -1, fmt.Errorf("descriptor for %q: %w", f.Name(), err)
+		}
+		d.shared = append(d.shared, f)
+		return own, nil
+	}
 	for {
 		n, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD, d.next)
 		if err != nil {
@@ -43,18 +55,31 @@ func (d *descriptors) place(f *os.File) (int, error) {
 		}
 		d.next = n + 1
 		if !d.wanted[n] {
-			d.placed = append(d.placed, n)
+			d.duplicates = append(d.duplicates, n)
 			return n, nil
 		}
 		unix.Close(n)
 	}
 }
 
+// give is share for a file that crak itself does not need. close closes it.
+func (d *descriptors) give(f *os.File) (int, error) {
+	d.given = append(d.given, f)
+	return d.share(f)
+}
+
+// close is called when the interpreter has inherited the descriptors.
 func (d *descriptors) close() {
-	for _, n := range d.placed {
+	for _, n := range d.duplicates {
 		unix.Close(n)
 	}
-	d.placed = nil
+	for _, f := range d.shared {
+		unix.FcntlInt(f.Fd(), unix.F_SETFD, unix.FD_CLOEXEC)
+	}
+	for _, f := range d.given {
+		f.Close()
+	}
+	d.duplicates, d.shared, d.given = nil, nil, nil
 }
 
 // checkDescriptors finds numbers above crak's hard limit, and groups that take more descriptors than crak may have: the Go
@@ -79,8 +104,8 @@ func checkDescriptors(g *image.Group, limit uint64) (all obstacle.List) {
 	return all
 }
 
-// needed is how many descriptors crak has at most at the same time: for each member two ends of its control socket, or one end and
-// a pidfd; two for each file and description; and a few more.
+// needed is how many descriptors crak has at most at the same time. The number of members does not matter. There is one for each file,
+// memory object and description, two for an end of a kernel object, and one more for each whose number a member uses.
 func needed(g *image.Group) int {
 	const own = 40
 	files := make(map[mappedFile]bool)
@@ -94,7 +119,21 @@ func needed(g *image.Group) int {
 			}
 		}
 	}
-	return own + 2*(len(g.Processes)+len(files)+len(executables)+len(g.Descriptions)+len(g.Memory))
+	n := len(files) + len(executables) + len(g.Descriptions)
+	for i := range g.Descriptions {
+		if g.Descriptions[i].Object != 0 {
+			n++
+		}
+	}
+	for _, u := range compile.Uses(g) {
+		if u.IsFile() {
+			n++
+		}
+		if u.IsReadOnly() {
+			n++
+		}
+	}
+	return own + n + min(n, len(newDescriptors(g).wanted))
 }
 
 // socketPair makes a control socket: crak's end, and the end that the interpreter inherits.

@@ -20,7 +20,8 @@ func TestCheckDescriptors(t *testing.T) {
 	}{
 		{301, nil},
 		{300, []string{"pid 413 fd 300: descriptor: its number is above the limit of 300"}},
-		{100, []string{"pid 413 fd 300", "group of 100 processes: crak restart needs 242 descriptors at once, and its limit is 100"}},
+		{100, []string{"pid 413 fd 300"}},
+		{40, []string{"pid 413 fd 300", "group of 100 processes: crak restart needs 42 descriptors at once, and its limit is 40"}},
 	} {
 		all := checkDescriptors(g, test.limit)
 		if len(all) != len(test.want) {

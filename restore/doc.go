@@ -10,15 +10,15 @@
 //	  starts ─────────────────> waits
 //	  compiles, checks ───────> maps its area
 //	                            clone3(412) ─────────> reports "begun"
-//	  opens a pidfd             exits                  makes its children
+//	  learns its PID            exits                  makes its children
 //	                                                   maps, reports "mapped"
 //	  writes the pages <────────────────────────────── waits
-//	  a byte ────────────────────────────────────────> descriptors, signals …
+//	  its turn ──────────────────────────────────────> descriptors, signals …
 //	                                                   clone3(413) ─────────> its own state
 //	                                                   limits, timers, IDs    waits
 //	                                                   reports "ready"
 //	  cuts files back <─────────────────────────────── waits                        (every member is ready)
-//	  a byte: go ────────────────────────────────────> arms timers
+//	  go ────────────────────────────────────────────> arms timers
 //	                                                   jumps ───────────────> jumps
 //	                                                   both are in the resident
 //	  a byte <──────────────────────────────────────── unmaps the interpreter

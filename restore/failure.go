@@ -1,9 +1,9 @@
 package restore
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -49,50 +49,53 @@ func (c *conductor) explain(r program.Report) string {
 }
 
 // reason returns the failure that an instruction has reported, if there is one. Other processes may have ended because of it.
+// Preconditions: the restart has failed.
 func (c *conductor) reason() error {
-	sockets := []*os.File{c.group.interpreter.control}
-	for _, m := range c.group.members {
-		if m.control != nil {
-			sockets = append(sockets, m.control)
+	for {
+		in, ok := receive(int(c.group.interpreter.control.Fd()))
+		if in.report.Kind == program.Failed {
+			return c.failure(in.report)
+		}
+		if !ok || in == (message{}) {
+			return nil
 		}
 	}
-	for _, s := range sockets {
-		for {
-			in, ok := receive(int(s.Fd()))
-			if in.report.Kind == program.Failed {
-				return c.failure(in.report)
+}
+
+// look finds members that have ended before they ran. It is called when no message has come for a while: when a member ends, the
+// others wait for it sooner or later.
+func (c *conductor) look(ctx context.Context) error {
+	var ended []*member
+	for _, m := range c.group.members {
+		if m.stage != stageNone && m.stage < stageRuns {
+			if _, _, is := m.ended(); is {
+				ended = append(ended, m)
 			}
-			if !ok || in == (message{}) {
-				break
-			}
+		}
+	}
+	for some := len(ended) > 0; some; { // the last messages of those that have ended
+		var err error
+		if some, err = c.read(ctx); err != nil {
+			return err
+		}
+	}
+	for _, m := range ended {
+		if m.stage == stageRuns {
+			continue
+		}
+		if err := c.died(m); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// died handles the end of a member, or of its socket. It is a failure before the member runs. When other members run already, they
-// may have killed it.
+// died handles the end of a member that does not run yet. It is a failure, unless other members run already: they may have killed it.
 func (c *conductor) died(m *member) error {
-	if m.stage == stageRuns {
-		return nil
-	}
-	m.awaitEnd() // a process closes its sockets before it has a status
-	if in, ok := receive(int(m.control.Fd())); ok && in.success {
-		c.runs(m)
-		return nil
-	}
-	if why := c.reason(); why != nil {
-		return why
-	}
-	status, known := m.status()
+	status, known, _ := m.ended()
 	if c.reached[stageRuns] > 0 && (!known || status.Signaled() && !isCrash(status.Signal())) {
 		c.runs(m)
 		return nil
-	}
-	if m.stage == stageNone && !c.gone {
-		if err := c.interpreterEnded(); err != nil {
-			return err
-		}
 	}
 	if !known {
 		return fmt.Errorf("pid %d: ended while it was restored", m.pid())

@@ -100,7 +100,7 @@ func ownDirectory(p *image.Process) bool {
 // keep lets the interpreter inherit a file. It returns the file's number in the interpreter.
 func (g *group) keep(f *os.File) (int, error) {
 	g.open = append(g.open, f)
-	return g.descriptors.place(f)
+	return g.descriptors.share(f)
 }
 
 // withoutFile tells whether a mapping is restored as anonymous memory: the image has all of its content, and the file has

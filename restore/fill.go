@@ -27,9 +27,9 @@ func (c *conductor) fill(ctx context.Context, m *member) {
 	defer func() { <-c.places; c.filling.Add(-1) }()
 	err := c.group.fillMember(ctx, m)
 	if err == nil {
-		err = m.goOn()
+		err = c.group.goOn(m)
 	}
-	if err == nil || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EPIPE) { // the member has ended, and its pidfd reports that
+	if err == nil || errors.Is(err, unix.ESRCH) { // the member has ended, and crak will notice
 		return
 	}
 	select {

@@ -143,7 +143,7 @@ func (g *group) bring(ctx context.Context) (err error) {
 	return err
 }
 
-// prepare makes everything that the interpreter inherits, except the control sockets.
+// prepare makes everything that the interpreter inherits, except the control socket.
 func (g *group) prepare(ctx context.Context) error {
 	all := g.img.Group.Processes
 	g.descriptors = newDescriptors(g.img.Group)
@@ -177,13 +177,14 @@ func (g *group) descriptions() error {
 	g.open = append(g.open, files...)
 	for i, d := range all {
 		f := files[i]
-		g.target.Descriptions[d.ID], err = g.descriptors.place(f)
 		switch {
 		case d.Object == 0:
+			g.target.Descriptions[d.ID], err = g.descriptors.share(f)
 		case g.env.Deferred():
 			g.ends = append(g.ends, f)
-		default:
-			f.Close() // otherwise crak would keep this end of the pipe open
+			g.target.Descriptions[d.ID], err = g.descriptors.share(f)
+		default: // crak must not keep this end of the pipe open
+			g.target.Descriptions[d.ID], err = g.descriptors.give(f)
 		}
 		if err != nil {
 			return err
@@ -195,7 +196,7 @@ func (g *group) descriptions() error {
 	uses := compile.Uses(g.img.Group)
 	for id, f := range g.objects {
 		var err error
-		if g.target.Memory[id], err = g.descriptors.place(f); err != nil {
+		if g.target.Memory[id], err = g.descriptors.share(f); err != nil {
 			return err
 		}
 		if !uses[id].IsReadOnly() {
@@ -206,7 +207,7 @@ func (g *group) descriptions() error {
 			return fmt.Errorf("memory object %d: %w", id, err)
 		}
 		g.open = append(g.open, reading)
-		if g.target.ReadOnly[id], err = g.descriptors.place(reading); err != nil {
+		if g.target.ReadOnly[id], err = g.descriptors.share(reading); err != nil {
 			return err
 		}
 	}
@@ -228,18 +229,13 @@ func (g *group) fillDeferred() error {
 
 // launch starts the interpreter and gives it its programs.
 func (g *group) launch() error {
-	for _, m := range g.members {
-		if err := g.connect(m); err != nil {
-			return err
-		}
-	}
 	var err error
 	if g.interpreter, err = startInterpreter(g.descriptors, rootOf(g.img.Group), g.shift, g.mode.First); err != nil {
 		return err
 	}
 	g.at("interpreter")
 	g.descriptors.close()
-	g.target.Interpreter = g.interpreter.number
+	g.target.Control = g.interpreter.number
 	describeMachine(g.target, g.interpreter.mappings, &g.interpreter.status, g.shift.now)
 	return g.runPrograms()
 }
@@ -267,17 +263,14 @@ func (g *group) close() {
 	if g.gaveUp {
 		return
 	}
-	for _, f := range g.open {
-		f.Close()
-	}
 	if g.descriptors != nil {
 		g.descriptors.close()
 	}
+	for _, f := range g.open {
+		f.Close()
+	}
 	if g.interpreter != nil {
 		g.interpreter.close()
-	}
-	for _, m := range g.members {
-		m.close()
 	}
 	g.objects.close()
 	g.env.Close()

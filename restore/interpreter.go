@@ -3,10 +3,13 @@ package restore
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -22,10 +25,11 @@ import (
 type interpreter struct {
 	pid      int
 	pidfd    int
-	control  *os.File // our end
+	control  *os.File // our end of the socket on which the interpreter, and all processes that it makes, report
 	number   int      // of the other end
 	load     *os.File // the file with the programs
 	loadFd   int      // its number there
+	shared   []byte   // the programs' data, once it runs
 	mappings []proc.Mapping
 	status   proc.StatusInfo
 	layout   program.Layout // once it runs
@@ -39,9 +43,15 @@ func startInterpreter(d *descriptors, p *image.Process, shift clockShift, first 
 	if err != nil {
 		return nil, err
 	}
-	defer theirs.Close()
+	// The kernel adds the sender's PID to each message (unix(7)).
+	if err := unix.SetsockoptInt(int(ours.Fd()), unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
+		ours.Close()
+		theirs.Close()
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
 	in := &interpreter{control: ours, first: first, pidfd: -1}
 	if err := in.start(d, theirs, p, shift); err != nil {
+		theirs.Close()
 		ours.Close()
 		if in.load != nil {
 			in.load.Close()
@@ -60,10 +70,10 @@ func (in *interpreter) start(d *descriptors, control *os.File, p *image.Process,
 	if in.load, err = memoryFile("crak-programs", nil); err != nil {
 		return err
 	}
-	if in.loadFd, err = d.place(in.load); err != nil {
+	if in.loadFd, err = d.share(in.load); err != nil {
 		return err
 	}
-	if in.number, err = d.place(control); err != nil {
+	if in.number, err = d.give(control); err != nil {
 		return err
 	}
 	path := fmt.Sprintf("/proc/self/fd/%d", binary.Fd())
@@ -112,9 +122,9 @@ func (in *interpreter) readMappings() ([]proc.Mapping, error) {
 // memoryFile makes an unnamed file that can be executed.
 func memoryFile(name string, content []byte) (*os.File, error) {
 	const executable = 0x10 // MFD_EXEC, since Linux 6.3
-	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|executable)
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|executable)
 	if err == unix.EINVAL {
-		fd, err = unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+		fd, err = unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("memfd_create: %w", err)
@@ -139,13 +149,39 @@ func (in *interpreter) run(set *program.Set, g *image.Group) error {
 	if err := set.Check(layout); err != nil {
 		return err
 	}
-	load := set.Encode(layout)
-	if _, err := in.load.WriteAt(load, 0); err != nil {
+	if err := in.write(set.Encode(layout), layout); err != nil {
 		return fmt.Errorf("programs: %w", err)
 	}
-	order := layout.Order(len(load), int32(in.loadFd))
+	order := layout.Order(int32(in.loadFd))
 	if _, err := unix.Write(int(in.control.Fd()), order.Bytes()); err != nil {
 		return fmt.Errorf("interpreter: %w", err)
+	}
+	return nil
+}
+
+// write writes the file with the programs, and maps their data. No process may shorten the file: crak's mapping needs it.
+func (in *interpreter) write(load []byte, layout program.Layout) error {
+	_, err := in.load.WriteAt(load, 0)
+	if err == nil {
+		err = in.load.Truncate(int64(layout.FileLength()))
+	}
+	if err == nil {
+		_, err = unix.FcntlInt(in.load.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK)
+	}
+	if err == nil {
+		in.shared, err = unix.Mmap(int(in.load.Fd()), int64(layout.Data-layout.Load), int(layout.Stacks-layout.Data),
+			unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	}
+	return err
+}
+
+// arrive adds one to a counter, and wakes the processes that await it. Preconditions: it runs.
+func (in *interpreter) arrive(counter program.Arg) error {
+	at := (*uint32)(unsafe.Pointer(&in.shared[counter.Value]))
+	atomic.AddUint32(at, 1)
+	const wake = 1 // FUTEX_WAKE
+	if _, _, errno := unix.Syscall(unix.SYS_FUTEX, uintptr(unsafe.Pointer(at)), wake, math.MaxInt32); errno != 0 {
+		return fmt.Errorf("futex: %w", errno)
 	}
 	return nil
 }
@@ -160,6 +196,9 @@ func (in *interpreter) wait() (unix.WaitStatus, error) { return wait(in.pid) }
 func (in *interpreter) close() {
 	in.control.Close()
 	in.load.Close()
+	if in.shared != nil {
+		unix.Munmap(in.shared)
+	}
 	if in.pidfd >= 0 {
 		unix.Close(in.pidfd)
 	}

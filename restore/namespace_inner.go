@@ -107,7 +107,7 @@ func innerRun(w *wire, img *image.Image, r *innerRequest, progress Progress) (un
 	go w.endWith(&free, &program)
 	adopt := func(root, front *member) error {
 		program.Store(int32(root.seen))
-		if err := w.sendWith(innerMessage{Exists: true}, unix.UnixRights(root.pidfd, front.pidfd)); err != nil {
+		if err := w.sendPidfds(innerMessage{Exists: true}, root.seen, front.seen); err != nil {
 			return err
 		}
 		m, _, err := w.receive()

@@ -62,6 +62,20 @@ func (w *wire) sendWith(m innerMessage, rights []byte) error {
 	return nil
 }
 
+// sendPidfds sends a message with pidfds of processes.
+func (w *wire) sendPidfds(m innerMessage, pids ...int) error {
+	var pidfds []int
+	for _, pid := range pids {
+		pidfd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			return fmt.Errorf("pid %d: pidfd_open: %w", pid, err)
+		}
+		defer unix.Close(pidfd)
+		pidfds = append(pidfds, pidfd)
+	}
+	return w.sendWith(m, unix.UnixRights(pidfds...))
+}
+
 func (w *wire) receive() (m innerMessage, pidfds []int, err error) { return w.receiveBy(0) }
 
 // receiveBy receives a message with flags of recvmsg(2). It returns io.EOF when the other end is closed.

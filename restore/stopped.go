@@ -29,7 +29,7 @@ func (c *conductor) stopped(ctx context.Context) error {
 			continue
 		}
 		all++
-		if err := m.goOn(); err != nil {
+		if err := c.group.goOn(m); err != nil {
 			return err
 		}
 	}

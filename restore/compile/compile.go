@@ -24,12 +24,16 @@ type Output struct {
 	Set    *program.Set
 	Shared map[image.MemoryID]program.Arg // where crak can fill shared memory that is no file
 	Kept   map[image.Pid][]image.Run      // pages that processes inherit from their parents, and that are not filled
+	Turns  map[image.Pid]program.Arg      // counters: crak adds one when the process may leave the stage it has reached
+	Leave  program.Arg                    // counter: 1 when the interpreter may exit; only with Mode.Apart
 }
 
 // A compiler makes the programs of one process.
 type compiler struct {
 	target  *Target
 	process *Process
+	turn    program.Arg // counter of how often crak has let the process go on
+	turns   int         // how often the programs so far wait for that
 	uses    map[image.MemoryID]*Use
 
 	set      *program.Set                               // of all processes
@@ -54,16 +58,18 @@ type compiler struct {
 // Programs compiles a group. The interpreter gets a program that makes the first processes. Each process gets a program, which also
 // makes its children. Each further thread gets a program.
 func Programs(t *Target, all []*Process) (*Output, error) {
-	out := &Output{Set: &program.Set{}, Shared: make(map[image.MemoryID]program.Arg), Kept: make(map[image.Pid][]image.Run)}
+	out := &Output{Set: &program.Set{Control: t.Control}, Shared: make(map[image.MemoryID]program.Arg), Kept: make(map[image.Pid][]image.Run),
+		Turns: make(map[image.Pid]program.Arg)}
 	var interpreter *program.Builder
 	if !t.Mode.First {
-		interpreter = out.Set.Build("interpreter", t.Interpreter)
+		interpreter = out.Set.Build("interpreter")
 	}
 	uses := Uses(t.Group)
 	var members []*compiler
 	for _, p := range all {
-		members = append(members, &compiler{target: t, process: p, uses: uses, set: out.Set, shared: out.Shared,
-			b:       out.Set.Build(fmt.Sprintf("pid %d", p.Pid), p.Control),
+		out.Turns[p.Pid] = out.Set.Variable(make([]byte, 4))
+		members = append(members, &compiler{target: t, turn: out.Turns[p.Pid], process: p, uses: uses, set: out.Set, shared: out.Shared,
+			b:       out.Set.Build(fmt.Sprintf("pid %d", p.Pid)),
 			numbers: make(map[image.DescriptionID][]image.Descriptor)})
 	}
 	tr, err := newTree(t, members)
@@ -74,7 +80,7 @@ func Programs(t *Target, all []*Process) (*Output, error) {
 	if interpreter != nil {
 		tr.top.b = interpreter
 	}
-	if err := tr.compile(out.Set); err != nil {
+	if err := tr.compile(out); err != nil {
 		return nil, err
 	}
 	for _, c := range members {
@@ -89,16 +95,17 @@ func Programs(t *Target, all []*Process) (*Output, error) {
 }
 
 // compile writes all programs.
-func (tr *tree) compile(set *program.Set) error {
+func (tr *tree) compile(out *Output) error {
+	set := out.Set
 	for _, n := range tr.nodes {
 		if n.b == nil {
-			n.b = set.Build(n.name(), tr.control(n))
+			n.b = set.Build(n.name())
 		}
 	}
 	tr.findHolders(tr.root.member.target.Group)
 	tr.makeCounters(set)
 	if tr.top.kind == theInterpreter {
-		tr.interpreter()
+		tr.interpreter(out)
 	}
 	for _, n := range tr.nodes {
 		switch n.kind {
@@ -121,26 +128,16 @@ func (tr *tree) compile(set *program.Set) error {
 	return nil
 }
 
-// control is the descriptor on which a node reports: its own socket, or that of its maker.
-func (tr *tree) control(n *node) int {
-	for ; n != nil; n = n.maker {
-		if n.b != nil {
-			return n.b.Program.Control
-		}
-	}
-	return tr.top.b.Program.Control
-}
-
 // interpreter writes the interpreter's program. With CLONE_PARENT the root is crak's child. With Mode.Apart the root is the
 // interpreter's child, and the interpreter exits when crak tells it to.
-func (tr *tree) interpreter() {
+func (tr *tree) interpreter(out *Output) {
 	root := tr.root.member
 	root.stage(tr.top.b)
 	tr.begin(tr.top)
 	tr.settle(tr.top)
 	if root.target.Mode.Apart {
-		tr.top.b.Call(unix.SYS_READ, program.Const(root.target.Interpreter), root.set.Variable(make([]byte, 1)), program.Const(1)).Any().
-			Note("crak needs the interpreter no more")
+		out.Leave = root.set.Variable(make([]byte, 4))
+		tr.top.b.Await(out.Leave, 1).Note("crak needs the interpreter no more")
 	}
 	tr.top.b.Call(unix.SYS_EXIT_GROUP, program.Const(0))
 }
@@ -211,7 +208,7 @@ func (c *compiler) prepare() error {
 	if initiator == 0 {
 		return errors.New("threads: none is the initiator of the freeze")
 	}
-	c.restart = c.set.Variable(program.Raw(abi.Restart{Control: int32(c.process.Control), Threads: int32(live), Initiator: int32(initiator)}))
+	c.restart = c.set.Variable(program.Raw(abi.Restart{Control: int32(c.target.Control), Threads: int32(live), Initiator: int32(initiator)}))
 	c.set.Point(c.restart, program.Area)
 	c.set.Point(c.restart.At(8), program.AreaLength)
 	c.arrived = c.set.Variable(make([]byte, 4))
@@ -223,25 +220,14 @@ func (c *compiler) prepare() error {
 // report reports a stage.
 func (c *compiler) report(stage int64, reached string) {
 	r := program.Report{Kind: program.Stage, Tid: int32(c.process.Pid), Program: uint32(c.b.Number), Result: stage}
-	c.b.Call(unix.SYS_SENDTO, program.Const(c.process.Control), c.set.Bytes(r.Bytes()), program.Const(program.ReportSize),
+	c.b.Call(unix.SYS_SENDTO, program.Const(c.target.Control), c.set.Bytes(r.Bytes()), program.Const(program.ReportSize),
 		program.Const(unix.MSG_NOSIGNAL)).Want(program.ReportSize).Note(reached)
 }
 
-// wait waits until crak lets the process go on.
+// wait waits until crak lets the process leave the stage that it has reached.
 func (c *compiler) wait(until string) {
-	c.b.Call(unix.SYS_READ, program.Const(c.process.Control), c.set.Variable(make([]byte, 1)), program.Const(1)).
-		Want(1).Note(until)
-}
-
-// awaitGo waits until crak lets the group go. Only the root waits for a byte, and lets the others go. So all go or none, also if
-// crak ends meanwhile.
-func (c *compiler) awaitGo() {
-	if c.node != c.tree.root {
-		c.b.Await(c.set.Decision, 1).Note("go")
-		return
-	}
-	c.wait("go")
-	c.b.Arrive(c.set.Decision, 1).Want(1).Note("all go")
+	c.turns++
+	c.b.Await(c.turn, c.turns).Note(until)
 }
 
 func (c *compiler) fail(err error) {

@@ -32,7 +32,7 @@ func (c *compiler) place() {
 func (c *compiler) table() {
 	c.tree.setForeground(c.node)
 	c.attach()
-	keep := []int{c.process.Control}
+	keep := []int{c.target.Control}
 	for _, d := range c.process.Descriptors {
 		keep = append(keep, d.Fd)
 	}
@@ -99,7 +99,7 @@ func (c *compiler) awaitAll() {
 func (c *compiler) ended(status uint32, do func(pid program.Arg)) {
 	c.awaitAll()
 	end := c.set.Variable(make([]byte, 4))
-	h := c.set.Build("helper", c.process.Control)
+	h := c.set.Build("helper")
 	h.Await(end, 1)
 	pid := h.Call(unix.SYS_GETPID).Keep().Arg()
 	c.tree.die(h, pid, status)

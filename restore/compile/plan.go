@@ -8,7 +8,7 @@ import (
 // Plan returns a target and processes with the descriptors that a restart would have. Their numbers are above those that
 // the processes use.
 func Plan(g *image.Group) (*Target, []*Process) {
-	t := &Target{Group: g, Interpreter: 3, Memory: make(map[image.MemoryID]int), ReadOnly: make(map[image.MemoryID]int),
+	t := &Target{Group: g, Memory: make(map[image.MemoryID]int), ReadOnly: make(map[image.MemoryID]int),
 		Descriptions: make(map[image.DescriptionID]int)}
 	next := 10
 	for i := range g.Processes {
@@ -22,10 +22,11 @@ func Plan(g *image.Group) (*Target, []*Process) {
 		}
 	}
 	take := func() int { next++; return next - 1 }
+	t.Control = take()
 	files := make(map[image.File]int)
 	var all []*Process
 	for i := range g.Processes {
-		p := &Process{Process: &g.Processes[i], Control: take(), Exe: take(), Files: make(map[int]int)}
+		p := &Process{Process: &g.Processes[i], Exe: take(), Files: make(map[int]int)}
 		p.Directory = p.Cwd
 		for at := range p.Mappings {
 			if p.Mappings[at].Kind == image.MappingFile {

@@ -48,7 +48,7 @@ func (c *compiler) goOn(t *image.Thread) {
 	if stops {
 		c.report(StageStops, "stopped")
 	}
-	c.awaitGo()
+	c.b.Await(c.set.Decision, 1).Note("go")
 	if stops && !early {
 		endsWithParent(0)
 	}

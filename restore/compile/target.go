@@ -8,9 +8,9 @@ import (
 // A Target is what programs are compiled for: the group, this machine, the kernel objects that crak has made, and what the
 // user chose.
 type Target struct {
-	Group       *image.Group
-	Mode        Mode
-	Interpreter int // descriptor on which the interpreter reports
+	Group   *image.Group
+	Mode    Mode
+	Control int // descriptor of the socket on which all processes report
 
 	Memory       map[image.MemoryID]int      // descriptors of shared memory objects that are files
 	ReadOnly     map[image.MemoryID]int      // the same files open for reading, if a shared mapping must never become writable
@@ -43,11 +43,10 @@ const (
 // A Process is a process of the image, and what belongs to this process alone on this machine.
 type Process struct {
 	*image.Process
-	Control int          // descriptor of the socket on which its programs report
-	Exe     int          // descriptor of the file for /proc/PID/exe; -1: none
-	Files   map[int]int  // descriptors of mapped files, by index of the mapping
-	Filled  map[int]bool // mappings for which the image has content, by index
-	Pages   Pages        // for which the image has content
+	Exe    int          // descriptor of the file for /proc/PID/exe; -1: none
+	Files  map[int]int  // descriptors of mapped files, by index of the mapping
+	Filled map[int]bool // mappings for which the image has content, by index
+	Pages  Pages        // for which the image has content
 
 	Directory     string // path of the working directory
 	MakeDirectory bool   // the directory was removed before the checkpoint: the process makes it and removes it again

@@ -36,7 +36,7 @@ func (c *compiler) threads() {
 	}
 	for i := range all[1:] {
 		t := &all[i+1]
-		b := c.set.Build(fmt.Sprintf("thread %d", t.Parked.Tid), c.process.Control)
+		b := c.set.Build(fmt.Sprintf("thread %d", t.Parked.Tid))
 		flags := uint64(threadFlags)
 		if t.Parked.TidAddress != 0 {
 			flags |= unix.CLONE_CHILD_CLEARTID

@@ -17,8 +17,8 @@ type Builder struct {
 const MostInstructions = 3 << 18
 
 // Build starts a new program in the set.
-func (s *Set) Build(name string, control int) *Builder {
-	p := &Program{Name: name, Control: control}
+func (s *Set) Build(name string) *Builder {
+	p := &Program{Name: name}
 	return &Builder{Set: s, Program: p, Number: s.Add(p)}
 }
 

@@ -16,7 +16,7 @@ const (
 type Layout struct {
 	Area    uint64
 	Load    uint64
-	Data    uint64 // data and results are shared by all processes
+	Data    uint64 // data and results are shared by all processes and crak
 	Results uint64
 	Stacks  uint64 // thread stacks, then the main stack
 	Stack   uint64 // top of the main stack
@@ -55,22 +55,25 @@ func (l Layout) Move(area uint64) Layout {
 	return l
 }
 
-// Order returns the order to run a load of the given length in bytes, which is in a file of the interpreter.
-func (l Layout) Order(load int, file int32) Order {
-	return Order{Area: l.Area, AreaLength: l.Length, Load: l.Load, LoadLength: uint64(load),
+// FileLength is the length of the file that has the load, the data and the results.
+func (l Layout) FileLength() uint64 { return l.Stacks - l.Load }
+
+// Order returns the order to run a load, which is in a file of the interpreter.
+func (l Layout) Order(file int32) Order {
+	return Order{Area: l.Area, AreaLength: l.Length, Load: l.Load, LoadLength: l.Data - l.Load,
 		Shared: l.Data, SharedEnd: l.Stacks, File: file}
 }
 
-// Encode returns the load: the bytes that the interpreter reads to l.Load.
+// Encode returns the load and the data: the content of the file.
 func (s *Set) Encode(l Layout) []byte {
 	out := make([]byte, 0, l.Results-l.Load)
 	programs := l.Load + loadSize
 	out = appendStruct(out, wireLoad{Magic: wireMagic, Version: wireVersion,
-		Programs: programs, Results: l.Results, Stack: l.Stack, Decision: l.Address(s.Decision)})
+		Programs: programs, Results: l.Results, Stack: l.Stack, Decision: l.Address(s.Decision), Control: int32(s.Control)})
 	next := programs + programSize*uint64(len(s.Programs))
 	for _, p := range s.Programs {
-		out = appendStruct(out, wireProgram{Instructions: next, Count: uint32(len(p.Instructions)), Control: int32(p.Control),
-			Stopped: l.Address(p.Stopped), StoppedCount: uint64(p.StoppedCount)})
+		out = appendStruct(out, wireProgram{Instructions: next, Count: uint32(len(p.Instructions)),
+			StoppedCount: uint32(p.StoppedCount), Stopped: l.Address(p.Stopped)})
 		next += instructionSize * uint64(len(p.Instructions))
 	}
 	for _, p := range s.Programs {

@@ -6,7 +6,7 @@ import "testing"
 func TestFull(t *testing.T) {
 	s := &Set{}
 	for range 3 {
-		b := s.Build("thread", 3)
+		b := s.Build("thread")
 		for range MostInstructions / 2 {
 			b.Call(0)
 		}

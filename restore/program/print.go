@@ -14,12 +14,13 @@ import (
 // Print writes the programs as text, for people.
 func (s *Set) Print(w io.Writer) error {
 	b := bufio.NewWriter(w)
+	fmt.Fprintf(b, "all processes report on %d\n\n", s.Control)
 	s.outline(b)
 	for i, p := range s.Programs {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		fmt.Fprintf(b, "program %d: %s (reports on %d)\n", i, p.Name, p.Control)
+		fmt.Fprintf(b, "program %d: %s\n", i, p.Name)
 		for n := 0; n < len(p.Instructions); n++ {
 			in := &p.Instructions[n]
 			fmt.Fprintf(b, "%5d  %s", n, s.Text(in))

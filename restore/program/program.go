@@ -84,7 +84,6 @@ type Instruction struct {
 // A Program is what one process or thread runs.
 type Program struct {
 	Name         string // "pid 412", "tid 413"
-	Control      int    // descriptor that reports are sent on
 	Instructions []Instruction
 	Stopped      Arg // address of the PIDs, int32, of children that are stopped when the process is ready
 	StoppedCount int
@@ -92,6 +91,7 @@ type Program struct {
 
 // A Set is the programs of one restart, and their data.
 type Set struct {
+	Control  int // descriptor of the socket on which all processes report
 	Programs []*Program
 	Data     []byte
 	Pointers []Pointer

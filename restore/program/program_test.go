@@ -11,8 +11,8 @@ import (
 
 // small is a set of one process with two threads. It has each kind of instruction and argument.
 func small() *Set {
-	s := &Set{Staging: 2 * pageSize}
-	leader := s.Build("pid 412", 9)
+	s := &Set{Control: 9, Staging: 2 * pageSize}
+	leader := s.Build("pid 412")
 	restart := s.Variable(make([]byte, 32))
 	s.Point(restart, Area)
 	counter := s.Variable(make([]byte, 4))
@@ -27,7 +27,7 @@ func small() *Set {
 	leader.Call(unix.SYS_DUP3, Const(12), Const(3), Const(unix.O_CLOEXEC)).Want(3)
 	leader.Call(unix.SYS_CLOSE_RANGE, Const(10), Const(uint32(1<<32-1)), Const(0)).Any()
 	leader.Call(unix.SYS_PRCTL, Const(unix.PR_SET_NAME), s.String("app")).MayFail()
-	thread := s.Build("thread 413", 9)
+	thread := s.Build("thread 413")
 	thread.Arrive(counter, 1).Jump(0x7fff0040, restart)
 	leader.Thread(thread.Number, 413, unix.CLONE_VM|unix.CLONE_THREAD|unix.CLONE_SETTLS, 0x7f0000001000, 0x7f00000012d0)
 	leader.Await(counter, 1).Jump(0x7fff0000, restart)
@@ -35,7 +35,9 @@ func small() *Set {
 }
 
 func TestPrint(t *testing.T) {
-	want := `program 0: pid 412 (reports on 9)
+	want := `all processes report on 9
+
+program 0: pid 412
     0  r0 := openat(-100, "/etc", 0x200000)
     1  fchdir(r0)  # the working directory
     2  munmap(0x0, area)
@@ -49,7 +51,7 @@ func TestPrint(t *testing.T) {
    10  await(data+0x20, 1)
    11  jump(0x7fff0000, data+0x0)
 
-program 1: thread 413 (reports on 9)
+program 1: thread 413
     0  arrive(data+0x20, 1)
     1  jump(0x7fff0040, data+0x0)
 `
@@ -98,7 +100,7 @@ func TestCheck(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			s := small()
-			b := s.Build("spoilt", 9)
+			b := s.Build("spoilt")
 			test.spoil(s, b)
 			b.Call(unix.SYS_EXIT, Const(0))
 			err := s.Check(s.Measure(4096).Move(area))
@@ -108,7 +110,7 @@ func TestCheck(t *testing.T) {
 		})
 	}
 	s := small()
-	s.Build("endless", 9).Call(unix.SYS_GETPID)
+	s.Build("endless").Call(unix.SYS_GETPID)
 	if err := s.Check(s.Measure(4096).Move(area)); err == nil || !strings.Contains(err.Error(), "does not end") {
 		t.Errorf("a program without end: %v", err)
 	}

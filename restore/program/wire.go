@@ -8,7 +8,7 @@ import (
 // The values of interp/src/interp.h. TestHeader compares the two files by name.
 const (
 	wireMagic   = 0x50455243
-	wireVersion = 3
+	wireVersion = 4
 )
 
 // A ReportKind says what a Report is about.
@@ -61,15 +61,16 @@ type wireLoad struct {
 	Results  uint64
 	Stack    uint64
 	Decision uint64
+	Control  int32
+	_        int32
 }
 
 type wireProgram struct {
 	_            structs.HostLayout
 	Instructions uint64
 	Count        uint32
-	Control      int32
+	StoppedCount uint32
 	Stopped      uint64
-	StoppedCount uint64
 }
 
 type wireInstruction struct {
@@ -87,8 +88,8 @@ type wireInstruction struct {
 const (
 	OrderSize       = 56
 	ReportSize      = 24
-	loadSize        = 40
-	programSize     = 32
+	loadSize        = 48
+	programSize     = 24
 	instructionSize = 72
 )
 

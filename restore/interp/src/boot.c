@@ -39,10 +39,10 @@ static long read_load(const struct interp_order *order)
 	return 0;
 }
 
-static void map(int control, unsigned long long at, unsigned long long length, unsigned flags)
+static void map(int control, unsigned long long at, unsigned long long length, unsigned flags, unsigned long long file,
+		unsigned long long offset)
 {
-	unsigned long long args[6] = { at, length, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS | MAP_NORESERVE,
-				       ~0ull, 0 };
+	unsigned long long args[6] = { at, length, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, file, offset };
 	long n = interp_call(args, SYS_mmap);
 	if ((unsigned long long)n != at)
 		interp_fail(control, INTERP_BOOT_PROGRAM, INTERP_BOOT_MAP, n);
@@ -65,8 +65,9 @@ __attribute__((visibility("hidden"))) _Noreturn void interp_boot(long argc, char
 	if (n != sizeof order)
 		interp_fail(control, INTERP_BOOT_PROGRAM, INTERP_BOOT_ORDER, n);
 
-	map(control, order.area, order.area_length, MAP_PRIVATE | MAP_FIXED_NOREPLACE);
-	map(control, order.shared, order.shared_end - order.shared, MAP_SHARED | MAP_FIXED);
+	map(control, order.area, order.area_length, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, ~0ull, 0);
+	map(control, order.shared, order.shared_end - order.shared, MAP_SHARED | MAP_FIXED, order.file,
+	    order.shared - order.load);
 	unsigned long text = interp_text_end - interp_text_start;
 	copy(order.area, interp_text_start, text);
 	n = read_load(&order);

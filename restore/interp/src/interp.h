@@ -5,29 +5,30 @@
  * Wire. Go starts the interpreter with one argument, the number of a control socket
  * (seqpacket). Go reads the interpreter's mappings, chooses the area, and sends one
  * interp_order. The interpreter maps the area, copies its code to the start of the
- * area, reads the load (a file that Go has written) to order.load, and runs programs[0]:
+ * area, reads the load (from a file that Go has written) to order.load, and runs programs[0]:
  *
  *	area  code | load: interp_load, interp_program[], interp_instruction[] |
- *	      the end of the load: data | results: int64[] | stacks | staging area: room for vdso and vvar
+ *	      data | results: int64[] | stacks | staging area: room for vdso and vvar
  *
- * All processes share data and results, so a counter in the data is one for all of them. The rest is private.
+ * Data and results are a shared mapping of the file, so a counter in the data is one for all processes, and for Go. The
+ * rest is private.
  *
  * All addresses in the load are absolute. A program runs from its first instruction
  * to a JUMP, or to a system call that does not return. An argument whose bit is set
  * in `from` is the index of a result. The interpreter reports an unexpected result on
- * the program's control descriptor, and ends the process.
+ * the control socket, which all processes share, and ends the process.
  */
 #ifndef CRAK_INTERP_H
 #define CRAK_INTERP_H
 
 #define INTERP_MAGIC 0x50455243 /* "CREP" */
-#define INTERP_VERSION 3
+#define INTERP_VERSION 4
 
 struct interp_order {
 	unsigned long long area;
 	unsigned long long area_length;
 	unsigned long long load; /* address */
-	unsigned long long load_length; /* bytes in the file */
+	unsigned long long load_length; /* bytes in the file; the data follows at the next page */
 	unsigned long long shared; /* start and end of data and results */
 	unsigned long long shared_end;
 	int file;
@@ -42,18 +43,18 @@ struct interp_load {
 	unsigned long long results; /* long long[] */
 	unsigned long long stack; /* top, for programs[0] and the processes it makes */
 	unsigned long long decision; /* counter: 1 when crak has told the group to go; 0: there is none */
+	int control;                 /* descriptor of the socket on which all processes report */
+	int pad;
 };
-#define INTERP_LOAD_SIZE 40
-
+#define INTERP_LOAD_SIZE 48
 
 struct interp_program {
 	unsigned long long instructions;
 	unsigned int count;
-	int control;
+	unsigned int stopped_count;
 	unsigned long long stopped; /* int[]: PIDs of children that are stopped when the process is ready */
-	unsigned long long stopped_count;
 };
-#define INTERP_PROGRAM_SIZE 32
+#define INTERP_PROGRAM_SIZE 24
 
 enum interp_op {
 	INTERP_CALL = 0,    /* system call `number` */

@@ -49,19 +49,19 @@ static long arrive(unsigned *counter, unsigned total)
  * Whether crak has ended before it told the group to go. The first process that sees it decides for all: crak may have sent the go
  * just before its end, and then everyone goes.
  */
-static int abandoned(const struct interp_load *load, int control)
+static int abandoned(const struct interp_load *load)
 {
 	unsigned *decision = (unsigned *)load->decision, none = 0;
 	if (!decision)
 		return 0;
-	struct pollfd peer = { .fd = control };
+	struct pollfd peer = { .fd = load->control };
 	if (__atomic_load_n(decision, __ATOMIC_ACQUIRE) == 0 && sys(SYS_poll, address(&peer), 1, 0, 0) == 1)
 		__atomic_compare_exchange_n(decision, &none, ABANDONED, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 	return __atomic_load_n(decision, __ATOMIC_ACQUIRE) == ABANDONED;
 }
 
 /* No call waits for a futex and for the end of crak, so the wait for the futex has a timeout. */
-static long await(const struct interp_load *load, int control, unsigned *counter, unsigned total)
+static long await(const struct interp_load *load, unsigned *counter, unsigned total)
 {
 	const struct timespec patience = { .tv_nsec = 100000000 };
 	for (;;) {
@@ -69,12 +69,12 @@ static long await(const struct interp_load *load, int control, unsigned *counter
 		if (n == total)
 			return n;
 		if (sys(SYS_futex, address(counter), FUTEX_WAIT, n, address(&patience)) == -110 /* ETIMEDOUT */ &&
-		    abandoned(load, control))
+		    abandoned(load))
 			return -125; /* ECANCELED */
 	}
 }
 
-static long execute(const struct interp_load *load, int control, const struct interp_instruction *in,
+static long execute(const struct interp_load *load, const struct interp_instruction *in,
 		    const unsigned long long *args)
 {
 	switch (in->op) {
@@ -86,7 +86,7 @@ static long execute(const struct interp_load *load, int control, const struct in
 	case INTERP_ARRIVE:
 		return arrive((unsigned *)args[0], (unsigned)args[1]);
 	case INTERP_AWAIT:
-		return await(load, control, (unsigned *)args[0], (unsigned)args[1]);
+		return await(load, (unsigned *)args[0], (unsigned)args[1]);
 	case INTERP_JUMP:
 		interp_jump((const void *)args[0], (const void *)args[1]);
 	default:
@@ -95,12 +95,13 @@ static long execute(const struct interp_load *load, int control, const struct in
 }
 
 /* A child that is stopped notices the end of crak only when it is continued. */
-static _Noreturn void fail(const struct interp_program *program, unsigned number, unsigned index, long result)
+static _Noreturn void fail(const struct interp_load *load, const struct interp_program *program, unsigned number,
+			   unsigned index, long result)
 {
 	const int *pids = (const int *)program->stopped;
 	for (unsigned i = 0; i < program->stopped_count; i++)
 		sys(SYS_kill, pids[i], SIGCONT, 0, 0);
-	interp_fail(program->control, number, index, result);
+	interp_fail(load->control, number, index, result);
 }
 
 static void step(const struct interp_load *load, const struct interp_program *program, unsigned number,
@@ -112,7 +113,7 @@ static void step(const struct interp_load *load, const struct interp_program *pr
 	for (unsigned i = 0; i < 6; i++)
 		args[i] = in->from & (1u << i) ? (unsigned long long)results[in->args[i]] : in->args[i];
 
-	long result = execute(load, program->control, in, args);
+	long result = execute(load, in, args);
 	if (in->slot >= 0)
 		results[in->slot] = result;
 	int good = in->expect == INTERP_EXPECT_VALUE ? result == in->want :
@@ -121,9 +122,9 @@ static void step(const struct interp_load *load, const struct interp_program *pr
 	if (good)
 		return;
 	if (in->expect == INTERP_EXPECT_NOTICE)
-		interp_report(program->control, INTERP_NOTICE, number, index, result);
+		interp_report(load->control, INTERP_NOTICE, number, index, result);
 	else
-		fail(program, number, index, result);
+		fail(load, program, number, index, result);
 }
 
 __attribute__((visibility("hidden"))) _Noreturn void interp_run(const struct interp_load *load, unsigned number)
@@ -131,5 +132,5 @@ __attribute__((visibility("hidden"))) _Noreturn void interp_run(const struct int
 	const struct interp_program *program = (const struct interp_program *)load->programs + number;
 	for (unsigned i = 0; i < program->count; i++)
 		step(load, program, number, i);
-	fail(program, number, program->count, 0);
+	fail(load, program, number, program->count, 0);
 }
