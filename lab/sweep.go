@@ -28,7 +28,7 @@ func (s *session) found() ([]int, error) {
 		}
 		environ, _ := os.ReadFile(filepath.Join(dir, "environ")) // a process whose environment cannot be read is not of this script
 		cwd, _ := os.Readlink(filepath.Join(dir, "cwd"))
-		if hasEntry(environ, s.token) || strings.HasPrefix(cwd, s.work) {
+		if hasEntry(environ, s.token) || strings.HasPrefix(cwd+"/", s.work+"/") {
 			pids = append(pids, pid)
 		}
 	}
