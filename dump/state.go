@@ -49,6 +49,8 @@ func (m *Member) askInitiator(meanwhile func() error) (err error) {
 		Seen:      &m.Table.Seen,
 		Except:    []int{int(m.Conn.Hello.Socket)},
 		Calls:     m.Conn.Calls,
+		Wire:      int(m.Conn.Hello.Socket),
+		Give:      m.Conn.Give,
 	})
 	if err != nil {
 		return err

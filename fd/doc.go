@@ -28,7 +28,8 @@
 //	pipe.go         stdin, stdout and stderr that are pipes to another process
 //	pipe_object.go  pipes and FIFOs that only the group has open (pipe_ends.go and holders.go find out who has one open)
 //	memfd.go        memfd_create
-//	mqueue.go       POSIX message queues (mqueue_messages.go has their messages)
+//	mqueue.go       POSIX message queues (mqueue_exchange.go and mqueue_list.go read their messages, mqueue_messages.go puts them
+//	                into a new queue, mqueue_notify.go has notifications)
 //	eventfd.go      eventfd
 //	timerfd.go      timerfd_create
 //	signalfd.go     signalfd

@@ -15,7 +15,7 @@ func TestFormatNamesRecords(t *testing.T) {
 	text, err := os.ReadFile("../FORMAT.md")
 	must(t, err)
 	for _, record := range []any{
-		fd.Regular{}, fd.Attributes{}, fd.MessageQueue{}, fd.QueuedMessage{}, fd.ExtendedAttribute{}, fd.PipeObject{}, fd.Directory{}, fd.PathOnly{}, fd.Special{}, fd.Device{}, fd.Terminal{}, fd.Modes{}, fd.Pipe{}, fd.Memfd{},
+		fd.Regular{}, fd.Attributes{}, fd.MessageQueue{}, fd.QueuedMessage{}, fd.QueueOpen{}, fd.QueueNotification{}, fd.ExtendedAttribute{}, fd.PipeObject{}, fd.Directory{}, fd.PathOnly{}, fd.Special{}, fd.Device{}, fd.Terminal{}, fd.Modes{}, fd.Pipe{}, fd.Memfd{},
 		fd.Eventfd{}, fd.Timerfd{}, fd.Signalfd{}, fd.Pty{}, fd.PtySlave{}, fd.Pidfd{}, fd.Inotify{}, fd.InotifyWatch{}, fd.TCPSocket{}, fd.Epoll{}, fd.EpollTarget{},
 		fd.UnixSocket{}, fd.Credentials{}, fd.UnixMessage{}, fd.UnixName{}, fd.UnixFile{},
 		fd.InetSocket{}, fd.Datagram{}, fd.MulticastGroup{}, fd.NetlinkSocket{}, fd.TCPOutside{},

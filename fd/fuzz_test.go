@@ -23,6 +23,8 @@ func FuzzRecord(f *testing.F) {
 		{"memfd", `{"memory":-1}`},
 		{"path", `{"file":{"path":"/tmp/x","deleted":true,"mode":16877},"attributes":{"uid":1,"gid":1,"accessed_ns":0}}`},
 		{"special", `{"file":{"path":"/proc/412/stat"},"process":412}`},
+		{"mqueue", `{"notify":{"process":412,"signal":10,"value":7}}`},
+		{"mqueue", `{"notify":{"process":412,"how":2,"cookie":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","socket":2}}`},
 		{"mqueue", `{}`}, {"mqueue", `{"name":"x","messages":1,"size":1,"mode":384,"waiting":[{"size":0,"priority":3}]}`},
 		{"namespace", `{"name":"pid_for_children"}`},
 		{"pty_master", `{}`},

@@ -97,6 +97,7 @@ type capture struct {
 	standard     map[Inode]int       // pipes that are stdin, stdout or stderr of a member
 	tty          *controlling        // nil until the first terminal
 	gone         map[Inode]*open     // pidfds of processes that have ended and were waited for
+	askers       map[Inode]*asker    // who has asked for a notification of a POSIX message queue
 	object       image.ObjectID      // of the description that is being captured, or 0
 	ancestry     map[int][]*outsider // of each member, by its live PID
 	strangers    map[int]*outsider   // all of these, by PID

@@ -43,6 +43,10 @@ type Member struct {
 	// updates data in place. It is nil if the process is not frozen: then the questions that need it are left out,
 	// and only the obstacles of the result are meaningful.
 	Calls func(calls []abi.Call, data []byte) ([]int64, error)
+
+	// Give is Calls, and sends the initiator a descriptor: one of the calls receives it from the socket Wire. Nil as Calls.
+	Give func(file int, calls []abi.Call, data []byte) ([]int64, error)
+	Wire int
 }
 
 // as calls a function that looks at what the member has open.

@@ -33,26 +33,55 @@ const mqueueMagic = 0x19800202
 // queueNameMost is NAME_MAX.
 const queueNameMost = 255
 
+func isQueue(o *open) bool {
+	return o.format() == unix.S_IFREG && o.hasPath() && o.filesystem == mqueueMagic && o.flags&unix.O_PATH == 0
+}
+
 // messageQueue is a description of a POSIX message queue.
 var messageQueue = kind{
 	name: "mqueue",
-	is: func(o *open) bool {
-		return o.format() == unix.S_IFREG && o.hasPath() && o.filesystem == mqueueMagic && o.flags&unix.O_PATH == 0
-	},
+	is:   isQueue,
 	capture: func(c *capture, o *open) (any, error) {
 		var err error
 		c.object, err = c.objectOf(o, &queueObjects, func() (any, []byte, error) {
 			return c.lookAtQueue(o)
 		})
-		return nil, err
+		a := c.askers[o.inode()]
+		if err != nil || a == nil || a.through != o {
+			return nil, err
+		}
+		if a.socket != nil {
+			c.later = append(c.later, func() error {
+				a.Socket = c.ids[a.socket]
+				return nil
+			})
+		}
+		return &QueueOpen{&a.QueueNotification}, nil
 	},
 	describe: func(d image.Description) string { return fmt.Sprintf("POSIX message queue %d", d.Object) },
 	create: func(d image.Description, env *Env) (*os.File, error) {
+		n, err := queueOpen(d)
+		if err != nil {
+			return nil, err
+		}
 		q, err := object[*madeQueue](d.Object, &queueObjects, env)
+		if err == nil && n != nil {
+			err = q.checkFree()
+		}
 		if err != nil {
 			return nil, err
 		}
 		return q.description(d.Flags)
+	},
+	attach: attachQueue,
+	refers: func(d image.Description) (all References) {
+		if n, err := queueOpen(d); err == nil && n != nil {
+			all.Processes = []image.Pid{n.Process}
+			if n.Socket != 0 {
+				all.Descriptions = []image.DescriptionID{n.Socket}
+			}
+		}
+		return all
 	},
 }
 
@@ -114,7 +143,7 @@ func attributesOf(queue int) (a queueAttributes, err error) {
 
 // lookAtQueue opens the queue once more, so that the program's description does not change.
 func (c *capture) lookAtQueue(o *open) (any, []byte, error) {
-	refused := func(why string) error {
+	refused := func(why string) obstacle.Obstacle {
 		return obstacle.Obstacle{What: "POSIX message queue " + o.link, Why: why, Do: closeIt}
 	}
 	queue, err := unix.Open(o.path(), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
@@ -126,37 +155,36 @@ func (c *capture) lookAtQueue(o *open) (any, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	var text [200]byte
-	n, err := unix.Pread(queue, text[:], 0)
+	from, err := c.askerOf(o, queue)
 	if err != nil {
-		return nil, nil, &os.PathError{Op: "read", Path: o.link, Err: err}
+		return nil, nil, refused(err.Error())
 	}
-	waits := true
-	for _, word := range strings.Fields(string(text[:max(n, 0)])) {
-		if pid, found := strings.CutPrefix(word, "NOTIFY_PID:"); found {
-			waits = strings.TrimSpace(pid) != "0"
+	if from != nil {
+		if c.askers == nil {
+			c.askers = make(map[Inode]*asker)
 		}
-	}
-	if waits {
-		return nil, nil, refused("a process has asked for a notification of the next message (mq_notify(3)), and the kernel does not show with which value")
+		c.askers[o.inode()] = from
 	}
 	r := &MessageQueue{Name: path.Base(strings.TrimSuffix(o.link, deletedMark)), Mode: o.stat.Mode & 0o7777, Messages: a.messages, Size: a.size}
 	r.Removed = o.stat.Nlink == 0
 	if !r.Removed {
 		r.Name = path.Base(o.link)
 	}
-	if r.Attributes, err = o.attributes(); err != nil || a.present == 0 {
+	x := &queueExchange{o: o, limits: a, from: from}
+	if r.Attributes, err = o.attributes(); err != nil || !x.needed() {
 		return r, nil, err
 	}
-	if why := c.checkMessages(o, a); why != "" {
+	if why := c.checkMessages(x); why != "" {
 		return nil, nil, refused(why)
 	}
 	if o.member.Calls == nil {
 		return r, nil, nil
 	}
 	var content []byte
-	if r.Waiting, content, err = c.messages(o, a); err != nil {
-		return nil, nil, refused(err.Error())
+	if r.Waiting, content, err = x.all(); err != nil {
+		why := refused(err.Error())
+		why.Passes = passes(err)
+		return nil, nil, why
 	}
 	return r, content, nil
 }

@@ -130,3 +130,29 @@ func TestMessageQueueRecords(t *testing.T) {
 		}
 	}
 }
+
+// TestMessageQueueNotificationRecords checks that damaged records of notifications are errors.
+func TestMessageQueueNotificationRecords(t *testing.T) {
+	object := image.Object{ID: 1, Kind: "mqueue", Record: []byte(`{"name":"crak-test-none","messages":1,"size":1,"mode":384}`)}
+	for _, text := range []string{
+		`{}`,
+		`{"notify":{}}`,
+		`{"notify":{"process":1,"signal":65}}`,
+		`{"notify":{"process":1,"how":3}}`,
+		`{"notify":{"process":1,"how":1,"value":2}}`,
+		`{"notify":{"process":1,"how":2}}`,
+		`{"notify":{"process":1,"how":2,"cookie":"AAAA","socket":1}}`,
+		`{"notify":{"process":1,"socket":1}}`,
+		`{"notify":{"process":1,"unknown":1}}`,
+	} {
+		env := &fd.Env{}
+		env.Know(&image.Group{Objects: []image.Object{object}})
+		f, err := fd.Make(image.Description{ID: 1, Kind: "mqueue", Object: 1, Record: []byte(text)}, env)
+		env.Abandon()
+		env.Close()
+		if err == nil {
+			f.Close()
+			t.Errorf("%s: made", text)
+		}
+	}
+}

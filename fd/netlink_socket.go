@@ -58,7 +58,9 @@ var netlinkSocketKind = kind{
 			return r, why
 		}
 		if err := r.look(c, o); err != nil {
-			return nil, socketObstacle(o, err.Error(), "try again a moment later; "+closeIt)
+			why := socketObstacle(o, err.Error(), "try again a moment later; "+closeIt)
+			why.Passes = passes(err)
+			return nil, why
 		}
 		return r, nil
 	},
@@ -137,15 +139,16 @@ func (r *NetlinkSocket) look(c *capture, o *open) (err error) {
 	return nil
 }
 
-// nothingUnread refuses messages of the kernel that the program has not read, because only the kernel can send such messages.
+// nothingUnread refuses messages of the kernel that the program has not read, because only the kernel can send such messages. It does not
+// look at the memory of the queue: a notification of mq_notify(3) that has not been sent yet is a part of it.
 func (r *NetlinkSocket) nothingUnread(o *open) error {
-	memory, err := memoryInfo(o.handle.fd)
+	ready, err := eventsOf(o.handle.fd, unix.POLLIN)
 	if err != nil {
 		return err
 	}
 	dumps, err := netlinkDumps(o.stat.Ino)
-	if err == nil && (dumps || memory.received != 0) {
-		err = errors.New("it has messages of the kernel that the program has not read yet")
+	if err == nil && (dumps || ready != 0) {
+		err = passing("it has messages of the kernel that the program has not read yet")
 	}
 	return err
 }

@@ -165,6 +165,15 @@ func (c *Conn) Calls(calls []abi.Call, data []byte) ([]int64, error) {
 
 // CallsWhile is Calls, and calls meanwhile while the initiator executes the system calls.
 func (c *Conn) CallsWhile(calls []abi.Call, data []byte, meanwhile func() error) ([]int64, error) {
+	return c.exchange(calls, data, -1, meanwhile)
+}
+
+// Give is Calls. A byte with a descriptor (SCM_RIGHTS) comes after the request, and one of the calls receives it from the socket.
+func (c *Conn) Give(file int, calls []abi.Call, data []byte) ([]int64, error) {
+	return c.exchange(calls, data, file, func() error { return nil })
+}
+
+func (c *Conn) exchange(calls []abi.Call, data []byte, file int, meanwhile func() error) ([]int64, error) {
 	if len(calls) == 0 {
 		return nil, meanwhile()
 	}
@@ -173,7 +182,7 @@ func (c *Conn) CallsWhile(calls []abi.Call, data []byte, meanwhile func() error)
 	}
 	begun := time.Now()
 	request := abi.Message{Type: abi.Calls, Count: uint32(len(calls)), Length: uint64(len(calls)*abi.CallSize + len(data))}
-	if err := c.write(bytesOf(&request), bytesOfSlice(calls), data); err != nil {
+	if err := c.request(file, bytesOf(&request), bytesOfSlice(calls), data); err != nil {
 		return nil, err
 	}
 	failed := meanwhile() // the answer has to be read in any case
@@ -186,6 +195,21 @@ func (c *Conn) CallsWhile(calls []abi.Call, data []byte, meanwhile func() error)
 	}
 	c.asked = begun
 	return results, cmp.Or(c.read(data), failed)
+}
+
+// request writes a request, and the byte with the descriptor if file is not -1. Nothing gets in between.
+func (c *Conn) request(file int, parts ...[]byte) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if err := c.writeAll(parts); err != nil || file == -1 {
+		return err
+	}
+	for {
+		err := unix.Sendmsg(c.fd, []byte{0}, unix.UnixRights(file), nil, unix.MSG_NOSIGNAL)
+		if err != unix.EINTR {
+			return os.NewSyscallError("sendmsg", err)
+		}
+	}
 }
 
 // Snapshot makes the frozen program fork its twin. It returns the twin's PID in the program's PID namespace. The twin lives

@@ -96,6 +96,10 @@ func (c *Conn) ended() error {
 func (c *Conn) write(parts ...[]byte) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
+	return c.writeAll(parts)
+}
+
+func (c *Conn) writeAll(parts [][]byte) error {
 	for len(parts) > 0 {
 		n, err := c.send(parts)
 		if err == unix.EINTR {

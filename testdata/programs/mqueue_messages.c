@@ -1,10 +1,12 @@
 /*
  * POSIX message queues with messages of several priorities: one with a name, one that was removed, and one that is full. Messages come out
- * in the order of their priorities, and of their sending within one. A child waits for room in the full queue.
+ * in the order of their priorities, and of their sending within one. A child waits for room in the full queue. A further queue
+ * is open only in the queue of a Unix socket (SCM_RIGHTS).
  */
 #include "group.h"
 
 #include <mqueue.h>
+#include <sys/socket.h>
 
 static const struct {
 	const char *text;
@@ -46,8 +48,38 @@ static void get(mqd_t q, const char *want, unsigned with)
 	EQUAL(priority, with);
 }
 
+static void pass_on(int socket, int fd)
+{
+	char control[CMSG_SPACE(sizeof fd)] = {0};
+	struct iovec one = {"x", 1};
+	struct msghdr m = {.msg_iov = &one, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof fd);
+	memcpy(CMSG_DATA(c), &fd, sizeof fd);
+	EQUAL(sendmsg(socket, &m, 0), 1);
+	CHECK(close(fd) == 0);
+}
+
+static int passed_on(int socket)
+{
+	char control[CMSG_SPACE(sizeof(int))] = {0}, byte;
+	struct iovec one = {&byte, 1};
+	struct msghdr m = {.msg_iov = &one, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+	int fd;
+
+	EQUAL(recvmsg(socket, &m, 0), 1);
+	EQUAL(CMSG_FIRSTHDR(&m)->cmsg_type, SCM_RIGHTS);
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof fd);
+	return fd;
+}
+
 int main(void)
 {
+	int pair[2];
+	mqd_t inside;
 	struct mq_attr a;
 	pid_t pid;
 	char text[9000];
@@ -56,12 +88,18 @@ int main(void)
 	CHECK(mq_unlink(name) == 0);
 	full = opened("full", 2, 100);
 	CHECK(mq_unlink(name) == 0);
+	inside = opened("inside", 2, 9);
+	CHECK(mq_unlink(name) == 0);
 	queues[1] = opened("messages", 10, 200);
 	for (int i = 0; i < 2; i++)
 		for (size_t j = 0; j < sizeof sent / sizeof sent[0]; j++)
 			CHECK(mq_send(queues[i], sent[j].text, strlen(sent[j].text), sent[j].priority) == 0);
 	CHECK(mq_send(full, "first", 5, 7) == 0);
 	CHECK(mq_send(full, "second", 6, 7) == 0);
+	CHECK(mq_send(inside, "within", 6, 3) == 0);
+	CHECK(mq_send(inside, "before", 6, 4) == 0);
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+	pass_on(pair[0], inside);
 	pid = child(waits, 0);
 	await_call(pid, SYS_mq_timedsend);
 	ready();
@@ -77,6 +115,9 @@ int main(void)
 	reap(pid, 0);
 	get(full, "second", 7);
 	get(full, "third", 7);
+	inside = passed_on(pair[1]);
+	get(inside, "before", 4);
+	get(inside, "within", 3);
 	CHECK(mq_unlink(name) == 0);
 	pass();
 }

@@ -7,7 +7,6 @@
 #include <linux/io_uring.h>
 #include <linux/kvm.h>
 #include <linux/perf_event.h>
-#include <mqueue.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -78,15 +77,7 @@ static void make(const char *kind)
 		CHECK(open("a", O_CREAT | O_RDWR, 0600) >= 0 && mkdir("b", 0700) == 0 && link("a", "b/a") == 0 && unlink("a") == 0);
 	else if (!strcmp(kind, "path"))
 		CHECK(mkfifo("p", 0600) == 0 && open("p", O_PATH) >= 0 && unlink("p") == 0);
-	else if (!strcmp(kind, "notify")) {
-		struct sigevent none = {.sigev_notify = SIGEV_NONE};
-		char name[30];
-		mqd_t q;
-
-		snprintf(name, sizeof name, "/refused-%d", getpid());
-		q = mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600, 0);
-		CHECK(q >= 0 && mq_unlink(name) == 0 && mq_notify(q, &none) == 0);
-	} else if (!strcmp(kind, "ldt"))
+	else if (!strcmp(kind, "ldt"))
 		CHECK(syscall(SYS_modify_ldt, 1, &entry, sizeof entry) == 0);
 	else if (!strcmp(kind, "uts"))
 		CHECK(unshare(CLONE_NEWUTS) == 0);
