@@ -20,6 +20,8 @@ func (c *capture) ptyContent(p *pty, r *Pty) ([]byte, error) {
 		return nil, errors.New("the program has not read the status of packet mode yet")
 	case !r.Opened && events&unix.POLLIN != 0:
 		return nil, errors.New("input has been written to it, and no process has opened the slave yet")
+	case !r.Opened && flagsAt(r.Termios, atLflag)&unix.ECHO == 0:
+		return nil, errors.New("no process has opened the slave yet, and echo is off: the kernel does not show whether input has been written to it")
 	case !r.Opened:
 		return nil, nil
 	case flagsAt(r.Termios, atLflag)&extproc != 0:

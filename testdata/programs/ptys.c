@@ -142,6 +142,46 @@ static int session(long number)
 	return 0;
 }
 
+/* The kernel hangs up the descriptor of the slave, and the master stays open. Only a program of root may ask for that (vhangup(2)). */
+static int hung_up(long number)
+{
+	char name[32];
+	int tty;
+
+	snprintf(name, sizeof name, "/dev/pts/%ld", number);
+	CHECK(setsid() == getpid());
+	tty = open(name, O_RDWR);
+	CHECK(tty >= 0);
+	signal(SIGHUP, SIG_IGN);
+	CHECK(vhangup() == 0);
+	EQUAL(events(tty) & POLLERR, POLLERR);
+	mark("hung");
+	await_go();
+	EQUAL(events(tty) & POLLERR, POLLERR);
+	EQUAL(read(tty, name, 1), 0);
+	EQUAL(write(tty, "x", 1), -1);
+	EQUAL(errno, EIO);
+	return 0;
+}
+
+/* Input is written to a pseudo-terminal without echo, whose slave nobody has opened yet. */
+static void unopened(void)
+{
+	int master = make(0), slave;
+	struct termios t = modes_of(master);
+	char text[8];
+
+	t.c_lflag &= ~ECHO;
+	CHECK(tcsetattr(master, TCSANOW, &t) == 0);
+	EQUAL(write(master, "in\n", 3), 3);
+	ready();
+	await_go();
+	slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY);
+	CHECK(slave >= 0);
+	EQUAL(read(slave, text, sizeof text), 3);
+	pass();
+}
+
 /* A child that has the slave of a pseudo-terminal. Its parent has the master. */
 static int slave_alone(long number)
 {
@@ -159,16 +199,18 @@ static int slave_alone(long number)
 	return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	struct winsize size = {33, 101, 606, 330};
 	struct termios raw, now;
 	struct stat before, after;
 	char text[64];
-	int slave, other, reader, closed, gone, dead, locked, packet, packet_slave, master, shell, apart;
+	int slave, other, reader, closed, gone, dead, locked, packet, packet_slave, master, shell, apart, hung;
 	int number, locked_number;
-	pid_t leader, holder;
+	pid_t leader, holder, hanging = 0;
 
+	if (argc > 1 && !strcmp(argv[1], "unopened"))
+		unopened();
 	master = make(&slave);
 	other = dup(slave);
 	CHECK(fcntl(other, F_SETFD, FD_CLOEXEC) == 0 && fcntl(master, F_SETFL, O_NONBLOCK) == 0);
@@ -205,6 +247,11 @@ int main(void)
 	apart = make(0);
 	CHECK(tcsetattr(apart, TCSANOW, &now) == 0);
 	holder = child(slave_alone, state(apart, TIOCGPTN));
+	hung = make(0);
+	if (geteuid() == 0) {
+		hanging = child(hung_up, state(hung, TIOCGPTN));
+		await_mark("hung");
+	}
 	await_mark("session");
 	await_mark("slave");
 	ready();
@@ -258,6 +305,14 @@ int main(void)
 	EQUAL(read(packet, text, sizeof text), 4);
 	EQUAL(text[0], TIOCPKT_DATA);
 
+	if (hanging) {
+		EQUAL(events(hung) & POLLHUP, POLLHUP);
+		slave = ioctl(hung, TIOCGPTPEER, O_RDWR | O_NOCTTY);
+		CHECK(slave >= 0);
+		EQUAL(write(slave, "x", 1), 1);
+		EQUAL(read(hung, text, 1), 1);
+		reap(hanging, 0);
+	}
 	EQUAL(write(shell, "job\n", 4), 4);
 	mark("typed");
 	EQUAL(read(shell, text, sizeof text), 4);
