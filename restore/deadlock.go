@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 
@@ -25,8 +26,8 @@ func (c *conductor) quiet(ctx context.Context) error {
 	return c.deadlock()
 }
 
-// deadlockPatience is how long no event has come when deadlock looks: before, a process may have been about to go on.
-const deadlockPatience = 150 * time.Millisecond
+// deadlockPatience is how long no event has come when deadlock looks: before, a process may have been about to go on. Only a test changes it.
+var deadlockPatience = 150 * time.Millisecond
 
 // deadlock detects that a process was killed whose end look does not find: a member before its first message, or a helper. Other
 // processes then wait for it for ever, in calls that wait for processes or for crak.
@@ -40,10 +41,14 @@ func (c *conductor) deadlock() error {
 	if time.Duration(c.timeouts)*eventPatience < deadlockPatience || c.filling.Load() > 0 {
 		return nil
 	}
-	for _, pid := range c.family.descendants() {
-		if !isWaiting(pid) {
-			return nil
-		}
+	// The processes are looked at one after the other. If none of them has run between two looks, all were waiting at the same time. What
+	// they had sent before can now be received.
+	look := c.waiting()
+	if look == nil || !maps.Equal(look, c.waiting()) {
+		return nil
+	}
+	if pending, err := c.events.pending(); pending || err != nil {
+		return err
 	}
 	if why := c.reason(); why != nil {
 		return why
@@ -73,30 +78,35 @@ func (c *conductor) late() error {
 	return nil
 }
 
-// isWaiting tells whether all threads of a process are in calls in which a restart waits for other processes or for crak. It is
-// false if that cannot be seen.
-func isWaiting(pid int) bool {
-	stat, err := proc.Read(pid, "stat", proc.Stat)
-	if err != nil {
+// waiting tells how often each thread of the restart has been scheduled, if all threads are in calls in which a restart waits for other
+// processes or for crak. It returns nil if one is not, or if that cannot be seen.
+func (c *conductor) waiting() map[int]uint64 {
+	all := make(map[int]uint64)
+	for _, pid := range c.family.descendants() {
+		threads, err := proc.Tasks(pid)
+		if err != nil {
+			return nil
+		}
+		for _, tid := range threads {
+			task := "task/" + strconv.Itoa(tid)
+			status, err := proc.Read(pid, task+"/status", proc.Status)
+			if err != nil || status.State != 'Z' && status.State != 'T' && !isWaiting(pid, task) {
+				return nil
+			}
+			all[tid] = status.VoluntarySwitches + status.InvoluntarySwitches
+		}
+	}
+	return all
+}
+
+func isWaiting(pid int, task string) bool {
+	call, err := proc.Read(pid, task+"/syscall", proc.Syscall)
+	if err != nil || call.Running {
 		return false
 	}
-	if stat.State == 'Z' || stat.State == 'T' {
+	switch call.Number {
+	case unix.SYS_FUTEX, unix.SYS_WAITID, unix.SYS_READ:
 		return true
 	}
-	threads, err := proc.Tasks(pid)
-	if err != nil {
-		return false
-	}
-	for _, tid := range threads {
-		call, err := proc.Read(pid, "task/"+strconv.Itoa(tid)+"/syscall", proc.Syscall)
-		if err != nil || call.Running {
-			return false
-		}
-		switch call.Number {
-		case unix.SYS_FUTEX, unix.SYS_WAITID, unix.SYS_READ:
-		default:
-			return false
-		}
-	}
-	return true
+	return false
 }

@@ -45,8 +45,8 @@ func (e *events) remove(s source)      { e.set[s] = unix.PollFd{Fd: -1, Events: 
 // wakeUp makes next return. Any goroutine may call it.
 func (e *events) wakeUp() { unix.Write(e.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
 
-// eventPatience is how long next waits for an event.
-const eventPatience = 20 * time.Millisecond
+// eventPatience is how long next waits for an event. Only a test changes it.
+var eventPatience = 20 * time.Millisecond
 
 // next waits for an event. An event that the caller leaves as it is comes again.
 func (e *events) next() (source, error) {
@@ -62,6 +62,12 @@ func (e *events) next() (source, error) {
 		}
 	}
 	return eventTimeout, nil
+}
+
+// pending tells whether next would return an event at once.
+func (e *events) pending() (bool, error) {
+	n, err := busypoll.Poll(e.set[:], 0)
+	return n > 0, err
 }
 
 func (e *events) close() { unix.Close(e.wake) }

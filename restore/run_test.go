@@ -24,6 +24,10 @@ func TestMain(m *testing.M) {
 	if text := os.Getenv(patienceVariable); text != "" {
 		patienceStuck, _ = time.ParseDuration(text)
 	}
+	if text := os.Getenv(eventPatienceVariable); text != "" {
+		eventPatience, _ = time.ParseDuration(text)
+		deadlockPatience = 0
+	}
 	if len(os.Args) == 2 && os.Args[1] == InnerCommand {
 		os.Exit(Inner(nil))
 	}
