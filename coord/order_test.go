@@ -67,7 +67,7 @@ func TestSpawn(t *testing.T) {
 func TestExecuteAfterAdopt(t *testing.T) {
 	p := start(t, true, exec.Command("bash", "-c", `read -r line; echo "$line"; read -r line; exec cat`))
 	before := programOf(p.pid())
-	r, err := Adopt(p.pid())
+	r, err := Adopt(p.pid(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"crak.dev/crak/fd"
 	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/internal/resident"
@@ -116,7 +117,9 @@ func (r *Rights) compare(pid int, now Rights) error {
 // to give up: the result is then nil.
 //
 // Adopt also changes the working directory to /, because the other user might have no access to the present one.
-func Adopt(pid int) (*Rights, error) {
+//
+// If crak gives up rights that connections to other programs need, Adopt first calls keep, which may be nil, with the user of the process.
+func Adopt(pid int, keep func(user uint32) error) (*Rights, error) {
 	theirs, err := certainRightsOf(pid)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
 		return nil, fmt.Errorf("pid %d: %w", pid, errNoProcess)
@@ -131,6 +134,11 @@ func Adopt(pid int) (*Rights, error) {
 	theirs.program = programOf(pid)
 	memory, _ := resident.OpenMemory(pid) // the kernel checks the rights at open; only root may open the memory of a program that is not dumpable
 	if !ours.sameIDs(theirs) || ours.caps&^theirs.caps != 0 {
+		if keep != nil && fd.MayKeep(ours.caps, theirs.caps) {
+			if err := keep(theirs.uid[1]); err != nil {
+				return nil, err
+			}
+		}
 		if err := ours.become(theirs); err != nil {
 			return nil, obstacle.List{{Pid: pid, What: fmt.Sprintf("process of user %d", theirs.uid[1]),
 				Why: fmt.Sprintf("crak has rights that this process does not have, and cannot give them up: %v", err), Do: "run crak as that user"}}

@@ -191,7 +191,7 @@ func sendDatagram(socket int, data []byte, to *sockaddr, control []byte) error {
 	return nil
 }
 
-// disconnect undoes connect(2) of a datagram socket.
+// disconnect undoes connect(2), and also ends a connection of TCP, or its listening.
 func disconnect(socket int) {
 	a := sockaddr{length: unix.SizeofSockaddrInet6} // AF_UNSPEC
 	_ = a.connect(socket)

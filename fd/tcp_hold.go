@@ -1,6 +1,8 @@
 package fd
 
 import (
+	"errors"
+
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/firewall"
 )
@@ -19,20 +21,20 @@ func (t *Table) ReleaseConnections() {
 	}
 	t.held = nil
 	if len(all) > 0 {
-		_ = firewall.Release(all)
+		_ = privileged.release(all)
 	}
 }
 
-// leaveOutside puts connections to the outside into repair mode, so that the kernel sends no packet when it closes them at the end of
-// the group. From then on their packets are dropped until a restart has succeeded, or until crak forget.
+// leaveOutside drops the packets of connections to the outside until a restart has succeeded, or until crak forget. So the peer does not
+// get the reset that the kernel sends when it closes the socket at the end of the group.
 func (t *Table) leaveOutside() {
 	for _, held := range t.held {
 		h, err := held.take()
 		if err != nil {
 			continue
 		}
-		if h.asks() && firewall.Hold([]firewall.Connection{held.ends}, 0) == nil {
-			_ = repair(h.fd, repairOn)
+		if h.asks() && privileged.leave(h.fd, held.ends) == nil {
+			_ = abort(h.fd)
 		}
 		h.Close()
 	}
@@ -42,10 +44,17 @@ func (t *Table) leaveOutside() {
 // Hold drops the packets of the connections of an image, until a restart has made them or until Forget.
 func Hold(g *image.Group) (held []string, err error) { return withOutside(g, holdForever) }
 
-func holdForever(all []firewall.Connection) error { return firewall.Hold(all, 0) }
+func holdForever(all []firewall.Connection) (err error) {
+	for _, ends := range all {
+		err = errors.Join(err, hold(ends, 0))
+	}
+	return err
+}
 
 // Forget lets the packets of the connections of an image through again. The kernel then resets these connections when the peers send.
-func Forget(g *image.Group) (forgotten []string, err error) { return withOutside(g, firewall.Release) }
+func Forget(g *image.Group) (forgotten []string, err error) {
+	return withOutside(g, privileged.release)
+}
 
 // withOutside calls do for the connections of an image to processes outside of the group, and returns them as text.
 func withOutside(g *image.Group, do func([]firewall.Connection) error) (text []string, err error) {

@@ -25,9 +25,11 @@ type segment struct {
 	data        []byte
 }
 
-// inject gives a segment to the sockets of this machine, as if it came from the network. No other call ends the receiving direction of a
-// connection in repair mode. The firewall lets the packet through because of its mark. It takes CAP_NET_RAW and CAP_NET_ADMIN.
-func (s *segment) inject() error {
+// inject gives a segment to the sockets of this machine, as if it came from the network, or sends one to a peer, through a network
+// interface if there is a name. No other call ends the receiving direction of a connection in repair mode. The firewall lets the packet
+// through because of its mark. It takes CAP_NET_RAW and CAP_NET_ADMIN.
+func (s *segment) inject(device string) error {
+	zone := s.to.Addr().Zone()
 	s.from, s.to = plain(s.from), plain(s.to)
 	if s.from.Addr().Is4() != s.to.Addr().Is4() {
 		return fmt.Errorf("%s and %s are not of one family", s.from, s.to)
@@ -44,7 +46,12 @@ func (s *segment) inject() error {
 	if err := unix.SetsockoptInt(raw, unix.SOL_SOCKET, unix.SO_MARK, firewall.Mark); err != nil {
 		return os.NewSyscallError("SO_MARK", err)
 	}
-	to, err := inetSockaddr(family, netip.AddrPortFrom(s.to.Addr(), 0))
+	if device != "" {
+		if err := unix.BindToDevice(raw, device); err != nil {
+			return os.NewSyscallError("SO_BINDTODEVICE", err)
+		}
+	}
+	to, err := inetSockaddr(family, netip.AddrPortFrom(s.to.Addr().WithZone(zone), 0))
 	if err == nil {
 		err = to.connect(raw)
 	}

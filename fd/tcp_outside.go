@@ -1,7 +1,6 @@
 package fd
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -48,22 +47,6 @@ const (
 // as the program runs on.
 const pauseMost = 10 * time.Minute
 
-// canRepair tells whether the kernel lets this process put back a connection. The process needs CAP_NET_ADMIN (TCP_REPAIR) and
-// CAP_NET_RAW (inject) in the user namespace to which the network namespace belongs.
-func canRepair() bool {
-	f, err := newTCP(unix.AF_INET)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	raw, err := rawSocket(unix.AF_INET)
-	if err != nil {
-		return false
-	}
-	unix.Close(raw)
-	return repair(int(f.Fd()), repairOn) == nil
-}
-
 func repair(socket, mode int) error {
 	return os.NewSyscallError("TCP_REPAIR", unix.SetsockoptInt(socket, unix.SOL_TCP, unix.TCP_REPAIR, mode))
 }
@@ -74,22 +57,10 @@ func (r *TCPSocket) ends() firewall.Connection {
 
 // lookOutside reads the state of a connection to the outside. From then on its packets are dropped until ReleaseConnections. Otherwise
 // the kernel would acknowledge data that is not in the image.
-func (t *Table) lookOutside(r *TCPSocket, o *open) ([]byte, error) {
-	held := heldConnection{r.ends(), o.source()}
-	if err := firewall.Hold([]firewall.Connection{held.ends}, pauseMost); err != nil {
-		return nil, fmt.Errorf("crak cannot drop its packets during the checkpoint: %w", err)
-	}
-	t.held = append(t.held, held)
-	socket := o.handle.fd
-	if err := checkUrgent(socket); err != nil {
-		return nil, err
-	}
-	if err := repair(socket, repairOn); err != nil {
-		return nil, err
-	}
-	r.Outside = new(TCPOutside)
-	content, err := r.Outside.read(socket)
-	return content, errors.Join(err, repair(socket, repairOffQuietly))
+func (t *Table) lookOutside(r *TCPSocket, o *open) (content []byte, err error) {
+	t.held = append(t.held, heldConnection{r.ends(), o.source()})
+	r.Outside, content, err = privileged.look(o.handle.fd, r.ends())
+	return content, err
 }
 
 // read reads the state of a socket in repair mode.

@@ -34,8 +34,8 @@ func (s *TCPOutside) finished() uint32 {
 
 // endOutside ends the directions of a new connection that had ended. The two queues are filled. Packets are dropped, so the FIN of this
 // end does not leave the machine yet: the kernel sends it again later.
-func (m *madeTCP) endOutside(e *Env) error {
-	r, s, socket := &m.record, m.record.Outside, int(m.file.Fd())
+func (r *TCPSocket) endOutside(socket int) error {
+	s := r.Outside
 	if s.State == 0 {
 		if r.Shutdown&1 != 0 {
 			return os.NewSyscallError("shutdown", unix.Shutdown(socket, unix.SHUT_RD))
@@ -46,7 +46,7 @@ func (m *madeTCP) endOutside(e *Env) error {
 	var steps []func() error
 	receive := func() error { // the peer's FIN
 		fin.flags = flagFIN | flagACK
-		return fin.inject()
+		return fin.inject("")
 	}
 	send := func() error { // this end's FIN. The kernel treats it as sent, if it was.
 		queue := sendQueue
@@ -62,7 +62,7 @@ func (m *madeTCP) endOutside(e *Env) error {
 	acknowledge := func() error { // the peer's answer to it
 		fin.flags = flagACK
 		fin.acknowledge = s.Send + 1
-		return fin.inject()
+		return fin.inject("")
 	}
 	var states []uint8
 	switch s.State {

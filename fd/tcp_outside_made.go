@@ -8,25 +8,55 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"crak.dev/crak/image"
 	"crak.dev/crak/internal/firewall"
 )
 
-// makeOutside makes the connection anew in repair mode, in which the kernel sends nothing. Its packets are dropped until Commit.
+// makeOutside makes the connection anew. Its packets are dropped until Commit.
 func (m *madeTCP) makeOutside(e *Env) (err error) {
 	r, s := &m.record, m.record.Outside
-	if m.file, err = newTCP(r.Family); err != nil {
-		return err
+	var content []byte
+	if size := s.Received + s.Unsent; size > 0 {
+		if content, err = e.Content(m.id, size); err != nil {
+			return err
+		}
 	}
-	socket := int(m.file.Fd())
-	if err := repair(socket, repairOn); err != nil {
-		return fmt.Errorf("%s: %w: %w", r.Remote, err, errPrivilege)
+	e.undo.add(func() { _ = privileged.release([]firewall.Connection{r.ends()}) })
+	if m.file, err = privileged.putBack(r, content, e); err != nil {
+		return fmt.Errorf("%s: %w", r.Remote, err)
 	}
-	ends := []firewall.Connection{r.ends()}
-	if err := firewall.Hold(ends, 0); err != nil {
-		return err
+	return m.resumeLater(e)
+}
+
+// putBack makes the connection in repair mode, in which the kernel sends nothing, and fills both queues. Preconditions: its packets are
+// dropped.
+func (r *TCPSocket) putBack(content []byte, e *Env) (*os.File, error) {
+	f, err := newTCP(r.Family)
+	if err != nil {
+		return nil, err
 	}
-	e.undo.add(func() { _ = firewall.Release(ends) })
+	socket := int(f.Fd())
+	if err = repair(socket, repairOn); err == nil {
+		err = r.connectAgain(socket, e)
+	}
+	if err == nil {
+		err = r.fillOutside(socket, content)
+	}
+	if err == nil {
+		err = repair(socket, repairOffQuietly)
+	}
+	if err == nil { // the repair mode has changed it, and another socket may have to get the same address
+		err = os.NewSyscallError("SO_REUSEADDR", unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1))
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// connectAgain connects a socket in repair mode.
+func (r *TCPSocket) connectAgain(socket int, e *Env) error {
+	s := r.Outside
 	if err := r.bind(socket, e); err != nil {
 		return err
 	}
@@ -42,10 +72,7 @@ func (m *madeTCP) makeOutside(e *Env) (err error) {
 	if err != nil {
 		return fmt.Errorf("connect to %s: %w", r.Remote, err)
 	}
-	if err := s.setOptions(socket); err != nil {
-		return err
-	}
-	return m.goLater(e, ends)
+	return s.setOptions(socket)
 }
 
 func startQueue(socket, queue int, sequence uint32) error {
@@ -79,20 +106,14 @@ func (s *TCPOutside) setOptions(socket int) error {
 
 // fillOutside fills both queues again. The kernel treats what it gets in repair mode as sent, and sends it again if the peer does not
 // acknowledge it. The rest follows without repair mode: the kernel sends it when the peer has room.
-func (m *madeTCP) fillOutside(o image.Object, e *Env) error {
-	s, socket := m.record.Outside, int(m.file.Fd())
-	m.done = true
-	if m.record.Device != "" { // injected segments come from the loopback interface
+func (r *TCPSocket) fillOutside(socket int, content []byte) error {
+	s := r.Outside
+	if r.Device != "" { // injected segments come from the loopback interface
 		if err := unix.BindToDevice(socket, ""); err != nil {
 			return os.NewSyscallError("SO_BINDTODEVICE", err)
 		}
 	}
-	var content []byte
-	if o.Size > 0 {
-		var err error
-		if content, err = e.Content(o.ID, int(o.Size)); err != nil {
-			return err
-		}
+	if len(content) > 0 {
 		makeRoom(socket, s.Received)
 		defer widen(socket)()
 		if err := writeQueue(socket, receiveQueue, content[:s.Received]); err != nil {
@@ -102,7 +123,7 @@ func (m *madeTCP) fillOutside(o image.Object, e *Env) error {
 			return fmt.Errorf("send queue: %w", err)
 		}
 	}
-	if err := m.openWindow(); err != nil {
+	if err := r.openWindow(socket); err != nil {
 		return err
 	}
 	if s.Later > 0 {
@@ -114,15 +135,19 @@ func (m *madeTCP) fillOutside(o image.Object, e *Env) error {
 			return fmt.Errorf("send queue: %w", err)
 		}
 	}
-	if err := m.endOutside(e); err != nil {
-		return err
-	}
-	if m.record.Device != "" {
-		if err := unix.BindToDevice(socket, m.record.Device); err != nil {
+	return r.endOutside(socket)
+}
+
+// setOutside sets the options of a connection to the outside.
+func (m *madeTCP) setOutside(e *Env) error {
+	r, socket := &m.record, int(m.file.Fd())
+	m.done = true
+	if r.Device != "" {
+		if err := unix.BindToDevice(socket, r.Device); err != nil {
 			return os.NewSyscallError("SO_BINDTODEVICE", err)
 		}
 	}
-	return m.record.setOptions(socket, e)
+	return r.setOptions(socket, e)
 }
 
 func writeQueue(socket, queue int, content []byte) error {
@@ -145,23 +170,22 @@ func sendAll(socket int, content []byte, piece int) error {
 	return nil
 }
 
-// goLater registers a function that Commit calls as the last step of the restart. It lets packets through, and ends the repair mode.
-// The kernel then sends a window probe.
-func (m *madeTCP) goLater(e *Env, ends []firewall.Connection) error {
+// resumeLater registers a function that Commit calls as the last step of the restart. It lets packets through.
+func (m *madeTCP) resumeLater(e *Env) error {
 	f, err := duplicate(m.file)
 	if err != nil {
 		return err
 	}
+	e.undo.add(func() { f.Close() })
+	r := m.record
 	again := 0
-	if v := m.record.Options["reuse_addr"]; v != nil {
+	if v := r.Options["reuse_addr"]; v != nil {
 		again = int(v[0])
 	}
-	e.undo.add(func() { f.Close() })
 	e.late = append(e.late, func() error {
 		defer f.Close()
-		socket := int(f.Fd())
-		return errors.Join(firewall.Release(ends), repair(socket, repairOff),
-			os.NewSyscallError("SO_REUSEADDR", unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_REUSEADDR, again))) // TCP_REPAIR has changed it
+		return errors.Join(privileged.resume(&r),
+			os.NewSyscallError("SO_REUSEADDR", unix.SetsockoptInt(int(f.Fd()), unix.SOL_SOCKET, unix.SO_REUSEADDR, again)))
 	})
 	return nil
 }

@@ -14,12 +14,12 @@ const updatedBy, sendWindow, largestWindow, receiveWindow, receivedUpTo = 0, 1, 
 
 // openWindow sets the windows of a new connection. The kernel has computed the size of the segments that it sends before it knew the
 // largest window of the peer, and computes it again only when the peer advertises a larger window than ever. So a segment does that.
-func (m *madeTCP) openWindow() error {
-	s, socket := m.record.Outside, int(m.file.Fd())
+func (r *TCPSocket) openWindow(socket int) error {
+	s := r.Outside
 	window := s.Window
 	window[receiveWindow] += s.ended() // the peer's FIN has not arrived yet
 	window[receivedUpTo] -= s.ended()
-	largest := m.record.fromPeer(window[largestWindow])
+	largest := r.fromPeer(window[largestWindow])
 	largest.flags = flagACK
 	small := window
 	small[sendWindow], small[largestWindow] = 0, 0
@@ -27,7 +27,7 @@ func (m *madeTCP) openWindow() error {
 	if err := s.setWindow(socket, small); err != nil {
 		return err
 	}
-	if err := largest.inject(); err != nil {
+	if err := largest.inject(""); err != nil {
 		return err
 	}
 	for end := time.Now().Add(arriveMost); ; time.Sleep(time.Millisecond) { // no event tells that the segment has arrived
@@ -56,6 +56,26 @@ func (r *TCPSocket) fromPeer(window uint32) segment {
 		acknowledge: s.Send,
 		window:      uint16(min(window>>scale, 0xffff)),
 	}
+}
+
+// probe sends a segment that the peer has received already. The peer answers it with an acknowledgment, which has its window.
+func (r *TCPSocket) probe() error {
+	s := r.Outside
+	if s.State != 0 {
+		return nil // the kernel sends the FIN again
+	}
+	scale := s.ReceiveScale
+	if !s.Scales {
+		scale = 0
+	}
+	probe := segment{
+		from: *r.Own, to: *r.Remote,
+		sequence:    s.Send - 1,
+		acknowledge: s.Receive + uint32(s.Received),
+		window:      uint16(min(s.Window[receiveWindow]>>scale, 0xffff)),
+		flags:       flagACK,
+	}
+	return probe.inject(r.Device)
 }
 
 func windowOf(socket int) (words [5]uint32, err error) {

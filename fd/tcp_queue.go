@@ -174,7 +174,7 @@ func (m *madeTCP) fill(o image.Object, e *Env) error {
 		}
 		o.Size = 0 // the bytes of the old connection are lost
 	case r.Outside != nil && !r.Over:
-		return m.fillOutside(o, e)
+		return m.setOutside(e)
 	}
 	peer, _ := e.made[r.Peer].(*madeTCP)
 	from := m.other

@@ -65,11 +65,7 @@ func (m *madeTCP) endReconnect(e *Env) error {
 		return nil
 	}
 	e.Tell(fmt.Sprintf("no new TCP connection to %s: %v; the program gets ECONNRESET", r.Remote, err))
-	var none sockaddr // AF_UNSPEC gives up the connection (connect(2))
-	none.length = unix.SizeofSockaddrInet4
-	if err := none.connect(socket); err != nil {
-		return os.NewSyscallError("connect", err)
-	}
+	disconnect(socket)
 	r.reset()
 	return m.endHere(e)
 }
@@ -112,7 +108,7 @@ func (e *Env) releaseLater(r *TCPSocket) {
 	}
 	ends := []firewall.Connection{r.ends()}
 	e.late = append(e.late, func() error {
-		_ = firewall.Release(ends)
+		_ = privileged.release(ends)
 		return nil
 	})
 }

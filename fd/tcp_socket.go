@@ -119,7 +119,7 @@ func (c *capture) tcpPeerOf(o *open, r *TCPSocket) (sender tcpSender, err error)
 	case other == nil && c.tcp.isHere(plain(s.peer).Addr()):
 		r.Closed = true
 		return sender, nil
-	case (other == nil || c.tcp.group[other.inode] == nil && other.inode != 0) && canRepair():
+	case (other == nil || c.tcp.group[other.inode] == nil && other.inode != 0) && privileged.have():
 		r.Outside = new(TCPOutside)
 		return sender, nil
 	case other == nil:
@@ -241,12 +241,14 @@ func (r *TCPSocket) check(env *Env) obstacle.List {
 	switch {
 	case r.Own == nil || r.Over || r.Reconnect || env.Elsewhere:
 		return nil
-	case r.Outside != nil && !canRepair():
-		return obstacle.List{{
-			What: "TCP socket", Detail: r.Own.String() + " - " + r.Remote.String(), Why: errPrivilege.Error(),
-			Do: fmt.Sprintf("restart as root, or with --fd tcp:%[1]s=close (the program gets ECONNRESET) or --fd tcp:%[1]s=reconnect (crak makes a new connection)",
-				r.end().address),
-		}}
+	case r.Outside != nil:
+		if err := privileged.check(r.ends()); err != nil {
+			return obstacle.List{{
+				What: "TCP socket", Detail: r.Own.String() + " - " + r.Remote.String(), Why: err.Error(),
+				Do: fmt.Sprintf("restart as root, or with --fd tcp:%[1]s=close (the program gets ECONNRESET) or --fd tcp:%[1]s=reconnect (crak makes a new connection)",
+					r.end().address),
+			}}
+		}
 	}
 	f, err := newTCP(r.Family)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/busypoll"
 	"crak.dev/crak/internal/obstacle"
@@ -22,8 +23,9 @@ const InnerCommand = "inner"
 
 // The descriptors with which the other crak starts, besides the standard ones.
 const (
-	innerFd = 3 // the socket between the two
-	imageFd = 4 // the image's directory. This crak has checked its owner, because the other crak cannot do so in a user namespace
+	innerFd  = 3 // the socket between the two
+	imageFd  = 4 // the image's directory. This crak has checked its owner, because the other crak cannot do so in a user namespace
+	keeperFd = 5 // the socket to the keeper, if there is one
 )
 
 // inNamespace starts another crak, which restarts the image in a new PID namespace. This crak keeps the terminal, and passes signals on.
@@ -124,8 +126,13 @@ func startInner(socket, image *os.File, kinds uintptr, session bool) (pid int, e
 			attr.AmbientCaps = append(attr.AmbientCaps, c)
 		}
 	}
-	return syscall.ForkExec("/proc/self/exe", []string{"crak", InnerCommand}, &syscall.ProcAttr{
-		Env: os.Environ(), Files: []uintptr{0, 1, 2, innerFd: socket.Fd(), imageFd: image.Fd()}, Sys: attr})
+	env, files := os.Environ(), []uintptr{0, 1, 2, innerFd: socket.Fd(), imageFd: image.Fd()}
+	if keeper := fd.KeeperSocket(); keeper != nil {
+		env, files = append(env, fd.KeeperSetting(keeperFd)), append(files, keeper.Fd())
+	}
+	pid, err = syscall.ForkExec("/proc/self/exe", []string{"crak", InnerCommand}, &syscall.ProcAttr{Env: env, Files: files, Sys: attr})
+	fd.EndKeeper() // the other crak has it
+	return pid, err
 }
 
 // follow reads messages of the other crak until the program runs. When the program exists, follow calls uninterruptible, which has

@@ -42,6 +42,9 @@ func Inner(progress Progress) int {
 }
 
 func innerRestart(w *wire, progress Progress) (unix.WaitStatus, error) {
+	if err := fd.FindKeeper(); err != nil {
+		return 0, err
+	}
 	m, _, err := w.receiveBy(unix.MSG_PEEK)
 	if err != nil {
 		return 0, err
@@ -132,6 +135,7 @@ func innerRun(w *wire, img *image.Image, r *innerRequest, progress Progress) (un
 	if err != nil {
 		return 0, err
 	}
+	fd.EndKeeper()
 	img.Close()
 	if env.Terminal != nil {
 		env.Terminal.Close()
@@ -228,12 +232,16 @@ func settle(needed []number) error {
 		if os.Getenv(settledVariable) != "" {
 			return fmt.Errorf("%v is taken in the new PID namespace", n)
 		}
-		for _, fd := range []uintptr{innerFd, imageFd} {
-			if _, err := unix.FcntlInt(fd, unix.F_SETFD, 0); err != nil {
+		for _, number := range []uintptr{innerFd, imageFd} {
+			if _, err := unix.FcntlInt(number, unix.F_SETFD, 0); err != nil {
 				return err
 			}
 		}
-		return syscall.Exec("/proc/self/exe", os.Args, append(os.Environ(), settledVariable+"=1"))
+		keeper, err := fd.PassKeeper()
+		if err != nil {
+			return err
+		}
+		return syscall.Exec("/proc/self/exe", os.Args, append(append(os.Environ(), settledVariable+"=1"), keeper...))
 	}
 	return nil
 }

@@ -113,6 +113,7 @@ func here(ctx context.Context, img *image.Image, env *fd.Env, o *Options, f *for
 	if err := g.start(ctx); err != nil {
 		return 0, err
 	}
+	fd.EndKeeper()
 	f.running()
 	o.Started(pid)
 	if o.Detach {

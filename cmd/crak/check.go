@@ -93,7 +93,7 @@ func (c *checked) checkProcess(args []string, which *selection, instead fd.Overr
 		return err
 	}
 	c.Subject = fmt.Sprintf("pid %d", pid)
-	rights, err := coord.Adopt(pid)
+	rights, err := coord.Adopt(pid, keepForProgram)
 	if err != nil {
 		return err
 	}

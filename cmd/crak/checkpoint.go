@@ -95,7 +95,7 @@ Exit status: 0 the image is on disk; 1 there is no image, or the program of --ki
 				}
 				defer o.Parent.Close()
 			}
-			if o.Rights, err = coord.Adopt(o.Pid); err != nil {
+			if o.Rights, err = coord.Adopt(o.Pid, keepForProgram); err != nil {
 				return err
 			}
 			signal.Ignore(unix.SIGXFSZ) // a write beyond RLIMIT_FSIZE then fails with EFBIG

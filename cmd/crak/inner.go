@@ -3,9 +3,11 @@ package main
 import (
 	"os"
 	"runtime/debug"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
+	"crak.dev/crak/fd"
 	"crak.dev/crak/restore"
 )
 
@@ -18,6 +20,27 @@ func newInner() *cobra.Command {
 		Run: func(*cobra.Command, []string) {
 			debug.SetMemoryLimit(restartMemory)
 			os.Exit(restore.Inner(showProgress))
+		},
+	}
+}
+
+// newKeeper is the hidden command that root's crak executes before it takes the rights of a user: see fd.ServeKeeper.
+func newKeeper() *cobra.Command {
+	return &cobra.Command{
+		Use:    fd.KeeperCommand + " USER RESTART",
+		Hidden: true,
+		Args:   cobra.ExactArgs(2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			user, err := strconv.ParseUint(args[0], 10, 32)
+			if err != nil {
+				return usageError{err}
+			}
+			restart, err := strconv.ParseBool(args[1])
+			if err != nil {
+				return usageError{err}
+			}
+			const socket = 3
+			return fd.ServeKeeper(socket, uint32(user), restart)
 		},
 	}
 }

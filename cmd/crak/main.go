@@ -63,7 +63,7 @@ files. Interrupted system calls go on. crak needs no root, no kernel module and 
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newRun(), newCheckpoint(), newRestart(), newCheck(), newPs(), newInspect(), newVerify(), newHold(), newForget(), newPlan(), newLab(),
-		newMan(), newInner(), newPeriodic())
+		newMan(), newInner(), newKeeper(), newPeriodic())
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(c.Args)
 		c.DisableFlagsInUseLine = true

@@ -12,7 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
+	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/internal/rights"
 )
 
@@ -20,11 +22,11 @@ import (
 // command again. Nothing of the image was read before. asOwner returns nil if crak is not run by root, if the image belongs to
 // root, or if the path is wrong: image.Open then reports what is wrong.
 //
-// The user may trace the new crak. So root's crak passes on only standard input, output and error, and the descriptor of
-// --status-fd. The new crak has no environment of root's, and / as its working directory.
+// The user may trace the new crak. So root's crak passes on only standard input, output and error, the descriptor of
+// --status-fd, and the socket to the keeper, which does not trust the new crak. The new crak has no environment of root's, and / as its working directory.
 func asOwner(cmd *cobra.Command, path string) error {
 	if os.Geteuid() != 0 {
-		return nil
+		return fd.FindKeeper()
 	}
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -43,12 +45,36 @@ func asOwner(cmd *cobra.Command, path string) error {
 	if cmd.Name() == "restart" && (term.IsTerminal(0) || term.IsTerminal(1) || term.IsTerminal(2)) {
 		notice(fmt.Sprintf("the processes of user %d get this terminal, and may be able to type into it (ioctl_tty(2), TIOCSTI)", owner.UID[0]))
 	}
+	if err := keepFor(cmd, owner.UID[0]); err != nil {
+		return err
+	}
 	if err := owner.Become(); err != nil {
 		return fmt.Errorf("%s: belongs to user %d, and crak cannot become that user: %w", path, owner.UID[0], err)
 	}
-	err = syscall.Exec("/proc/self/exe", sameCommand(cmd, path), nil)
+	keeper, err := fd.PassKeeper()
+	if err != nil {
+		return fmt.Errorf("keeper: %w", err)
+	}
+	err = syscall.Exec("/proc/self/exe", sameCommand(cmd, path), keeper)
 	return fmt.Errorf("crak cannot be executed as user %d, to whom %s belongs: %w", owner.UID[0], path, err)
 }
+
+// keepFor starts a keeper for commands that use connections of an image to processes outside of the program.
+func keepFor(cmd *cobra.Command, user uint32) error {
+	switch cmd.Name() {
+	case "restart", "check", "forget":
+	default:
+		return nil
+	}
+	ours, err := proc.Read(0, "status", proc.Status)
+	if err != nil || !fd.MayKeep(ours.CapEff, 0) {
+		return err
+	}
+	return fd.StartKeeper(user, true)
+}
+
+// keepForProgram starts a keeper for a running program of a user.
+func keepForProgram(user uint32) error { return fd.StartKeeper(user, false) }
 
 // openImage opens an image for a command that only reads it. Root's crak first becomes the user to whom the image belongs.
 func openImage(cmd *cobra.Command, path string) (*image.Image, error) {

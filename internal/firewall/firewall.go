@@ -6,10 +6,12 @@
 package firewall
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/google/nftables"
@@ -46,12 +48,14 @@ var families = [2]family{
 }
 
 // Hold drops the packets of connections from now on: until the limit is over, or until Release if the limit is 0. If a connection is
-// held already, Hold replaces its limit, and no packet comes through meanwhile.
-func Hold(all []Connection, limit time.Duration) error {
+// held already, Hold replaces its limit and its user, and no packet comes through meanwhile. user is the user to whom the program of
+// these connections belongs: see HeldFor.
+func Hold(all []Connection, limit time.Duration, user uint32) error {
 	for _, c := range all {
-		err := change(c, removed|added, limit) // the kernel does not change the time of a connection that is in the set
+		element := nftables.SetElement{Key: c.key(), Timeout: limit, Comment: comment(user)}
+		err := change(c, element, removed|added) // the kernel does not change the time of a connection that is in the set
 		if errors.Is(err, unix.ENOENT) {
-			err = change(c, added, limit)
+			err = change(c, element, added)
 		}
 		if err != nil {
 			return err
@@ -65,12 +69,42 @@ func Hold(all []Connection, limit time.Duration) error {
 func Release(all []Connection) error {
 	var errs []error
 	for _, c := range all {
-		if err := change(c, removed, 0); err != nil && !errors.Is(err, unix.ENOENT) {
+		if err := change(c, nftables.SetElement{Key: c.key()}, removed); err != nil && !errors.Is(err, unix.ENOENT) {
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(append(errs, removeEmpty())...)
 }
+
+// HeldFor tells whether a connection is held for this user. Only a process with CAP_NET_ADMIN can have held it.
+func HeldFor(one Connection, user uint32) (bool, error) {
+	c, err := nftables.New()
+	if err != nil {
+		return false, err
+	}
+	t := table()
+	tables, err := c.ListTablesOfFamily(t.Family)
+	if err != nil {
+		return false, fmt.Errorf("nftables: %w", err)
+	}
+	if !slices.ContainsFunc(tables, func(there *nftables.Table) bool { return there.Name == t.Name }) {
+		return false, nil
+	}
+	set, err := one.family().newSet(t)
+	if err != nil {
+		return false, err
+	}
+	held, err := c.GetSetElements(set)
+	if err != nil {
+		return false, fmt.Errorf("nftables: %w", err)
+	}
+	return slices.ContainsFunc(held, func(e nftables.SetElement) bool {
+		return bytes.Equal(e.Key, one.key()) && e.Comment == comment(user)
+	}), nil
+}
+
+// comment is what nft(8) shows of a connection in its set.
+func comment(user uint32) string { return fmt.Sprint("user ", user) }
 
 func table() *nftables.Table { return &nftables.Table{Name: "crak", Family: nftables.TableFamilyINet} }
 
@@ -86,23 +120,19 @@ const (
 )
 
 // change takes a connection out of its set, or adds it, or both in one step.
-func change(one Connection, what int, limit time.Duration) error {
+func change(one Connection, element nftables.SetElement, what int) error {
 	c, err := nftables.New()
 	t := table()
 	if err == nil && what&added != 0 {
 		err = prepare(c, t)
 	}
-	f := &families[0]
-	if !one.Own.Addr().Unmap().Is4() {
-		f = &families[1]
-	}
-	set, setErr := f.newSet(t)
+	set, setErr := one.family().newSet(t)
 	err = errors.Join(err, setErr)
 	if err == nil && what&removed != 0 {
-		err = c.SetDeleteElements(set, []nftables.SetElement{{Key: one.key()}})
+		err = c.SetDeleteElements(set, []nftables.SetElement{{Key: element.Key}})
 	}
 	if err == nil && what&added != 0 {
-		err = c.SetAddElements(set, []nftables.SetElement{{Key: one.key(), Timeout: limit}})
+		err = c.SetAddElements(set, []nftables.SetElement{element})
 	}
 	if err == nil {
 		err = c.Flush()
@@ -111,6 +141,13 @@ func change(one Connection, what int, limit time.Duration) error {
 		return fmt.Errorf("nftables: %w", err)
 	}
 	return nil
+}
+
+func (c Connection) family() *family {
+	if c.Own.Addr().Unmap().Is4() {
+		return &families[0]
+	}
+	return &families[1]
 }
 
 // key is the key of a connection in its set. It has the parts in the order of the registers, each padded to words of 4 bytes.
@@ -122,11 +159,9 @@ func (c Connection) key() (key []byte) {
 	return key
 }
 
-// prepare makes the table, if there is none.
+// prepare adds to a transaction what makes the table, if there is none. It always replaces the rules: another version of crak may have
+// made the table with other ones. The connections in the sets stay.
 func prepare(c *nftables.Conn, t *nftables.Table) error {
-	if exists, err := c.ListTableOfFamily(t.Name, t.Family); err == nil && exists != nil {
-		return nil
-	}
 	c.AddTable(t)
 	chains := []*nftables.Chain{
 		{Name: "input", Table: t, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPriorityRaw},
@@ -134,6 +169,7 @@ func prepare(c *nftables.Conn, t *nftables.Table) error {
 	}
 	for _, chain := range chains {
 		c.AddChain(chain)
+		c.FlushChain(chain)
 	}
 	for i := range families {
 		f := &families[i]
@@ -147,7 +183,7 @@ func prepare(c *nftables.Conn, t *nftables.Table) error {
 		c.AddRule(f.rule(chains[0], set, f.source, 0, f.target, 2))
 		c.AddRule(f.rule(chains[1], set, f.target, 2, f.source, 0))
 	}
-	return c.Flush()
+	return nil
 }
 
 // rule drops the TCP packets of the connections in a set. peer and own are the offsets of the addresses in the IP header, peerPort

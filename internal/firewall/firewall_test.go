@@ -10,9 +10,24 @@ import (
 	"time"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 
 	"crak.dev/crak/internal/firewall"
 )
+
+// otherRules replaces the rules of the table by one that drops nothing, as if another version of crak had made the table.
+func otherRules(t *testing.T) {
+	t.Helper()
+	conn, err := nftables.New()
+	must(t, err)
+	chains, err := conn.ListChains()
+	must(t, err)
+	for _, chain := range chains {
+		conn.FlushChain(chain)
+		conn.AddRule(&nftables.Rule{Table: chain.Table, Chain: chain, Exprs: []expr.Any{&expr.Counter{}}})
+	}
+	must(t, conn.Flush())
+}
 
 // TestHold checks that a held connection, and no other one, gets no packets, until it is released or its time is over. It runs in user
 // and network namespaces of its own.
@@ -33,7 +48,7 @@ func TestHold(t *testing.T) {
 		a, b := connection(t, host)
 		c, d := connection(t, host)
 		ends := []firewall.Connection{{Own: address(a.LocalAddr()), Peer: address(a.RemoteAddr())}}
-		must(t, firewall.Hold(ends, 0))
+		must(t, firewall.Hold(ends, 0, 1000))
 		for from, to := range map[net.Conn]net.Conn{a: b, b: a} {
 			if arrives(t, from, to, 300*time.Millisecond) {
 				t.Errorf("%s: held, and data arrived", host)
@@ -42,13 +57,27 @@ func TestHold(t *testing.T) {
 		if !arrives(t, c, d, 20*time.Second) || !arrives(t, d, c, 20*time.Second) {
 			t.Errorf("%s: another connection is held as well", host)
 		}
+		for user, want := range map[uint32]bool{1000: true, 1001: false} {
+			if held, err := firewall.HeldFor(ends[0], user); err != nil || held != want {
+				t.Errorf("%s: held for user %d: %v, %v", host, user, held, err)
+			}
+		}
 		must(t, firewall.Release(ends))
 		must(t, firewall.Release(ends))
+		if held, err := firewall.HeldFor(ends[0], 1000); err != nil || held {
+			t.Errorf("%s: released, and still held: %v, %v", host, held, err)
+		}
 		if !arrives(t, a, b, 20*time.Second) {
 			t.Errorf("%s: released, and no data arrived", host)
 		}
-		must(t, firewall.Hold(ends, 500*time.Millisecond))
-		must(t, firewall.Hold(ends, 200*time.Millisecond))
+		must(t, firewall.Hold(ends, 0, 1000))
+		otherRules(t)
+		must(t, firewall.Hold(ends, 0, 1000))
+		if arrives(t, a, b, 300*time.Millisecond) {
+			t.Errorf("%s: held, and data arrived: the rules of another version are in force", host)
+		}
+		must(t, firewall.Hold(ends, 500*time.Millisecond, 1000))
+		must(t, firewall.Hold(ends, 200*time.Millisecond, 1000))
 		if !arrives(t, b, a, 20*time.Second) {
 			t.Errorf("%s: its time is over, and no data arrived", host)
 		}
