@@ -52,20 +52,32 @@ func onlyEnded(own netip.AddrPort) bool {
 	return err == nil && len(ended) > 0 && others == 0
 }
 
-// bindLater is bind. If ended connections have the address, it removes those in TIME_WAIT, which takes CAP_NET_ADMIN, or waits for
-// their end.
+// bindLater is bind, or untilEnded if the address is in use.
 func (r *TCPSocket) bindLater(socket int, e *Env) error {
+	return e.untilEnded(func() error { return r.bind(socket, e) }, *r.Own)
+}
+
+// untilEnded tries something that fails with EADDRINUSE while ended connections have one of the addresses. It removes those in TIME_WAIT,
+// which takes CAP_NET_ADMIN, or waits for their end.
+func (e *Env) untilEnded(try func() error, addresses ...netip.AddrPort) error {
 	for end := time.Now().Add(endedMost); ; time.Sleep(endedPause) {
-		err := r.bind(socket, e)
+		err := try()
 		if !errors.Is(err, unix.EADDRINUSE) || time.Now().After(end) {
 			return err
 		}
-		ended, _, failed := socketsAt(*r.Own)
-		if failed != nil || len(ended) == 0 {
-			return r.bind(socket, e) // the last one may have ended meanwhile
+		remain := false
+		for _, at := range addresses {
+			ended, _, failed := socketsAt(at)
+			if failed != nil || len(ended) == 0 {
+				continue
+			}
+			remain = true
+			if endAll(ended) != nil {
+				e.Tell(fmt.Sprintf("waiting up to a minute for the end of earlier connections from %s (TIME_WAIT): only CAP_NET_ADMIN may remove them", at))
+			}
 		}
-		if endAll(ended) != nil {
-			e.Tell(fmt.Sprintf("waiting up to a minute for the end of earlier connections from %s (TIME_WAIT): the program has not set SO_REUSEADDR", r.Own))
+		if !remain {
+			return try() // the last one may have ended meanwhile
 		}
 	}
 }

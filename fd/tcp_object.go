@@ -142,16 +142,20 @@ func (m *madeTCP) make(e *Env) (err error) {
 	case r.Outside != nil:
 		return m.makeOutside(e)
 	case r.Closed:
-		m.file, m.other, err = e.tcpToClosed(r)
-		return err
+		return e.untilEnded(func() (err error) {
+			m.file, m.other, err = e.tcpToClosed(r)
+			return err
+		}, *r.Own)
 	case r.Peer != 0:
 		peer, err := e.tcpPeer(m)
 		switch {
 		case err != nil:
 			return err
 		case peer.made == nil:
-			m.file, m.other, err = e.tcpPair(r, &peer.record)
-			return err
+			return e.untilEnded(func() (err error) {
+				m.file, m.other, err = e.tcpPair(r, &peer.record)
+				return err
+			}, *r.Own, *r.Remote)
 		case peer.made.other == nil:
 			return fmt.Errorf("its peer, object %d, has another peer", r.Peer)
 		}
