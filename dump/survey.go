@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
@@ -146,21 +147,52 @@ func (m *Member) refuseNamespaces(tid int) {
 }
 
 // namespaces refuses a UTS or IPC namespace that the program does not share with its parent: a restart does not make it again. A
-// namespace that the program had inherited is no problem: at the restart the program inherits crak's. (Mount, network and user
-// namespaces are checked elsewhere.)
+// namespace that the program had inherited is no problem: at the restart the program inherits crak's. (Mount and network namespaces
+// are checked elsewhere.)
 func (m *Member) namespaces() {
 	stat, err := proc.Read(m.Live, "stat", proc.Stat)
 	if err != nil || stat.PPid == 0 {
 		return
 	}
 	for _, kind := range []string{"uts", "ipc"} {
-		own, err := os.Readlink(m.path("ns/" + kind))
-		if err != nil {
-			continue
-		}
-		parents, err := os.Readlink(proc.Path(stat.PPid, "ns/"+kind))
-		if err == nil && own != parents {
-			m.refuse("", kind+" namespace of its own", "not supported", "start the program in that namespace: unshare(1), then crak run")
+		if m.hasOwnNamespace(kind, stat.PPid) {
+			m.refuseNamespace(kind)
 		}
 	}
+	status, err := proc.Read(m.Live, "status", proc.Status)
+	if err == nil && (m.hasOwnNamespace("user", stat.PPid) || m.hasOwnNamespace("user", os.Getpid())) {
+		m.refuseOtherUser(&status)
+	}
+}
+
+// hasOwnNamespace tells whether the program is in another namespace than a process.
+func (m *Member) hasOwnNamespace(kind string, pid int) bool {
+	own, err := os.Readlink(m.path("ns/" + kind))
+	theirs, theirErr := os.Readlink(proc.Path(pid, "ns/"+kind))
+	return err == nil && theirErr == nil && own != theirs
+}
+
+func (m *Member) refuseNamespace(kind string) {
+	m.refuse("", kind+" namespace of its own", "not supported", "start the program in that namespace: unshare(1), then crak run")
+}
+
+// refuseOtherUser refuses a user namespace that gives the program other IDs, or capabilities. In the namespaces that crak makes, for
+// --net=private and for the old PIDs, a program has the same IDs and no more capabilities than outside.
+func (m *Member) refuseOtherUser(status *proc.StatusInfo) {
+	if status.CapPrm != 0 || m.mapsIDs("uid_map") || m.mapsIDs("gid_map") {
+		m.refuseNamespace("user")
+	}
+}
+
+// mapsIDs tells whether a user namespace has other IDs than the one outside of it (user_namespaces(7)). Without a map, every ID is the
+// overflow ID there.
+func (m *Member) mapsIDs(name string) bool {
+	text, err := proc.ReadFile(m.path(name))
+	same := len(strings.TrimSpace(string(text))) > 0
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) != 3 || f[0] != f[1] {
+			same = false
+		}
+	}
+	return err == nil && !same
 }
