@@ -37,7 +37,7 @@
 //	inotify.go      inotify instances (watched.go finds what they watch)
 //	epoll.go        epoll instances
 //	unix_socket.go  Unix sockets (unix_object.go has the record; unix_made.go, unix_bind.go and unix_fill.go make them; unix_diag.go,
-//	                unix_name.go, unix_queue.go, unix_rights.go and unix_senders.go have their parts)
+//	                unix_name.go, unix_queue.go, unix_rights.go, unix_urgent.go and unix_senders.go have their parts)
 //	tcp_socket.go   TCP sockets (tcp_object.go and tcp_connection.go make them, tcp_queue.go and tcp_options.go have their parts;
 //	                tcp_find.go finds their peers; tcp_outside*.go, tcp_hold.go and tcp_inject.go have connections to processes outside, tcp_rights.go and tcp_keeper*.go
 //	                the rights that these need; tcp_choice.go and

@@ -93,7 +93,7 @@ func (e *Env) outgoing(messages []UnixMessage, content []byte) (all []outgoing, 
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, outgoing{data: content[:message.Size], rights: rights, sender: message.Credentials})
+		all = append(all, outgoing{data: content[:message.Size], rights: rights, sender: message.Credentials, urgent: message.OutOfBand})
 		content = content[message.Size:]
 	}
 	return all, nil

@@ -75,8 +75,14 @@ func unixRecord(o image.Object) (UnixSocket, error) {
 	if err != nil {
 		return r, fmt.Errorf("record of a Unix socket: %w", err)
 	}
-	total := 0
+	total, urgent := 0, 0
 	for _, m := range r.Messages {
+		if m.OutOfBand {
+			urgent++
+		}
+		if m.OutOfBand && (m.Size != 1 || len(m.Descriptors) > 0 || urgent > 1 || r.Type != unix.SOCK_STREAM) {
+			return r, fmt.Errorf("out-of-band data of %d bytes", m.Size)
+		}
 		if m.Size < 0 || m.Size > queueMost {
 			return r, fmt.Errorf("message of %d bytes", m.Size)
 		}

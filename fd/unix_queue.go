@@ -19,6 +19,7 @@ type UnixMessage struct {
 	From        *UnixName             `json:"from,omitempty"`        // nil: the sender has no name
 	Descriptors []image.DescriptionID `json:"descriptors,omitempty"` // SCM_RIGHTS, in their order
 	Credentials *Credentials          `json:"credentials,omitempty"` // SCM_CREDENTIALS of the sender; nil: the kernel has none
+	OutOfBand   bool                  `json:"out_of_band,omitempty"` // one byte of a stream that was sent with MSG_OOB
 }
 
 // queueMost bounds the bytes in the queue of one socket. The kernel bounds them by the buffer of the sender.
@@ -53,12 +54,19 @@ func (q *queue) peekStream(socket int) error {
 		return errQueueTooLong
 	}
 	q.content = make([]byte, length)
+	oob, inline, err := lookForUrgent(socket)
+	defer inline()
+	if err != nil {
+		return err
+	}
 	back, err := beginPeeking(socket)
 	if err != nil {
 		return err
 	}
 	defer back()
+	var starts []int // of what each call has read
 	for at := 0; at < length; {
+		starts = append(starts, at)
 		p, err := q.peek(socket, q.content[at:])
 		if err == nil && p.n <= 0 {
 			err = fmt.Errorf("%d bytes of %d", at, length)
@@ -84,6 +92,9 @@ func (q *queue) peekStream(socket int) error {
 		}
 		q.add(peeked{n: p.n - before, sender: p.sender}, rights, false)
 		at += p.n
+	}
+	if oob.waits {
+		return q.mark(oob, starts)
 	}
 	if len(q.messages) == 1 && q.rights[0] == nil && q.messages[0].Credentials == nil {
 		q.messages, q.rights = nil, nil

@@ -123,6 +123,7 @@ type outgoing struct {
 	data   []byte
 	rights []int        // numbers of descriptors in crak
 	sender *Credentials // nil: the kernel shall record none
+	urgent bool         // MSG_OOB
 	to     addressed    // nil: the socket is connected to the receiver
 }
 
@@ -181,10 +182,13 @@ func (e *Env) sendAs(who *Credentials, socket int, all []outgoing) error {
 	e.messages = e.messages[:0]
 	calls := make([]rawCall, 0, len(all))
 	for i := range all {
-		m := all[i].message()
+		m, flags := all[i].message(), uintptr(unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		if all[i].urgent {
+			flags |= unix.MSG_OOB
+		}
 		e.messages = append(e.messages, m)
 		calls = append(calls, rawCall{unix.SYS_SENDMSG,
-			[4]uintptr{uintptr(socket), uintptr(unsafe.Pointer(m)), unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL}, uintptr(len(all[i].data))})
+			[4]uintptr{uintptr(socket), uintptr(unsafe.Pointer(m)), flags}, uintptr(len(all[i].data))})
 	}
 	if who != nil {
 		if errno, err := e.inProcess(who.Pid, who, false, calls); err == nil {

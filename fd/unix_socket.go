@@ -231,15 +231,15 @@ func (c *capture) lookUnix(r *UnixSocket, o *open, waits bool) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if events&unix.POLLPRI != 0 {
-		return nil, passing("out-of-band data waits in it (MSG_OOB)")
-	}
 	if r.Reset = events&unix.POLLERR != 0; r.Reset {
 		if r.Type != unix.SOCK_STREAM || !r.Closed {
 			return nil, passing("it has an error that the program has not seen yet")
 		}
 	}
 	q := &o.socket.queue
+	if q.refusal == nil && events&unix.POLLPRI != 0 && !slices.ContainsFunc(q.messages, func(m UnixMessage) bool { return m.OutOfBand }) {
+		q.refusal = passing("out-of-band data waits in it (MSG_OOB)")
+	}
 	if q.refusal == nil && r.Options["pass_pidfd"] != nil && slices.ContainsFunc(q.messages, UnixMessage.isSigned) {
 		q.refusal = passing("messages wait in it that give the program pidfds of their senders (SO_PASSPIDFD), which CRAK cannot send again")
 	}

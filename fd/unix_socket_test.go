@@ -143,12 +143,20 @@ func TestSendersOfMessages(t *testing.T) {
 	}
 }
 
-// TestOutOfBand checks that a stream with out-of-band data is refused: MSG_PEEK shows it like any other byte.
+// TestOutOfBand checks that a byte of out-of-band data is found where it is, and left there. It is refused if it could be in two places.
 func TestOutOfBand(t *testing.T) {
 	here, there := socketPair(t, unix.SOCK_STREAM)
 	must(t, unix.Sendmsg(int(here.Fd()), []byte("ab"), nil, nil, unix.MSG_OOB))
-	if got := captured(t, ourselves()).obstacleOf(there); !strings.Contains(got, "MSG_OOB") {
-		t.Errorf("obstacle %q, want one about out-of-band data", got)
+	must(t, unix.Sendmsg(int(here.Fd()), []byte("bc"), nil, nil, 0))
+	p := captured(t, ourselves())
+	object := p.Objects[p.description(t, there).Object-1]
+	var r fd.UnixSocket
+	must(t, json.Unmarshal(object.Record, &r))
+	if want := []fd.UnixMessage{{Size: 1}, {Size: 1, OutOfBand: true}, {Size: 2}}; !reflect.DeepEqual(r.Messages, want) {
+		t.Errorf("messages %+v, want %+v", r.Messages, want)
+	}
+	if n, err := unix.GetsockoptInt(int(there.Fd()), unix.SOL_SOCKET, unix.SO_OOBINLINE); err != nil || n != 0 {
+		t.Errorf("SO_OOBINLINE is %d, error %v", n, err)
 	}
 	if _, _, err := unix.Recvfrom(int(there.Fd()), make([]byte, 1), unix.MSG_OOB); err != nil {
 		t.Errorf("the out-of-band byte is gone: %v", err)

@@ -151,7 +151,7 @@ static void drain(int fd, size_t all)
 
 int main(void)
 {
-	int stream[2], packets[2], datagrams[2], half[2], closed[2], reset[2], full[2], options[2], gone[2], half_read[2];
+	int stream[2], packets[2], datagrams[2], half[2], closed[2], reset[2], full[2], options[2], gone[2], half_read[2], urgent[2], inline_urgent[2], at_mark;
 	int listening, waiting[2], served, client, orphan, orphan_client, abstract, abstract_client, abstract_served;
 	int post, sender, log, relative, far, bare, name_of_its_own, removed;
 	struct timeval t = {3, 500000};
@@ -159,7 +159,7 @@ int main(void)
 	struct stat before, after;
 	socklen_t length = sizeof t;
 	size_t all[2];
-	char path[200], cwd[150];
+	char path[200], cwd[150], bytes[20];
 
 	CHECK(getcwd(cwd, sizeof cwd));
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, stream) == 0);
@@ -182,6 +182,13 @@ int main(void)
 	for (int i = 0; i < 5; i++)
 		put(datagrams[1], i % 2 ? "odd" : "even!");
 	put(datagrams[1], "");
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, urgent) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, inline_urgent) == 0);
+	put(urgent[0], "before");
+	EQUAL(send(urgent[0], "!", 1, MSG_OOB), 1);
+	put(urgent[0], "after");
+	set(inline_urgent[1], SO_OOBINLINE, 1);
+	EQUAL(send(inline_urgent[0], "!", 1, MSG_OOB), 1);
+	put(inline_urgent[0], "after");
 	put(half[0], "last words");
 	CHECK(shutdown(half[0], SHUT_WR) == 0);
 	CHECK(shutdown(half_read[0], SHUT_RD) == 0);
@@ -276,6 +283,15 @@ int main(void)
 	empty(datagrams[0]);
 	put(datagrams[0], "still joined");
 	get(datagrams[1], "still joined");
+	EQUAL(recv(urgent[1], bytes, sizeof bytes, 0), 6);
+	EQUAL(ioctl(urgent[1], SIOCATMARK, &at_mark), 0);
+	EQUAL(at_mark, 1);
+	EQUAL(recv(urgent[1], bytes, 1, MSG_OOB), 1);
+	EQUAL(bytes[0], '!');
+	get(urgent[1], "after");
+	EQUAL(ioctl(inline_urgent[1], SIOCATMARK, &at_mark), 0);
+	EQUAL(at_mark, 1);
+	get(inline_urgent[1], "!after");
 	get(half[1], "last words");
 	at_end(half[1]);
 	put(half[1], "other way");
