@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -69,6 +70,47 @@ func TestHostileMember(t *testing.T) {
 	} {
 		t.Run(strconv.Itoa(uid), func(t *testing.T) { testHostileMember(t, uid, command) })
 	}
+}
+
+// TestInventedMessages: a member of another user has a message queue of root open, which it may only read. Its resident says that the queue
+// has messages that it has made up. A restart by root would put them into the queue.
+func TestInventedMessages(t *testing.T) {
+	a := newArena(t)
+	a.buildHostile()
+	name, err := unix.BytePtrFromString(fmt.Sprintf("crak-invented-%d", os.Getpid()))
+	a.must(err)
+	limits := [8]int64{1: 2, 2: 16}
+	open := func(flags uintptr) *os.File {
+		n, _, errno := unix.Syscall6(unix.SYS_MQ_OPEN, uintptr(unsafe.Pointer(name)), flags|unix.O_CLOEXEC, 0o644, uintptr(unsafe.Pointer(&limits[0])), 0, 0)
+		if errno != 0 {
+			t.Fatal(errno)
+		}
+		return os.NewFile(n, "queue")
+	}
+	writes := open(unix.O_RDWR | unix.O_CREAT | unix.O_EXCL)
+	t.Cleanup(func() { unix.Syscall(unix.SYS_MQ_UNLINK, uintptr(unsafe.Pointer(name)), 0, 0) })
+	if _, _, errno := unix.Syscall6(unix.SYS_MQ_TIMEDSEND, writes.Fd(), uintptr(unsafe.Pointer(name)), 4, 0, 0, 0); errno != 0 {
+		t.Fatal(errno)
+	}
+	queue := open(unix.O_RDONLY)
+	cmd := exec.Command("bash", "-c", "LD_PRELOAD= "+becomes(alice)+a.hostile+" invents <&4 4<&- >/dev/null 2>&1 & exec 3<&- 4<&-; cat; kill -KILL $!")
+	cmd.Dir = a.path("root")
+	cmd.Env = []string{"CRAK_DIR=" + cmd.Dir, "LD_PRELOAD=" + a.library, "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
+	waits, input, err := os.Pipe()
+	a.must(err)
+	defer input.Close()
+	cmd.ExtraFiles = []*os.File{queue, waits}
+	p := start(t, true, cmd)
+	for _, f := range []*os.File{writes, queue, waits} { // no process outside has the queue open
+		a.must(f.Close())
+	}
+	p.descendant("libcrak-hostile", alice)
+	path, stderr := a.crak("checkpoint", strconv.Itoa(p.pid()))
+	if path != "" {
+		t.Errorf("image %s", path)
+	}
+	contains(t, stderr, "may not open it for reading and writing")
+	p.echoes()
 }
 
 func testHostileMember(t *testing.T, uid int, command string) {

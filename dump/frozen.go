@@ -198,7 +198,8 @@ const mincoreStep = 16384
 func (m *Member) inCore(p part, within image.Run) ([]image.Run, error) {
 	start, end := within.Start, within.End()
 	onDisk := m.Table.Memory[p.object-1].Kind == image.MemoryFile // pages that are not in the page cache are in the file
-	if p.entry.Swap > 0 || p.entry.Has("ht") || onDisk {
+	lesser := m.As != nil && !p.entry.Has("mw")                   // its resident could say that pages do not exist which it may not change
+	if p.entry.Swap > 0 || p.entry.Has("ht") || onDisk || lesser {
 		return []image.Run{within}, nil
 	}
 	page := uint64(os.Getpagesize())

@@ -92,10 +92,34 @@ func (x *queueExchange) choose() {
 	}
 }
 
+// opensBoth checks that the member that is asked may take messages out of the queue and put others in, by its descriptor or by another one. Its
+// resident tells what the messages are, and a restart by root puts these into the queue. So a member is not asked that could not do that
+// itself.
+func (x *queueExchange) opensBoth() error {
+	if x.fd < 0 || x.both { // makeAll opens the queue if no member has a descriptor
+		return nil
+	}
+	open := func() error {
+		queue, err := unix.Open(x.o.path(), unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		if err == nil {
+			unix.Close(queue)
+		}
+		return err
+	}
+	if x.member.As == nil {
+		return x.o.member.own(open)
+	}
+	return x.member.as(open)
+}
+
 // all returns the messages with their texts, and fills in the notification. The program gets a mapping for the time. If the writer is
 // killed meanwhile, the mapping stays.
 func (x *queueExchange) all() (waiting []QueuedMessage, content []byte, err error) {
 	x.choose()
+	if err := x.opensBoth(); err != nil {
+		return nil, nil, fmt.Errorf("its messages can be read only by taking them out and putting them back, and pid %d may not open it for reading and writing: %w",
+			x.member.Pid, err)
+	}
 	length := uint64(x.messages() * x.limits.size)
 	first := []abi.Call{{Number: abi.CallAddress, Relative: abi.Data(0)}}
 	if length > 0 {
