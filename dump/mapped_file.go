@@ -154,7 +154,7 @@ func (m *Member) findFile(e proc.SmapsEntry) found {
 func inodeOf(e proc.SmapsEntry) fd.Inode { return fd.Inode{Device: e.Device(), Number: e.Inode} }
 
 func fileOf(path string, st *unix.Stat_t) image.File {
-	return image.File{Path: path, Device: st.Dev, Inode: st.Ino, Mode: st.Mode, Size: st.Size, MtimeNs: st.Mtim.Nano()}
+	return image.File{Path: path, Device: st.Dev, Inode: st.Ino, Mode: st.Mode, UID: st.Uid, Size: st.Size, MtimeNs: st.Mtim.Nano()}
 }
 
 // isAbsent reports whether err means that no file has this name. A name that is too long cannot be the name of a file.

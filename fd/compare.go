@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -16,7 +17,7 @@ type Change string
 
 const (
 	Same     Change = "same"     // same inode, size and time of modification
-	Copied   Change = "copied"   // another inode, same size and time of modification (in ns), as after a copy
+	Copied   Change = "copied"   // another inode, same size and time of modification (in ns), as after a copy; not of a stranger
 	Touched  Change = "touched"  // same size, modified since
 	Unseen   Change = "unseen"   // seems to be the same, but the program may have written to it through a mapping
 	Grown    Change = "grown"    // longer than it was
@@ -31,7 +32,6 @@ type Comparison struct {
 	Want   image.File
 	Have   image.File // zero for Gone
 	Err    error      // why the file cannot be found; only for Gone
-	owner  uint32     // user ID; not for Gone
 }
 
 // CompareFile compares a file of an image with what is at its path now. It does not compare device numbers: they can
@@ -46,11 +46,12 @@ func CompareFile(want image.File) Comparison {
 }
 
 func compare(want image.File, st *unix.Stat_t) Comparison {
-	c := Comparison{Want: want, owner: st.Uid, Have: image.File{
+	c := Comparison{Want: want, Have: image.File{
 		Path:    want.Path,
 		Device:  st.Dev,
 		Inode:   st.Ino,
 		Mode:    st.Mode,
+		UID:     st.Uid,
 		Size:    st.Size,
 		MtimeNs: st.Mtim.Nano(),
 	}}
@@ -58,7 +59,7 @@ func compare(want image.File, st *unix.Stat_t) Comparison {
 	sameContent := c.Have.Size == want.Size && c.Have.MtimeNs == want.MtimeNs
 	sameInode := st.Ino == want.Inode || want.Relocated
 	switch {
-	case !sameFormat || !sameInode && !sameContent:
+	case !sameFormat || !sameInode && (!sameContent || c.isStrangers()):
 		c.Change = Replaced
 	case !sameInode:
 		c.Change = Copied
@@ -72,6 +73,19 @@ func compare(want image.File, st *unix.Stat_t) Comparison {
 		c.Change = Touched
 	}
 	return c
+}
+
+// isStrangers tells whether the file belongs to a user who is neither the owner of the file of the checkpoint, nor crak's user, nor root. This
+// user may have made it in a directory like /tmp, and can give it any size and time. In a user namespace that does not map root, root's
+// files seem to belong to the same user as the directory /.
+func (c Comparison) isStrangers() bool {
+	var top unix.Stat_t
+	switch err := unix.Stat("/", &top); c.Have.UID {
+	case c.Want.UID, uint32(os.Geteuid()), 0:
+		return false
+	default:
+		return err != nil || c.Have.UID != top.Uid
+	}
 }
 
 // String is in words, without the path: "has shrunk from 10 to 5 bytes since the checkpoint".

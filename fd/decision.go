@@ -16,11 +16,11 @@ type use struct {
 	writes  bool // a description or a shared mapping can write to it
 	inPlace bool // it can overwrite what was there at the checkpoint
 	mapped  bool
-	lesser  lesser
+	lessers lessers
 }
 
 func (u use) and(other use) use {
-	return use{u.writes || other.writes, u.inPlace || other.inPlace, u.mapped || other.mapped, u.lesser.and(other.lesser)}
+	return use{u.writes || other.writes, u.inPlace || other.inPlace, u.mapped || other.mapped, u.lessers.and(other.lessers)}
 }
 
 func useOf(d image.Description, f image.File) use {
@@ -44,26 +44,21 @@ func (e *Env) Know(g *image.Group) {
 		e.contents = make(map[Inode]Change)
 	}
 	e.holders = holdersOf(g)
+	e.knowLessers(g)
 	e.knowCopies(g)
 	e.objects = make(map[image.ObjectID]image.Object)
 	for _, o := range g.Objects {
 		e.objects[o.ID] = o
 	}
 	add := func(f image.File, u use) { e.uses[inodeOf(f)] = e.uses[inodeOf(f)].and(u) }
-	files := make(map[image.DescriptionID]image.File)
 	for _, d := range g.Descriptions {
 		if r, err := record[Regular](d); d.Kind == regular.name && err == nil {
 			add(r.File, useOf(d, r.File))
-			files[d.ID] = r.File
+			add(r.File, use{lessers: e.lessers[d.ID]})
 		}
 	}
 	for _, p := range g.Processes {
-		who := lesserOf(&p)
-		for _, d := range p.Descriptors {
-			if f, ok := files[d.Description]; ok && who.exists {
-				add(f, use{lesser: who})
-			}
-		}
+		who := lessersOf(&p)
 		e.foreground = e.foreground || p.Foreground
 		for i := range p.Mappings {
 			m := &p.Mappings[i]
@@ -71,7 +66,7 @@ func (e *Env) Know(g *image.Group) {
 				continue
 			}
 			u := useOfMapping(m)
-			u.lesser = who
+			u.lessers = who
 			add(*m.File, u)
 			if s := stretchOf(m); u.writes && s.length > 0 {
 				e.stretches[inodeOf(*m.File)] = append(e.stretches[inodeOf(*m.File)], s)
@@ -104,15 +99,16 @@ func (e *Env) decide(c Comparison, own use) decision {
 	if c.Want.Accepted {
 		force, grown, forced = true, false, " (--fd)"
 	}
+	if list := u.lessers.gain(c, unix.R_OK|choose(u.writes, uint32(unix.W_OK), 0)); len(list) > 0 {
+		return decision{obstacles: list}
+	}
 	switch {
 	case c.Change == Same:
 		return decision{}
-	case u.lesser.gains(c, u.writes):
-		return refused(c.Want.Path, c.String(), "put the file of the checkpoint back, or give "+u.lesser.name()+" access to this one")
 	case c.Change == Copied && e.copyFor(c.Want) != nil && e.copyFor(c.Want).begun: // crak has made it in the place of one that was gone
 		return decision{}
 	case u.writes && !force && e.copyFor(c.Want).leaksInto(c):
-		return refused(c.Want.Path, c.String()+fmt.Sprintf(", and belongs to user %d now, who could read what the restart puts back", c.owner),
+		return refused(c.Want.Path, c.String()+fmt.Sprintf(", and belongs to user %d now, who could read what the restart puts back", c.Have.UID),
 			"remove that file, or give it to its owner again (chown)")
 	case u.writes && e.copyFor(c.Want) != nil && !c.Want.Accepted && (sameFormat || errors.Is(c.Err, fs.ErrNotExist)):
 		return decision{notice: message + "; put back as it was", putBack: true, standIn: c.Change == Gone}

@@ -33,7 +33,7 @@ var directory = kind{
 		if r.File.Deleted {
 			return nil
 		}
-		return env.decideDirectory(CompareFile(r.File), d.Offset)
+		return env.decideDirectory(CompareFile(r.File), d)
 	},
 	create: func(d image.Description, env *Env) (*os.File, error) {
 		r, err := record[Directory](d)
@@ -43,11 +43,11 @@ var directory = kind{
 		if r.File.Deleted {
 			return env.openRemoved(r, d.Flags)
 		}
-		if list := env.decideDirectory(CompareFile(r.File), d.Offset); len(list) > 0 {
+		if list := env.decideDirectory(CompareFile(r.File), d); len(list) > 0 {
 			return nil, list
 		}
 		return openAt(r.File.Path, d.Flags, func(st *unix.Stat_t) error {
-			return env.decideDirectory(compare(r.File, st), d.Offset).Err()
+			return env.decideDirectory(compare(r.File, st), d).Err()
 		})
 	},
 	paths: pathsIn(func(r *Directory, to Relocations) { to.file(&r.File) }),
@@ -99,13 +99,14 @@ func (e *Env) openRemoved(r Directory, flags uint32) (*os.File, error) {
 
 // decideDirectory applies the policy to a directory. Its size and time do not matter, because entries come and go.
 // But an offset is only valid in the directory it comes from.
-func (e *Env) decideDirectory(c Comparison, offset int64) obstacle.List {
+func (e *Env) decideDirectory(c Comparison, d image.Description) obstacle.List {
+	offset := d.Offset
 	replaced := c.Change == Gone || c.Have.Mode&unix.S_IFMT != unix.S_IFDIR || c.Have.Inode != c.Want.Inode && !(c.Want.Relocated && offset == 0)
-	if !replaced {
-		return nil
+	if list := e.lessers[d.ID].gain(c, accessMode(d.Flags)); len(list) > 0 || !replaced {
+		return list
 	}
 	isDirectory := c.Change != Gone && c.Have.Mode&unix.S_IFMT == unix.S_IFDIR
-	if isDirectory && (offset == 0 || e.Force) && (e.Files != Strict || e.Force) {
+	if isDirectory && (e.Force || offset == 0 && e.Files != Strict && !c.isStrangers()) {
 		e.Tell(c.Want.Path + ": another directory is at this path since the checkpoint; taken as it is")
 		return nil
 	}

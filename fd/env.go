@@ -35,6 +35,7 @@ type Env struct {
 	Fill func(id image.ObjectID, fn func(runs []image.Run, data []byte) error) error
 
 	uses      map[Inode]use // of the files of the image
+	lessers   map[image.DescriptionID]lessers
 	copies    map[Inode]*savedCopy
 	stretches map[Inode][]stretch
 	contents  map[Inode]Change // Same, Touched or Unseen: results of comparing stretches

@@ -152,7 +152,7 @@ func (e *Env) copyFor(f image.File) *savedCopy {
 // leaksInto tells whether the file that is at the path now belongs to another user than the file of the checkpoint and crak's user. This
 // user may have made it in a directory like /tmp, have it open, and would get the content of the copy. c may be nil.
 func (c *savedCopy) leaksInto(now Comparison) bool {
-	return c != nil && now.Change != Gone && now.owner != c.record.Attributes.UID && now.owner != uint32(os.Geteuid())
+	return c != nil && now.Change != Gone && now.Have.UID != c.record.Attributes.UID && now.Have.UID != uint32(os.Geteuid())
 }
 
 // uncovered returns the parts of [0, size) that are not in runs.

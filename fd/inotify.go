@@ -53,7 +53,7 @@ func init() {
 			}
 			for _, w := range r.Watches {
 				if w.File != nil {
-					all = append(all, env.decideWatched(CompareFile(*w.File))...)
+					all = append(all, env.decideWatched(CompareFile(*w.File), d.ID)...)
 				}
 			}
 			return all
@@ -83,7 +83,7 @@ func init() {
 			}
 			f, err := env.description(d.ID)
 			if err == nil {
-				env.last = append(env.last, func() error { return r.watch(int(f.Fd()), made, env) })
+				env.last = append(env.last, func() error { return r.watch(int(f.Fd()), d.ID, made, env) })
 			}
 			return err
 		},
@@ -123,9 +123,12 @@ func inotifyRecord(d image.Description) (Inotify, error) {
 }
 
 // decideWatched applies the policy to a watched file. Its content does not matter.
-func (e *Env) decideWatched(c Comparison) obstacle.List {
+func (e *Env) decideWatched(c Comparison, id image.DescriptionID) obstacle.List {
 	if c.Change == Gone || c.Have.Mode&unix.S_IFMT != c.Want.Mode&unix.S_IFMT {
 		return obstacle.List{{What: "inotify instance", Detail: c.Want.Path, Why: "it watched this file, which " + c.String(), Do: "put the old file back"}}
+	}
+	if list := e.lessers[id].gain(c, unix.R_OK); len(list) > 0 {
+		return list
 	}
 	if c.Have.Inode != c.Want.Inode && !c.Want.Relocated {
 		e.Tell(c.Want.Path + ": another file is at this path now; inotify watches that file")
@@ -208,7 +211,7 @@ func parseWatch(line string) (*watched, error) {
 
 // watch makes the watches. The queue is empty afterwards. Preconditions: crak has changed all files that it has to change. Otherwise the
 // program would get events of these changes.
-func (r Inotify) watch(fd int, made map[image.DescriptionID]*os.File, env *Env) error {
+func (r Inotify) watch(fd int, id image.DescriptionID, made map[image.DescriptionID]*os.File, env *Env) error {
 	unused, err := unix.MemfdCreate("unused", unix.MFD_CLOEXEC)
 	if err != nil {
 		return os.NewSyscallError("memfd_create", err)
@@ -229,7 +232,7 @@ func (r Inotify) watch(fd int, made map[image.DescriptionID]*os.File, env *Env) 
 				}
 			}
 		}
-		if err := w.add(fd, made, env); err != nil {
+		if err := w.add(fd, id, made, env); err != nil {
 			return fmt.Errorf("inotify watch %d: %w", w.Number, err)
 		}
 		next++
@@ -237,7 +240,7 @@ func (r Inotify) watch(fd int, made map[image.DescriptionID]*os.File, env *Env) 
 	return nil
 }
 
-func (w InotifyWatch) add(fd int, made map[image.DescriptionID]*os.File, env *Env) error {
+func (w InotifyWatch) add(fd int, id image.DescriptionID, made map[image.DescriptionID]*os.File, env *Env) error {
 	if w.Description != 0 {
 		return add(fd, int(made[w.Description].Fd()), w.Mask, w.Number)
 	}
@@ -246,7 +249,7 @@ func (w InotifyWatch) add(fd int, made map[image.DescriptionID]*os.File, env *En
 		return err
 	}
 	defer f.Close()
-	if err := env.decideWatched(compare(*w.File, st)).Err(); err != nil {
+	if err := env.decideWatched(compare(*w.File, st), id).Err(); err != nil {
 		return err
 	}
 	return add(fd, int(f.Fd()), w.Mask, w.Number)

@@ -98,6 +98,7 @@ func (o *open) file(path string) image.File {
 		Device:  o.stat.Dev,
 		Inode:   o.stat.Ino,
 		Mode:    o.stat.Mode,
+		UID:     o.stat.Uid,
 		Size:    o.stat.Size,
 		MtimeNs: o.stat.Mtim.Nano(),
 	}

@@ -31,9 +31,14 @@ func (e *Env) OpenMapped(m *image.Mapping) (*os.File, error) {
 }
 
 // OpenExecutable opens the file that a process executes. It must be the same file or a copy.
-func (e *Env) OpenExecutable(want image.File) (*os.File, error) {
+func (e *Env) OpenExecutable(p *image.Process) (*os.File, error) {
+	want := p.Executable
 	return openAt(want.Path, unix.O_RDONLY, func(st *unix.Stat_t) error {
-		switch c := compare(want, st); {
+		c := compare(want, st)
+		if list := lessersOf(p).gain(c, unix.X_OK); len(list) > 0 {
+			return list
+		}
+		switch {
 		case c.Change == Same, c.Change == Copied, e.Force:
 			return nil
 		default:

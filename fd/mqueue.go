@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/cause"
 	"crak.dev/crak/internal/obstacle"
 )
 
@@ -67,6 +68,9 @@ var messageQueue = kind{
 		q, err := object[*madeQueue](d.Object, &queueObjects, env)
 		if err == nil && n != nil {
 			err = q.checkFree()
+		}
+		if err == nil {
+			err = q.isFor(env.lessers[d.ID], d.Flags)
 		}
 		if err != nil {
 			return nil, err
@@ -216,6 +220,32 @@ func (q *madeQueue) description(flags uint32) (*os.File, error) {
 		}
 	}
 	return reopenOurs(q.file, flags)
+}
+
+// isFor checks that users of lesser rights may have the queue that has the name now. A queue of the same owner is that of the checkpoint, or the
+// owner has put it there: nobody else can remove the owner's queue.
+func (q *madeQueue) isFor(who lessers, flags uint32) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(q.file.Fd()), &st); err != nil {
+		return &os.PathError{Op: "stat", Path: q.name, Err: err}
+	}
+	if q.record.Attributes != nil && st.Uid == q.record.Attributes.UID {
+		return nil
+	}
+	for _, u := range who {
+		err := u.Do(func() error {
+			f, err := mqOpen(q.name, int(flags&unix.O_ACCMODE), &q.record)
+			if err == nil {
+				f.Close()
+			}
+			return err
+		})
+		if err != nil {
+			return obstacle.Obstacle{What: "POSIX message queue /" + q.name,
+				Why: fmt.Sprintf("belongs to user %d now, and user %d could not open it: %v", st.Uid, u.UID[1], cause.Of(err)), Do: "remove that queue (mq_unlink(3))"}
+		}
+	}
+	return nil
 }
 
 // open opens the old queue, if it had a name and still has it. Otherwise open makes a new queue.

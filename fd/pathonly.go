@@ -57,7 +57,7 @@ var pathOnly = kind{
 		if r.File.Deleted {
 			return nil
 		}
-		return env.decidePath(CompareFile(r.File))
+		return env.decidePath(CompareFile(r.File), d)
 	},
 	create: func(d image.Description, env *Env) (*os.File, error) {
 		r, err := record[PathOnly](d)
@@ -70,16 +70,19 @@ var pathOnly = kind{
 		case r.File.Deleted:
 			return env.openUnlinked(Regular(r), d.Flags)
 		}
-		if list := env.decidePath(CompareFile(r.File)); len(list) > 0 {
+		if list := env.decidePath(CompareFile(r.File), d); len(list) > 0 {
 			return nil, list
 		}
-		return openAt(r.File.Path, d.Flags, func(st *unix.Stat_t) error { return env.decidePath(compare(r.File, st)).Err() })
+		return openAt(r.File.Path, d.Flags, func(st *unix.Stat_t) error { return env.decidePath(compare(r.File, st), d).Err() })
 	},
 	paths: pathsIn(func(r *PathOnly, to Relocations) { to.file(&r.File) }),
 }
 
 // decidePath accepts only the same inode. The content of the file does not matter.
-func (e *Env) decidePath(c Comparison) obstacle.List {
+func (e *Env) decidePath(c Comparison, d image.Description) obstacle.List {
+	if list := e.lessers[d.ID].gain(c, accessMode(d.Flags)); len(list) > 0 {
+		return list
+	}
 	if c.Change != Gone && (c.Have.Inode == c.Want.Inode || c.Want.Relocated || e.Force) {
 		return nil
 	}

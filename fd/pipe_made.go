@@ -50,6 +50,19 @@ func (p *madePipe) open(e *Env) (err error) {
 	return err
 }
 
+// isFor checks that users of lesser rights may have the FIFO.
+func (p *madePipe) isFor(who lessers, flags uint32) error {
+	r := &p.record
+	if r.File == nil || r.File.Deleted || len(who) == 0 {
+		return nil
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(p.whole.Fd()), &st); err != nil {
+		return &os.PathError{Op: "stat", Path: r.File.Path, Err: err}
+	}
+	return who.gain(compare(*r.File, &st), accessMode(flags)).Err()
+}
+
 // description returns an end. The ends that pipe2 made have no O_LARGEFILE. All others are opened through /proc,
 // which sets it.
 func (p *madePipe) description(flags uint32) (*os.File, error) {

@@ -47,13 +47,16 @@ var pipeEnd = kind{
 		if c.Change == Gone || c.Have.Mode&unix.S_IFMT != unix.S_IFIFO {
 			return obstacle.List{{What: r.File.Path, Why: "it is not a FIFO any more, or cannot be found", Do: "make it again: mkfifo " + r.File.Path}}
 		}
-		if err := r.checkOwner(c.owner); err != nil {
+		if err := r.checkOwner(c.Have.UID); err != nil {
 			return obstacle.List{{What: r.File.Path, Why: err.Error(), Do: "remove it, and make it again: mkfifo " + r.File.Path}}
 		}
-		return nil
+		return env.lessers[d.ID].gain(c, accessMode(d.Flags))
 	},
 	create: func(d image.Description, env *Env) (*os.File, error) {
 		p, err := object[*madePipe](d.Object, &pipeObjects, env)
+		if err == nil {
+			err = p.isFor(env.lessers[d.ID], d.Flags)
+		}
 		if err != nil {
 			return nil, err
 		}

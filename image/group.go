@@ -87,7 +87,8 @@ type File struct {
 	Path    string `json:"path"` // absolute, in the program's mount namespace
 	Device  uint64 `json:"device"`
 	Inode   uint64 `json:"inode"`
-	Mode    uint32 `json:"mode"` // st_mode
+	Mode    uint32 `json:"mode"`          // st_mode
+	UID     uint32 `json:"uid,omitempty"` // of its owner
 	Size    int64  `json:"size"`
 	MtimeNs int64  `json:"mtime_ns"`
 	Deleted bool   `json:"deleted,omitempty"`

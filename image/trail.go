@@ -67,6 +67,16 @@ func CheckDirectory(path string) error {
 	return err
 }
 
+// OnlyOwn tells whether nobody but the caller's user and root can put files into a directory, or replace it.
+func OnlyOwn(path string) bool {
+	t, err := newTrail(path, true)
+	if err != nil {
+		return false
+	}
+	defer t.close()
+	return t.end() == nil
+}
+
 func (t *trail) close() {
 	if t.dir >= 0 {
 		unix.Close(t.dir)

@@ -106,11 +106,8 @@ func checkPlaces(p *image.Process) (all obstacle.List) {
 				Why: "it was removed before the checkpoint, and cannot be made again: " + err.Error(), Do: toReach(err, "make the directory that it was in")})
 		}
 	} else if !ownDirectory(p) {
-		f, err := fd.OpenDirectory(path)
-		if err != nil {
+		if err := fd.CheckDirectory(p, path); err != nil {
 			all = append(all, obstacle.Obstacle{Pid: int(p.Pid), Where: "working directory", What: p.Cwd, Why: cause.Of(err).Error(), Do: toReach(err, "make it again, or restart with --path OLD=NEW if it has moved")})
-		} else {
-			f.Close()
 		}
 	}
 	if p.RootDir != "/" && p.RootDir != "" {

@@ -54,7 +54,7 @@ func (g *group) executable(p *image.Process) (int, error) {
 	if p.ExecutableMemory != 0 {
 		f, err = g.objects.readOnly(p.ExecutableMemory, g.img.Group)
 	} else {
-		f, err = g.env.OpenExecutable(p.Executable)
+		f, err = g.env.OpenExecutable(p)
 	}
 	if err != nil {
 		g.env.Notice(fmt.Sprintf("pid %d: its executable %s cannot be opened (%v): /proc/%d/exe names another file from now on",
