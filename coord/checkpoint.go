@@ -113,8 +113,9 @@ func (c *checkpoint) run() (*Result, error) {
 		}
 		c.moved()
 	}
+	begun := time.Now()
 	result, err := c.attempt()
-	changed, deadline := false, time.Now().Add(patiencePassing)
+	changed, ran := false, time.Duration(0)
 	for wait := firstPassing; ; {
 		switch {
 		case errors.Is(err, dump.ErrChanged) && !changed:
@@ -122,8 +123,10 @@ func (c *checkpoint) run() (*Result, error) {
 			for _, m := range c.members {
 				m.dump.Known.Mappings = nil
 			}
-		case passes(err) && time.Now().Add(wait).Before(deadline) && c.Context.Err() == nil:
-			time.Sleep(wait) // for what the kernel has no event (passing.go)
+		case passes(err) && ran < patiencePassing && c.Context.Err() == nil:
+			pause := min(max(wait, time.Since(begun)), patiencePassing)
+			time.Sleep(pause) // for what the kernel has no event (passing.go)
+			ran += pause
 			wait = min(2*wait, longestPassing)
 			if list := c.asleep(); len(list) > 0 {
 				return nil, list
@@ -132,6 +135,7 @@ func (c *checkpoint) run() (*Result, error) {
 			return result, err
 		}
 		c.table.Again()
+		begun = time.Now()
 		result, err = c.attempt()
 	}
 }

@@ -45,7 +45,7 @@
 // testdata/barrier.pml is a model of the phases for spin(1).
 //
 // If an obstacle passes when the program runs on (passing.go), such as a connection that the server is about to accept, the phases
-// from create are repeated, for two seconds at most.
+// from create are repeated, until the program has run on for two seconds between them.
 // If mappings changed in a way that only a frozen program can show (dump.ErrChanged), the phases from create are repeated
 // once. The flags of the mappings are then read under the freeze.
 //
