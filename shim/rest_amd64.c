@@ -179,6 +179,20 @@ void rest_end(ucontext_t *context)
 }
 
 /*
+ * recvmmsg(2) has returned before it had all messages. The kernel then keeps the reason as an error of the socket for the next call
+ * (do_recvmmsg in net/socket.c). If the reason is the signal, that error is one of the kernel's own (512), which no program expects. To
+ * read the error takes it away.
+ */
+static void forget_interruption(const uint64_t *arguments, long result)
+{
+	unsigned length = sizeof(int);
+	int error;
+
+	if ((unsigned long)result < (unsigned)arguments[2])
+		SYSCALL_5(SYS_getsockopt, arguments[0], SOL_SOCKET, SO_ERROR, &error, &length);
+}
+
+/*
  * Lets the thread go on with the rest of the data if the frame stands after a call that has transferred a part. Returns the number
  * of the program's call, or -1 if there is no rest or it cannot be transferred. Preconditions: a signal of CRAK has come.
  */
@@ -197,6 +211,8 @@ int rest_of(ucontext_t *context, const siginfo_t *info)
 
 		number = known_syscall(context, info);
 		rest.done = result;
+		if (interrupted_syscall(context, info) == SYS_recvmmsg)
+			forget_interruption(arguments, result);
 		if (!can_go_on(&rest, number, arguments) || !find(&rest, number, arguments) ||
 		    !(repeat = repeat_record(context, number)))
 			return -1;
