@@ -24,13 +24,18 @@ func check(img *image.Image, env *fd.Env) (obstacle.List, error) {
 	}
 	env.Know(img.Group)
 	all := checkHost(img.Manifest.Host, have)
+	known := newSeen()
+	self, err := proc.Read(0, "status", proc.Status)
+	if err != nil {
+		return nil, err
+	}
 	for i := range img.Group.Processes {
 		p := &img.Group.Processes[i]
 		all = append(all, checkVDSO(p, img.Manifest.Host, have)...)
-		all = append(all, checkMapped(p, env)...)
+		all = append(all, checkMapped(p, env, known)...)
 		env.Moved()
 		all = append(all, checkPlaces(p)...)
-		all = append(all, checkIDs(p)...)
+		all = append(all, checkIDs(p, &self)...)
 	}
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) == nil {
@@ -80,10 +85,9 @@ func checkVDSO(p *image.Process, want, have image.Host) obstacle.List {
 }
 
 // checkIDs finds user and group IDs of a member that crak cannot set.
-func checkIDs(p *image.Process) obstacle.List {
-	status, err := proc.Read(0, "status", proc.Status)
+func checkIDs(p *image.Process, self *proc.StatusInfo) obstacle.List {
 	const needed = 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID
-	if err != nil || status.CapEff&needed == needed {
+	if self.CapEff&needed == needed {
 		return nil
 	}
 	uid, gid := uint32(os.Getuid()), uint32(os.Getgid())

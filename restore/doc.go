@@ -36,6 +36,7 @@
 // The files, by concept:
 //
 //	check.go, options.go, run.go, plan.go, pids.go     the functions that commands call
+//	seen.go                                            what crak has found out about files
 //	group.go, member.go, interpreter.go                one restart, and its processes
 //	conductor.go, events.go                            the order of a restart, and its messages
 //	stopped.go                                         members that were stopped

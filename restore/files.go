@@ -23,7 +23,7 @@ func (g *group) mappedFiles(of *member) error {
 	of.process.Files = make(map[int]int)
 	for i := range of.process.Mappings {
 		m := &of.process.Mappings[i]
-		if m.Kind != image.MappingFile || withoutFile(m) {
+		if m.Kind != image.MappingFile || g.seen.withoutFile(m) {
 			continue
 		}
 		n, ok := g.numbers[behind(m)]
@@ -103,23 +103,17 @@ func (g *group) keep(f *os.File) (int, error) {
 	return g.descriptors.share(f)
 }
 
-// withoutFile tells whether a mapping is restored as anonymous memory: the image has all of its content, and the file has
-// changed. A writable shared mapping always needs its file, because what the program writes must reach the file.
-func withoutFile(m *image.Mapping) bool {
-	return m.SelfContained && !(m.Shared && m.Writable) && fd.CompareFile(*m.File).Change != fd.Same
-}
-
 // checkMapped finds the mapped files that are missing or changed, each once.
-func checkMapped(p *image.Process, env *fd.Env) (all obstacle.List) {
+func checkMapped(p *image.Process, env *fd.Env, known *seen) (all obstacle.List) {
 	seen := make(map[mappedFile]bool)
 	for i := range p.Mappings {
 		m := &p.Mappings[i]
 		if m.Kind != image.MappingFile {
 			continue
 		}
-		if withoutFile(m) {
+		if known.withoutFile(m) {
 			if m.Shared { // the program does not see later changes of the file
-				env.Tell(fmt.Sprintf("%s: %v; its content comes from the image", m.File.Path, fd.CompareFile(*m.File)))
+				env.Tell(fmt.Sprintf("%s: %v; its content comes from the image", m.File.Path, known.compare(*m.File)))
 			}
 			continue
 		}
@@ -127,7 +121,7 @@ func checkMapped(p *image.Process, env *fd.Env) (all obstacle.List) {
 			continue
 		}
 		seen[behind(m)] = true
-		for _, o := range env.CheckMapped(m) {
+		for _, o := range known.checkMapped(m, env) {
 			o.Pid, o.Where = int(p.Pid), fmt.Sprintf("mapping %x-%x", uint64(m.Start), uint64(m.End))
 			all = append(all, o)
 		}

@@ -35,6 +35,7 @@ type group struct {
 	numbers     map[mappedFile]int // descriptors of the same files in the interpreter
 	executables map[executableFile]int
 	descriptors *descriptors
+	seen        *seen
 	target      *compile.Target
 	shift       clockShift
 	members     []*member
@@ -146,7 +147,7 @@ func (g *group) bring(ctx context.Context) (err error) {
 // prepare makes everything that the interpreter inherits, except the control socket.
 func (g *group) prepare(ctx context.Context) error {
 	all := g.img.Group.Processes
-	g.descriptors = newDescriptors(g.img.Group)
+	g.descriptors, g.seen = newDescriptors(g.img.Group), newSeen()
 	g.target = &compile.Target{Group: g.img.Group, Mode: g.mode}
 	g.shift = shiftFor(g.img.Group, passedSince(g.img.Manifest)).possible(g.env.Tell)
 	if err := g.objects.make(ctx, g.img, g.env); err != nil {
