@@ -38,9 +38,9 @@
 //	epoll.go        epoll instances
 //	unix_socket.go  Unix sockets (unix_object.go has the record; unix_made.go, unix_bind.go and unix_fill.go make them; unix_diag.go,
 //	                unix_name.go, unix_queue.go, unix_rights.go, unix_urgent.go and unix_senders.go have their parts)
-//	tcp_socket.go   TCP sockets (tcp_object.go and tcp_connection.go make them, tcp_queue.go and tcp_options.go have their parts;
-//	                tcp_find.go finds their peers; tcp_outside*.go, tcp_hold.go and tcp_inject.go have connections to processes outside, tcp_rights.go and tcp_keeper*.go
-//	                the rights that these need; tcp_choice.go and
+//	tcp_socket.go   TCP sockets (tcp_object.go and tcp_connection.go make them; tcp_queue.go, tcp_urgent.go and tcp_options.go have
+//	                their parts; tcp_find.go finds their peers; tcp_outside*.go, tcp_hold.go and tcp_inject.go have connections to
+//	                processes outside, tcp_rights.go and tcp_keeper*.go the rights that these need; tcp_choice.go and
 //	                tcp_reconnect.go have what the user chooses for these)
 //	passing.go      obstacles that may soon be gone if the program runs on, so that the writer tries again
 //	socket.go       what all sockets have in common: protocols; options (socket_options.go, inet_options.go), filters

@@ -35,6 +35,8 @@ type TCPSocket struct {
 
 	Late int `json:"late,omitempty"` // the last bytes of the content, which had not arrived yet
 
+	Mark *tcpMark `json:"mark,omitempty"` // urgent data in the content
+
 	Device     string             `json:"device,omitempty"`     // of SO_BINDTODEVICE
 	Congestion string             `json:"congestion,omitempty"` // TCP_CONGESTION, if it is not that of new sockets
 	Options    map[string][]int32 `json:"options,omitempty"`
@@ -109,7 +111,7 @@ func tcpRecord(o image.Object) (TCPSocket, error) {
 	case connected && (r.Own == nil || r.Remote == nil) || r.Listening && r.Own == nil:
 		return r, errors.New("an address is missing")
 	}
-	return r, errors.Join(checkOptions(r.Options, tcpTables...), r.Filter.check(), r.Outside.check(o.Size))
+	return r, errors.Join(checkOptions(r.Options, tcpTables...), r.Filter.check(), r.Outside.check(o.Size), r.Mark.check(o))
 }
 
 // A madeTCP is a new socket.

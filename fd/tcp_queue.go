@@ -19,30 +19,38 @@ const arriveMost = 2 * time.Second
 
 // peekTCP waits until everything that the peer has sent is in the receive queue. Then it reads the queue, and leaves the bytes there.
 // late is how many bytes had not arrived before.
-func peekTCP(socket int, sender tcpSender) (content []byte, late int, err error) {
-	if err := checkUrgent(socket); err != nil {
-		return nil, 0, err
+func peekTCP(socket int, sender tcpSender) (content []byte, late int, mark *tcpMark, err error) {
+	content, late, mark, err = peekInLine(socket, sender)
+	if err == nil && mark != nil {
+		if on, _ := unix.GetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_OOBINLINE); on == 0 {
+			mark.Read, err = isUrgentRead(socket)
+		}
 	}
-	before, err := unix.IoctlGetInt(socket, unix.TIOCINQ)
-	if err == nil && sender.sent > 0 {
-		err = sender.arrive(socket)
-	}
+	return content, late, mark, err
+}
+
+func peekInLine(socket int, sender tcpSender) (content []byte, late int, mark *tcpMark, err error) {
+	back, err := inLine(socket)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, nil, err
 	}
-	length, err := unix.IoctlGetInt(socket, unix.TIOCINQ)
+	defer back()
+	before, err := unix.IoctlGetInt(socket, unix.TIOCINQ)
+	length := before
+	if err == nil && sender.sent > 0 {
+		if err = sender.arrive(socket); err == nil {
+			length, err = unix.IoctlGetInt(socket, unix.TIOCINQ)
+		}
+	}
 	if err != nil || length == 0 {
-		return nil, 0, err
+		return nil, 0, nil, err
 	}
 	if length > tcpQueueMost {
-		return nil, 0, fmt.Errorf("more than %d bytes are in its queue", tcpQueueMost)
+		return nil, 0, nil, fmt.Errorf("more than %d bytes are in its queue", tcpQueueMost)
 	}
 	content = make([]byte, length)
-	n, err := peekBytes(socket, content)
-	if err == nil && n != length {
-		err = fmt.Errorf("%d bytes of %d", n, length)
-	}
-	return content, length - before, err
+	mark, err = peekStream(socket, content)
+	return content, length - before, mark, err
 }
 
 func peekBytes(socket int, content []byte) (int, error) {
@@ -55,19 +63,6 @@ func peekBytes(socket int, content []byte) (int, error) {
 	}
 	n, _, err := unix.Recvfrom(socket, content, unix.MSG_PEEK|unix.MSG_DONTWAIT)
 	return n, err
-}
-
-// checkUrgent refuses urgent data.
-func checkUrgent(socket int) error {
-	var b [1]byte
-	switch _, _, err := unix.Recvfrom(socket, b[:], unix.MSG_OOB|unix.MSG_PEEK|unix.MSG_DONTWAIT); err {
-	case unix.EINVAL, unix.ENOTCONN: // there is none, or it is in line
-		return nil
-	case nil, unix.EAGAIN:
-		return passing("it has urgent data (MSG_OOB) that the program has not read yet")
-	default:
-		return err
-	}
 }
 
 // arrive waits until everything that the peer of a socket has sent has arrived. On one machine, bytes wait at the sender only if the
@@ -190,7 +185,7 @@ func (m *madeTCP) fill(o image.Object, e *Env) error {
 			err = errors.New("it has content, and no peer")
 		}
 		if err == nil {
-			err = fillTCP(int(from.Fd()), int(m.file.Fd()), content, r.Late)
+			err = fillTCP(int(from.Fd()), int(m.file.Fd()), content, r.Late, r.Mark)
 		}
 		if err != nil {
 			return err
@@ -257,13 +252,14 @@ func abort(socket int) error {
 // fillTCP sends bytes from one end of a connection to the other. It makes room only for the bytes that had arrived at the checkpoint, so
 // that the late bytes wait at the sender again. If the sender has no room for these, all bytes arrive. Preconditions: the options of
 // both ends are set later.
-func fillTCP(from, to int, content []byte, late int) error {
+func fillTCP(from, to int, content []byte, late int, mark *tcpMark) error {
 	defer makeRoom(to, len(content)-late)()
 	defer widen(from)()
 	defer push(from)()
 	all, last, roomy := len(content), time.Now(), late == 0
 	for len(content) > 0 {
-		n, err := unix.SendmsgN(from, content, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		part, flags := mark.next(content, all-len(content))
+		n, err := unix.SendmsgN(from, part, nil, nil, flags|unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 		switch {
 		case err == nil:
 			content = content[n:]
@@ -281,7 +277,7 @@ func fillTCP(from, to int, content []byte, late int) error {
 		poll := []unix.PollFd{{Fd: int32(from), Events: unix.POLLOUT}}
 		_, _ = unix.Poll(poll, 10)
 	}
-	return nil
+	return mark.readAgain(to)
 }
 
 // EndConnections has the kernel reset the connections within a group when the group is killed. So none of them stays in TIME_WAIT, and a

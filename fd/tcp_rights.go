@@ -88,7 +88,7 @@ func hold(ends firewall.Connection, limit time.Duration) error {
 
 // readOutside reads the state of a connection, in repair mode.
 func readOutside(socket int) (s *TCPOutside, content []byte, err error) {
-	if err := checkUrgent(socket); err != nil {
+	if err := refuseUrgent(socket); err != nil {
 		return nil, nil, err
 	}
 	if err := repair(socket, repairOn); err != nil {

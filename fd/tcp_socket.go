@@ -219,8 +219,8 @@ func (c *capture) lookTCP(r *TCPSocket, o *open, sender tcpSender) ([]byte, erro
 	case r.Reconnect, sender.open == nil && !r.Closed && !r.Over:
 		return nil, nil
 	}
-	content, late, err := peekTCP(socket, sender)
-	r.Late = late
+	var content []byte
+	content, r.Late, r.Mark, err = peekTCP(socket, sender)
 	return content, err
 }
 

@@ -54,6 +54,8 @@ func TestTCPRecords(t *testing.T) {
 		`{"family":2,"closed":true}`,
 		`{"family":2,"connecting":true,"own":"127.0.0.1:1"}`,
 		`{"family":2,"late":1}`,
+		`{"family":2,"mark":{"place":0}}`,
+		`{"family":2,"mark":{"place":-1}}`,
 		`{"family":2,"late":-1}`,
 		`{"family":2,"error":-1,"over":true}`,
 		`{"family":2,"error":111}`,
