@@ -100,6 +100,7 @@ int main(int argc, char **argv)
 	pid_t pid;
 
 	sigfillset(&all);
+	sigdelset(&all, SIGUSR2); /* asks for a checkpoint */
 	sigprocmask(SIG_BLOCK, &all, 0);
 	CHECK(sem_init(&notified, 0, 0) == 0);
 	empty = opened("empty", O_RDWR);
