@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/internal/resident"
 )
 
@@ -34,5 +35,24 @@ func TestEndedBeforeOrder(t *testing.T) {
 	defer func() { _ = cmd.Wait() }()
 	if ready, err := m.isReady(); ready || !errors.Is(err, resident.ErrEnded) {
 		t.Errorf("a zombie: ready %v, %v", ready, err)
+	}
+}
+
+// TestLiveThread: a thread that has been killed is not live, also if it has not run since.
+func TestLiveThread(t *testing.T) {
+	for _, test := range []struct {
+		what string
+		stat proc.StatInfo
+		live bool
+	}{
+		{"sleeping", proc.StatInfo{State: 'S'}, true},
+		{"with a pending signal", proc.StatInfo{State: 'S', Signals: 1 << (unix.SIGTERM - 1)}, true},
+		{"zombie", proc.StatInfo{State: 'Z'}, false},
+		{"exiting", proc.StatInfo{State: 'R', Flags: exiting}, false},
+		{"killed", proc.StatInfo{State: 'R', Signals: 1<<(unix.SIGTERM-1) | 1<<(unix.SIGKILL-1)}, false},
+	} {
+		if live := isLive(&test.stat); live != test.live {
+			t.Errorf("%s: live %v", test.what, live)
+		}
 	}
 }

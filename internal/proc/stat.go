@@ -38,6 +38,7 @@ type StatInfo struct {
 	StartStack  uint64
 	KstkEsp     uint64
 	KstkEip     uint64
+	Signals     uint64 // pending for this thread: bit 0 is signal 1, up to signal 31
 	ExitSignal  int
 	Processor   int
 	RtPriority  uint64
@@ -91,7 +92,8 @@ func Stat(r io.Reader) (StatInfo, error) {
 	f.i++ // itrealvalue: always 0 since Linux 2.6.17
 	s.StartTime, s.Vsize, s.RssPages, s.RssLimit = f.uint(), f.uint(), f.int64(), f.uint()
 	s.StartCode, s.EndCode, s.StartStack, s.KstkEsp, s.KstkEip = f.uint(), f.uint(), f.uint(), f.uint(), f.uint()
-	f.i += 4 // signal sets of 31 bits: see status
+	s.Signals = f.uint()
+	f.i += 3 // other signal sets of 31 bits: see status
 	f.i += 3 // wchan, nswap, cnswap
 	s.ExitSignal, s.Processor, s.RtPriority, s.Policy = f.int(), f.int(), f.uint(), f.uint()
 	s.BlkioTicks, s.GuestTime, s.ChildGuest = f.uint(), f.uint(), f.int64()
