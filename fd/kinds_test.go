@@ -2,7 +2,9 @@ package fd_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -308,13 +310,62 @@ func TestRefusals(t *testing.T) {
 	}
 	for want, f := range map[string]*os.File{
 		"pidfd":            number(unix.PidfdOpen(1, 0)), // which is not of the group
-		"MPTCP socket":     number(unix.Socket(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP)),
 		"open for writing": openedAt(t, "/proc/self/comm", unix.O_RDWR),
 	} {
 		if got := captured(t, ourselves()).obstacleOf(f); !strings.Contains(got, want) || !strings.Contains(got, "; ") {
 			t.Errorf("obstacle %q, want one about %q and what to do", got, want)
 		}
 	}
+}
+
+// TestRefusedSockets: sockets of protocols that CRAK does not support are refused by the protocol's name. Not every kernel has all of them.
+func TestRefusedSockets(t *testing.T) {
+	socket := func(family, kind, protocol int) func(*testing.T) (int, error) {
+		return func(*testing.T) (int, error) { return unix.Socket(family, kind|unix.SOCK_CLOEXEC, protocol) }
+	}
+	for want, open := range map[string]func(*testing.T) (int, error){
+		"AF_VSOCK socket":                socket(unix.AF_VSOCK, unix.SOCK_STREAM, 0),
+		"SCTP socket":                    socket(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_SCTP),
+		"SCTPv6 socket":                  socket(unix.AF_INET6, unix.SOCK_SEQPACKET, unix.IPPROTO_SCTP),
+		"MPTCP socket":                   socket(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP),
+		"MPTCPv6 socket":                 socket(unix.AF_INET6, unix.SOCK_STREAM, unix.IPPROTO_MPTCP),
+		"XDP socket":                     socket(unix.AF_XDP, unix.SOCK_RAW, 0),
+		`the upper layer protocol "tls"`: kernelTLS,
+	} {
+		t.Run(want, func(t *testing.T) {
+			n, err := open(t)
+			if errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.ESOCKTNOSUPPORT) || errors.Is(err, unix.ENOENT) {
+				t.Skipf("this kernel does not have it: %v", err)
+			}
+			if errors.Is(err, unix.EPERM) {
+				t.Skipf("only root may make it: %v", err)
+			}
+			must(t, err)
+			f := os.NewFile(uintptr(n), "")
+			defer f.Close()
+			if got := captured(t, ourselves()).obstacleOf(f); !strings.Contains(got, want) || !strings.Contains(got, "; ") {
+				t.Errorf("obstacle %q, want one about %q and what to do", got, want)
+			}
+		})
+	}
+}
+
+// kernelTLS is a connection to which the upper layer protocol of TLS was added.
+func kernelTLS(t *testing.T) (int, error) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	n, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	must(t, unix.Connect(n, &unix.SockaddrInet4{Port: l.Addr().(*net.TCPAddr).Port, Addr: [4]byte{127, 0, 0, 1}}))
+	peer, err := l.Accept()
+	must(t, err)
+	t.Cleanup(func() { peer.Close() })
+	if err = unix.SetsockoptString(n, unix.SOL_TCP, unix.TCP_ULP, "tls"); err != nil {
+		unix.Close(n)
+	}
+	return n, err
 }
 
 func TestDamagedRecordsAreErrors(t *testing.T) {

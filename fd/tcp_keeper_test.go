@@ -1,6 +1,7 @@
 package fd
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -223,5 +224,63 @@ func TestKeeperUsers(t *testing.T) {
 	s.releaseAll()
 	if held, err := firewall.HeldFor(ends[0], s.user); err != nil || held {
 		t.Errorf("the restart has failed, and it is still held: %v", err)
+	}
+}
+
+// TestReleased: the packets of a connection come through again after a checkpoint if the program goes on, and after a restart that fails or
+// succeeds.
+func TestReleased(t *testing.T) {
+	if !inNetwork(t) {
+		return
+	}
+	socket, _ := socketTo(t)
+	ends, err := connectionOf(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	user := uint32(os.Geteuid())
+	held := func(when string, want bool) {
+		t.Helper()
+		if got, err := firewall.HeldFor(ends, user); err != nil || got != want {
+			t.Errorf("%s: held: %v, %v", when, got, err)
+		}
+	}
+	table := &Table{}
+	record := &TCPSocket{Family: unix.AF_INET, Own: &ends.Own, Remote: &ends.Peer}
+	content, err := table.lookOutside(record, &open{handle: &Handle{fd: socket, shares: true}, member: &Member{}})
+	if err != nil || len(content) != 0 {
+		t.Fatalf("%q, %v", content, err)
+	}
+	held("during the pause", true)
+	table.ReleaseConnections()
+	held("the program goes on", false)
+
+	if err := errors.Join(hold(ends, 0), abort(socket), unix.Close(socket)); err != nil {
+		t.Fatal(err)
+	}
+	text, err := image.MarshalText(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for when, end := range map[string]func(*Env) error{
+		"the restart has failed":    func(e *Env) error { e.Abandon(); return nil },
+		"the restart has succeeded": (*Env).Commit,
+	} {
+		env := &Env{}
+		env.Know(&image.Group{Objects: []image.Object{{ID: 1, Kind: "tcp_socket", Record: text}}})
+		f, err := Make(image.Description{ID: 1, Kind: "tcp_socket", Object: 1}, env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held("during the restart", true)
+		if on, err := unix.GetsockoptInt(int(f.Fd()), unix.SOL_TCP, unix.TCP_REPAIR); err != nil || on != 0 {
+			t.Errorf("in repair mode: %d, %v", on, err)
+		}
+		if err := errors.Join(end(env), abort(int(f.Fd()))); err != nil {
+			t.Errorf("%s: %v", when, err)
+		}
+		held(when, false)
+		env.Close()
+		f.Close()
 	}
 }
