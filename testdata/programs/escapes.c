@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 /* A line end, sequences that set a terminal's colour and title, DEL, a C1 control character and a right-to-left override. */
@@ -67,7 +68,13 @@ int main(int argc, char **argv)
 	if (argc > 1) {
 		mqd_t queue = mq_open("/gone" NAME, O_RDWR | O_CREAT, 0600, NULL);
 
-		CHECK(queue >= 0 && mq_notify(queue, &(struct sigevent){.sigev_notify = SIGEV_NONE}) == 0 && mq_unlink("/gone" NAME) == 0);
+		/* a notification by a thread, without the socket that the C library has for it */
+		int socket_fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0);
+		char cookie[32] = "";
+		struct sigevent event = {.sigev_notify = SIGEV_THREAD, .sigev_signo = socket_fd, .sigev_value.sival_ptr = cookie};
+
+		CHECK(queue >= 0 && socket_fd >= 0 && syscall(SYS_mq_notify, queue, &event) == 0);
+		CHECK(close(socket_fd) == 0 && mq_unlink("/gone" NAME) == 0);
 		CHECK(symlink("/" NAME, "link" NAME) == 0 && open("link" NAME, O_PATH | O_NOFOLLOW) >= 0);
 	}
 	CHECK(pthread_barrier_init(&barrier, NULL, 2) == 0 && pthread_create(&thread, NULL, idle, &barrier) == 0);
