@@ -41,7 +41,8 @@ func (b *boundName) close() {
 // at the checkpoint, bind leaves a file at the path where it is. If the restart fails, everything at the path is as before.
 //
 // Another user may be able to replace a directory of the path by a symbolic link. So bind opens the directory once, and renames, removes and
-// changes files only there. Only bind(2) goes through the path: crak notices if the new file is not in that directory.
+// changes files only there. Only bind(2) goes through the path: crak notices if the new file is not in that directory. A restart by root calls it with the rights of
+// this user (unix_binder.go).
 func (e *Env) bind(socket int, n *UnixName) (*boundName, error) {
 	b := &boundName{name: n}
 	if n.Path == "" {
@@ -64,13 +65,14 @@ func (e *Env) bindPath(socket int, b *boundName) error {
 	dir := os.NewFile(uintptr(fd), filepath.Dir(n.full()))
 	e.closeLater = append(e.closeLater, dir)
 	at := fmt.Sprintf("/proc/self/fd/%d/%s", fd, n.Path[slash+1:])
-	aside, err := moveAside(n, at)
+	who := binderOf(n)
+	aside, err := who.moveAside(n, at)
 	if err != nil {
 		return err
 	}
-	err = rawBind(socket, n)
+	err = who.bind(socket, n)
 	if err == nil {
-		b.file, err = openSocket(at, n)
+		b.file, err = openSocket(at, n, who.uid())
 	}
 	if err != nil || n.File == nil {
 		if b.file != nil {
@@ -99,25 +101,6 @@ func (e *Env) bindPath(socket int, b *boundName) error {
 		}
 	})
 	return nil
-}
-
-// moveAside renames a socket file that an ended process has left. at leads to it, through the open directory. moveAside returns the new
-// name, or "" if nothing was there.
-func moveAside(n *UnixName, at string) (string, error) {
-	var st unix.Stat_t
-	switch err := unix.Lstat(at, &st); {
-	case errors.Is(err, unix.ENOENT):
-		return "", nil
-	case err != nil:
-		return "", &os.PathError{Op: "stat", Path: n.String(), Err: err}
-	case st.Mode&unix.S_IFMT != unix.S_IFSOCK || n.inUse():
-		return "", fmt.Errorf("%s: %w", n, unix.EADDRINUSE)
-	}
-	aside := fmt.Sprintf("%s.crak-%d", at, os.Getpid())
-	if err := unix.Renameat2(unix.AT_FDCWD, at, unix.AT_FDCWD, aside, unix.RENAME_NOREPLACE); err != nil {
-		return "", fmt.Errorf("rename %s: %w", n, err)
-	}
-	return aside, nil
 }
 
 // inUse tells whether a socket has this name now. It may miss a socket that does not listen.
@@ -175,34 +158,40 @@ func inDirectory(dir string, needed bool, do func() error) error {
 	result := make(chan error)
 	go func() {
 		runtime.LockOSThread() // the thread ends with this function
-		err := unix.Unshare(unix.CLONE_FS)
+		err := enter(dir, needed)
 		if err == nil {
-			unix.Umask(0o777)
+			err = do()
 		}
-		if needed {
-			if err == nil {
-				err = unix.Chdir(dir)
-			}
-			if err != nil {
-				result <- fmt.Errorf("working directory %s: %w", dir, err)
-				return
-			}
-		}
-		result <- do()
+		result <- err
 	}()
 	return <-result
 }
 
+// enter gives the calling thread a working directory and a file mode creation mask of its own.
+func enter(dir string, needed bool) error {
+	err := unix.Unshare(unix.CLONE_FS)
+	if err == nil {
+		unix.Umask(0o777)
+	}
+	if err == nil && needed {
+		err = unix.Chdir(dir)
+	}
+	if err != nil && needed {
+		return fmt.Errorf("working directory %s: %w", dir, err)
+	}
+	return nil
+}
+
 // openSocket opens the file of a socket that crak has just bound, with O_PATH. Another user who can write to the directory may have put a
 // link to somebody else's socket there. crak must not change the owner and the mode of that socket. So openSocket checks that the file
-// belongs to crak's user, has one name and gives nobody a permission (inDirectory), as a new file does.
-func openSocket(path string, n *UnixName) (*os.File, error) {
+// belongs to the user who called bind(2), has one name and gives nobody a permission (inDirectory), as a new file does.
+func openSocket(path string, n *UnixName, uid int) (*os.File, error) {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: n.String(), Err: err}
 	}
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil || st.Mode&^0o7000 != unix.S_IFSOCK || int(st.Uid) != os.Geteuid() || st.Nlink != 1 {
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&^0o7000 != unix.S_IFSOCK || int(st.Uid) != uid || st.Nlink != 1 {
 		unix.Close(fd)
 		return nil, fmt.Errorf("%s: another file has taken its place", n)
 	}

@@ -27,8 +27,13 @@ func Owner(path string) (User, error) {
 	if err := unix.Stat(path, &st); err != nil {
 		return User{}, &os.PathError{Op: "stat", Path: path, Err: err}
 	}
-	gid, groups := System.groups(st.Uid, st.Gid)
-	return User{UID: [3]uint32{st.Uid, st.Uid, st.Uid}, GID: [3]uint32{gid, gid, gid}, Groups: groups}, nil
+	return OfAccount(st.Uid, st.Gid), nil
+}
+
+// OfAccount returns a user as Owner does. The group is that of a user whom the system does not know.
+func OfAccount(uid, otherwise uint32) User {
+	gid, groups := System.groups(uid, otherwise)
+	return User{UID: [3]uint32{uid, uid, uid}, GID: [3]uint32{gid, gid, gid}, Groups: groups}
 }
 
 // Become gives every thread of the process the IDs, groups and capabilities of the user. If the process cannot change its group IDs,
