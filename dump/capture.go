@@ -27,6 +27,7 @@ func Capture(members []*Member) ([]*image.Process, error) {
 		}
 	}
 	correctSeals(members[0].Table.Memory, processes)
+	refusePartlyMapped(members, processes)
 	return processes, nil
 }
 
