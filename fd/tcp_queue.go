@@ -18,23 +18,25 @@ const tcpQueueMost = 256 << 20
 const arriveMost = 2 * time.Second
 
 // peekTCP waits until everything that the peer has sent is in the receive queue. Then it reads the queue, and leaves the bytes there.
-// late is how many bytes had not arrived before.
-func peekTCP(socket int, sender tcpSender) (content []byte, late int, mark *tcpMark, err error) {
-	content, late, mark, err = peekInLine(socket, sender)
-	if err == nil && mark != nil {
-		if on, _ := unix.GetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_OOBINLINE); on == 0 {
-			mark.Read, err = isUrgentRead(socket)
-		}
+// late is how many bytes had not arrived before. inline tells whether the socket has SO_OOBINLINE.
+func peekTCP(socket int, sender tcpSender, inline bool) (content []byte, late int, mark *tcpMark, err error) {
+	if inline {
+		return peekInLine(socket, sender)
 	}
-	return content, late, mark, err
-}
-
-func peekInLine(socket int, sender tcpSender) (content []byte, late int, mark *tcpMark, err error) {
 	back, err := inLine(socket)
 	if err != nil {
 		return nil, 0, nil, err
 	}
-	defer back()
+	content, late, mark, err = peekInLine(socket, sender)
+	back()
+	if err == nil && mark != nil {
+		mark.Read, err = isUrgentRead(socket)
+	}
+	return content, late, mark, err
+}
+
+// peekInLine is peekTCP for a socket that has SO_OOBINLINE.
+func peekInLine(socket int, sender tcpSender) (content []byte, late int, mark *tcpMark, err error) {
 	before, err := unix.IoctlGetInt(socket, unix.TIOCINQ)
 	length := before
 	if err == nil && sender.sent > 0 {

@@ -220,7 +220,7 @@ func (c *capture) lookTCP(r *TCPSocket, o *open, sender tcpSender) ([]byte, erro
 		return nil, nil
 	}
 	var content []byte
-	content, r.Late, r.Mark, err = peekTCP(socket, sender)
+	content, r.Late, r.Mark, err = peekTCP(socket, sender, r.Options["oob_inline"] != nil)
 	return content, err
 }
 

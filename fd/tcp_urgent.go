@@ -17,12 +17,8 @@ type tcpMark struct {
 	Read  bool `json:"read,omitempty"` // the program has read the byte with MSG_OOB, and not yet the stream up to it
 }
 
-// inLine sets SO_OOBINLINE. Then SIOCINQ counts the bytes behind the mark, too. back sets the old value again.
+// inLine sets SO_OOBINLINE. Then SIOCINQ counts the bytes behind the mark, too. Preconditions: the option is not set; back does that again.
 func inLine(socket int) (back func(), err error) {
-	on, err := unix.GetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_OOBINLINE)
-	if err != nil || on != 0 {
-		return func() {}, os.NewSyscallError("SO_OOBINLINE", err)
-	}
 	set := func(value int) error { return unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_OOBINLINE, value) }
 	return func() { _ = set(0) }, os.NewSyscallError("SO_OOBINLINE", set(1))
 }
@@ -119,11 +115,15 @@ func refuseUrgent(socket int) error {
 	if _, _, err := unix.Recvfrom(socket, b[:], unix.MSG_OOB|unix.MSG_PEEK|unix.MSG_DONTWAIT); err == nil || err == unix.EAGAIN {
 		return why
 	}
-	back, err := inLine(socket)
-	if err != nil {
-		return err
+	if on, err := unix.GetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_OOBINLINE); err != nil {
+		return os.NewSyscallError("SO_OOBINLINE", err)
+	} else if on == 0 {
+		back, err := inLine(socket)
+		if err != nil {
+			return err
+		}
+		defer back()
 	}
-	defer back()
 	all, err := unix.IoctlGetInt(socket, unix.TIOCINQ)
 	if err != nil {
 		return os.NewSyscallError("SIOCINQ", err)
