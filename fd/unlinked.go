@@ -120,15 +120,23 @@ func makeDirs(path string) (made []string, err error) {
 	if made, err = makeDirs(filepath.Dir(path)); err != nil {
 		return made, err
 	}
-	if err := os.Mkdir(path, 0o700); err != nil {
+	dir, err := OpenDirectory(filepath.Dir(path)) // another user may have put a symbolic link there
+	if err != nil {
 		return made, err
+	}
+	defer dir.Close()
+	if err := unix.Mkdirat(int(dir.Fd()), filepath.Base(path), 0o700); err != nil {
+		return made, &os.PathError{Op: "mkdir", Path: path, Err: err}
 	}
 	return append(made, path), nil
 }
 
 func removeDirs(made []string) {
 	for _, path := range slices.Backward(made) {
-		_ = unix.Rmdir(path) // never a file that another user has put there
+		if dir, err := OpenDirectory(filepath.Dir(path)); err == nil {
+			_ = unix.Unlinkat(int(dir.Fd()), filepath.Base(path), unix.AT_REMOVEDIR) // never a file that another user has put there
+			dir.Close()
+		}
 	}
 }
 
