@@ -23,7 +23,7 @@ const (
 	patienceStorm = 30 * time.Second // to freeze them all
 
 	patienceUnsure = 200 * time.Millisecond // for a look that can have missed no process
-	looksUnsure    = 10                     // the same: on a busy machine one look may take as long as patienceUnsure
+	looksUnsure    = 30                     // the same: on a busy machine one look may take as long as patienceUnsure
 	looksBefore    = 3                      // at all processes, just before the freeze
 )
 
