@@ -105,7 +105,8 @@ func checkDescriptors(g *image.Group, limit uint64) (all obstacle.List) {
 }
 
 // needed is how many descriptors crak has at most at the same time. The number of members does not matter. There is one for each file,
-// memory object and description, two for an end of a kernel object, and one more for each whose number a member uses.
+// memory object and description. While descriptions are made, there is one more for each end of a kernel object. Later there is one more
+// for each whose number a member uses. (Only if queues have descriptions that members make, both are there at the same time.)
 func needed(g *image.Group) int {
 	const own = 40
 	files := make(map[mappedFile]bool)
@@ -119,10 +120,10 @@ func needed(g *image.Group) int {
 			}
 		}
 	}
-	n := len(files) + len(executables) + len(g.Descriptions)
+	n, ends := len(files)+len(executables)+len(g.Descriptions), 0
 	for i := range g.Descriptions {
 		if g.Descriptions[i].Object != 0 {
-			n++
+			ends++
 		}
 	}
 	for _, u := range compile.Uses(g) {
@@ -133,7 +134,7 @@ func needed(g *image.Group) int {
 			n++
 		}
 	}
-	return own + n + min(n, len(newDescriptors(g).wanted))
+	return own + n + max(ends, min(n, len(newDescriptors(g).wanted)))
 }
 
 // socketPair makes a control socket: crak's end, and the end that the interpreter inherits.

@@ -176,6 +176,9 @@ func (g *group) descriptions() error {
 		return err
 	}
 	g.open = append(g.open, files...)
+	if !g.env.Deferred() {
+		g.env.CloseObjects()
+	}
 	for i, d := range all {
 		f := files[i]
 		switch {
@@ -190,9 +193,6 @@ func (g *group) descriptions() error {
 		if err != nil {
 			return err
 		}
-	}
-	if !g.env.Deferred() {
-		g.env.CloseObjects()
 	}
 	uses := compile.Uses(g.img.Group)
 	for id, f := range g.objects {
