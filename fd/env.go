@@ -52,6 +52,7 @@ type Env struct {
 
 	address  *unix.RawSockaddrUnix // argument of a system call
 	messages []*message            // more of them
+	pairs    unixPairs
 
 	objects      map[image.ObjectID]image.Object
 	made         map[image.ObjectID]madeObject
@@ -147,6 +148,7 @@ func (e *Env) CloseObjects() {
 		o.close()
 	}
 	e.made, e.filled = nil, nil
+	e.pairs.close()
 	e.closePtys()
 }
 

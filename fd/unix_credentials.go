@@ -71,20 +71,19 @@ func (c *capture) askCredentials(o *open, r *UnixSocket) {
 	})
 }
 
-// as makes a system call about a Unix socket in a process with the given credentials, because the kernel records who makes the call.
+// as makes system calls about Unix sockets in a process with the given credentials, because the kernel records who makes them.
 // The process shares crak's descriptors and has a copy of its memory. It has the PID of a member that crak has not made yet, or of a
-// process that has ended. If this PID is in use, the process has another PID. If crak may not become the user, it makes the call itself,
+// process that has ended. If this PID is in use, the process has another PID. If crak may not become the user, it makes the calls itself,
 // and the kernel records crak. A crak that may, such as root's, never does that: the user would have a socket that seems to be root's.
-func (e *Env) as(who *Credentials, number, a1, a2, a3, a4 uintptr) error {
-	call := rawCall{number, [4]uintptr{a1, a2, a3, a4}, 0}
+func (e *Env) as(who *Credentials, calls ...rawCall) error {
 	if who != nil {
 		become := who.UID != uint32(os.Geteuid()) || who.GID != uint32(os.Getegid())
 		errno, err := unix.Errno(0), errPidUsed
 		if who.Pid != 0 {
-			errno, err = e.inProcess(who.Pid, who, become, []rawCall{call})
+			errno, err = e.inProcess(who.Pid, who, become, calls)
 		}
 		if err != nil && err != errCannotBecome && become {
-			errno, err = e.inProcess(0, who, become, []rawCall{call})
+			errno, err = e.inProcess(0, who, become, calls)
 		}
 		switch {
 		case err == nil:
@@ -93,7 +92,7 @@ func (e *Env) as(who *Credentials, number, a1, a2, a3, a4 uintptr) error {
 			return fmt.Errorf("in a process of UID %d, GID %d: %w", who.UID, who.GID, err)
 		}
 	}
-	return errnoOrNil(makeCalls(&call, 1))
+	return errnoOrNil(makeCalls(&calls[0], len(calls)))
 }
 
 var (
@@ -211,23 +210,11 @@ func (e *Env) connectAs(who *Credentials, socket int, to addressed) error {
 	}
 	a, length := to.address()
 	e.address = &a // the kernel gets its address as a number, so it must not be on the stack
-	err := e.as(who, unix.SYS_CONNECT, uintptr(socket), uintptr(unsafe.Pointer(e.address)), length, 0)
+	err := e.as(who, rawCall{unix.SYS_CONNECT, [4]uintptr{uintptr(socket), uintptr(unsafe.Pointer(e.address)), length}, 0})
 	return errors.Join(err, unix.SetNonblock(socket, false))
-}
-
-// socketpair is socketpair(2).
-func (e *Env) socketpair(kind int, who *Credentials) (fds [2]int, err error) {
-	shared, err := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
-	if err != nil {
-		return fds, os.NewSyscallError("mmap", err)
-	}
-	defer func() { _ = unix.Munmap(shared) }()
-	err = e.as(who, unix.SYS_SOCKETPAIR, unix.AF_UNIX, uintptr(kind|unix.SOCK_CLOEXEC), 0, uintptr(unsafe.Pointer(&shared[0])))
-	n := binary.NativeEndian
-	return [2]int{int(n.Uint32(shared)), int(n.Uint32(shared[4:]))}, os.NewSyscallError("socketpair", err)
 }
 
 // listenAs is listen(2) by a process with the given credentials. SO_PEERCRED shows this process to the clients.
 func (m *madeUnix) listenAs(who *Credentials, backlog int, e *Env) error {
-	return os.NewSyscallError("listen", e.as(who, unix.SYS_LISTEN, m.file.Fd(), uintptr(backlog), 0, 0))
+	return os.NewSyscallError("listen", e.as(who, rawCall{unix.SYS_LISTEN, [4]uintptr{m.file.Fd(), uintptr(backlog)}, 0}))
 }
