@@ -37,14 +37,7 @@ func TestSocketOfOutsider(t *testing.T) {
 	if got := captured(t, ourselves()).obstacleOf(ours); got != "" {
 		t.Errorf("obstacle %q while both ends are in the group", got)
 	}
-	cmd := exec.Command("sleep", "600")
-	cmd.ExtraFiles = []*os.File{theirs}
-	must(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	theirs.Close()
+	giveAway(t, theirs)
 	if got := captured(t, ourselves()).obstacleOf(ours); !strings.Contains(got, "connected to a process outside of the group") {
 		t.Errorf("obstacle %q, want one about a process outside", got)
 	}
@@ -68,14 +61,7 @@ func TestSocketOfResident(t *testing.T) {
 	ours, err := connection.(*net.UnixConn).File()
 	must(t, err)
 	defer ours.Close()
-	cmd := exec.Command("sleep", "600")
-	cmd.ExtraFiles = []*os.File{theirs}
-	must(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	theirs.Close()
+	giveAway(t, theirs)
 	accepted.Close()
 	runs := ourselves()
 	runs.Calls = nil
@@ -385,4 +371,17 @@ func TestEmptyPacket(t *testing.T) {
 		}
 	}
 	t.Errorf("no socket with 3 packets: %+v, %s", p.Objects, p.Obstacles)
+}
+
+// giveAway gives a file to another process, which has it until the end of the test, and closes it here.
+func giveAway(t *testing.T, f *os.File) {
+	t.Helper()
+	cmd := exec.Command("sleep", "600")
+	cmd.ExtraFiles = []*os.File{f}
+	must(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	f.Close()
 }

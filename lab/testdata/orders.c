@@ -18,9 +18,9 @@ int main(void)
 	for (;;) {
 		mask(~(uint64_t)0);
 		int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-		usleep(500);
+		usleep(500); /* an order takes about as long */
 		close(fd);
 		mask(0);
-		usleep(10000);
+		usleep(10000); /* as between two orders */
 	}
 }
