@@ -70,6 +70,12 @@ func setMode(f *os.File, mode uint32, was *image.FileOwner) error {
 	return nil
 }
 
+// RemovedDirectory makes a directory and removes it, for a process whose working directory has been removed. If it cannot be made at its
+// path, it goes to the directory for temporary files, and notice is called.
+func RemovedDirectory(path string, notice func(string)) (*os.File, error) {
+	return unlinked(path, createUnlinkedDirectory, notice)
+}
+
 // A creator makes a file in a directory, and removes its name at once.
 type creator func(dir *os.File, name string) (*os.File, error)
 
@@ -153,18 +159,10 @@ func createUnlinked(dir *os.File, name string) (*os.File, error) {
 }
 
 func createUnlinkedFIFO(dir *os.File, name string) (*os.File, error) {
-	path := filepath.Join(dir.Name(), name)
 	if err := unix.Mknodat(int(dir.Fd()), name, unix.S_IFIFO|0o600, 0); err != nil {
-		return nil, &os.PathError{Op: "mkfifo", Path: path, Err: err}
+		return nil, &os.PathError{Op: "mkfifo", Path: filepath.Join(dir.Name(), name), Err: err}
 	}
-	f, err := openIn(dir, name, unix.O_RDWR, 0)
-	var st unix.Stat_t
-	if err == nil {
-		err = unix.Fstat(int(f.Fd()), &st)
-	}
-	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFIFO {
-		err = fmt.Errorf("%s: not a FIFO any more", path)
-	}
+	f, err := openNew(dir, name, unix.O_RDWR, unix.S_IFIFO)
 	return withoutName(f, dir, name, 0, err)
 }
 
@@ -172,15 +170,37 @@ func createUnlinkedDirectory(dir *os.File, name string) (*os.File, error) {
 	if err := unix.Mkdirat(int(dir.Fd()), name, 0o700); err != nil {
 		return nil, &os.PathError{Op: "mkdir", Path: filepath.Join(dir.Name(), name), Err: err}
 	}
-	f, err := openIn(dir, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	f, err := openNew(dir, name, unix.O_RDONLY|unix.O_DIRECTORY, unix.S_IFDIR)
 	return withoutName(f, dir, name, unix.AT_REMOVEDIR, err)
 }
 
+// openNew opens a file that crak has just made by its name. Another user who can write to the directory may have put another file there: a
+// FIFO out of which this user would read the program's bytes. So the file must belong to crak's user.
+func openNew(dir *os.File, name string, flags, format uint32) (*os.File, error) {
+	f, err := openIn(dir, name, flags, 0)
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil || st.Mode&unix.S_IFMT != format || !isOurs(&st) {
+		f.Close()
+		return nil, fmt.Errorf("%s: another file has taken its place", f.Name())
+	}
+	return f, nil
+}
+
 // withoutName removes the name of a new file. The file is open as f, unless err says why it could not be opened. flags are those of
-// unlinkat(2).
+// unlinkat(2). If another user has given the name to another file meanwhile, f still has a name, and withoutName returns an error.
 func withoutName(f, dir *os.File, name string, flags int, err error) (*os.File, error) {
+	path := filepath.Join(dir.Name(), name)
 	if failed := unix.Unlinkat(int(dir.Fd()), name, flags); err == nil && failed != nil {
-		err = &os.PathError{Op: "unlink", Path: filepath.Join(dir.Name(), name), Err: failed}
+		err = &os.PathError{Op: "unlink", Path: path, Err: failed}
+	}
+	if err == nil {
+		link, failed := os.Readlink("/proc/self/fd/" + strconv.Itoa(int(f.Fd())))
+		if failed != nil || !strings.HasSuffix(link, "/"+name+deletedMark) {
+			err = fmt.Errorf("%s: another file has taken its place", path)
+		}
 	}
 	if err != nil {
 		if f != nil {

@@ -111,16 +111,20 @@ func needed(g *image.Group) int {
 	const own = 40
 	files := make(map[mappedFile]bool)
 	executables := make(map[executableFile]bool)
+	directories := make(map[string]bool) // working directories that were removed
 	for i := range g.Processes {
 		p := &g.Processes[i]
 		executables[executableFile{p.Executable, p.ExecutableMemory}] = true
+		if path, removed := removedDirectory(p.Cwd); removed {
+			directories[path] = true
+		}
 		for j := range p.Mappings {
 			if m := &p.Mappings[j]; m.Kind == image.MappingFile && m.File != nil {
 				files[behind(m)] = true
 			}
 		}
 	}
-	n, ends := len(files)+len(executables)+len(g.Descriptions), 0
+	n, ends := len(files)+len(executables)+len(directories)+len(g.Descriptions), 0
 	for i := range g.Descriptions {
 		if g.Descriptions[i].Object != 0 {
 			ends++

@@ -72,8 +72,27 @@ type executableFile struct {
 	memory image.MemoryID
 }
 
-// removedDirectory returns the path of a working directory, and whether the directory was removed before the checkpoint. If
-// another file has that path now, it returns a free path beside it.
+// workingDirectory makes the working directory of a member if it was removed before the checkpoint, and removes it again. Members that had
+// the same path get the same directory. It returns the descriptor in the interpreter, or -1 if the member enters the directory by its path.
+func (g *group) workingDirectory(p *image.Process) (int, error) {
+	path, removed := removedDirectory(p.Cwd)
+	if !removed {
+		return -1, nil
+	}
+	n, ok := g.removed[path]
+	if ok {
+		return n, nil
+	}
+	f, err := fd.RemovedDirectory(path, g.env.Tell)
+	if err != nil {
+		return -1, fmt.Errorf("working directory %s: %w", p.Cwd, err)
+	}
+	n, err = g.keep(f)
+	g.removed[path] = n
+	return n, err
+}
+
+// removedDirectory returns the path of a working directory, and whether the directory was removed before the checkpoint.
 func removedDirectory(cwd string) (path string, removed bool) {
 	path, removed = strings.CutSuffix(cwd, " (deleted)")
 	if !removed {
@@ -81,12 +100,6 @@ func removedDirectory(cwd string) (path string, removed bool) {
 	}
 	if _, err := os.Lstat(cwd); err == nil {
 		return cwd, false // the name really ends with " (deleted)"
-	}
-	for range 8 {
-		if _, err := os.Lstat(path); err != nil {
-			break
-		}
-		path += "~"
 	}
 	return path, true
 }

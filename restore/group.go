@@ -34,6 +34,7 @@ type group struct {
 	mapped      map[mappedFile]*os.File
 	numbers     map[mappedFile]int // descriptors of the same files in the interpreter
 	executables map[executableFile]int
+	removed     map[string]int // descriptors of working directories that were removed, by path
 	descriptors *descriptors
 	seen        *seen
 	target      *compile.Target
@@ -55,6 +56,7 @@ type Progress func(done func() uint64, total uint64) (end func())
 func (g *group) start(ctx context.Context) error {
 	g.objects = make(objects)
 	g.mapped, g.numbers, g.executables = make(map[mappedFile]*os.File), make(map[mappedFile]int), make(map[executableFile]int)
+	g.removed = make(map[string]int)
 	defer g.close()
 	g.env.Memory = g.objects.file
 	g.env.Content = g.content(ctx)

@@ -43,7 +43,9 @@ func (m *member) pid() image.Pid { return m.process.Pid }
 // prepareMember opens the files that one process inherits.
 func (g *group) prepareMember(p *image.Process) (m *member, err error) {
 	m = &member{process: &compile.Process{Process: p}, mapped: g.mapped}
-	m.process.Directory, m.process.MakeDirectory = removedDirectory(p.Cwd)
+	if m.process.Removed, err = g.workingDirectory(p); err != nil {
+		return nil, err
+	}
 	if err := g.mappedFiles(m); err != nil {
 		return nil, err
 	}

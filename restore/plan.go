@@ -24,7 +24,9 @@ func Plan(w io.Writer, img *image.Image) error {
 		if err = findContent(img, p); err != nil {
 			return err
 		}
-		p.Directory, p.MakeDirectory = removedDirectory(p.Cwd)
+		if _, removed := removedDirectory(p.Cwd); !removed {
+			p.Removed = -1
+		}
 	}
 	target.Mode = compile.Mode{Group: compile.OwnGroup, First: isFirst(img.Group)}
 	describeMachine(target, mappings, &status, now)

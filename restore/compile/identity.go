@@ -73,21 +73,19 @@ func (c *compiler) lockFuture() {
 }
 
 // workingDirectory changes to the working directory. Its recorded path has no symbolic links, so none is followed. The
-// process opens the directory itself: one that was opened in another mount namespace has no path in this one (getcwd(2)). A
-// directory that was removed before the checkpoint is made, and removed again.
+// process opens the directory itself: one that was opened in another mount namespace has no path in this one (getcwd(2)). If it was
+// removed before the checkpoint, crak has made and removed it again.
 func (c *compiler) workingDirectory() {
-	path := c.process.Directory
-	name := c.set.String(path)
-	if c.process.MakeDirectory {
-		c.b.Call(unix.SYS_MKDIR, name, program.Const(0o700))
+	path := c.process.Cwd
+	if c.process.Removed >= 0 {
+		c.b.Call(unix.SYS_FCHDIR, program.Const(c.process.Removed)).Note(path)
+		return
 	}
+	name := c.set.String(path)
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS}
 	directory := c.b.Call(unix.SYS_OPENAT2, program.Const(unix.AT_FDCWD), name, c.set.Struct(how), program.Const(unix.SizeofOpenHow)).
 		Note(path).Keep().Arg()
 	c.b.Call(unix.SYS_FCHDIR, directory)
-	if c.process.MakeDirectory {
-		c.b.Call(unix.SYS_RMDIR, name)
-	}
 }
 
 // limits restores the resource limits. It comes after all calls that they could forbid. To raise a hard limit above the

@@ -1,6 +1,8 @@
 package compile
 
 import (
+	"strings"
+
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 )
@@ -26,8 +28,10 @@ func Plan(g *image.Group) (*Target, []*Process) {
 	files := make(map[image.File]int)
 	var all []*Process
 	for i := range g.Processes {
-		p := &Process{Process: &g.Processes[i], Exe: take(), Files: make(map[int]int)}
-		p.Directory = p.Cwd
+		p := &Process{Process: &g.Processes[i], Exe: take(), Files: make(map[int]int), Removed: -1}
+		if strings.HasSuffix(p.Cwd, " (deleted)") {
+			p.Removed = take()
+		}
 		for at := range p.Mappings {
 			if p.Mappings[at].Kind == image.MappingFile {
 				file := *p.Mappings[at].File

@@ -48,6 +48,5 @@ type Process struct {
 	Filled map[int]bool // mappings for which the image has content, by index
 	Pages  Pages        // for which the image has content
 
-	Directory     string // path of the working directory
-	MakeDirectory bool   // the directory was removed before the checkpoint: the process makes it and removes it again
+	Removed int // descriptor of the working directory if that was removed before the checkpoint; -1: it has the path Cwd
 }
