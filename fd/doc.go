@@ -35,7 +35,7 @@
 //	signalfd.go     signalfd
 //	pidfd.go        pidfds (handover.go: what one member makes and others get; deferred.go: if it is in a queue)
 //	inotify.go      inotify instances (watched.go finds what they watch)
-//	epoll.go        epoll instances
+//	epoll.go        epoll instances (epoll_attach.go registers the targets, epoll_poll.go has busy polling)
 //	unix_socket.go  Unix sockets (unix_object.go has the record; unix_made.go, unix_bind.go and unix_fill.go make them; unix_diag.go,
 //	                unix_name.go, unix_queue.go, unix_rights.go, unix_urgent.go and unix_senders.go have their parts)
 //	tcp_socket.go   TCP sockets (tcp_object.go and tcp_connection.go make them; tcp_queue.go, tcp_urgent.go and tcp_options.go have

@@ -20,6 +20,15 @@ type Epoll struct {
 
 	// Quiet tells that epoll_wait(2) would have returned nothing. So every edge of an edge-triggered target had been reported.
 	Quiet bool `json:"quiet,omitempty"`
+
+	BusyPoll *BusyPoll `json:"busy_poll,omitempty"`
+}
+
+// BusyPoll is struct epoll_params: how epoll_wait(2) asks network devices for packets (since Linux 6.9).
+type BusyPoll struct {
+	Usecs  uint32 `json:"usecs"`
+	Budget uint16 `json:"budget"`
+	Prefer bool   `json:"prefer,omitempty"`
 }
 
 // EpollTarget is one registration of epoll_ctl(2). The kernel knows it by its descriptor number and its description.
@@ -59,13 +68,17 @@ func init() {
 			}
 			return nil
 		},
-		create: func(d image.Description, _ *Env) (*os.File, error) {
-			if _, err := epollRecord(d); err != nil {
+		create: func(d image.Description, env *Env) (*os.File, error) {
+			r, err := epollRecord(d)
+			if err != nil {
 				return nil, err
 			}
 			fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 			if err != nil {
 				return nil, os.NewSyscallError("epoll_create1", err)
+			}
+			if r.BusyPoll != nil {
+				r.BusyPoll.set(fd, env)
 			}
 			return os.NewFile(uintptr(fd), "epoll instance"), nil
 		},
@@ -142,6 +155,11 @@ func captureEpoll(c *capture, o *open) (any, error) {
 		}
 		r.Targets = slices.DeleteFunc(r.Targets, func(t EpollTarget) bool { return t.Description == 0 })
 		return nil
+	})
+	c.questions.ioctl(o, epiocgparams, busyPollSize, func(result int64, params []byte) {
+		if result >= 0 {
+			r.BusyPoll = busyPoll(params)
+		}
 	})
 	if o.handle.asks() {
 		events, err := eventsOf(o.handle.fd, unix.POLLIN)

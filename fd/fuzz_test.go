@@ -46,7 +46,7 @@ func FuzzRecord(f *testing.F) {
 		{"timerfd", `{"clock":1,"flags":1,"value_ns":5,"interval_ns":7,"ticks":2}`},
 		{"signalfd", `{"mask":512}`},
 		{"file_copy", `{"file":{"path":"/tmp/x","inode":1,"size":5,"mode":33188},"attributes":{"uid":1,"gid":1,"accessed_ns":0}}`},
-		{"epoll", `{"quiet":true,"targets":[{"fd":5,"description":2,"events":1,"data":7,"spent":true}]}`},
+		{"epoll", `{"quiet":true,"busy_poll":{"usecs":50,"budget":8,"prefer":true},"targets":[{"fd":5,"description":2,"events":1,"data":7,"spent":true}]}`},
 	} {
 		f.Add(seed.kind, seed.record, uint32(0), int64(0))
 	}

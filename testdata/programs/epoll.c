@@ -1,14 +1,25 @@
 /*
  * epoll instances: targets of several kinds with their data, level- and edge-triggered; one-shot targets that have been reported and
  * that have not; exclusive targets; an instance in another one; a target whose number is closed, or belongs to another file now; a
- * target that is registered twice; a thread and a child that sleep in epoll_wait; workers that share an instance.
+ * target that is registered twice; a thread and a child that sleep in epoll_wait; workers that share an instance; busy-poll parameters.
  */
 #include "group.h"
 
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+
+/* struct epoll_params of linux/eventpoll.h, since Linux 6.9 */
+struct busy_poll {
+	uint32_t usecs;
+	uint16_t budget;
+	uint8_t prefer, pad;
+};
+
+#define SET_BUSY_POLL _IOW(0x8a, 1, struct busy_poll)
+#define GET_BUSY_POLL _IOR(0x8a, 2, struct busy_poll)
 
 static int sleeping, wake[2], common, work[2];
 
@@ -125,6 +136,8 @@ int main(void)
 	stream = epoll_create1(0);
 	add(stream, pair[1], EPOLLIN | EPOLLRDHUP | EPOLLET, 14);
 	files = epoll_create1(0); /* empty */
+	int polls = ioctl(files, SET_BUSY_POLL, &(struct busy_poll){50, 9, 1, 0}) == 0; /* older kernels do not have it */
+	CHECK(polls || errno == ENOTTY || errno == EOPNOTSUPP);
 	far = epoll_create1(0); /* the number is closed, and nothing else has it */
 	CHECK(dup2(pipes[7][0], 200) == 200);
 	add(far, 200, EPOLLIN, 15);
@@ -143,6 +156,13 @@ int main(void)
 	expect(level, 1, EPOLLIN);
 	expect(level, 1, EPOLLIN);
 	nothing(edge);
+	struct busy_poll parameters = {0};
+	if (polls) {
+		CHECK(ioctl(files, GET_BUSY_POLL, &parameters) == 0);
+		CHECK(parameters.usecs == 50 && parameters.budget == 9 && parameters.prefer == 1);
+		CHECK(ioctl(edge, GET_BUSY_POLL, &parameters) == 0);
+		CHECK(parameters.usecs == 0 && parameters.budget == 0 && parameters.prefer == 0);
+	}
 	EQUAL(write(pipes[1][1], "y", 1), 1);
 	expect(edge, 2, EPOLLIN);
 	expect(fresh_edge, 3, EPOLLIN);
