@@ -3,6 +3,9 @@ package dump
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
+	"math/bits"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -127,12 +130,34 @@ func (m *Member) askAttributes(ask *resident.Questions) {
 	prctl(unix.PR_GET_KEEPCAPS, func(r int64) { a.KeepCaps = r == 1 })
 	prctl(unix.PR_GET_MDWE, func(r int64) { a.MDWE = uint32(max(r, 0)) })
 	prctl(unix.PR_GET_MEMORY_MERGE, func(r int64) { a.MemoryMerge = r == 1 })
+	m.askFutexSlots(ask)
+	ask.Value(unix.SYS_PRCTL, [6]uint64{unix.PR_TIMER_CREATE_RESTORE_IDS, unix.PR_TIMER_CREATE_RESTORE_IDS_GET}, func(r int64) { a.TimerIDs = r == 1 })
 	m.askMembarrier(ask)
 	prctl(unix.PR_MCE_KILL_GET, func(r int64) { a.MachineCheck = machineChecks[r] })
 	counter := abi.Call{Number: unix.SYS_PRCTL, Relative: 1 << 1, Args: [6]uint64{unix.PR_GET_TSC}}
 	ask.Ask(counter, make([]byte, 4), func(_ int64, data []byte) { a.NoTimestamp = data[0] == unix.PR_TSC_SIGSEGV })
 	subreaper := abi.Call{Number: unix.SYS_PRCTL, Relative: 1 << 1, Args: [6]uint64{unix.PR_GET_CHILD_SUBREAPER}}
 	ask.Ask(subreaper, make([]byte, 4), func(_ int64, data []byte) { a.ChildSubreaper = data[0] == 1 })
+}
+
+// askFutexSlots asks for the size of the process's table of futexes. The kernel does not tell who has chosen it. A process without
+// a thread has no table, unless it has made one.
+func (m *Member) askFutexSlots(ask *resident.Questions) {
+	ask.Value(unix.SYS_PRCTL, [6]uint64{unix.PR_FUTEX_HASH, unix.PR_FUTEX_HASH_GET_SLOTS}, func(r int64) {
+		threads := m.status.Threads
+		if r < 0 || r > math.MaxUint32 || r == 0 && threads == 1 || r == futexSlots(threads) {
+			return
+		}
+		slots := uint32(r)
+		m.process.Attributes.FutexSlots = &slots
+	})
+}
+
+// futexSlots is how many slots the kernel chooses for a process with this number of threads (futex_hash_allocate_default in
+// the kernel's kernel/futex/core.c).
+func futexSlots(threads int) int64 {
+	most := uint(4 * min(threads, runtime.NumCPU()))
+	return int64(max(16, 1<<bits.Len(most-1)))
 }
 
 const thpExceptAdvised = 2 // PR_THP_DISABLE_EXCEPT_ADVISED (Linux 6.18)

@@ -174,6 +174,9 @@ type Attributes struct {
 	Membarrier     uint32 `json:"membarrier,omitempty"`      // registered with: MEMBARRIER_CMD_REGISTER_* (membarrier(2))
 	ExtendedStates uint64 `json:"extended_states,omitempty"` // XSAVE components that the process has requested: AMX
 
+	FutexSlots *uint32 `json:"futex_slots,omitempty"` // PR_FUTEX_HASH, unless the kernel has chosen: slots of the table, 0: that of the system
+	TimerIDs   bool    `json:"timer_ids,omitempty"`   // PR_TIMER_CREATE_RESTORE_IDS
+
 	// The kernel keeps these settings per thread, and new threads inherit them. The image has those of the initiator.
 	MachineCheck int  `json:"machine_check,omitempty"` // PR_MCE_KILL: 0 system default, 1 early, 2 late
 	NoTimestamp  bool `json:"no_timestamp,omitempty"`  // PR_SET_TSC: to read the counter raises SIGSEGV

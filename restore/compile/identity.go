@@ -39,6 +39,10 @@ func (c *compiler) attributes() {
 	if a.MemoryMerge {
 		prctl(c.b, program.Const(unix.PR_SET_MEMORY_MERGE), program.Const(1), program.Const(0), program.Const(0), program.Const(0)).MayFail()
 	}
+	if a.FutexSlots != nil { // before the first thread, with which the kernel would choose
+		prctl(c.b, program.Const(unix.PR_FUTEX_HASH), program.Const(unix.PR_FUTEX_HASH_SET_SLOTS), program.Const(*a.FutexSlots), program.Const(0)).
+			MayFail().Note("table of futexes")
+	}
 	for registrations := a.Membarrier; registrations != 0; registrations &= registrations - 1 {
 		c.b.Call(unix.SYS_MEMBARRIER, program.Const(registrations&-registrations), program.Const(0)).Note("registration")
 	}

@@ -107,9 +107,15 @@ func microseconds(n int64) timeval { return timeval{n / 1e6, n % 1e6} }
 // createTimers creates each timer with the ID it had. Since Linux 6.15 the kernel accepts an ID. Older kernels count from 0: there
 // the process also creates the timers in between, and deletes them.
 func (c *compiler) createTimers() {
-	if len(c.process.Timers) == 0 {
-		return
+	if len(c.process.Timers) > 0 {
+		c.createAllTimers()
 	}
+	if c.process.Attributes.TimerIDs && c.target.TimerIDs {
+		c.restoreIDs(unix.PR_TIMER_CREATE_RESTORE_IDS_ON)
+	}
+}
+
+func (c *compiler) createAllTimers() {
 	byID := make(map[int32]*image.PosixTimer)
 	last := int32(0)
 	for i := range c.process.Timers {
