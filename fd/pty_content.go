@@ -3,6 +3,7 @@ package fd
 import (
 	"errors"
 	"fmt"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,6 +50,11 @@ func (c *capture) ptyContent(p *pty, r *Pty) ([]byte, error) {
 	}
 	full := waiting >= ptyFull
 	r.Stopped = !full && slave&unix.POLLOUT == 0
+	if r.Stopped && !r.Packet {
+		if r.Held, err = ptyHeld(peer); err != nil {
+			return nil, err
+		}
+	}
 	lines, output := slave&unix.POLLIN != 0, events&unix.POLLIN != 0
 	if r.Stopped && output {
 		return nil, errors.New("output has been stopped (^S, tcflow(3)) before the program has read what came before")
@@ -83,6 +89,28 @@ func (c *capture) ptyContent(p *pty, r *Pty) ([]byte, error) {
 // ptyFull is how many bytes the queue of a terminal holds (N_TTY_BUF_SIZE of the kernel, less 1). Further bytes wait in the kernel's
 // buffers before the queue.
 const ptyFull = 4095
+
+// ptyHeld tells whether tcflow(3) has stopped the output of a slave, and not ^S. No call shows it: TCOON starts the output only if
+// TCOOFF has stopped it. Then TCOOFF stops it again. The processes that have the terminal are frozen, so none of them notices it.
+// In packet mode (TIOCPKT) the master would report it.
+func ptyHeld(slave int) (bool, error) {
+	runtime.LockOSThread() // nothing may come between the two calls
+	defer runtime.UnlockOSThread()
+	if err := unix.IoctlSetInt(slave, unix.TCXONC, tcoon); err != nil {
+		return false, fmt.Errorf("TCOON: %w", err)
+	}
+	events, err := ptyEvents(slave)
+	if err != nil || events&unix.POLLOUT == 0 {
+		return false, err
+	}
+	return true, unix.IoctlSetInt(slave, unix.TCXONC, tcooff)
+}
+
+// Arguments of TCXONC (ioctl_tty(2)).
+const (
+	tcooff = 0
+	tcoon  = 1
+)
 
 func ptyEvents(terminal int) (int16, error) {
 	return eventsOf(terminal, unix.POLLIN|unix.POLLOUT|unix.POLLPRI)

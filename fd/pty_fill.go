@@ -112,10 +112,10 @@ func ptyWrite(terminal int, text []byte) error {
 	return nil
 }
 
-// stop stops the output again. It does so in the way of the STOP character, if the modes have one.
+// stop stops the output again, as TCOOFF does or as the STOP character does, if the modes have one.
 func (p *madePty) stop() error {
 	r := &p.record
-	if c := r.Termios[atCc+unix.VSTOP]; flagsAt(r.Termios, atIflag)&unix.IXON != 0 && c != 0 {
+	if c := r.Termios[atCc+unix.VSTOP]; flagsAt(r.Termios, atIflag)&unix.IXON != 0 && c != 0 && !r.Held {
 		if err := ptyWrite(int(p.master.Fd()), []byte{c}); err != nil {
 			return err
 		}
@@ -126,5 +126,5 @@ func (p *madePty) stop() error {
 		}
 		return errors.New("output does not stop")
 	}
-	return unix.IoctlSetInt(p.hold, unix.TCXONC, 0 /* TCOOFF */)
+	return unix.IoctlSetInt(p.hold, unix.TCXONC, tcooff)
 }

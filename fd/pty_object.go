@@ -36,6 +36,7 @@ type Pty struct {
 	Lines   []int `json:"lines,omitempty"`   // in canonical mode: sizes of the lines that wait for the slave to read them
 	Input   int   `json:"input,omitempty"`   // bytes of the content that wait for the slave. The others wait for the master
 	Stopped bool  `json:"stopped,omitempty"` // output is stopped: ^S, or TCOOFF of tcflow(3)
+	Held    bool  `json:"held,omitempty"`    // and it was TCOOFF: only TCOON starts it again
 
 	Session    image.Pid   `json:"session,omitempty"`    // whose controlling terminal it is
 	Foreground image.Pid   `json:"foreground,omitempty"` // process group
@@ -95,7 +96,7 @@ func ptyRecord(o image.Object) (Pty, error) {
 	case r.Number >= ptyMost || r.Path != filepath.Clean(r.Path) || filepath.Base(r.Path) != fmt.Sprint(r.Number) ||
 		!strings.HasPrefix(r.Path, "/") || !strings.HasPrefix(r.Multiplexer, "/"):
 		return r, fmt.Errorf("pseudo-terminal %d: path %.100q, multiplexer %.100q", r.Number, r.Path, r.Multiplexer)
-	case r.Mode&^0o7777 != 0 || r.Closed && !r.Opened || r.Session < 0 || r.Foreground < 0 || r.Session == 0 && r.Foreground+image.Pid(len(r.Without)) != 0:
+	case r.Mode&^0o7777 != 0 || r.Closed && !r.Opened || r.Held && !r.Stopped || r.Session < 0 || r.Foreground < 0 || r.Session == 0 && r.Foreground+image.Pid(len(r.Without)) != 0:
 		return r, errors.New("pseudo-terminal: an impossible state")
 	}
 	total := 0

@@ -1,4 +1,7 @@
-/* What waits in pseudo-terminals: output, lines, the beginning of a line, ends of file, raw input, full queues, stopped output. */
+/*
+ * What waits in pseudo-terminals: output, lines, the beginning of a line, ends of file, raw input, full queues, output that ^S and
+ * tcflow(3) have stopped.
+ */
 #include "group.h"
 
 #include <poll.h>
@@ -138,6 +141,7 @@ int main(void)
 {
 	struct pair out = make(0), packet = make(0), lines = make(0), ends = make(0), half = make(O_NONBLOCK), raw = make(0), few = make(O_NONBLOCK);
 	struct pair full = make(O_NONBLOCK), wide = make(O_NONBLOCK), closed = make(0), stopped = make(O_NONBLOCK), many = make(0), both = make(0);
+	struct pair held = make(O_NONBLOCK);
 	struct termios t;
 	char text[256];
 	int full_bytes, wide_bytes;
@@ -178,6 +182,8 @@ int main(void)
 	put(stopped.master, "\x13");
 	while (events(stopped.slave) & POLLOUT)
 		pause_ms(1);
+	CHECK(tcflow(held.slave, TCOOFF) == 0);
+	EQUAL(events(held.slave) & POLLOUT, 0);
 	for (int i = 0; i < 60; i++)
 		put(many.master, "line\n");
 	arrived(many.slave, 300);
@@ -225,9 +231,16 @@ int main(void)
 	EQUAL(read(closed.master, text, 1), -1);
 	EQUAL(errno, EIO);
 	EQUAL(events(stopped.slave) & POLLOUT, 0);
+	CHECK(tcflow(stopped.slave, TCOON) == 0); /* starts only what tcflow has stopped */
+	EQUAL(events(stopped.slave) & POLLOUT, 0);
 	put(stopped.master, "\x11");
 	while (!(events(stopped.slave) & POLLOUT))
 		pause_ms(1);
+	EQUAL(events(held.slave) & POLLOUT, 0);
+	CHECK(tcflow(held.slave, TCOON) == 0);
+	CHECK(events(held.slave) & POLLOUT);
+	put(held.slave, "again\n");
+	expect(held.master, "again\r\n");
 	for (int i = 0; i < 60; i++)
 		expect(many.slave, "line\n");
 	expect(both.master, "question: ");
