@@ -14,7 +14,10 @@ import (
 	"crak.dev/crak/internal/resident"
 )
 
-const shmDest = 0o1000 // SHM_DEST: removed with its last attachment
+const (
+	shmDest   = 0o1000 // SHM_DEST: removed with its last attachment
+	shmLocked = 0o2000 // SHM_LOCKED
+)
 
 // segments asks the initiator for owner, key and size of SysV shared memory. The writer cannot ask the kernel itself,
 // because it may be in another IPC namespace. Only the first member that maps a segment is asked.
@@ -34,7 +37,7 @@ func (m *Member) segments(known int) error {
 			d := (*unix.SysvShmDesc)(unsafe.Pointer(unsafe.SliceData(data)))
 			o.Size = d.Segsz
 			o.SysV.Key, o.SysV.Mode, o.SysV.UID, o.SysV.GID = d.Perm.Key, d.Perm.Mode&0o777, d.Perm.Uid, d.Perm.Gid
-			o.SysV.Removed = d.Perm.Mode&shmDest != 0
+			o.SysV.Removed, o.SysV.Locked = d.Perm.Mode&shmDest != 0, d.Perm.Mode&shmLocked != 0
 		})
 	}
 	return ask.Put(m.Conn.Calls)

@@ -92,6 +92,7 @@ func (c *sysvCapture) undo(sets []*semaphoreSet) error {
 		}
 		return nil
 	})
+	c.refuseSharedUndo(found)
 	for i, m := range c.members {
 		for _, s := range found[i] {
 			if s.low != 0 {

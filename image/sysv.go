@@ -13,6 +13,7 @@ type SysV struct {
 	UID     uint32 `json:"uid"`
 	GID     uint32 `json:"gid"`
 	Removed bool   `json:"removed,omitempty"` // SHM_DEST: the kernel removes the segment after the last detach
+	Locked  bool   `json:"locked,omitempty"`  // SHM_LOCKED: its pages stay in memory
 }
 
 // SemaphoreSet is a System V semaphore set (semget(2)).
@@ -74,6 +75,8 @@ func (v *SysV) check(seen map[int]bool) error {
 		return fmt.Errorf("sysv.mode: %#o: more than permissions", v.Mode)
 	case v.Removed:
 		return errors.New("sysv.removed: only a segment can exist after its removal")
+	case v.Locked:
+		return errors.New("sysv.locked: only a segment can be locked")
 	}
 	seen[v.ID] = true
 	return nil

@@ -248,6 +248,8 @@ var brokenGroups = []vector{
 		`semaphores[1].sysv.id: 0: not a new number from 0`),
 	inGroup("removed semaphore set", func(g *Group) { g.Semaphores = []SemaphoreSet{{SysV: SysV{Removed: true}, Values: []uint16{1}}} },
 		`semaphores[0].sysv.removed: only a segment can exist after its removal`),
+	inGroup("locked message queue", func(g *Group) { g.Queues = []MessageQueue{{SysV: SysV{Locked: true}}} },
+		`queues[0].sysv.locked: only a segment can be locked`),
 	inGroup("odd permissions of a message queue", func(g *Group) { g.Queues = []MessageQueue{{SysV: SysV{Mode: 0o2000}}} },
 		`queues[0].sysv.mode: 02000: more than permissions`),
 	inGroup("no semaphores", func(g *Group) { g.Semaphores = []SemaphoreSet{{}} },

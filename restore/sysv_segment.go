@@ -50,8 +50,21 @@ func (s *segment) set(mode uint32) error {
 	return err
 }
 
-// fill removes a segment that was removed before the checkpoint: it exists until the last process detaches.
+// SHM_LOCK and SHM_UNLOCK of shmctl(2).
+const (
+	shmLock   = 11
+	shmUnlock = 12
+)
+
+// fill locks a segment, and removes one that was removed before the checkpoint: it exists until the last process detaches.
 func (s *segment) fill() error {
+	command := shmUnlock
+	if s.SysV.Locked {
+		command = shmLock
+	}
+	if _, err := unix.SysvShmCtl(s.SysV.ID, command, nil); err != nil && s.SysV.Locked {
+		return fmt.Errorf("locking it (SHM_LOCK): %w; crak needs a limit of locked memory (ulimit -l) of at least %d KiB", err, s.Size>>10)
+	}
 	if s.SysV.Removed {
 		s.remove()
 	}

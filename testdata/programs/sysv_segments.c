@@ -1,4 +1,4 @@
-/* sysv_segments: a System V segment that was removed, at several addresses in each of two processes, and one with a key. */
+/* sysv_segments: a System V segment that was removed, at several addresses in each of two processes, and one with a key, which is locked. */
 #include "check.h"
 #include "group.h"
 
@@ -50,6 +50,7 @@ int main(void)
 	keyed = attach(keyed_id, 0);
 	fill(removed[0], SIZE, 1);
 	fill(keyed, ODD, 3);
+	CHECK(shmctl(keyed_id, SHM_LOCK, 0) == 0);
 	pid = child(other, 0);
 	await_mark("attached");
 	CHECK(shmctl(removed_id, IPC_RMID, 0) == 0);
@@ -64,7 +65,7 @@ int main(void)
 	CHECK(shmctl(keyed_id, IPC_STAT, &desc) == 0);
 	EQUAL(desc.shm_nattch, 2);
 	EQUAL(desc.shm_segsz, ODD);
-	EQUAL(desc.shm_perm.mode & 0777, 0640);
+	EQUAL(desc.shm_perm.mode & (0777 | SHM_LOCKED), 0640 | SHM_LOCKED);
 	check_filled(removed[1], SIZE, 1);
 	fill(removed[0], SIZE, 2);
 	mark("written");
