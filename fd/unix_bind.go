@@ -65,7 +65,10 @@ func (e *Env) bindPath(socket int, b *boundName) error {
 	dir := os.NewFile(uintptr(fd), filepath.Dir(n.full()))
 	e.closeLater = append(e.closeLater, dir)
 	at := fmt.Sprintf("/proc/self/fd/%d/%s", fd, n.Path[slash+1:])
-	who := binderOf(n)
+	who, err := binderOf(n)
+	if err != nil {
+		return err
+	}
 	aside, err := who.moveAside(n, at)
 	if err != nil {
 		return err
@@ -134,6 +137,10 @@ func checkName(n *UnixName) (all obstacle.List) {
 			all = append(all, obstacle.Obstacle{What: what, Why: "another process has this name", Do: "end that process, or restart in another network namespace"})
 		}
 		return all
+	}
+	var several obstacle.Obstacle
+	if _, err := binderOf(n); errors.As(err, &several) {
+		all = append(all, several)
 	}
 	whole := &UnixName{Path: n.full()}
 	var st unix.Stat_t

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/rights"
 )
 
@@ -19,24 +21,34 @@ type binder struct {
 	user *rights.User // nil: crak's own rights
 }
 
-// binderOf returns crak's own rights if crak is not root, or if only root can change the directories of the path. Otherwise it returns the
-// owner of the innermost directory, or symbolic link, that is not root's.
-func binderOf(n *UnixName) binder {
-	dir := filepath.Dir(n.full())
-	var top unix.Stat_t
-	if os.Geteuid() != 0 || image.CheckDirectory(dir) == nil || unix.Stat("/", &top) != nil {
-		return binder{}
+// nobody is a user who owns no files.
+const nobody = 65534
+
+// binderOf returns crak's own rights if crak is not root, or if only root can change where the path leads. Otherwise it returns the user who
+// can change that. For a group it returns a user who has nothing but this group. If several can change it, there is none whose rights all of
+// them have: binderOf returns an error.
+func binderOf(n *UnixName) (binder, error) {
+	if os.Geteuid() != 0 {
+		return binder{}, nil
 	}
-	for ; dir != "/" && dir != "."; dir = filepath.Dir(dir) {
-		for _, look := range []func(string, *unix.Stat_t) error{unix.Stat, unix.Lstat} {
-			var st unix.Stat_t
-			if look(dir, &st) == nil && st.Uid != 0 && st.Uid != top.Uid {
-				u := rights.OfAccount(st.Uid, st.Gid)
-				return binder{&u}
-			}
-		}
+	dir := n.Path[:strings.LastIndexByte(n.Path, '/')+1]
+	if !filepath.IsAbs(dir) {
+		dir = n.Directory + "/" + dir
 	}
-	return binder{}
+	all, err := image.Changers(dir)
+	switch {
+	case err != nil || len(all) == 0:
+		return binder{}, err
+	case len(all) > 1:
+		return binder{}, obstacle.Obstacle{What: "Unix socket " + n.String(),
+			Why: "several users or groups can change a directory of its path: root's crak cannot tell where it leads",
+			Do:  "chmod g-w,o-w the directories that do not belong to the program's user"}
+	case all[0].Group:
+		gid := all[0].ID
+		return binder{&rights.User{UID: [3]uint32{nobody, nobody, nobody}, GID: [3]uint32{gid, gid, gid}}}, nil
+	}
+	u := rights.OfAccount(all[0].ID, nobody) // a user whom the system does not know has no group
+	return binder{&u}, nil
 }
 
 func (b binder) uid() int {
@@ -62,7 +74,7 @@ func (b binder) do(n *UnixName, do func() error) error {
 func (b binder) bind(socket int, n *UnixName) error {
 	err := b.do(n, func() error { return rawBind(socket, n) })
 	if err != nil && b.user != nil {
-		return fmt.Errorf("%w, as user %d, who can change a directory of this path", err, b.uid())
+		return fmt.Errorf("%w, with the rights of user %d and group %d, who can change a directory of this path", err, b.uid(), b.user.GID[0])
 	}
 	return err
 }

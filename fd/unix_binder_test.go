@@ -28,6 +28,16 @@ func TestBindThroughLink(t *testing.T) {
 	must(t, os.Chown(eves, eve, eve))
 	must(t, os.Symlink(roots, filepath.Join(eves, "link")))
 	must(t, os.Lchown(filepath.Join(eves, "link"), eve, eve))
+	// eve's group can write to a directory of root's: eve could put any link of root's there. And a directory like /tmp.
+	must(t, os.Mkdir(filepath.Join(base, "group"), 0o755))
+	must(t, os.Chown(filepath.Join(base, "group"), 0, eve))
+	must(t, os.Chmod(filepath.Join(base, "group"), 0o775))
+	must(t, os.Symlink(roots, filepath.Join(base, "group/link")))
+	must(t, os.Mkdir(filepath.Join(base, "sticky"), 0o755))
+	must(t, os.Chmod(filepath.Join(base, "sticky"), os.ModeSticky|0o777))
+	must(t, os.Mkdir(filepath.Join(roots, "inner"), 0o755))
+	must(t, os.Symlink(roots+"/inner", filepath.Join(base, "sticky/link")))
+	must(t, os.Lchown(filepath.Join(base, "sticky/link"), eve, eve))
 	old, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	must(t, err)
 	must(t, unix.Bind(old, &unix.SockaddrUnix{Name: filepath.Join(roots, "old")}))
@@ -52,6 +62,8 @@ func TestBindThroughLink(t *testing.T) {
 	for _, name := range []map[string]any{
 		{"path": eves + "/link/new"}, {"path": eves + "/link/old"},
 		{"path": "link/new", "directory": eves}, {"path": "new", "directory": eves + "/link"},
+		{"path": base + "/group/link/new"}, {"path": base + "/group/link/old"}, {"path": base + "/sticky/link/../new"},
+		{"path": "link/../new", "directory": base + "/sticky"},
 	} {
 		if err := bind(name); err == nil {
 			t.Errorf("%v: bound", name)
@@ -59,10 +71,13 @@ func TestBindThroughLink(t *testing.T) {
 	}
 	left, err := os.ReadDir(roots)
 	must(t, err)
-	if after, err := os.Stat(filepath.Join(roots, "old")); len(left) != 1 || err != nil || !os.SameFile(before, after) {
+	if after, err := os.Stat(filepath.Join(roots, "old")); len(left) != 2 || err != nil || !os.SameFile(before, after) {
 		t.Errorf("in root's directory: %v, %v", left, err)
 	}
 	for _, name := range []map[string]any{{"path": eves + "/s"}, {"path": eves + "/s"}, {"path": "r", "directory": eves}} {
+		must(t, bind(name))
+	}
+	for _, name := range []map[string]any{{"path": base + "/group/s"}, {"path": base + "/sticky/s"}, {"path": base + "/root/s"}} {
 		must(t, bind(name))
 	}
 	var st unix.Stat_t

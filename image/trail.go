@@ -3,8 +3,10 @@ package image
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -29,23 +31,42 @@ type trail struct {
 	st     unix.Stat_t
 	path   string
 	links  int // followed so far
+
+	changers map[Changer]bool // nil: a strict trail ends with an error where it would add one
 }
+
+// A Changer is a user, or all users of a group, who can change where a path leads.
+type Changer struct {
+	ID    uint32
+	Group bool
+}
+
+// AnyGroup stands for all users of the system: it is the group that the kernel shows for a group that it does not know.
+const AnyGroup = 65534
 
 // mostLinks is the most symbolic links that the kernel follows in one path (MAXSYMLINKS).
 const mostLinks = 40
 
 // newTrail walks to a directory. The caller closes the trail.
 func newTrail(path string, strict bool) (*trail, error) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
-	}
 	t := &trail{strict: strict, uid: uint32(os.Geteuid()), dir: -1}
-	if err := t.follow(strings.Split(abs, "/")); err != nil {
+	if err := t.walk(path); err != nil {
 		t.close()
 		return nil, err
 	}
 	return t, nil
+}
+
+// walk walks to a path as the kernel does. So it does not leave out what is before "..": that may be a symbolic link.
+func (t *trail) walk(path string) error {
+	if !filepath.IsAbs(path) {
+		dir, err := os.Getwd()
+		if err != nil {
+			return err
+		}
+		path = dir + "/" + path
+	}
+	return t.follow(strings.Split(path, "/"))
 }
 
 // OpenDirectory opens a directory in which the caller makes an image. It refuses symbolic links of other users on the way.
@@ -65,6 +86,14 @@ func CheckDirectory(path string) error {
 		t.close()
 	}
 	return err
+}
+
+// Changers returns the users besides the caller and root who can change where the path of a directory leads.
+func Changers(path string) ([]Changer, error) {
+	t := &trail{strict: true, uid: uint32(os.Geteuid()), dir: -1, changers: make(map[Changer]bool)}
+	defer t.close()
+	err := t.walk(path)
+	return slices.Collect(maps.Keys(t.changers)), err
 }
 
 // OnlyOwn tells whether nobody but the caller's user and root can put files into a directory, or replace it.
@@ -173,23 +202,42 @@ func (t *trail) check(name string, st *unix.Stat_t) error {
 	path := filepath.Join(t.path, name)
 	link := st.Mode&unix.S_IFMT == unix.S_IFLNK
 	if link && st.Uid != t.uid && st.Uid != 0 {
-		return obstacle.Obstacle{Where: path, What: "symbolic link",
-			Why: fmt.Sprintf("belongs to user %d, who can make it point elsewhere", st.Uid), Do: "name the directory itself"}
+		if err := t.refuse(Changer{ID: st.Uid}, obstacle.Obstacle{Where: path, What: "symbolic link",
+			Why: fmt.Sprintf("belongs to user %d, who can make it point elsewhere", st.Uid), Do: "name the directory itself"}); err != nil {
+			return err
+		}
 	}
 	if !t.strict {
 		return nil
 	}
 	if who := t.othersWrite(); who != "" && name != ".." {
 		if !t.sticky() {
-			return t.writable(who)
+			group := t.st.Gid
+			if t.st.Mode&unix.S_IWOTH != 0 {
+				group = AnyGroup
+			}
+			if err := t.refuse(Changer{group, true}, t.writable(who)); err != nil {
+				return err
+			}
 		}
 		if link && st.Uid != t.uid {
-			return t.foreign(path, st.Uid)
+			if err := t.refuse(Changer{ID: st.Uid}, t.foreign(path, st.Uid)); err != nil {
+				return err
+			}
 		}
 	}
 	if !link && st.Uid != t.uid && !t.isRoot(st.Uid) {
-		return t.foreign(path, st.Uid)
+		return t.refuse(Changer{ID: st.Uid}, t.foreign(path, st.Uid))
 	}
+	return nil
+}
+
+// refuse returns an error, or notes a changer if the trail collects them.
+func (t *trail) refuse(who Changer, err error) error {
+	if t.changers == nil {
+		return err
+	}
+	t.changers[who] = true
 	return nil
 }
 
@@ -218,9 +266,14 @@ func (t *trail) open() (*os.File, error) {
 	return os.NewFile(uintptr(fd), t.path), nil
 }
 
-// othersWrite says which users besides the caller and root can write to the current directory: "" for none.
+// othersWrite says which users besides the caller and root can write to the current directory: "" for none. A trail that collects changers
+// has the owner of the directory already.
 func (t *trail) othersWrite() string {
-	return othersWrite(t.dir, &t.st, t.uid)
+	uid := t.uid
+	if t.changers != nil {
+		uid = t.st.Uid
+	}
+	return othersWrite(t.dir, &t.st, uid)
 }
 
 func (t *trail) sticky() bool { return t.st.Mode&unix.S_ISVTX != 0 }
