@@ -116,7 +116,7 @@ func (m *Member) copyCommon(copies *Copies) error {
 			continue
 		}
 		left -= c.length
-		call := abi.Call{Number: unix.SYS_MINCORE, Relative: 1 << 2, Args: [6]uint64{c.start, c.length, 0}}
+		call := abi.Call{Number: unix.SYS_MINCORE, Relative: abi.Data(2), Args: [6]uint64{c.start, c.length, 0}}
 		ask.Ask(call, make([]byte, image.PageAlign(c.length)/image.PageSize), func(result int64, in []byte) {
 			if result == 0 && !slices.ContainsFunc(in, func(b byte) bool { return b&1 == 0 }) {
 				wanted = append(wanted, c)

@@ -12,11 +12,11 @@ import (
 func (m *Member) askCPU(ask *resident.Questions) {
 	c := &m.process.CPU
 	const processClock = unix.CLOCK_PROCESS_CPUTIME_ID
-	clock := abi.Call{Number: unix.SYS_CLOCK_GETTIME, Relative: 1 << 1, Args: [6]uint64{processClock}}
+	clock := abi.Call{Number: unix.SYS_CLOCK_GETTIME, Relative: abi.Data(1), Args: [6]uint64{processClock}}
 	ask.Ask(clock, make([]byte, 16), func(_ int64, data []byte) { c.SinceNs = duration(data, 1e9) })
 	usage := func(who int, user, system *int64) {
 		const size = 144 // of struct rusage
-		call := abi.Call{Number: unix.SYS_GETRUSAGE, Relative: 1 << 1, Args: [6]uint64{uint64(who)}}
+		call := abi.Call{Number: unix.SYS_GETRUSAGE, Relative: abi.Data(1), Args: [6]uint64{uint64(who)}}
 		ask.Ask(call, make([]byte, size), func(_ int64, data []byte) {
 			*user, *system = duration(data, 1e6), duration(data[16:], 1e6)
 		})

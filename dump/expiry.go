@@ -59,18 +59,18 @@ func (m *Member) timersAndSignals() error {
 func (m *Member) askTimes(ask *resident.Questions) {
 	m.times = times{timers: make([]remaining, len(m.process.Timers))}
 	for which := range m.times.intervals {
-		call := abi.Call{Number: unix.SYS_GETITIMER, Relative: 1 << 1, Args: [6]uint64{uint64(which)}}
+		call := abi.Call{Number: unix.SYS_GETITIMER, Relative: abi.Data(1), Args: [6]uint64{uint64(which)}}
 		ask.Ask(call, make([]byte, 32), func(_ int64, data []byte) {
 			m.times.intervals[which] = image.IntervalTimer{IntervalUs: duration(data, 1e6), ValueUs: duration(data[16:], 1e6)}
 		})
 	}
 	for i, t := range m.process.Timers {
-		call := abi.Call{Number: unix.SYS_TIMER_GETTIME, Relative: 1 << 1, Args: [6]uint64{uint64(t.ID)}}
+		call := abi.Call{Number: unix.SYS_TIMER_GETTIME, Relative: abi.Data(1), Args: [6]uint64{uint64(t.ID)}}
 		ask.Ask(call, make([]byte, 32), func(_ int64, data []byte) {
 			m.times.timers[i] = remaining{duration(data, 1e9), duration(data[16:], 1e9)}
 		})
 	}
-	pending := abi.Call{Number: unix.SYS_RT_SIGPENDING, Relative: 1 << 0, Args: [6]uint64{0, 8}}
+	pending := abi.Call{Number: unix.SYS_RT_SIGPENDING, Relative: abi.Data(0), Args: [6]uint64{0, 8}}
 	ask.Ask(pending, make([]byte, 8), func(_ int64, data []byte) { m.times.pending = binary.NativeEndian.Uint64(data) })
 }
 

@@ -207,7 +207,7 @@ func (m *Member) inCore(p part, within image.Run) ([]image.Run, error) {
 	vec := make([]byte, mincoreStep)
 	for at := start; at < end; at += mincoreStep * page {
 		n := min((end-at)/page, mincoreStep)
-		call := abi.Call{Number: unix.SYS_MINCORE, Relative: 1 << 2, Args: [6]uint64{at, n * page, 0}}
+		call := abi.Call{Number: unix.SYS_MINCORE, Relative: abi.Data(2), Args: [6]uint64{at, n * page, 0}}
 		results, err := m.Conn.Calls([]abi.Call{call}, vec[:n])
 		if err != nil {
 			return nil, err

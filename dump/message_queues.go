@@ -66,7 +66,7 @@ const longestText = abi.DataMax - typeSize
 // allQueues lists the queues of the IPC namespace.
 func (c *sysvCapture) allQueues() (all []*messageQueue, err error) {
 	root := c.members[0]
-	call := abi.Call{Number: unix.SYS_MSGCTL, Relative: 1 << 2, Args: [6]uint64{0, sysv.MsgStatAny}}
+	call := abi.Call{Number: unix.SYS_MSGCTL, Relative: abi.Data(2), Args: [6]uint64{0, sysv.MsgStatAny}}
 	err = listSysV(c, call, root.queues.Queues, root.lastQueue, func(id int64, desc *sysv.QueueDesc) {
 		q := &messageQueue{MessageQueue: image.MessageQueue{SysV: sysvOf(id, &desc.Perm), Limit: desc.Limit}, desc: *desc}
 		for _, u := range []lastUse{{image.Pid(desc.Sender), desc.Stime}, {image.Pid(desc.Receiver), desc.Rtime}} {
@@ -108,7 +108,7 @@ func (c *sysvCapture) readMessages(q *messageQueue, n int, index func(int) int, 
 	var ask resident.Questions
 	for i := range n {
 		at := index(i)
-		call := abi.Call{Number: unix.SYS_MSGRCV, Relative: 1 << 1,
+		call := abi.Call{Number: unix.SYS_MSGRCV, Relative: abi.Data(1),
 			Args: [6]uint64{uint64(q.SysV.ID), 0, uint64(size), uint64(at), sysv.Copy | unix.IPC_NOWAIT}}
 		ask.Ask(call, make([]byte, typeSize+size), func(length int64, data []byte) {
 			switch errno := unix.Errno(max(-length, 0)); {

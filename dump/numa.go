@@ -32,7 +32,7 @@ func (m *Member) freshPolicies() error {
 
 func (m *Member) askPolicy(ask *resident.Questions, start uint64) {
 	const ofAddress = 2 // MPOL_F_ADDR
-	call := abi.Call{Number: unix.SYS_GET_MEMPOLICY, Relative: 1<<0 | 1<<1,
+	call := abi.Call{Number: unix.SYS_GET_MEMPOLICY, Relative: abi.Data(0) | abi.Data(1),
 		Args: [6]uint64{0, 8, uint64(64 * nodeWords), start, ofAddress}}
 	ask.Ask(call, make([]byte, 8+8*nodeWords), func(result int64, data []byte) {
 		mode := int32(binary.NativeEndian.Uint32(data))

@@ -81,11 +81,11 @@ func (m *Member) askOverrun(t *image.PosixTimer, signal uint32) (*resident.Quest
 		}
 	})
 	own := uint64(inside(m.status.NSpid, m.Pid))
-	ask.AskAgain(abi.Call{Number: unix.SYS_RT_SIGQUEUEINFO, Relative: 1 << 2, Args: [6]uint64{own, uint64(signal), infoAt}},
+	ask.AskAgain(abi.Call{Number: unix.SYS_RT_SIGQUEUEINFO, Relative: abi.Data(2), Args: [6]uint64{own, uint64(signal), infoAt}},
 		func(int64, []byte) {})
-	left := abi.Call{Number: unix.SYS_TIMER_GETTIME, Relative: 1 << 1, Args: [6]uint64{uint64(t.ID)}}
+	left := abi.Call{Number: unix.SYS_TIMER_GETTIME, Relative: abi.Data(1), Args: [6]uint64{uint64(t.ID)}}
 	ask.Ask(left, make([]byte, 32), func(_ int64, data []byte) { answer.remaining = duration(data[16:], 1e9) })
-	clock := abi.Call{Number: unix.SYS_CLOCK_GETTIME, Relative: 1 << 1, Args: [6]uint64{uint64(t.Clock)}}
+	clock := abi.Call{Number: unix.SYS_CLOCK_GETTIME, Relative: abi.Data(1), Args: [6]uint64{uint64(t.Clock)}}
 	ask.Ask(clock, make([]byte, 16), func(_ int64, data []byte) { answer.now = duration(data, 1e9) })
 	return ask, answer
 }
@@ -101,7 +101,7 @@ func takeSignal(signal uint32) (abi.Call, []byte) {
 	for i := infoAt; i < len(buffer); i++ {
 		buffer[i] = 0x80
 	}
-	return abi.Call{Number: unix.SYS_RT_SIGTIMEDWAIT, Relative: 1<<0 | 1<<1 | 1<<2, Args: [6]uint64{0, infoAt, 8, 8}}, buffer
+	return abi.Call{Number: unix.SYS_RT_SIGTIMEDWAIT, Relative: abi.Data(0) | abi.Data(1) | abi.Data(2), Args: [6]uint64{0, infoAt, 8, 8}}, buffer
 }
 
 func (m *Member) initiator() *image.Thread {
@@ -127,7 +127,7 @@ func (m *Member) setTimer(t *image.PosixTimer, signal uint32, first int64) error
 	ask.Ask(wait, buffer, func(r int64, data []byte) {
 		copied = r != int64(signal) || int32(binary.NativeEndian.Uint32(data[infoAt+overrunAt:])) == t.Overrun
 	})
-	call := abi.Call{Number: unix.SYS_TIMER_SETTIME, Relative: 1 << 2, Args: [6]uint64{uint64(t.ID), absolute, 0, 0}}
+	call := abi.Call{Number: unix.SYS_TIMER_SETTIME, Relative: abi.Data(2), Args: [6]uint64{uint64(t.ID), absolute, 0, 0}}
 	var result int64
 	ask.Ask(call, setting, func(r int64, _ []byte) { result = r })
 	if err := ask.Put(m.Conn.Calls); err != nil {

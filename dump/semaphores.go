@@ -60,7 +60,7 @@ func whyNotRead(s *semaphoreSet) string {
 // allSets lists the sets of the IPC namespace.
 func (c *sysvCapture) allSets() (all []*semaphoreSet, err error) {
 	root := c.members[0]
-	call := abi.Call{Number: unix.SYS_SEMCTL, Relative: 1 << 3, Args: [6]uint64{0, 0, sysv.SemStatAny}}
+	call := abi.Call{Number: unix.SYS_SEMCTL, Relative: abi.Data(3), Args: [6]uint64{0, 0, sysv.SemStatAny}}
 	err = listSysV(c, call, root.sets.Sets, root.lastSet, func(id int64, desc *sysv.SetDesc) {
 		all = append(all, &semaphoreSet{SemaphoreSet: image.SemaphoreSet{SysV: sysvOf(id, &desc.Perm)}, desc: *desc})
 	})
@@ -93,7 +93,7 @@ func (c *sysvCapture) readSets(all []*semaphoreSet) error {
 }
 
 func askValues(ask *resident.Questions, s *semaphoreSet, got func([]uint16, unix.Errno)) {
-	call := abi.Call{Number: unix.SYS_SEMCTL, Relative: 1 << 3, Args: [6]uint64{uint64(s.SysV.ID), 0, sysv.GetAll, 0}}
+	call := abi.Call{Number: unix.SYS_SEMCTL, Relative: abi.Data(3), Args: [6]uint64{uint64(s.SysV.ID), 0, sysv.GetAll, 0}}
 	ask.Ask(call, make([]byte, 2*s.desc.Nsems), func(result int64, data []byte) {
 		if result < 0 {
 			got(nil, unix.Errno(-result))

@@ -134,9 +134,9 @@ func (m *Member) askAttributes(ask *resident.Questions) {
 	ask.Value(unix.SYS_PRCTL, [6]uint64{unix.PR_TIMER_CREATE_RESTORE_IDS, unix.PR_TIMER_CREATE_RESTORE_IDS_GET}, func(r int64) { a.TimerIDs = r == 1 })
 	m.askMembarrier(ask)
 	prctl(unix.PR_MCE_KILL_GET, func(r int64) { a.MachineCheck = machineChecks[r] })
-	counter := abi.Call{Number: unix.SYS_PRCTL, Relative: 1 << 1, Args: [6]uint64{unix.PR_GET_TSC}}
+	counter := abi.Call{Number: unix.SYS_PRCTL, Relative: abi.Data(1), Args: [6]uint64{unix.PR_GET_TSC}}
 	ask.Ask(counter, make([]byte, 4), func(_ int64, data []byte) { a.NoTimestamp = data[0] == unix.PR_TSC_SIGSEGV })
-	subreaper := abi.Call{Number: unix.SYS_PRCTL, Relative: 1 << 1, Args: [6]uint64{unix.PR_GET_CHILD_SUBREAPER}}
+	subreaper := abi.Call{Number: unix.SYS_PRCTL, Relative: abi.Data(1), Args: [6]uint64{unix.PR_GET_CHILD_SUBREAPER}}
 	ask.Ask(subreaper, make([]byte, 4), func(_ int64, data []byte) { a.ChildSubreaper = data[0] == 1 })
 }
 
@@ -170,7 +170,7 @@ func (m *Member) askClocks(ask *resident.Questions) {
 		unix.CLOCK_MONOTONIC: &m.process.Clocks.MonotonicNs,
 		unix.CLOCK_BOOTTIME:  &m.process.Clocks.BoottimeNs,
 	} {
-		call := abi.Call{Number: unix.SYS_CLOCK_GETTIME, Relative: 1 << 1, Args: [6]uint64{clock}}
+		call := abi.Call{Number: unix.SYS_CLOCK_GETTIME, Relative: abi.Data(1), Args: [6]uint64{clock}}
 		ask.Ask(call, make([]byte, 16), func(_ int64, data []byte) { *ns = duration(data, 1e9) })
 	}
 }
@@ -178,7 +178,7 @@ func (m *Member) askClocks(ask *resident.Questions) {
 func (m *Member) askLimits(ask *resident.Questions) {
 	m.process.Limits = make([]image.Limit, limits)
 	for resource := range limits {
-		call := abi.Call{Number: unix.SYS_PRLIMIT64, Relative: 1 << 3, Args: [6]uint64{0, uint64(resource), 0, 0}}
+		call := abi.Call{Number: unix.SYS_PRLIMIT64, Relative: abi.Data(3), Args: [6]uint64{0, uint64(resource), 0, 0}}
 		ask.Ask(call, make([]byte, 16), func(_ int64, data []byte) {
 			m.process.Limits[resource] = image.Limit{
 				Resource: resource,
@@ -192,7 +192,7 @@ func (m *Member) askLimits(ask *resident.Questions) {
 func (m *Member) askActions(ask *resident.Questions) {
 	m.process.Actions = make([]image.SignalAction, 64)
 	for i := range m.process.Actions {
-		call := abi.Call{Number: unix.SYS_RT_SIGACTION, Relative: 1 << 2, Args: [6]uint64{uint64(i + 1), 0, 0, 8}}
+		call := abi.Call{Number: unix.SYS_RT_SIGACTION, Relative: abi.Data(2), Args: [6]uint64{uint64(i + 1), 0, 0, 8}}
 		ask.Ask(call, make([]byte, 32), func(_ int64, data []byte) {
 			m.process.Actions[i] = image.SignalAction{
 				Handler:  image.Address(binary.NativeEndian.Uint64(data)),

@@ -28,7 +28,7 @@ func (m *Member) segments(known int) error {
 		if o.Kind != image.MemorySysV {
 			continue
 		}
-		call := abi.Call{Number: unix.SYS_SHMCTL, Relative: 1 << 2, Args: [6]uint64{uint64(o.SysV.ID), unix.IPC_STAT, 0}}
+		call := abi.Call{Number: unix.SYS_SHMCTL, Relative: abi.Data(2), Args: [6]uint64{uint64(o.SysV.ID), unix.IPC_STAT, 0}}
 		ask.Ask(call, make([]byte, unsafe.Sizeof(unix.SysvShmDesc{})), func(result int64, data []byte) {
 			if result < 0 {
 				m.refuse("", "SysV shared memory", fmt.Sprintf("shmctl(IPC_STAT) fails: %v", unix.Errno(-result)), "")

@@ -69,13 +69,13 @@ func (c *sysvCapture) ask(q *resident.Questions) error { return q.Put(c.members[
 
 // askSysV asks how many sets and queues exist, and which is the last index in use.
 func (m *Member) askSysV(ask *resident.Questions) {
-	sets := abi.Call{Number: unix.SYS_SEMCTL, Relative: 1 << 3, Args: [6]uint64{0, 0, sysv.SemInfo, 0}}
+	sets := abi.Call{Number: unix.SYS_SEMCTL, Relative: abi.Data(3), Args: [6]uint64{0, 0, sysv.SemInfo, 0}}
 	ask.Ask(sets, make([]byte, unsafe.Sizeof(m.sets)), func(last int64, data []byte) {
 		if last >= 0 {
 			m.sets, m.lastSet = *(*sysv.SetLimits)(unsafe.Pointer(unsafe.SliceData(data))), int(last)
 		}
 	})
-	queues := abi.Call{Number: unix.SYS_MSGCTL, Relative: 1 << 2, Args: [6]uint64{0, sysv.MsgInfo, 0}}
+	queues := abi.Call{Number: unix.SYS_MSGCTL, Relative: abi.Data(2), Args: [6]uint64{0, sysv.MsgInfo, 0}}
 	ask.Ask(queues, make([]byte, unsafe.Sizeof(m.queues)), func(last int64, data []byte) {
 		if last >= 0 {
 			m.queues, m.lastQueue = *(*sysv.QueueLimits)(unsafe.Pointer(unsafe.SliceData(data))), int(last)

@@ -152,6 +152,6 @@ func (m *Member) undo(sets []*semaphoreSet, atOnce int) ([]*search, error) {
 // askOps adds a call of semop.
 func askOps(ask *resident.Questions, set *semaphoreSet, ops []sysv.Operation, got func(unix.Errno)) {
 	data, _ := binary.Append(nil, binary.NativeEndian, ops)
-	call := abi.Call{Number: unix.SYS_SEMOP, Relative: 1 << 1, Args: [6]uint64{uint64(set.SysV.ID), 0, uint64(len(ops))}}
+	call := abi.Call{Number: unix.SYS_SEMOP, Relative: abi.Data(1), Args: [6]uint64{uint64(set.SysV.ID), 0, uint64(len(ops))}}
 	ask.Ask(call, data, func(result int64, _ []byte) { got(unix.Errno(max(-result, 0))) })
 }

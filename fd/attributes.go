@@ -1,6 +1,7 @@
 package fd
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -112,6 +113,50 @@ func (e *Env) dress(f *os.File, was image.File, a *Attributes) error {
 	}
 	if err := unix.UtimesNanoAt(unix.AT_FDCWD, link, times, 0); err != nil {
 		return &os.PathError{Op: "utimensat", Path: was.Path, Err: err}
+	}
+	return nil
+}
+
+// restoreAttributes gives a file with a name the mode, owner, extended attributes and times that it had. It tells of those that
+// crak restart may not set.
+func (e *Env) restoreAttributes(f *os.File, was image.File, a *Attributes) error {
+	link := "/proc/self/fd/" + strconv.Itoa(int(f.Fd()))
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return os.NewSyscallError("fstat", err)
+	}
+	now, err := fileAttributes(link, was.Path, &st)
+	if err != nil {
+		return err
+	}
+	if st.Uid != a.UID || st.Gid != a.GID {
+		if err := unix.Chown(link, int(a.UID), int(a.GID)); err != nil {
+			e.Tell(fmt.Sprintf("%s: belonged to user %d, group %d, and now to user %d, group %d: %v", was.Path, a.UID, a.GID, st.Uid, st.Gid, err))
+		}
+	}
+	for _, x := range a.Extended {
+		same := func(y ExtendedAttribute) bool { return x.Name == y.Name && bytes.Equal(x.Value, y.Value) }
+		if slices.ContainsFunc(now.Extended, same) {
+			continue
+		}
+		if err := unix.Setxattr(link, x.Name, x.Value, 0); err != nil {
+			e.Tell(fmt.Sprintf("%s: the extended attribute %q cannot be put back: %v", was.Path, x.Name, err))
+		}
+	}
+	for _, x := range now.Extended {
+		had := func(y ExtendedAttribute) bool { return x.Name == y.Name }
+		if strings.HasPrefix(x.Name, "user.") && !slices.ContainsFunc(a.Extended, had) {
+			unix.Removexattr(link, x.Name)
+		}
+	}
+	if unix.Fstat(int(f.Fd()), &st) == nil && st.Mode&0o7777 != was.Mode&0o7777 {
+		if err := setMode(f, was.Mode, a.owner()); err != nil {
+			e.Tell(fmt.Sprintf("%s: its mode was %#o, and is %#o: %v", was.Path, was.Mode&0o7777, st.Mode&0o7777, err))
+		}
+	}
+	times := []unix.Timespec{unix.NsecToTimespec(a.AccessedNs), unix.NsecToTimespec(was.MtimeNs)}
+	if err := unix.UtimesNanoAt(unix.AT_FDCWD, link, times, 0); err != nil {
+		e.Tell(fmt.Sprintf("%s: its times cannot be put back: %v", was.Path, err))
 	}
 	return nil
 }

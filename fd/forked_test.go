@@ -129,7 +129,7 @@ func (f *forked) do(c abi.Call, data []byte) int {
 // open opens a file in the child.
 func (f *forked) open(path string, flags int) int {
 	f.t.Helper()
-	return f.do(abi.Call{Number: unix.SYS_OPEN, Relative: 1, Args: [6]uint64{0, uint64(flags), 0o600}}, append([]byte(path), 0))
+	return f.do(abi.Call{Number: unix.SYS_OPEN, Relative: abi.Data(0), Args: [6]uint64{0, uint64(flags), 0o600}}, append([]byte(path), 0))
 }
 
 // lock takes a POSIX lock of one byte.
@@ -137,7 +137,7 @@ func (f *forked) lock(number int, at byte) {
 	f.t.Helper()
 	flock := make([]byte, 32)
 	flock[0], flock[8], flock[16] = unix.F_WRLCK, at, 1
-	f.do(abi.Call{Number: unix.SYS_FCNTL, Relative: 1 << 2, Args: [6]uint64{uint64(number), unix.F_SETLK}}, flock)
+	f.do(abi.Call{Number: unix.SYS_FCNTL, Relative: abi.Data(2), Args: [6]uint64{uint64(number), unix.F_SETLK}}, flock)
 }
 
 func (f *forked) member(seen *fd.Seen) *fd.Member {
@@ -148,6 +148,6 @@ func (f *forked) member(seen *fd.Seen) *fd.Member {
 }
 
 var (
-	pipe2Call = abi.Call{Number: unix.SYS_PIPE2, Relative: 1}
-	memfdCall = abi.Call{Number: unix.SYS_MEMFD_CREATE, Relative: 1}
+	pipe2Call = abi.Call{Number: unix.SYS_PIPE2, Relative: abi.Data(0)}
+	memfdCall = abi.Call{Number: unix.SYS_MEMFD_CREATE, Relative: abi.Data(0)}
 )

@@ -99,7 +99,7 @@ func TestManyDescriptorsOfAGroup(t *testing.T) {
 		for of := range slices.Chunk(make([]struct{}, n), abi.CallsMax) {
 			var calls []abi.Call
 			for i := range of {
-				open := abi.Call{Number: unix.SYS_OPEN, Relative: 1, Args: [6]uint64{0, unix.O_RDONLY}}
+				open := abi.Call{Number: unix.SYS_OPEN, Relative: abi.Data(0), Args: [6]uint64{0, unix.O_RDONLY}}
 				if i%2 == 1 {
 					open = abi.Call{Number: unix.SYS_EVENTFD2}
 				}

@@ -29,10 +29,9 @@ type queueExchange struct {
 	address uint64  // of the initiator's copy of the data
 	room    uint64  // where it gets the messages; 0: nowhere
 
-	data  []byte
-	calls []abi.Call
-	fd    int  // a descriptor of the queue; -1: no member has one, and the writer sends its own to the initiator
-	both  bool // the initiator can send and receive through it
+	callList
+	fd   int  // a descriptor of the queue; -1: no member has one, and the writer sends its own to the initiator
+	both bool // the initiator can send and receive through it
 }
 
 // needed tells whether something can be read only by taking it out.
@@ -121,12 +120,12 @@ func (x *queueExchange) all() (waiting []QueuedMessage, content []byte, err erro
 			x.member.Pid, err)
 	}
 	length := uint64(x.messages() * x.limits.size)
-	first := []abi.Call{{Number: abi.CallAddress, Relative: abi.Data(0)}}
+	var first callList
+	first.call(abi.CallAddress, abi.Data(0))
 	if length > 0 {
-		first = append(first, abi.Call{Number: unix.SYS_MMAP,
-			Args: [6]uint64{0, length, unix.PROT_READ | unix.PROT_WRITE, unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_POPULATE, ^uint64(0), 0}})
+		first.call(unix.SYS_MMAP, 0, 0, length, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE, ^uint64(0), 0)
 	}
-	answer, err := x.make(first, nil)
+	answer, err := first.run(x.member)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -137,8 +136,10 @@ func (x *queueExchange) all() (waiting []QueuedMessage, content []byte, err erro
 		}
 		x.room = uint64(answer[1])
 		defer func() {
-			_, err2 := x.make([]abi.Call{{Number: unix.SYS_MUNMAP, Args: [6]uint64{x.room, length}}}, nil)
-			err = errors.Join(err, err2)
+			var last callList
+			last.call(unix.SYS_MUNMAP, 0, x.room, length)
+			_, unmapped := last.run(x.member)
+			err = errors.Join(err, unmapped)
 		}()
 	}
 	if x.from.bySignal() {

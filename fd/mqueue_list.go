@@ -13,15 +13,6 @@ import (
 	"crak.dev/crak/restore/program"
 )
 
-// make has the initiator make calls.
-func (x *queueExchange) make(calls []abi.Call, data []byte) ([]int64, error) {
-	results, err := x.member.Calls(calls, data)
-	if err == nil && len(results) != len(calls) {
-		err = fmt.Errorf("%d results for %d calls", len(results), len(calls))
-	}
-	return results, err
-}
-
 // failed is the error of a system call of the initiator, or nil.
 func failed(call string, result int64) error {
 	if result < 0 && result > -4096 {
@@ -30,26 +21,9 @@ func failed(call string, result int64) error {
 	return nil
 }
 
-// add adds bytes to the data, and returns their offset.
-func (x *queueExchange) add(v []byte) uint64 {
-	for len(x.data)%8 != 0 {
-		x.data = append(x.data, 0)
-	}
-	x.data = append(x.data, v...)
-	return uint64(len(x.data) - len(v))
-}
-
-// call adds a call, and returns its index.
-func (x *queueExchange) call(number uint32, relative uint32, args ...uint64) int {
-	one := abi.Call{Number: number, Relative: relative}
-	copy(one.Args[:], args)
-	x.calls = append(x.calls, one)
-	return len(x.calls) - 1
-}
-
 // copyCall copies 8 bytes of the data to another offset. No other system call copies memory of the process without a descriptor.
 func (x *queueExchange) copyCall(from, to uint64) int {
-	iovec := func(at uint64) uint64 { return x.add(program.Raw([2]uint64{x.address + at, 8})) }
+	iovec := func(at uint64) uint64 { return x.put(program.Raw([2]uint64{x.address + at, 8})) }
 	local, remote := iovec(to), iovec(from)
 	pid := uint64(x.member.Inside)
 	return x.call(unix.SYS_PROCESS_VM_READV, abi.Data(1)|abi.Data(3), pid, local, 1, remote, 1, 0)
@@ -57,15 +31,15 @@ func (x *queueExchange) copyCall(from, to uint64) int {
 
 // rehearse makes sure that the initiator will get the signal of a notification, and can copy its value.
 func (x *queueExchange) rehearse() error {
-	pending := x.add(make([]byte, 8))
+	pending := x.put(make([]byte, 8))
 	x.call(unix.SYS_RT_SIGPENDING, abi.Data(0), pending, 8)
-	x.copyCall(pending, x.add(make([]byte, 8)))
-	results, err := x.make(x.calls, x.data)
+	x.copyCall(pending, x.put(make([]byte, 8)))
+	results, err := x.run(x.member)
 	if err != nil {
 		return err
 	}
 	signals := binary.NativeEndian.Uint64(x.data[pending:])
-	x.calls, x.data = nil, nil
+	x.callList = callList{}
 	return errors.Join(failed("rt_sigpending", results[0]), failed("process_vm_readv", results[1]), x.from.checkSignal(signals))
 }
 
@@ -107,15 +81,15 @@ func (x *queueExchange) exchange() ([]QueuedMessage, error) {
 func (x *queueExchange) list() positions {
 	at := positions{opened: -1, taken: -1, got: -1, again: -1}
 	size, n := uint64(x.limits.size), int(x.limits.present)
-	none := x.add(make([]byte, 16)) // a time that is over, so that no call waits
-	at.priorities = x.add(make([]byte, 4*x.messages()))
+	none := x.put(make([]byte, 16)) // a time that is over, so that no call waits
+	at.priorities = x.put(make([]byte, 4*x.messages()))
 	queue, relative := uint64(x.fd), uint32(0)
 	switch {
 	case x.fd < 0:
 		at.opened = x.receiveQueue()
 	case !x.both:
 		path := fmt.Sprintf("/proc/self/fd/%d\x00", x.fd)
-		at.opened = x.call(unix.SYS_OPEN, abi.Data(0), x.add([]byte(path)), unix.O_RDWR|unix.O_CLOEXEC)
+		at.opened = x.call(unix.SYS_OPEN, abi.Data(0), x.put([]byte(path)), unix.O_RDWR|unix.O_CLOEXEC)
 	}
 	if at.opened >= 0 {
 		queue, relative = uint64(at.opened), abi.Result(0)
@@ -127,7 +101,7 @@ func (x *queueExchange) list() positions {
 		x.call(unix.SYS_MQ_NOTIFY, 0, uint64(x.fd), 0)
 	}
 	if x.from.byThread() {
-		at.cookie = x.add(make([]byte, cookieSize))
+		at.cookie = x.put(make([]byte, cookieSize))
 		at.got = x.call(unix.SYS_RECVFROM, abi.Data(1), uint64(x.from.number), at.cookie, cookieSize, unix.MSG_DONTWAIT)
 	}
 	at.first = len(x.calls)
@@ -143,8 +117,8 @@ func (x *queueExchange) list() positions {
 		if n == 0 {
 			x.call(unix.SYS_MQ_TIMEDSEND, relative|abi.Data(4), queue, x.room, 0, 0, none)
 		}
-		at.info = x.add(make([]byte, 128))
-		set := x.add(program.Raw(uint64(1) << (x.from.Signal - 1)))
+		at.info = x.put(make([]byte, 128))
+		set := x.put(program.Raw(uint64(1) << (x.from.Signal - 1)))
 		at.taken = x.call(unix.SYS_RT_SIGTIMEDWAIT, abi.Data(0)|abi.Data(1)|abi.Data(2), set, at.info, none, 8)
 		if n == 0 {
 			receive(0)
@@ -184,10 +158,10 @@ func (x *queueExchange) receiveQueue() int {
 	wire, pointer := uint64(x.member.Wire), func(at uint64) uint64 { return x.address + at }
 	number := x.call(unix.SYS_FCNTL, 0, wire, unix.F_DUPFD_CLOEXEC, 0)
 	x.call(unix.SYS_CLOSE, abi.Result(0), uint64(number))
-	x.call(unix.SYS_POLL, abi.Data(0), x.add(program.Raw([2]uint32{uint32(wire), readable})), 1, 1000)
-	vector := x.add(program.Raw([2]uint64{pointer(x.add(make([]byte, 8))), 1}))
-	control := x.add(make([]byte, unix.CmsgSpace(4)))
-	message := x.add(program.Raw([7]uint64{2: pointer(vector), 3: 1, 4: pointer(control), 5: uint64(unix.CmsgSpace(4))}))
+	x.call(unix.SYS_POLL, abi.Data(0), x.put(program.Raw([2]uint32{uint32(wire), readable})), 1, 1000)
+	vector := x.put(program.Raw([2]uint64{pointer(x.put(make([]byte, 8))), 1}))
+	control := x.put(make([]byte, unix.CmsgSpace(4)))
+	message := x.put(program.Raw([7]uint64{2: pointer(vector), 3: 1, 4: pointer(control), 5: uint64(unix.CmsgSpace(4))}))
 	x.call(unix.SYS_RECVMSG, abi.Data(1), wire, message, unix.MSG_CMSG_CLOEXEC)
 	return number
 }
@@ -195,18 +169,14 @@ func (x *queueExchange) receiveQueue() int {
 // makeAll has the initiator make all calls.
 func (x *queueExchange) makeAll() ([]int64, error) {
 	if x.fd >= 0 {
-		return x.make(x.calls, x.data)
+		return x.run(x.member)
 	}
 	file, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", x.o.fd), unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("its messages cannot be taken out: open: %w", err)
 	}
 	defer unix.Close(file)
-	results, err := x.member.Give(file, x.calls, x.data)
-	if err == nil && len(results) != len(x.calls) {
-		err = fmt.Errorf("%d results for %d calls", len(results), len(x.calls))
-	}
-	return results, err
+	return x.runBy(func(calls []abi.Call, data []byte) ([]int64, error) { return x.member.Give(file, calls, data) })
 }
 
 // askAgain adds the calls by which the process asks for its notification again: with the value of the signal that it has got, or with the
@@ -216,7 +186,7 @@ func (x *queueExchange) askAgain(info, cookie uint64) int {
 	if x.from.byThread() {
 		want.value, want.signal = x.address+cookie, int32(x.from.number)
 	}
-	at := x.add(program.Raw(want))
+	at := x.put(program.Raw(want))
 	if x.from.bySignal() {
 		x.copyCall(info+valueOffset, at)
 	}

@@ -27,7 +27,7 @@ func askOwner(q *resident.Questions, o *open) *owner {
 	if o.flags&unix.O_PATH != 0 {
 		return w
 	}
-	call := abi.Call{Number: unix.SYS_FCNTL, Relative: 1 << 2, Args: [6]uint64{uint64(o.fd), fGetOwnEx}}
+	call := abi.Call{Number: unix.SYS_FCNTL, Relative: abi.Data(2), Args: [6]uint64{uint64(o.fd), fGetOwnEx}}
 	q.Ask(call, make([]byte, 8), func(result int64, data []byte) {
 		if result == 0 {
 			w.kind = int32(binary.NativeEndian.Uint32(data))

@@ -20,8 +20,7 @@ import (
 
 // A ptyList is a list of system calls about one pseudo-terminal.
 type ptyList struct {
-	calls []abi.Call
-	data  []byte
+	callList
 
 	master, flags                     uint64 // the master's number and status flags
 	slave, from, to, copyFrom, copyTo uint64 // numbers that are free in the member: of the slave, and of the pipes
@@ -35,42 +34,25 @@ const (
 	ptyQueue    = 30000   // bytes that can wait on their way to one side: 4,095, and at most 19,968 on the way there (tty_buffer.c)
 )
 
-func (l *ptyList) call(number uint32, relative uint32, args ...uint64) int {
-	c := abi.Call{Number: number, Relative: relative}
-	copy(c.Args[:], args)
-	l.calls = append(l.calls, c)
-	return len(l.calls) - 1
-}
-
-// put adds data, and returns its offset.
-func (l *ptyList) put(data []byte) uint64 {
-	at := uint64(len(l.data))
-	l.data = append(l.data, data...)
-	for len(l.data)%8 != 0 {
-		l.data = append(l.data, 0)
-	}
-	return at
-}
-
 func (l *ptyList) integer(n uint32) uint64 { return l.put(binary.NativeEndian.AppendUint32(nil, n)) }
 
 // open opens the slave and the pipes.
 func (l *ptyList) open() (peer int, pipes uint64) {
 	l.call(unix.SYS_FCNTL, 0, l.master, unix.F_SETFL, l.flags|unix.O_NONBLOCK)
 	if l.locked {
-		l.call(unix.SYS_IOCTL, 1<<2, l.master, unix.TIOCSPTLCK, l.integer(0))
+		l.call(unix.SYS_IOCTL, abi.Data(2), l.master, unix.TIOCSPTLCK, l.integer(0))
 	}
 	if l.exclusive {
 		l.call(unix.SYS_IOCTL, 0, l.own, unix.TIOCNXCL)
 	}
 	peer = l.call(unix.SYS_IOCTL, 0, l.master, tiocgptpeer, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK)
 	pipes = l.put(make([]byte, 16))
-	l.call(unix.SYS_PIPE2, 1, pipes, unix.O_NONBLOCK|unix.O_CLOEXEC)
-	l.call(unix.SYS_PIPE2, 1, pipes+8, unix.O_NONBLOCK|unix.O_CLOEXEC)
+	l.call(unix.SYS_PIPE2, abi.Data(0), pipes, unix.O_NONBLOCK|unix.O_CLOEXEC)
+	l.call(unix.SYS_PIPE2, abi.Data(0), pipes+8, unix.O_NONBLOCK|unix.O_CLOEXEC)
 	l.call(unix.SYS_FCNTL, 0, l.to, unix.F_SETPIPE_SZ, ptyPipeSize)
 	l.call(unix.SYS_FCNTL, 0, l.copyTo, unix.F_SETPIPE_SZ, ptyPipeSize)
 	if l.packet {
-		l.call(unix.SYS_IOCTL, 1<<2, l.master, unix.TIOCPKT, l.integer(0))
+		l.call(unix.SYS_IOCTL, abi.Data(2), l.master, unix.TIOCPKT, l.integer(0))
 	}
 	return peer, pipes
 }
@@ -80,10 +62,10 @@ func (l *ptyList) close() {
 		l.call(unix.SYS_IOCTL, 0, l.own, unix.TIOCEXCL)
 	}
 	if l.packet {
-		l.call(unix.SYS_IOCTL, 1<<2, l.master, unix.TIOCPKT, l.integer(1))
+		l.call(unix.SYS_IOCTL, abi.Data(2), l.master, unix.TIOCPKT, l.integer(1))
 	}
 	if l.locked {
-		l.call(unix.SYS_IOCTL, 1<<2, l.master, unix.TIOCSPTLCK, l.integer(1))
+		l.call(unix.SYS_IOCTL, abi.Data(2), l.master, unix.TIOCSPTLCK, l.integer(1))
 	}
 	l.call(unix.SYS_FCNTL, 0, l.master, unix.F_SETFL, l.flags)
 	for _, fd := range []uint64{l.slave, l.from, l.to, l.copyFrom, l.copyTo} {
@@ -92,7 +74,7 @@ func (l *ptyList) close() {
 }
 
 func (l *ptyList) modes(termios []byte) {
-	l.call(unix.SYS_IOCTL, 1<<2, l.slave, tcsets2, l.put(termios))
+	l.call(unix.SYS_IOCTL, abi.Data(2), l.slave, tcsets2, l.put(termios))
 }
 
 // take moves what waits in a terminal into the pipe. If the terminal is in canonical mode, each call moves one line at most.
@@ -108,7 +90,7 @@ func (l *ptyList) take(terminal uint64, times int) (first int) {
 func (l *ptyList) copyPipe() (read int, at uint64) {
 	at = l.put(make([]byte, ptyQueue))
 	l.call(unix.SYS_TEE, 0, l.from, l.copyTo, ptyPipeSize, unix.SPLICE_F_NONBLOCK)
-	return l.call(unix.SYS_READ, 1<<1, l.copyFrom, at, ptyQueue), at
+	return l.call(unix.SYS_READ, abi.Data(1), l.copyFrom, at, ptyQueue), at
 }
 
 // copied is the result of copyPipe.
@@ -143,28 +125,16 @@ func (l *ptyList) giveBack(terminal, other uint64, much bool) {
 func (l *ptyList) await(terminal uint64, events int16, milliseconds uint64) {
 	poll := binary.NativeEndian.AppendUint32(nil, uint32(terminal))
 	poll = binary.NativeEndian.AppendUint16(poll, uint16(events))
-	l.call(unix.SYS_POLL, 1, l.put(append(poll, 0, 0)), 1, milliseconds)
+	l.call(unix.SYS_POLL, abi.Data(0), l.put(append(poll, 0, 0)), 1, milliseconds)
 }
 
 // pause gives the kernel's worker time. There is no event for the end of its work.
 func (l *ptyList) pause(milliseconds uint64) { l.call(unix.SYS_POLL, 0, 0, 0, milliseconds) }
 
-// run has the member make the calls.
-func (l *ptyList) run(m *Member) ([]int64, error) {
-	if len(l.calls) > abi.CallsMax || len(l.data) > abi.DataMax {
-		return nil, fmt.Errorf("%d calls, %d bytes", len(l.calls), len(l.data))
-	}
-	results, err := m.Calls(l.calls, l.data)
-	if err == nil && len(results) != len(l.calls) {
-		err = fmt.Errorf("%d results for %d calls", len(results), len(l.calls))
-	}
-	return results, err
-}
-
 // fresh is an empty list with the same descriptor numbers.
 func (l *ptyList) fresh() *ptyList {
 	other := *l
-	other.calls, other.data = nil, nil
+	other.callList = callList{}
 	return &other
 }
 
@@ -195,106 +165,4 @@ func (l *ptyList) rehearse(m *Member) error {
 		return errors.New("no pipe of 1 MiB (fs.pipe-max-size, fs.pipe-user-pages-soft)")
 	}
 	return nil
-}
-
-// output returns what waits on its way from the slave to the master, and leaves it there.
-func (l *ptyList) output(m *Member, termios []byte, much bool) ([]byte, error) {
-	l = l.fresh()
-	l.open()
-	l.take(l.master, 16)
-	read, at := l.copyPipe()
-	l.modes(rawModes(termios))
-	l.giveBack(l.slave, l.master, much)
-	l.modes(termios)
-	l.close()
-	results, err := l.run(m)
-	if err != nil {
-		return nil, err
-	}
-	return l.copied(results[read], at), l.complete(results, l.slave)
-}
-
-// complete makes sure that as many bytes were written back as were taken.
-func (l *ptyList) complete(results []int64, terminal uint64) error {
-	taken, written := int64(0), int64(0)
-	for i, c := range l.calls {
-		if c.Number != unix.SYS_SPLICE || results[i] <= 0 {
-			continue
-		}
-		if c.Args[2] == l.to {
-			taken += results[i]
-		} else if c.Args[2] == terminal {
-			written += results[i]
-		}
-	}
-	if taken != written {
-		return fmt.Errorf("%d bytes waited in it, and only %d of them could be put back", taken, written)
-	}
-	return nil
-}
-
-// input returns what waits on its way to the slave, and leaves it there: in canonical mode the lengths of the lines, and
-// then the beginning of a line. present is what FIONREAD says.
-func (l *ptyList) input(m *Member, termios []byte, lines bool, present int) (content []byte, lengths []int, err error) {
-	canonical := isCanonical(termios)
-	i := l.fresh()
-	i.open()
-	i.await(i.slave, unix.POLLIN, 0) // poll(2) waits until the kernel has delivered what is on its way
-	first, last := 0, 0
-	if lines && canonical {
-		first = i.take(i.slave, 200)
-		last = len(i.calls)
-	}
-	i.modes(rawModes(termios))
-	i.take(i.slave, 8)
-	read, at := i.copyPipe()
-	i.modes(fillModes(termios, present))
-	i.giveBack(i.master, i.slave, present > 4*ptyChunk)
-	if lines || !canonical {
-		i.await(i.slave, unix.POLLIN, 1000)
-		i.pause(10)
-	} else {
-		i.await(i.slave, unix.POLLIN, 0) // poll(2) finds no line to read, so it waits until the kernel's worker has run
-	}
-	i.modes(termios)
-	i.close()
-	results, err := i.run(m)
-	if err != nil {
-		return nil, nil, err
-	}
-	content = i.copied(results[read], at)
-	total := int64(0)
-	for _, n := range results[first:last] {
-		if n < 0 {
-			continue
-		}
-		if total += n; n > ptyQueue || total > int64(len(content)) {
-			return nil, nil, fmt.Errorf("lines of %d bytes and more, in %d bytes", total, len(content))
-		}
-		lengths = append(lengths, int(n))
-	}
-	if err := i.complete(results, i.master); err != nil || !canonical || naturalLines(content, lengths) {
-		return content, lengths, err
-	}
-	return content, lengths, l.again(m, termios, content, lengths)
-}
-
-// again puts lines back that do not all end with a newline. The first list has put them back as one line.
-func (l *ptyList) again(m *Member, termios, content []byte, lengths []int) error {
-	l = l.fresh()
-	l.open()
-	l.modes(rawModes(termios))
-	l.take(l.slave, 8)
-	l.modes(typeModes(termios, 0))
-	keys := typed(content, lengths)
-	write := l.call(unix.SYS_WRITE, 1<<1, l.master, l.put(keys), uint64(len(keys)))
-	l.await(l.slave, unix.POLLIN, 1000)
-	l.pause(10)
-	l.modes(termios)
-	l.close()
-	results, err := l.run(m)
-	if err == nil && results[write] != int64(len(keys)) {
-		err = fmt.Errorf("%d of %d bytes could be put back", results[write], len(keys))
-	}
-	return err
 }

@@ -47,7 +47,7 @@ func (q *questions) ioctl(o *open, request uint64, size int, got func(int64, []b
 		got(-int64(errno), buffer)
 		return
 	}
-	call := abi.Call{Number: unix.SYS_IOCTL, Relative: 1 << 2, Args: [6]uint64{uint64(o.fd), request}}
+	call := abi.Call{Number: unix.SYS_IOCTL, Relative: abi.Data(2), Args: [6]uint64{uint64(o.fd), request}}
 	q.to(o.member).Ask(call, buffer, got)
 }
 
@@ -59,7 +59,7 @@ func (q *questions) into(o *open, number uint32, size int, got func(int64, []byt
 		got(-int64(errno), buffer)
 		return
 	}
-	q.to(o.member).Ask(abi.Call{Number: number, Relative: 1 << 1, Args: [6]uint64{uint64(o.fd)}}, buffer, got)
+	q.to(o.member).Ask(abi.Call{Number: number, Relative: abi.Data(1), Args: [6]uint64{uint64(o.fd)}}, buffer, got)
 }
 
 // resultOf is a result in the form that the initiator gives it: -errno on failure.

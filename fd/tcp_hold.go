@@ -2,6 +2,9 @@ package fd
 
 import (
 	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/firewall"
@@ -73,4 +76,24 @@ func withOutside(g *image.Group, do func([]firewall.Connection) error) (text []s
 		}
 	}
 	return text, do(all)
+}
+
+// EndConnections has the kernel reset the connections within a group when the group is killed. So none of them stays in TIME_WAIT, and a
+// restart can use their addresses. The peers of connections to the outside notice nothing. Preconditions: the group is frozen, and the
+// writer kills it next.
+func (t *Table) EndConnections() {
+	t.leaveOutside()
+	for _, take := range t.connections {
+		if h, err := take(); err == nil {
+			if h.asks() {
+				_ = abort(h.fd)
+			}
+			h.Close()
+		}
+	}
+}
+
+// abort has a later close of the socket reset the connection, so that it does not stay in TIME_WAIT.
+func abort(socket int) error {
+	return os.NewSyscallError("SO_LINGER", unix.SetsockoptLinger(socket, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}))
 }

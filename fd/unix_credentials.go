@@ -56,7 +56,7 @@ func (c *capture) askCredentials(o *open, r *UnixSocket) {
 	const size = 12 // of struct ucred; its length follows
 	buffer := make([]byte, 16)
 	binary.NativeEndian.PutUint32(buffer[size:], size)
-	call := abi.Call{Number: unix.SYS_GETSOCKOPT, Relative: 1<<3 | 1<<4,
+	call := abi.Call{Number: unix.SYS_GETSOCKOPT, Relative: abi.Data(3) | abi.Data(4),
 		Args: [6]uint64{uint64(o.fd), unix.SOL_SOCKET, unix.SO_PEERCRED, 0, size}}
 	c.questions.to(o.member).Ask(call, buffer, func(result int64, data []byte) {
 		n := binary.NativeEndian

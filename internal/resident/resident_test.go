@@ -31,7 +31,7 @@ func TestQuestions(t *testing.T) {
 			buffer = make([]byte, big) // two buffers with their padding fill a message
 		}
 		binary.NativeEndian.PutUint32(buffer, uint32(i))
-		ask.Ask(abi.Call{Number: uint32(i), Relative: 1 << 1, Args: [6]uint64{7, 0}}, buffer, func(r int64, data []byte) {
+		ask.Ask(abi.Call{Number: uint32(i), Relative: abi.Data(1), Args: [6]uint64{7, 0}}, buffer, func(r int64, data []byte) {
 			got[i] = fmt.Sprintf("%d %d %d", r, len(data), binary.NativeEndian.Uint32(data))
 		})
 	}
@@ -76,7 +76,7 @@ func TestQuestionsAgain(t *testing.T) {
 			ask.Value(1, [6]uint64{}, func(int64) {})
 		}
 		var first, second string
-		call := abi.Call{Number: 2, Relative: 1, Args: [6]uint64{0}}
+		call := abi.Call{Number: 2, Relative: abi.Data(0), Args: [6]uint64{0}}
 		ask.Ask(call, []byte("a"), func(_ int64, data []byte) { first = string(data) })
 		ask.AskAgain(call, func(_ int64, data []byte) { second = string(data) })
 		err := ask.Put(func(calls []abi.Call, data []byte) ([]int64, error) {

@@ -44,12 +44,12 @@ func command(pid int, path string) (string, error) {
 	}
 	data := append([]byte(path), make([]byte, 64)...)
 	room := uint64(len(path) + 1)
-	opened, err := c.Calls([]abi.Call{{Number: unix.SYS_OPEN, Relative: 1 << 0, Args: [6]uint64{0, unix.O_RDONLY}}}, data)
+	opened, err := c.Calls([]abi.Call{{Number: unix.SYS_OPEN, Relative: abi.Data(0), Args: [6]uint64{0, unix.O_RDONLY}}}, data)
 	if err != nil || opened[0] < 0 {
 		return "", fmt.Errorf("open: %d, %w", opened, err)
 	}
 	read, err := c.Calls([]abi.Call{
-		{Number: unix.SYS_READ, Relative: 1 << 1, Args: [6]uint64{uint64(opened[0]), room, 32}},
+		{Number: unix.SYS_READ, Relative: abi.Data(1), Args: [6]uint64{uint64(opened[0]), room, 32}},
 		{Number: unix.SYS_CLOSE, Args: [6]uint64{uint64(opened[0])}},
 	}, data)
 	if err != nil || read[0] < 0 {

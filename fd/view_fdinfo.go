@@ -1,0 +1,92 @@
+package fd
+
+import (
+	"bytes"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/proc"
+)
+
+// needsInfo tells whether only fdinfo shows some of the state of a description that ask has asked about.
+func (v *view) needsInfo(o *open) bool {
+	switch o.format() {
+	case unix.S_IFREG:
+		if !o.seeksSafely() {
+			return true
+		}
+	case unix.S_IFIFO, unix.S_IFSOCK, unix.S_IFCHR: // the offset of a character device means nothing
+	default:
+		return true
+	}
+	return v.seen.locks.maybe(o.stat.Ino)
+}
+
+// describe reads the fdinfo of a descriptor.
+func (v *view) describe(s *slot, o *open, name string) error {
+	info, err := v.fdinfo(name)
+	if err != nil {
+		return err
+	}
+	s.addLocks(info.Locks)
+	o.pos, o.flags = info.Pos, info.Flags&^unix.O_CLOEXEC
+	o.locks = slices.DeleteFunc(info.Locks, isPosix)
+	o.lines = info.Extra
+	o.eventfd = o.lines.text("eventfd-id")
+	if o.handle.shares {
+		o.swapped = kcmp(v.self, v.live(), o.handle.fd, o.fd) > kcmpEqual
+	}
+	return nil
+}
+
+// locksOf reads the POSIX locks that a member has taken through a description of another member.
+func (v *view) locksOf(s *slot, name string) error {
+	if v.taker != nil && !v.seen.locks.maybe(s.of.stat.Ino) {
+		return nil
+	}
+	info, err := v.fdinfo(name)
+	s.addLocks(info.Locks)
+	return err
+}
+
+func (s *slot) addLocks(all []proc.FileLock) {
+	for _, l := range all {
+		if isPosix(l) {
+			s.posix = append(s.posix, l)
+		}
+	}
+}
+
+func isPosix(l proc.FileLock) bool { return l.Type == "POSIX" }
+
+// fdinfo reads and parses the fdinfo of a descriptor.
+func (v *view) fdinfo(name string) (proc.FdInfo, error) {
+	text, err := v.read(name)
+	if err != nil {
+		return proc.FdInfo{}, &os.PathError{Op: "fdinfo", Path: v.Proc + "/fd/" + name, Err: err}
+	}
+	return proc.Fdinfo(bytes.NewReader(text))
+}
+
+// read reads a whole fdinfo. A short read is the last one, because the kernel fills the buffer with whole lines.
+func (v *view) read(name string) ([]byte, error) {
+	f, err := unix.Openat(v.info, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(f)
+	n, err := unix.Read(f, v.buffer[:])
+	if err != nil || n < len(v.buffer)/2 {
+		return v.buffer[:max(n, 0)], err
+	}
+	text := append([]byte(nil), v.buffer[:n]...)
+	for {
+		n, err := unix.Read(f, v.buffer[:])
+		if err != nil || n <= 0 {
+			return text, err
+		}
+		text = append(text, v.buffer[:n]...)
+	}
+}
