@@ -51,9 +51,9 @@ type checkpoint struct {
 	dropping sync.Mutex // guards again, and dropped of each member
 	again    []int      // PIDs of processes that have executed another program since they were found
 
-	frozen    keeper // keeps the members frozen
-	wasFrozen bool   // all members
-	stoppable func() // undoes unstoppable
+	frozen    keepalive // keeps the members frozen
+	wasFrozen bool      // all members
+	stoppable func()    // undoes unstoppable
 
 	moves   atomic.Uint64                // counts progress: see bounded
 	writing atomic.Pointer[image.Writer] // the writer, once there is one

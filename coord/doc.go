@@ -50,7 +50,7 @@
 // once. The flags of the mappings are then read under the freeze.
 //
 // Bounds of a freeze: a message of the resident takes 30 s at most, all its messages together take 2 minutes. The resident
-// resumes the program if no message from the writer arrives for CRAK_FREEZE_LIMIT. While the work makes progress, the keeper
+// resumes the program if no message from the writer arrives for CRAK_FREEZE_LIMIT. While the work makes progress, the keepalive
 // (frozen.go) sends messages to all members. Before RESUME, and with --kill just before the commit, Confirm makes sure that the
 // program is still frozen. It asks the resident if half of the freeze limit has passed since the last answer.
 //

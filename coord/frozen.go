@@ -20,9 +20,9 @@ import (
 // progressPart is how many PROGRESS messages the writer sends within one freeze limit, at most.
 const progressPart = 8
 
-// A keeper keeps the frozen members frozen. At intervals it sends PROGRESS to their residents, but only if the checkpoint has made
+// A keepalive keeps the frozen members frozen. At intervals it sends PROGRESS to their residents, but only if the checkpoint has made
 // progress since the last time: if another member was frozen, or if the image's writer has read or written something.
-type keeper struct {
+type keepalive struct {
 	mu     sync.Mutex
 	writer *image.Writer
 	conns  []*resident.Conn
@@ -32,16 +32,16 @@ type keeper struct {
 	ended  chan struct{}
 }
 
-// begin starts the keeper, which has no members yet.
-func (k *keeper) begin(w *image.Writer) {
+// begin starts the keepalive, which has no members yet.
+func (k *keepalive) begin(w *image.Writer) {
 	k.writer, k.conns, k.limit = w, nil, math.MaxInt64
 	k.ticker = time.NewTicker(time.Hour)
 	k.done, k.ended = make(chan struct{}), make(chan struct{})
 	go k.work(k.done, k.ended)
 }
 
-// add has the keeper keep a frozen member.
-func (k *keeper) add(conn *resident.Conn) {
+// add has the keepalive send its messages to a frozen member, too.
+func (k *keepalive) add(conn *resident.Conn) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.conns = append(k.conns, conn)
@@ -51,7 +51,7 @@ func (k *keeper) add(conn *resident.Conn) {
 	}
 }
 
-func (k *keeper) work(done, ended chan struct{}) {
+func (k *keepalive) work(done, ended chan struct{}) {
 	defer close(ended)
 	defer k.ticker.Stop()
 	before, members := k.writer.Advance(), 0
@@ -72,8 +72,8 @@ func (k *keeper) work(done, ended chan struct{}) {
 	}
 }
 
-// end stops the keeper. It sends no message after that.
-func (k *keeper) end() {
+// end stops the keepalive. It sends no message after that.
+func (k *keepalive) end() {
 	if k.done == nil {
 		return
 	}

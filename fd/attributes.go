@@ -82,8 +82,8 @@ func (a *Attributes) owner() *image.FileOwner {
 	return &image.FileOwner{UID: a.UID, GID: a.GID}
 }
 
-// dress gives a file without a name its mode and attributes. It tells of those that crak restart may not set.
-func (e *Env) dress(f *os.File, was image.File, a *Attributes) error {
+// setAttributes gives a file without a name its mode and attributes. It tells of those that crak restart may not set.
+func (e *Env) setAttributes(f *os.File, was image.File, a *Attributes) error {
 	if err := a.check(); err != nil {
 		return fmt.Errorf("%s: %w", was.Path, err)
 	}

@@ -36,7 +36,7 @@ func useOfMapping(m *image.Mapping) use {
 }
 
 // Know records what the members of a group do with each file, through any descriptor or mapping. Call it before
-// Check, Make and the functions for mapped files: they treat a change of a file that the program writes to
+// Check, MakeAll and the functions for mapped files: they treat a change of a file that the program writes to
 // differently from a change of a file that it only reads.
 func (e *Env) Know(g *image.Group) {
 	e.uses, e.stretches = make(map[Inode]use), make(map[Inode][]stretch)

@@ -86,7 +86,7 @@ func (e *Env) openRemoved(r Directory, flags uint32) (*os.File, error) {
 			e.removed = make(map[Inode]*os.File)
 		}
 		e.removed[inode] = made
-		if err := e.dress(made, r.File, r.Attributes); err != nil {
+		if err := e.setAttributes(made, r.File, r.Attributes); err != nil {
 			return nil, err
 		}
 	}

@@ -97,9 +97,9 @@
 // The content of a file without a name (deleted, O_TMPFILE, memfd) is a memory object of the group. So descriptors and
 // mappings of one file come back as one file.
 //
-// Make does not do what the kernel applies to the calling process: POSIX locks and flock (Lock.Type "POSIX", "FLOCK"),
+// MakeAll does not do what the kernel applies to the calling process: POSIX locks and flock (Lock.Type "POSIX", "FLOCK"),
 // the owner of I/O signals (Description.Owner), and O_ASYNC, which needs the owner. The restored process does these
-// itself (package restore/compile). Make does the rest, including OFD locks and leases.
+// itself (package restore/compile). MakeAll does the rest, including OFD locks and leases.
 //
 // A restart finds a file by its path. decision.go decides whether the file is good enough. openat.go checks the file before
 // it opens it, checks again what it has opened, and then uses that descriptor only. Files of mappings (mapped.go)

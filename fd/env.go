@@ -82,7 +82,7 @@ func (e *Env) Moves() uint64 { return e.moves.Load() }
 // Moved notes that the caller has made progress.
 func (e *Env) Moved() { e.moves.Add(1) }
 
-// Undo is what removes the files that Make has made.
+// Undo is what removes the files that MakeAll has made.
 type undo struct {
 	mu   sync.Mutex
 	all  []func()
@@ -118,7 +118,7 @@ func (e *Env) cutLater(f *os.File, want image.File) {
 
 // Commit does what must wait until everything else has succeeded: it cuts files back, sets the terminal's modes, and makes the
 // watches of inotify.
-// Preconditions: the files that Make returned are still open.
+// Preconditions: the files that MakeAll returned are still open.
 func (e *Env) Commit() error {
 	late := append(e.late, e.last...)
 	e.late, e.last = nil, nil
@@ -130,7 +130,7 @@ func (e *Env) Commit() error {
 	return nil
 }
 
-// Abandon removes the files that Make has made. Call it if the restart fails.
+// Abandon removes the files that MakeAll has made. Call it if the restart fails.
 func (e *Env) Abandon() {
 	e.undo.mu.Lock()
 	defer e.undo.mu.Unlock()
@@ -141,7 +141,7 @@ func (e *Env) Abandon() {
 	e.undo.all = nil
 }
 
-// CloseObjects closes what Make kept open of objects. Call it when all descriptions are made and filled. From then on only the group has
+// CloseObjects closes what MakeAll kept open of objects. Call it when all descriptions are made and filled. From then on only the group has
 // the objects open.
 func (e *Env) CloseObjects() {
 	for _, o := range e.made {
@@ -152,7 +152,7 @@ func (e *Env) CloseObjects() {
 	e.closePtys()
 }
 
-// Close closes what Make needed. Call it when all descriptions have been handed over.
+// Close closes what MakeAll needed. Call it when all descriptions have been handed over.
 func (e *Env) Close() {
 	e.CloseObjects()
 	for _, f := range e.standIns {

@@ -16,16 +16,6 @@ import (
 // it has set the owner.
 const setFlags = unix.O_APPEND | unix.O_NONBLOCK | unix.O_DIRECT | unix.O_NOATIME
 
-// Make makes a new open file description like the recorded one: same file, access mode, flags, offset and locks. Its
-// descriptor is close-on-exec.
-func Make(d image.Description, env *Env) (*os.File, error) {
-	all, err := MakeAll([]image.Description{d}, env)
-	if err != nil {
-		return nil, err
-	}
-	return all[0], nil
-}
-
 // MakeAll makes descriptions, in phases: it creates all of them, connects them, and fills them. Preconditions: each comes after
 // those that it refers to (Order).
 func MakeAll(all []image.Description, env *Env) (files []*os.File, err error) {
@@ -154,7 +144,7 @@ func setStatus(f *os.File, k *kind, flags uint32) error {
 	return err
 }
 
-// Check finds every obstacle of Make, and makes nothing.
+// Check finds every obstacle of MakeAll, and makes nothing.
 func Check(d image.Description, env *Env) obstacle.List {
 	k, err := kindNamed(d.Kind)
 	if err != nil {

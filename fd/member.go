@@ -6,7 +6,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"crak.dev/crak/image"
 	"crak.dev/crak/internal/abi"
 	"crak.dev/crak/internal/resident"
 	"crak.dev/crak/internal/rights"
@@ -102,29 +101,4 @@ func (d *Descriptors) Ask(q *resident.Questions) {
 			o.owner = askOwner(q, o)
 		}
 	}
-}
-
-// Capture does all three steps for a single process.
-func Capture(m *Member, table *Table) ([]image.Descriptor, error) {
-	d, err := Look(m)
-	if err != nil {
-		return nil, err
-	}
-	if m.Calls != nil {
-		var q resident.Questions
-		d.Ask(&q)
-		if err := q.Put(m.Calls); err != nil {
-			return nil, fmt.Errorf("pid %d: descriptors: %w", m.Pid, err)
-		}
-	}
-	return d.Capture(table)
-}
-
-// Capture is CaptureGroup for a group of one process.
-func (d *Descriptors) Capture(table *Table) ([]image.Descriptor, error) {
-	all, err := CaptureGroup([]*Descriptors{d}, table)
-	if err != nil {
-		return nil, err
-	}
-	return all[0], nil
 }

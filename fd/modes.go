@@ -6,8 +6,6 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-
-	"crak.dev/crak/image"
 )
 
 // Modes is what the terminal driver keeps (ioctl_tty(2)).
@@ -39,35 +37,6 @@ func (c *capture) askModes(o *open, r *Terminal) {
 			modes.Columns = uint16(data[2]) | uint16(data[3])<<8
 		}
 	})
-}
-
-// TerminalOf is the terminal of a group. The controlling terminal is preferred. Nil: the group has none.
-func TerminalOf(g *image.Group) *Terminal {
-	var best *Terminal
-	for _, d := range g.Descriptions {
-		if d.Kind != terminal.name {
-			continue
-		}
-		r, err := record[Terminal](d)
-		if err == nil && (best == nil || r.Controlling && !best.Controlling) {
-			best = &r
-		}
-	}
-	return best
-}
-
-// ReadModes reads the present modes of a terminal.
-func ReadModes(f *os.File) (*Modes, error) {
-	m := &Modes{Termios: make([]byte, termiosSize)}
-	if err := termios(f, tcgets2, m.Termios); err != nil {
-		return nil, err
-	}
-	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
-	if err != nil {
-		return nil, fmt.Errorf("terminal %s: window size: %w", f.Name(), err)
-	}
-	m.Rows, m.Columns = size.Row, size.Col
-	return m, nil
 }
 
 // Set sets the modes of a terminal, but not its size, which is that of the present window. SIGTTOU stops a caller in

@@ -55,7 +55,7 @@ func (q *madeQueue) open(e *Env) (err error) {
 	if q.remove = r.Removed; !q.remove {
 		e.undo.add(func() { _ = mqUnlink(q.name) })
 	}
-	return e.dress(q.file, image.File{Path: "POSIX message queue /" + r.Name, Mode: r.Mode}, r.Attributes)
+	return e.setAttributes(q.file, image.File{Path: "POSIX message queue /" + r.Name, Mode: r.Mode}, r.Attributes)
 }
 
 // accept checks the queue that has the name now.

@@ -23,7 +23,7 @@ func (p *madePipe) open(e *Env) (err error) {
 	r := &p.record
 	if r.File != nil && r.File.Deleted {
 		if p.whole, err = unlinked(r.File.Path, createUnlinkedFIFO, e.Tell); err == nil {
-			err = e.dress(p.whole, *r.File, r.Attributes)
+			err = e.setAttributes(p.whole, *r.File, r.Attributes)
 		}
 		return err
 	}

@@ -113,7 +113,7 @@ func (e *Env) openUnlinked(r Regular, flags uint32) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := e.dress(f, r.File, r.Attributes); err != nil {
+	if err := e.setAttributes(f, r.File, r.Attributes); err != nil {
 		f.Close()
 		return nil, err
 	}

@@ -132,8 +132,8 @@ func TestSweep(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer second.Abort()
-	if alive.Sequence() != 1 || second.Sequence() != 2 {
-		t.Errorf("sequences %d and %d, want 1 and 2", alive.Sequence(), second.Sequence())
+	if alive.place.sequence != 1 || second.place.sequence != 2 {
+		t.Errorf("sequences %d and %d, want 1 and 2", alive.place.sequence, second.place.sequence)
 	}
 	if _, err := alive.Commit(Manifest{Root: 412}, goodGroup()); err != nil {
 		t.Error(err)

@@ -120,9 +120,6 @@ func (w *Writer) start() {
 	}
 }
 
-// Sequence is the number the image will have; 0 with Options.Output.
-func (w *Writer) Sequence() int { return w.place.sequence }
-
 // Path is where the image will be.
 func (w *Writer) Path() string { return w.place.final() }
 
