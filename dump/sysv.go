@@ -37,6 +37,7 @@ func (m *Member) segments(known int) error {
 			d := (*unix.SysvShmDesc)(unsafe.Pointer(unsafe.SliceData(data)))
 			o.Size = d.Segsz
 			o.SysV.Key, o.SysV.Mode, o.SysV.UID, o.SysV.GID = d.Perm.Key, d.Perm.Mode&0o777, d.Perm.Uid, d.Perm.Gid
+			o.SysV.Creator = d.Perm.Cuid
 			o.SysV.Removed, o.SysV.Locked = d.Perm.Mode&shmDest != 0, d.Perm.Mode&shmLocked != 0
 		})
 	}

@@ -131,7 +131,7 @@ func (c *sysvCapture) refuse(what, why, do string) {
 }
 
 func sysvOf(id int64, perm *unix.SysvIpcPerm) image.SysV {
-	return image.SysV{ID: int(id), Key: perm.Key, Mode: perm.Mode & 0o777, UID: perm.Uid, GID: perm.Gid}
+	return image.SysV{ID: int(id), Key: perm.Key, Mode: perm.Mode & 0o777, UID: perm.Uid, GID: perm.Gid, Creator: perm.Cuid}
 }
 
 // starts finds out when the processes of the group began. Of zombies only the first possible moment is known. The times are too early

@@ -80,11 +80,20 @@ func findSysV(o sysvObject) (bool, error) {
 		return false, err
 	case have.Key != v.Key:
 		return false, errors.New("another one has its ID now")
-	case have.Cuid != uint32(os.Geteuid()) && have.Cuid != v.UID && have.Cuid != 0:
-		// A creator can give an object to another user, and keeps the owner's rights.
-		return false, fmt.Errorf("user %d has made the one that exists now, and could read and change what is in it", have.Cuid)
+	}
+	if err := checkCreator(have, v); err != nil {
+		return false, err
 	}
 	return true, o.usable()
+}
+
+// checkCreator returns an error for an object that another user has made than the one of the checkpoint: a creator can give an object to
+// another user, and keeps the owner's rights.
+func checkCreator(have *unix.SysvIpcPerm, v *image.SysV) error {
+	if have.Cuid == uint32(os.Geteuid()) || have.Cuid == v.Creator || have.Cuid == 0 {
+		return nil
+	}
+	return fmt.Errorf("user %d has made the one that exists now, and could read and change what is in it", have.Cuid)
 }
 
 // makeOne makes an object with its old ID.
@@ -114,7 +123,13 @@ func (s *sysvObjects) makeOne(o sysvObject) error {
 // commit puts the content back. The content of segments is written when the members have attached them. Preconditions: the members are ready.
 func (s *sysvObjects) commit(g *image.Group) error {
 	for _, o := range sysvOf(g) {
-		err := o.set(o.saved().Mode | 0o600) // so that crak can change the content
+		have, err := o.stat()
+		if err == nil { // its owner may have removed it and made another one
+			err = checkCreator(have, o.saved())
+		}
+		if err == nil {
+			err = o.set(o.saved().Mode | 0o600) // so that crak can change the content
+		}
 		if err == nil {
 			err = o.fill()
 		}

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"unsafe"
@@ -90,6 +91,56 @@ func TestSysVOfStranger(t *testing.T) {
 	}
 	if err := new(sysvObjects).make(g); err == nil {
 		t.Error("the restart uses the objects of the stranger")
+	}
+}
+
+// TestSysVRemade: root's program has given its objects to another user, but this user did not make them. This user makes them again: before a
+// restart, or while it is under way. The restart of root's program does not use them.
+func TestSysVRemade(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("not root: the objects belong to two users")
+	}
+	saved := image.SysV{Key: rand.Int32(), Mode: 0o600, UID: stranger, GID: stranger}
+	var first sysvObjects
+	g := &image.Group{Memory: []image.MemoryObject{{ID: 1, Kind: image.MemorySysV, Size: image.PageSize, SysV: &saved}}}
+	var err error
+	if saved.ID, err = unix.SysvShmGet(int(saved.Key), image.PageSize, unix.IPC_CREAT|unix.IPC_EXCL|0o600); err != nil {
+		t.Fatal(err)
+	}
+	unix.SysvShmCtl(saved.ID, unix.IPC_RMID, nil)
+	t.Cleanup(func() { unix.SysvShmCtl(saved.ID, unix.IPC_RMID, nil) })
+	if err := first.make(g); err != nil {
+		t.Fatal(err)
+	}
+	err = as(stranger, func() error { // as its owner
+		_, err := unix.SysvShmCtl(saved.ID, unix.IPC_RMID, nil)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("/proc/sys/kernel/shm_next_id", []byte(strconv.Itoa(saved.ID)), 0); err != nil {
+		t.Skip("this kernel does not let root choose an ID:", err)
+	}
+	err = as(stranger, func() error { // this user would make and remove segments until the kernel gives this ID again
+		id, err := unix.SysvShmGet(int(saved.Key), image.PageSize, unix.IPC_CREAT|unix.IPC_EXCL|0o600)
+		if err == nil && id != saved.ID {
+			err = errors.New("another ID")
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.commit(g); err == nil || !strings.Contains(err.Error(), "user 12345 has made the one that exists now") {
+		t.Errorf("the restart under way uses the segment of the stranger: %v", err)
+	}
+	if err := new(sysvObjects).make(g); err == nil {
+		t.Error("the next restart uses the segment of the stranger")
+	}
+	saved.Creator = stranger
+	if err := new(sysvObjects).make(g); err != nil {
+		t.Errorf("it was this user's: %v", err)
 	}
 }
 
