@@ -63,4 +63,22 @@
 //	flock(2) on /proc/PID/environ   one writer for each process, for the whole checkpoint (lock.go): in the order of the PIDs,
 //	│                               without waiting, so that one of two writers gets all
 //	└── own.freezing                one freeze for each process, in the resident's memory (shim/initiate.c)
+//
+// The files, by concept:
+//
+//	checkpoint.go, phases.go, save.go                    the phases of one checkpoint
+//	passing.go, uninterruptible.go                       when a checkpoint waits, and tries again
+//	options.go, check.go, programs.go                    what commands pass and get; crak check and crak ps
+//	membership.go, find.go, admit.go, group_id.go,
+//	relatives.go, hanging.go, waits.go                   which processes are members, and which of these need a process that is not
+//	member.go, candidate.go, handler.go, library.go,
+//	meanwhile.go, order.go                               one member: whether it can be frozen, and how it gets an order
+//	frozen.go, twin.go, lock.go                          what keeps it frozen, its twin, its lock
+//	rights.go, apart.go, together.go, sessions.go        users of members, what members share, sessions of other shells
+//	explain.go, stuck.go                                 why it does not work
+//	descriptors.go, room.go, heap.go, priority.go,
+//	parallel.go                                          what the writer itself takes: descriptors, memory, processors
+//	manifest.go, files.go, log.go                        the manifest, the copies of files, the log
+//	trigger.go, preloadable.go                           what crak run checks
+//	frame_amd64.go, machine_amd64.go                     the processor
 package coord

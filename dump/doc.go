@@ -13,4 +13,20 @@
 //
 // The package reads /proc, and sends system calls to the initiator, the thread that carries out the freeze inside the
 // process. It does not decide which processes are members, and it does not freeze or resume them: package coord does.
+//
+// The files, by concept:
+//
+//	capture.go, survey.go, process.go, readings.go    a group, before the freeze and under it; one member
+//	vmas.go, memory.go, mapped_file.go, numa.go       mappings, and what they map
+//	plan.go, frozen.go, private.go, common.go         which content is saved, and when; sums of mapped files
+//	twin.go                                           finds the twin, and ends it
+//	files.go                                          copies of files (--with-files)
+//	state.go, paths.go, membarrier.go, lock_future.go,
+//	processor_amd64.go                                attributes of a process
+//	thread.go, frame_amd64.go, traced.go, robust.go,
+//	cpu_time.go                                       threads
+//	pending.go, expiry.go, overrun.go                 pending signals, and timers that may expire meanwhile
+//	sysv.go, sysv_objects.go, semaphores.go,
+//	message_queues.go, undo*.go                       System V
+//	lost.go                                           attributes that a restart cannot restore
 package dump

@@ -16,49 +16,66 @@
 //	err = attach.Attach(description)                  // what only a member can do, as system calls of its restore program
 //	err = env.Commit()                                // cuts files back, if the user asked for that
 //
-// Each kind of description has one file, with its record type and a value of type kind. kinds.go lists the kinds. Kinds of
-// objects, of which several descriptions are ends or views, have a value of type objectKind; object.go lists them:
+// # The files
+//
+// A file is named for a kind of description or for a concept. What a kind needs besides its record has the kind's name and one of
+// these suffixes: _object (the record of an object), _find and _diag (what the kernel tells about it), _queue and _content (its
+// content at the checkpoint), _made (the new one in a restart), _fill (puts the content in), _options.
+//
+// What several kinds use:
+//
+//	member.go, look.go, view*.go, place.go      the descriptors of a member, as /proc shows them
+//	handle.go, fdinfo.go, events.go, owner.go   what the writer asks about a description
+//	questions.go, call_list.go                  what the initiator of a member asks
+//	seen.go, kcmp.go, alone.go                  which descriptors of a group have the same description: kcmp(2) tells, if it is allowed
+//	group.go, table.go                          capture of all descriptions of a group, each once
+//	holders.go, private.go, inherited.go        other processes that have the same thing open
+//	passing.go                                  obstacles that may soon be gone if the program runs on, so that the writer tries again
+//	env.go, make.go, references.go              a restart makes the descriptions, in the order of their references
+//	attach.go, handover.go, deferred.go         what only a member can make
+//	lesser.go                                   what processes of other users may get, if root restarts them
+//	override*.go, relocation.go, addresses.go   what the user chooses: --fd, --path, --addr (changes.go applies them)
+//	outcome.go                                  what becomes of each descriptor
+//	locks.go, locked.go                         locks and leases
+//
+// Files by their paths:
 //
 //	regular.go      files with a path, and files that were deleted while open (unlinked.go, attributes.go, other_name.go)
-//	file_copy.go    copies of regular files that the group can write to (put_back.go puts them back)
+//	file_copy.go    copies of regular files that the group can write to (put_back*.go puts them back)
 //	directory.go    directories, with the position of getdents
 //	pathonly.go     descriptors of O_PATH
+//	mapped.go       files of mappings
+//	openat.go       finds and opens a file
+//	compare.go      compares a file with what it was (content.go reads it, decision.go decides, policy.go has --files)
+//	standin.go      makes the file that --force puts in the place of a missing one
+//
+// Kinds of descriptions have a value of type kind, and kinds.go lists them. Kinds of objects, of which several descriptions are ends
+// or views, have a value of type objectKind, and object.go lists them:
+//
 //	device.go       devices without state, such as /dev/null
-//	terminal.go     the program's terminal
+//	special.go      files of /proc, /sys and the like
+//	namespace.go    the namespaces in which the group is
+//	terminal.go     the program's terminal (modes.go)
+//	pty*.go         pseudo-terminals that the group has made
 //	pipe.go         stdin, stdout and stderr that are pipes to another process
-//	pipe_object.go  pipes and FIFOs that only the group has open (pipe_ends.go and holders.go find out who has one open)
+//	pipe_object.go  pipes and FIFOs that only the group has open (pipe_ends.go, pipe_made.go)
 //	memfd.go        memfd_create
-//	mqueue.go       POSIX message queues (mqueue_exchange.go and mqueue_list.go read their messages, mqueue_messages.go puts them
-//	                into a new queue, mqueue_notify.go has notifications)
+//	mqueue*.go      POSIX message queues: only taking a message out reads it (mqueue_exchange.go, mqueue_list.go)
 //	eventfd.go      eventfd
 //	timerfd.go      timerfd_create
 //	signalfd.go     signalfd
-//	pidfd.go        pidfds (handover.go: what one member makes and others get; deferred.go: if it is in a queue)
+//	pidfd.go        pidfds
 //	inotify.go      inotify instances (watched.go finds what they watch)
-//	epoll.go        epoll instances (epoll_attach.go registers the targets, epoll_poll.go has busy polling)
-//	unix_socket.go  Unix sockets (unix_object.go has the record; unix_made.go, unix_bind.go and unix_fill.go make them; unix_diag.go,
-//	                unix_name.go, unix_queue.go, unix_rights.go, unix_urgent.go and unix_senders.go have their parts)
-//	tcp_socket.go   TCP sockets (tcp_object.go and tcp_connection.go make them; tcp_queue.go, tcp_urgent.go and tcp_options.go have
-//	                their parts; tcp_find.go finds their peers; tcp_outside*.go, tcp_hold.go and tcp_inject.go have connections to
-//	                processes outside, tcp_rights.go and tcp_keeper*.go the rights that these need; tcp_choice.go and
-//	                tcp_reconnect.go have what the user chooses for these)
-//	passing.go      obstacles that may soon be gone if the program runs on, so that the writer tries again
-//	socket.go       what all sockets have in common: protocols; options (socket_options.go, inet_options.go), filters
-//	                (socket_filter.go), addresses (inet_address.go), and the sockets that the kernel lists (inet_diag.go)
-//	inet_socket.go  sockets of UDP, UDP-Lite, ICMP and raw sockets (inet_made.go makes them, inet_queue.go, inet_deliver.go,
-//	                inet_multicast.go and inet_raw.go have their parts)
+//	epoll*.go       epoll instances
+//	socket.go       what all sockets have in common (socket_options.go, socket_filter.go)
+//	unix_*.go       Unix sockets
+//	inet_*.go       sockets of UDP, UDP-Lite, ICMP and raw sockets; addresses and options of all Internet sockets
+//	tcp_*.go        TCP sockets: connections within the group (tcp_connection.go), to processes outside (tcp_outside*.go, tcp_hold.go,
+//	                tcp_inject.go) with the rights that these need (tcp_rights.go, tcp_keeper*.go), and what the user chooses for these
+//	                (tcp_choice.go, tcp_reconnect.go)
 //	netlink_socket.go  netlink sockets
-//	packet_socket.go   packet sockets
-//	pty.go          pseudo-terminals that the group has made (pty_find.go, pty_object.go and pty_number.go have their
-//	                parts; pty_content.go, pty_list.go, pty_modes.go and pty_fill.go have what waits in them)
-//	special.go      files of /proc, /sys and the like
-//	namespace.go    the namespaces in which the group is
-//	unsupported.go  everything else, refused by name (inherited.go tells which descriptors the program inherited)
-//
-// What the user chooses: override.go (--fd), relocation.go (--path), addresses.go (--addr). outcome.go tells what becomes of each descriptor.
-//
-// Members of a group share descriptions. kcmp(2) tells which descriptors have the same one (seen.go, kcmp.go;
-// alone.go, if kcmp is forbidden). Each description is captured once (group.go).
+//	packet_*.go     packet sockets
+//	unsupported.go  everything else, refused by name
 //
 // # How a restart makes descriptions
 //
@@ -92,8 +109,6 @@
 //  7. The script checks the state from inside the program before and after: in one process, in processes that share the
 //     description, and with two sides in different processes. fd/fuzz_test.go and fd/format_test.go get an example of the record.
 //
-// A user can leave a descriptor out of the image, or have /dev/null in its place (override.go).
-//
 // The content of a file without a name (deleted, O_TMPFILE, memfd) is a memory object of the group. So descriptors and
 // mappings of one file come back as one file.
 //
@@ -101,9 +116,8 @@
 // the owner of I/O signals (Description.Owner), and O_ASYNC, which needs the owner. The restored process does these
 // itself (package restore/compile). MakeAll does the rest, including OFD locks and leases.
 //
-// A restart finds a file by its path. decision.go decides whether the file is good enough. openat.go checks the file before
-// it opens it, checks again what it has opened, and then uses that descriptor only. Files of mappings (mapped.go)
-// are found in the same way. standin.go makes the file that --force puts in the place of a missing one.
+// A restart finds a file by its path. It checks the file before it opens it, checks again what it has opened, and then uses that
+// descriptor only (openat.go). Files of mappings are found in the same way.
 //
 // Package fd does not choose the descriptor numbers of a process. It never truncates or removes a file that it did not make, except
 // in Env.Commit with the policy Rewind. It renames a socket file that an ended process has left, and renames it back if the restart

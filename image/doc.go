@@ -33,4 +33,21 @@
 // last. A Fill has one lock, for its position in the index.
 //
 // The package checks that an image is whole and that its parts agree. It does not check whether the image can be restarted.
+//
+// The files, by concept:
+//
+//	group.go, mapping.go, thread.go, description.go,
+//	object.go, sysv.go, address.go, signal_info.go     the records, as they are in JSON
+//	manifest.go                                        manifest.json
+//	processes.go                                       processes.json
+//	json.go, shape.go, text.go                         JSON: bounds of memory, names that are no valid UTF-8
+//	check*.go, bounds.go, coverage.go                  checks of the records, and of the runs
+//	space.go, frame.go, index.go, index_reader.go,
+//	scan.go                                            pages.idx
+//	place.go, writer.go, pack.go, queue.go, clone.go,
+//	disk.go, zstd.go, commit.go                        writing an image
+//	same.go                                            content that a process shares with its parent
+//	open.go, fill.go, verify.go                        reading an image
+//	newest.go, prune.go                                the images of a program
+//	trail.go, file.go, writers.go, advice.go           who can change a directory or file; hints for errors of the file system
 package image

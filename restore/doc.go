@@ -38,14 +38,16 @@
 //	check.go, options.go, run.go, plan.go, pids.go     the functions that commands call
 //	seen.go                                            what crak has found out about files
 //	group.go, member.go, interpreter.go                one restart, and its processes
-//	conductor.go, events.go                            the order of a restart, and its messages
+//	conductor*.go, events.go                           the order of a restart, and its messages
 //	stopped.go                                         members that were stopped
-//	family.go, failure.go, deadlock.go, zombies.go     what can go wrong: which process has ended, and why; the end of all
+//	family.go, failure.go, deadlock.go, zombies.go,
+//	stuck.go                                           what can go wrong: which process has ended, and why; the end of all
 //	files.go, memory.go, sysv*.go, descriptors.go      kernel objects that crak makes and the interpreter inherits
 //	target.go, addressspace.go, clocks.go, vdso*.go    this machine
 //	fill.go, adjust.go, cpu_time*.go, robust.go        what crak writes into a member
-//	namespace*.go                                      the new PID namespace: crak outside, crak inside, their messages
-//	foreground.go                                      the terminal and the signals
+//	namespace*.go, network.go                          new namespaces: crak outside, crak inside, their messages
+//	foreground.go, terminals.go                        the terminal and the signals; pseudo-terminals of the group
+//	taken.go                                           who has a number that the program needs
 //
 // The packages import one another in one direction:
 //

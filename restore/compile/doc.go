@@ -14,11 +14,12 @@
 // The files, by concept:
 //
 //	tree.go, makers.go                                the processes, and who makes each of them
-//	family.go, groups.go, stop.go                     what they do about parents, sessions, process groups, zombies, stops
+//	family.go, groups.go, stop.go, terminals.go       what they do about parents, sessions, process groups, zombies, stops
 //	compile.go, plan.go, room.go, target.go, uses.go  the program of a member, and what it is compiled for
 //	memory.go, inherit.go, shared.go, layout.go       memory
-//	descriptors.go, signals.go, timers.go             kernel objects of a process
+//	descriptors.go, signals.go, timers.go, undo.go    kernel objects of a process
 //	identity.go, schedule.go, threads.go              threads, and what they are allowed to do
+//	arch_amd64.go                                     the processor
 //
 // The package is pure: it makes no system call, and gives the same programs for the same input. The programs in
 // testdata show this. It imports neither dump nor restore: it knows the image format and nothing of how the image was made.

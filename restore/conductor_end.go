@@ -1,0 +1,87 @@
+package restore
+
+import (
+	"fmt"
+	"time"
+)
+
+// commit does what cannot be undone. Preconditions: all members are ready. Until now SIGINT and similar signals end the restart.
+// From now on crak passes them on to the program.
+func (c *conductor) commit() error {
+	g := c.group
+	if err := c.checkZombies(); err != nil {
+		return err
+	}
+	if err := g.fillDeferred(); err != nil {
+		return err
+	}
+	if err := g.objects.seal(g.img.Group); err != nil {
+		return err
+	}
+	if err := g.sysv.commit(g.img.Group); err != nil {
+		return err
+	}
+	if err := g.adopt(g.root(), g.front()); err != nil {
+		return err
+	}
+	if err := g.env.Commit(); err != nil {
+		return err
+	}
+	for _, m := range g.members {
+		g.reclaimMutexes(m)
+	}
+	if g.mode.Apart {
+		c.family.release()
+		c.part()
+		return nil
+	}
+	return c.interpreterEnded() // not earlier: the interpreter is the parent of orphans, and its end would cause their parent-death signals
+}
+
+// part lets the interpreter exit, if the root is its child. The root's parent is then init or a subreaper, and the end of crak
+// causes no parent-death signal.
+func (c *conductor) part() {
+	c.group.interpreter.arrive(c.group.programs.Leave)
+	c.group.interpreter.wait()
+	c.gone = true
+}
+
+// interpreterEnded reaps the interpreter. It exits when it has made the root.
+func (c *conductor) interpreterEnded() error {
+	if c.gone {
+		return nil
+	}
+	status, err := c.group.interpreter.wait()
+	c.gone = true
+	if err == nil && status.Exited() && status.ExitStatus() == 0 {
+		return nil
+	}
+	if why := c.reason(); why != nil {
+		return why
+	}
+	return fmt.Errorf("interpreter: %s", ending(status))
+}
+
+// kill kills every process of the restart, and reaps those that are crak's children.
+func (c *conductor) kill() {
+	c.stop()
+	// Fills write to processes by their PIDs, so no process may be reaped before they end.
+	reap := within(killPatience, c.fills.Wait)
+	c.untrace()
+	if !reap { // crak waits for a file system that does not answer
+		c.group.gaveUp = true
+	}
+	c.family.kill(reap)
+}
+
+// close closes the descriptors and reaps the interpreter.
+func (c *conductor) close() {
+	c.stop()
+	if c.group.interpreter != nil && !c.gone {
+		within(killPatience, func() { c.group.interpreter.wait() })
+	}
+	c.family.release()
+	c.events.close()
+}
+
+const killPatience = 5 * time.Second
