@@ -23,7 +23,7 @@ func CaptureGroup(all []*Descriptors, table *Table) ([][]image.Descriptor, error
 		d.all = slices.DeleteFunc(d.all, func(s *slot) bool { return s.gone }) // another process shares the descriptors (CLONE_FILES)
 	}
 	c := &capture{members: all, table: table}
-	defer c.letGo()
+	defer c.handles.letGo()
 	defer c.place.close()
 	for _, seen := range c.seen() {
 		seen.settle()
@@ -60,6 +60,9 @@ func CaptureGroup(all []*Descriptors, table *Table) ([][]image.Descriptor, error
 		table.Descriptions = append(table.Descriptions, t.description)
 		c.ids[o] = t.description.ID
 		captured = append(captured, t)
+	}
+	if err := c.read(); err != nil {
+		return nil, err
 	}
 	if err := c.questions.put(); err != nil {
 		return nil, err
@@ -102,11 +105,12 @@ type capture struct {
 	ancestry     map[int][]*outsider // of each member, by its live PID
 	strangers    map[int]*outsider   // all of these, by PID
 	usualOptions map[string]*usualOptions
+	readings     []reading
+	last         []reading      // when all readings have been done
 	later        []func() error // when the initiators have answered, and all descriptions have their numbers
 
-	place place
-	taker *taker // of the member from which a handle was taken last
-	from  *Member
+	place   place
+	handles handles
 }
 
 func (c *capture) seen() []*Seen {
@@ -157,34 +161,6 @@ func (c *capture) descriptors() [][]image.Descriptor {
 		}
 	}
 	return all
-}
-
-// handle takes a handle of a description for the time of its capture. Files and directories with a path need no handle.
-func (c *capture) handle(o *open) error {
-	if o.member.Calls == nil || o.isPlain() || o.swapped {
-		return nil
-	}
-	if c.from != o.member {
-		c.letGo()
-		c.taker, c.from = newTaker(o.member), o.member
-	}
-	h, err := c.taker.takeAgain(o)
-	if errors.Is(err, errSwapped) || errors.Is(err, unix.ENOENT) {
-		o.swapped = true
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	o.handle = h
-	return nil
-}
-
-func (c *capture) letGo() {
-	if c.taker != nil {
-		c.taker.close()
-		c.taker, c.from = nil, nil
-	}
 }
 
 // elsewhere is an obstacle because no process of the group has the other end of a connection, or what a description refers to. That may be a
@@ -245,24 +221,19 @@ func (c *capture) take(o *open) (*taken, error) {
 	if o.refusal != nil {
 		return nil, *o.refusal
 	}
-	if err := c.handle(o); err != nil {
-		return nil, err
-	}
-	defer o.release()
-	if o.swapped {
-		return nil, obstacle.Obstacle{
-			What: o.link,
-			Why:  "another object takes its place while the program is frozen: another process shares its descriptors (clone(2), CLONE_FILES)",
-			Do:   "end that process before the checkpoint",
-		}
-	}
 	k := kindOf(o)
 	c.object = 0
 	var record any
-	err := o.member.as(func() (err error) {
+	do := func() (err error) {
 		record, err = k.capture(c, o)
 		return err
-	})
+	}
+	var err error
+	if k.later {
+		err = o.member.as(do)
+	} else {
+		err = c.handles.with(o, do)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -21,14 +21,28 @@ type inetSocket struct {
 	sent     uint32         // bytes in its send queue; listening: the backlog of listen(2)
 	inode    uint32         // 0: no process has the socket, because it is closed or nobody has accepted it yet
 	shutdown uint8          // 1: no more receiving, 2: no more sending
+
+	options    uint16 // struct inet_diag_sockopt, if there is one (Linux 5.10): bits of inetShown
+	tos        uint8  // IP_TOS
+	congestion string // TCP_CONGESTION; "" if the kernel does not tell
+	layered    bool   // it has an upper layer protocol (TCP_ULP)
 }
+
+// inetShown are the options of struct inet_diag_sockopt.
+var inetShown = map[string]uint16{
+	"ip_recverr": 1 << 0, "ip_free_bind": 1 << 2, "ip_header_included": 1 << 3, "ip_transparent": 1 << 5, "ip_no_defrag": 1 << 7,
+	"bind_address_no_port": 1 << 8, "ip_recverr_rfc4884": 1 << 9,
+}
+
+// inetConnectable is a bit of struct inet_diag_sockopt that every TCP socket has.
+const inetConnectable = 1 << 1
 
 // Sizes and numbers of linux/inet_diag.h.
 const (
 	inetDiagRequest = 56 // struct inet_diag_req_v2
 	inetDiagMessage = 72 // struct inet_diag_msg
 
-	inetDiagShutdown = 8 // INET_DIAG_SHUTDOWN
+	inetDiagCongestion, inetDiagTOS, inetDiagShutdown, inetDiagLayer, inetDiagOptions = 4, 5, 8, 19, 22
 )
 
 // inetSockets lists the sockets of a protocol, IPPROTO_TCP for example, in the writer's network namespace. Any user may ask.
@@ -44,6 +58,7 @@ func inetSockets(protocol uint8) (all []inetSocket, err error) {
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 		request := make([]byte, inetDiagRequest)
 		request[0], request[1] = family, protocol
+		request[2] = 1<<(inetDiagCongestion-1) | 1<<(inetDiagTOS-1)
 		binary.NativeEndian.PutUint32(request[4:], ^uint32(0)) // sockets in every state
 		answers, err := c.Execute(netlink.Message{Header: netlink.Header{Type: sockDiagByFamily, Flags: netlink.Request | netlink.Dump}, Data: request})
 		if errors.Is(err, unix.ENOENT) { // the kernel has no such protocol
@@ -60,7 +75,7 @@ func inetSockets(protocol uint8) (all []inetSocket, err error) {
 			if s.family != family {
 				continue // a kernel without IPv6 answers with IPv4
 			}
-			if s.shutdown, err = shutdownOf(m.Data[inetDiagMessage:]); err != nil {
+			if err = s.addAttributes(m.Data[inetDiagMessage:]); err != nil {
 				return nil, fmt.Errorf("sock_diag: %w", err)
 			}
 			all = append(all, s)
@@ -90,16 +105,26 @@ func inetSocketOf(b []byte) inetSocket {
 	}
 }
 
-func shutdownOf(data []byte) (uint8, error) {
+func (s *inetSocket) addAttributes(data []byte) error {
 	d, err := netlink.NewAttributeDecoder(data)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	var how uint8
 	for d.Next() {
-		if d.Type() == inetDiagShutdown {
-			how = d.Uint8()
+		switch d.Type() {
+		case inetDiagCongestion:
+			s.congestion = d.String()
+		case inetDiagTOS:
+			s.tos = d.Uint8()
+		case inetDiagShutdown:
+			s.shutdown = d.Uint8()
+		case inetDiagLayer:
+			s.layered = true
+		case inetDiagOptions:
+			if b := d.Bytes(); len(b) >= 2 {
+				s.options = uint16(b[0]) | uint16(b[1])<<8
+			}
 		}
 	}
-	return how, d.Err()
+	return d.Err()
 }

@@ -194,7 +194,7 @@ func (r *InetSocket) options(c *capture, socket int) error {
 	if err != nil {
 		return err
 	}
-	r.Options = usual.changed(socket, r.tables()...)
+	r.Options = usual.changed(socket)
 	if r.Options["ip_tos"] != nil { // setting it changes the priority
 		r.Options["priority"] = socketOptions["priority"].get(socket)
 	}

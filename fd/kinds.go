@@ -13,6 +13,7 @@ import (
 type kind struct {
 	name      string
 	seeks     bool // it has an offset that lseek sets
+	later     bool // capture has no handle: it has the description read later (reading.go)
 	inherited bool // a restart may take crak restart's own description, and then changes none of its flags but O_NONBLOCK
 
 	// is tells whether a description is of this kind. The first kind in the table that matches is used.

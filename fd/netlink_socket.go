@@ -135,7 +135,7 @@ func (r *NetlinkSocket) look(c *capture, o *open) (err error) {
 	if err != nil {
 		return err
 	}
-	r.Options = usual.changed(socket, socketOptions, netlinkOptions)
+	r.Options = usual.changed(socket)
 	return nil
 }
 

@@ -145,11 +145,9 @@ func (c *capture) objectWith(key objectKey, k *objectKind, look func() (record a
 		t.objects = make(map[objectKey]image.ObjectID)
 	}
 	id := image.ObjectID(len(t.Objects) + 1)
-	t.Objects = append(t.Objects, image.Object{ID: id, Kind: k.name, Size: uint64(len(content))})
+	t.Objects = append(t.Objects, image.Object{ID: id, Kind: k.name})
 	t.objects[key] = id
-	if len(content) > 0 {
-		t.InFlight = append(t.InFlight, InFlight{id, content})
-	}
+	t.setContent(id, content)
 	c.later = append(c.later, func() error {
 		text, err := image.MarshalText(record)
 		if err != nil {
@@ -159,4 +157,12 @@ func (c *capture) objectWith(key objectKey, k *objectKind, look func() (record a
 		return nil
 	})
 	return id, nil
+}
+
+// setContent sets the content of an object.
+func (t *Table) setContent(id image.ObjectID, content []byte) {
+	if len(content) > 0 {
+		t.Objects[id-1].Size = uint64(len(content))
+		t.InFlight = append(t.InFlight, InFlight{id, content})
+	}
 }

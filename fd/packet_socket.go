@@ -155,7 +155,7 @@ func (r *PacketSocket) look(c *capture, o *open) (err error) {
 	if err != nil {
 		return err
 	}
-	r.Options = usual.changed(socket, socketOptions)
+	r.Options = usual.changed(socket)
 	for name, option := range packetOptions {
 		if value := option.get(socket); value != nil && value[0] != 0 {
 			r.Options[name] = value

@@ -68,7 +68,7 @@ func (c *capture) otherEndLives(o *open, e ends) bool {
 	if e.read && e.write || len(e.outside) > 0 || o.hasPath() && o.stat.Nlink > 0 || o.member.Calls == nil {
 		return false
 	}
-	if err := c.handle(o); err != nil || o.swapped {
+	if err := c.handles.take(o); err != nil || o.swapped {
 		return true
 	}
 	defer o.release()

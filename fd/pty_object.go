@@ -126,7 +126,7 @@ func (c *capture) holdForNow(o *open) (release func(), err error) {
 	if o.handle.fd >= 0 {
 		return func() {}, nil
 	}
-	return o.release, c.handle(o)
+	return o.release, c.handles.take(o)
 }
 
 // lookAtPty returns the record and the content.

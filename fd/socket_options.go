@@ -91,13 +91,19 @@ func (s socketOption) put(socket, number int, value []int32) error {
 	return nil
 }
 
-// usualOptions are the options of a new socket. The values of those that this kernel, or this kind of socket, does not have are nil.
+// usualOptions are the options of a new socket, without those that this kernel, or this kind of socket, does not have.
 type usualOptions struct {
-	values     map[string][]int32
+	options    []usualOption
 	congestion string // TCP_CONGESTION
 }
 
-// usual looks at a new socket, once for each kind of socket.
+type usualOption struct {
+	socketOption
+	name  string
+	value []int32
+}
+
+// usual looks at a new socket, once for each kind of socket. An option that several tables have is in the result once.
 func (c *capture) usual(kind string, create func() (*os.File, error), tables ...optionTable) (*usualOptions, error) {
 	if u := c.usualOptions[kind]; u != nil {
 		return u, nil
@@ -108,10 +114,14 @@ func (c *capture) usual(kind string, create func() (*os.File, error), tables ...
 	}
 	defer fresh.Close()
 	socket := int(fresh.Fd())
-	u := &usualOptions{values: make(map[string][]int32)}
+	u := new(usualOptions)
+	known := make(map[string]bool)
 	for _, table := range tables {
 		for name, option := range table {
-			u.values[name] = option.get(socket)
+			if value := option.get(socket); value != nil && !known[name] {
+				u.options = append(u.options, usualOption{option, name, value})
+				known[name] = true
+			}
 		}
 	}
 	u.congestion, _ = unix.GetsockoptString(socket, unix.SOL_TCP, unix.TCP_CONGESTION)
@@ -123,20 +133,15 @@ func (c *capture) usual(kind string, create func() (*os.File, error), tables ...
 }
 
 // changed returns the options of a socket that differ from those of a new one.
-func (u *usualOptions) changed(socket int, tables ...optionTable) map[string][]int32 {
+func (u *usualOptions) changed(socket int) map[string][]int32 {
 	changed := make(map[string][]int32)
 	var buffer [8]int32
-	for _, table := range tables {
-		for name, option := range table {
-			usual := u.values[name]
-			if usual == nil {
-				continue
-			}
-			value := buffer[:option.words]
-			clear(value)
-			if option.read(socket, value) && !slices.Equal(value, usual) {
-				changed[name] = slices.Clone(value)
-			}
+	for i := range u.options {
+		option := &u.options[i]
+		value := buffer[:option.words]
+		clear(value)
+		if option.read(socket, value) && !slices.Equal(value, option.value) {
+			changed[option.name] = slices.Clone(value)
 		}
 	}
 	return changed

@@ -1,8 +1,11 @@
 package fd
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -46,23 +49,64 @@ var tcpNewOptions = optionTable{
 // tcpTables are the tables of options that a record of a TCP socket may have.
 var tcpTables = []optionTable{bindOptions, socketOptions, inetOptions, tcpOptions, tcpNewOptions}
 
-// lookAtOptions reads the options that setsockopt(2) can set.
-func (c *capture) lookAtOptions(r *TCPSocket, socket int, connected bool) error {
-	if name, err := unix.GetsockoptString(socket, unix.SOL_TCP, unix.TCP_ULP); err == nil && name != "" {
-		return fmt.Errorf("it has the upper layer protocol %q (TCP_ULP)", name)
+// tcpAsked are the options that a TCP socket is asked for. The sizes of the buffers matter only if the program has set them (SO_BUF_LOCK).
+var tcpAsked = []optionTable{bindOptions, without(socketOptions, "sndbuf", "rcvbuf"), inetOptions, tcpOptions}
+
+// tcpNotShown are those of them that sock_diag(7) does not show.
+var tcpNotShown = []optionTable{without(bindOptions, shown...), tcpAsked[1], without(inetOptions, shown...), tcpOptions}
+
+var shown = append(slices.Collect(maps.Keys(inetShown)), "ip_tos")
+
+func without(table optionTable, names ...string) optionTable {
+	rest := maps.Clone(table)
+	for _, name := range names {
+		delete(rest, name)
 	}
+	return rest
+}
+
+// isShown tells whether sock_diag(7) has shown some options of a socket.
+func (s *inetSocket) isShown() bool {
+	return s != nil && s.options&inetConnectable != 0 && s.congestion != ""
+}
+
+// usualTCP returns the options of a new TCP socket that the socket is to be asked for, and those of tcpNewOptions.
+func (c *capture) usualTCP(family int, s *inetSocket) (asked, ofNew *usualOptions, err error) {
+	create := func() (*os.File, error) { return newTCP(family) }
+	if s.isShown() {
+		asked, err = c.usual(fmt.Sprint("TCP not shown ", family), create, tcpNotShown...)
+	} else {
+		asked, err = c.usual(fmt.Sprint("TCP ", family), create, tcpAsked...)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	ofNew, err = c.usual(fmt.Sprint("new TCP ", family), create, tcpNewOptions)
+	return asked, ofNew, err
+}
+
+// readOptions reads the options that setsockopt(2) can set.
+func (t *tcpReading) readOptions(socket int, connected bool) (err error) {
 	if on, err := unix.GetsockoptInt(socket, unix.SOL_TCP, unix.TCP_REPAIR); err == nil && on != 0 {
 		return fmt.Errorf("it is in repair mode (TCP_REPAIR)")
 	}
-	usual, err := c.usual(fmt.Sprint("TCP ", r.Family), func() (*os.File, error) { return newTCP(r.Family) }, tcpTables...)
+	r := t.record
+	r.Options = t.usual.changed(socket)
+	if !connected {
+		maps.Copy(r.Options, t.usualNew.changed(socket))
+	}
+	var congestion string
+	if s := t.of.inet; s.isShown() {
+		congestion, err = t.addShown(socket)
+	} else {
+		congestion, err = t.askMore(socket)
+	}
 	if err != nil {
 		return err
 	}
-	tables := tcpTables
-	if connected {
-		tables = tables[:len(tables)-1]
+	if congestion != t.usual.congestion {
+		r.Congestion = congestion
 	}
-	r.Options = usual.changed(socket, tables...)
 	if r.Options["ip_tos"] != nil { // setting it changes the priority
 		r.Options["priority"] = socketOptions["priority"].get(socket)
 	}
@@ -71,23 +115,51 @@ func (c *capture) lookAtOptions(r *TCPSocket, socket int, connected bool) error 
 		return fmt.Errorf("SO_BUF_LOCK: %w", err)
 	}
 	for name, lock := range map[string]int{"sndbuf": lockSend, "rcvbuf": lockReceive} {
-		if delete(r.Options, name); locks&lock != 0 {
+		if locks&lock != 0 {
 			r.Options[name] = socketOptions[name].get(socket)
 		}
 	}
-	if r.Filter, err = filterOf(socket); err != nil {
-		return err
-	}
-	if r.Device, err = unix.GetsockoptString(socket, unix.SOL_SOCKET, unix.SO_BINDTODEVICE); err != nil {
-		return fmt.Errorf("SO_BINDTODEVICE: %w", err)
-	}
-	if usual.congestion == "" {
-		return nil
-	}
-	if r.Congestion, err = unix.GetsockoptString(socket, unix.SOL_TCP, unix.TCP_CONGESTION); r.Congestion == usual.congestion {
-		r.Congestion = ""
-	}
+	r.Filter, err = filterOf(socket)
 	return err
+}
+
+// addShown adds the options that sock_diag(7) has shown. The result is TCP_CONGESTION.
+func (t *tcpReading) addShown(socket int) (congestion string, err error) {
+	s, r := t.of.inet, t.record
+	for name, bit := range inetShown {
+		if s.options&bit != 0 {
+			r.Options[name] = []int32{1}
+		}
+	}
+	if s.tos != 0 {
+		r.Options["ip_tos"] = []int32{int32(s.tos)}
+	}
+	if s.layered {
+		return "", errLayered
+	}
+	if s.device != 0 {
+		r.Device, err = boundDevice(socket)
+	}
+	return s.congestion, err
+}
+
+// askMore asks for what sock_diag(7) would have shown and is not in tcpAsked.
+func (t *tcpReading) askMore(socket int) (congestion string, err error) {
+	if name, err := unix.GetsockoptString(socket, unix.SOL_TCP, unix.TCP_ULP); err == nil && name != "" {
+		return "", errLayered
+	}
+	if t.record.Device, err = boundDevice(socket); err != nil || t.usual.congestion == "" {
+		return "", err
+	}
+	congestion, err = unix.GetsockoptString(socket, unix.SOL_TCP, unix.TCP_CONGESTION)
+	return congestion, os.NewSyscallError("TCP_CONGESTION", err)
+}
+
+var errLayered = errors.New("it has an upper layer protocol (TCP_ULP)")
+
+func boundDevice(socket int) (string, error) {
+	name, err := unix.GetsockoptString(socket, unix.SOL_SOCKET, unix.SO_BINDTODEVICE)
+	return name, os.NewSyscallError("SO_BINDTODEVICE", err)
 }
 
 // setBindOptions sets the options on which bind(2), listen(2) and connect(2) depend.

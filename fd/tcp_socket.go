@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -16,8 +15,9 @@ import (
 // tcpSocketKind is a description of a TCP socket of IPv4 or IPv6: a single socket, or an end of a connection. A restart makes the
 // connections anew (tcp_connection.go, tcp_outside.go).
 var tcpSocketKind = kind{
-	name: "tcp_socket",
-	is:   func(o *open) bool { return isTCP(o) },
+	name:  "tcp_socket",
+	later: true,
+	is:    func(o *open) bool { return isTCP(o) },
 	capture: func(c *capture, o *open) (any, error) {
 		var err error
 		c.object, err = c.objectOf(o, &tcpObjects, func() (any, []byte, error) { return c.lookAtTCP(o) })
@@ -55,7 +55,7 @@ func tcpObstacle(o *open, why, do string) obstacle.Obstacle {
 	return obstacle.Obstacle{What: socketName(o), Detail: detail, Why: why, Do: cmp.Or(do, closeIt)}
 }
 
-// lookAtTCP returns the record and the content of a socket.
+// lookAtTCP finds out the state of a socket, and with which other one it is connected. readTCP adds the rest.
 func (c *capture) lookAtTCP(o *open) (any, []byte, error) {
 	r := &TCPSocket{Family: unix.AF_INET}
 	if o.protocol == "TCPv6" {
@@ -85,20 +85,10 @@ func (c *capture) lookAtTCP(o *open) (any, []byte, error) {
 			return nil, nil, err
 		}
 	}
-	switch {
-	case o.handle.asks():
-	case o.member.Calls == nil:
+	if o.member.Calls == nil {
 		return r, nil, nil
-	default:
-		return nil, nil, tcpObstacle(o, "the kernel does not let crak take a descriptor of it (pidfd_getfd)", "")
 	}
-	content, err := c.lookTCP(r, o, sender)
-	if err != nil {
-		why := tcpObstacle(o, err.Error(), "")
-		why.Passes = passes(err)
-		return nil, nil, why
-	}
-	return r, content, nil
+	return r, nil, c.readTCP(r, o, sender)
 }
 
 // A tcpSender is the other end of a connection, which may have sent more than has arrived.
@@ -168,72 +158,6 @@ func (c *capture) endLater(o *open) {
 	if o.member.Calls != nil {
 		c.table.connections = append(c.table.connections, o.source())
 	}
-}
-
-// lookTCP reads the addresses, the options and the queue through a handle.
-func (c *capture) lookTCP(r *TCPSocket, o *open, sender tcpSender) ([]byte, error) {
-	socket := o.handle.fd
-	own, err := ownAddress(socket)
-	if err != nil {
-		return nil, err
-	}
-	if at := own.inet(); at.Port() != 0 || !at.Addr().IsUnspecified() {
-		r.Own = &at
-	}
-	connected := false
-	events, err := eventsOf(socket, unix.POLLRDHUP)
-	if err != nil {
-		return nil, err
-	}
-	failed := events&unix.POLLERR != 0
-	switch state := o.inet; {
-	case r.Over:
-		connected = true
-	case (state == nil || state.state == unix.BPF_TCP_CLOSE) && events&unix.POLLRDHUP != 0:
-		r.Over, connected = true, true
-		if failed {
-			r.Error = int(errorOf(socket))
-		}
-	case failed && !r.Reconnect:
-		return nil, passing("it has an error that the program has not seen yet")
-	case state == nil || state.peer.Port() == 0:
-	case r.Connecting:
-		r.Remote = &state.peer
-		if own.inet().Addr().Zone() != "" {
-			*r.Remote = netip.AddrPortFrom(state.peer.Addr().WithZone(own.inet().Addr().Zone()), state.peer.Port())
-		}
-	default:
-		remote, err := peerAddress(socket)
-		if err != nil {
-			return nil, fmt.Errorf("getpeername: %w", err)
-		}
-		at := remote.inet()
-		r.Remote, connected = &at, true
-	}
-	if err := c.lookAtOptions(r, socket, connected); err != nil {
-		return nil, err
-	}
-	switch {
-	case r.Outside != nil:
-		return c.table.lookOutside(r, o)
-	case r.Reconnect, sender.open == nil && !r.Closed && !r.Over:
-		return nil, nil
-	}
-	var content []byte
-	content, r.Late, r.Mark, err = peekTCP(socket, sender, r.Options["oob_inline"] != nil)
-	return content, err
-}
-
-// errorOf infers the error of an ended connection from its state. Reading the error would take it away from the program.
-func errorOf(socket int) unix.Errno {
-	info, err := unix.GetsockoptTCPInfo(socket, unix.SOL_TCP, unix.TCP_INFO)
-	switch {
-	case err == nil && info.Options == 0 && info.Bytes_acked == 0:
-		return unix.ECONNREFUSED
-	case err == nil && info.Retransmits > 0:
-		return unix.ETIMEDOUT
-	}
-	return unix.ECONNRESET
 }
 
 // check finds out whether crak can bind the address, and whether it can set the options that need privileges.

@@ -28,7 +28,7 @@ type inFlight struct {
 // queue again, lookIntoQueue records the reason as a refusal.
 func (c *capture) lookIntoQueue(o *open) (inside []*open, err error) {
 	q := &o.socket.queue
-	if err := c.handle(o); err != nil || o.swapped {
+	if err := c.handles.take(o); err != nil || o.swapped {
 		return nil, err
 	}
 	defer o.release()

@@ -221,7 +221,7 @@ func (c *capture) lookUnix(r *UnixSocket, o *open, waits bool) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Options = usual.changed(socket, socketOptions)
+	r.Options = usual.changed(socket)
 	if waits {
 		if sent, err := unix.IoctlGetInt(socket, unix.TIOCOUTQ); err != nil || sent != 0 {
 			return nil, passing("it has sent data on a connection that nobody has accepted yet")
