@@ -87,6 +87,9 @@
 //	fill     crak      content is put in: bytes, messages, counts
 //	attach   a member  what only a process of the group can do: see Attach (attach.go)
 //
+// If the limit of descriptors is too low for all descriptions at once, crak makes some of them when the members exist: those that refer to
+// nothing and to which nothing refers (separate.go).
+//
 // # How to add a kind
 //
 // A kind is one new file here, one entry in kinds.go, one script in testdata, and lines in README.md (what comes back), FORMAT.md

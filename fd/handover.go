@@ -55,7 +55,7 @@ func (a *Attach) Replace(d image.Description, file program.Arg) {
 	}
 	a.put(d, file)
 	for range a.Others {
-		a.Call(unix.SYS_SENDMSG, socket, a.oneDescriptor(at.Value), program.Const(unix.MSG_NOSIGNAL)).Want(1).
+		a.Call(unix.SYS_SENDMSG, socket, a.Set.Message(int(at.Value)), program.Const(unix.MSG_NOSIGNAL)).Want(1).
 			Note("send the description to another member")
 	}
 }
@@ -66,7 +66,7 @@ func (a *Attach) receive(d image.Description) {
 	at := a.Placed(d.ID)
 	number := a.Call(unix.SYS_FCNTL, at, program.Const(unix.F_DUPFD_CLOEXEC), program.Const(0)).Keep().Arg()
 	a.Call(unix.SYS_CLOSE, number)
-	a.Call(unix.SYS_RECVMSG, at, a.oneDescriptor(0), program.Const(unix.MSG_CMSG_CLOEXEC)).Want(1).Note("the maker sends the description")
+	a.Call(unix.SYS_RECVMSG, at, a.Set.Message(0), program.Const(unix.MSG_CMSG_CLOEXEC)).Want(1).Note("the maker sends the description")
 	a.put(d, number)
 }
 
@@ -78,19 +78,4 @@ func (a *Attach) put(d image.Description, file program.Arg) {
 		a.Call(unix.SYS_DUP3, file, program.Const(to.Fd), program.Const(CloseOnExec(to))).Want(uint64(to.Fd))
 	}
 	a.Call(unix.SYS_CLOSE, file)
-}
-
-// oneDescriptor is a struct msghdr for a message of one byte and one descriptor (SCM_RIGHTS in unix(7)).
-func (a *Attach) oneDescriptor(fd uint64) program.Arg {
-	vector := a.Set.Variable(program.Raw([2]uint64{1: 1}))
-	a.Set.Point(vector, a.Set.Variable(make([]byte, 8)))
-	control := a.Set.Variable(program.Raw(struct {
-		Length      uint64
-		Level, Type int32
-		Fd          uint64
-	}{uint64(unix.CmsgLen(4)), unix.SOL_SOCKET, unix.SCM_RIGHTS, fd}))
-	message := a.Set.Variable(program.Raw([7]uint64{3: 1, 5: uint64(unix.CmsgSpace(4))}))
-	a.Set.Point(message.At(16), vector)
-	a.Set.Point(message.At(32), control)
-	return message
 }

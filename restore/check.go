@@ -37,10 +37,7 @@ func check(img *image.Image, env *fd.Env) (obstacle.List, error) {
 		all = append(all, checkPlaces(p)...)
 		all = append(all, checkIDs(p, &self)...)
 	}
-	var limit unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) == nil {
-		all = append(all, checkDescriptors(img.Group, limit.Max)...)
-	}
+	all = append(all, checkDescriptors(img.Group, env, descriptorLimit())...)
 	return append(all, fd.CheckGroup(img.Group, env)...), nil
 }
 

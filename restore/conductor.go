@@ -13,13 +13,14 @@ import (
 
 // A conductor leads the members of a group through the restart. They report on one control socket, so that the number of crak's
 // descriptors does not grow with the group. crak lets them go on by counters in the memory that the interpreter shares with it.
-// One goroutine handles all messages; others fill the members' memory.
+// One goroutine handles all messages; others fill the members' memory, and make descriptions.
 //
 //	interpreter  ──makes──>  root  ──makes──>  members …
 //
 //	                         member ── a message: it exists ──>  conductor learns its PID
 //	                                ── stage: mapped ─────────>  a goroutine fills its memory
 //	                                <─ its turn ────────────────
+//	                         (batches of descriptors: see batches.go)
 //	                                ── stage: ready ──────────>  of every member, before the first is told to go
 //	                                <─ its turn ────────────────  to every member that was stopped: crak traces it
 //	                                ── stage: stops ─────────────> of every such member
@@ -34,11 +35,11 @@ type conductor struct {
 	group   *group
 	events  *events
 	family  *family
-	stop    context.CancelFunc // of the goroutines that fill
+	stop    context.CancelFunc // of the goroutines that work for members
 	fills   sync.WaitGroup
 	filling atomic.Int32  // how many of these goroutines run
-	places  chan struct{} // bounds how many members are filled at the same time
-	failed  chan error    // has the first error of a fill
+	places  chan struct{} // bounds for how many members goroutines work at the same time
+	failed  chan error    // has the first error of one
 	reached [stages]int   // how many members have reached each stage
 	byPid   map[image.Pid]*member
 	bySeen  map[int]*member // those that have begun, by their PID in crak's PID namespace
@@ -187,8 +188,11 @@ func (c *conductor) read(ctx context.Context) (some bool, err error) {
 	switch in.report.Result {
 	case compile.StageMapped:
 		c.reach(m, stageMapped)
-		c.filling.Add(1)
-		c.fills.Go(func() { c.fill(ctx, m) })
+		c.start(m, func() error { return c.group.fillMember(ctx, m) })
+	case compile.StageReceives:
+		c.receives(ctx, m)
+	case compile.StageReceived:
+		c.received(ctx, m)
 	case compile.StageReady:
 		c.reach(m, stageReady)
 	case compile.StageStops:

@@ -9,7 +9,6 @@ import (
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
-	"crak.dev/crak/restore/compile"
 )
 
 // descriptors are the descriptors that the interpreter inherits. Each has a number that no member uses. So a member that copies
@@ -84,7 +83,7 @@ func (d *descriptors) close() {
 
 // checkDescriptors finds numbers above crak's hard limit, and groups that take more descriptors than crak may have: the Go
 // runtime raises the soft limit.
-func checkDescriptors(g *image.Group, limit uint64) (all obstacle.List) {
+func checkDescriptors(g *image.Group, env *fd.Env, limit uint64) (all obstacle.List) {
 	const raise = "raise the limit: ulimit -Hn"
 	for i := range g.Processes {
 		p := &g.Processes[i]
@@ -97,48 +96,11 @@ func checkDescriptors(g *image.Group, limit uint64) (all obstacle.List) {
 				Why: fmt.Sprintf("its number is above the limit of %d", limit), Do: raise})
 		}
 	}
-	if n := needed(g); uint64(n) > limit {
+	if n := newPlan(g, env, int(min(limit, 1<<30))).need; uint64(n) > limit {
 		all = append(all, obstacle.Obstacle{What: fmt.Sprintf("group of %d processes", len(g.Processes)),
 			Why: fmt.Sprintf("crak restart needs %d descriptors at once, and its limit is %d", n, limit), Do: raise})
 	}
 	return all
-}
-
-// needed is how many descriptors crak has at most at the same time. The number of members does not matter. There is one for each file,
-// memory object and description. While descriptions are made, there is one more for each end of a kernel object. Later there is one more
-// for each whose number a member uses. (Only if queues have descriptions that members make, both are there at the same time.)
-func needed(g *image.Group) int {
-	const own = 40
-	files := make(map[mappedFile]bool)
-	executables := make(map[executableFile]bool)
-	directories := make(map[string]bool) // working directories that were removed
-	for i := range g.Processes {
-		p := &g.Processes[i]
-		executables[executableFile{p.Executable, p.ExecutableMemory}] = true
-		if path, removed := removedDirectory(p.Cwd); removed {
-			directories[path] = true
-		}
-		for j := range p.Mappings {
-			if m := &p.Mappings[j]; m.Kind == image.MappingFile && m.File != nil {
-				files[behind(m)] = true
-			}
-		}
-	}
-	n, ends := len(files)+len(executables)+len(directories)+len(g.Descriptions), 0
-	for i := range g.Descriptions {
-		if g.Descriptions[i].Object != 0 {
-			ends++
-		}
-	}
-	for _, u := range compile.Uses(g) {
-		if u.IsFile() {
-			n++
-		}
-		if u.IsReadOnly() {
-			n++
-		}
-	}
-	return own + n + max(ends, min(n, len(newDescriptors(g).wanted)))
 }
 
 // socketPair makes a control socket: crak's end, and the end that the interpreter inherits.

@@ -21,22 +21,25 @@ const iovMax = 1024 // UIO_MAXIOV
 // fillsAtOnce is how many members are filled at the same time.
 func fillsAtOnce() int { return 2 * runtime.GOMAXPROCS(0) }
 
-// fill fills a member's memory, and tells the member to go on. Several goroutines run it, each for another member.
-func (c *conductor) fill(ctx context.Context, m *member) {
-	c.places <- struct{}{}
-	defer func() { <-c.places; c.filling.Add(-1) }()
-	err := c.group.fillMember(ctx, m)
-	if err == nil {
-		err = c.group.goOn(m)
-	}
-	if err == nil || errors.Is(err, unix.ESRCH) { // the member has ended, and crak will notice
-		return
-	}
-	select {
-	case c.failed <- err:
-	default: // another error came first
-	}
-	c.events.wakeUp()
+// start has a goroutine do something for a member, and tell the member to go on.
+func (c *conductor) start(m *member, work func() error) {
+	c.filling.Add(1)
+	c.fills.Go(func() {
+		c.places <- struct{}{}
+		defer func() { <-c.places; c.filling.Add(-1) }()
+		err := work()
+		if err == nil {
+			err = c.group.goOn(m)
+		}
+		if err == nil || errors.Is(err, unix.ESRCH) { // the member has ended, and crak will notice
+			return
+		}
+		select {
+		case c.failed <- err:
+		default: // another error came first
+		}
+		c.events.wakeUp()
+	})
 }
 
 // fillMember writes what only crak can write: the content of private memory, the content of shared memory that this member maps

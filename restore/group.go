@@ -36,6 +36,7 @@ type group struct {
 	executables map[executableFile]int
 	removed     map[string]int // descriptors of working directories that were removed, by path
 	descriptors *descriptors
+	batches     *batches
 	seen        *seen
 	target      *compile.Target
 	shift       clockShift
@@ -150,7 +151,8 @@ func (g *group) bring(ctx context.Context) (err error) {
 func (g *group) prepare(ctx context.Context) error {
 	all := g.img.Group.Processes
 	g.descriptors, g.seen = newDescriptors(g.img.Group), newSeen()
-	g.target = &compile.Target{Group: g.img.Group, Mode: g.mode}
+	plan := newPlan(g.img.Group, g.env, int(min(descriptorLimit(), 1<<30)))
+	g.target = &compile.Target{Group: g.img.Group, Mode: g.mode, Batches: plan.batches}
 	g.shift = shiftFor(g.img.Group, passedSince(g.img.Manifest)).possible(g.env.Tell)
 	if err := g.objects.make(ctx, g.img, g.env); err != nil {
 		return err
@@ -165,14 +167,15 @@ func (g *group) prepare(ctx context.Context) error {
 		}
 		g.members = append(g.members, m)
 	}
+	g.batches = newBatches(plan, g.env, g.members)
 	return g.descriptions()
 }
 
-// descriptions makes the open file descriptions.
+// descriptions makes the open file descriptions that the interpreter inherits.
 func (g *group) descriptions() error {
 	g.target.Descriptions = make(map[image.DescriptionID]int)
 	g.target.Memory, g.target.ReadOnly = make(map[image.MemoryID]int), make(map[image.MemoryID]int)
-	all := fd.Order(g.img.Group)
+	all := slices.DeleteFunc(fd.Order(g.img.Group), func(d image.Description) bool { return g.batches.sets[d.ID] != nil })
 	files, err := fd.MakeAll(all, g.env)
 	if err != nil {
 		return err
@@ -274,6 +277,9 @@ func (g *group) close() {
 	}
 	if g.interpreter != nil {
 		g.interpreter.close()
+	}
+	if g.batches != nil {
+		g.batches.close()
 	}
 	g.objects.close()
 	g.env.Close()

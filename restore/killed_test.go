@@ -3,6 +3,7 @@ package restore
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -82,7 +83,7 @@ func TestKilledAnywhere(t *testing.T) {
 				t.Run(fmt.Sprintf("%s/%v/%s", name, number, phase.name), func(t *testing.T) {
 					final := slices.Contains([]string{"committed", "first stops", "stopped"}, phase.name)
 					for range 5 {
-						if killedAt(t, lines, number, phase.name, phase.goes || final && number == unix.SIGINT, phase.goes || final) {
+						if killedAt(t, lines, 0, number, phase.name, phase.goes || final && number == unix.SIGINT, phase.goes || final) {
 							return
 						}
 					}
@@ -93,8 +94,27 @@ func TestKilledAnywhere(t *testing.T) {
 	}
 }
 
-// killedAt returns false if another process of the machine has a PID of the group.
-func killedAt(t *testing.T, lines string, number unix.Signal, phase string, goes, final bool) bool {
+// TestKilledBetweenBatches kills crak when the members exist and the first one waits for descriptors.
+func TestKilledBetweenBatches(t *testing.T) {
+	if mayChoosePids() != nil {
+		t.Skip("no capability to choose PIDs")
+	}
+	beSubreaper(t)
+	for _, number := range []unix.Signal{unix.SIGKILL, unix.SIGINT} {
+		t.Run(number.String(), func(t *testing.T) {
+			for range 5 {
+				if killedAt(t, handmade.Families["stopped"], 100, number, "batches", false, false) {
+					return
+				}
+			}
+			t.Error("other processes of the machine have the PIDs each time")
+		})
+	}
+}
+
+// killedAt returns false if another process of the machine has a PID of the group. With a number of eventfds, each member has as many,
+// and crak may have only as many descriptors.
+func killedAt(t *testing.T, lines string, eventfds int, number unix.Signal, phase string, goes, final bool) bool {
 	g, err := handmade.Family(aPid(t)-20, me(), lines)
 	if err != nil {
 		t.Fatal(err)
@@ -102,9 +122,13 @@ func killedAt(t *testing.T, lines string, number unix.Signal, phase string, goes
 	log := filepath.Join(t.TempDir(), "log")
 	writeFile(t, log, "before")
 	describe(t, g, 3, log)
+	crak := exec.Command(os.Args[0])
+	if eventfds > 0 {
+		someEventfds(g, eventfds)
+		crak = exec.Command("sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$0"`, eventfds+50), os.Args[0])
+	}
 	path := writeImage(t, g, lingers)
 	writeFile(t, log, "before and after")
-	crak := exec.Command(os.Args[0])
 	crak.Env = append(os.Environ(), fmt.Sprintf("%s=%d,%s,%s", killedVariable, number, phase, path))
 	crak.Stderr = os.Stderr
 	out, err := crak.StdoutPipe()
@@ -135,6 +159,17 @@ func killedAt(t *testing.T, lines string, number unix.Signal, phase string, goes
 		t.Errorf("log is now %q, %v", text, err)
 	}
 	return true
+}
+
+// someEventfds gives each process of a group eventfds of its own.
+func someEventfds(g *image.Group, each int) {
+	for i := range g.Processes {
+		for n := range each {
+			id := image.DescriptionID(len(g.Descriptions) + 1)
+			g.Descriptions = append(g.Descriptions, image.Description{ID: id, Kind: "eventfd", Flags: unix.O_RDWR, Record: json.RawMessage(`{"count":1}`)})
+			g.Processes[i].Descriptors = append(g.Processes[i].Descriptors, image.Descriptor{Fd: 10 + n, Description: id})
+		}
+	}
 }
 
 // noneRuns waits until no process of the restart is left. They notice the end of crak one after the other.

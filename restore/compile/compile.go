@@ -17,6 +17,9 @@ const (
 	StageReady  = 2 // every thread is there, and nothing can fail any more
 	StageBegun  = 3 // it exists; after this one the process does not wait
 	StageStops  = 4 // it is stopped, and its threads run under a tracer
+
+	StageReceives = 5 // it waits for a batch of descriptors; there can be several
+	StageReceived = 6 // it has received all batches; after this one the process does not wait
 )
 
 // An Output is what Programs returns.

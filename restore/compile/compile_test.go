@@ -167,6 +167,29 @@ func TestCompile(t *testing.T) {
 	}
 }
 
+// TestBatches compares a program that receives descriptions with that in testdata.
+func TestBatches(t *testing.T) {
+	g := fixedGroup()
+	withDescriptors(g)
+	for id := image.DescriptionID(3); id < 6; id++ {
+		g.Descriptions = append(g.Descriptions, image.Description{ID: id, Kind: "device"})
+		g.Processes[0].Descriptors = append(g.Processes[0].Descriptors, image.Descriptor{Fd: int(id) + 5, Description: id, CloseOnExec: id == 4})
+	}
+	target, all := fixed(g)
+	target.Batches = map[image.Pid][][]image.DescriptionID{412: {{3, 4}, {5}}}
+	for id := image.DescriptionID(3); id < 6; id++ {
+		delete(target.Descriptions, id)
+	}
+	out, err := Programs(target, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Set.Check(out.Set.Measure(8000).Move(firstArea)); err != nil {
+		t.Error(err)
+	}
+	compareGolden(t, filepath.Join("testdata", "batches.txt"), out.Set)
+}
+
 func compareGolden(t *testing.T, path string, set *program.Set) {
 	t.Helper()
 	var got bytes.Buffer

@@ -20,11 +20,25 @@ func (c *compiler) place() {
 	nofile := c.target.HardLimits[unix.RLIMIT_NOFILE]
 	c.b.Call(unix.SYS_PRLIMIT64, program.Const(0), program.Const(unix.RLIMIT_NOFILE),
 		c.set.Struct(unix.Rlimit{Cur: nofile, Max: nofile}), program.Const(0))
+	received := make(map[image.DescriptionID]bool)
+	for _, batch := range c.target.Batches[c.process.Pid] {
+		for _, id := range batch {
+			received[id] = true
+		}
+	}
 	for _, d := range c.process.Descriptors {
-		c.b.Call(unix.SYS_DUP3, program.Const(c.target.Descriptions[d.Description]), program.Const(d.Fd), program.Const(fd.CloseOnExec(d))).
-			Want(uint64(d.Fd))
+		from := program.Const(c.target.Control)
+		if !received[d.Description] {
+			from = c.placed(d.Description)
+		}
+		c.copyTo(from, d)
 		c.numbers[d.Description] = append(c.numbers[d.Description], d)
 	}
+	c.receive()
+}
+
+func (c *compiler) copyTo(from program.Arg, to image.Descriptor) {
+	c.b.Call(unix.SYS_DUP3, from, program.Const(to.Fd), program.Const(fd.CloseOnExec(to))).Want(uint64(to.Fd))
 }
 
 // table restores what only the process itself can set, and closes all descriptors that the process has not placed, except the

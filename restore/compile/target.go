@@ -14,7 +14,10 @@ type Target struct {
 
 	Memory       map[image.MemoryID]int      // descriptors of shared memory objects that are files
 	ReadOnly     map[image.MemoryID]int      // the same files open for reading, if a shared mapping must never become writable
-	Descriptions map[image.DescriptionID]int // descriptors of the open file descriptions
+	Descriptions map[image.DescriptionID]int // descriptors of the open file descriptions, except those of batches
+
+	// Batches are the descriptions that a process receives when it exists, in this order, one message a batch.
+	Batches map[image.Pid][][]image.DescriptionID
 
 	Kernel      []proc.Mapping    // the interpreter's vdso and vvar mappings
 	Credentials image.Credentials // the interpreter's
