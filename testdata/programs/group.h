@@ -92,6 +92,17 @@ static inline void await_state(pid_t pid, char state)
 }
 
 /*
+ * await_end waits until a child has ended, and its parent, this process, has been told. /proc may show the state Z a moment before the kernel
+ * sends SIGCHLD.
+ */
+static inline void await_end(pid_t pid)
+{
+	siginfo_t info;
+
+	CHECK(waitid(P_PID, pid, &info, WEXITED | WNOWAIT) == 0);
+}
+
+/*
  * await_call waits until the main thread of a process sleeps in a system call of this number, or until the file go exists.
  */
 static inline void await_call(pid_t pid, long number)

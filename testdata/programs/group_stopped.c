@@ -31,12 +31,21 @@ static int worker(long number)
 	return number;
 }
 
+/* Waits for SIGCHLD as well: the kernel sends it a moment after /proc shows the state T. */
 static pid_t stopped(long number, int sig)
 {
 	pid_t pid = child(worker, number);
+	siginfo_t info;
+	sigset_t set;
 
 	await_mark("worker-%ld", number);
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	CHECK(sigprocmask(SIG_BLOCK, &set, 0) == 0);
 	CHECK(kill(pid, sig) == 0);
+	EQUAL(sigwaitinfo(&set, &info), SIGCHLD);
+	EQUAL(info.si_code, CLD_STOPPED);
+	CHECK(sigprocmask(SIG_UNBLOCK, &set, 0) == 0);
 	await_state(pid, 'T');
 	return pid;
 }

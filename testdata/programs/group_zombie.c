@@ -47,7 +47,7 @@ static int parent(long code)
 	sigaddset(&set, SIGCHLD);
 	CHECK(sigprocmask(SIG_BLOCK, &set, 0) == 0);
 	kid = child(end_by_code, 33);
-	await_state(kid, 'Z');
+	await_end(kid);
 	mark("parent");
 	await_file("collect");
 	EQUAL(sigwaitinfo(&set, &info), SIGCHLD);
@@ -87,12 +87,12 @@ int main(void)
 	group = child(end_in_group, 5);
 	session = child(end_in_session, 6);
 	alive = child(parent, 7);
-	await_state(zero, 'Z');
-	await_state(code, 'Z');
-	await_state(killed, 'Z');
-	await_state(fault, 'Z');
-	await_state(group, 'Z');
-	await_state(session, 'Z');
+	await_end(zero);
+	await_end(code);
+	await_end(killed);
+	await_end(fault);
+	await_end(group);
+	await_end(session);
 	await_file("parent");
 	signal(SIGCHLD, on_child);
 	ready();

@@ -156,7 +156,7 @@ int main(void)
 	shot = gone(killed, 0, 0);
 	zombie = child(ends, 7);
 	of_zombie = pidfd(zombie, 0);
-	await_state(zombie, 'Z');
+	await_end(zombie);
 	watched = pidfd(child(exits, 32), 0);
 	waited = pidfd(child(exits, 33), 0);
 	CHECK(common >= 0 && of_zombie >= 0 && watched >= 0 && waited >= 0);
