@@ -22,7 +22,7 @@ func Capture(members []*Member) ([]*image.Process, error) {
 	defer all.close()
 	for i, m := range members {
 		var err error
-		if processes[i], err = m.finish(all); err != nil {
+		if processes[i], err = m.finish(all, members[0]); err != nil {
 			return nil, err
 		}
 	}

@@ -116,7 +116,7 @@ func (m *Member) read() error {
 		return m.fail(err)
 	}
 	// /proc is read while the initiator answers.
-	if err := m.askInitiator(func() error { return inOrder(m.readMappings, m.threads, m.paths, m.attributes) }); err != nil {
+	if err := m.askInitiator(func() error { return inOrder(m.readMappings, m.threads, m.paths, m.attributes, m.limits) }); err != nil {
 		return m.fail(err)
 	}
 	if err := inOrder(m.combine, m.timersAndSignals, m.overruns, m.foreignRseq, m.freshPolicies); err != nil {
@@ -129,7 +129,7 @@ func (m *Member) read() error {
 // to the table. One member after the other is finished, so that equal groups get equal images.
 //
 // Preconditions: the descriptors of all members are in the table.
-func (m *Member) finish(all *files) (*image.Process, error) {
+func (m *Member) finish(all *files, root *Member) (*image.Process, error) {
 	m.files = all
 	defer func() {
 		m.Table.Obstacles = append(m.Table.Obstacles, m.obstacles...)
@@ -140,9 +140,11 @@ func (m *Member) finish(all *files) (*image.Process, error) {
 	}
 	m.deletedExecutable()
 	known := len(m.Table.Memory)
-	segments := func() error { return m.segments(known) }
-	if err := m.as(func() error { return inOrder(m.refuseUnsupported, m.mappings, segments, m.robust) }); err != nil {
+	if err := m.as(func() error { return inOrder(m.refuseUnsupported, m.mappings, m.robust) }); err != nil {
 		return nil, m.fail(err)
+	}
+	if err := m.segments(known, root); err != nil {
+		return nil, root.fail(err)
 	}
 	return &m.process, nil
 }
@@ -190,7 +192,19 @@ func (m *Member) combine() error {
 	for i := range m.process.Threads {
 		m.process.Threads[i].Credentials.SecureBits = m.secureBits
 	}
+	m.refuseBits()
 	return nil
+}
+
+// refuseBits refuses secure bits of a member of another user who may not set them (CAP_SETPCAP). Only the resident tells them, and a restart by
+// root sets them: with some of them, a set-user-ID program keeps root's capabilities when it gives up its user ID. They do no harm
+// where the member can get no privileges by executing a program.
+func (m *Member) refuseBits() {
+	if m.secureBits == 0 || m.As == nil || m.status.Uid[1] == 0 || m.status.NoNewPrivs || m.status.CapPrm&(1<<unix.CAP_SETPCAP) != 0 {
+		return
+	}
+	m.refuse("", fmt.Sprintf("secure bits %#x of user %d", m.secureBits, m.status.Uid[1]),
+		"crak cannot make sure that it has them, and a restart by root would set them", "set no_new_privs in this process as well (prctl(2))")
 }
 
 // refuseUnsupported refuses the attributes of the process and its threads that a restart cannot restore.

@@ -18,9 +18,7 @@ import (
 	"crak.dev/crak/internal/resident"
 )
 
-const limits = 16 // RLIM_NLIMITS
-
-// Prepare puts together the questions that are the same for every process: attributes, limits, signal dispositions, clocks.
+// Prepare puts together the questions that are the same for every process: attributes, signal dispositions, clocks.
 // It may be called before the freeze, which makes the pause shorter.
 func (m *Member) Prepare() {
 	if m.ask != nil {
@@ -28,7 +26,6 @@ func (m *Member) Prepare() {
 	}
 	m.ask = new(resident.Questions)
 	m.askAttributes(m.ask)
-	m.askLimits(m.ask)
 	m.askActions(m.ask)
 	m.askClocks(m.ask)
 	m.askCPU(m.ask)
@@ -175,18 +172,16 @@ func (m *Member) askClocks(ask *resident.Questions) {
 	}
 }
 
-func (m *Member) askLimits(ask *resident.Questions) {
-	m.process.Limits = make([]image.Limit, limits)
-	for resource := range limits {
-		call := abi.Call{Number: unix.SYS_PRLIMIT64, Relative: abi.Data(3), Args: [6]uint64{0, uint64(resource), 0, 0}}
-		ask.Ask(call, make([]byte, 16), func(_ int64, data []byte) {
-			m.process.Limits[resource] = image.Limit{
-				Resource: resource,
-				Soft:     binary.NativeEndian.Uint64(data),
-				Hard:     binary.NativeEndian.Uint64(data[8:]),
-			}
-		})
+// limits reads the resource limits. The resident is not asked: a restart by root sets them with root's rights.
+func (m *Member) limits() error {
+	all, err := proc.Read(m.Live, "limits", proc.Limits)
+	if err != nil {
+		return err
 	}
+	for resource, l := range all {
+		m.process.Limits = append(m.process.Limits, image.Limit{Resource: resource, Soft: l.Soft, Hard: l.Hard})
+	}
+	return nil
 }
 
 func (m *Member) askActions(ask *resident.Questions) {

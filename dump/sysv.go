@@ -19,9 +19,10 @@ const (
 	shmLocked = 0o2000 // SHM_LOCKED
 )
 
-// segments asks the initiator for owner, key and size of SysV shared memory. The writer cannot ask the kernel itself,
-// because it may be in another IPC namespace. Only the first member that maps a segment is asked.
-func (m *Member) segments(known int) error {
+// segments asks the root's initiator for owner, key and size of SysV shared memory that this member is the first to map. The writer cannot
+// ask the kernel itself, because it may be in another IPC namespace. A member of another user than root could say that root's segment belongs
+// to this user, and a restart by root would make that true.
+func (m *Member) segments(known int, root *Member) error {
 	var ask resident.Questions
 	for i := known; i < len(m.Table.Memory); i++ {
 		o := &m.Table.Memory[i]
@@ -41,7 +42,7 @@ func (m *Member) segments(known int) error {
 			o.SysV.Removed, o.SysV.Locked = d.Perm.Mode&shmDest != 0, d.Perm.Mode&shmLocked != 0
 		})
 	}
-	return ask.Put(m.Conn.Calls)
+	return ask.Put(root.Conn.Calls)
 }
 
 // refusePartlyMapped refuses SysV shared memory of which no member maps a part, for example after munmap(2) of that part. The image has

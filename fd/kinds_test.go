@@ -208,6 +208,14 @@ func pty(t *testing.T) (master, slave *os.File) {
 	return master, openedAt(t, fmt.Sprintf("/dev/pts/%d", n), unix.O_RDWR|unix.O_NOCTTY)
 }
 
+// TestReadOnlyMaster: a process that may not write to a master cannot say what input waits in the pseudo-terminal.
+func TestReadOnlyMaster(t *testing.T) {
+	master := openedAt(t, "/dev/ptmx", unix.O_RDONLY|unix.O_NOCTTY)
+	if got, want := captured(t, ourselves()).obstacleOf(master), "its master is not open for reading and writing"; !strings.Contains(got, want) {
+		t.Errorf("obstacle %q, want %q", got, want)
+	}
+}
+
 func TestControllingTerminal(t *testing.T) {
 	_, slave := pty(t)
 	p := outside(t, &syscall.SysProcAttr{Setsid: true, Setctty: true}, [3]*os.File{slave, slave, slave})

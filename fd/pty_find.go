@@ -223,6 +223,8 @@ func (p *pty) refused() error {
 	case p.twice:
 		return obstacle.Obstacle{What: what, Why: "the program has two pseudo-terminals with this number, of different devpts instances",
 			Do: closeIt}
+	case p.master.flags&unix.O_ACCMODE != unix.O_RDWR: // input that waits can be read only by taking it out and typing it again
+		return obstacle.Obstacle{What: what, Why: "its master is not open for reading and writing", Do: closeIt}
 	}
 	return nil
 }

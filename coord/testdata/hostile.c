@@ -13,10 +13,13 @@
  *	silent        it sends nothing after HELLO
  *	answers       its child connects and answers in its place
  *	invents       it makes up the messages of POSIX message queues
+ *	boasts ID     it has the segment ID of System V, which it says is its own, and higher limits
+ *	bits          it has the secure bit with which set-user-ID programs keep root's capabilities
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/securebits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
@@ -26,6 +29,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -128,6 +132,21 @@ static int twin(int fd)
 	return child(ABI_EXIT_SIGNAL, is("other") ? 50 : 0, fd);
 }
 
+/* Changes what the kernel has answered. */
+static void lie(const struct abi_call *call, const unsigned long *args, int64_t *result)
+{
+	if (is("bits") && call->number == SYS_prctl && args[0] == PR_GET_SECUREBITS)
+		*result = SECBIT_NO_SETUID_FIXUP;
+	if (is("boasts") && call->number == SYS_prlimit64)
+		memset((void *)args[3], 0xff, 16);
+	if (is("boasts") && call->number == SYS_shmctl && *result == 0) {
+		struct shmid_ds *segment = (void *)args[2];
+
+		segment->shm_perm.uid = getuid();
+		segment->shm_perm.mode |= 0666;
+	}
+}
+
 /* Sends RESULTS, and the data as the calls left it. */
 static void answer(int fd, unsigned count, size_t length)
 {
@@ -182,6 +201,7 @@ static void serve(int fd)
 				results[i] = syscall(calls[i].number, a[0], a[1], a[2], a[3], a[4], a[5]);
 				if (results[i] < 0)
 					results[i] = -errno;
+				lie(&calls[i], a, &results[i]);
 			}
 			answer(fd, request.count, request.length - length);
 			break;
@@ -263,6 +283,8 @@ int main(int argc, char **argv)
 		if (value && asprintf(&entry, "%s=%s", names[i], value) > 0)
 			settings[n++] = entry;
 	}
+	if (is("boasts") && shmat(victim, NULL, SHM_RDONLY) == (void *)-1)
+		return 5;
 	if (is("older"))
 		earlier = child(ABI_EXIT_SIGNAL, 0, -1);
 	syscall(SYS_rt_sigaction, ABI_FREEZE_SIGNAL, &action, NULL, 8);

@@ -1,0 +1,72 @@
+package coord
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+)
+
+// waits makes a FIFO out of which a process reads without end.
+func (a *arena) waits() string {
+	a.Helper()
+	a.must(unix.Mkfifo(a.path("fifo"), 0o666))
+	a.must(os.Chmod(a.path("fifo"), 0o666))
+	return a.path("fifo")
+}
+
+// TestBoast: in a group of root, the resident of a member of alice says that the member has higher limits, and that a segment of root belongs
+// to alice. A restart by root would set both. The image has what the kernel says.
+func TestBoast(t *testing.T) {
+	a := newArena(t)
+	a.buildHostile()
+	id, err := unix.SysvShmGet(unix.IPC_PRIVATE, image.PageSize, unix.IPC_CREAT|0o644)
+	a.must(err)
+	t.Cleanup(func() { unix.SysvShmCtl(id, unix.IPC_RMID, nil) })
+	p := a.beside(0, fmt.Sprintf("LD_PRELOAD= exec prlimit --nproc=77:78 setpriv --reuid %d --regid %[1]d --clear-groups bash -c 'exec %s boasts %d <>%s'", alice, a.hostile, id, a.waits()))
+	p.descendant("libcrak-hostile", alice)
+	path, stderr := a.crak("checkpoint", strconv.Itoa(p.pid()))
+	if path == "" {
+		t.Fatal(stderr)
+	}
+	img, err := image.Open(strings.TrimSpace(path))
+	a.must(err)
+	defer img.Close()
+	for _, of := range img.Group.Processes {
+		if of.Threads[0].Credentials.UID[0] != alice {
+			continue
+		}
+		want := image.Limit{Resource: unix.RLIMIT_NPROC, Soft: 77, Hard: 78}
+		if got := of.Limits[unix.RLIMIT_NPROC]; got != want {
+			t.Errorf("limit %+v, want %+v", got, want)
+		}
+	}
+	at := slices.IndexFunc(img.Group.Memory, func(o image.MemoryObject) bool { return o.SysV != nil })
+	if at < 0 {
+		t.Fatalf("memory objects: %+v", img.Group.Memory)
+	}
+	if v := img.Group.Memory[at].SysV; v.UID != 0 || v.Mode != 0o644 {
+		t.Errorf("the segment has owner %d and mode %#o", v.UID, v.Mode)
+	}
+	p.echoes()
+}
+
+// TestBoastOfBits: the resident says that the member of alice has secure bits, which alice may not set.
+func TestBoastOfBits(t *testing.T) {
+	a := newArena(t)
+	a.buildHostile()
+	p := a.beside(0, fmt.Sprintf("LD_PRELOAD= exec setpriv --reuid %d --regid %[1]d --clear-groups bash -c 'exec %s bits <>%s'", alice, a.hostile, a.waits()))
+	pid := p.descendant("libcrak-hostile", alice)
+	path, stderr := a.crak("checkpoint", strconv.Itoa(p.pid()))
+	if path != "" {
+		t.Errorf("image %s", path)
+	}
+	contains(t, stderr, fmt.Sprintf("pid %d: secure bits 0x4", pid))
+	p.echoes()
+}
