@@ -28,7 +28,7 @@
 //	handle.go, fdinfo.go, events.go, owner.go   what the writer asks about a description
 //	questions.go, call_list.go                  what the initiator of a member asks
 //	seen.go, kcmp.go, alone.go                  which descriptors of a group have the same description: kcmp(2) tells, if it is allowed
-//	group.go, table.go                          capture of all descriptions of a group, each once
+//	group.go, reading.go, table.go              capture of all descriptions of a group, each once; reading.go: on all processors
 //	holders.go, private.go, inherited.go        other processes that have the same thing open
 //	passing.go                                  obstacles that may soon be gone if the program runs on, so that the writer tries again
 //	env.go, make.go, references.go              a restart makes the descriptions, in the order of their references
