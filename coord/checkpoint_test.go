@@ -40,6 +40,27 @@ func TestCheckpoint(t *testing.T) {
 	}
 }
 
+// TestOwnPriority: a process that makes checkpoints keeps its priority. A process that is only a writer lowers it when the program runs
+// again.
+func TestOwnPriority(t *testing.T) {
+	p := start(t, true, exec.Command("cat"))
+	before, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resumed := 0
+	if _, err := Checkpoint(Options{Pid: p.pid(), Resumed: func() { resumed++; p.echoes() }}); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := unix.Getpriority(unix.PRIO_PROCESS, 0); err != nil || after != before {
+		t.Errorf("getpriority(2) was %d, and is %d, %v", before, after, err)
+	}
+	if resumed != 1 {
+		t.Errorf("Resumed was called %d times", resumed)
+	}
+	p.ends()
+}
+
 func TestKill(t *testing.T) {
 	p := start(t, true, exec.Command("cat"))
 	result, err := Checkpoint(Options{Pid: p.pid(), Kill: true, Compress: "none"})

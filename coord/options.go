@@ -29,6 +29,7 @@ type Options struct {
 	Compress      string                     // "zstd", "none" or ""
 	Twin          string                     // "auto", "need", "never" or ""
 	Progress      func(*image.Writer, []int) // called with the image's writer when it is created, and the PIDs of the members
+	Resumed       func()                     // called when the program runs again; may be nil
 	Context       context.Context            // the checkpoint is given up when it is done; nil: never
 	Settings      map[string]string          // used to find the log if the resident does not answer
 	Starter       int                        // the process that started this writer, if a process of the group did

@@ -10,9 +10,9 @@ import (
 // quarter of the CPU time of a program's thread, and the scheduler prefers the program.
 const niceIncrement = 5
 
-// lowerPriority adds niceIncrement to the nice value of every thread of the writer. New threads inherit the value. 19 is the
-// largest nice value.
-func lowerPriority() {
+// LowerPriority adds niceIncrement to the nice value of every thread of this process, which is only a writer ([Options].Resumed). New
+// threads and children inherit the value. 19 is the largest nice value.
+func LowerPriority() {
 	tids, err := proc.Tasks(0)
 	if err != nil {
 		return

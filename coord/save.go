@@ -191,6 +191,8 @@ func (c *checkpoint) resume() error {
 	c.frozen.end()
 	c.stoppable()
 	debug.SetGCPercent(100)
-	lowerPriority()
+	if c.Resumed != nil {
+		c.Resumed()
+	}
 	return nil
 }

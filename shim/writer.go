@@ -49,7 +49,9 @@ func run() int {
 		return 2
 	}
 	coord.OfferToOOM() // before secret makes this process not dumpable
-	result, err := coord.Checkpoint(coord.Options{Pid: coord.Root(pid), Starter: pid, Secret: secret(), Settings: settings()})
+	result, err := coord.Checkpoint(coord.Options{
+		Pid: coord.Root(pid), Starter: pid, Secret: secret(), Settings: settings(), Resumed: coord.LowerPriority,
+	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "crak:", err)
 		return 1

@@ -102,7 +102,7 @@ Exit status: 0 the image is on disk; 1 there is no image, or the program of --ki
 			ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 			defer stop()
 			context.AfterFunc(ctx, stop) // a second signal ends crak at once
-			o.Context = ctx
+			o.Context, o.Resumed = ctx, coord.LowerPriority
 			bar := newProgress("checkpoint")
 			o.Progress = func(w *image.Writer, pids []int) { bar.follow(w.Progress, memoryOf(pids)) }
 			result, err := coord.Checkpoint(o)
