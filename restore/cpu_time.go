@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -65,10 +66,13 @@ func writeTo(pid int, at image.Address, data []byte) error {
 	return err
 }
 
+// ownVDSO is the vDSO of this kernel.
+var ownVDSO = sync.OnceValues(func() ([]byte, error) { return host.VDSO(os.Getpid()) })
+
 // detourVDSO changes the vDSO of a process. The kernel then gives the process its own copy of the changed pages. The vDSO is not
 // writable for the process, so crak writes to /proc/PID/mem, as a debugger does to set a breakpoint.
 func detourVDSO(pid int, p *image.Process) error {
-	ours, err := host.VDSO(os.Getpid())
+	ours, err := ownVDSO()
 	if err != nil {
 		return err
 	}

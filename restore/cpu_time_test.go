@@ -9,7 +9,7 @@ import (
 
 // TestDetour: detour overwrites only the `mov` before the system call, and bytes that were zero.
 func TestDetour(t *testing.T) {
-	ours := ownVDSO(t)
+	ours := aVDSO(t)
 	code := bytes.Clone(ours)
 	if err := detour(code, 0x1122334455667788); err != nil {
 		t.Fatal(err)
@@ -31,7 +31,7 @@ func TestDetour(t *testing.T) {
 }
 
 func TestDetourRefuses(t *testing.T) {
-	ours := ownVDSO(t)
+	ours := aVDSO(t)
 	none := bytes.ReplaceAll(ours, systemCallOf(unix.SYS_CLOCK_GETTIME), make([]byte, 7))
 	if err := detour(none, 1); err == nil {
 		t.Error("no system call: no error")

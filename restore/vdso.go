@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"debug/elf"
 	"fmt"
-	"os"
 
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
-	"crak.dev/crak/internal/host"
 	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/restore/compile"
 )
@@ -30,7 +28,7 @@ type foreignVDSO struct {
 // adoptVDSO prepares a member for this kernel's vDSO, if the image has another. It changes the member's mappings. Preconditions:
 // the interpreter is started, and no program is compiled.
 func (g *group) adoptVDSO(of *member) error {
-	ours, err := host.VDSO(os.Getpid())
+	ours, err := ownVDSO()
 	if err != nil {
 		return err
 	}

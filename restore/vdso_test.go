@@ -3,17 +3,14 @@ package restore
 import (
 	"bytes"
 	"encoding/binary"
-	"os"
 	"testing"
 
 	"golang.org/x/sys/unix"
-
-	"crak.dev/crak/internal/host"
 )
 
-func ownVDSO(t testing.TB) []byte {
+func aVDSO(t testing.TB) []byte {
 	t.Helper()
-	code, err := host.VDSO(os.Getpid())
+	code, err := ownVDSO()
 	if err != nil || code == nil {
 		t.Skipf("this kernel has no vDSO: %v", err)
 	}
@@ -21,7 +18,7 @@ func ownVDSO(t testing.TB) []byte {
 }
 
 func TestRedirect(t *testing.T) {
-	ours := ownVDSO(t)
+	ours := aVDSO(t)
 	const base = 0x7000_0000_0000
 	all, err := functions(ours)
 	if err != nil {
@@ -50,7 +47,7 @@ func TestRedirect(t *testing.T) {
 
 // FuzzRedirect: the old one comes from an image.
 func FuzzRedirect(f *testing.F) {
-	ours := ownVDSO(f)
+	ours := aVDSO(f)
 	f.Add(ours)
 	f.Add(ours[:5000])
 	f.Add([]byte("\x7fELF"))
