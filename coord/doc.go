@@ -66,7 +66,8 @@
 //
 // The files, by concept:
 //
-//	checkpoint.go, phases.go, save.go                    the phases of one checkpoint
+//	checkpoint.go, phases.go, survey.go, freeze.go,
+//	save.go                                              the phases of one checkpoint
 //	passing.go, uninterruptible.go                       when a checkpoint waits, and tries again
 //	options.go, check.go, programs.go                    what commands pass and get; crak check and crak ps
 //	membership.go, find.go, admit.go, group_id.go,

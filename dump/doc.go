@@ -18,7 +18,8 @@
 //
 //	capture.go, survey.go, process.go, readings.go    a group, before the freeze and under it; one member
 //	vmas.go, memory.go, mapped_file.go, numa.go       mappings, and what they map
-//	plan.go, frozen.go, private.go, common.go         which content is saved, and when; sums of mapped files
+//	plan.go, frozen.go, parts.go, private.go,
+//	common.go                                         which content is saved, and when; sums of mapped files
 //	twin.go                                           finds the twin, and ends it
 //	files.go                                          copies of files (--with-files)
 //	state.go, paths.go, membarrier.go, lock_future.go,

@@ -65,7 +65,7 @@
 //	timerfd.go      timerfd_create
 //	signalfd.go     signalfd
 //	pidfd.go        pidfds
-//	inotify.go      inotify instances (watched.go finds what they watch)
+//	inotify*.go     inotify instances (watched.go finds what they watch)
 //	epoll*.go       epoll instances
 //	socket.go       what all sockets have in common (socket_options.go, socket_filter.go)
 //	unix_*.go       Unix sockets

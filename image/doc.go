@@ -47,7 +47,7 @@
 //	place.go, writer.go, pack.go, queue.go, clone.go,
 //	disk.go, zstd.go, commit.go                        writing an image
 //	same.go                                            content that a process shares with its parent
-//	open.go, fill.go, verify.go                        reading an image
+//	open*.go, fill.go, verify.go                       reading an image
 //	newest.go, prune.go                                the images of a program
 //	trail.go, file.go, writers.go, advice.go           who can change a directory or file; hints for errors of the file system
 package image

@@ -2,15 +2,11 @@ package image
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-
-	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/internal/cause"
 )
@@ -140,83 +136,6 @@ func (i *Image) fileOf(file string) string {
 		return groupFile
 	}
 	return file
-}
-
-// lookBelow is the error for a directory without images. Perhaps it contains the directories of several programs.
-func lookBelow(dir string) error {
-	newest, err := Newest(dir, func(string) {})
-	if err != nil {
-		return errNoImage
-	}
-	return fmt.Errorf("holds the images of programs, each in a directory of its own; the newest is %s", newest)
-}
-
-var errNoImage = errors.New("neither an image nor a directory with images")
-
-// openDir opens the image's directory, and goes down into it from the program's.
-func (i *Image) openDir() error {
-	t, err := newTrail(i.Path, true)
-	if err != nil {
-		return err
-	}
-	defer t.close()
-	return i.openBelow(t)
-}
-
-// openBelow opens the directory that a trail is at, or the newest image in it.
-func (i *Image) openBelow(t *trail) error {
-	var st unix.Stat_t
-	if unix.Fstatat(t.dir, manifestFile, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
-		dir, err := t.open()
-		if err != nil {
-			return err
-		}
-		name, err := newest(dir)
-		dir.Close()
-		if err != nil {
-			return err
-		}
-		if name == "" {
-			return errNoImage
-		}
-		i.Path = filepath.Join(i.Path, name)
-		if err := t.enter(name); err != nil {
-			return err
-		}
-	}
-	err := t.end()
-	if err == nil {
-		i.dir, err = t.open()
-	}
-	return err
-}
-
-// newest is the name of the newest image in a program directory, or "".
-func newest(dir *os.File) (string, error) {
-	if target, err := readlinkat(dir, latestLink); err == nil {
-		if _, ok := sequenceOf(target); !ok {
-			return "", fmt.Errorf("%s: points to %q, which is no sequence number", latestLink, target)
-		}
-		var st unix.Stat_t
-		if unix.Fstatat(int(dir.Fd()), target, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
-			return target, nil
-		}
-		// The image that latest names was removed: take another one.
-	}
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return "", err
-	}
-	highest := 0
-	for _, name := range names {
-		if n, ok := sequenceOf(name); ok {
-			highest = max(highest, n)
-		}
-	}
-	if highest == 0 {
-		return "", nil
-	}
-	return strconv.Itoa(highest), nil
 }
 
 func (i *Image) readManifest() error {

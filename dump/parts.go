@@ -1,0 +1,165 @@
+package dump
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/image"
+	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/proc"
+)
+
+// saveParts saves the shared objects that have no descriptor. The mappings of all members together show what can still be reached
+// of an object. A shared mapping always shows the object, so it comes first. A private mapping shows the object only at pages of
+// which it has no copies.
+func saveParts(members []*Member, w *image.Writer) error {
+	var all []part
+	for _, m := range members {
+		for _, p := range m.plan.parts {
+			if !m.Table.HasSource(p.object) { // the executable of a member may be a source since the part was planned
+				all = append(all, p)
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b part) int {
+		return cmp.Or(cmp.Compare(a.object, b.object), cmp.Compare(order(a.entry.Shared), order(b.entry.Shared)),
+			cmp.Compare(a.offset, b.offset))
+	})
+	for len(all) > 0 {
+		object := all[0].object
+		var done shown
+		for len(all) > 0 && all[0].object == object {
+			m, p := all[0].member, all[0]
+			if err := m.as(func() error { return m.savePart(w, p, &done) }); err != nil {
+				return m.fail(err)
+			}
+			all = all[1:]
+		}
+	}
+	return nil
+}
+
+// shown is what the mappings of an object have shown so far, as offsets.
+type shown struct {
+	shared []image.Run // through shared mappings, whether the pages exist or not
+	saved  []image.Run
+}
+
+// savePart saves the pages of a shared object that this mapping shows and no earlier mapping showed.
+func (m *Member) savePart(w *image.Writer, p part, done *shown) error {
+	all := []image.Run{{Start: p.offset, Length: p.entry.Size()}}
+	left := image.Subtract(all, done.shared)
+	if len(left) == 0 {
+		return nil
+	}
+	shift := p.offset - p.entry.Start // from an address to an offset in the object
+	var there []image.Run
+	for _, r := range moved(left, -shift) {
+		found, err := m.inCore(p, r)
+		if err != nil {
+			return err
+		}
+		there = append(there, found...)
+	}
+	if p.entry.Shared {
+		done.shared = union(done.shared, left)
+	} else {
+		var err error
+		if there, err = m.withoutCopies(p, there); err != nil {
+			return err
+		}
+	}
+	runs := image.Subtract(moved(there, shift), done.saved)
+	if len(runs) == 0 {
+		return nil
+	}
+	done.saved = union(done.saved, runs)
+	memory, err := openReader(m.Live)
+	if err != nil {
+		return err
+	}
+	defer memory.close()
+	return w.PutSync(image.MemorySpace(p.object), runs, func(dst []byte, runs []image.Run) error {
+		if m.Table.Memory[p.object-1].Kind == image.MemoryFile {
+			return memory.readFile(dst, moved(runs, -shift))
+		}
+		return memory.read(dst, moved(runs, -shift))
+	})
+}
+
+// withoutCopies leaves out the pages of which a private mapping has its own copies.
+func (m *Member) withoutCopies(p part, runs []image.Run) ([]image.Run, error) {
+	pagemap, err := proc.OpenPagemap(m.Live)
+	if err != nil {
+		return nil, err
+	}
+	defer pagemap.Close()
+	copies, err := area{start: p.entry.Start, end: p.entry.End, saved: proc.PrivateFile}.runs(pagemap)
+	if err != nil {
+		return nil, err
+	}
+	return image.Subtract(runs, copies), nil
+}
+
+// moved returns the runs with their addresses increased by by.
+func moved(runs []image.Run, by uint64) []image.Run {
+	all := slices.Clone(runs)
+	for i := range all {
+		all[i].Start += by
+	}
+	return all
+}
+
+// union returns the runs of both, sorted.
+//
+// Preconditions: a and b do not overlap.
+func union(a, b []image.Run) []image.Run {
+	all := slices.Concat(a, b)
+	slices.SortFunc(all, func(a, b image.Run) int { return cmp.Compare(a.Start, b.Start) })
+	return all
+}
+
+// mincoreStep is the number of pages in one mincore call. The answer has one byte a page.
+const mincoreStep = 16384
+
+// inCore lists the pages of a range of a part that exist in the shared object. Reading a page that does not exist would create it.
+// The initiator makes the call, because mincore(2) works only on the caller's own memory. mincore does not report pages that are
+// swapped out, so if there are any, inCore lists all pages.
+func (m *Member) inCore(p part, within image.Run) ([]image.Run, error) {
+	start, end := within.Start, within.End()
+	onDisk := m.Table.Memory[p.object-1].Kind == image.MemoryFile // pages that are not in the page cache are in the file
+	lesser := m.As != nil && !p.entry.Has("mw")                   // its resident could say that pages do not exist which it may not change
+	if p.entry.Swap > 0 || p.entry.Has("ht") || onDisk || lesser {
+		return []image.Run{within}, nil
+	}
+	page := uint64(os.Getpagesize())
+	var runs []image.Run
+	vec := make([]byte, mincoreStep)
+	for at := start; at < end; at += mincoreStep * page {
+		n := min((end-at)/page, mincoreStep)
+		call := abi.Call{Number: unix.SYS_MINCORE, Relative: abi.Data(2), Args: [6]uint64{at, n * page, 0}}
+		results, err := m.Conn.Calls([]abi.Call{call}, vec[:n])
+		if err != nil {
+			return nil, err
+		}
+		if results[0] < 0 {
+			return nil, fmt.Errorf("mincore %#x: %w", at, unix.Errno(-results[0]))
+		}
+		for i, in := range vec[:n] {
+			if in&1 == 0 {
+				continue
+			}
+			address := at + uint64(i)*page
+			if last := len(runs) - 1; last >= 0 && runs[last].End() == address {
+				runs[last].Length += page
+			} else {
+				runs = append(runs, image.Run{Start: address, Length: page})
+			}
+		}
+	}
+	return runs, nil
+}
