@@ -16,7 +16,7 @@ import (
 )
 
 // manyMost bounds the time of a capture. The unit is the time that fstat(2) and F_GETFL take for each descriptor. The aim is 20. Copies
-// of a descriptor take 7 units, files 10, one file that is opened many times 16, eventfds 20.
+// of a descriptor take 7 units, files 12, one file that is opened many times 18, eventfds 18.
 const manyMost = 50
 
 // TestManyDescriptors captures n and 2n descriptors, after a survey as before a freeze. The capture is a part of the pause: it is compared with fstat(2) and F_GETFL for

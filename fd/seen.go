@@ -19,7 +19,7 @@ type Seen struct {
 	settled bool    // each list of alike is in the order of kcmp(2), and has each description once
 	alone   []*open // kcmp(2) could not compare these with others
 
-	ranks map[descriptor]int // places in the order of an earlier capture
+	ranks map[descriptor]int // places in the order of an earlier capture, which had one description for each of them
 	locks lockedInodes
 }
 
@@ -101,11 +101,20 @@ func (s *Seen) settle() {
 func (s *Seen) order() map[descriptor]int {
 	ranks := make(map[descriptor]int)
 	for _, all := range s.alike {
-		for i, o := range all {
-			if len(all) > 1 {
-				ranks[descriptor{o.member.live(), o.fd}] = i
-			}
+		for _, o := range all {
+			ranks[descriptor{o.member.live(), o.fd}] = len(ranks)
 		}
 	}
 	return ranks
+}
+
+// differed tells whether an earlier capture found two descriptions where there may be one now. Then it is not worth while to compare
+// them before settle does.
+func (s *Seen) differed(o *open, m *Member, number int) bool {
+	a, known := s.ranks[descriptor{o.member.live(), o.fd}]
+	if !known {
+		return false
+	}
+	b, known := s.ranks[descriptor{m.live(), number}]
+	return known && a != b
 }

@@ -18,7 +18,8 @@ type view struct {
 	fd, info int // descriptors of its fd and fdinfo directories
 	links    int // descriptor of the directory with the links of the handles, /proc/self/fd; fd if there are no handles
 	taker    *taker
-	self     int   // PID of the writer
+	self     int // PID of the writer
+	own      *ownInfo
 	last     *open // the description that was seen last: a program that copies a descriptor often does it several times
 	buffer   [4096]byte
 
@@ -70,6 +71,9 @@ func (v *view) close() {
 	if v.links != v.fd {
 		files = append(files, v.links)
 	}
+	if v.own != nil {
+		files = append(files, v.own.fd)
+	}
 	for _, fd := range files {
 		if fd >= 0 {
 			unix.Close(fd)
@@ -79,7 +83,7 @@ func (v *view) close() {
 
 // isOwn tells whether a descriptor is one of the view itself, when a process looks at itself.
 func (v *view) isOwn(number int) bool {
-	return v.Proc == "/proc/self" && (slices.Contains([]int{v.fd, v.info, v.links}, number) || v.taker != nil && number == v.taker.pidfd)
+	return v.Proc == "/proc/self" && (slices.Contains([]int{v.fd, v.info, v.links}, number) || v.taker != nil && number == v.taker.pidfd || v.own != nil && number == v.own.fd)
 }
 
 // look reads every descriptor of a process, in ascending order. It leaves out descriptors that are closed meanwhile:
@@ -160,18 +164,26 @@ func (v *view) at(name string) (*slot, error) {
 	if err := v.stat(o, link); err != nil {
 		return nil, err
 	}
-	if v.last != nil && override == "" && v.last.inode() == o.inode() && kcmp(v.last.member.live(), v.live(), v.last.fd, number) == kcmpEqual {
+	if v.last != nil && override == "" && v.last.inode() == o.inode() && !v.seen.differed(v.last, v.Member, number) && kcmp(v.last.member.live(), v.live(), v.last.fd, number) == kcmpEqual {
 		s.of = v.last
 		return s, nil
 	}
-	if err := v.readLink(o, link); err != nil {
-		return nil, err
+	asks := o.handle.asks()
+	if asks {
+		err = v.askFlags(o)
 	}
-	if o.handle.asks() {
-		err = v.ask(o)
+	if err == nil {
+		err = v.readLink(o, link)
 	}
-	if err == nil && (!o.handle.asks() || v.needsInfo(o)) {
+	if err == nil && asks {
+		err = v.askOffset(o)
+	}
+	switch {
+	case err != nil:
+	case !asks || v.seen.locks.maybe(o.stat.Ino):
 		err = v.describe(s, o, name)
+	case o.needsInfo():
+		err = v.describeHandle(o)
 	}
 	if err != nil {
 		return nil, err
@@ -201,8 +213,12 @@ func (v *view) stat(o *open, link string) (err error) {
 	return nil
 }
 
-// readLink reads the name of the object.
+// readLink reads the name of the object. That of a socket has only its inode.
 func (v *view) readLink(o *open, link string) error {
+	if o.handle.asks() && o.format() == unix.S_IFSOCK && o.flags&unix.O_PATH == 0 {
+		o.link = "socket:[" + strconv.FormatUint(o.stat.Ino, 10) + "]"
+		return nil
+	}
 	n, err := unix.Readlinkat(v.links, link, v.buffer[:])
 	if err != nil {
 		return &os.PathError{Op: "readlink", Path: o.path(), Err: err}
@@ -214,14 +230,18 @@ func (v *view) readLink(o *open, link string) error {
 	return nil
 }
 
-// ask asks for the state of a description through its handle. That is five times as fast as fdinfo.
-func (v *view) ask(o *open) error {
+// askFlags asks for the state of a description through its handle. That is five times as fast as fdinfo.
+func (v *view) askFlags(o *open) error {
 	flags, err := unix.FcntlInt(uintptr(o.handle.fd), unix.F_GETFL, 0)
 	if err != nil {
 		return &os.PathError{Op: "F_GETFL", Path: o.path(), Err: err}
 	}
 	o.flags = uint32(flags) &^ unix.O_CLOEXEC
 	o.ownerless = o.flags&unix.O_PATH != 0 || !isOwned(o.handle.fd)
+	return nil
+}
+
+func (v *view) askOffset(o *open) (err error) {
 	if o.seeksSafely() {
 		o.pos, err = unix.Seek(o.handle.fd, 0, unix.SEEK_CUR)
 		if err == unix.ESPIPE {

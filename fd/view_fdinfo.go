@@ -10,18 +10,16 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// needsInfo tells whether only fdinfo shows some of the state of a description that ask has asked about.
-func (v *view) needsInfo(o *open) bool {
+// needsInfo tells whether only fdinfo shows some of the state of a description that askFlags and askOffset have asked about.
+func (o *open) needsInfo() bool {
 	switch o.format() {
 	case unix.S_IFREG:
-		if !o.seeksSafely() {
-			return true
-		}
+		return !o.seeksSafely()
 	case unix.S_IFIFO, unix.S_IFSOCK, unix.S_IFCHR: // the offset of a character device means nothing
+		return false
 	default:
 		return true
 	}
-	return v.seen.locks.maybe(o.stat.Ino)
 }
 
 // describe reads the fdinfo of a descriptor.
@@ -31,14 +29,19 @@ func (v *view) describe(s *slot, o *open, name string) error {
 		return err
 	}
 	s.addLocks(info.Locks)
-	o.pos, o.flags = info.Pos, info.Flags&^unix.O_CLOEXEC
 	o.locks = slices.DeleteFunc(info.Locks, isPosix)
-	o.lines = info.Extra
-	o.eventfd = o.lines.text("eventfd-id")
+	o.add(info)
 	if o.handle.shares {
 		o.swapped = kcmp(v.self, v.live(), o.handle.fd, o.fd) > kcmpEqual
 	}
 	return nil
+}
+
+// add adds what fdinfo says about a description.
+func (o *open) add(info proc.FdInfo) {
+	o.pos, o.flags = info.Pos, info.Flags&^unix.O_CLOEXEC
+	o.lines = info.Extra
+	o.eventfd = o.lines.text("eventfd-id")
 }
 
 // locksOf reads the POSIX locks that a member has taken through a description of another member.
@@ -77,13 +80,18 @@ func (v *view) read(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer unix.Close(f)
-	n, err := unix.Read(f, v.buffer[:])
+	return v.readAll(f)
+}
+
+// readAll reads an fdinfo from its beginning.
+func (v *view) readAll(f int) ([]byte, error) {
+	n, err := unix.Pread(f, v.buffer[:], 0)
 	if err != nil || n < len(v.buffer)/2 {
 		return v.buffer[:max(n, 0)], err
 	}
 	text := append([]byte(nil), v.buffer[:n]...)
 	for {
-		n, err := unix.Read(f, v.buffer[:])
+		n, err := unix.Pread(f, v.buffer[:], int64(len(text)))
 		if err != nil || n <= 0 {
 			return text, err
 		}
