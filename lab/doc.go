@@ -32,7 +32,7 @@ testscript runs as the user who runs the lab. A script that is for one identity 
 # Programs
 
 A script names a program by its path, or by the name of a program of the system, or of a workload. A workload is a file NAME.c in
-[Params].Programs, which is compiled when a script first names it. A first line `/ * cc: -fopenmp * /` adds compiler flags. A program
+[Params].Programs ($PROGRAMS), which is compiled when a script first names it. A first line `/ * cc: -fopenmp * /` adds compiler flags. A program
 runs in its own directory, $WORK/NAME, in which the script may have put files. Its standard output is $WORK/NAME.out, its
 standard error $WORK/NAME.err. Images go to $WORK/images, which is $CRAK_DIR.
 

@@ -145,6 +145,10 @@ func (l *Lab) setup(env *testscript.Env, id Identity) error {
 	if err := os.Chmod(filepath.Dir(env.WorkDir), 0o711); err != nil {
 		return err
 	}
+	programs, err := filepath.Abs(l.params.Programs)
+	if err != nil {
+		return err
+	}
 	s := &session{lab: l, identity: id, work: env.WorkDir, subjects: map[string]*subject{}}
 	s.token = fmt.Sprintf("CRAK_LAB=%d.%s.%s", os.Getpid(), id.Name, filepath.Base(env.WorkDir))
 	s.images = filepath.Join(env.WorkDir, "images")
@@ -163,6 +167,7 @@ func (l *Lab) setup(env *testscript.Env, id Identity) error {
 	env.Setenv("CRAK_DIR", s.images)
 	env.Setenv("LIBRARY", l.library)
 	env.Setenv("BIN", l.build.bin)
+	env.Setenv("PROGRAMS", programs)
 	env.Setenv("SOAK", cmp.Or(os.Getenv("SOAK"), "5s"))
 	env.Setenv("GENERATIONS", cmp.Or(os.Getenv("GENERATIONS"), "30"))
 	env.Setenv("SEED", cmp.Or(os.Getenv("SEED"), strconv.FormatUint(rand.Uint64(), 10)))
