@@ -96,7 +96,7 @@ func (m *member) confirm() error { return m.conn.Confirm() }
 // kill ends the frozen group after the commit. No member notices the end of another one, because all are frozen. It waits for
 // the ends, so that the PIDs are free for a restart.
 func (c *checkpoint) kill(path string) error {
-	c.table.EndConnections()
+	c.table.EndConnections(path)
 	err := c.each(func(m *member) error {
 		process, err := unix.PidfdOpen(m.pid, 0)
 		if err == nil {

@@ -30,13 +30,13 @@ func (t *Table) ReleaseConnections() {
 
 // leaveOutside drops the packets of connections to the outside until a restart has succeeded, or until crak forget. So the peer does not
 // get the reset that the kernel sends when it closes the socket at the end of the group.
-func (t *Table) leaveOutside() {
+func (t *Table) leaveOutside(image string) {
 	for _, held := range t.held {
 		h, err := held.take()
 		if err != nil {
 			continue
 		}
-		if h.asks() && privileged.leave(h.fd, held.ends) == nil {
+		if h.asks() && privileged.leave(h.fd, held.ends, image) == nil {
 			_ = abort(h.fd)
 		}
 		h.Close()
@@ -44,14 +44,14 @@ func (t *Table) leaveOutside() {
 	t.held = nil
 }
 
-// Hold drops the packets of the connections of an image, until a restart has made them or until Forget.
-func Hold(g *image.Group) (held []string, err error) { return withOutside(g, holdForever) }
-
-func holdForever(all []firewall.Connection) (err error) {
-	for _, ends := range all {
-		err = errors.Join(err, hold(ends, 0))
-	}
-	return err
+// Hold drops the packets of the connections of an image, until a restart has made them or until Forget. path is that of the image.
+func Hold(g *image.Group, path string) (held []string, err error) {
+	return withOutside(g, func(all []firewall.Connection) (err error) {
+		for _, ends := range all {
+			err = errors.Join(err, privileged.hold(ends, path))
+		}
+		return err
+	})
 }
 
 // Forget lets the packets of the connections of an image through again. The kernel then resets these connections when the peers send.
@@ -80,9 +80,9 @@ func withOutside(g *image.Group, do func([]firewall.Connection) error) (text []s
 
 // EndConnections has the kernel reset the connections within a group when the group is killed. So none of them stays in TIME_WAIT, and a
 // restart can use their addresses. The peers of connections to the outside notice nothing. Preconditions: the group is frozen, and the
-// writer kills it next.
-func (t *Table) EndConnections() {
-	t.leaveOutside()
+// writer kills it next. path is that of the image.
+func (t *Table) EndConnections(path string) {
+	t.leaveOutside(path)
 	for _, take := range t.connections {
 		if h, err := take(); err == nil {
 			if h.asks() {

@@ -22,6 +22,8 @@ import (
 //
 //   - At a checkpoint it gets the socket itself (SCM_RIGHTS). It drops only the packets between the two addresses of this socket, if the
 //     socket has a connection in the keeper's network namespace. After it has read the state, the socket is not in repair mode.
+//   - For crak hold it drops the packets of connections that an image names, because root has asked for this image. It refuses a connection
+//     that this machine has, one that is held for another user, and one from a port that only root may use.
 //   - At a restart it makes only connections whose packets are dropped because of a program of the same user. A keeper noted the
 //     user in the table of nftables (firewall.HeldFor). crak gets the socket when it is not in repair mode any more.
 //
@@ -42,16 +44,39 @@ func MayKeep(now, later uint64) bool {
 	return now&keeperNeeds == keeperNeeds && later&keeperNeeds != keeperNeeds
 }
 
-// StartKeeper starts a keeper for the programs of a user. Call it before crak takes the user's rights. restart says that crak will make the
-// connections of an image, and not read those of a program.
-func StartKeeper(user uint32, restart bool) error {
+// A KeeperTask is what crak needs the keeper for.
+type KeeperTask string
+
+// KeepForCheckpoint is for the connections of a program, KeepForRestart to make those of an image, and KeepForHold to drop their packets
+// before.
+const (
+	KeepForCheckpoint KeeperTask = "checkpoint"
+	KeepForRestart    KeeperTask = "restart"
+	KeepForHold       KeeperTask = "hold"
+)
+
+// requests are those that the keeper answers. It answers keeperRelease always.
+func (t KeeperTask) requests() []string {
+	switch t {
+	case KeepForCheckpoint:
+		return []string{keeperLook, keeperLeave}
+	case KeepForRestart:
+		return []string{keeperCheck, keeperMake, keeperResume}
+	case KeepForHold:
+		return []string{keeperHold}
+	}
+	return nil
+}
+
+// StartKeeper starts a keeper for the programs of a user. Call it before crak takes the user's rights.
+func StartKeeper(user uint32, task KeeperTask) error {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return os.NewSyscallError("socketpair", err)
 	}
 	theirs := os.NewFile(uintptr(pair[1]), "socket")
 	defer theirs.Close()
-	cmd := exec.Command("/proc/self/exe", KeeperCommand, strconv.Itoa(int(user)), strconv.FormatBool(restart))
+	cmd := exec.Command("/proc/self/exe", KeeperCommand, strconv.Itoa(int(user)), string(task))
 	cmd.ExtraFiles = []*os.File{theirs} // descriptor 3
 	cmd.Env = []string{}
 	cmd.Dir = "/"
@@ -128,8 +153,14 @@ func (k *keeper) look(socket int, _ firewall.Connection) (*TCPOutside, []byte, e
 	return reply.Outside, content, err
 }
 
-func (k *keeper) leave(socket int, _ firewall.Connection) error {
-	_, files, err := k.ask(keeperRequest{Do: keeperLeave}, socket)
+func (k *keeper) leave(socket int, _ firewall.Connection, image string) error {
+	_, files, err := k.ask(keeperRequest{Do: keeperLeave, Image: image}, socket)
+	closeFiles(files)
+	return err
+}
+
+func (k *keeper) hold(ends firewall.Connection, image string) error {
+	_, files, err := k.ask(keeperRequest{Do: keeperHold, Own: ends.Own, Peer: ends.Peer, Image: image})
 	closeFiles(files)
 	return err
 }
@@ -204,13 +235,15 @@ type keeperRequest struct {
 	Own    netip.AddrPort  `json:"own"`
 	Peer   netip.AddrPort  `json:"peer"`
 	Record json.RawMessage `json:"record,omitempty"`
-	Size   int             `json:"size,omitempty"` // of the content
+	Size   int             `json:"size,omitempty"`  // of the content
+	Image  string          `json:"image,omitempty"` // its path, for the comment in the table
 }
 
 // What a request asks for. Descriptors of the request, or the reply: [].
 const (
 	keeperLook    = "look"    // [socket] -> state, [content]
 	keeperLeave   = "leave"   // [socket] ->
+	keeperHold    = "hold"    // addresses ->
 	keeperRelease = "release" // addresses ->
 	keeperCheck   = "check"   // addresses ->
 	keeperMake    = "make"    // record, [content] -> [socket]

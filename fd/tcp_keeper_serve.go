@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -14,19 +15,19 @@ import (
 
 // keeperServer is the state of the keeper's process.
 type keeperServer struct {
-	user    uint32
-	restart bool
-	rights  ownRights
-	held    map[firewall.Connection]bool       // look has read these connections
-	made    map[firewall.Connection]*TCPSocket // putBack has made these connections
+	user   uint32
+	task   KeeperTask
+	rights ownRights
+	held   map[firewall.Connection]bool       // look has read these connections
+	made   map[firewall.Connection]*TCPSocket // putBack has made these connections
 }
 
 // ServeKeeper answers requests until the other end of the socket is closed.
-func ServeKeeper(socket int, user uint32, restart bool) error {
+func ServeKeeper(socket int, user uint32, task KeeperTask) error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return os.NewSyscallError("prctl", err)
 	}
-	s := &keeperServer{user: user, restart: restart, held: make(map[firewall.Connection]bool), made: make(map[firewall.Connection]*TCPSocket)}
+	s := &keeperServer{user: user, task: task, held: make(map[firewall.Connection]bool), made: make(map[firewall.Connection]*TCPSocket)}
 	defer s.releaseAll()
 	for {
 		var request keeperRequest
@@ -72,7 +73,7 @@ func (s *keeperServer) answer(r *keeperRequest, files []*os.File) (reply keeperR
 	ends := normal(firewall.Connection{Own: r.Own, Peer: r.Peer})
 	withSocket := r.Do == keeperLook || r.Do == keeperLeave
 	switch {
-	case withSocket == s.restart && r.Do != keeperRelease:
+	case !slices.Contains(s.task.requests(), r.Do) && r.Do != keeperRelease:
 		return reply, nil, fmt.Errorf("keeper: no request %q at this time", r.Do)
 	case withSocket && len(files) != 1:
 		return reply, nil, errors.New("keeper: no socket")
@@ -81,7 +82,9 @@ func (s *keeperServer) answer(r *keeperRequest, files []*os.File) (reply keeperR
 	case keeperLook:
 		return s.look(int(files[0].Fd()))
 	case keeperLeave:
-		err = s.leave(int(files[0].Fd()))
+		err = s.leave(int(files[0].Fd()), r.Image)
+	case keeperHold:
+		err = s.hold(ends, r.Image)
 	case keeperRelease:
 		err = s.release(ends)
 	case keeperCheck:
@@ -132,7 +135,7 @@ func (s *keeperServer) look(socket int) (reply keeperReply, answer *os.File, err
 }
 
 func (s *keeperServer) read(socket int, ends firewall.Connection) (*TCPOutside, *os.File, int, error) {
-	if err := firewall.Hold([]firewall.Connection{ends}, pauseMost, s.user); err != nil {
+	if err := firewall.Hold([]firewall.Connection{ends}, pauseMost, s.user, ""); err != nil {
 		return nil, nil, 0, fmt.Errorf("crak cannot drop its packets during the checkpoint: %w", err)
 	}
 	s.held[ends] = true
@@ -147,18 +150,50 @@ func (s *keeperServer) read(socket int, ends firewall.Connection) (*TCPOutside, 
 	return state, memory, len(content), err
 }
 
-func (s *keeperServer) leave(socket int) error {
+func (s *keeperServer) leave(socket int, image string) error {
 	ends, err := connectionOf(socket)
 	if err == nil && !s.held[ends] {
 		err = fmt.Errorf("keeper: no connection %s", ends)
 	}
 	if err == nil {
-		err = firewall.Hold([]firewall.Connection{ends}, 0, s.user)
+		err = firewall.Hold([]firewall.Connection{ends}, 0, s.user, image)
 	}
 	if err == nil {
 		delete(s.held, ends)
 	}
 	return err
+}
+
+// hold drops the packets of a connection that an image names. Root has asked for this image, but the user may have written anything into it.
+func (s *keeperServer) hold(ends firewall.Connection, image string) error {
+	if !ends.Own.IsValid() || !ends.Peer.IsValid() || ends.Own.Addr().Is4() != ends.Peer.Addr().Is4() {
+		return errors.New("keeper: not a connection")
+	}
+	if first, err := firstUnprivileged(); err != nil || int(ends.Own.Port()) < first {
+		return errors.Join(err, fmt.Errorf("%s: user %d may not use port %d", ends, s.user, ends.Own.Port()))
+	}
+	if other, err := firewall.HeldForOther(ends, s.user); err != nil || other {
+		return errors.Join(err, fmt.Errorf("%s: its packets are dropped for another user", ends))
+	}
+	all, err := inetSockets(unix.IPPROTO_TCP)
+	if err != nil {
+		return err
+	}
+	for _, one := range all {
+		if normal(firewall.Connection{Own: one.own, Peer: one.peer}) == ends {
+			return fmt.Errorf("%s: this machine has this connection", ends)
+		}
+	}
+	return firewall.Hold([]firewall.Connection{ends}, 0, s.user, image)
+}
+
+// firstUnprivileged is the first port that an ordinary user may use.
+func firstUnprivileged() (port int, err error) {
+	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+	if err == nil {
+		_, err = fmt.Sscan(string(text), &port)
+	}
+	return port, err
 }
 
 // release lets the packets of a connection through, if they are dropped because of this user's program.
@@ -175,7 +210,7 @@ func (s *keeperServer) release(ends firewall.Connection) error {
 func (s *keeperServer) check(ends firewall.Connection) error {
 	held, err := firewall.HeldFor(ends, s.user)
 	if err == nil && !held {
-		err = fmt.Errorf("root's crak makes it anew for user %d only if crak checkpoint --kill, run by root on this machine, has ended the program", s.user)
+		err = fmt.Errorf("root's crak makes it anew for user %d only if crak checkpoint --kill, run by root on this machine, has ended the program, or after crak hold, run by root", s.user)
 	}
 	return err
 }

@@ -37,8 +37,8 @@ func inNetwork(t *testing.T) bool {
 	return false
 }
 
-func newKeeperServer(restart bool) *keeperServer {
-	return &keeperServer{user: 1000, restart: restart, held: make(map[firewall.Connection]bool), made: make(map[firewall.Connection]*TCPSocket)}
+func newKeeperServer(task KeeperTask) *keeperServer {
+	return &keeperServer{user: 1000, task: task, held: make(map[firewall.Connection]bool), made: make(map[firewall.Connection]*TCPSocket)}
 }
 
 // socketTo returns a socket of a new connection, and the other end.
@@ -73,7 +73,7 @@ func TestKeeperSockets(t *testing.T) {
 	if !inNetwork(t) {
 		return
 	}
-	s := newKeeperServer(false)
+	s := newKeeperServer(KeepForCheckpoint)
 	defer s.releaseAll()
 	refused := func(name string, socket int, want string) {
 		t.Helper()
@@ -132,7 +132,7 @@ func TestKeeperRace(t *testing.T) {
 	if !inNetwork(t) {
 		return
 	}
-	s := newKeeperServer(false)
+	s := newKeeperServer(KeepForCheckpoint)
 	defer s.releaseAll()
 	read := 0
 	for range 60 {
@@ -182,7 +182,7 @@ func TestKeeperUsers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newKeeperServer(true)
+	s := newKeeperServer(KeepForRestart)
 	makes := func() error {
 		content, err := memoryWith(nil)
 		if err != nil {
@@ -202,7 +202,7 @@ func TestKeeperUsers(t *testing.T) {
 		t.Error("it has made a connection that nobody holds")
 	}
 	for _, user := range []uint32{s.user + 1, 0} {
-		if err := firewall.Hold(ends, 0, user); err != nil {
+		if err := firewall.Hold(ends, 0, user, ""); err != nil {
 			t.Fatal(err)
 		}
 		if makes() == nil {
@@ -215,7 +215,7 @@ func TestKeeperUsers(t *testing.T) {
 			t.Errorf("it has released a connection of user %d: %v", user, err)
 		}
 	}
-	if err := firewall.Hold(ends, 0, s.user); err != nil {
+	if err := firewall.Hold(ends, 0, s.user, ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := makes(); err != nil {
@@ -255,7 +255,7 @@ func TestReleased(t *testing.T) {
 	table.ReleaseConnections()
 	held("the program goes on", false)
 
-	if err := errors.Join(hold(ends, 0), abort(socket), unix.Close(socket)); err != nil {
+	if err := errors.Join(hold(ends, 0, ""), abort(socket), unix.Close(socket)); err != nil {
 		t.Fatal(err)
 	}
 	text, err := image.MarshalText(record)

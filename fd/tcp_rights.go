@@ -18,8 +18,10 @@ type outsideRights interface {
 	have() bool
 	// look reads the state of a connection. From then on its packets are dropped, until release, or for pauseMost.
 	look(socket int, ends firewall.Connection) (*TCPOutside, []byte, error)
-	// leave drops the packets of a connection that look has read until a restart has succeeded, or until release.
-	leave(socket int, ends firewall.Connection) error
+	// leave drops the packets of a connection that look has read until a restart of the image has succeeded, or until release.
+	leave(socket int, ends firewall.Connection, image string) error
+	// hold drops the packets of a connection of an image of another machine until a restart has succeeded, or until release.
+	hold(ends firewall.Connection, image string) error
 	// release lets the packets through again.
 	release(all []firewall.Connection) error
 	// check tells why putBack would not put back this connection.
@@ -51,13 +53,17 @@ func (ownRights) have() bool {
 }
 
 func (ownRights) look(socket int, ends firewall.Connection) (*TCPOutside, []byte, error) {
-	if err := hold(ends, pauseMost); err != nil {
+	if err := hold(ends, pauseMost, ""); err != nil {
 		return nil, nil, fmt.Errorf("crak cannot drop its packets during the checkpoint: %w", err)
 	}
 	return readOutside(socket)
 }
 
-func (ownRights) leave(_ int, ends firewall.Connection) error { return hold(ends, 0) }
+func (ownRights) leave(_ int, ends firewall.Connection, image string) error {
+	return hold(ends, 0, image)
+}
+
+func (ownRights) hold(ends firewall.Connection, image string) error { return hold(ends, 0, image) }
 
 func (ownRights) release(all []firewall.Connection) error { return firewall.Release(all) }
 
@@ -72,7 +78,7 @@ func (o ownRights) putBack(r *TCPSocket, content []byte, e *Env) (*os.File, erro
 	if err := o.check(r.ends()); err != nil {
 		return nil, err
 	}
-	if err := hold(r.ends(), 0); err != nil {
+	if err := hold(r.ends(), 0, ""); err != nil {
 		return nil, err
 	}
 	return r.putBack(content, e)
@@ -82,8 +88,8 @@ func (ownRights) resume(r *TCPSocket) error {
 	return errors.Join(firewall.Release([]firewall.Connection{r.ends()}), r.probe())
 }
 
-func hold(ends firewall.Connection, limit time.Duration) error {
-	return firewall.Hold([]firewall.Connection{ends}, limit, uint32(os.Geteuid()))
+func hold(ends firewall.Connection, limit time.Duration, image string) error {
+	return firewall.Hold([]firewall.Connection{ends}, limit, uint32(os.Geteuid()), image)
 }
 
 // readOutside reads the state of a connection, in repair mode.

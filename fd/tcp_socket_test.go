@@ -95,7 +95,7 @@ func TestEndConnections(t *testing.T) {
 	at, err := unix.Getsockname(client)
 	must(t, err)
 	p := captured(t, ourselves())
-	p.EndConnections()
+	p.EndConnections("")
 	must(t, unix.Close(client))
 	must(t, unix.Close(server))
 	again, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)

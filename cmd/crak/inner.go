@@ -27,7 +27,7 @@ func newInner() *cobra.Command {
 // newKeeper is the hidden command that root's crak executes before it takes the rights of a user: see fd.ServeKeeper.
 func newKeeper() *cobra.Command {
 	return &cobra.Command{
-		Use:    fd.KeeperCommand + " USER RESTART",
+		Use:    fd.KeeperCommand + " USER TASK",
 		Hidden: true,
 		Args:   cobra.ExactArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -35,12 +35,8 @@ func newKeeper() *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
-			restart, err := strconv.ParseBool(args[1])
-			if err != nil {
-				return usageError{err}
-			}
 			const socket = 3
-			return fd.ServeKeeper(socket, uint32(user), restart)
+			return fd.ServeKeeper(socket, uint32(user), fd.KeeperTask(args[1]))
 		},
 	}
 }

@@ -61,20 +61,21 @@ func asOwner(cmd *cobra.Command, path string) error {
 
 // keepFor starts a keeper for commands that use connections of an image to processes outside of the program.
 func keepFor(cmd *cobra.Command, user uint32) error {
-	switch cmd.Name() {
-	case "restart", "check", "forget":
-	default:
+	task, needed := map[string]fd.KeeperTask{
+		"restart": fd.KeepForRestart, "check": fd.KeepForRestart, "forget": fd.KeepForRestart, "hold": fd.KeepForHold,
+	}[cmd.Name()]
+	if !needed {
 		return nil
 	}
 	ours, err := proc.Read(0, "status", proc.Status)
 	if err != nil || !fd.MayKeep(ours.CapEff, 0) {
 		return err
 	}
-	return fd.StartKeeper(user, true)
+	return fd.StartKeeper(user, task)
 }
 
 // keepForProgram starts a keeper for a running program of a user.
-func keepForProgram(user uint32) error { return fd.StartKeeper(user, false) }
+func keepForProgram(user uint32) error { return fd.StartKeeper(user, fd.KeepForCheckpoint) }
 
 // openImage opens an image for a command that only reads it. Root's crak first becomes the user to whom the image belongs.
 func openImage(cmd *cobra.Command, path string) (*image.Image, error) {

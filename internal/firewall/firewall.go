@@ -12,11 +12,14 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/printable"
 )
 
 // Mark is the mark of the packets that are not dropped on their way in: those of crak itself (SO_MARK, socket(7)).
@@ -49,10 +52,10 @@ var families = [2]family{
 
 // Hold drops the packets of connections from now on: until the limit is over, or until Release if the limit is 0. If a connection is
 // held already, Hold replaces its limit and its user, and no packet comes through meanwhile. user is the user to whom the program of
-// these connections belongs: see HeldFor.
-func Hold(all []Connection, limit time.Duration, user uint32) error {
+// these connections belongs: see HeldFor. image is the path of the image that a restart needs, or "".
+func Hold(all []Connection, limit time.Duration, user uint32, image string) error {
 	for _, c := range all {
-		element := nftables.SetElement{Key: c.key(), Timeout: limit, Comment: comment(user)}
+		element := nftables.SetElement{Key: c.key(), Timeout: limit, Comment: comment(user, image)}
 		err := change(c, element, removed|added) // the kernel does not change the time of a connection that is in the set
 		if errors.Is(err, unix.ENOENT) {
 			err = change(c, element, added)
@@ -78,33 +81,66 @@ func Release(all []Connection) error {
 
 // HeldFor tells whether a connection is held for this user. Only a process with CAP_NET_ADMIN can have held it.
 func HeldFor(one Connection, user uint32) (bool, error) {
+	comment, held, err := find(one)
+	return held && isOf(comment, user), err
+}
+
+// HeldForOther tells whether a connection is held for another user.
+func HeldForOther(one Connection, user uint32) (bool, error) {
+	comment, held, err := find(one)
+	return held && !isOf(comment, user), err
+}
+
+// find returns the comment of a connection, if it is held.
+func find(one Connection) (comment string, held bool, err error) {
 	c, err := nftables.New()
 	if err != nil {
-		return false, err
+		return "", false, err
 	}
 	t := table()
 	tables, err := c.ListTablesOfFamily(t.Family)
 	if err != nil {
-		return false, fmt.Errorf("nftables: %w", err)
+		return "", false, fmt.Errorf("nftables: %w", err)
 	}
 	if !slices.ContainsFunc(tables, func(there *nftables.Table) bool { return there.Name == t.Name }) {
-		return false, nil
+		return "", false, nil
 	}
 	set, err := one.family().newSet(t)
 	if err != nil {
-		return false, err
+		return "", false, err
 	}
-	held, err := c.GetSetElements(set)
+	all, err := c.GetSetElements(set)
 	if err != nil {
-		return false, fmt.Errorf("nftables: %w", err)
+		return "", false, fmt.Errorf("nftables: %w", err)
 	}
-	return slices.ContainsFunc(held, func(e nftables.SetElement) bool {
-		return bytes.Equal(e.Key, one.key()) && e.Comment == comment(user)
-	}), nil
+	at := slices.IndexFunc(all, func(e nftables.SetElement) bool { return bytes.Equal(e.Key, one.key()) })
+	if at < 0 {
+		return "", false, nil
+	}
+	return all[at].Comment, true, nil
 }
 
-// comment is what nft(8) shows of a connection in its set.
-func comment(user uint32) string { return fmt.Sprint("user ", user) }
+// commentMost is how long a comment may be: nft(8) shows up to 128 bytes.
+const commentMost = 127
+
+// comment is what nft(8) shows of a connection in its set. Of a long path it has the end. The path may come from the user: it is behind the
+// user's number, and has no character that is not printable.
+func comment(user uint32, image string) string {
+	text := fmt.Sprint("user ", user)
+	if image == "" {
+		return text
+	}
+	text += betweenUserAndImage
+	image = printable.Text(image)
+	return text + image[max(0, len(image)-(commentMost-len(text))):]
+}
+
+const betweenUserAndImage = ", image "
+
+func isOf(comment string, user uint32) bool {
+	text := fmt.Sprint("user ", user)
+	return comment == text || strings.HasPrefix(comment, text+betweenUserAndImage)
+}
 
 func table() *nftables.Table { return &nftables.Table{Name: "crak", Family: nftables.TableFamilyINet} }
 

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -48,7 +49,7 @@ func TestHold(t *testing.T) {
 		a, b := connection(t, host)
 		c, d := connection(t, host)
 		ends := []firewall.Connection{{Own: address(a.LocalAddr()), Peer: address(a.RemoteAddr())}}
-		must(t, firewall.Hold(ends, 0, 1000))
+		must(t, firewall.Hold(ends, 0, 1000, ""))
 		for from, to := range map[net.Conn]net.Conn{a: b, b: a} {
 			if arrives(t, from, to, 300*time.Millisecond) {
 				t.Errorf("%s: held, and data arrived", host)
@@ -62,6 +63,14 @@ func TestHold(t *testing.T) {
 				t.Errorf("%s: held for user %d: %v, %v", host, user, held, err)
 			}
 		}
+		must(t, firewall.Hold(ends, 0, 100, "/images/python3.412/1"))
+		for user, want := range map[uint32]bool{100: true, 1000: false, 10: false} {
+			held, err := firewall.HeldFor(ends[0], user)
+			other, err2 := firewall.HeldForOther(ends[0], user)
+			if err != nil || err2 != nil || held != want || other == want {
+				t.Errorf("%s: held for user %d: %v, for another one: %v; %v, %v", host, user, held, other, err, err2)
+			}
+		}
 		must(t, firewall.Release(ends))
 		must(t, firewall.Release(ends))
 		if held, err := firewall.HeldFor(ends[0], 1000); err != nil || held {
@@ -70,14 +79,14 @@ func TestHold(t *testing.T) {
 		if !arrives(t, a, b, 20*time.Second) {
 			t.Errorf("%s: released, and no data arrived", host)
 		}
-		must(t, firewall.Hold(ends, 0, 1000))
+		must(t, firewall.Hold(ends, 0, 1000, ""))
 		otherRules(t)
-		must(t, firewall.Hold(ends, 0, 1000))
+		must(t, firewall.Hold(ends, 0, 1000, ""))
 		if arrives(t, a, b, 300*time.Millisecond) {
 			t.Errorf("%s: held, and data arrived: the rules of another version are in force", host)
 		}
-		must(t, firewall.Hold(ends, 500*time.Millisecond, 1000))
-		must(t, firewall.Hold(ends, 200*time.Millisecond, 1000))
+		must(t, firewall.Hold(ends, 500*time.Millisecond, 1000, "/images/"+strings.Repeat("x", 200)))
+		must(t, firewall.Hold(ends, 200*time.Millisecond, 1000, "/images/"+strings.Repeat("x", 200)))
 		if !arrives(t, b, a, 20*time.Second) {
 			t.Errorf("%s: its time is over, and no data arrived", host)
 		}
