@@ -200,7 +200,8 @@ func (m *Member) combine() error {
 // root sets them: with some of them, a set-user-ID program keeps root's capabilities when it gives up its user ID. They do no harm
 // where the member can get no privileges by executing a program.
 func (m *Member) refuseBits() {
-	if m.secureBits == 0 || m.As == nil || m.status.Uid[1] == 0 || m.status.NoNewPrivs || m.status.CapPrm&(1<<unix.CAP_SETPCAP) != 0 {
+	const keepCaps = 1 << 4 // SECBIT_KEEP_CAPS: everybody may set it
+	if m.secureBits&^keepCaps == 0 || m.As == nil || m.status.Uid[1] == 0 || m.status.NoNewPrivs || m.status.CapPrm&(1<<unix.CAP_SETPCAP) != 0 {
 		return
 	}
 	m.refuse("", fmt.Sprintf("secure bits %#x of user %d", m.secureBits, m.status.Uid[1]),
