@@ -46,7 +46,8 @@ func cmdMoments(s *session, c *call) error {
 		return fmt.Errorf("%s: run it to its end first: start -bare, and finish", p.name)
 	}
 	m := &moments{subject: p, length: p.lasted, files: c.args[1:], random: rand.New(rand.NewPCG(seed, 0))}
-	for run := 1; run <= runs || m.images == 0 && run <= 4*runs; run++ {
+	const more = 8 // runs, if no run has had an image
+	for run := 1; run <= runs || m.images == 0 && run <= runs+more; run++ {
 		if run > runs { // it had always ended: the uninterrupted run was slower
 			m.length /= 2
 		}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -135,9 +136,13 @@ func (p *subject) awaitStop() error {
 
 // postmortem adds to an error how the program ended, if it has ended.
 func (p *subject) postmortem(err error) error {
+	patience := 50 * time.Millisecond
+	if ending(p.pid) {
+		patience = p.session.lab.params.Bound
+	}
 	select {
 	case <-p.over:
-	case <-time.After(50 * time.Millisecond):
+	case <-time.After(patience):
 		return err
 	}
 	select {
@@ -149,6 +154,23 @@ func (p *subject) postmortem(err error) error {
 }
 
 var errHasEnded = errors.New("has ended")
+
+// ending reports whether a process has begun to end: it may take a while on a busy machine until it has ended. Either its main thread is in
+// exit(2), or another thread has ended the process, and the main thread has to take SIGKILL.
+func ending(pid int) bool {
+	const (
+		exiting = 0x4 // PF_EXITING of include/linux/sched.h
+		killed  = 1 << (unix.SIGKILL - 1)
+	)
+	dir := filepath.Join("/proc", strconv.Itoa(pid))
+	fields, err := stat(dir)
+	if err != nil {
+		return true
+	}
+	flags, _ := strconv.ParseUint(fmt.Sprint(fields["flags"]), 10, 64)
+	pending, _ := strconv.ParseUint(fmt.Sprint(fields["signal"]), 10, 64)
+	return flags&exiting != 0 || pending&killed != 0 || fields["state"] == "Z"
+}
 
 // gone waits until the program and its runner have ended.
 func (p *subject) gone(bound time.Duration) error {
