@@ -15,9 +15,13 @@ import (
 
 // Members of different users. The writer has the rights of the group's root. It looks at each other member in a thread that has the
 // rights of this member alone, as crak looks at a program that belongs to another user (Adopt). So what a member says, and the files
-// that it has prepared, give it nothing that it could not do itself. The writer's own rights are used only where the kernel alone
-// answers: to open the memory of a member that is not dumpable (Key), to lock it, to compare descriptors of two members (kcmp(2)), to
-// take handles of its descriptors and read pipes through them, and to send signals.
+// that it has prepared, give it nothing that it could not do itself. The writer uses its own rights only where the kernel alone
+// answers:
+//
+//   - to open the memory of a member that is not dumpable (Key), and to lock the member,
+//   - to compare descriptors of two members (kcmp(2)),
+//   - to take handles of descriptors, and to read pipes through them,
+//   - to send signals.
 
 // needed are the capabilities without which the writer cannot become another user and look at processes of several users.
 const needed = 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID | 1<<unix.CAP_SYS_PTRACE

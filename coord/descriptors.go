@@ -11,8 +11,9 @@ import (
 )
 
 // The writer has two descriptors for each member: its lock, and from the freeze on the connection to its resident. It opens all
-// other files of a member only while it deals with that member. So the size of a group is bounded by RLIMIT_NOFILE, whose soft
-// limit the Go runtime raises to the hard one, and the writer deals with fewer members at the same time if it has less room.
+// other files of a member only while it deals with that member. So RLIMIT_NOFILE bounds the
+// size of a group. (The Go runtime raises its soft limit to the hard one.) If the writer has less room, it deals with fewer members at
+// the same time.
 const (
 	perMember = 2  // the lock and the connection
 	perWait   = 4  // while the writer waits for a member: a listener, a pidfd, a file of /proc, the connection of another process

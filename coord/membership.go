@@ -65,10 +65,10 @@ func (c *checkpoint) forget() { c.seen, c.newest, c.open, c.over, c.unsure = nil
 //
 // A look can miss a process in two cases. fork(2) has given out the PID, but the process is not in /proc yet. Or the look did not
 // see the PID, because the parent forked the process and ended during the look. In both cases a process of the group was alive
-// during the look and was not frozen. /proc lists processes by their PIDs, and a new process has a higher PID than its parent, so
-// the look saw one of these processes: alive, as a zombie, or by a PID that exists no more. Then c.unsure is set, and the next look
-// lists /proc. Where PIDs begin again at the lowest, c.unsure is set as well. So a look that finds nothing, and is not unsure, has
-// missed none.
+// during the look and was not frozen. /proc lists processes by their PIDs, and a new process has a higher PID than its parent. So
+// the look saw one of these processes: alive, as a zombie, or by a PID that exists no more. It then sets c.unsure, and the next look
+// lists /proc. A look also sets c.unsure if PIDs have begun again at the lowest. So a look has missed no process if it finds none and
+// does not set c.unsure.
 func (c *checkpoint) findByID(known map[int]bool) (pids []int) {
 	last, open, list := c.newest, c.open, c.unsure
 	c.unsure = false

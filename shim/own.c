@@ -18,8 +18,8 @@ static int sharing_parent(int pid)
 
 /*
  * Returns 1 if the page belongs to the calling process. A forked child finds an empty page and takes it at the first call. In a
- * child of vfork the page belongs to its parent, so the child must not change it, except that it names its parent as the owner
- * if that is a forked child itself and has not taken the page yet.
+ * child of vfork the page belongs to its parent, and the child must not change it. There is one exception: if the parent is a forked
+ * child that has not taken the page yet, the child of vfork enters the parent as the owner.
  */
 int is_ours(void)
 {
