@@ -25,7 +25,8 @@
 // What several kinds use:
 //
 //	member.go, look.go, view*.go, place.go      the descriptors of a member, as /proc shows them
-//	handle.go, fdinfo.go, events.go, owner.go   what the writer asks about a description
+//	handle.go, fdinfo.go, own_info.go,
+//	events.go, owner.go                         what the writer asks about a description
 //	questions.go, call_list.go                  what the initiator of a member asks
 //	seen.go, kcmp.go, alone.go                  which descriptors of a group have the same description: kcmp(2) tells, if it is allowed
 //	group.go, reading.go, table.go              capture of all descriptions of a group, each once; reading.go: on all processors
