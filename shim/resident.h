@@ -2,7 +2,7 @@
  * Declarations that the parts of the resident share.
  *
  * Rules: the resident uses no malloc, no stdio, no lock and no errno. It calls library functions only in init.c and in the
- * functions that it interposes (pthread.c, exec.c, setxid.c, wait.c, prctl.c, cpu_usage.c), and in next.c.
+ * functions that it interposes (pthread.c, exec.c, setxid.c, wait.c, prctl.c, cpu_usage.c, cpu_until.c), and in next.c.
  */
 #ifndef CRAK_RESIDENT_H
 #define CRAK_RESIDENT_H
