@@ -77,7 +77,7 @@ func (c *capture) ptyContent(p *pty, r *Pty) ([]byte, error) {
 		r.Input = len(content)
 	}
 	if output {
-		more, err := l.output(p.master.member, r.Termios, waiting > 3*ptyChunk)
+		more, err := l.output(p.master.member, r.Termios)
 		if err != nil {
 			return nil, err
 		}
@@ -85,10 +85,6 @@ func (c *capture) ptyContent(p *pty, r *Pty) ([]byte, error) {
 	}
 	return content, nil
 }
-
-// ptyFull is how many bytes the queue of a terminal holds (N_TTY_BUF_SIZE of the kernel, less 1). Further bytes wait in the kernel's
-// buffers before the queue.
-const ptyFull = 4095
 
 // ptyHeld tells whether tcflow(3) has stopped the output of a slave, and not ^S. No call shows it: TCOON starts the output only if
 // TCOOFF has stopped it. Then TCOOFF stops it again. The processes that have the terminal are frozen, so none of them notices it.

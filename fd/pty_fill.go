@@ -1,7 +1,6 @@
 package fd
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -24,50 +23,37 @@ func (p *madePty) putContent(content []byte) error {
 		return fmt.Errorf("F_SETFL: %w", err)
 	}
 	defer unix.FcntlInt(uintptr(master), unix.F_SETFL, flags)
-	if err := ioctlBytes(master, tcsets2, typeModes(r.Termios, len(input))); err != nil {
+	if err := ioctlBytes(master, tcsets2, typeModes(r.Termios)); err != nil {
 		return fmt.Errorf("TCSETS2: %w", err)
 	}
 	if err := p.putInput(input); err != nil {
 		return err
 	}
-	return ptyWrite(p.hold, output)
+	return ptyWrite(p.hold, output, ptyWrites(len(output)))
 }
 
 func (p *madePty) putInput(input []byte) error {
-	r, slave := &p.record, p.hold
-	lines, rest := input, []byte(nil)
-	if isCanonical(r.Termios) {
-		total := 0
-		for _, n := range r.Lines {
-			total += n
-		}
-		lines, rest = input[:total], input[total:]
-		lines = typed(lines, r.Lines)
-		if err := ptyWrite(int(p.master.Fd()), lines); err != nil {
+	r, master := &p.record, int(p.master.Fd())
+	if !isCanonical(r.Termios) {
+		if err := ptyWrite(master, input, ptyWrites(len(input))); err != nil {
 			return err
 		}
-		if err := awaitInput(slave, total, len(r.Lines) > 0); err != nil {
-			return err
-		}
-		if err := ptyWrite(int(p.master.Fd()), quoted(nil, rest)); err != nil || len(rest) == 0 {
-			return err
-		}
-		if len(lines) > 0 {
-			time.Sleep(20 * time.Millisecond) // no call tells when the beginning of a line has arrived after whole lines
-			return nil
-		}
-		_, err := ptyEvents(slave) // poll(2) finds no line to read, so it waits until the kernel's worker has run
+		return awaitInput(p.hold, min(len(input), ptyFull), len(input) > 0)
+	}
+	t := typed(input, r.Lines)
+	if err := ptyWrite(master, t.keys, t.writes); err != nil {
 		return err
 	}
-	if err := ptyWrite(int(p.master.Fd()), lines); err != nil {
-		return err
+	if len(r.Lines) > 0 {
+		return awaitInput(p.hold, t.arrive, true)
 	}
-	return awaitInput(slave, len(lines), len(lines) > 0)
+	_, err := ptyEvents(p.hold) // poll(2) finds no line to read, so it waits until the kernel's worker has moved all
+	return err
 }
 
-// awaitInput waits until the slave can read this number of bytes. Only poll(2) shows a line of no bytes, which is an end of file.
+// awaitInput waits until FIONREAD of the slave reports this number of bytes. Only poll(2) shows a line of no bytes, which is an end of file.
 func awaitInput(slave, bytes int, readable bool) error {
-	for begun := time.Now(); ; time.Sleep(time.Millisecond) { // no event tells how many bytes have arrived
+	for deadline := time.Now().Add(ptyPatience); ; time.Sleep(time.Millisecond) { // no event tells how many bytes have arrived
 		events, err := ptyEvents(slave)
 		if err != nil {
 			return err
@@ -76,38 +62,33 @@ func awaitInput(slave, bytes int, readable bool) error {
 		if err != nil {
 			return err
 		}
-		if bytes > ptyFull/2 && time.Since(begun) > 50*time.Millisecond && present > 0 {
-			return nil // the queue may be full; the rest waits in the kernel's buffers before it
-		}
-		if present >= bytes && (!readable || bytes > 0 || events&unix.POLLIN != 0) {
+		if present >= bytes && (!readable || events&unix.POLLIN != 0) {
 			return nil
 		}
-		if time.Since(begun) > ptyPatience {
+		if time.Now().After(deadline) {
 			return fmt.Errorf("%d of %d bytes of input have arrived", present, bytes)
 		}
 	}
 }
 
-// ptyWrite writes to one side of a pseudo-terminal. Preconditions: the description of that side has O_NONBLOCK.
-func ptyWrite(terminal int, text []byte) error {
-	first := ptyFull
-	for deadline := time.Now().Add(ptyPatience); len(text) > 0; {
-		n, err := unix.Write(terminal, text[:min(len(text), ptyChunk, cmp.Or(first, ptyChunk))])
-		if err != nil && !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
-			return err
-		}
-		text = text[max(n, 0):]
-		if first > 0 && n > 0 {
-			if first -= min(n, first); first == 0 {
-				n = 0 // the kernel's worker must move these bytes to the queue as a whole
+// ptyWrite writes to one side of a pseudo-terminal, in writes of these sizes. Preconditions: the description of that side has O_NONBLOCK.
+func ptyWrite(terminal int, text []byte, sizes []int) error {
+	deadline := time.Now().Add(ptyPatience)
+	for _, size := range sizes {
+		for left := text[:size]; len(left) > 0; {
+			n, err := unix.Write(terminal, left)
+			if err != nil && !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
+				return err
 			}
-		}
-		if n <= 0 {
+			if left = left[max(n, 0):]; n > 0 {
+				continue
+			}
 			if time.Now().After(deadline) {
-				return fmt.Errorf("%d bytes have no room", len(text))
+				return fmt.Errorf("%d bytes have no room", len(left))
 			}
 			time.Sleep(time.Millisecond) // the kernel's worker moves bytes to the queue, and no event tells when it has done so
 		}
+		text = text[size:]
 	}
 	return nil
 }
@@ -116,7 +97,7 @@ func ptyWrite(terminal int, text []byte) error {
 func (p *madePty) stop() error {
 	r := &p.record
 	if c := r.Termios[atCc+unix.VSTOP]; flagsAt(r.Termios, atIflag)&unix.IXON != 0 && c != 0 && !r.Held {
-		if err := ptyWrite(int(p.master.Fd()), []byte{c}); err != nil {
+		if err := ptyWrite(int(p.master.Fd()), []byte{c}, []int{1}); err != nil {
 			return err
 		}
 		for deadline := time.Now().Add(ptyPatience); time.Now().Before(deadline); time.Sleep(time.Millisecond) { // no event tells that output is stopped

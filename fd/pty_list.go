@@ -29,10 +29,7 @@ type ptyList struct {
 	own                               uint64 // if so: the member's own descriptor of the slave
 }
 
-const (
-	ptyPipeSize = 1 << 20 // bytes: 256 buffers, each for one line
-	ptyQueue    = 30000   // bytes that can wait on their way to one side: 4,095, and at most 19,968 on the way there (tty_buffer.c)
-)
+const ptyPipeSize = 1 << 20 // bytes: 256 buffers, each for one line
 
 func (l *ptyList) integer(n uint32) uint64 { return l.put(binary.NativeEndian.AppendUint32(nil, n)) }
 
@@ -78,18 +75,17 @@ func (l *ptyList) modes(termios []byte) {
 }
 
 // take moves what waits in a terminal into the pipe. If the terminal is in canonical mode, each call moves one line at most.
-func (l *ptyList) take(terminal uint64, times int) (first int) {
-	first = len(l.calls)
+func (l *ptyList) take(terminal uint64, times int) {
 	for range times {
 		l.call(unix.SYS_SPLICE, 0, terminal, 0, l.to, 0, 1<<16, unix.SPLICE_F_NONBLOCK)
 	}
-	return first
 }
 
-// copyPipe copies the pipe's content into the data.
+// copyPipe copies the pipe's content into the data. It closes the pipe for writing.
 func (l *ptyList) copyPipe() (read int, at uint64) {
 	at = l.put(make([]byte, ptyQueue))
 	l.call(unix.SYS_TEE, 0, l.from, l.copyTo, ptyPipeSize, unix.SPLICE_F_NONBLOCK)
+	l.call(unix.SYS_CLOSE, 0, l.to)
 	return l.call(unix.SYS_READ, abi.Data(1), l.copyFrom, at, ptyQueue), at
 }
 
@@ -98,27 +94,20 @@ func (l *ptyList) copied(read int64, at uint64) []byte {
 	return l.data[at : at+uint64(min(max(read, 0), ptyQueue))]
 }
 
-// ptyChunk is how many bytes one call writes. With this size the kernel's buffers hold the most bytes: 18 chunks, if the kernel's worker
-// has moved all earlier chunks to the queue (drivers/tty/tty_buffer.c).
-const ptyChunk = 1024
+// giveBack writes a pipe's content to a terminal, so many bytes with each call. A worker of the kernel moves them to the queue of the
+// other side. If there is no room, the list waits for the worker.
+//
+// Preconditions: nobody has the pipe open for writing, so splice(2) returns 0 when all has been written.
+func (l *ptyList) giveBack(pipe, terminal uint64, sizes []int) {
+	for _, size := range sizes {
+		l.call(unix.SYS_SPLICE, abi.WhileFull, pipe, 0, terminal, 0, uint64(size), unix.SPLICE_F_NONBLOCK)
+	}
+}
 
-// giveBack writes the pipe's content to a terminal. A worker of the kernel moves it to the queue of the other side. If the content is
-// large, there is room for the rest only after the worker has moved the first part.
-func (l *ptyList) giveBack(terminal, other uint64, much bool) {
-	for left := uint64(ptyFull); left > 0; left -= min(left, ptyChunk) {
-		l.call(unix.SYS_SPLICE, 0, l.from, 0, terminal, 0, min(left, ptyChunk), unix.SPLICE_F_NONBLOCK)
-	}
-	if !much {
-		return
-	}
-	l.await(other, unix.POLLIN, 100)
-	l.pause(1)
-	for range 10 {
-		for range 8 {
-			l.call(unix.SYS_SPLICE, 0, l.from, 0, terminal, 0, ptyChunk, unix.SPLICE_F_NONBLOCK)
-		}
-		l.pause(1)
-	}
+// arrived waits until FIONREAD of the slave reports so many bytes: the value, or with abi.Result(3) the result of that call; or as many
+// as the queue holds.
+func (l *ptyList) arrived(relative uint32, bytes int) {
+	l.call(unix.SYS_IOCTL, abi.Data(2)|relative|abi.WhileLess, l.slave, unix.TIOCINQ, l.integer(0), uint64(bytes), ptyFull)
 }
 
 // await waits for an event of a terminal.
@@ -127,9 +116,6 @@ func (l *ptyList) await(terminal uint64, events int16, milliseconds uint64) {
 	poll = binary.NativeEndian.AppendUint16(poll, uint16(events))
 	l.call(unix.SYS_POLL, abi.Data(0), l.put(append(poll, 0, 0)), 1, milliseconds)
 }
-
-// pause gives the kernel's worker time. There is no event for the end of its work.
-func (l *ptyList) pause(milliseconds uint64) { l.call(unix.SYS_POLL, 0, 0, 0, milliseconds) }
 
 // fresh is an empty list with the same descriptor numbers.
 func (l *ptyList) fresh() *ptyList {

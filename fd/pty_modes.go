@@ -1,7 +1,6 @@
 package fd
 
 import (
-	"bytes"
 	"encoding/binary"
 	"slices"
 
@@ -40,59 +39,21 @@ const (
 	quote     = 0x16 // VLNEXT of typeModes
 )
 
-// fillModes are modes in which a terminal takes bytes into its queue as they are. In canonical mode a newline ends a line. In other
-// modes poll(2) reports when `present` bytes have arrived, or 255.
-func fillModes(termios []byte, present int) []byte {
+// fillModes are modes in which a terminal takes bytes into its queue as they are. In canonical mode a newline ends a line.
+func fillModes(termios []byte) []byte {
 	fill := rawModes(termios)
 	if isCanonical(termios) {
 		binary.NativeEndian.PutUint32(fill[atLflag:], unix.ICANON)
-	} else {
-		fill[atCc+unix.VMIN] = byte(min(max(present, 1), 255))
 	}
 	return fill
 }
 
 // typeModes are modes in which the bytes that typed returns become lines.
-func typeModes(termios []byte, present int) []byte {
-	fill := fillModes(termios, present)
+func typeModes(termios []byte) []byte {
+	fill := fillModes(termios)
 	if isCanonical(termios) {
 		binary.NativeEndian.PutUint32(fill[atLflag:], unix.ICANON|unix.IEXTEN)
 		fill[atCc+unix.VEOF], fill[atCc+unix.VLNEXT] = endOfFile, quote
 	}
 	return fill
-}
-
-// typed returns what has to be typed so that the lines, and the beginning of another one, are in the queue.
-func typed(content []byte, lengths []int) (keys []byte) {
-	for _, n := range lengths {
-		line := content[:n]
-		content = content[n:]
-		ended := n > 0 && line[n-1] == '\n'
-		if ended {
-			line = line[:n-1]
-		}
-		keys = append(quoted(keys, line), choose(ended, byte('\n'), endOfFile))
-	}
-	return quoted(keys, content)
-}
-
-func quoted(keys, text []byte) []byte {
-	for _, b := range text {
-		if b == '\n' || b == endOfFile || b == quote {
-			keys = append(keys, quote)
-		}
-		keys = append(keys, b)
-	}
-	return keys
-}
-
-// naturalLines tells whether exactly the newlines end lines.
-func naturalLines(content []byte, lengths []int) bool {
-	for _, n := range lengths {
-		if bytes.IndexByte(content[:n], '\n') != n-1 {
-			return false
-		}
-		content = content[n:]
-	}
-	return bytes.IndexByte(content, '\n') < 0
 }

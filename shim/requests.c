@@ -7,6 +7,8 @@
 
 #include "resident.h"
 
+#include <errno.h>
+
 static struct abi_call calls[ABI_CALLS_MAX];
 static char data[ABI_DATA_MAX] __attribute__((aligned(16)));
 static int64_t results[ABI_CALLS_MAX];
@@ -26,15 +28,37 @@ static uint64_t argument(unsigned index, int i)
 	return value;
 }
 
+/* Tells whether the call has to be made once more. */
+static int unfinished(unsigned index, const uint64_t *args)
+{
+	unsigned relative = calls[index].relative;
+
+	if (relative & ABI_WHILE_FULL)
+		return results[index] == -EAGAIN;
+	if (relative & ABI_WHILE_LESS)
+		return results[index] == 0 && *(int *)args[2] < (int)args[3] && *(int *)args[2] < (int)args[4];
+	return 0;
+}
+
 static void make(unsigned index)
 {
 	uint64_t args[6];
+	long until = 0;
 
 	for (int i = 0; i < 6; i++)
 		args[i] = argument(index, i);
-	results[index] = calls[index].number == ABI_CALL_ADDRESS
-				 ? (int64_t)args[0]
-				 : syscall6(calls[index].number, args[0], args[1], args[2], args[3], args[4], args[5]);
+	for (;;) {
+		results[index] = calls[index].number == ABI_CALL_ADDRESS
+					 ? (int64_t)args[0]
+					 : syscall6(calls[index].number, args[0], args[1], args[2], args[3], args[4], args[5]);
+		if (!unfinished(index, args))
+			return;
+		if (!until)
+			until = milliseconds() + ABI_REPEAT_MS;
+		if (milliseconds() > until)
+			return;
+		SYSCALL_3(SYS_poll, NULL, 0, 1); /* a worker of the kernel has to go on; no event tells when it has */
+	}
 }
 
 /* Reads the rest of a CALLS message: abi_call[count] and data. Answers with int64[count] and the data. */

@@ -179,6 +179,13 @@ func Data(i int) uint32   { return 1 << i }
 func Value(i int) uint32  { return 1 << (8 + i) }
 func Result(i int) uint32 { return 1 << (16 + i) }
 
+// WhileFull and WhileLess are the other bits of Call.Relative. The initiator makes the call again, each millisecond and for at most 10 s,
+// while its result is -EAGAIN, or while the int that argument 2 points to is less than arguments 3 and 4.
+const (
+	WhileFull = 1 << 30
+	WhileLess = 1 << 31
+)
+
 // Call is struct abi_call: a system call for the initiator to make.
 type Call struct {
 	_        structs.HostLayout

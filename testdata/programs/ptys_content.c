@@ -123,6 +123,31 @@ static void drain(int fd, int total)
 	EQUAL(events(fd) & POLLIN, 0);
 }
 
+/* paste types lines, more than the queue holds and more than crak reads one by one. */
+static void paste(int master, int lines)
+{
+	char line[16];
+
+	for (int i = 0; i < lines; i++) {
+		snprintf(line, sizeof line, "line %06d\n", i);
+		put(master, line);
+	}
+}
+
+static void expect_pasted(int slave, int lines)
+{
+	char line[16];
+
+	for (int i = 0; i < lines; i++) {
+		struct pollfd input = {slave, POLLIN, 0};
+		if (poll(&input, 1, 10000) != 1)
+			fail("%d lines of %d", i, lines);
+		snprintf(line, sizeof line, "line %06d\n", i);
+		expect(slave, line);
+	}
+	EQUAL(events(slave) & POLLIN, 0);
+}
+
 static struct pair common;
 
 /* A child that reads what its parent writes. */
@@ -141,7 +166,7 @@ int main(void)
 {
 	struct pair out = make(0), packet = make(0), lines = make(0), ends = make(0), half = make(O_NONBLOCK), raw = make(0), few = make(O_NONBLOCK);
 	struct pair full = make(O_NONBLOCK), wide = make(O_NONBLOCK), closed = make(0), stopped = make(O_NONBLOCK), many = make(0), both = make(0);
-	struct pair held = make(O_NONBLOCK);
+	struct pair held = make(O_NONBLOCK), pasted = make(0);
 	struct termios t;
 	char text[256];
 	int full_bytes, wide_bytes;
@@ -187,6 +212,7 @@ int main(void)
 	for (int i = 0; i < 60; i++)
 		put(many.master, "line\n");
 	arrived(many.slave, 300);
+	paste(pasted.master, 1000);
 	put(both.slave, "question: ");
 	put(both.master, "answer\n");
 	arrived(both.slave, 7);
@@ -243,6 +269,7 @@ int main(void)
 	expect(held.master, "again\r\n");
 	for (int i = 0; i < 60; i++)
 		expect(many.slave, "line\n");
+	expect_pasted(pasted.slave, 1000);
 	expect(both.master, "question: ");
 	expect(both.slave, "answer\n");
 	reap(child_pid, 0);
