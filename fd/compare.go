@@ -17,7 +17,7 @@ type Change string
 
 const (
 	Same     Change = "same"     // same inode, size and time of modification
-	Copied   Change = "copied"   // another inode, same size and time of modification (in ns), as after a copy; not of a stranger
+	Copied   Change = "copied"   // another inode, same size and time of modification (in ns), as after a copy; not of another user
 	Touched  Change = "touched"  // same size, modified since
 	Unseen   Change = "unseen"   // seems to be the same, but the program may have written to it through a mapping
 	Grown    Change = "grown"    // longer than it was
@@ -59,7 +59,7 @@ func compare(want image.File, st *unix.Stat_t) Comparison {
 	sameContent := c.Have.Size == want.Size && c.Have.MtimeNs == want.MtimeNs
 	sameInode := st.Ino == want.Inode || want.Relocated
 	switch {
-	case !sameFormat || !sameInode && (!sameContent || c.isStrangers()):
+	case !sameFormat || !sameInode && (!sameContent || c.isOfAnotherUser()):
 		c.Change = Replaced
 	case !sameInode:
 		c.Change = Copied
@@ -75,10 +75,10 @@ func compare(want image.File, st *unix.Stat_t) Comparison {
 	return c
 }
 
-// isStrangers tells whether the file belongs to a user who is neither the owner of the file of the checkpoint, nor crak's user, nor root. This
+// isOfAnotherUser tells whether the file belongs to a user who is neither the owner of the file of the checkpoint, nor crak's user, nor root. This
 // user may have made it in a directory like /tmp, and can give it any size and time. In a user namespace that does not map root, root's
 // files seem to belong to the same user as the directory /.
-func (c Comparison) isStrangers() bool {
+func (c Comparison) isOfAnotherUser() bool {
 	var top unix.Stat_t
 	switch err := unix.Stat("/", &top); c.Have.UID {
 	case c.Want.UID, uint32(os.Geteuid()), 0:

@@ -33,7 +33,7 @@ func (e *Env) content(c Comparison) Comparison {
 	}
 	change, known := e.contents[inode]
 	if !known {
-		change = lookInto(c.Want, stretches)
+		change = compareStretches(c.Want, stretches)
 		e.contents[inode] = change
 	}
 	if change != Same {
@@ -42,8 +42,8 @@ func (e *Env) content(c Comparison) Comparison {
 	return c
 }
 
-// lookInto compares a file with the sums of its stretches.
-func lookInto(want image.File, stretches []stretch) Change {
+// compareStretches compares a file with the sums of its stretches.
+func compareStretches(want image.File, stretches []stretch) Change {
 	left := int64(image.SummedMost)
 	for _, s := range stretches {
 		if left -= s.length; s.sum == "" || left < 0 {

@@ -106,7 +106,7 @@ func (e *Env) decideDirectory(c Comparison, d image.Description) obstacle.List {
 		return list
 	}
 	isDirectory := c.Change != Gone && c.Have.Mode&unix.S_IFMT == unix.S_IFDIR
-	if isDirectory && (e.Force || offset == 0 && e.Files != Strict && !c.isStrangers()) {
+	if isDirectory && (e.Force || offset == 0 && e.Files != Strict && !c.isOfAnotherUser()) {
 		e.Tell(c.Want.Path + ": another directory is at this path since the checkpoint; taken as it is")
 		return nil
 	}

@@ -242,8 +242,8 @@ func (o *open) isReady() bool {
 	return err == nil && events != 0
 }
 
-// unquiet has an epoll instance report what it finds at the restart.
-func unquiet(d *image.Description) error {
+// clearQuiet has an epoll instance report what it finds at the restart.
+func clearQuiet(d *image.Description) error {
 	if d.Kind != epoll.name {
 		return nil
 	}

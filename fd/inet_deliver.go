@@ -10,10 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mail sends the datagrams to the socket, each from its sender's address: by a socket of the group that has this address, or by a
+// deliverAll sends the datagrams to the socket, each from its sender's address: by a socket of the group that has this address, or by a
 // temporary one. A socket of IPv4 cannot send from an address of another machine without CAP_NET_RAW. Such a datagram is lost, as the
 // network could have lost it.
-func (m *madeInet) mail(content []byte, env *Env) error {
+func (m *madeInet) deliverAll(content []byte, env *Env) error {
 	r, socket := &m.record, int(m.file.Fd())
 	if err := SocketFilter(nil).attach(socket); err != nil {
 		return err
@@ -136,7 +136,7 @@ func (m *madeInet) sender(d *Datagram, env *Env) (s senderSocket, own bool, err 
 	return s, true, nil
 }
 
-// controls are the control messages with which mail sends the datagram.
+// controls are the control messages with which deliverAll sends the datagram.
 func (d *Datagram) controls(family int) []byte {
 	var all []byte
 	add := func(level, kind int32, data []byte) {

@@ -32,7 +32,7 @@ func (m *madeInet) receive(o image.Object, env *Env) error {
 	if err != nil {
 		return err
 	}
-	return m.mail(content, env)
+	return m.deliverAll(content, env)
 }
 
 // finish sets the state that would keep datagrams away from the socket, or that datagrams would change.

@@ -231,7 +231,7 @@ func (r *replacing) dropUnused() error {
 	for i := range r.group.Descriptions {
 		d := &r.group.Descriptions[i]
 		if r.chosen {
-			if err := unquiet(d); err != nil {
+			if err := clearQuiet(d); err != nil {
 				return err
 			}
 		}

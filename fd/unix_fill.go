@@ -82,7 +82,7 @@ func (m *madeUnix) receive(content []byte, e *Env) error {
 	}
 	all, err := e.outgoing(r.Messages, content)
 	for i := 0; i < len(all) && err == nil; i++ {
-		err = m.mail(all[i], r.Messages[i].From, e)
+		err = m.sendFrom(all[i], r.Messages[i].From, e)
 	}
 	return err
 }
@@ -111,8 +111,8 @@ func (e *Env) rights(m UnixMessage) (all []int, err error) {
 	return all, nil
 }
 
-// mail sends a datagram from a socket with the name of its sender: a socket of the group if there is one, else a temporary one.
-func (m *madeUnix) mail(one outgoing, from *UnixName, e *Env) error {
+// sendFrom sends a datagram from a socket with the name of its sender: a socket of the group if there is one, else a temporary one.
+func (m *madeUnix) sendFrom(one outgoing, from *UnixName, e *Env) error {
 	if m.other != nil && m.record.PeerName.same(from) {
 		defer prepareToSend(int(m.other.Fd()))()
 		return e.send(int(m.other.Fd()), one)
