@@ -221,6 +221,9 @@ func (c *capture) take(o *open) (*taken, error) {
 	if o.refusal != nil {
 		return nil, *o.refusal
 	}
+	if err := o.checkOwner(); err != nil {
+		return nil, err
+	}
 	k := kindOf(o)
 	c.object = 0
 	var record any

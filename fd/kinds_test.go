@@ -302,7 +302,8 @@ func TestOwner(t *testing.T) {
 	f := opened(t, unix.O_RDONLY)
 	must(t, second(unix.FcntlInt(f.Fd(), unix.F_SETOWN, os.Getpid())))
 	must(t, second(unix.FcntlInt(f.Fd(), unix.F_SETSIG, int(unix.SIGUSR1))))
-	want := &image.Owner{Type: 1, Pid: image.Pid(os.Getpid()), Signal: int(unix.SIGUSR1)}
+	uid := uint32(os.Geteuid())
+	want := &image.Owner{Type: 1, Pid: image.Pid(os.Getpid()), Signal: int(unix.SIGUSR1), UID: &uid}
 	if diff := cmp.Diff(want, captured(t, ourselves()).description(t, f).Owner); diff != "" {
 		t.Errorf("owner (-want +got):\n%s", diff)
 	}

@@ -32,6 +32,7 @@ type open struct {
 	locks     []proc.FileLock // of the description; not POSIX locks, which belong to a process
 	lines     lines           // the other lines of fdinfo, if Look has read it
 	ownerless bool            // nobody gets its I/O signals
+	ownedBy   *uint32         // the user who has set who gets them; nil: not known
 	owner     *owner          // answers of the initiator; nil if ownerless
 	swapped   bool            // the descriptor now has another description
 	ownPipe   bool            // a pipe or FIFO that only the group has open

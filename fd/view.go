@@ -238,6 +238,9 @@ func (v *view) askFlags(o *open) error {
 	}
 	o.flags = uint32(flags) &^ unix.O_CLOEXEC
 	o.ownerless = o.flags&unix.O_PATH != 0 || !isOwned(o.handle.fd)
+	if !o.ownerless {
+		o.ownedBy = ownerSetBy(o.handle.fd)
+	}
 	return nil
 }
 

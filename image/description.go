@@ -32,6 +32,9 @@ type Owner struct {
 	Type   int `json:"type"`
 	Pid    Pid `json:"pid"`
 	Signal int `json:"signal"`
+
+	// UID is the effective user ID of the process that set it. Its rights decide whether a signal is sent. Nil: not known.
+	UID *uint32 `json:"uid,omitempty"`
 }
 
 // Lock is one file lock (a `lock:` line of /proc/PID/fdinfo). A POSIX lock belongs to Pid, the others to the description.

@@ -155,15 +155,43 @@ type lockRange struct {
 }
 
 // owners restores the owner and the signal of the descriptions. The owner can be any process, thread or process group of the
-// group.
-func (c *compiler) owners() {
+// group. The kernel sends a signal with the rights of the user who has set the owner. So the owners that another user than crak's has set
+// are set later, when the process has this user's rights.
+func (c *compiler) owners(asUser bool) {
 	for _, d := range c.descriptions() {
-		if isOwned(d) && c.tree.holders[d.ID] == c {
+		if !isOwned(d) {
+			continue
+		}
+		if who, later := c.tree.setsOwner(d); who == c && later == asUser {
 			c.awaitAll()
 			c.owned(d, c.numbers[d.ID][0].Fd)
 		}
 	}
 }
+
+// setsOwner returns the member that sets the owner of a description, and whether it does so with the rights of its user. Members of other users
+// than crak's come first: if it is not known who has set the owner, it was the one with the fewest rights.
+func (tr *tree) setsOwner(d *image.Description) (who *compiler, asUser bool) {
+	mine := tr.root.member.target.Credentials.UID[1]
+	first := tr.holders[d.ID]
+	var by *uint32
+	if d.Owner != nil {
+		by = d.Owner.UID
+	}
+	if first == nil || first.user() == mine && by != nil && *by == mine {
+		return first, false
+	}
+	others := tr.others[d.ID]
+	if len(others) == 0 {
+		return first, false
+	}
+	if i := slices.IndexFunc(others, func(c *compiler) bool { return by != nil && c.user() == *by }); i >= 0 {
+		return others[i], true
+	}
+	return others[0], true
+}
+
+func (c *compiler) user() uint32 { return c.process.Threads[0].Credentials.UID[1] }
 
 func isOwned(d *image.Description) bool { return d.Owner != nil || d.Flags&unix.O_ASYNC != 0 }
 
@@ -186,6 +214,7 @@ func (c *compiler) owned(d *image.Description, fd int) {
 // no member has, and in which order they are attached.
 func (tr *tree) findHolders(g *image.Group) {
 	tr.holders, tr.descriptions = make(map[image.DescriptionID]*compiler), make(map[image.DescriptionID]*image.Description)
+	tr.others = make(map[image.DescriptionID][]*compiler)
 	for i := range g.Descriptions {
 		tr.descriptions[g.Descriptions[i].ID] = &g.Descriptions[i]
 	}
@@ -196,6 +225,9 @@ func (tr *tree) findHolders(g *image.Group) {
 		for _, d := range n.member.process.Descriptors {
 			if tr.holders[d.Description] == nil {
 				tr.holders[d.Description] = n.member
+			}
+			if n.member.user() != tr.root.member.target.Credentials.UID[1] && isOwned(tr.descriptions[d.Description]) {
+				tr.others[d.Description] = append(tr.others[d.Description], n.member)
 			}
 		}
 	}

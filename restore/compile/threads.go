@@ -65,7 +65,7 @@ func (c *compiler) leader() {
 		c.threadState(c.b, t)
 	}
 	c.b.Await(c.arrived, others).Note("every thread is ready")
-	c.owners()
+	c.owners(false)
 	c.lockFuture()
 	c.limits()
 	c.createTimers()
@@ -76,6 +76,7 @@ func (c *compiler) leader() {
 	} else {
 		c.become(c.b, &t.Credentials)
 	}
+	c.owners(true)
 	c.goOn(t)
 	c.b.Arrive(c.released, 1)
 	if dead {

@@ -75,7 +75,8 @@ type tree struct {
 	zombiesEnded barrier            // nodes whose zombies have ended
 	exist        barrier            // members that have all their threads, and zombies
 	holders      map[image.DescriptionID]*compiler
-	needs        map[image.DescriptionID]int // how many members must have a description which a member makes
+	others       map[image.DescriptionID][]*compiler // members of other users than crak's that have a description with an owner of its I/O signals
+	needs        map[image.DescriptionID]int         // how many members must have a description which a member makes
 	descriptions map[image.DescriptionID]*image.Description
 	unheld       []*image.Description        // no member has these: they are in queues
 	rank         map[image.DescriptionID]int // in the order of fd.Order
