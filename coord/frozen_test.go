@@ -2,6 +2,7 @@ package coord
 
 import (
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -243,6 +244,7 @@ func (p *program) inHandler() bool {
 // TestStoppedWriter: the writer is stopped at many moments. The program runs on after the freeze limit. A writer that is then
 // continued does not end the program.
 func TestStoppedWriter(t *testing.T) {
+	const limit = time.Second
 	p := holder(t, 1)
 	crak, err := filepath.Abs("../build/crak")
 	if err != nil {
@@ -260,12 +262,14 @@ func TestStoppedWriter(t *testing.T) {
 		}
 		p.awaitFreeze(time.Duration(try) * time.Millisecond)
 		cmd.Process.Signal(unix.SIGSTOP)
-		begun := time.Now()
-		if !p.ended() { // it was stopped too late
-			p.echoes()
+		if err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WSTOPPED|unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+			t.Fatal(err)
 		}
+		begun := time.Now()
+		echoed := p.echoesOrEnds() // it ends if the writer was stopped too late
 		d := time.Since(begun)
-		if d > 500*time.Millisecond {
+		isHeld := d > limit-100*time.Millisecond
+		if isHeld {
 			held++
 		}
 		if d > 5*time.Second {
@@ -273,7 +277,7 @@ func TestStoppedWriter(t *testing.T) {
 		}
 		cmd.Process.Signal(unix.SIGCONT)
 		err := cmd.Wait()
-		if ended := p.ended(); d > 500*time.Millisecond && ended {
+		if isHeld && (!echoed || p.ended()) {
 			t.Errorf("try %d: it was let go, and ended: %v", try, err)
 		}
 	}
@@ -291,6 +295,22 @@ func (p *program) awaitFreeze(inside time.Duration) {
 			begun = time.Now()
 		}
 	}
+}
+
+// echoesOrEnds is echoes for a program that may end meanwhile. It tells whether the program has copied the line.
+func (p *program) echoesOrEnds() bool {
+	p.Helper()
+	const line = "still here\n"
+	_, err := io.WriteString(p.in, line)
+	got := ""
+	if err == nil {
+		got, err = p.lines.ReadString('\n')
+	}
+	if err == nil && got == line {
+		return true
+	}
+	p.state('Z')
+	return false
 }
 
 func (p *program) ended() bool {
