@@ -90,7 +90,7 @@ func (e *Env) openRemoved(r Directory, flags uint32) (*os.File, error) {
 			return nil, err
 		}
 	}
-	fd, err := unix.Openat(int(made.Fd()), ".", int(flags&openFlags)|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Openat(int(made.Fd()), ".", int(flags&openFlags)|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: r.File.Path, Err: err}
 	}

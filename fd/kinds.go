@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
 )
@@ -67,6 +69,9 @@ func init() {
 }
 
 func kindOf(o *open) *kind {
+	if o.flags&unix.O_PATH != 0 && !o.hasPath() && !namespace.is(o) {
+		return &unsupported
+	}
 	for _, k := range kinds[:len(kinds)-1] {
 		if k.is(o) {
 			return k

@@ -10,7 +10,7 @@ import (
 )
 
 // PathOnly is the record of a descriptor of O_PATH, on a file of any type. A deleted regular file or directory is like one that is open
-// for reading.
+// for reading. If the file is that of a Unix socket of the group, a restart makes it anew: the socket is the description's object.
 type PathOnly struct {
 	File       image.File     `json:"file"`
 	Memory     image.MemoryID `json:"memory,omitempty"`
@@ -43,6 +43,12 @@ var pathOnly = kind{
 				Do:   closeIt,
 			}
 		}
+		if s := c.boundTo(o); s != nil {
+			c.later = append(c.later, func() error {
+				c.table.Descriptions[c.ids[o]-1].Object = c.socketObject(uint32(s.stat.Ino))
+				return nil
+			})
+		}
 		return &PathOnly{File: o.file(path)}, nil
 	},
 	describe: func(d image.Description) string {
@@ -54,7 +60,7 @@ var pathOnly = kind{
 		if err != nil {
 			return broken(err)
 		}
-		if r.File.Deleted {
+		if r.File.Deleted || d.Object != 0 {
 			return nil
 		}
 		return env.decidePath(CompareFile(r.File), d)
@@ -70,12 +76,49 @@ var pathOnly = kind{
 		case r.File.Deleted:
 			return env.openUnlinked(Regular(r), d.Flags)
 		}
-		if list := env.decidePath(CompareFile(r.File), d); len(list) > 0 {
+		socket, err := env.socketFile(d.Object)
+		if err != nil {
+			return nil, err
+		}
+		if list := env.decidePath(CompareFile(r.File), d); socket == nil && len(list) > 0 {
 			return nil, list
 		}
-		return openAt(r.File.Path, d.Flags, func(st *unix.Stat_t) error { return env.decidePath(compare(r.File, st), d).Err() })
+		return openAt(r.File.Path, d.Flags, func(st *unix.Stat_t) error {
+			if socket != nil && socket.Ino == st.Ino && socket.Dev == st.Dev {
+				return nil
+			}
+			return env.decidePath(compare(r.File, st), d).Err()
+		})
 	},
 	paths: pathsIn(func(r *PathOnly, to Relocations) { to.file(&r.File) }),
+}
+
+// boundTo returns the socket of the group to which bind(2) has given a file as its name, or nil.
+func (c *capture) boundTo(o *open) *open {
+	if o.format() != unix.S_IFSOCK {
+		return nil
+	}
+	var found *open
+	for _, s := range c.sockets {
+		// A socket that accept(2) has returned has the name of the listening one.
+		if s.socket != nil && s.socket.file == uint32(o.stat.Ino) && (found == nil || s.socket.listening || s.stat.Ino < found.stat.Ino && !found.socket.listening) {
+			found = s
+		}
+	}
+	return found
+}
+
+// socketFile returns the file of a Unix socket that the restart has made, or nil.
+func (e *Env) socketFile(id image.ObjectID) (*unix.Stat_t, error) {
+	if id == 0 {
+		return nil, nil
+	}
+	m, err := object[*madeUnix](id, &unixObjects, e)
+	if err != nil || m.bound == nil || m.bound.file == nil {
+		return nil, err
+	}
+	var st unix.Stat_t
+	return &st, unix.Fstat(int(m.bound.file.Fd()), &st)
 }
 
 // decidePath accepts only the same inode. The content of the file does not matter.

@@ -41,6 +41,9 @@ var anonymous = []struct{ prefix, what, do string }{
 const closeIt = "close the descriptor before the checkpoint, or leave it out with crak checkpoint --fd N=close if the program does not use it"
 
 func refusal(o *open) obstacle.Obstacle {
+	if o.flags&unix.O_PATH != 0 && !o.hasPath() {
+		return obstacle.Obstacle{What: o.link, Why: "it was opened with O_PATH, through /proc, and has no path", Do: closeIt}
+	}
 	why := obstacle.Obstacle{
 		What: o.link,
 		Why:  "not supported",

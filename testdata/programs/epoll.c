@@ -1,7 +1,8 @@
 /*
  * epoll instances: targets of several kinds with their data, level- and edge-triggered; one-shot targets that have been reported and
  * that have not; exclusive targets; an instance in another one; a target whose number is closed, or belongs to another file now; a
- * target that is registered twice; a thread and a child that sleep in epoll_wait; workers that share an instance; busy-poll parameters.
+ * target that is registered twice; a thread and a child that sleep in epoll_wait; workers that share an instance; an instance
+ * and a target that only different processes have open; busy-poll parameters.
  */
 #include "group.h"
 
@@ -69,6 +70,24 @@ static void *sleeper(void *unused)
 	EQUAL(epoll_wait(sleeping, &e, 1, -1), 1);
 	EQUAL(e.data.u64, 0x123456789abcdef0);
 	return unused;
+}
+
+/*
+ * The parent has an instance, and the child its target. The child has another instance, and the parent its target: each has closed
+ * the other one.
+ */
+static int of_child[2], of_parent[2], at_parent, at_child;
+
+static int holder(long unused)
+{
+	(void)unused;
+	CHECK(close(of_child[1]) == 0 && close(at_parent) == 0 && close(of_parent[0]) == 0);
+	mark("apart");
+	await_mark("woken");
+	nothing(at_child);
+	EQUAL(write(of_parent[1], "x", 1), 1);
+	expect(at_child, 17, EPOLLIN);
+	return 0;
 }
 
 static int worker(long unused)
@@ -150,9 +169,23 @@ int main(void)
 	for (int i = 0; i < 2; i++)
 		workers[i] = child(worker, i);
 
+	CHECK(pipe(of_child) == 0 && pipe(of_parent) == 0);
+	at_parent = epoll_create1(0);
+	at_child = epoll_create1(0);
+	add(at_parent, of_child[0], EPOLLIN, 16);
+	add(at_child, of_parent[0], EPOLLIN, 17);
+	pid_t apart = child(holder, 0);
+	CHECK(close(of_child[0]) == 0 && close(at_child) == 0 && close(of_parent[1]) == 0);
+	await_mark("apart");
+
 	ready();
 	await_go();
 
+	nothing(at_parent);
+	EQUAL(write(of_child[1], "x", 1), 1);
+	expect(at_parent, 16, EPOLLIN);
+	mark("woken");
+	reap(apart, 0);
 	expect(level, 1, EPOLLIN);
 	expect(level, 1, EPOLLIN);
 	nothing(edge);

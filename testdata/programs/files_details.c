@@ -1,6 +1,6 @@
 /*
  * Descriptors that are easily forgotten: O_PATH of what is not a regular file, namespaces of /proc/self/ns and of a child, files of
- * /proc about a thread, a memfd whose descriptor is closed, large sparse files without a name, a removed working directory.
+ * /proc about a thread, the file of a listening Unix socket, a memfd whose descriptor is closed, large sparse files without a name, a removed working directory.
  * An argument chooses one of them that CRAK refuses.
  */
 #include "check.h"
@@ -81,11 +81,12 @@ static void refused(const char *which)
 int main(int argc, char **argv)
 {
 	static const off_t far = 64LL << 30;
-	int link, fifo, sock, node, own_ns, child_ns, of_thread, task, big, memfd, work;
+	int link, fifo, sock, served, listening, node, own_ns, child_ns, of_thread, task, big, memfd, work;
 	char path[64], own_name[64], buffer[64] = "", *mapped;
 	ssize_t n;
 	pid_t child;
 	pthread_t other;
+	struct stat of_socket, there;
 
 	if (argc > 1)
 		refused(argv[1]);
@@ -93,6 +94,9 @@ int main(int argc, char **argv)
 	CHECK(mkfifo("fifo", 0600) == 0 && (fifo = open("fifo", O_PATH)) >= 0);
 	bind_socket("socket");
 	CHECK((sock = open("socket", O_PATH)) >= 0);
+	CHECK((listening = socket(AF_UNIX, SOCK_STREAM, 0)) >= 0);
+	CHECK(bind(listening, (struct sockaddr *)&(struct sockaddr_un){AF_UNIX, "served"}, sizeof(struct sockaddr_un)) == 0);
+	CHECK(listen(listening, 1) == 0 && (served = open("served", O_PATH)) >= 0);
 	CHECK((node = open("/dev/null", O_PATH)) >= 0);
 	CHECK(pthread_create(&other, NULL, thread, NULL) == 0);
 	while (!tid)
@@ -127,6 +131,8 @@ int main(int argc, char **argv)
 	CHECK(waitpid(child, NULL, 0) == child);
 	CHECK(kind(link) == S_IFLNK && kind(fifo) == S_IFIFO && kind(sock) == S_IFSOCK && kind(node) == S_IFCHR);
 	CHECK(readlinkat(link, "", buffer, sizeof buffer) == 7 && memcmp(buffer, "nowhere", 7) == 0);
+	CHECK(kind(served) == S_IFSOCK && fstat(served, &of_socket) == 0 && fstatat(work, "served", &there, 0) == 0);
+	EQUAL(of_socket.st_ino, there.st_ino); /* a restart makes the file of the socket anew */
 	names(own_ns, own_name);
 	n = readlink("/proc/self/ns/net", own_name, sizeof own_name - 1);
 	CHECK(n > 0);

@@ -60,7 +60,7 @@ static int sharer(long unused)
 
 int main(void)
 {
-	int beside, elsewhere, linked, path_file, path_directory, whole, direct, sparse, inner;
+	int beside, elsewhere, linked, path_file, path_directory, whole, direct, sparse, inner, plain;
 	struct timespec times[2] = {{1000000000, 1000}, {1100000000, 2000}};
 	char path[50], buffer[8192], *block = (void *)(((uintptr_t)buffer + 4095) & ~4095ul);
 	struct stat st, now;
@@ -72,6 +72,7 @@ int main(void)
 	inner = open("removed/inner", O_RDONLY | O_DIRECTORY);
 	EQUAL(syscall(SYS_getdents64, inner, buffer, sizeof buffer) > 0, 1);
 	twice = open("removed", O_PATH);
+	plain = open("removed", O_RDONLY);
 	CHECK(rmdir("removed/inner") == 0 && rmdir("removed") == 0);
 	CHECK(mkdir("removed", 0700) == 0); /* another directory has the name now */
 
@@ -140,6 +141,7 @@ int main(void)
 	snprintf(path, sizeof path, "/proc/self/fd/%d", twice);
 	CHECK(same(removed, path));
 	EQUAL(fcntl(removed, F_GETFL) & (O_DIRECTORY | O_PATH), O_DIRECTORY);
+	EQUAL(fcntl(plain, F_GETFL) & (O_DIRECTORY | O_PATH), 0);
 	EQUAL(fcntl(twice, F_GETFL) & O_PATH, O_PATH);
 	EQUAL(links(inner), 0);
 

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/fanotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -59,12 +60,22 @@ static int segment(void)
 	return at == (void *)-1 || munmap(at + 4096, 4096) ? -1 : shmctl(id, IPC_RMID, 0);
 }
 
+/* by_path opens with O_PATH what a descriptor refers to. */
+static int by_path(int fd)
+{
+	char path[40];
+
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	return open(path, O_PATH);
+}
+
 static void make(const char *kind)
 {
 	struct user_desc entry = {.entry_number = 0, .limit = 0xfff, .seg_32bit = 1, .useable = 1};
 	aio_context_t context = 0;
 	pthread_t thread;
 	sigset_t none;
+	int pair[2];
 
 	sigemptyset(&none);
 	if (!strcmp(kind, "fanotify"))
@@ -87,6 +98,14 @@ static void make(const char *kind)
 		CHECK(open("a", O_CREAT | O_RDWR, 0600) >= 0 && mkdir("b", 0700) == 0 && link("a", "b/a") == 0 && unlink("a") == 0);
 	else if (!strcmp(kind, "path"))
 		CHECK(mkfifo("p", 0600) == 0 && open("p", O_PATH) >= 0 && unlink("p") == 0);
+	else if (!strcmp(kind, "pipe-path"))
+		CHECK(pipe(pair) == 0 && by_path(pair[0]) >= 0);
+	else if (!strcmp(kind, "path-of-pipe"))
+		CHECK(pipe(pair) == 0 && by_path(pair[0]) >= 0 && close(pair[0]) == 0 && close(pair[1]) == 0);
+	else if (!strcmp(kind, "event-path"))
+		CHECK(by_path(eventfd(1, 0)) >= 0);
+	else if (!strcmp(kind, "socket-path"))
+		CHECK(by_path(socket(AF_UNIX, SOCK_STREAM, 0)) >= 0);
 	else if (!strcmp(kind, "ldt"))
 		CHECK(syscall(SYS_modify_ldt, 1, &entry, sizeof entry) == 0);
 	else if (!strcmp(kind, "uts"))
