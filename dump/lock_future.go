@@ -6,32 +6,30 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/resident"
 )
 
-// lockFuture finds out whether the kernel locks new mappings (mlockall(2), MCL_FUTURE). No file of /proc shows this, so the
+// askLockFuture finds out whether the kernel locks new mappings (mlockall(2), MCL_FUTURE). No file of /proc shows this, so the
 // initiator makes a mapping and tests it: msync(MS_INVALIDATE) fails on a locked mapping. The page of a locked mapping is
 // present at once, unless mappings are locked on fault (MCL_ONFAULT).
 //
-// Preconditions: no other goroutine reads the list of mappings at the same time.
-func (m *Member) lockFuture() error {
+// Preconditions: the list is empty, because calls name the result of the first one. Nobody reads the list of mappings while the initiator
+// makes these calls.
+func (m *Member) askLockFuture(ask *resident.Questions) {
 	page := uint64(os.Getpagesize())
 	const readWrite = unix.PROT_READ | unix.PROT_WRITE
-	vec := make([]byte, 8)
-	results, err := m.Conn.Calls([]abi.Call{
-		{Number: unix.SYS_MMAP, Args: [6]uint64{0, page, readWrite, unix.MAP_SHARED | unix.MAP_ANONYMOUS, ^uint64(0), 0}},
-		{Number: unix.SYS_MSYNC, Relative: abi.Result(0), Args: [6]uint64{0, page, unix.MS_INVALIDATE}},
-		{Number: unix.SYS_MINCORE, Relative: abi.Result(0) | abi.Data(2), Args: [6]uint64{0, page, 0}},
-		{Number: unix.SYS_MUNMAP, Relative: abi.Result(0), Args: [6]uint64{0, page}}, // if mmap has failed, all these fail
-	}, vec)
-	if err != nil {
-		return err
-	}
+	const first = 0
 	a := &m.process.Attributes
-	if results[0] < 0 {
-		a.LockFuture = results[0] == -int64(unix.EAGAIN) // the page would exceed RLIMIT_MEMLOCK
-		return nil
-	}
-	a.LockFuture = results[1] == -int64(unix.EBUSY)
-	a.LockFutureOnFault = a.LockFuture && vec[0]&1 == 0
-	return nil
+	made := false
+	ask.Value(unix.SYS_MMAP, [6]uint64{0, page, readWrite, unix.MAP_SHARED | unix.MAP_ANONYMOUS, ^uint64(0), 0}, func(result int64) {
+		made = result >= 0
+		a.LockFuture = result == -int64(unix.EAGAIN) // the page would exceed RLIMIT_MEMLOCK
+	})
+	ask.Ask(abi.Call{Number: unix.SYS_MSYNC, Relative: abi.Result(0), Args: [6]uint64{first, page, unix.MS_INVALIDATE}}, nil, func(result int64, _ []byte) {
+		a.LockFuture = a.LockFuture || made && result == -int64(unix.EBUSY)
+	})
+	ask.Ask(abi.Call{Number: unix.SYS_MINCORE, Relative: abi.Result(0) | abi.Data(2), Args: [6]uint64{first, page, 0}}, make([]byte, 8), func(_ int64, vec []byte) {
+		a.LockFutureOnFault = made && a.LockFuture && vec[0]&1 == 0
+	})
+	ask.Ask(abi.Call{Number: unix.SYS_MUNMAP, Relative: abi.Result(0), Args: [6]uint64{first, page}}, nil, func(int64, []byte) {}) // if mmap has failed, these three fail
 }

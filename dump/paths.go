@@ -9,24 +9,27 @@ import (
 
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
 )
 
 // root records the root directory.
-func (m *Member) root() (err error) {
-	m.process.RootDir, err = os.Readlink(m.path("root"))
+func (m *Member) root(pid int) (err error) {
+	m.process.RootDir, err = os.Readlink(proc.Path(pid, "root"))
 	return err
 }
 
-// paths records the executable, the working directory, the root directory and the auxiliary vector.
-func (m *Member) paths() error {
-	var err error
-	if m.process.Cwd, err = os.Readlink(m.path("cwd")); err != nil {
-		return err
+// otherRoot refuses a root directory that is not /.
+func (m *Member) otherRoot() obstacle.List {
+	if m.process.RootDir == "/" {
+		return nil
 	}
-	if err = m.root(); err != nil {
-		return err
-	}
+	return obstacle.List{{Pid: m.Pid, Where: "root directory", What: m.process.RootDir, Why: "chroot(2) is not supported",
+		Do: "run both crak and the program inside that root directory"}}
+}
+
+// executable records the executable.
+func (m *Member) executable() error {
 	exe, err := os.Readlink(m.path("exe"))
 	if err != nil {
 		return err
@@ -36,7 +39,27 @@ func (m *Member) paths() error {
 		return fmt.Errorf("stat %s: %w", exe, err)
 	}
 	m.process.Executable, m.executableOwner = fileOf(exe, &st), &image.FileOwner{UID: st.Uid, GID: st.Gid}
-	m.process.Auxv, err = proc.ReadFile(m.path("auxv"))
+	return nil
+}
+
+// inherited records what a fork inherits, from process pid, which is the twin or the frozen member itself: the working directory, the
+// root directory, the auxiliary vector and the filter of core files.
+func (m *Member) inherited(pid int) (err error) {
+	p := &m.process
+	if p.Cwd, err = os.Readlink(proc.Path(pid, "cwd")); err != nil {
+		return err
+	}
+	if err = m.root(pid); err != nil {
+		return err
+	}
+	if list := m.otherRoot(); list != nil {
+		return list
+	}
+	if p.Auxv, err = proc.ReadFile(proc.Path(pid, "auxv")); err != nil {
+		return err
+	}
+	filter, err := number(pid, "coredump_filter", 16)
+	p.Attributes.CoredumpFilter = uint32(filter)
 	return err
 }
 

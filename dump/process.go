@@ -112,11 +112,11 @@ func (m *Member) read() error {
 	p.Umask = m.status.Umask
 	p.Layout = layout(&m.stat)
 	p.Attributes.Dumpable = int(m.Conn.Hello.Dumpable)
-	if err := m.lockFuture(); err != nil {
+	if err := m.readMappings(); err != nil { // first, because the initiator makes a mapping for a moment (askLockFuture)
 		return m.fail(err)
 	}
 	// /proc is read while the initiator answers.
-	if err := m.askInitiator(func() error { return inOrder(m.readMappings, m.threads, m.paths, m.attributes, m.limits) }); err != nil {
+	if err := m.askInitiator(func() error { return inOrder(m.threads, m.executable, m.attributes, m.limits) }); err != nil {
 		return m.fail(err)
 	}
 	if err := inOrder(m.combine, m.timersAndSignals, m.overruns, m.foreignRseq, m.freshPolicies); err != nil {
@@ -210,7 +210,6 @@ func (m *Member) refuseBits() {
 
 // refuseUnsupported refuses the attributes of the process and its threads that a restart cannot restore.
 func (m *Member) refuseUnsupported() error {
-	m.refuseRoot()
 	m.refuseFlags(&m.stat)
 	if m.noCPUID {
 		m.refuse("", "faulting CPUID instruction (arch_prctl(2), ARCH_SET_CPUID)", "not supported", "")
@@ -263,13 +262,6 @@ func (m *Member) refuse(where, what, why, do string) {
 }
 
 func (m *Member) path(name string) string { return proc.Path(m.Live, name) }
-
-func (m *Member) refuseRoot() {
-	if m.process.RootDir != "/" {
-		m.refuse("root directory", m.process.RootDir, "chroot(2) is not supported",
-			"run both crak and the program inside that root directory")
-	}
-}
 
 // seals asks for the seals of a file (fcntl(2), F_GET_SEALS).
 func (m *Member) seals(name string) (uint32, error) {

@@ -25,6 +25,7 @@ func (m *Member) Prepare() {
 		return
 	}
 	m.ask = new(resident.Questions)
+	m.askLockFuture(m.ask)
 	m.askAttributes(m.ask)
 	m.askActions(m.ask)
 	m.askClocks(m.ask)
@@ -68,21 +69,16 @@ func (m *Member) askInitiator(meanwhile func() error) (err error) {
 	})
 }
 
-// attributes records what files of /proc show.
+// attributes records what a file of /proc shows. The twin changes its own.
 func (m *Member) attributes() error {
-	score, err := m.number("oom_score_adj", 10)
-	if err != nil {
-		return err
-	}
-	filter, err := m.number("coredump_filter", 16)
+	score, err := number(m.Live, "oom_score_adj", 10)
 	m.process.Attributes.OOMScoreAdj = int(score)
-	m.process.Attributes.CoredumpFilter = uint32(filter)
 	return err
 }
 
 // number reads a file of /proc that holds one number.
-func (m *Member) number(name string, base int) (int64, error) {
-	text, err := proc.ReadFile(m.path(name))
+func number(pid int, name string, base int) (int64, error) {
+	text, err := proc.ReadFile(proc.Path(pid, name))
 	if err != nil {
 		return 0, err
 	}

@@ -72,10 +72,10 @@ func (m *Member) look() error {
 			m.refuseNamespaces(tid)
 		}
 	}
-	if err := m.root(); err != nil {
+	if err := m.root(m.Live); err != nil {
 		return err
 	}
-	m.refuseRoot()
+	m.obstacles = append(m.obstacles, m.otherRoot()...)
 	status, err := proc.Read(m.Live, "status", proc.Status)
 	if err != nil {
 		return err

@@ -124,8 +124,11 @@ var decisive = []string{"wf", "dp", "ht", "io", "pf", "um", "uw"}
 
 // Confirm checks that the flags that were read before the freeze were still true at the freeze, and records the flags that were
 // not known. It reads them from process pid, which is the twin or the frozen member itself. It returns ErrChanged if it finds
-// flags that had to be known earlier.
+// flags that had to be known earlier. It also records what else process pid shows as well as the frozen member does.
 func (m *Member) Confirm(pid int) error {
+	if err := m.inherited(pid); err != nil {
+		return m.fail(err)
+	}
 	if !m.quick {
 		return nil
 	}

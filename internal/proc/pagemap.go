@@ -73,7 +73,7 @@ func OpenPagemap(pid int) (*Pagemap, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pagemap{f: os.NewFile(uintptr(fd), "pagemap"), known: Guard<<1 - 1}
+	p := &Pagemap{f: os.NewFile(uintptr(fd.fd), "pagemap"), known: Guard<<1 - 1}
 	p.probe()
 	return p, nil
 }

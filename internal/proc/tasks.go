@@ -38,16 +38,23 @@ func Read[T any](pid int, name string, parse func(io.Reader) (T, error)) (T, err
 
 // rawFile is an open file. os.File would make five more system calls for each file, and programs are frozen while these files
 // are read.
-type rawFile int
+type rawFile struct {
+	fd    int
+	whole bool // a read that does not fill the buffer has read the end of the file
+}
+
+// whole lists files that the kernel makes as one piece (single_open, simple_read_from_buffer). Of other files, such as maps, a read
+// can return less than there is.
+var whole = map[string]bool{"stat": true, "status": true, "syscall": true, "auxv": true, "oom_score_adj": true, "coredump_filter": true}
 
 func openRaw(path string) (rawFile, error) {
 	for {
 		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err == nil {
-			return rawFile(fd), nil
+			return rawFile{fd, whole[filepath.Base(path)]}, nil
 		}
 		if err != unix.EINTR {
-			return -1, &os.PathError{Op: "open", Path: path, Err: err}
+			return rawFile{fd: -1}, &os.PathError{Op: "open", Path: path, Err: err}
 		}
 	}
 }
@@ -78,17 +85,17 @@ func readAll(r io.Reader) (all []byte, err error) {
 	}
 }
 
-func (f rawFile) close() { unix.Close(int(f)) }
+func (f rawFile) close() { unix.Close(f.fd) }
 
 func (f rawFile) Read(b []byte) (int, error) {
 	for {
-		n, err := unix.Read(int(f), b)
+		n, err := unix.Read(f.fd, b)
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
 			return 0, err
-		case n == 0 && len(b) > 0:
-			return 0, io.EOF
+		case n == 0 && len(b) > 0, f.whole && n < len(b):
+			return n, io.EOF
 		default:
 			return n, nil
 		}
@@ -115,7 +122,7 @@ func numbers(dir string) ([]int, error) {
 	defer buffers.Put(buffer)
 	var names []string
 	for {
-		n, err := unix.Getdents(int(d), buffer[:])
+		n, err := unix.Getdents(d.fd, buffer[:])
 		if err == unix.EINTR {
 			continue
 		}
