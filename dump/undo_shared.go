@@ -33,7 +33,8 @@ func (c *sysvCapture) refuseSharedUndo(found [][]*search) {
 }
 
 func (c *sysvCapture) refuseUndo(m *Member, why string) {
-	c.found.Obstacles = append(c.found.Obstacles, obstacle.Obstacle{Pid: m.Pid, What: "System V semaphores", Why: why})
+	c.found.Obstacles = append(c.found.Obstacles, obstacle.Obstacle{Pid: m.Pid, What: "System V semaphores", Why: why,
+		Do: "make the checkpoint while the program has no adjustment, or let it do without CLONE_SYSVSEM"})
 }
 
 // sharesUndo tells whether two threads have the same list of adjustments. It is also true if kcmp(2) cannot tell.
