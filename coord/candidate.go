@@ -31,56 +31,72 @@ func candidate(pid int) (obstacle.List, error) {
 	if status.Tgid != pid {
 		return nil, fmt.Errorf("pid %d: a thread of process %d", pid, status.Tgid)
 	}
-	live, err := liveThread(pid)
-	if err != nil {
+	if _, err := liveThread(pid); err != nil {
 		return obstacle.List{{Pid: pid, What: "the program has ended", Why: "only its exit status is left, for its parent (wait(2))"}}, nil
 	}
-	var shares, resident bool
-	for look := range looksForResident { // the process may execute another program between the wait and the look
-		if look > 0 {
-			time.Sleep(firstLook << look) // no event tells of another process's execve
-		}
-		handler := awaitHandler(pid)
-		if live, err = liveThread(pid); err != nil {
-			return nil, fmt.Errorf("pid %d: %w", pid, err)
-		}
-		shares = sharesMemory(pid, status.PPid)
-		if status, err = proc.Read(pid, "status", proc.Status); err != nil {
-			return nil, fmt.Errorf("pid %d: %w", pid, err)
-		}
-		if resident = isExpected(status) && hasLibrary(live); resident || shares || !handler {
-			break
-		}
+	p, err := awaitResident(pid, status.PPid)
+	if err != nil {
+		return nil, err
 	}
 	var list obstacle.List
 	refuse := func(what, why, do string) {
 		list = append(list, obstacle.Obstacle{Pid: pid, What: what, Why: why, Do: do})
 	}
 	if err := unix.Kill(pid, 0); errors.Is(err, unix.EPERM) {
-		refuse(fmt.Sprintf("process of user %d", status.Uid[0]), "only that user and root may checkpoint it", "")
+		refuse(fmt.Sprintf("process of user %d", p.status.Uid[0]), "only that user and root may checkpoint it", "")
 		return list, nil
 	}
 	switch {
-	case status.TracerPid != 0:
-		refuse(fmt.Sprintf("traced by pid %d", status.TracerPid), "a tracer controls when it stops and runs", "detach the debugger or strace first")
-	case shares:
-		refuse(fmt.Sprintf("shares the memory of its parent, pid %d", status.PPid), "a restart can restore the memory for one process only",
+	case p.status.TracerPid != 0:
+		refuse(fmt.Sprintf("traced by pid %d", p.status.TracerPid), "a tracer controls when it stops and runs", "detach the debugger or strace first")
+	case p.shares:
+		refuse(fmt.Sprintf("shares the memory of its parent, pid %d", p.status.PPid), "a restart can restore the memory for one process only",
 			"checkpoint the parent, or wait until it has executed its program")
-	case !resident:
-		what, do := whyNotResident(live)
+	case !p.hasResident:
+		what, do := whyNotResident(p.live)
 		refuse(what, "libcrak.so is not in it", do)
-	case hasFilter(pid, live): // the filter might kill it for a system call of the resident
+	case hasFilter(pid, p.live): // the filter might kill it for a system call of the resident
 		refuse("seccomp filter", "not supported", "start the program without its sandbox")
-	case outOfReach(live):
+	case outOfReach(p.live):
 		refuse("in another network namespace", "abstract sockets belong to a network namespace, so it cannot connect to crak",
 			fmt.Sprintf("run crak in that namespace: nsenter --net --target %d crak …", pid))
-	case outOfDescriptors(live):
+	case outOfDescriptors(p.live):
 		refuse("out of descriptors", fmt.Sprintf("the checkpoint needs %d", descriptorsNeeded),
 			"raise the limit with prlimit --nofile, or ulimit -n")
 	default:
 		list = append(list, uninterruptible(pid)...)
 	}
 	return list, nil
+}
+
+// A processNow is what a process was when awaitResident looked at it last.
+type processNow struct {
+	status      proc.StatusInfo
+	live        int  // a live thread
+	shares      bool // it shares its parent's memory
+	hasResident bool
+}
+
+// awaitResident waits until a process has a resident that can take the freeze signal, or can have none. parent is its parent's PID.
+func awaitResident(pid, parent int) (p processNow, err error) {
+	for look := range looksForResident { // the process may execute another program between the wait and the look
+		if look > 0 {
+			time.Sleep(firstLook << look) // no event tells of another process's execve
+		}
+		handler := awaitHandler(pid)
+		if p.live, err = liveThread(pid); err == nil {
+			p.shares = sharesMemory(pid, parent)
+			p.status, err = proc.Read(pid, "status", proc.Status)
+		}
+		if err != nil {
+			return p, fmt.Errorf("pid %d: %w", pid, err)
+		}
+		parent = p.status.PPid
+		if p.hasResident = isExpected(p.status) && hasLibrary(p.live); p.hasResident || p.shares || !handler {
+			break
+		}
+	}
+	return p, nil
 }
 
 // exiting is PF_EXITING (linux/sched.h): the thread takes no signal any more, and may have no memory.

@@ -203,20 +203,7 @@ func (c *checkpoint) write() (*Result, error) {
 		return nil, err
 	}
 	c.at("commit")
-	for _, m := range c.members {
-		if err := m.as(func() error { return m.dump.SumCommon(c.Kill) }); err != nil {
-			return nil, err
-		}
-	}
-	manifest, err := c.manifest(processes)
-	if err != nil {
-		return nil, err
-	}
-	record, err := c.record(processes)
-	if err != nil {
-		return nil, err
-	}
-	path, err := c.writer.Commit(*manifest, record)
+	path, err := c.commit(processes)
 	if err != nil {
 		return nil, err
 	}
@@ -227,6 +214,24 @@ func (c *checkpoint) write() (*Result, error) {
 		}
 	}
 	return &Result{Path: path, Pause: c.pause, Note: c.noTwin, Notices: c.notices()}, nil
+}
+
+// commit completes the image, and returns its path.
+func (c *checkpoint) commit(processes []*image.Process) (path string, err error) {
+	for _, m := range c.members {
+		if err := m.as(func() error { return m.dump.SumCommon(c.Kill) }); err != nil {
+			return "", err
+		}
+	}
+	manifest, err := c.manifest(processes)
+	if err != nil {
+		return "", err
+	}
+	record, err := c.record(processes)
+	if err != nil {
+		return "", err
+	}
+	return c.writer.Commit(*manifest, record)
 }
 
 // dumps are the readers of all members.
