@@ -28,6 +28,7 @@ func Capture(members []*Member) ([]*image.Process, error) {
 	}
 	correctSeals(members[0].Table.Memory, processes)
 	refusePartlyMapped(members, processes)
+	refuseOnlyRead(members)
 	return processes, nil
 }
 

@@ -10,11 +10,12 @@ import (
 
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
 )
 
 // saveParts saves the shared objects that have no descriptor. The mappings of all members together show what can still be reached
-// of an object. A shared mapping always shows the object, so it comes first. A private mapping shows the object only at pages of
+// of an object. A shared mapping always shows the object, so it comes before private ones. A private mapping shows the object only at pages of
 // which it has no copies.
 func saveParts(members []*Member, w *image.Writer) error {
 	var all []part
@@ -25,10 +26,7 @@ func saveParts(members []*Member, w *image.Writer) error {
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b part) int {
-		return cmp.Or(cmp.Compare(a.object, b.object), cmp.Compare(order(a.entry.Shared), order(b.entry.Shared)),
-			cmp.Compare(a.offset, b.offset))
-	})
+	slices.SortStableFunc(all, inTrust)
 	for len(all) > 0 {
 		object := all[0].object
 		var done shown
@@ -41,6 +39,38 @@ func saveParts(members []*Member, w *image.Writer) error {
 		}
 	}
 	return nil
+}
+
+// inTrust compares parts: those of one object follow each other, in the order in which they are read. A member of another user that may only
+// read an object comes last. This user could change the mapping while it is read, so that it shows other bytes: those of the object are
+// read from a member that could write to it, if there is one.
+func inTrust(a, b part) int {
+	return cmp.Or(cmp.Compare(a.object, b.object), cmp.Compare(order(!a.onlyReads()), order(!b.onlyReads())),
+		cmp.Compare(order(a.entry.Shared), order(b.entry.Shared)), cmp.Compare(a.offset, b.offset))
+}
+
+// onlyReads tells whether the member is of another user, and may not write to the object.
+func (p part) onlyReads() bool { return p.member.As != nil && !p.entry.Has("mw") }
+
+// refuseOnlyRead refuses a segment of System V that only members of another user map, who may only read it: a restart by root would put what
+// they have shown into the segment.
+func refuseOnlyRead(members []*Member) {
+	written, read := make(map[image.MemoryID]bool), make(map[image.MemoryID]*Member)
+	for _, m := range members {
+		for _, p := range m.plan.parts {
+			if p.onlyReads() {
+				read[p.object] = m
+			} else {
+				written[p.object] = true
+			}
+		}
+	}
+	for id, m := range read {
+		if o := m.Table.Memory[id-1]; o.Kind == image.MemorySysV && !written[id] && o.SysV.UID != m.status.Uid[1] {
+			m.Table.Obstacles = append(m.Table.Obstacles, obstacle.Obstacle{Pid: m.Pid, What: fmt.Sprintf("SysV shared memory %d", o.SysV.ID),
+				Why: fmt.Sprintf("user %d may only read it, and no other process of the program has it attached", m.status.Uid[1]), Do: "detach it (shmdt(2))"})
+		}
+	}
 }
 
 // shown is what the mappings of an object have shown so far, as offsets.
@@ -132,8 +162,8 @@ const mincoreStep = 16384
 func (m *Member) inCore(p part, within image.Run) ([]image.Run, error) {
 	start, end := within.Start, within.End()
 	onDisk := m.Table.Memory[p.object-1].Kind == image.MemoryFile // pages that are not in the page cache are in the file
-	lesser := m.As != nil && !p.entry.Has("mw")                   // its resident could say that pages do not exist which it may not change
-	if p.entry.Swap > 0 || p.entry.Has("ht") || onDisk || lesser {
+	// The resident of a member that only reads could say that pages do not exist.
+	if p.entry.Swap > 0 || p.entry.Has("ht") || onDisk || p.onlyReads() {
 		return []image.Run{within}, nil
 	}
 	page := uint64(os.Getpagesize())

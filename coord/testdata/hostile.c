@@ -13,7 +13,7 @@
  *	silent        it sends nothing after HELLO
  *	answers       its child connects and answers in its place
  *	invents       it makes up the messages of POSIX message queues
- *	boasts ID     it has the segment ID of System V, which it says is its own, and higher limits
+ *	boasts [ID]   it has higher limits, and the segment ID of System V, which it says is its own
  *	bits          it has the secure bit with which set-user-ID programs keep root's capabilities
  */
 #define _GNU_SOURCE
@@ -283,7 +283,7 @@ int main(int argc, char **argv)
 		if (value && asprintf(&entry, "%s=%s", names[i], value) > 0)
 			settings[n++] = entry;
 	}
-	if (is("boasts") && shmat(victim, NULL, SHM_RDONLY) == (void *)-1)
+	if (is("boasts") && argc > 2 && shmat(victim, NULL, SHM_RDONLY) == (void *)-1)
 		return 5;
 	if (is("older"))
 		earlier = child(ABI_EXIT_SIGNAL, 0, -1);
