@@ -88,7 +88,7 @@ func (p *subject) trigger(c *call, sig unix.Signal) error {
 			return nil
 		}
 	}
-	return p.postmortem(fmt.Errorf("%s: no image; %s says: %s", p.name, log.path, log.rest()))
+	return p.postmortem(fmt.Errorf("%s: no image; %s says: %s; output: %s%s", p.name, log.path, log.rest(), p.output.rest(), p.complaints()))
 }
 
 // all is the content of the file. It is empty if the file does not exist yet.

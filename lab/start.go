@@ -135,7 +135,10 @@ func (p *subject) plain() (*subject, error) {
 		return nil, err
 	}
 	p.session.subjects[q.name] = q
-	return q, q.gone(p.session.lab.params.Bound * 4)
+	if err := q.gone(p.session.lab.params.Bound * 4); err != nil {
+		return nil, fmt.Errorf("%w; output: %s%s", err, q.output.rest(), q.complaints())
+	}
+	return q, nil
 }
 
 // captures sets the files that the subject's output goes to.
