@@ -89,6 +89,7 @@ type capture struct {
 	pipes        map[Inode]*ends
 	sockets      map[uint32]*open          // Unix sockets of the group, by inode
 	servers      map[serverName]*open      // those of them that listen
+	leftOut      map[uint32]bool           // sockets of the group, by inode, that the user has left out (--fd): their peers find them closed
 	waiting      map[uint32]*open          // those whose connections wait for accept(2), and the listening sockets
 	inside       []*open                   // descriptions that are only in queues
 	unseen       bool                      // not frozen: something waits in the queue of a Unix socket

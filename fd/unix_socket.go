@@ -61,9 +61,12 @@ type serverName struct {
 // the queues of these sockets.
 func (c *capture) findUnix(descriptions []*open) ([]*open, error) {
 	var all map[uint32]*unixSocket
-	c.sockets, c.servers = make(map[uint32]*open), make(map[serverName]*open)
+	c.sockets, c.servers, c.leftOut = make(map[uint32]*open), make(map[serverName]*open), make(map[uint32]bool)
 	for i := 0; i < len(descriptions); i++ {
 		o := descriptions[i]
+		if o.override != "" && o.format() == unix.S_IFSOCK {
+			c.leftOut[uint32(o.stat.Ino)] = true
+		}
 		o.findProtocol()
 		if !strings.HasPrefix(o.protocol, "UNIX") {
 			continue
@@ -163,6 +166,10 @@ func (c *capture) peerOf(o *open, r *UnixSocket) error {
 		return nil
 	}
 	if o.ofResident {
+		return nil
+	}
+	if c.leftOut[s.peer] {
+		r.Closed = true
 		return nil
 	}
 	if s.kind != unix.SOCK_DGRAM && s.shutdown != 3 {
