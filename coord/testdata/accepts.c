@@ -1,4 +1,4 @@
-/* A connection to the program itself, with data that nobody has accepted. At SIGUSR1 the program computes for 200 ms of CPU time, and then
+/* A connection to the program itself, with data that nobody has accepted. At SIGUSR1 the program computes for 50 ms of CPU time, and then
  * accepts it. The main thread copies the input to the output. */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -21,7 +21,7 @@ static double used(void)
 
 static void work(int signal)
 {
-	double end = used() + 0.2;
+	double end = used() + 0.05;
 
 	(void)signal;
 	while (used() < end)
