@@ -265,7 +265,7 @@ func (c *checkpoint) capture() ([]*image.Process, error) {
 
 // record is what the image says of the group, except for page contents.
 func (c *checkpoint) record(processes []*image.Process) (*image.Group, error) {
-	private, err := network.IsPrivate()
+	private, link, err := network.IsPrivate()
 	if err != nil {
 		return nil, fmt.Errorf("network namespace: %w", err)
 	}
@@ -279,6 +279,7 @@ func (c *checkpoint) record(processes []*image.Process) (*image.Group, error) {
 		Queues:       c.sysv.Queues,
 
 		PrivateNetwork: private,
+		PrivateLink:    link,
 	}
 	for _, p := range processes {
 		g.Processes = append(g.Processes, *p)

@@ -70,7 +70,7 @@ func innerRestart(w *wire, progress Progress) (unix.WaitStatus, error) {
 		return 0, err
 	}
 	if !m.Request.PrivateNetwork && os.Getenv(settledVariable) == "" {
-		if _, err := enterPrivate(img.Group); err != nil {
+		if _, err := enterPrivate(img.Group, img.Path); err != nil {
 			return 0, err
 		}
 	}

@@ -28,7 +28,7 @@ func Run(ctx context.Context, o Options) (unix.WaitStatus, error) {
 		return 0, err
 	}
 	o.Notice = once(o.Notice) // in a new namespace everything is checked a second time
-	private, err := enterPrivate(img.Group)
+	private, err := enterPrivate(img.Group, img.Path)
 	if err != nil {
 		return 0, err
 	}

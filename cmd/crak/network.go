@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -16,15 +17,34 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
+// parseNet parses the value of --net. The link is nil if there is to be none.
+func parseNet(text string) (private bool, link *network.Link, err error) {
+	kind, ends, linked := strings.Cut(text, ":")
+	switch {
+	case text == "":
+		return false, nil, nil
+	case kind != "private":
+		return false, nil, fmt.Errorf("--net=%s: not private", text)
+	case linked:
+		if link, err = network.ParseLink(ends); err != nil {
+			return false, nil, fmt.Errorf("--net: %w", err)
+		}
+	}
+	return true, link, nil
+}
+
 // privateNetwork moves crak into a new network namespace. If that takes a user namespace, crak executes itself in one, by unshare(1):
 // a process with threads, such as crak, cannot make one for itself. There it has all capabilities, until dropPrivileges.
-func privateNetwork() error {
+func privateNetwork(link *network.Link) error {
 	status, err := proc.Read(0, "status", proc.Status)
 	if err != nil {
 		return err
 	}
 	if status.CapEff&(1<<unix.CAP_SYS_ADMIN) != 0 {
-		return network.MakePrivate()
+		return network.MakePrivate(link, nil)
+	}
+	if link != nil {
+		return obstacle.Obstacle{What: "--net=private:" + link.String(), Why: "a link to this network namespace takes CAP_NET_ADMIN here", Do: "run crak as root, or without the link"}
 	}
 	if os.Getenv(privilegedVariable) != "" {
 		return obstacle.Obstacle{What: "--net=private", Why: "no CAP_SYS_ADMIN in a new user namespace", Do: "run crak as root"}
@@ -65,7 +85,7 @@ func enterNetwork(pid int) error {
 	of := strconv.Itoa(pid)
 	ours, theirs := namespaceOf("self", "net"), namespaceOf(of, "net")
 	if os.Getenv(enteredVariable) != "" {
-		if private, err := network.IsPrivate(); err != nil || !private {
+		if private, _, err := network.IsPrivate(); err != nil || !private {
 			return errors.Join(err, obstacle.Obstacle{Pid: pid, What: "in another network namespace", Why: "crak run has not made it, so a restart does not make one like it",
 				Do: "run crak, and later crak restart, in that namespace: nsenter --net --target " + of + " crak …"})
 		}

@@ -27,7 +27,7 @@ func newRun() *cobra.Command {
 	var images schedule
 	o := restore.Options{Pids: restore.PidsAuto, Notice: notice, Started: images.beginOrSay}
 	cmd := &cobra.Command{
-		Use:   "run [--dir D] [--group NAME] [--signal SIG] [--net=private] [--close-fds] [--with-files] [--interval T [--keep N]] [--resume [--files=keep|rewind|strict] [--pids=auto|keep|fresh] [--force] [--path OLD=NEW]… [--addr OLD=NEW]… [--fd …]…] -- CMD [ARG…]",
+		Use:   "run [--dir D] [--group NAME] [--signal SIG] [--net=private[:LINK]] [--close-fds] [--with-files] [--interval T [--keep N]] [--resume [--files=keep|rewind|strict] [--pids=auto|keep|fresh] [--force] [--path OLD=NEW]… [--addr OLD=NEW]… [--fd …]…] -- CMD [ARG…]",
 		Short: "start a program that can be checkpointed",
 		Long: `Start a program with libcrak.so preloaded. crak executes the program in its own place: the program has crak's PID, and no
 process of crak remains.
@@ -39,7 +39,9 @@ that they start are in the group, too. NAME has letters, digits, "-", "_" and ".
 
 With --net=private, the program gets a network namespace of its own, in which only the loopback interface exists: its ports are free
 whatever other programs do, and it cannot reach another machine. A restart makes such a namespace again. If you are not root, the program
-is in a user namespace as well, where setuid programs such as sudo and ping do not work.
+is in a user namespace as well, where setuid programs such as sudo and ping do not work. Root can add a link to the present network
+namespace: with --net=private:10.9.0.2/24,10.9.0.1 the program has the first address, on an interface eth0. Here is an interface with the
+second address, through which the program reaches other machines if this one forwards its packets.
 
 With --interval, a process of crak remains in a session of its own. It makes an image at each interval, and ends with the
 program. A checkpoint that fails is in the program's log, crak.log, and removes no older image.
@@ -70,8 +72,8 @@ Exit status: the program's; 1 it cannot be started; 2 usage.`,
 					return err
 				}
 			}
-			if net != "" {
-				if err := privateNetwork(); err != nil {
+			if private, link, _ := parseNet(net); private {
+				if err := privateNetwork(link); err != nil {
 					return err
 				}
 			}
@@ -88,7 +90,7 @@ Exit status: the program's; 1 it cannot be started; 2 usage.`,
 	flags.StringVarP(&dir, "dir", "d", "", "directory for images (CRAK_DIR); default: the current directory")
 	flags.StringVarP(&group, "group", "g", "", "name of a group of programs that are checkpointed together (CRAK_GROUP)")
 	flags.StringVar(&signal, "signal", "", "the signal that asks for a checkpoint (CRAK_SIGNAL); default: USR2")
-	flags.StringVar(&net, "net", "", "`private`: start the program in a network namespace of its own")
+	flags.StringVar(&net, "net", "", "`private[:LINK]`: start the program in a network namespace of its own, with a link to this one")
 	flags.BoolVar(&closeFds, "close-fds", false, "start the program with standard input, output and error only; "+
 		"other descriptors, inherited from a shell or an IDE, may be obstacles to a checkpoint")
 	flags.BoolVar(&withFiles, "with-files", false, "every image also has the regular files that the program can write to (CRAK_WITH_FILES); see crak checkpoint")
@@ -123,8 +125,8 @@ func checkRunFlags(cmd *cobra.Command, resume bool, group, signal string) error 
 			return fmt.Errorf("--%s is for --resume", name)
 		}
 	}
-	if net := cmd.Flags().Lookup("net").Value.String(); net != "" && net != "private" {
-		return fmt.Errorf("--net=%s: not private", net)
+	if _, _, err := parseNet(cmd.Flags().Lookup("net").Value.String()); err != nil {
+		return err
 	}
 	if err := coord.CheckGroup(group); err != nil && cmd.Flags().Changed("group") {
 		return fmt.Errorf("--group %w", err)

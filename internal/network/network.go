@@ -1,22 +1,35 @@
 // Package network makes network namespaces for programs that are to have one of their own (crak run --net=private). There, only the
-// loopback interface exists. Its alias (ip-link(8)) marks the namespace, so that a checkpoint knows it.
+// loopback interface exists, and the end of a link to another namespace if the user wants one. The alias of the loopback interface
+// (ip-link(8)) marks the namespace, so that a checkpoint knows it.
 package network
 
 import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
+// mark is the alias of the loopback interface. If there is a link, a colon and the link follow.
 const mark = "made by crak run --net=private"
 
-// MakePrivate moves all threads of this process into a new network namespace. The process needs CAP_SYS_ADMIN.
-func MakePrivate() error {
-	namespace, err := inNewThread()
+// MakePrivate moves all threads of this process into a new network namespace. The process needs CAP_SYS_ADMIN. If link is not nil, MakePrivate
+// makes this link to the namespace in which the process was. It calls before, if that is not nil, when the threads are in the new namespace
+// and before there is a link. A link takes CAP_NET_ADMIN in both namespaces.
+func MakePrivate(link *Link, before func() error) error {
+	outside, err := os.Open("/proc/self/ns/net")
+	if err != nil {
+		return err
+	}
+	defer outside.Close()
+	alias := mark
+	if link != nil {
+		alias += ":" + link.String()
+	}
+	namespace, err := inNewThread(alias)
 	if err != nil {
 		return fmt.Errorf("network namespace: %w", err)
 	}
@@ -25,11 +38,22 @@ func MakePrivate() error {
 	if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_SETNS, namespace.Fd(), unix.CLONE_NEWNET, 0); errno != 0 {
 		return fmt.Errorf("network namespace: %w", errno)
 	}
+	if link == nil {
+		return nil
+	}
+	if before != nil {
+		if err := before(); err != nil {
+			return err
+		}
+	}
+	if err := link.make(outside); err != nil {
+		return fmt.Errorf("link %s: %w", link, err)
+	}
 	return nil
 }
 
 // inNewThread makes the namespace in a thread that ends afterwards.
-func inNewThread() (namespace *os.File, err error) {
+func inNewThread(alias string) (namespace *os.File, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -37,7 +61,7 @@ func inNewThread() (namespace *os.File, err error) {
 		if err = unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return
 		}
-		if err = beginLoopback(); err != nil {
+		if err = beginLoopback(alias); err != nil {
 			err = fmt.Errorf("loopback interface: %w", err)
 			return
 		}
@@ -47,52 +71,26 @@ func inNewThread() (namespace *os.File, err error) {
 	return namespace, err
 }
 
-// beginLoopback sets the loopback interface up, and its alias (rtnetlink(7)).
-func beginLoopback() error {
+// beginLoopback sets the loopback interface up, and its alias.
+func beginLoopback(alias string) error {
 	const loopback = 1 // its index in each namespace
-	socket, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	r, err := openRoute(nil)
 	if err != nil {
 		return err
 	}
-	defer unix.Close(socket)
-	var request struct {
-		header    unix.NlMsghdr
-		link      unix.IfInfomsg
-		attribute unix.RtAttr
-		alias     [(len(mark) + 3) &^ 3]byte
-	}
-	request.header = unix.NlMsghdr{Len: uint32(unsafe.Sizeof(request)), Type: unix.RTM_NEWLINK, Flags: unix.NLM_F_REQUEST | unix.NLM_F_ACK}
-	request.link = unix.IfInfomsg{Index: loopback, Flags: unix.IFF_UP, Change: unix.IFF_UP}
-	request.attribute = unix.RtAttr{Len: uint16(unix.SizeofRtAttr + len(mark)), Type: unix.IFLA_IFALIAS}
-	copy(request.alias[:], mark)
-	bytes := unsafe.Slice((*byte)(unsafe.Pointer(&request)), unsafe.Sizeof(request))
-	if err := unix.Sendto(socket, bytes, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return err
-	}
-	var reply [4096]byte
-	n, _, err := unix.Recvfrom(socket, reply[:], 0)
-	if err != nil {
-		return err
-	}
-	messages, err := syscall.ParseNetlinkMessage(reply[:n])
-	if err != nil || len(messages) == 0 || len(messages[0].Data) < 4 {
-		return fmt.Errorf("netlink: no answer: %v", err)
-	}
-	if code := *(*int32)(unsafe.Pointer(&messages[0].Data[0])); code != 0 {
-		return unix.Errno(-code)
-	}
-	return nil
+	defer r.close()
+	return r.change(unix.RTM_NEWLINK, 0, infomsg(loopback, true), attribute(unix.IFLA_IFALIAS, []byte(alias)))
 }
 
-// IsPrivate tells whether this process is in a network namespace that MakePrivate has made.
-func IsPrivate() (bool, error) {
+// IsPrivate tells whether this process is in a network namespace that MakePrivate has made, and with which link.
+func IsPrivate() (private bool, link string, err error) {
 	links, err := syscall.NetlinkRIB(unix.RTM_GETLINK, unix.AF_UNSPEC)
 	if err != nil {
-		return false, err
+		return false, "", err
 	}
 	messages, err := syscall.ParseNetlinkMessage(links)
 	if err != nil {
-		return false, err
+		return false, "", err
 	}
 	for _, m := range messages {
 		if m.Header.Type != unix.RTM_NEWLINK {
@@ -100,13 +98,17 @@ func IsPrivate() (bool, error) {
 		}
 		attributes, err := syscall.ParseNetlinkRouteAttr(&m)
 		if err != nil {
-			return false, err
+			return false, "", err
 		}
 		for _, a := range attributes {
-			if a.Attr.Type == unix.IFLA_IFALIAS && unix.ByteSliceToString(a.Value) == mark {
-				return true, nil
+			if a.Attr.Type != unix.IFLA_IFALIAS {
+				continue
+			}
+			rest, marked := strings.CutPrefix(unix.ByteSliceToString(a.Value), mark)
+			if marked && (rest == "" || rest[0] == ':') {
+				return true, strings.TrimPrefix(rest, ":"), nil
 			}
 		}
 	}
-	return false, nil
+	return false, "", nil
 }

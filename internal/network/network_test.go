@@ -21,13 +21,13 @@ func TestMakePrivate(t *testing.T) {
 		}
 		return
 	}
-	if private, err := IsPrivate(); private || err != nil {
+	if private, _, err := IsPrivate(); private || err != nil {
 		t.Fatalf("before: %v, %v", private, err)
 	}
-	if err := MakePrivate(); err != nil {
+	if err := MakePrivate(nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	if private, err := IsPrivate(); !private || err != nil {
+	if private, _, err := IsPrivate(); !private || err != nil {
 		t.Errorf("after: %v, %v", private, err)
 	}
 	var own [20]string
