@@ -106,12 +106,39 @@ func TestEndConnections(t *testing.T) {
 	}
 }
 
-// TestWaitingOutside leaves out a connection from outside that waits for accept(2).
+// TestWaitingOutside leaves out a connection from outside that waits for accept(2), and one whose handshake the kernel has not completed for
+// the server (SYN_RECV): with TCP_DEFER_ACCEPT it waits for data, and the client is connected.
 func TestWaitingOutside(t *testing.T) {
-	f := listeningTCP(t)
-	own, err := unix.Getsockname(int(f.Fd()))
-	must(t, err)
-	client := exec.Command("bash", "-c", fmt.Sprintf("exec 3<>/dev/tcp/127.0.0.1/%d && echo connected && read", own.(*unix.SockaddrInet4).Port))
+	for name, deferred := range map[string]int{"waiting": 0, "SYN_RECV": 60} {
+		t.Run(name, func(t *testing.T) {
+			f := listeningTCP(t)
+			must(t, unix.SetsockoptInt(int(f.Fd()), unix.SOL_TCP, unix.TCP_DEFER_ACCEPT, deferred))
+			own, err := unix.Getsockname(int(f.Fd()))
+			must(t, err)
+			connectFromOutside(t, own.(*unix.SockaddrInet4).Port)
+			poll := []unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLIN}}
+			if ready, err := unix.Poll(poll, 0); err != nil || (ready > 0) != (deferred == 0) {
+				t.Fatalf("%d connections are ready for accept(2): %v", ready, err)
+			}
+			why := captured(t, ourselves()).obstacleOf(f)
+			_, choice, found := strings.Cut(why, "--fd ")
+			if !found || !strings.Contains(why, "waits in it") {
+				t.Fatalf("obstacle %q", why)
+			}
+			m := ourselves()
+			m.Overrides = overrides(t, strings.TrimSpace(choice))
+			p := captured(t, m)
+			if why := p.obstacleOf(f); why != "" || p.description(t, f).Kind != "tcp_socket" {
+				t.Errorf("without the connection: obstacle %q", why)
+			}
+		})
+	}
+}
+
+// connectFromOutside has another process connect to a port.
+func connectFromOutside(t *testing.T, port int) {
+	t.Helper()
+	client := exec.Command("bash", "-c", fmt.Sprintf("exec 3<>/dev/tcp/127.0.0.1/%d && echo connected && read", port))
 	stdin, err := client.StdinPipe()
 	must(t, err)
 	stdout, err := client.StdoutPipe()
@@ -123,16 +150,5 @@ func TestWaitingOutside(t *testing.T) {
 	})
 	if _, err := stdout.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
-	}
-	why := captured(t, ourselves()).obstacleOf(f)
-	_, choice, found := strings.Cut(why, "--fd ")
-	if !found || !strings.Contains(why, "waits in it") {
-		t.Fatalf("obstacle %q", why)
-	}
-	m := ourselves()
-	m.Overrides = overrides(t, strings.TrimSpace(choice))
-	p := captured(t, m)
-	if why := p.obstacleOf(f); why != "" || p.description(t, f).Kind != "tcp_socket" {
-		t.Errorf("without the connection: obstacle %q", why)
 	}
 }
