@@ -99,9 +99,6 @@ func awaitResident(pid, parent int) (p processNow, err error) {
 	return p, nil
 }
 
-// exiting is PF_EXITING (linux/sched.h): the thread takes no signal any more, and may have no memory.
-const exiting = 4
-
 func hasFilter(pid, live int) bool {
 	status, err := proc.Read(pid, fmt.Sprintf("task/%d/status", live), proc.Status)
 	return err == nil && status.Seccomp != 0
@@ -137,7 +134,7 @@ func liveThread(pid int) (int, error) {
 // as it runs. Until then the other threads may already have no memory and no directories.
 func isLive(s *proc.StatInfo) bool {
 	const killed = 1 << (unix.SIGKILL - 1)
-	return s.State != 'Z' && s.State != 'X' && s.Flags&exiting == 0 && s.Signals&killed == 0
+	return s.State != 'Z' && s.State != 'X' && s.Flags&proc.Exiting == 0 && s.Signals&killed == 0
 }
 
 // descriptorsNeeded is how many descriptors the resident opens at a time: the socket, /proc/self/task, and one file of a thread.

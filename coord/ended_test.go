@@ -48,7 +48,7 @@ func TestLiveThread(t *testing.T) {
 		{"sleeping", proc.StatInfo{State: 'S'}, true},
 		{"with a pending signal", proc.StatInfo{State: 'S', Signals: 1 << (unix.SIGTERM - 1)}, true},
 		{"zombie", proc.StatInfo{State: 'Z'}, false},
-		{"exiting", proc.StatInfo{State: 'R', Flags: exiting}, false},
+		{"exiting", proc.StatInfo{State: 'R', Flags: proc.Exiting}, false},
 		{"killed", proc.StatInfo{State: 'R', Signals: 1<<(unix.SIGTERM-1) | 1<<(unix.SIGKILL-1)}, false},
 	} {
 		if live := isLive(&test.stat); live != test.live {

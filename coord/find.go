@@ -187,8 +187,8 @@ func zombieOf(stat *proc.StatInfo) (image.Zombie, error) {
 	return image.Zombie{
 		Pid:          image.Pid(insidePid(status)),
 		Parent:       image.Pid(insidePid(parent)),
-		ProcessGroup: image.Pid(innermost(status.NSpgid, stat.Pgrp)),
-		Session:      image.Pid(innermost(status.NSsid, stat.Session)),
+		ProcessGroup: image.Pid(proc.Innermost(status.NSpgid, stat.Pgrp)),
+		Session:      image.Pid(proc.Innermost(status.NSsid, stat.Session)),
 		ExitSignal:   max(stat.ExitSignal, 0),
 		Comm:         stat.Comm,
 		Status:       uint32(stat.ExitCode),
@@ -196,13 +196,4 @@ func zombieOf(stat *proc.StatInfo) (image.Zombie, error) {
 		UserUs:       int64(stat.Utime) * tick,
 		SystemUs:     int64(stat.Stime) * tick,
 	}, nil
-}
-
-// innermost is the ID in the process's own PID namespace. each has the ID in every PID namespace. outside is the ID in the writer's
-// PID namespace.
-func innermost(each []int, outside int) int {
-	if n := len(each); n > 0 {
-		return each[n-1]
-	}
-	return outside
 }

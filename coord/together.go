@@ -67,9 +67,8 @@ func sharedBy(pid, other int, name, how string) obstacle.Obstacle {
 
 // isEnding tells whether a thread ends, or has ended.
 func isEnding(tid int) bool {
-	const exiting = 4 // PF_EXITING (include/linux/sched.h)
 	stat, err := proc.Read(tid, "stat", proc.Stat)
-	return err != nil || stat.Flags&exiting != 0
+	return err != nil || stat.Flags&proc.Exiting != 0
 }
 
 func compareShared(pid1, pid2 int, kind uintptr) (int, unix.Errno) {

@@ -84,7 +84,7 @@ func (w blockedWait) matchesAny(children []proc.StatInfo) *proc.StatInfo {
 		switch {
 		case w.kind == unix.P_PID && w.id != insidePid(status):
 		case w.kind == unix.P_PGID && w.id == 0 && w.own != child.Pgrp:
-		case w.kind == unix.P_PGID && w.id != 0 && w.id != innermost(status.NSpgid, child.Pgrp):
+		case w.kind == unix.P_PGID && w.id != 0 && w.id != proc.Innermost(status.NSpgid, child.Pgrp):
 		default:
 			return child
 		}

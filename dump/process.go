@@ -226,14 +226,8 @@ func (m *Member) refuseUnsupported() error {
 	return nil
 }
 
-// inside is the ID in the program's own PID namespace. each has the ID in every PID namespace (since Linux 4.1), and ours is
-// the ID in the writer's.
-func inside(each []int, ours int) image.Pid {
-	if n := len(each); n > 0 {
-		return image.Pid(each[n-1])
-	}
-	return image.Pid(ours)
-}
+// inside is the ID in the program's own PID namespace (proc.Innermost).
+func inside(each []int, ours int) image.Pid { return image.Pid(proc.Innermost(each, ours)) }
 
 // parent is the PID of the parent in the member's own PID namespace. It is 0 if the parent is not in it.
 func (m *Member) parent() image.Pid {

@@ -162,9 +162,9 @@ func (c *capture) findSessions(byDevice map[uint64]*pty) error {
 		if err != nil {
 			return err
 		}
-		p.session = image.Pid(innermost(status.NSsid, stat.Session))
+		p.session = image.Pid(proc.Innermost(status.NSsid, stat.Session))
 		if stat.Pgrp == stat.Tpgid {
-			p.foreground = image.Pid(innermost(status.NSpgid, stat.Pgrp))
+			p.foreground = image.Pid(proc.Innermost(status.NSpgid, stat.Pgrp))
 		}
 	}
 	for _, s := range sessions {
@@ -173,14 +173,6 @@ func (c *capture) findSessions(byDevice map[uint64]*pty) error {
 		}
 	}
 	return nil
-}
-
-// innermost is the PID of a process in its own PID namespace.
-func innermost(ids []int, outside int) int {
-	if len(ids) == 0 {
-		return outside
-	}
-	return ids[len(ids)-1]
 }
 
 // findOutside finds processes outside the group that have a slave open.

@@ -56,6 +56,9 @@ type StatInfo struct {
 	ExitCode    int
 }
 
+// Exiting is the flag PF_EXITING of StatInfo.Flags (linux/sched.h): the thread takes no signal any more, and may have no memory.
+const Exiting = 4
+
 // statFields is how many fields follow the comm since Linux 3.5.
 const statFields = 50
 

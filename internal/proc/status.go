@@ -57,6 +57,15 @@ type StatusInfo struct {
 	InvoluntarySwitches uint64
 }
 
+// Innermost is an ID in the process's own PID namespace. ids has the ID in each PID namespace (NSpid, NSpgid, NSsid). Before Linux 4.1 it
+// is empty: then the result is the ID in the reader's PID namespace.
+func Innermost(ids []int, reader int) int {
+	if n := len(ids); n > 0 {
+		return ids[n-1]
+	}
+	return reader
+}
+
 // Status parses /proc/PID/status. It returns an error if State, Tgid or Pid is missing.
 func Status(r io.Reader) (StatusInfo, error) {
 	var s StatusInfo

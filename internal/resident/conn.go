@@ -90,11 +90,10 @@ func (c *Conn) greet() error {
 
 // isEnding tells whether a process has ended, or is about to: the kernel closes the descriptors before the threads become zombies.
 func isEnding(pid int) bool {
-	const exiting = 0x4 // PF_EXITING (linux/sched.h)
 	tids, _ := proc.Tasks(pid)
 	for _, tid := range tids {
 		stat, err := proc.Read(pid, fmt.Sprintf("task/%d/stat", tid), proc.Stat)
-		if err == nil && stat.Flags&exiting == 0 {
+		if err == nil && stat.Flags&proc.Exiting == 0 {
 			return false
 		}
 	}
