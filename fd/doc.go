@@ -71,7 +71,7 @@
 //	socket.go       what all sockets have in common (socket_options.go, socket_filter.go)
 //	unix_*.go       Unix sockets
 //	inet_*.go       sockets of UDP, UDP-Lite, ICMP and raw sockets; addresses and options of all Internet sockets
-//	tcp_*.go        TCP sockets: connections within the group (tcp_connection.go), to processes outside (tcp_outside*.go, tcp_hold.go,
+//	tcp_*.go        TCP sockets: what a checkpoint reads (tcp_find.go, tcp_reading.go, tcp_options.go), connections within the group (tcp_connection.go), to processes outside (tcp_outside*.go, tcp_hold.go,
 //	                tcp_inject.go) with the rights that these need (tcp_rights.go, tcp_keeper*.go), and what the user chooses for these
 //	                (tcp_choice.go, tcp_reconnect.go)
 //	netlink_socket.go  netlink sockets
@@ -102,7 +102,8 @@
 //  3. Write capture. It reads what the kernel shows of the description (open.handle, and the text of fdinfo), and never changes
 //     it: no read(2), no fcntl that sets something. What only the frozen process can ask goes through capture.questions: fill
 //     in the record when the answer comes. If it refers to other descriptions, fill in their numbers in capture.later.
-//     If CRAK does not know how to restore some state, return an obstacle.Obstacle as the error.
+//     If CRAK does not know how to restore some state, return an obstacle.Obstacle as the error. If reading takes many system calls and
+//     no other description, set later, and have it read on all processors (readLater in reading.go).
 //  4. If several descriptions can be views of one thing, that thing is an object: write an objectKind, add it to the list in
 //     object.go, and set capture.object.
 //  5. Write create. It makes the description without what needs other descriptions, and takes nothing in the record on trust:
