@@ -19,6 +19,7 @@ type plan struct {
 	sets    map[image.DescriptionID][]image.Description // those of batches, with what is made together with them
 	batches map[image.Pid][][]image.DescriptionID       // what each member receives
 	turns   []image.Pid                                 // the order in which members receive
+	wanted  int                                         // how many numbers members use
 	need    int                                         // how many descriptors crak, or a member, has at most at the same time
 }
 
@@ -38,7 +39,7 @@ func descriptorLimit() uint64 {
 }
 
 func newPlan(g *image.Group, env *fd.Env, limit int) *plan {
-	p := &plan{}
+	p := &plan{wanted: len(newDescriptors(g).wanted)}
 	if p.with(g, nil, limit) <= limit {
 		return p
 	}
@@ -70,8 +71,7 @@ func (p *plan) with(g *image.Group, sets [][]image.Description, limit int) int {
 		}
 	}
 	inherited, ends := p.inherited(g)
-	wanted := len(newDescriptors(g).wanted)
-	table := wanted + inherited + notFree
+	table := p.wanted + inherited + notFree
 	length := min(max(limit-table, 1), batchMost)
 	left := make(map[image.DescriptionID]int)
 	for i := range g.Processes {
@@ -94,7 +94,7 @@ func (p *plan) with(g *image.Group, sets [][]image.Description, limit int) int {
 	if len(sets) > 0 {
 		table += length
 	}
-	p.need = max(table, ofCrak+inherited+max(ends, min(inherited, wanted), p.most(left)))
+	p.need = max(table, ofCrak+inherited+max(ends, min(inherited, p.wanted), p.most(left)))
 	return p.need
 }
 
