@@ -130,10 +130,11 @@ func (p *subject) kill() error {
 	return p.reaped(seen, deadline)
 }
 
-// reaped waits until none of these PIDs is in use, except the root's: the subject's runner reaps the root.
+// reaped waits until the processes of these PIDs, which have ended, are reaped, except the root: the subject's runner reaps the root. Then
+// another process of the machine can have such a PID.
 func (p *subject) reaped(pids map[int]bool, deadline time.Time) error {
 	for pid := range pids {
-		for pid != p.pid && exists(pid) {
+		for pid != p.pid && unreaped(pid) {
 			if time.Now().After(deadline) {
 				return fmt.Errorf("%s: pid %d has ended, and nobody reaps it", p.name, pid)
 			}
@@ -171,9 +172,10 @@ func awaitEnd(pid int, bound time.Duration) error {
 	return awaitExit(fd, bound)
 }
 
-func exists(pid int) bool {
-	_, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
-	return err == nil
+// unreaped reports whether a process has ended, and nobody has reaped it.
+func unreaped(pid int) bool {
+	fields, err := stat(fmt.Sprintf("/proc/%d", pid))
+	return err == nil && life(fields) == zombieLife
 }
 
 // zombie reports whether a process has ended, whether it was reaped or not.
