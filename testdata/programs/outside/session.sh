@@ -1,4 +1,5 @@
 # Prints all the time, and repeats what it reads.
+[ ! -t 0 ] || stty -echo -onlcr
 tick() {
 	i=0
 	until [ -e done ]; do

@@ -1,3 +1,7 @@
+# typist.sh [END]: types lines when the session has begun. END is what it types at last.
+until grep -qs '^line' screen; do
+	sleep 0.02 # no event tells that
+done
 i=0
 while [ $i -lt 60 ] || ! [ -e over ]; do
 	i=$((i + 1))
@@ -5,3 +9,4 @@ while [ $i -lt 60 ] || ! [ -e over ]; do
 	sleep 0.05
 done
 echo $i >count
+printf "${1-}"
