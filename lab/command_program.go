@@ -164,7 +164,8 @@ func cmdFinish(s *session, c *call) error {
 
 // finish waits for the program to end by itself, with this status.
 func (p *subject) finish(want int) error {
-	if err := p.gone(p.session.lab.params.Bound); err != nil {
+	// It may be a whole run of a real program, beside other work.
+	if err := p.gone(p.session.lab.params.Bound * 4); err != nil {
 		return fmt.Errorf("%w; output: %s%s", err, p.output.rest(), p.complaints())
 	}
 	if p.status != want {
