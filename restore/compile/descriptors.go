@@ -143,16 +143,8 @@ func (c *compiler) closeOthers(keep []int) {
 	c.b.Call(unix.SYS_CLOSE_RANGE, program.Const(next), program.Const(uint32(1<<32-1)), program.Const(0))
 }
 
-// ownerEx is struct f_owner_ex, and lockRange is struct flock (fcntl(2)).
+// ownerEx is struct f_owner_ex (fcntl(2)).
 type ownerEx struct{ Type, Pid int32 }
-
-type lockRange struct {
-	Type, Whence int16
-	_            int32
-	Start, Len   int64
-	Pid          int32
-	_            int32
-}
 
 // owners restores the owner and the signal of the descriptions. The owner can be any process, thread or process group of the
 // group. The kernel sends a signal with the rights of the user who has set the owner. So the owners that another user than crak's has set
@@ -283,56 +275,4 @@ func (tr *tree) findNeeds(g *image.Group) {
 			tr.needs[id]++ // crak
 		}
 	}
-}
-
-// locks restores the locks of a description. Only a process that has it open can do that.
-func (c *compiler) locks(d *image.Description) {
-	number := program.Const(c.numbers[d.ID][0].Fd)
-	for _, l := range d.Locks {
-		switch {
-		case l.Type == "POSIX" && l.Pid == c.process.Pid:
-			c.b.Call(unix.SYS_FCNTL, number, program.Const(unix.F_SETLK), c.set.Struct(lockOf(l)))
-		case c.tree.holders[d.ID] == c: // not of a process; l.Pid is the one that took it
-			c.ofDescription(l, number)
-		}
-	}
-}
-
-// locksInFlight restores the locks of descriptions that are only in queues.
-func (c *compiler) locksInFlight() {
-	for _, d := range c.tree.unheld {
-		for _, l := range d.Locks {
-			c.ofDescription(l, c.placed(d.ID))
-		}
-	}
-}
-
-// ofDescription restores a lock that belongs to a description, and that crak restart does not take. The kernel notes the process that takes
-// it. The signal that breaks a lease has the number under which it was taken (si_fd).
-func (c *compiler) ofDescription(l image.Lock, number program.Arg) {
-	switch l.Type {
-	case "FLOCK":
-		c.b.Call(unix.SYS_FLOCK, number, program.Const(flockOperation(l))).Note("flock")
-	case "LEASE":
-		c.b.Call(unix.SYS_FCNTL, number, program.Const(unix.F_SETLEASE), program.Const(fd.LeaseType(l))).Note("lease")
-	}
-}
-
-// flockOperation is the second argument of flock(2).
-func flockOperation(l image.Lock) int {
-	if l.Write {
-		return unix.LOCK_EX | unix.LOCK_NB
-	}
-	return unix.LOCK_SH | unix.LOCK_NB
-}
-
-func lockOf(l image.Lock) lockRange {
-	r := lockRange{Type: unix.F_RDLCK, Start: l.Start}
-	if l.Write {
-		r.Type = unix.F_WRLCK
-	}
-	if l.End >= 0 {
-		r.Len = l.End - l.Start + 1
-	}
-	return r
 }
