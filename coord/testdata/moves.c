@@ -1,6 +1,7 @@
 /*
  * Copies its input to its output. Meanwhile a daemon of it becomes another process every 20 ms: it forks, the child forks the next
- * daemon, and both end. No process descends from the first one. It ends when there is a file named stop in the working directory.
+ * daemon, and both end. No process descends from the first one. It ends when there is a file named stop in the working directory, and
+ * after ten minutes in any case.
  */
 #include <sys/wait.h>
 #include <time.h>
@@ -11,7 +12,7 @@ static void move(void)
 	static const struct timespec pause = { 0, 20000000 };
 	pid_t child;
 
-	while (access("stop", F_OK)) {
+	for (int moves = 0; moves < 30000 && access("stop", F_OK); moves++) {
 		nanosleep(&pause, 0);
 		child = fork();
 		if (child == 0 && fork() != 0)
