@@ -27,8 +27,7 @@ func TestBoast(t *testing.T) {
 	a.buildHostile()
 	p := a.beside(0, fmt.Sprintf("LD_PRELOAD= exec prlimit --nproc=77:78 setpriv --reuid %d --regid %[1]d --clear-groups bash -c 'exec %s boasts <>%s'", alice, a.hostile, a.waits()))
 	p.descendant("libcrak-hostile", alice)
-	// A fork of this program may have one mapping more than the program, which the writer takes for a lie.
-	path, stderr := a.crak("checkpoint", "--twin=never", strconv.Itoa(p.pid()))
+	path, stderr := a.crak("checkpoint", strconv.Itoa(p.pid()))
 	if path == "" {
 		t.Fatal(stderr)
 	}

@@ -180,6 +180,19 @@ static int invents(const struct abi_call *call, int64_t *result)
 	return 0;
 }
 
+static unsigned long argument(const struct abi_call *call, int i)
+{
+	unsigned long value = call->args[i];
+
+	if (call->relative & ABI_DATA(i))
+		return value + (unsigned long)data;
+	if (call->relative & ABI_VALUE(i))
+		return *(unsigned *)(data + value);
+	if (call->relative & ABI_RESULT(i))
+		return results[value];
+	return value;
+}
+
 static void serve(int fd)
 {
 	struct abi_message request;
@@ -197,7 +210,7 @@ static void serve(int fd)
 				if (invents(&calls[i], &results[i]))
 					continue;
 				for (int j = 0; j < 6; j++)
-					a[j] = calls[i].args[j] + (calls[i].relative >> j & 1 ? (unsigned long)data : 0);
+					a[j] = argument(&calls[i], j);
 				results[i] = syscall(calls[i].number, a[0], a[1], a[2], a[3], a[4], a[5]);
 				if (results[i] < 0)
 					results[i] = -errno;

@@ -213,7 +213,7 @@ struct abi_thread {
  *	ABI_DATA(i)    args[i] is an offset into the message's data; the resident adds the address of its copy of the data
  *	ABI_VALUE(i)   args[i] is the offset of an unsigned int in the data; the argument is its value when the call is made
  *	ABI_RESULT(i)  args[i] is the index of an earlier call of the message; the argument is its result
- * or that says when the initiator makes the call once more, a millisecond later, for at most ABI_REPEAT_MS:
+ * or that says when the initiator makes the call once more, a millisecond later, for at most 10 s:
  *	ABI_WHILE_FULL the result is -EAGAIN
  *	ABI_WHILE_LESS the result is 0, and the int that argument 2 points to is less than arguments 3 and 4
  */
@@ -227,7 +227,6 @@ struct abi_call {
 #define ABI_RESULT(i) (1u << (16 + (i)))
 #define ABI_WHILE_FULL (1u << 30)
 #define ABI_WHILE_LESS (1u << 31)
-#define ABI_REPEAT_MS 10000
 #define ABI_CALL_ADDRESS 0x7fffffff
 #define ABI_CALL_SIZE 56
 #define ABI_CALLS_MAX 512    /* calls in one message */

@@ -83,8 +83,7 @@ func (b *Bench) redis() error {
 // forkOfRedis has redis-server fork, as it does to save its data (BGSAVE). The result is how long the server says that took, in ms. Its child
 // is ended at once.
 //
-// The fork of another program with as much memory would not be the same: the kernel gives redis-server its pages in another order, so
-// fork(2) takes a fifth longer.
+// The fork of another program with as much memory would not be the same: by perf, fork(2) of redis-server takes a fifth longer.
 func forkOfRedis(pid int, socket string) (float64, error) {
 	conn, err := net.Dial("unix", socket)
 	if err != nil {
