@@ -36,6 +36,7 @@ type checkpoint struct {
 	table     fd.Table
 	sysv      *dump.SysV
 	copies    *dump.Copies // of mapped files
+	link      string       // of the private network namespace to another one, or ""
 	outcomes  []fd.Outcome // of the last survey, with Explain
 	files     *dump.Files  // of --with-files
 	holders   *fd.Holders
@@ -269,6 +270,7 @@ func (c *checkpoint) record(processes []*image.Process) (*image.Group, error) {
 	if err != nil {
 		return nil, fmt.Errorf("network namespace: %w", err)
 	}
+	c.link = link
 	g := &image.Group{
 		Root:         processes[0].Pid,
 		Descriptions: c.table.Descriptions,

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/network"
 	"crak.dev/crak/internal/resident"
 )
 
@@ -114,6 +115,9 @@ func (c *checkpoint) kill(path string) error {
 		}
 		return nil
 	})
+	if err == nil && c.link != "" {
+		_ = network.RemoveLink() // without CAP_NET_ADMIN it ends with the namespace
+	}
 	return err
 }
 

@@ -41,7 +41,7 @@ func Inner(progress Progress) int {
 	return status.ExitStatus()
 }
 
-func innerRestart(w *wire, progress Progress) (unix.WaitStatus, error) {
+func innerRestart(w *wire, progress Progress) (status unix.WaitStatus, err error) {
 	if err := fd.FindKeeper(); err != nil {
 		return 0, err
 	}
@@ -73,6 +73,7 @@ func innerRestart(w *wire, progress Progress) (unix.WaitStatus, error) {
 		if _, err := enterPrivate(img.Group, img.Path); err != nil {
 			return 0, err
 		}
+		defer func() { leavePrivate(img.Group, err) }()
 	}
 	if !m.Request.First {
 		if err := settle(numbers(img.Group)); err != nil {

@@ -32,3 +32,10 @@ func enterPrivate(g *image.Group, path string) (entered bool, err error) {
 		return err
 	})
 }
+
+// leavePrivate removes the link after a failed restart, so that no packet of a peer arrives while the namespace ends.
+func leavePrivate(g *image.Group, failed error) {
+	if failed != nil && g.PrivateLink != "" {
+		_ = network.RemoveLink()
+	}
+}

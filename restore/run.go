@@ -18,7 +18,7 @@ import (
 
 // Run restarts an image. It returns the program's wait status when the program has ended, or returns as soon as the program runs
 // if Detach is set. On an error no process of the program is left.
-func Run(ctx context.Context, o Options) (unix.WaitStatus, error) {
+func Run(ctx context.Context, o Options) (status unix.WaitStatus, err error) {
 	img, err := open(o.Image)
 	if err != nil {
 		return 0, err
@@ -31,6 +31,9 @@ func Run(ctx context.Context, o Options) (unix.WaitStatus, error) {
 	private, err := enterPrivate(img.Group, img.Path)
 	if err != nil {
 		return 0, err
+	}
+	if private {
+		defer func() { leavePrivate(img.Group, err) }()
 	}
 	env := o.env()
 	env.Elsewhere = img.Group.PrivateNetwork && !private

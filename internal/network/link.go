@@ -71,6 +71,17 @@ func (l *Link) make(outside *os.File) error {
 	return here.addGateway(own, l.Peer)
 }
 
+// RemoveLink removes the link of this private namespace. When a namespace ends, the kernel removes its packet filter before its
+// interfaces. Peers whose packets arrive in between would get a reset.
+func RemoveLink() error {
+	r, err := openRoute(nil)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	return r.change(unix.RTM_DELLINK, 0, infomsg(0, false), attributeString(unix.IFLA_IFNAME, eth0))
+}
+
 // addPair makes a pair of interfaces: eth0 here, and the other one in another namespace. It returns the index of each in its namespace.
 func (r route) addPair(outside *os.File) (own, peer uint32, err error) {
 	other := attribute(vethInfoPeer, infomsg(0, false), attributeString(unix.IFLA_IFNAME, "crak%d"), attributeNumber(unix.IFLA_NET_NS_FD, uint32(outside.Fd())))
