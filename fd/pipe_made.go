@@ -14,7 +14,7 @@ import (
 type madePipe struct {
 	record PipeObject
 	ends   [2]*os.File // read end and write end of pipe2(2); nil for a FIFO, and when description has returned them
-	whole  *os.File    // for reading and writing
+	whole  *os.File    // for reading and writing, or for reading (onlyRead)
 }
 
 // open makes the pipe, or opens the FIFO.
@@ -48,6 +48,20 @@ func (p *madePipe) open(e *Env) (err error) {
 	}
 	p.whole, err = reopen(p.ends[0], both)
 	return err
+}
+
+// onlyRead replaces the description for reading and writing by one for reading. The kernel reports POLLHUP to a read end unless it was
+// opened with O_NONBLOCK and nobody has had the FIFO open for writing since (fifo_open and pipe_poll in fs/pipe.c).
+func (p *madePipe) onlyRead() error {
+	for range 2 { // the first one is opened while the FIFO is open for writing
+		f, err := reopen(p.whole, unix.O_RDONLY)
+		if err != nil {
+			return err
+		}
+		p.whole.Close()
+		p.whole = f
+	}
+	return nil
 }
 
 // isFor checks that users of lesser rights may have the FIFO.

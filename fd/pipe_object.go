@@ -20,6 +20,9 @@ type PipeObject struct {
 	Attributes *Attributes `json:"attributes,omitempty"`
 	Capacity   int         `json:"capacity"`          // bytes (fcntl(2), F_GETPIPE_SZ)
 	Packets    []int       `json:"packets,omitempty"` // their lengths, if there are several (pipe(2), O_DIRECT)
+
+	// Unwritten is set if nobody has opened the FIFO for writing since its read end was opened. Then poll(2) reports no POLLHUP.
+	Unwritten bool `json:"unwritten,omitempty"`
 }
 
 // pipeEnd is a description of a pipe that only the group has open.
@@ -78,6 +81,9 @@ var pipeObjects = objectKind{
 		}
 		p := &madePipe{record: r}
 		err = p.open(env)
+		if err == nil && r.Unwritten && o.Size == 0 {
+			err = p.onlyRead()
+		}
 		if err == nil {
 			err = p.resize(o.Size, env)
 		}
@@ -129,6 +135,13 @@ func (c *capture) lookIntoPipe(o *open) (any, []byte, error) {
 	}
 	if o.handle.fd < 0 {
 		return r, nil, nil
+	}
+	if r.File != nil && !o.writable() && o.handle.shares {
+		events, err := eventsOf(o.handle.fd, unix.POLLIN)
+		if err != nil {
+			return nil, nil, os.NewSyscallError("poll", err)
+		}
+		r.Unwritten = events&unix.POLLHUP == 0
 	}
 	var content []byte
 	err := o.member.own(func() (err error) { // another user may have made the pipe

@@ -1,6 +1,8 @@
 /* FIFOs between processes: bytes in flight, a reader in open(2) that no writer has joined yet, and one side only. */
 #include "group.h"
 
+#include <poll.h>
+
 #include <sys/stat.h>
 
 static int opener(long number)
@@ -31,10 +33,18 @@ static int reader(long number)
 	return number;
 }
 
+static int hung_up(int fd)
+{
+	struct pollfd end = {fd, POLLIN, 0};
+
+	CHECK(poll(&end, 1, 0) >= 0);
+	return end.revents & POLLHUP;
+}
+
 int main(void)
 {
 	pid_t one, other;
-	int flight, alone, fd;
+	int flight, alone, fd, left;
 	char got[16];
 
 	CHECK(mkfifo("waiting", 0600) == 0 && mkfifo("flight", 0600) == 0 && mkfifo("alone", 0600) == 0);
@@ -46,6 +56,9 @@ int main(void)
 	EQUAL(write(flight, "in flight", 9), 9);
 	alone = open("alone", O_RDONLY | O_NONBLOCK);
 	CHECK(alone >= 0);
+	CHECK(mkfifo("left", 0600) == 0);
+	left = open("left", O_RDONLY | O_NONBLOCK);
+	CHECK(left >= 0 && close(open("left", O_WRONLY)) == 0);
 	await_call(one, SYS_openat);
 	ready();
 	await_go();
@@ -56,6 +69,8 @@ int main(void)
 	EQUAL(write(fd, "w", 1), 1);
 	CHECK(close(fd) == 0);
 	reap(one, 1);
+	CHECK(!hung_up(alone)); /* nobody has ever opened it for writing */
+	CHECK(hung_up(left));
 	EQUAL(read(alone, got, sizeof got), 0);
 	fd = open("alone", O_WRONLY);
 	EQUAL(write(fd, "now", 3), 3);
