@@ -27,7 +27,7 @@ const (
 func (c *checkpoint) survey() error {
 	list, err := c.surveyOnce()
 	for again := 1; again < surveys && err == nil && len(list) > 0; again++ {
-		time.Sleep(time.Duration(again) * intervalSurvey)
+		time.Sleep(time.Duration(again) * intervalSurvey) // the kernel has no event for the end of such a change
 		if err := c.findAll(); err != nil {
 			return err
 		}
