@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/proc"
 )
 
 func TestCheckGroup(t *testing.T) {
@@ -103,6 +104,37 @@ func TestGroupOfUsers(t *testing.T) {
 	_, err := FindGroup(name)
 	if o, ok := errors.AsType[obstacle.Obstacle](err); !ok || !strings.Contains(o.Why, "users 0, 12345") {
 		t.Errorf("%v", err)
+	}
+	result, err := Checkpoint(Options{Pid: mine.pid()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pids, _ := members(t, result.Path); len(pids) != 1 {
+		t.Errorf("members %v", pids)
+	}
+	mine.ends()
+	theirs.ends()
+}
+
+// TestGroupOfSetuid: an ordinary user executes a set-user-ID program of root with the name of root's group in its environment. It is not a
+// member: otherwise the user could prevent each checkpoint of the group.
+func TestGroupOfSetuid(t *testing.T) {
+	a := newArena(t)
+	name := uniqueGroup(t)
+	cat, err := exec.LookPath("cat")
+	a.must(err)
+	content, err := os.ReadFile(cat)
+	a.must(err)
+	program := a.path("setuid")
+	a.must(os.WriteFile(program, content, 0o755))
+	a.must(os.Chmod(program, 0o755|os.ModeSetuid))
+	theirs := a.start(alice, exec.Command(program), groupVariable+"="+name)
+	if status, err := proc.Read(theirs.pid(), "status", proc.Status); err != nil || status.Uid[1] != 0 {
+		t.Skipf("set-user-ID has no effect in %s: %v", a.dir, err)
+	}
+	mine := inGroup(t, name, "cat")
+	if root, err := FindGroup(name); err != nil || root != mine.pid() {
+		t.Errorf("root of the group: %d, %v; not %d", root, err, mine.pid())
 	}
 	result, err := Checkpoint(Options{Pid: mine.pid()})
 	if err != nil {

@@ -2,6 +2,7 @@ package coord
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,7 +24,7 @@ type relative struct {
 }
 
 // relativeAt reads to which group a process belongs by its ID. It is nil if the process belongs to none, was not started with
-// libcrak.so, has ended, or is a process of CRAK. early: the process executes a program just now, and the caller must look at it
+// libcrak.so, was started as a set-user-ID program, has ended, or is a process of CRAK. early: the process executes a program just now, and the caller must look at it
 // again.
 func relativeAt(pid int) (r *relative, early bool) {
 	stat, err := proc.Read(pid, "stat", proc.Stat)
@@ -34,7 +35,7 @@ func relativeAt(pid int) (r *relative, early bool) {
 	if empty {
 		return nil, !isKernelThread(&stat)
 	}
-	if id == "" || !preloads && !hasLibrary(pid) || isWriter(pid) {
+	if id == "" || !preloads && !hasLibrary(pid) || isWriter(pid) || isSecure(pid) {
 		return nil, false
 	}
 	status, err := proc.Read(pid, "status", proc.Status)
@@ -42,6 +43,24 @@ func relativeAt(pid int) (r *relative, early bool) {
 		return nil, false
 	}
 	return &relative{pid: pid, parent: stat.PPid, uid: status.Uid[1], start: stat.StartTime, id: id}, false
+}
+
+// isSecure tells whether a process executes a program that has rights of its file (set-user-ID, set-group-ID, capabilities). Its environment is
+// that of a user who has fewer rights, and could name a group of another user there. The loader has not loaded libcrak.so, and such a
+// program may have made all its user IDs equal meanwhile. (getauxval(3), AT_SECURE. A process that may not read this may not read
+// the environment either.)
+func isSecure(pid int) bool {
+	const (
+		atSecure = 23
+		size     = 8 // of a word; an entry has two
+	)
+	auxv, _ := proc.ReadFile(proc.Path(pid, "auxv"))
+	for ; len(auxv) >= 2*size; auxv = auxv[2*size:] {
+		if binary.NativeEndian.Uint64(auxv) == atSecure {
+			return binary.NativeEndian.Uint64(auxv[size:]) != 0
+		}
+	}
+	return false
 }
 
 // isKernelThread tells whether a process is a thread of the kernel, which has no environment.
