@@ -24,7 +24,8 @@ import (
 //	                                ── stage: ready ──────────>  of every member, before the first is told to go
 //	                                <─ its turn ────────────────  to every member that was stopped: crak traces it
 //	                                ── stage: stops ─────────────> of every such member
-//	                         all    <─ the decision: go ────────  one counter, so all go or none
+//	                         all    <─ the decision: go ────────  one counter, so all go or none. First those that were stopped:
+//	                                                              they stop again before the others run
 //	                         resident ─ a byte: runs ─────────>  of every member
 //
 // If crak ends before it has told the group to go, all processes notice that and end (await in interp/src/run.c).
@@ -103,6 +104,10 @@ func (c *conductor) conduct(ctx context.Context) error {
 		return err
 	}
 	g.at("stopped")
+	if err := c.stoppedGo(ctx); err != nil {
+		return err
+	}
+	g.at("stopped go")
 	if err := g.interpreter.arrive(g.programs.Set.Decision); err != nil {
 		return err
 	}
@@ -111,7 +116,6 @@ func (c *conductor) conduct(ctx context.Context) error {
 		return err
 	}
 	g.at("runs")
-	c.untrace()
 	return nil
 }
 

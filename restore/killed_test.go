@@ -29,7 +29,7 @@ var phases = []struct {
 }{
 	{"prepared", false}, {"interpreter", false}, {"programs", false}, {"first begun", false}, {"first mapped", false},
 	{"first ready", false}, {"ready", false}, {"traced", false}, {"committed", false}, {"first stops", false}, {"stopped", false},
-	{"go", true}, {"first runs", true}, {"runs", true},
+	{"stopped go", true}, {"go", true}, {"first runs", true}, {"runs", true},
 }
 
 const killedVariable = "CRAK_TEST_KILLED" // a signal, a phase and an image: what brokenOff does

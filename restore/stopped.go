@@ -23,26 +23,42 @@ func (c *conductor) trace() (err error) {
 
 // stopped waits until all members that were stopped are stopped again. Preconditions: the interpreter has ended.
 func (c *conductor) stopped(ctx context.Context) error {
-	all := 0
-	for _, m := range c.group.members {
-		if m.process.StoppedBy == 0 {
-			continue
-		}
-		all++
+	for _, m := range c.traced() {
 		if err := c.group.goOn(m); err != nil {
 			return err
 		}
 	}
-	return c.until(ctx, stageStops, all)
+	return c.until(ctx, stageStops, len(c.traced()))
+}
+
+// stoppedGo decides that the group goes, and waits until the members that were stopped have gone. The kernel then stops them where
+// the program was.
+func (c *conductor) stoppedGo(ctx context.Context) error {
+	if err := c.group.interpreter.arrive(c.group.programs.Set.Decision); err != nil {
+		return err
+	}
+	if err := c.until(ctx, stageRuns, len(c.traced())); err != nil {
+		return err
+	}
+	c.untrace()
+	return nil
+}
+
+// traced are the members that were stopped. Preconditions: trace has been called, and untrace has not.
+func (c *conductor) traced() (all []*member) {
+	for _, m := range c.group.members {
+		if m.tracer != nil {
+			all = append(all, m)
+		}
+	}
+	return all
 }
 
 // untrace waits until the threads of the stopped members have returned from the handler of the resident, and lets the kernel stop
 // them there. If a thread does not return in time, the kernel stops it in the handler.
 func (c *conductor) untrace() {
-	for _, m := range c.group.members {
-		if m.tracer != nil {
-			m.tracer.Close()
-			m.tracer = nil
-		}
+	for _, m := range c.traced() {
+		m.tracer.Close()
+		m.tracer = nil
 	}
 }

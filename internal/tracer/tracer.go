@@ -52,6 +52,7 @@ const (
 	freezeBit         = uint64(1) << (abi.FreezeSignal - 1)
 	maskSize          = 8
 	patienceTraced    = 5 * time.Second // for a thread to stop, or to return from the handler
+	patienceStop      = time.Second     // for the kernel to stop a thread that is not traced any more
 	intervalHeld      = 200 * time.Microsecond
 )
 
@@ -253,6 +254,22 @@ func (h *Tracer) Close() {
 	h.Leave()
 	close(h.calls)
 	<-h.ended
+	h.stopped()
+}
+
+// stopped waits until all threads are stopped (T), because a process that the kernel lets go is running (R) for a moment. A process
+// that another one has continued does not stop.
+func (h *Tracer) stopped() {
+	for deadline := time.Now().Add(patienceStop); time.Now().Before(deadline); time.Sleep(intervalHeld) {
+		all := true
+		for tid := range h.threads {
+			stat, err := proc.Read(h.pid, fmt.Sprintf("task/%d/stat", tid), proc.Stat)
+			all = all && (err != nil || stat.State == 'T' || stat.State == 'Z' || stat.State == 'X')
+		}
+		if all {
+			return
+		}
+	}
 }
 
 func (h *Tracer) detach() {

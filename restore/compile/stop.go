@@ -16,7 +16,7 @@ import (
 //
 // When all processes are ready, crak traces the stopped ones. They stay stopped, and their threads run until they return from the
 // resident's handler (internal/tracer). So such a process executes nothing of the program before it is continued, and nothing of
-// the interpreter is left in it.
+// the interpreter is left in it. The others go when the kernel has stopped it, so they never see it run.
 //
 // A stopped process does not notice the end of crak. So the end of its parent kills it (PR_SET_PDEATHSIG). If its parent is a member,
 // that is true only until the parent is ready, because later the parent's end may be the program's. From then on the parent
@@ -48,7 +48,11 @@ func (c *compiler) goOn(t *image.Thread) {
 	if stops {
 		c.report(StageStops, "stopped")
 	}
-	c.b.Await(c.set.Decision, 1).Note("go")
+	if stops {
+		c.b.Await(c.set.Decision, program.StoppedGo).Note("go")
+	} else {
+		c.b.Await(c.set.Decision, program.AllGo).Note("go")
+	}
 	if stops && !early {
 		endsWithParent(0)
 	}

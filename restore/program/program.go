@@ -98,7 +98,7 @@ type Set struct {
 	Slots    int    // results in all programs
 	Stacks   int    // threads
 	Staging  uint64 // bytes of the staging area
-	Decision Arg    // counter: 1 when the group goes. If crak ends before that, all processes that await something end
+	Decision Arg    // counter: StoppedGo or AllGo. If crak ends while it is 0, all processes that await something end
 	Full     bool   // MostInstructions was reached: the programs are incomplete
 
 	known map[string]Arg  // data that programs only read, by its content
@@ -106,6 +106,12 @@ type Set struct {
 
 	instructions int // of all programs
 }
+
+// Values of Set.Decision. From the first on, the whole group goes, also if crak ends.
+const (
+	StoppedGo = 1 // the processes that were stopped go
+	AllGo     = 2 // all go
+)
 
 // A Pointer has Encode write the address To into the data at offset At.
 type Pointer struct {

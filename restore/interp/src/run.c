@@ -45,19 +45,25 @@ static long arrive(unsigned *counter, unsigned total)
 	return n;
 }
 
+static int crak_has_ended(const struct interp_load *load)
+{
+	struct pollfd peer = { .fd = load->control };
+	return sys(SYS_poll, address(&peer), 1, 0, 0) == 1;
+}
+
 /*
- * Whether crak has ended before it told the group to go. The first process that sees it decides for all: crak may have sent the go
- * just before its end, and then everyone goes.
+ * What a wait returns when crak has ended, or 0 if it goes on. The first process that sees the end decides for all: crak may have
+ * decided just before. Processes that waited for the decision then go.
  */
-static int abandoned(const struct interp_load *load)
+static long left_alone(const struct interp_load *load, const unsigned *counter, unsigned total)
 {
 	unsigned *decision = (unsigned *)load->decision, none = 0;
-	if (!decision)
+	if (!decision || !crak_has_ended(load))
 		return 0;
-	struct pollfd peer = { .fd = load->control };
-	if (__atomic_load_n(decision, __ATOMIC_ACQUIRE) == 0 && sys(SYS_poll, address(&peer), 1, 0, 0) == 1)
-		__atomic_compare_exchange_n(decision, &none, ABANDONED, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
-	return __atomic_load_n(decision, __ATOMIC_ACQUIRE) == ABANDONED;
+	__atomic_compare_exchange_n(decision, &none, ABANDONED, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+	if (__atomic_load_n(decision, __ATOMIC_ACQUIRE) == ABANDONED)
+		return -125; /* ECANCELED */
+	return counter == decision ? total : 0;
 }
 
 /* No call waits for a futex and for the end of crak, so the wait for the futex has a timeout. */
@@ -68,9 +74,11 @@ static long await(const struct interp_load *load, unsigned *counter, unsigned to
 		unsigned n = __atomic_load_n(counter, __ATOMIC_ACQUIRE);
 		if (n == total)
 			return n;
-		if (sys(SYS_futex, address(counter), FUTEX_WAIT, n, address(&patience)) == -110 /* ETIMEDOUT */ &&
-		    abandoned(load))
-			return -125; /* ECANCELED */
+		long result = 0;
+		if (sys(SYS_futex, address(counter), FUTEX_WAIT, n, address(&patience)) == -110 /* ETIMEDOUT */)
+			result = left_alone(load, counter, total);
+		if (result)
+			return result;
 	}
 }
 
