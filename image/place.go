@@ -195,12 +195,24 @@ func (p *place) remove() {
 		p.dir.Close()
 	}
 	if p.made != "" {
-		unix.Rmdir(p.made)
+		p.removeProgram()
 	}
 	if p.parent != nil {
 		p.parent.Close()
 	}
 	*p = place{}
+}
+
+// removeProgram removes the program directory if it is empty. A user who can write to the directory above may have replaced its path by
+// a symbolic link.
+func (p *place) removeProgram() {
+	if p.parent == nil {
+		return
+	}
+	if above, err := openDir(p.parent, ".."); err == nil {
+		unix.Unlinkat(int(above.Fd()), filepath.Base(p.made), unix.AT_REMOVEDIR)
+		above.Close()
+	}
 }
 
 // sweep removes a hidden directory whose writer has ended: its lock is free.

@@ -177,6 +177,31 @@ func TestCreateRefuses(t *testing.T) {
 }
 
 // TestCreateDenied: the error of a directory that may not be written to says whose it is.
+// TestAbortElsewhere: while an image is made, the directory above is replaced by a symbolic link. Abort removes nothing behind it.
+func TestAbortElsewhere(t *testing.T) {
+	dir := t.TempDir()
+	above, aside, other := filepath.Join(dir, "above"), filepath.Join(dir, "aside"), filepath.Join(dir, "other")
+	for _, path := range []string{above, other, filepath.Join(other, "app.412")} {
+		if err := os.Mkdir(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w, err := Create(above, Options{Program: "app", Pid: 412})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Rename(above, aside), os.Symlink(other, above)); err != nil {
+		t.Fatal(err)
+	}
+	w.Abort()
+	if left := list(t, aside); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+	if there := list(t, other); len(there) != 1 {
+		t.Errorf("the directory of another program is gone: %q", there)
+	}
+}
+
 func TestCreateDenied(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, to be another user")
