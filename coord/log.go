@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"crak.dev/crak/image"
 	"crak.dev/crak/internal/printable"
 )
 
@@ -51,9 +52,9 @@ func (c *checkpoint) log(result *Result, err error) {
 }
 
 // openLog opens a log. O_NONBLOCK: a FIFO without a reader is an error, not a wait. In a directory such as /tmp another user could
-// have made the file: it is not used.
+// have made the file, or a symbolic link on the way to it: these are not used.
 func openLog(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY, 0o600)
+	f, err := image.OpenFile(path, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_NONBLOCK|unix.O_NOCTTY, 0o600)
 	if err != nil {
 		return nil, err
 	}

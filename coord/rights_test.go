@@ -166,6 +166,27 @@ func TestRootWritesAsUser(t *testing.T) {
 	}
 }
 
+// TestLogThroughLink: the directory of a log is the symbolic link of another user, who could make it lead to the user's own files.
+func TestLogThroughLink(t *testing.T) {
+	a := newArena(t)
+	a.must(os.Mkdir(a.path("shared"), 0o700))
+	a.must(os.Chmod(a.path("shared"), 0o777))
+	a.must(os.Mkdir(a.path("alice", "private"), 0o700))
+	a.must(os.Chown(a.path("alice", "private"), alice, alice))
+	a.must(os.Symlink(a.path("alice", "private"), a.path("shared", "link")))
+	a.must(os.Lchown(a.path("shared", "link"), bob, bob))
+	p := a.start(alice, exec.Command("cat"), "CRAK_LOG="+a.path("shared", "link", "log"))
+	if image, stderr := a.crak("checkpoint", strconv.Itoa(p.pid())); image == "" {
+		t.Error(stderr)
+	}
+	if names, err := os.ReadDir(a.path("alice", "private")); err != nil || len(names) > 0 {
+		t.Errorf("through bob's link: %v, %v", names, err)
+	}
+	if _, err := os.Stat(a.path("alice", "crak.log")); err != nil {
+		t.Errorf("the log is not where it is without CRAK_LOG: %v", err)
+	}
+}
+
 // TestOutput: the directory of --output is opened with root's rights.
 func TestOutput(t *testing.T) {
 	a := newArena(t)

@@ -79,6 +79,20 @@ func OpenDirectory(path string) (*os.File, error) {
 	return t.open()
 }
 
+// OpenFile is open(2), but follows no symbolic link of another user, and none at the end of the path.
+func OpenFile(path string, flags int, mode uint32) (*os.File, error) {
+	t, err := newTrail(filepath.Dir(path), false)
+	if err != nil {
+		return nil, err
+	}
+	defer t.close()
+	fd, err := unix.Openat(t.dir, filepath.Base(path), flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
 // CheckDirectory returns an error if another user could replace a directory, or put files into it.
 func CheckDirectory(path string) error {
 	t, err := newTrail(path, true)
