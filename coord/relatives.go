@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -90,7 +91,7 @@ func Root(pid int) int {
 }
 
 // FindGroup returns the root of a named group: the oldest of its processes that do not descend from another process of the group.
-// If processes of several users claim the name, the error says so.
+// If processes of several users claim the name, these are the caller's. If none is the caller's, the error says so.
 func FindGroup(name string) (root int, err error) {
 	pids, err := proc.Pids()
 	if err != nil {
@@ -103,6 +104,10 @@ func FindGroup(name string) (root int, err error) {
 			all[pid] = r
 			users[r.uid] = true
 		}
+	}
+	if own := uint32(os.Geteuid()); users[own] {
+		users = nil
+		maps.DeleteFunc(all, func(_ int, r *relative) bool { return r.uid != own })
 	}
 	if len(users) > 1 {
 		var names []string
