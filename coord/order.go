@@ -82,6 +82,7 @@ func (m *member) order(ctx context.Context, order int32, patience time.Duration)
 	listener := m.listener
 	defer context.AfterFunc(ctx, listener.Interrupt)()
 	surveyed := m.program
+	processor := m.processor()
 	for deadline := time.Now().Add(patience); ; {
 		queried := order != abi.OrderQuery && m.key.Holds(m.pid)
 		if !queried {
@@ -107,6 +108,8 @@ func (m *member) order(ctx context.Context, order int32, patience time.Duration)
 			}
 		case errors.Is(err, resident.ErrSilent) && time.Now().Before(deadline):
 			// The order seems to be lost. If it is not, a resident that has answered it finds no listener when it takes it again.
+		case errors.Is(err, resident.ErrSilent) && processor.starves():
+			deadline = time.Now().Add(intervalAgain)
 		case errors.Is(err, resident.ErrSilent):
 			return nil, silent(m.pid, m.live, m.holds, patience)
 		case err != nil:

@@ -156,6 +156,9 @@ func (l *Listener) Accept(pid int, patience time.Duration) (*Conn, error) {
 		}
 		if !isProcess(fd, pid) {
 			unix.Close(fd)
+			if time.Now().After(deadline) { // other processes may connect all the time
+				return nil, fmt.Errorf("pid %d: %w", pid, ErrSilent)
+			}
 			continue
 		}
 		return greeted(fd, pid, l.key)
@@ -198,12 +201,12 @@ func (l *Listener) readable(process int, deadline time.Time) error {
 		case err == unix.EINTR:
 		case err != nil:
 			return fmt.Errorf("poll: %w", err)
-		case time.Now().After(deadline): // other processes may connect all the time
-			return ErrSilent
-		case fds[0].Revents != 0:
+		case fds[0].Revents != 0: // also after the deadline: crak itself may not have run for a while
 			return nil
 		case fds[1].Revents != 0:
 			return ErrEnded
+		case time.Now().After(deadline):
+			return ErrSilent
 		}
 		if looks > 0 {
 			busypoll.Yield()
