@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -91,6 +92,7 @@ type capture struct {
 	servers      map[serverName]*open      // those of them that listen
 	leftOut      map[uint32]bool           // sockets of the group, by inode, that the user has left out (--fd): their peers find them closed
 	waiting      map[uint32]*open          // those whose connections wait for accept(2), and the listening sockets
+	queues       sync.Mutex                // guards what the queues of Unix sockets have in common: inFlight, senders, namespaces
 	inside       []*open                   // descriptions that are only in queues
 	unseen       bool                      // not frozen: something waits in the queue of a Unix socket
 	senders      map[unix.Ucred]unix.Ucred // of messages, as the writer sees them and as the program would

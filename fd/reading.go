@@ -4,6 +4,7 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -45,13 +46,18 @@ func (h *handles) with(o *open, do func() error) error {
 	}
 	defer o.release()
 	if o.swapped {
-		return obstacle.Obstacle{
-			What: o.link,
-			Why:  "another object takes its place while the program is frozen: another process shares its descriptors (clone(2), CLONE_FILES)",
-			Do:   "end that process before the checkpoint",
-		}
+		return o.isSwapped()
 	}
 	return o.member.as(do)
+}
+
+// isSwapped is the obstacle for a description that another one has replaced.
+func (o *open) isSwapped() error {
+	return obstacle.Obstacle{
+		What: o.link,
+		Why:  "another object takes its place while the program is frozen: another process shares its descriptors (clone(2), CLONE_FILES)",
+		Do:   "end that process before the checkpoint",
+	}
 }
 
 func (h *handles) letGo() {
@@ -81,21 +87,26 @@ func (c *capture) readLast(o *open, read func() error) {
 // readersMost bounds the descriptors that the writer opens: each reader has a pidfd and a handle.
 const readersMost = 4
 
-// read does all readings.
-func (c *capture) read() error {
-	errs := make([]error, len(c.readings))
-	readers := min(runtime.GOMAXPROCS(0), readersMost)
+// onAllProcessors calls a function for each number below n, for several at the same time. The handles are for all calls of one thread.
+func onAllProcessors(n int, do func(i int, h *handles)) {
+	var next atomic.Int64
 	var all sync.WaitGroup
-	for reader := range readers {
+	for range min(runtime.GOMAXPROCS(0), readersMost, n) {
 		all.Go(func() {
 			var h handles
 			defer h.letGo()
-			for i := reader; i < len(c.readings); i += readers {
-				errs[i] = h.with(c.readings[i].of, c.readings[i].read)
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				do(i, &h)
 			}
 		})
 	}
 	all.Wait()
+}
+
+// read does all readings.
+func (c *capture) read() error {
+	errs := make([]error, len(c.readings))
+	onAllProcessors(len(errs), func(i int, h *handles) { errs[i] = h.with(c.readings[i].of, c.readings[i].read) })
 	for i, r := range c.readings {
 		if errs[i] != nil {
 			if err := c.refuse(r.of, errs[i]); err != nil {

@@ -16,7 +16,7 @@ func (c *capture) findSockets(descriptions []*open) ([]*open, error) {
 
 // findProtocol finds the protocol of a description, if it is a socket.
 func (o *open) findProtocol() {
-	if o.format() == unix.S_IFSOCK && o.flags&unix.O_PATH == 0 && o.override == "" && !o.hasPath() {
+	if o.protocol == "" && o.format() == unix.S_IFSOCK && o.flags&unix.O_PATH == 0 && o.override == "" && !o.hasPath() {
 		o.protocol = protocolOf(o.path())
 	}
 }
@@ -24,8 +24,19 @@ func (o *open) findProtocol() {
 // protocolOf is the kernel's name of a socket's protocol: "UNIX", "UNIX-STREAM", "TCP", "UDPv6", "NETLINK", "PACKET". Every socket has
 // this name as an extended attribute (net/socket.c, sockfs_xattr_get). The result is "" if the socket has been closed meanwhile.
 func protocolOf(path string) string {
+	return protocolBy(func(name []byte) (int, error) { return unix.Getxattr(path, protocolName, name) })
+}
+
+// protocolThrough is protocolOf through a descriptor. It does not look up a path.
+func protocolThrough(socket int) string {
+	return protocolBy(func(name []byte) (int, error) { return unix.Fgetxattr(socket, protocolName, name) })
+}
+
+const protocolName = "system.sockprotoname"
+
+func protocolBy(ask func(name []byte) (int, error)) string {
 	var name [32]byte
-	n, err := unix.Getxattr(path, "system.sockprotoname", name[:])
+	n, err := ask(name[:])
 	if err != nil || n < 2 {
 		return ""
 	}

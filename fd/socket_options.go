@@ -147,6 +147,16 @@ func (u *usualOptions) changed(socket int) map[string][]int32 {
 	return changed
 }
 
+// value returns the value of an option. It is nil if a new socket does not have the option.
+func (u *usualOptions) value(name string) []int32 {
+	for i := range u.options {
+		if u.options[i].name == name {
+			return u.options[i].value
+		}
+	}
+	return nil
+}
+
 // checkOptions checks options from an image.
 func checkOptions(options map[string][]int32, tables ...optionTable) error {
 	for name, value := range options {

@@ -34,11 +34,8 @@ func (c *Credentials) same(other *Credentials) bool {
 // askCredentials asks through the handle: the kernel answers. It returns IDs of the writer's namespaces. If the program is in other ones, the
 // initiator asks. Its answer about the user and the group is believed only if the writer is in another user namespace.
 func (c *capture) askCredentials(o *open, r *UnixSocket) {
-	seen, err := new(unix.Ucred), error(unix.EBADF)
-	if o.handle.asks() {
-		seen, err = unix.GetsockoptUcred(o.handle.fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}
-	sameUsers := err == nil && c.sharesNamespace(o, "user")
+	seen := o.socket.reading.peer
+	sameUsers := seen != nil && c.sharesNamespace(o, "user")
 	if sameUsers {
 		const nobody = math.MaxUint32
 		if seen.Uid == nobody { // the socket is not connected

@@ -23,9 +23,11 @@ type unixSocket struct {
 	waiting   []uint32 // listening: inodes of the sockets whose connections wait for accept(2), first come first
 	backlog   uint32   // listening: of listen(2)
 	unread    uint32   // not listening: bytes in the receive queue
+	unsent    uint32   // not listening: memory of what it has sent and the peer has not read yet
 	shutdown  uint8    // 1: no more receiving, 2: no more sending
 
-	queue queue // not of sock_diag: what MSG_PEEK has shown
+	reading unixReading // not of sock_diag: what the socket itself has told
+	queue   queue       // what MSG_PEEK has shown
 }
 
 // isOfCrak tells whether this is the socket of a crak, such as crak ps, to which a resident has connected.
@@ -96,7 +98,11 @@ func (s *unixSocket) attributes(data []byte) error {
 			}
 		case unixQueue:
 			if b := d.Bytes(); len(b) >= 8 {
-				s.unread, s.backlog = binary.NativeEndian.Uint32(b), binary.NativeEndian.Uint32(b[4:])
+				if s.listening {
+					s.backlog = binary.NativeEndian.Uint32(b[4:])
+				} else {
+					s.unread, s.unsent = binary.NativeEndian.Uint32(b), binary.NativeEndian.Uint32(b[4:])
+				}
 			}
 		case unixShutdown:
 			s.shutdown = d.Uint8()

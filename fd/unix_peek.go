@@ -2,34 +2,83 @@ package fd
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// beginPeeking has MSG_PEEK start at the beginning of the queue, and show the credentials of each message. The result is a function that
-// sets the old options again.
-func beginPeeking(socket int) (back func(), err error) {
-	offset, err := peekFrom(socket, 0)
-	if err != nil {
-		return nil, err
+// beginPeeking has MSG_PEEK start at the beginning of the queue, and show the credentials of each message. The result is also a function
+// that sets the old options again.
+func beginPeeking(socket int, now *unixReading) (from *peekOffset, back func(), err error) {
+	before := now.option("peek_off")
+	if before == nil {
+		return nil, nil, errors.New("the kernel has no SO_PEEK_OFF")
 	}
-	credentials, err := setFor(socket, "pass_cred", 1)
-	if err != nil {
-		offset()
-		return nil, fmt.Errorf("SO_PASSCRED: %w", err)
+	from = &peekOffset{socket: socket, before: int(before[0]), now: int(before[0])}
+	if from.before >= 0 {
+		if err := from.set(0); err != nil {
+			return nil, nil, err
+		}
 	}
-	return func() {
+	credentials, err := changeFor(socket, "pass_cred", now.option("pass_cred"), 1)
+	if err != nil {
+		from.back()
+		return nil, nil, fmt.Errorf("SO_PASSCRED: %w", err)
+	}
+	return from, func() {
 		credentials()
-		offset()
+		from.back()
 	}, nil
+}
+
+// A peekOffset is where MSG_PEEK starts in the queue of a socket (socket(7), SO_PEEK_OFF): at the beginning if it is negative. Otherwise
+// each MSG_PEEK moves it. Most queues of streams are read by one call, which needs no offset.
+type peekOffset struct {
+	socket, before, now int
+	isSet               bool
+}
+
+// at has the next MSG_PEEK start at an offset.
+func (p *peekOffset) at(offset int) error {
+	if p.now == offset || p.now < 0 && offset == 0 {
+		return nil
+	}
+	return p.set(offset)
+}
+
+func (p *peekOffset) set(offset int) error {
+	p.isSet = true
+	if err := unix.SetsockoptInt(p.socket, unix.SOL_SOCKET, unix.SO_PEEK_OFF, offset); err != nil {
+		return fmt.Errorf("SO_PEEK_OFF: %w", err)
+	}
+	p.now = offset
+	return nil
+}
+
+// moved notes that MSG_PEEK has shown n bytes.
+func (p *peekOffset) moved(n int) {
+	if p.now >= 0 {
+		p.now += n
+	}
+}
+
+// back sets the old value again.
+func (p *peekOffset) back() {
+	if p.isSet {
+		_ = unix.SetsockoptInt(p.socket, unix.SOL_SOCKET, unix.SO_PEEK_OFF, p.before)
+	}
 }
 
 // setFor sets an option. The result is a function that sets the old value again.
 func setFor(socket int, name string, value int32) (back func(), err error) {
+	return changeFor(socket, name, socketOptions[name].get(socket), value)
+}
+
+// changeFor is setFor for an option whose value is known. before is nil if the kernel does not have the option.
+func changeFor(socket int, name string, before []int32, value int32) (back func(), err error) {
 	option := socketOptions[name]
-	before := option.get(socket)
 	if before == nil || before[0] == value {
 		return func() {}, nil
 	}

@@ -45,7 +45,10 @@ type queue struct {
 }
 
 // peekStream reads all bytes in the queue of a stream, and leaves them there.
-func (q *queue) peekStream(socket int) error {
+func (q *queue) peekStream(socket int, now *unixReading) error {
+	if now.events == 0 {
+		return nil
+	}
 	length, err := unix.IoctlGetInt(socket, unix.TIOCINQ)
 	if err != nil || length == 0 {
 		return err
@@ -54,18 +57,21 @@ func (q *queue) peekStream(socket int) error {
 		return errQueueTooLong
 	}
 	q.content = make([]byte, length)
-	oob, inline, err := lookForUrgent(socket)
+	oob, inline, err := lookForUrgent(socket, now)
 	defer inline()
 	if err != nil {
 		return err
 	}
-	back, err := beginPeeking(socket)
+	from, back, err := beginPeeking(socket, now)
 	if err != nil {
 		return err
 	}
 	defer back()
 	var starts []int // of what each call has read
 	for at := 0; at < length; {
+		if err := from.at(at); err != nil {
+			return err
+		}
 		starts = append(starts, at)
 		p, err := q.peek(socket, q.content[at:])
 		if err == nil && p.n <= 0 {
@@ -74,6 +80,7 @@ func (q *queue) peekStream(socket int) error {
 		if err != nil {
 			return err
 		}
+		from.moved(p.n)
 		if p.rights == nil {
 			q.add(p, nil, true)
 			at += p.n
@@ -83,7 +90,7 @@ func (q *queue) peekStream(socket int) error {
 		if err != nil {
 			return err
 		}
-		before, err := bytesBefore(socket, at, p.n)
+		before, err := bytesBefore(socket, from, at, p.n)
 		if err != nil {
 			return err
 		}
@@ -114,7 +121,7 @@ func (q *queue) add(p peeked, rights []*open, join bool) {
 // bytesBefore looks at bytes of a stream that end with the bytes of a call of sendmsg(2) with descriptors. It returns how many bytes
 // earlier calls have sent. The kernel copies the bytes of one call as a whole or not at all. So bytesBefore peeks into a buffer that lacks
 // one byte, and whose next address is not mapped: the kernel then copies only the bytes of the earlier calls.
-func bytesBefore(socket, at, length int) (int, error) {
+func bytesBefore(socket int, from *peekOffset, at, length int) (int, error) {
 	page := os.Getpagesize()
 	size := (length + page - 1) / page * page
 	memory, err := unix.Mmap(-1, 0, size+page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
@@ -125,7 +132,7 @@ func bytesBefore(socket, at, length int) (int, error) {
 	if err := unix.Mprotect(memory[size:], unix.PROT_NONE); err != nil {
 		return 0, os.NewSyscallError("mprotect", err)
 	}
-	if _, err := peekFrom(socket, at); err != nil {
+	if err := from.set(at); err != nil {
 		return 0, err
 	}
 	p, err := peekInto(socket, memory[size-length+1:][:length], nil)
@@ -133,28 +140,31 @@ func bytesBefore(socket, at, length int) (int, error) {
 		p.n, err = 0, nil
 	}
 	if err == nil {
-		_, err = peekFrom(socket, at+length)
+		err = from.set(at + length)
 	}
 	return p.n, err
 }
 
 // peekMessages reads all messages in the queue of a datagram or seqpacket socket, and leaves them there.
-func (q *queue) peekMessages(socket int) error {
-	if !hasInput(socket) {
+func (q *queue) peekMessages(socket int, now *unixReading) error {
+	if now.events == 0 {
 		return nil
 	}
 	buffer := make([]byte, 64<<10)
 	at := 0 // where the next message starts in the queue
-	back, err := beginPeeking(socket)
+	from, back, err := beginPeeking(socket, now)
 	if err != nil {
 		return err
 	}
 	defer back()
+	if err := from.set(0); err != nil {
+		return err
+	}
 	for {
 		p, err := q.peek(socket, buffer)
 		switch {
 		case err == unix.EAGAIN:
-			return q.checkFirst(socket)
+			return q.checkFirst(socket, from)
 		case err != nil:
 			return err
 		case len(q.content)+p.n > queueMost || len(q.messages) > queueMost/64:
@@ -163,13 +173,13 @@ func (q *queue) peekMessages(socket int) error {
 		case p.n > len(buffer):
 			closeAll(p.rights)
 			buffer = make([]byte, p.n)
-			if _, err := peekFrom(socket, at); err != nil {
+			if err := from.set(at); err != nil {
 				return err
 			}
 			continue
 		}
 		if !p.isMessage { // recvmsg(2) returned 0 at the end of what the peer has sent
-			return q.checkFirst(socket)
+			return q.checkFirst(socket, from)
 		}
 		var rights []*open
 		if p.rights != nil {
@@ -185,11 +195,11 @@ func (q *queue) peekMessages(socket int) error {
 
 // checkFirst refuses a queue that begins with an empty message that was peeked at before, by an earlier checkpoint or by the program. With
 // SO_PEEK_OFF the kernel shows such a message only once. An empty message behind others that was peeked at before cannot be found.
-func (q *queue) checkFirst(socket int) error {
+func (q *queue) checkFirst(socket int, from *peekOffset) error {
 	if len(q.messages) > 0 && q.messages[0].Size == 0 {
 		return nil
 	}
-	if _, err := peekFrom(socket, -1); err != nil {
+	if err := from.set(-1); err != nil {
 		return err
 	}
 	p, err := peekInto(socket, make([]byte, 1), make([]byte, unix.CmsgSpace(unix.SizeofUcred)))
@@ -197,12 +207,6 @@ func (q *queue) checkFirst(socket int) error {
 		return passing("an empty message waits in it that an earlier checkpoint has looked at, and the kernel shows it only once")
 	}
 	return nil
-}
-
-// hasInput tells whether recvmsg(2) would return at once.
-func hasInput(socket int) bool {
-	events, err := eventsOf(socket, unix.POLLIN)
-	return err != nil || events != 0
 }
 
 // widen makes the buffer of a sending socket as large as possible. The result is a function that sets the old size again.

@@ -25,18 +25,12 @@ type inFlight struct {
 }
 
 // lookIntoQueue reads the receive queue of a socket, and returns the new descriptions that are in it. If a restart cannot fill the
-// queue again, lookIntoQueue records the reason as a refusal.
-func (c *capture) lookIntoQueue(o *open) (inside []*open, err error) {
+// queue again, lookIntoQueue records the reason as a refusal. It may be called for several sockets at the same time.
+func (c *capture) lookIntoQueue(o *open) (inside []*open) {
 	q := &o.socket.queue
-	if err := c.handles.take(o); err != nil || o.swapped {
-		return nil, err
-	}
-	defer o.release()
-	if !o.handle.asks() {
-		q.refusal = errors.New("the kernel refuses pidfd_getfd(2), so its queue cannot be read")
-		return nil, nil
-	}
 	q.arrived = func(fds []int) (rights []*open, err error) {
+		c.queues.Lock()
+		defer c.queues.Unlock()
 		defer func() { closeAll(fds) }()
 		for len(fds) > 0 {
 			one, isNew, err := c.arrival(o, fds[0])
@@ -53,16 +47,20 @@ func (c *capture) lookIntoQueue(o *open) (inside []*open, err error) {
 		}
 		return rights, nil
 	}
-	q.sender = func(user unix.Ucred, n int) (*Credentials, error) { return c.senderOf(o, user, n) }
+	q.sender = func(user unix.Ucred, n int) (*Credentials, error) {
+		c.queues.Lock()
+		defer c.queues.Unlock()
+		return c.senderOf(o, user, n)
+	}
 	if o.socket.kind == unix.SOCK_STREAM {
-		q.refusal = q.peekStream(o.handle.fd)
+		q.refusal = q.peekStream(o.handle.fd, &o.socket.reading)
 	} else {
-		q.refusal = q.peekMessages(o.handle.fd)
+		q.refusal = q.peekMessages(o.handle.fd, &o.socket.reading)
 	}
 	if !o.socket.peered && (q.refusal == unix.ENOTCONN || q.refusal == unix.EINVAL) { // it was never connected
 		q.refusal = nil
 	}
-	return inside, nil
+	return inside
 }
 
 // number fills in the numbers of the descriptions.

@@ -36,8 +36,10 @@ func (c *capture) senderOf(o *open, user unix.Ucred, n int) (*Credentials, error
 		if err != nil || n == 0 {
 			return nil, errSender
 		}
-		if _, err := peekFrom(o.handle.fd, here-n); err != nil {
-			return nil, err
+		if here >= 0 { // otherwise MSG_PEEK starts at the beginning, where the message is
+			if _, err := peekFrom(o.handle.fd, here-n); err != nil {
+				return nil, err
+			}
 		}
 		if who, err = askSender(m, o.fd); err != nil {
 			return nil, err
@@ -45,8 +47,10 @@ func (c *capture) senderOf(o *open, user unix.Ucred, n int) (*Credentials, error
 		if sameUsers {
 			who.Uid, who.Gid = user.Uid, user.Gid
 		}
-		if _, err := peekFrom(o.handle.fd, here); err != nil {
-			return nil, err
+		if here >= 0 {
+			if _, err := peekFrom(o.handle.fd, here); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if who.Pid <= 0 {

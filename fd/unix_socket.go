@@ -3,8 +3,6 @@ package fd
 import (
 	"fmt"
 	"os"
-	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -15,8 +13,9 @@ import (
 // unixSocketKind is a description of a Unix socket: a single one, or an end of a connection whose ends the group has. A restart
 // makes the connections anew (unix_object.go).
 var unixSocketKind = kind{
-	name: "unix_socket",
-	is:   func(o *open) bool { return o.socket != nil },
+	name:  "unix_socket",
+	later: true, // findUnix has read it
+	is:    func(o *open) bool { return o.socket != nil },
 	capture: func(c *capture, o *open) (any, error) {
 		var err error
 		c.object, err = c.objectOf(o, &unixObjects, func() (any, []byte, error) { return c.lookAtUnix(o) })
@@ -51,63 +50,11 @@ var unixSocketKind = kind{
 	},
 }
 
-// A serverName tells a listening socket: its name, and the inode of its file.
-type serverName struct {
-	name string
-	file uint32
-}
-
-// findUnix asks the kernel about the Unix sockets of the group, if it has any. It returns the descriptions with those that are only in
-// the queues of these sockets.
-func (c *capture) findUnix(descriptions []*open) ([]*open, error) {
-	var all map[uint32]*unixSocket
-	c.sockets, c.servers, c.leftOut = make(map[uint32]*open), make(map[serverName]*open), make(map[uint32]bool)
-	for i := 0; i < len(descriptions); i++ {
-		o := descriptions[i]
-		if o.override != "" && o.format() == unix.S_IFSOCK {
-			c.leftOut[uint32(o.stat.Ino)] = true
-		}
-		o.findProtocol()
-		if !strings.HasPrefix(o.protocol, "UNIX") {
-			continue
-		}
-		if all == nil {
-			var err error
-			if all, err = unixSockets(); err != nil {
-				return nil, err
-			}
-		}
-		if o.socket = all[uint32(o.stat.Ino)]; o.socket == nil {
-			continue
-		}
-		c.sockets[uint32(o.stat.Ino)] = o
-		if o.socket.listening {
-			c.servers[serverName{o.socket.name, o.socket.file}] = o
-			continue
-		}
-		if o.member.Calls == nil {
-			c.unseen = c.unseen || o.socket.unread > 0
-			o.ofResident = all[o.socket.peer].isOfCrak()
-			continue
-		}
-		inside, err := c.lookIntoQueue(o)
-		if err != nil {
-			return nil, err
-		}
-		c.inside = append(c.inside, inside...)
-		descriptions = append(descriptions, inside...)
-	}
-	c.waiting = make(map[uint32]*open)
-	for _, o := range c.sockets {
-		for _, inode := range o.socket.waiting {
-			c.waiting[inode] = o
-		}
-	}
-	return descriptions, nil
-}
-
 // lookAtUnix returns the record and the content of a socket.
 func (c *capture) lookAtUnix(o *open) (any, []byte, error) {
+	if o.swapped {
+		return nil, nil, o.isSwapped()
+	}
 	s := o.socket
 	r := &UnixSocket{Type: int(s.kind), Name: nameOf(s.name), Listening: s.listening, Shutdown: s.shutdown}
 	if err := c.peerOf(o, r); err != nil {
@@ -128,10 +75,10 @@ func (c *capture) lookAtUnix(o *open) (any, []byte, error) {
 		r.Backlog = s.backlog
 	}
 	c.askCredentials(o, r)
-	if !o.handle.asks() {
+	if o.member.Calls == nil {
 		return r, nil, nil
 	}
-	content, err := c.lookUnix(r, o, c.waiting[uint32(o.stat.Ino)] != nil)
+	content, err := s.reading.result(r, s, c.waiting[uint32(o.stat.Ino)] != nil)
 	if err != nil {
 		why := unixObstacle(o, err.Error())
 		why.Passes = passes(err)
@@ -176,12 +123,8 @@ func (c *capture) peerOf(o *open, r *UnixSocket) error {
 		return elsewhere{unixObstacle(o, "it is connected to a process outside of the group")}
 	}
 	r.Closed = s.peer == 0
-	if o.handle.asks() {
-		var a unix.RawSockaddrUnix
-		length, err := peerName(o.handle.fd, &a)
-		if err == nil {
-			r.PeerName = nameFrom(&a, length)
-		}
+	if s.reading.asked {
+		r.PeerName = s.reading.peerName
 		if r.PeerName == nil && !r.Closed {
 			return unixObstacle(o, "it is connected to a process outside of the group")
 		}
@@ -215,41 +158,4 @@ func (c *capture) findName(o *open, r *UnixSocket) error {
 		r.Name.Directory, _ = os.Readlink(o.proc() + "/cwd")
 	}
 	return nil
-}
-
-// lookUnix reads the options and the queue through a handle.
-func (c *capture) lookUnix(r *UnixSocket, o *open, waits bool) ([]byte, error) {
-	socket := o.handle.fd
-	var err error
-	if r.Filter, err = filterOf(socket); err != nil {
-		return nil, err
-	}
-	usual, err := c.usual(fmt.Sprint("UNIX ", r.Type), func() (*os.File, error) { return newUnix(r.Type) }, socketOptions)
-	if err != nil {
-		return nil, err
-	}
-	r.Options = usual.changed(socket)
-	if waits {
-		if sent, err := unix.IoctlGetInt(socket, unix.TIOCOUTQ); err != nil || sent != 0 {
-			return nil, passing("it has sent data on a connection that nobody has accepted yet")
-		}
-	}
-	events, err := eventsOf(socket, unix.POLLPRI)
-	if err != nil {
-		return nil, err
-	}
-	if r.Reset = events&unix.POLLERR != 0; r.Reset {
-		if r.Type != unix.SOCK_STREAM || !r.Closed {
-			return nil, passing("it has an error that the program has not seen yet")
-		}
-	}
-	q := &o.socket.queue
-	if q.refusal == nil && events&unix.POLLPRI != 0 && !slices.ContainsFunc(q.messages, func(m UnixMessage) bool { return m.OutOfBand }) {
-		q.refusal = passing("out-of-band data waits in it (MSG_OOB)")
-	}
-	if q.refusal == nil && r.Options["pass_pidfd"] != nil && slices.ContainsFunc(q.messages, UnixMessage.isSigned) {
-		q.refusal = passing("messages wait in it that give the program pidfds of their senders (SO_PASSPIDFD), which CRAK cannot send again")
-	}
-	r.Messages = q.messages
-	return q.content, q.refusal
 }

@@ -19,14 +19,12 @@ type urgent struct {
 const siocatmark = 0x8905 // SIOCATMARK of asm-generic/sockios.h
 
 // lookForUrgent looks for out-of-band data, and has MSG_PEEK show it. The result is also a function that sets SO_OOBINLINE again.
-func lookForUrgent(socket int) (u urgent, back func(), err error) {
+func lookForUrgent(socket int, now *unixReading) (u urgent, back func(), err error) {
 	back = func() {}
-	events, err := eventsOf(socket, unix.POLLPRI)
-	if err != nil || events&unix.POLLPRI == 0 {
-		return u, back, err
+	if now.events&unix.POLLPRI == 0 {
+		return u, back, nil
 	}
-	option := socketOptions["oob_inline"]
-	before := option.get(socket)
+	option, before := socketOptions["oob_inline"], now.option("oob_inline")
 	if before == nil {
 		return u, back, passing("out-of-band data waits in it (MSG_OOB)")
 	}

@@ -216,6 +216,9 @@ func (v *view) stat(o *open, link string) (err error) {
 // readLink reads the name of the object. That of a socket has only its inode.
 func (v *view) readLink(o *open, link string) error {
 	if o.handle.asks() && o.format() == unix.S_IFSOCK && o.flags&unix.O_PATH == 0 {
+		if o.override == "" {
+			o.protocol = protocolThrough(o.handle.fd)
+		}
 		o.link = "socket:[" + strconv.FormatUint(o.stat.Ino, 10) + "]"
 		return nil
 	}
