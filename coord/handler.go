@@ -5,9 +5,8 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/kcmp"
 	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/internal/resident"
 )
@@ -38,11 +37,10 @@ func isExpected(status proc.StatusInfo) bool {
 }
 
 // sharesMemory tells whether a process shares the memory of its parent: a child of vfork does until it executes a program.
-// (kcmp(2); a kernel without CONFIG_KCMP has no such call. The result is then false.)
+// If the kernel cannot tell, the result is false.
 func sharesMemory(pid, parent int) bool {
-	const kcmpVM = 1
-	different, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(pid), uintptr(parent), kcmpVM, 0, 0, 0)
-	return errno == 0 && different == 0 && parent > 0
+	order, err := kcmp.Threads(pid, parent, kcmp.Memory)
+	return err == nil && order == 0 && parent > 0
 }
 
 // awaitHandler waits for a process that has no handler for the freeze signal yet: it may have executed a program in which the

@@ -4,8 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
+	"crak.dev/crak/internal/kcmp"
 	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
 )
@@ -18,23 +17,23 @@ import (
 
 // shareable is what processes can share, for kcmp(2).
 var shareable = []struct {
-	kind      uintptr
+	kind      kcmp.Kind
 	name, how string
 }{
-	{2, "its descriptors", "CLONE_FILES"},
-	{3, "its working directory and umask", "CLONE_FS"},
+	{kcmp.Table, "its descriptors", "CLONE_FILES"},
+	{kcmp.Directories, "its working directory and umask", "CLONE_FS"},
 }
 
 // together refuses members that share one of these.
 func together(members []*member) (list obstacle.List) {
 	for _, what := range shareable {
 		compare := func(a, b *member) int {
-			result, _ := compareShared(a.live, b.live, what.kind)
-			return [...]int{0, -1, 1, 1}[result&3]
+			order, _ := kcmp.Threads(a.live, b.live, what.kind)
+			return order
 		}
 		sorted := slices.DeleteFunc(slices.Clone(members), func(m *member) bool {
-			_, err := compareShared(m.live, m.live, what.kind)
-			return err != 0 // the writer may not look at it, or the kernel has no kcmp
+			_, err := kcmp.Threads(m.live, m.live, what.kind)
+			return err != nil // the writer may not look at it, or the kernel has no kcmp
 		})
 		slices.SortFunc(sorted, compare)
 		for i := 1; i < len(sorted); i++ {
@@ -51,7 +50,7 @@ func togetherWithParent(members []*member) (list obstacle.List) {
 	for _, m := range members {
 		for _, what := range shareable {
 			if parent := m.parent(); parent > 0 {
-				if result, err := compareShared(m.live, parent, what.kind); err == 0 && result == 0 && !isEnding(m.live) && !isEnding(parent) {
+				if order, err := kcmp.Threads(m.live, parent, what.kind); err == nil && order == 0 && !isEnding(m.live) && !isEnding(parent) {
 					list = append(list, sharedBy(m.pid, parent, what.name, what.how))
 				}
 			}
@@ -69,9 +68,4 @@ func sharedBy(pid, other int, name, how string) obstacle.Obstacle {
 func isEnding(tid int) bool {
 	stat, err := proc.Read(tid, "stat", proc.Stat)
 	return err != nil || stat.Flags&proc.Exiting != 0
-}
-
-func compareShared(pid1, pid2 int, kind uintptr) (int, unix.Errno) {
-	result, _, errno := unix.RawSyscall6(unix.SYS_KCMP, uintptr(pid1), uintptr(pid2), kind, 0, 0, 0)
-	return int(result), errno
 }

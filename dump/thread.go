@@ -10,6 +10,7 @@ import (
 
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/kcmp"
 	"crak.dev/crak/internal/proc"
 )
 
@@ -105,13 +106,11 @@ func (m *Member) thread(t *image.Thread, tid int, w *waiting) error {
 
 // isApart reports whether a thread does not share its descriptors, or its directories and umask, with the other threads.
 func (m *Member) isApart(tid int) bool {
-	const files, fs = 2, 3 // KCMP_FILES, KCMP_FS
 	if tid == m.Live {
 		return false
 	}
-	for _, what := range []uintptr{files, fs} {
-		differs, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(m.Live), uintptr(tid), what, 0, 0, 0)
-		if errno == 0 && differs != 0 {
+	for _, what := range []kcmp.Kind{kcmp.Table, kcmp.Directories} {
+		if order, err := kcmp.Threads(m.Live, tid, what); err == nil && order != 0 {
 			return true
 		}
 	}

@@ -3,8 +3,7 @@ package dump
 import (
 	"fmt"
 
-	"golang.org/x/sys/unix"
-
+	"crak.dev/crak/internal/kcmp"
 	"crak.dev/crak/internal/obstacle"
 )
 
@@ -39,7 +38,6 @@ func (c *sysvCapture) refuseUndo(m *Member, why string) {
 
 // sharesUndo tells whether two threads have the same list of adjustments. It is also true if kcmp(2) cannot tell.
 func sharesUndo(a, b int) bool {
-	const undoLists = 6 // KCMP_SYSVSEM
-	differs, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(a), uintptr(b), undoLists, 0, 0, 0)
-	return errno != 0 || differs == 0
+	order, err := kcmp.Threads(a, b, kcmp.SemaphoreUndo)
+	return err != nil || order == 0
 }

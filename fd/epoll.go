@@ -6,11 +6,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/kcmp"
 	"crak.dev/crak/internal/obstacle"
 )
 
@@ -213,15 +213,12 @@ func (c *capture) findTarget(o *open, number, nth int, inode uint64) *open {
 	return nil
 }
 
-// isTarget compares a description with a target of an epoll instance (kcmp(2), KCMP_EPOLL_TFD).
+// isTarget compares a description with a target of an epoll instance.
 func isTarget(t, instance *open, number, nth int) bool {
-	const kcmpEpollTarget = 7
-	slot := struct{ instance, target, offset uint32 }{uint32(instance.fd), uint32(number), uint32(nth)}
-	return comparing(func() (uintptr, unix.Errno) {
-		result, _, errno := unix.RawSyscall6(unix.SYS_KCMP, uintptr(t.member.live()), uintptr(instance.member.live()), kcmpEpollTarget,
-			uintptr(t.fd), uintptr(unsafe.Pointer(&slot)), 0)
-		return result, errno
-	}) == kcmpEqual
+	order, err := comparing(func() (int, error) {
+		return kcmp.EpollTarget(t.member.live(), t.fd, instance.member.live(), kcmp.Target{Instance: uint32(instance.fd), Number: uint32(number), Nth: uint32(nth)})
+	})
+	return err == nil && order == 0
 }
 
 // isReady tells whether poll(2) would report anything. Timers and signals are not looked at: they come back later than the targets

@@ -14,7 +14,7 @@ const ancestorsMost = 64
 // program inherited the descriptor. kcmp(2) tells this only if the caller may read both processes.
 func (m *Member) giver(o *open) int {
 	for _, pid := range ancestors(m.live()) {
-		if kcmp(m.live(), pid, o.fd, o.fd) == kcmpEqual {
+		if isSame(m.live(), o.fd, pid, o.fd) {
 			return pid
 		}
 	}

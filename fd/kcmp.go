@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"crak.dev/crak/internal/kcmp"
 	"crak.dev/crak/internal/rights"
 )
 
@@ -15,15 +16,9 @@ type comparison struct {
 }
 
 func (by *comparison) compare(a, b *open) int {
-	switch result := kcmp(a.member.live(), b.member.live(), a.fd, b.fd); {
-	case result < 0:
-		by.refused = true
-		return 0
-	case result == kcmpLess:
-		return -1
-	default:
-		return result
-	}
+	order, err := compareFiles(a.member.live(), a.fd, b.member.live(), b.fd)
+	by.refused = by.refused || err != nil
+	return order
 }
 
 // sort sorts descriptions, and returns those that are different. It sets the field same of each other one.
@@ -96,30 +91,21 @@ func (by *comparison) chain(all []*open, ranks map[descriptor]int) (sorted, rest
 	return sorted, rest
 }
 
-const (
-	kcmpFile  = 0 // KCMP_FILE of linux/kcmp.h
-	kcmpEqual = 0 // kcmp(2): the results
-	kcmpLess  = 1 //
-)
-
-// kcmp compares the descriptions of two descriptors. The result is negative if that is not allowed, or if a process
-// or descriptor does not exist.
-func kcmp(pid1, pid2, fd1, fd2 int) int {
-	return comparing(func() (uintptr, unix.Errno) {
-		result, _, errno := unix.RawSyscall6(unix.SYS_KCMP, uintptr(pid1), uintptr(pid2), kcmpFile, uintptr(fd1), uintptr(fd2), 0)
-		return result, errno
-	})
+// isSame tells whether two descriptors have the same description. It is false if the kernel does not tell.
+func isSame(a, fdA, b, fdB int) bool {
+	order, err := compareFiles(a, fdA, b, fdB)
+	return err == nil && order == 0
 }
 
-// comparing calls kcmp(2) for two processes. The calling thread may have the rights of one member alone (Member.As), which do not
-// suffice if the other process belongs to another user.
-func comparing(ask func() (uintptr, unix.Errno)) int {
-	result, errno := ask()
-	if errno == unix.EPERM {
-		rights.Own(func() { result, errno = ask() })
+func compareFiles(a, fdA, b, fdB int) (order int, err error) {
+	return comparing(func() (int, error) { return kcmp.Files(a, fdA, b, fdB) })
+}
+
+// comparing compares two objects. The calling thread may have the rights of one member alone (Member.As), which do not suffice if the
+// other process belongs to another user.
+func comparing(ask func() (int, error)) (order int, err error) {
+	if order, err = ask(); err == unix.EPERM {
+		rights.Own(func() { order, err = ask() })
 	}
-	if errno != 0 {
-		return -int(errno)
-	}
-	return int(result)
+	return order, err
 }

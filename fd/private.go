@@ -15,7 +15,7 @@ type outsider struct {
 // would be apart. The kernel offers no quick way to look for all other processes that have it.
 func (c *capture) private(o *open, what string) error {
 	for _, a := range c.outsiders(o.member.live()) {
-		if a.fds[o.fd] && kcmp(o.member.live(), a.pid, o.fd, o.fd) == kcmpEqual {
+		if a.fds[o.fd] && isSame(o.member.live(), o.fd, a.pid, o.fd) {
 			return obstacle.Obstacle{What: what, Why: processName(a.pid) + ", outside the program, has it open as well",
 				Do: closeIt, Option: leaveOut(o.fd)}
 		}

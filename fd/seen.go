@@ -39,7 +39,7 @@ func (s *Seen) under(m *Member, number int) *open {
 	s.mu.Lock()
 	o := s.numbers[number]
 	s.mu.Unlock()
-	if o != nil && o.member != m && kcmp(o.member.live(), m.live(), o.fd, number) == kcmpEqual {
+	if o != nil && o.member != m && isSame(o.member.live(), o.fd, m.live(), number) {
 		return o
 	}
 	return nil

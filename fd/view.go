@@ -164,7 +164,7 @@ func (v *view) at(name string) (*slot, error) {
 	if err := v.stat(o, link); err != nil {
 		return nil, err
 	}
-	if v.last != nil && override == "" && v.last.inode() == o.inode() && !v.seen.differed(v.last, v.Member, number) && kcmp(v.last.member.live(), v.live(), v.last.fd, number) == kcmpEqual {
+	if v.last != nil && override == "" && v.last.inode() == o.inode() && !v.seen.differed(v.last, v.Member, number) && isSame(v.last.member.live(), v.last.fd, v.live(), number) {
 		s.of = v.last
 		return s, nil
 	}

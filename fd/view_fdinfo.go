@@ -32,7 +32,8 @@ func (v *view) describe(s *slot, o *open, name string) error {
 	o.locks = slices.DeleteFunc(info.Locks, isPosix)
 	o.add(info)
 	if o.handle.shares {
-		o.swapped = kcmp(v.self, v.live(), o.handle.fd, o.fd) > kcmpEqual
+		order, err := compareFiles(v.self, o.handle.fd, v.live(), o.fd)
+		o.swapped = err == nil && order != 0
 	}
 	return nil
 }

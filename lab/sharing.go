@@ -4,23 +4,11 @@ import (
 	"fmt"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"crak.dev/crak/internal/kcmp"
 )
 
 // What members share has no number that survives a restart. It is named by the first who has it: PID:FD is a descriptor,
 // PID:ADDRESS a mapping.
-
-// kcmpFile is KCMP_FILE of kcmp(2).
-const kcmpFile = 0
-
-// sharesFile reports whether two descriptors refer to one open file description.
-func sharesFile(one, other owned) (bool, error) {
-	r, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(one.pid), uintptr(other.pid), kcmpFile, uintptr(one.fd), uintptr(other.fd), 0)
-	if errno != 0 {
-		return false, errno
-	}
-	return r == 0, nil
-}
 
 // An owned descriptor is one in the table of a process, in the lab's PID namespace.
 type owned struct {
@@ -39,10 +27,10 @@ func nameDescriptions(members []member) {
 			key := fmt.Sprint(info["target"], info["flags"])
 			name := mine.name
 			for _, other := range alike[key] {
-				same, err := sharesFile(other, mine)
+				order, err := kcmp.Files(other.pid, other.fd, mine.pid, mine.fd)
 				if err != nil {
 					name = ""
-				} else if same {
+				} else if order == 0 {
 					name = other.name
 					break
 				}
