@@ -72,8 +72,7 @@ func (m *Member) mapping(e proc.SmapsEntry) (image.Mapping, error) {
 	case e.Has("um") || e.Has("uw"):
 		refuse("registered with userfaultfd", "not supported", "")
 	case e.Path == "/[aio]":
-		refuse("AIO context (io_setup(2))", "the kernel does not show whether requests of it are under way",
-			"checkpoint the program when it has no AIO context, or have it use another way of I/O")
+		m.aioContext(&v, e)
 	case e.Path == "/secretmem" && e.Deleted:
 		refuse("memory of memfd_secret(2)", "only the program itself can read it",
 			"checkpoint the program when it has no secret memory, or start it without")

@@ -76,6 +76,8 @@ func checkBehind(m *Mapping, memory map[MemoryID]bool) error {
 		if m.Name == "" {
 			return errors.New("name: missing")
 		}
+	case MappingAIO:
+		return checkAIO(m)
 	default:
 		return fmt.Errorf("kind: %.40q: unknown", string(m.Kind))
 	}

@@ -11,6 +11,7 @@ const (
 	MappingFile      MappingKind = "file"      // File, private or shared
 	MappingMemory    MappingKind = "memory"    // Memory: a shared memory object of the group
 	MappingKernel    MappingKind = "kernel"    // Name: [vdso], [vvar], [vvar_vclock]
+	MappingAIO       MappingKind = "aio"       // the ring of a context of kernel AIO (io_setup(2))
 )
 
 // Mapping is one VMA. Its private pages are in the space of its process, except for pages that equal those of the mapped file. Its
@@ -31,6 +32,8 @@ type Mapping struct {
 	// SelfContained: the image has every page of this file mapping that is within the file. If the file is missing or
 	// differs, a restart restores the mapping without it. The mapping is not both shared and writable.
 	SelfContained bool `json:"self_contained,omitempty"`
+
+	Events []byte `json:"events,omitempty"` // ring of a context: struct io_event[], which the program has not read
 
 	Guards []Range `json:"guards,omitempty"` // MADV_GUARD_INSTALL
 

@@ -232,6 +232,23 @@ var brokenGroups = []vector{
 		`processes[0].mappings[0].sum: "00": not a SHA-256 of a shared and writable file`),
 	inProcess("kernel mapping without a name", func(g *Group) { g.Processes[0].Mappings[4].Name = "" },
 		`processes[0].mappings[4].name: missing`),
+	inProcess("private ring of an AIO context", func(g *Group) { g.Processes[0].Mappings[1].Kind = MappingAIO },
+		`processes[0].mappings[1].kind: the ring of an AIO context is shared and writable`),
+	inProcess("huge AIO context", func(g *Group) {
+		m := &g.Processes[0].Mappings[1]
+		m.Kind, m.Shared, m.End = MappingAIO, true, m.Start+AIORingMost+PageSize
+	},
+		`processes[0].mappings[1].end: an AIO context of 16781312 bytes`),
+	inProcess("half an AIO event", func(g *Group) {
+		m := &g.Processes[0].Mappings[1]
+		m.Kind, m.Shared, m.Events = MappingAIO, true, make([]byte, 16)
+	},
+		`processes[0].mappings[1].events: 16 bytes in a ring of 2097152`),
+	inProcess("more AIO events than places", func(g *Group) {
+		m := &g.Processes[0].Mappings[1]
+		m.Kind, m.Shared, m.End, m.Events = MappingAIO, true, m.Start+PageSize, make([]byte, 127*AIOEventSize)
+	},
+		`processes[0].mappings[1].events: 4064 bytes in a ring of 4096`),
 	inProcess("dangling memory object", func(g *Group) { g.Processes[0].Mappings[2].Memory = 4 },
 		`processes[0].mappings[2].memory: 4: not one of the memory objects`),
 	inGroup("memory object twice", func(g *Group) { g.Memory = append(g.Memory, g.Memory[0]) },

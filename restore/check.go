@@ -35,6 +35,7 @@ func check(img *image.Image, env *fd.Env) (obstacle.List, error) {
 		all = append(all, checkMapped(p, env, known)...)
 		env.Moved()
 		all = append(all, checkPlaces(p)...)
+		all = append(all, checkAIO(p)...)
 		all = append(all, checkIDs(p, &self)...)
 	}
 	all = append(all, checkDescriptors(img.Group, env, descriptorLimit())...)

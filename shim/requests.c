@@ -42,6 +42,18 @@ static int unfinished(unsigned index, const uint64_t *args)
 	return 0;
 }
 
+static int64_t call(unsigned number, const uint64_t *args)
+{
+	switch (number) {
+	case ABI_CALL_ADDRESS:
+		return args[0];
+	case ABI_CALL_AIO_ROOM:
+		return aio_room(args[0], args[1], args[2], args[3]);
+	default:
+		return syscall6(number, args[0], args[1], args[2], args[3], args[4], args[5]);
+	}
+}
+
 static void make(unsigned index)
 {
 	uint64_t args[6];
@@ -50,9 +62,7 @@ static void make(unsigned index)
 	for (int i = 0; i < 6; i++)
 		args[i] = argument(index, i);
 	for (;;) {
-		results[index] = calls[index].number == ABI_CALL_ADDRESS
-					 ? (int64_t)args[0]
-					 : syscall6(calls[index].number, args[0], args[1], args[2], args[3], args[4], args[5]);
+		results[index] = call(calls[index].number, args);
 		if (!unfinished(index, args))
 			return;
 		if (!until)

@@ -230,6 +230,9 @@ const char *decimal_read(const char *text, int *value);
 /* clock.c */
 long milliseconds(void);
 
+/* aio.c */
+long aio_room(uint64_t ring, uint64_t places, uint64_t want, uint64_t processors);
+
 /* requests.c */
 void serve(int socket);
 

@@ -173,6 +173,13 @@ type Thread struct {
 // CallAddress is ABI_CALL_ADDRESS, in the place of a system call's number: the result is the first argument.
 const CallAddress = 0x7fffffff
 
+// CallAIORoom is ABI_CALL_AIO_ROOM. The arguments are the address of the ring of a context of kernel AIO, the events that it has room for,
+// the most requests that the context can take, and the number of processors, at most ProcessorsMax. The result is how many it takes.
+const CallAIORoom = 0x7ffffffe
+
+// ProcessorsMax is ABI_PROCESSORS_MAX.
+const ProcessorsMax = 8192
+
 // Data, Value and Result are bits of Call.Relative for argument i: an offset into the data, the offset of a uint32 in the data that is the
 // argument, and the index of an earlier call of the message whose result is the argument.
 func Data(i int) uint32   { return 1 << i }

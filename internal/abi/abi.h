@@ -218,7 +218,7 @@ struct abi_thread {
  *	ABI_WHILE_LESS the result is 0, and the int that argument 2 points to is less than arguments 3 and 4
  */
 struct abi_call {
-	unsigned int number; /* or ABI_CALL_ADDRESS: make no call; the result is the first argument */
+	unsigned int number; /* or one of ABI_CALL_* */
 	unsigned int relative;
 	unsigned long long args[6];
 };
@@ -227,7 +227,9 @@ struct abi_call {
 #define ABI_RESULT(i) (1u << (16 + (i)))
 #define ABI_WHILE_FULL (1u << 30)
 #define ABI_WHILE_LESS (1u << 31)
-#define ABI_CALL_ADDRESS 0x7fffffff
+#define ABI_CALL_ADDRESS 0x7fffffff  /* make no call; the result is the first argument */
+#define ABI_CALL_AIO_ROOM 0x7ffffffe /* aio_room(ring, count, want, processors) in shim/aio.c; an older resident: -ENOSYS */
+#define ABI_PROCESSORS_MAX 8192
 #define ABI_CALL_SIZE 56
 #define ABI_CALLS_MAX 512    /* calls in one message */
 #define ABI_DATA_MAX 32768   /* bytes of data in one message */

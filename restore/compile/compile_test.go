@@ -76,6 +76,7 @@ func withMemory(g *image.Group) {
 	add(512, image.Mapping{Prot: 3, Kind: image.MappingAnonymous, HugePageSize: 2 << 20})
 	add(4, image.Mapping{Prot: 3, Kind: image.MappingAnonymous, NoReserve: true, HugePage: true, Locked: true, DontDump: true, Name: "[anon:arena]"})
 	add(4, image.Mapping{Kind: image.MappingAnonymous, DontFork: true, LockOnFault: true, Guards: []image.Range{{Start: at, End: at + image.PageSize}}})
+	add(3, image.Mapping{Prot: 3, Kind: image.MappingAIO, Shared: true, Events: make([]byte, 2*image.AIOEventSize)})
 	add(33, image.Mapping{Prot: 3, Kind: image.MappingAnonymous, GrowsDown: true, Name: "[stack]"})
 	add(4, image.Mapping{Prot: 1, Kind: image.MappingKernel, Name: "[vvar]"})
 	add(2, image.Mapping{Prot: 5, Kind: image.MappingKernel, Name: "[vdso]"})

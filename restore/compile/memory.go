@@ -42,6 +42,9 @@ func (c *compiler) memoryMap() {
 		switch object := c.staged(m); {
 		case m.Kind == image.MappingKernel:
 			c.moveKernel(m)
+		case m.Kind == image.MappingAIO:
+			c.reserveRing(m)
+			continue
 		case object != nil:
 			c.mapShared(m, object)
 		default:
@@ -172,6 +175,7 @@ const (
 
 // memoryFinish sets what must not be set while memory is filled: protections, advice, locks, seals.
 func (c *compiler) memoryFinish() {
+	c.contexts()
 	for i := range c.process.Mappings {
 		m := &c.process.Mappings[i]
 		if m.Kind == image.MappingKernel {

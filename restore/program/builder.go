@@ -160,6 +160,11 @@ func (b *Builder) Await(counter Arg, total int) *Builder {
 	return b.Do(Instruction{Op: Await, Slot: NoSlot, Args: [6]Arg{counter, Const(total)}})
 }
 
+// Load has the eight bytes at an address as its result.
+func (b *Builder) Load(at Arg) *Builder {
+	return b.Do(Instruction{Op: Load, Slot: NoSlot, Expect: ExpectAny, Args: [6]Arg{at}})
+}
+
 // Jump leaves the interpreter for the code at the struct abi_context. It is the last instruction of a program, so it also
 // frees the unused end of the slice: there may be thousands of threads.
 func (b *Builder) Jump(context uint64, restart Arg) {

@@ -55,6 +55,10 @@ func (c *checker) instruction(in *Instruction) error {
 		if in.Args[0].Kind != ArgData || in.Args[0].Value%4 != 0 {
 			return fmt.Errorf("the counter is not in the data")
 		}
+	case Load:
+		if in.Args[0].Kind != ArgData || in.Args[0].Value%8 != 0 {
+			return fmt.Errorf("the bytes are not in the data")
+		}
 	case Jump:
 	default:
 		return fmt.Errorf("unknown operation %d", in.Op)

@@ -82,6 +82,8 @@ func (s *Set) form(in *Instruction) (name string, count int, show []shower) {
 		return "await", 2, nil
 	case Jump:
 		return "jump", 2, nil
+	case Load:
+		return "load", 1, nil
 	}
 	name = sysname.Of(int64(in.Number))
 	if f, ok := forms[in.Number]; ok {

@@ -10,6 +10,7 @@ const (
 	Arrive  Op = 3 // add one to a counter, and wake those who await the total: address, total
 	Await   Op = 4 // wait until a counter equals the total: address, total
 	Jump    Op = 5 // leave the interpreter: struct abi_context, struct abi_restart
+	Load    Op = 6 // the result is the eight bytes at an address
 )
 
 // An Expect is what an instruction's result must be.

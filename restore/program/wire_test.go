@@ -20,7 +20,7 @@ func TestHeader(t *testing.T) {
 		"ORDER_SIZE": OrderSize, "LOAD_SIZE": loadSize, "PROGRAM_SIZE": programSize,
 		"INSTRUCTION_SIZE": instructionSize, "REPORT_SIZE": ReportSize,
 		"CALL": uint64(Call), "THREAD": uint64(Thread), "PROCESS": uint64(Process), "ARRIVE": uint64(Arrive),
-		"AWAIT": uint64(Await), "JUMP": uint64(Jump),
+		"AWAIT": uint64(Await), "JUMP": uint64(Jump), "LOAD": uint64(Load),
 		"EXPECT_OK": uint64(ExpectOK), "EXPECT_VALUE": uint64(ExpectValue), "EXPECT_ANY": uint64(ExpectAny),
 		"EXPECT_NOTICE": uint64(ExpectNotice),
 		"FAILED":        uint64(Failed), "NOTICE": uint64(Notice), "STAGE": uint64(Stage),

@@ -2,7 +2,6 @@
 #include "check.h"
 
 #include <asm/ldt.h>
-#include <linux/aio_abi.h>
 #include <linux/bpf.h>
 #include <linux/io_uring.h>
 #include <linux/kvm.h>
@@ -72,7 +71,6 @@ static int by_path(int fd)
 static void make(const char *kind)
 {
 	struct user_desc entry = {.entry_number = 0, .limit = 0xfff, .seg_32bit = 1, .useable = 1};
-	aio_context_t context = 0;
 	pthread_t thread;
 	sigset_t none;
 	int pair[2];
@@ -86,8 +84,6 @@ static void make(const char *kind)
 		CHECK(perf() >= 0 || geteuid() != 0);
 	else if (!strcmp(kind, "bpf"))
 		CHECK(map() >= 0 || geteuid() != 0);
-	else if (!strcmp(kind, "aio"))
-		CHECK(syscall(SYS_io_setup, 8, &context) == 0);
 	else if (!strcmp(kind, "kvm"))
 		CHECK(kvm() >= 0 || access("/dev/kvm", R_OK | W_OK) < 0);
 	else if (!strcmp(kind, "uffd"))

@@ -63,6 +63,7 @@ enum interp_op {
 	INTERP_ARRIVE = 3,  /* address of a counter, total: adds one, wakes those who await the total */
 	INTERP_AWAIT = 4,   /* address of a counter, total: waits until it equals the total */
 	INTERP_JUMP = 5,    /* struct abi_context, struct abi_restart: leaves the interpreter for the program's code */
+	INTERP_LOAD = 6,    /* address: the result is the eight bytes there */
 };
 
 enum interp_expect {

@@ -95,6 +95,8 @@ static long execute(const struct interp_load *load, const struct interp_instruct
 		return arrive((unsigned *)args[0], (unsigned)args[1]);
 	case INTERP_AWAIT:
 		return await(load, (unsigned *)args[0], (unsigned)args[1]);
+	case INTERP_LOAD:
+		return *(const long *)args[0];
 	case INTERP_JUMP:
 		interp_jump((const void *)args[0], (const void *)args[1]);
 	default:
