@@ -68,7 +68,10 @@ func (c *capture) lookAtTCP(o *open) (any, []byte, error) {
 		switch {
 		case s.state == unix.BPF_TCP_LISTEN:
 			r.Listening, r.Backlog, r.Order = true, s.sent, c.tcp.order(s)
-			err = c.tcp.checkWaiting(o)
+			var waiting *backlog
+			if waiting, err = c.backlogOf(o); err == nil {
+				c.readBacklog(o, waiting)
+			}
 		case s.state == unix.BPF_TCP_CLOSE: // only bound
 		case c.tcp.isReset(o):
 			r.reset()
@@ -134,7 +137,7 @@ func (c *capture) tcpPeerOf(o *open, r *TCPSocket) (sender tcpSender, err error)
 			return sender, nil
 		}
 		c.endLater(o)
-		if other.received != 0 || s.sent != 0 || s.received != 0 || other.state == unix.BPF_TCP_CLOSE_WAIT {
+		if other.state == unix.BPF_TCP_SYN_RECV && s.sent != 0 { // the listening socket has no room for the connection
 			why := tcpObstacle(o, "it has sent data on a connection that nobody has accepted yet", "try again when the server has accepted it")
 			why.Passes = true
 			return sender, why
