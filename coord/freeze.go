@@ -2,12 +2,14 @@ package coord
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/resident"
 )
 
 // freeze freezes all members. A frozen process has no new children. So it looks for further descendants until every process
@@ -28,9 +30,13 @@ func (c *checkpoint) freeze() error {
 		}
 	}
 	fresh := c.members
-	var late []*member // since the survey
-	for deadline := time.Now().Add(patienceStorm); ; {
-		if err := c.freezeMembers(fresh); err != nil {
+	var late []*member     // since the survey
+	var deadline time.Time // a program alone may wait for crak_release before it is frozen
+	for {
+		if len(c.members) > 1 && deadline.IsZero() {
+			deadline = time.Now().Add(patienceStorm)
+		}
+		if err := c.freezeMembers(fresh, deadline); err != nil {
 			return err
 		}
 		c.prune()
@@ -38,7 +44,7 @@ func (c *checkpoint) freeze() error {
 		if found, c.zombies = c.lookUntilSure(); len(found) == 0 {
 			return append(c.hanging(), togetherWithParent(late)...).Err()
 		}
-		if time.Now().After(deadline) {
+		if !deadline.IsZero() && time.Now().After(deadline) {
 			return fmt.Errorf("pid %d: its descendants fork faster than they can be frozen: after %.0f s %d are frozen, and new ones appear",
 				c.Pid, patienceStorm.Seconds(), len(c.members))
 		}
@@ -66,14 +72,19 @@ func (c *checkpoint) lookUntilSure() (pids []int, zombies []image.Zombie) {
 	}
 }
 
-// freezeMembers freezes some members at the same time. If one fails, it does not wait for the others.
-func (c *checkpoint) freezeMembers(members []*member) error {
+// freezeMembers freezes some members at the same time, until a deadline if that is not zero. If one fails, it does not wait for the others.
+func (c *checkpoint) freezeMembers(members []*member, deadline time.Time) error {
 	patience := patienceHold
 	if len(c.members) > 1 {
 		patience = patienceHoldFrozen
 	}
 	ctx, giveUp := context.WithCancelCause(c.Context)
 	defer giveUp(nil)
+	if !deadline.IsZero() {
+		var stop context.CancelFunc
+		ctx, stop = context.WithDeadline(ctx, deadline)
+		defer stop()
+	}
 	inParallel(len(members), c.atOnce, func(i int) error {
 		m := members[i]
 		if m.dropped || ctx.Err() != nil {
@@ -88,6 +99,14 @@ func (c *checkpoint) freezeMembers(members []*member) error {
 		}
 		return nil
 	})
+	if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+		for _, m := range members {
+			if m.conn == nil && !m.dropped {
+				return fmt.Errorf("pid %d: %w, and the other processes of the group are not kept frozen for longer than %.0f s",
+					m.pid, resident.ErrSilent, patienceStorm.Seconds())
+			}
+		}
+	}
 	return context.Cause(ctx)
 }
 

@@ -72,6 +72,27 @@ func TestHostileMember(t *testing.T) {
 	}
 }
 
+// TestSlowMember: a member of a group does not tell that it is frozen. The others are not kept frozen for longer than patienceStorm,
+// however many such members there are.
+func TestSlowMember(t *testing.T) {
+	a := newArena(t)
+	a.buildHostile()
+	a.must(unix.Mkfifo(a.path("fifo"), 0o600))
+	a.must(os.Chown(a.path("fifo"), alice, alice))
+	p := a.beside(alice, fmt.Sprintf("LD_PRELOAD= exec bash -c 'exec %s stalls <>%s'", a.hostile, a.path("fifo")))
+	pid := p.descendant("libcrak-hostile", alice)
+	patience := patienceStorm
+	patienceStorm = 2 * time.Second
+	t.Cleanup(func() { patienceStorm = patience })
+	begun := time.Now()
+	_, err := Checkpoint(Options{Pid: p.pid()})
+	if took := time.Since(begun); took > patienceFreeze/2 {
+		t.Errorf("the checkpoint has ended after %v", took)
+	}
+	contains(t, fmt.Sprint(err), fmt.Sprintf("pid %d: the program does not answer", pid))
+	p.echoes()
+}
+
 // TestInventedMessages: a member of another user has a message queue of root open, which it may only read. Its resident says that the queue
 // has messages that it has made up. A restart by root would put them into the queue.
 func TestInventedMessages(t *testing.T) {

@@ -115,7 +115,11 @@ func (m *member) freeze(ctx context.Context, patience time.Duration) error {
 		return err
 	}
 	m.stopped = time.Now()
-	if m.dump.Threads, err = conn.Frozen(patienceFreeze); err != nil {
+	answer := patienceFreeze
+	if deadline, ok := ctx.Deadline(); ok {
+		answer = min(answer, time.Until(deadline))
+	}
+	if m.dump.Threads, err = conn.Frozen(answer); err != nil {
 		conn.Close()
 		return explain(err)
 	}

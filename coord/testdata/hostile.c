@@ -11,6 +11,7 @@
  *	many          4,000,000,000 threads are frozen
  *	pid           it has another PID
  *	silent        it sends nothing after HELLO
+ *	stalls        it sends nothing after the HELLO of a freeze
  *	answers       its child connects and answers in its place
  *	invents       it makes up the messages of POSIX message queues
  *	boasts [ID]   it has higher limits, and the segment ID of System V, which it says is its own
@@ -262,7 +263,7 @@ static void obey(int signal, siginfo_t *info, void *frame)
 	}
 	if (connect(fd, (void *)&address, offsetof(struct sockaddr_un, sun_path) + 1 + length) == 0) {
 		greet(fd);
-		if (is("silent"))
+		if (is("silent") || (is("stalls") && info->si_errno == ABI_ORDER_FREEZE))
 			pause();
 		if (info->si_errno == ABI_ORDER_FREEZE)
 			freeze(fd, frame);
