@@ -244,6 +244,7 @@ func asUser(uid int, fn func() error) error {
 func TestDirName(t *testing.T) {
 	for comm, want := range map[string]string{
 		"app": "app.5", "a b/c\n": "a_b_c_.5", "": "_.5", "..": "_...5", "-x": "_-x.5", "größe": "größe.5", "\xff": "_.5",
+		"a\u009b1m": "a_1m.5", "left\u202eright": "left_right.5",
 	} {
 		if got := DirName(comm, 5); got != want {
 			t.Errorf("DirName(%q): %q, want %q", comm, got, want)
