@@ -30,6 +30,18 @@ func (e *Env) OpenMapped(m *image.Mapping) (*os.File, error) {
 	return e.open(*m.File, flags, u)
 }
 
+// CheckExecutable checks that another process may have the file that OpenExecutable has opened for one that executes the same file.
+func (e *Env) CheckExecutable(p *image.Process) error {
+	if len(lessersOf(p)) == 0 {
+		return nil
+	}
+	f, err := e.OpenExecutable(p)
+	if err == nil {
+		f.Close()
+	}
+	return err
+}
+
 // OpenExecutable opens the file that a process executes. It must be the same file or a copy.
 func (e *Env) OpenExecutable(p *image.Process) (*os.File, error) {
 	want := p.Executable

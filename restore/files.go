@@ -43,17 +43,20 @@ func (g *group) mappedFiles(of *member) error {
 	return nil
 }
 
-// executable opens the file that a member runs, and returns its number for the interpreter. A member can run without it: -1.
+// executable opens the file that a member runs, and returns its number for the interpreter. A member can run without it: -1. Members that
+// execute the same file get the same descriptor, each if its user may have the file.
 func (g *group) executable(p *image.Process) (int, error) {
 	key := executableFile{p.Executable, p.ExecutableMemory}
-	if n, ok := g.executables[key]; ok {
-		return n, nil
-	}
+	n, known := g.executables[key]
 	var f *os.File
 	var err error
-	if p.ExecutableMemory != 0 {
+	switch {
+	case p.ExecutableMemory != 0 && known:
+	case p.ExecutableMemory != 0:
 		f, err = g.objects.readOnly(p.ExecutableMemory, g.img.Group)
-	} else {
+	case known:
+		err = g.env.CheckExecutable(p)
+	default:
 		f, err = g.env.OpenExecutable(p)
 	}
 	if err != nil {
@@ -61,7 +64,10 @@ func (g *group) executable(p *image.Process) (int, error) {
 			p.Pid, p.Executable.Path, err, p.Pid))
 		return -1, nil
 	}
-	n, err := g.keep(f)
+	if known {
+		return n, nil
+	}
+	n, err = g.keep(f)
 	g.executables[key] = n
 	return n, err
 }
