@@ -11,6 +11,9 @@ import (
 // descriptors of all members, and then one member after the other refers to the table. It adds obstacles to the table. It
 // returns an error if a member cannot be read.
 func Capture(members []*Member) ([]*image.Process, error) {
+	for _, m := range members {
+		m.views = workers() / len(members)
+	}
 	if err := inParallel(len(members), func(i int) error { return members[i].Read() }); err != nil {
 		return nil, err
 	}

@@ -59,6 +59,7 @@ type Member struct {
 
 	secureBits  uint32          // of the initiator, and taken for those of every thread
 	descriptors *fd.Descriptors // between Read and finish
+	views       int             // fd.Member.Views
 	obstacles   obstacle.List   // of this member
 
 	sets      sysv.SetLimits   // of its IPC namespace

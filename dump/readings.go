@@ -14,7 +14,7 @@ func Room(n int) { room.Store(int32(max(n, 1))) }
 
 // Descriptors that are open at the same time while one thread of the writer reads a member, a thread of a member, or memory.
 const (
-	perMember  = 6 // three of fd.Look, a handle and its pidfd, a file of /proc
+	perMember  = 6 // three of each view of fd.Look, a handle and its pidfd, a file of /proc
 	perThread  = 1 // a file of /proc
 	perReading = 2 // the memory of a member and of its parent
 )

@@ -48,6 +48,7 @@ func (m *Member) askInitiator(meanwhile func() error) (err error) {
 		WithFiles: m.WithFiles,
 		Holders:   m.Known.Holders,
 		Seen:      &m.Table.Seen,
+		Views:     m.views,
 		Except:    []int{int(m.Conn.Hello.Socket)},
 		Calls:     m.Conn.Calls,
 		Wire:      int(m.Conn.Hello.Socket),

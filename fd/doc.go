@@ -24,7 +24,7 @@
 //
 // What several kinds use:
 //
-//	member.go, look.go, view*.go, place.go      the descriptors of a member, as /proc shows them
+//	member.go, look.go, view*.go, place.go      the descriptors of a member, as /proc shows them (view_all.go: on all processors)
 //	handle.go, fdinfo.go, own_info.go,
 //	events.go, owner.go                         what the writer asks about a description
 //	questions.go, call_list.go                  what the initiator of a member asks

@@ -32,6 +32,9 @@ type Member struct {
 	// Overrides says what the image has in place of some descriptors.
 	Overrides Overrides
 
+	// Views is how many threads of the writer may look at the member's descriptors at the same time, with a view each. 0 is 1.
+	Views int
+
 	// WithFiles says that the image gets copies of the files that the member can write to.
 	WithFiles bool
 

@@ -1,8 +1,6 @@
 package fd
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"strconv"
@@ -84,38 +82,6 @@ func (v *view) close() {
 // isOwn tells whether a descriptor is one of the view itself, when a process looks at itself.
 func (v *view) isOwn(number int) bool {
 	return v.Proc == "/proc/self" && (slices.Contains([]int{v.fd, v.info, v.links}, number) || v.taker != nil && number == v.taker.pidfd || v.own != nil && number == v.own.fd)
-}
-
-// look reads every descriptor of a process, in ascending order. It leaves out descriptors that are closed meanwhile:
-// the process may not be frozen.
-func look(m *Member, seen *Seen) ([]*slot, error) {
-	v, err := newView(m, seen)
-	if err != nil {
-		return nil, fmt.Errorf("descriptors: %w", err)
-	}
-	defer v.close()
-	names, err := v.names()
-	if err != nil {
-		return nil, fmt.Errorf("descriptors: %w", err)
-	}
-	all := make([]*slot, 0, len(names))
-	for _, name := range names {
-		s, err := v.at(name)
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("fd %s: %w", name, err)
-		}
-		if s != nil {
-			all = append(all, s)
-		}
-	}
-	if err := m.Overrides.missing(all); err != nil {
-		return nil, err
-	}
-	slices.SortFunc(all, func(a, b *slot) int { return a.fd - b.fd })
-	return all, nil
 }
 
 // names lists the directory.
