@@ -58,6 +58,7 @@ struct resident {
 	unsigned restarts;
 	int trigger;	  /* signal for which the trigger's handler was installed, or 0 */
 	int chained;	  /* 1: a handler of the program has called the trigger's handler */
+	int on_current_stack; /* 1: threads have the same alternate stack (altstack.c) */
 	unsigned user, group; /* effective IDs when the program started */
 	int freeze_limit; /* milliseconds without a message from the writer after which the resident ends a freeze */
 };
@@ -282,6 +283,7 @@ int is_our_action(const struct kernel_sigaction *);
 void freeze_signal_ignore(struct kernel_sigaction *before);
 void freeze_signal_restore(const struct kernel_sigaction *);
 void freeze_signal_handle(void);
+void handle_on_current_stack(void);
 
 /* next.c */
 void *next_function(const char *name);

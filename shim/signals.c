@@ -29,7 +29,7 @@ static struct kernel_sigaction action_of(void (*handler)(int, siginfo_t *, void 
 {
 	return (struct kernel_sigaction){
 		.handler = (void *)handler,
-		.flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_RESTORER,
+		.flags = SA_SIGINFO | SA_RESTART | SA_RESTORER | (load(&resident.on_current_stack) ? 0 : SA_ONSTACK),
 		.restorer = (void *)crak_restore_rt,
 		.mask = ~0ul,
 	};
@@ -149,7 +149,10 @@ void freeze_signal_ignore(struct kernel_sigaction *before)
 
 void freeze_signal_restore(const struct kernel_sigaction *before)
 {
-	change_action(ABI_FREEZE_SIGNAL, before, NULL);
+	struct kernel_sigaction ours = action_of(crak_on_freeze_signal);
+
+	/* Meanwhile another thread may have called handle_on_current_stack. */
+	change_action(ABI_FREEZE_SIGNAL, before->handler == ours.handler ? &ours : before, NULL);
 }
 
 void freeze_signal_handle(void)
@@ -157,6 +160,25 @@ void freeze_signal_handle(void)
 	struct kernel_sigaction ours = action_of(crak_on_freeze_signal);
 
 	change_action(ABI_FREEZE_SIGNAL, &ours, NULL);
+}
+
+static void install_again(int signal, void (*handler)(int, siginfo_t *, void *))
+{
+	struct kernel_sigaction ours = action_of(handler);
+	struct kernel_sigaction now;
+
+	if (!change_action(signal, NULL, &now) && now.handler == ours.handler)
+		change_action(signal, &ours, NULL);
+}
+
+/* From now on the handlers run on the stack on which the thread runs, not on its alternate stack. */
+void handle_on_current_stack(void)
+{
+	if (__atomic_exchange_n(&resident.on_current_stack, 1, __ATOMIC_SEQ_CST))
+		return;
+	install_again(ABI_FREEZE_SIGNAL, crak_on_freeze_signal);
+	if (resident.trigger)
+		install_again(resident.trigger, crak_on_trigger);
 }
 
 int is_our_action(const struct kernel_sigaction *action)

@@ -31,6 +31,8 @@ func TestExports(t *testing.T) {
 		"lio_listio64", "mq_notify", "pthread_create", "thrd_create", "timer_create",
 		// The function that names a tracer (prctl.c).
 		"prctl",
+		// The function by which threads may get the same alternate stack (altstack.c).
+		"sigaltstack",
 		// Functions that wait for children (wait.c).
 		"wait3", "wait4", "waitid", "waitpid",
 		// Functions that execute a program (exec.c), and those that must not run at the same time (setxid.c).
@@ -66,7 +68,7 @@ func TestSymbolVersions(t *testing.T) {
 
 // mayCall are the files whose code runs outside of signal handlers: at the start of the program, in an interposed call, and in an
 // executed libcrak.so.
-var mayCall = []string{"init.c", "pthread.c", "exec.c", "setxid.c", "next.c", "cpu_usage.c", "prctl.c", "wait.c",
+var mayCall = []string{"init.c", "pthread.c", "exec.c", "setxid.c", "next.c", "cpu_usage.c", "prctl.c", "wait.c", "altstack.c",
 	"entry_amd64.S", "load_writer.c"}
 
 // TestHandlersCallNoLibrary compiles the C files as make does and checks their undefined symbols.
