@@ -203,7 +203,7 @@ func (s *Source) Runs(size int64) ([]image.Run, error) {
 	var runs []image.Run
 	for at := int64(0); at < size; {
 		start, err := unix.Seek(s.fd, at, unix.SEEK_DATA)
-		if errors.Is(err, unix.ENXIO) {
+		if errors.Is(err, unix.ENXIO) || err == nil && start >= size { // another process may make the file longer meanwhile
 			break
 		}
 		if err != nil {

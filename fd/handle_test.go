@@ -45,6 +45,7 @@ func TestData(t *testing.T) {
 		"hole":        {nil, 16 * page, nil},
 		"one byte":    {map[int64]int{0: 1}, 1, runs(0, page)},
 		"after holes": {map[int64]int{8 * page: page, 24*page + 7: 9}, 32 * page, runs(8*page, 9*page, 24*page, 25*page)},
+		"grown":       {map[int64]int{8 * page: 1}, 4 * page, nil}, // since its size was read
 		"at the end":  {map[int64]int{9*page + 100: 5}, 9*page + 105, runs(9*page, 10*page)},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -77,6 +78,9 @@ func TestData(t *testing.T) {
 			}
 			if !knowsHoles(t) {
 				test.want = runs(0, (uint64(test.size)+page-1)/page*page)
+			}
+			if n := len(got); n > 0 && got[n-1].Start >= uint64(test.size) {
+				t.Errorf("%v begins behind the size %d", got[n-1], test.size)
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" && !covered(test.want, got) { // blocks may be larger than pages
 				t.Errorf("(-want +got):\n%s", diff)
