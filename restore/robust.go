@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"sync/atomic"
 	"unsafe"
 
@@ -63,7 +64,19 @@ func reclaimIn(f *os.File, offset int64, value uint32) error {
 		return fmt.Errorf("mmap: %w", err)
 	}
 	defer unix.Munmap(memory)
-	return reclaimWord((*uint32)(unsafe.Pointer(&memory[offset-start])), value)
+	return reclaimMapped((*uint32)(unsafe.Pointer(&memory[offset-start])), value)
+}
+
+// reclaimMapped is reclaimWord for a word in a mapped file. Another process may make the file shorter at any time, and its file system may fail
+// to read the page: the kernel then sends SIGBUS, which would end crak.
+func reclaimMapped(word *uint32, value uint32) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("the file cannot be read there: %v", fault)
+		}
+	}()
+	return reclaimWord(word, value)
 }
 
 // reclaimWord locks a mutex for its old owner if the word is as the kernel leaves it when the owner dies.
