@@ -78,7 +78,10 @@ func (e *Env) create(d image.Description) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := finish(f, k, d); err != nil {
+	if f, err = e.withAsync(f, k, d); err == nil {
+		err = finish(f, k, d)
+	}
+	if err != nil {
 		f.Close()
 		return nil, err
 	}
