@@ -82,5 +82,24 @@ func (c *capture) otherEndLives(o *open, e ends) bool {
 	}
 	// A read end without writers has POLLHUP, a write end without readers POLLERR (pipe_poll in fs/pipe.c).
 	events, err := eventsOf(end, 0)
-	return err != nil || events&(unix.POLLHUP|unix.POLLERR) == 0
+	if err != nil || events&(unix.POLLHUP|unix.POLLERR) != 0 {
+		return err != nil
+	}
+	return !o.hasPath() || !o.readable() || withoutWriter(end) != nil
+}
+
+// withoutWriter returns nil if an empty FIFO has no writer. A read end of a FIFO has no POLLHUP if nobody has opened the FIFO for writing
+// since it was opened. But tee(2) fails with EAGAIN if there is a writer, and copies nothing if there is none.
+func withoutWriter(end int) error {
+	if length, err := unix.IoctlGetInt(end, unix.TIOCINQ); err != nil || length != 0 {
+		return cmp.Or(err, error(unix.EAGAIN))
+	}
+	var copies [2]int
+	if err := unix.Pipe2(copies[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
+		return err
+	}
+	defer unix.Close(copies[0])
+	defer unix.Close(copies[1])
+	_, err := unix.Tee(end, copies[1], 1, unix.SPLICE_F_NONBLOCK)
+	return err
 }

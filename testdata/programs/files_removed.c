@@ -5,6 +5,7 @@
  */
 #include "group.h"
 
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
@@ -41,7 +42,7 @@ static int links(int fd)
 	return st.st_nlink;
 }
 
-static int fifo, fifo_reader, removed, twice, path_self;
+static int fifo, fifo_reader, unwritten, removed, twice, path_self;
 
 static int sharer(long unused)
 {
@@ -60,7 +61,7 @@ static int sharer(long unused)
 
 int main(void)
 {
-	int beside, elsewhere, linked, path_file, path_directory, whole, direct, sparse, inner, plain;
+	int beside, elsewhere, linked, path_file, path_directory, whole, direct, sparse, inner, plain, first;
 	struct timespec times[2] = {{1000000000, 1000}, {1100000000, 2000}};
 	char path[50], buffer[8192], *block = (void *)(((uintptr_t)buffer + 4095) & ~4095ul);
 	struct stat st, now;
@@ -92,6 +93,9 @@ int main(void)
 	CHECK(fcntl(fifo_reader, F_SETFL, 0) == 0);
 	CHECK(unlink("fifo") == 0);
 	EQUAL(write(fifo, "bytes", 5), 5);
+	CHECK(mkfifo("unwritten", 0640) == 0);
+	unwritten = open("unwritten", O_RDONLY | O_NONBLOCK);
+	CHECK(unwritten >= 0 && unlink("unwritten") == 0);
 
 	whole = created("deleted", O_CREAT, "content");
 	CHECK(fchmod(whole, 02751) == 0);
@@ -129,6 +133,11 @@ int main(void)
 	EQUAL(links(linked), 1);
 	CHECK(access("old", F_OK) == -1 && access("gone", F_OK) == -1 && access("fifo", F_OK) == -1 && access("deleted", F_OK) == -1);
 
+	CHECK(poll(&(struct pollfd){unwritten, POLLIN, 0}, 1, 0) == 0); /* nobody has ever opened it for writing */
+	snprintf(path, sizeof path, "/proc/self/fd/%d", unwritten);
+	first = open(path, O_WRONLY);
+	EQUAL(write(first, "first", 5), 5);
+	EQUAL(read(unwritten, buffer, sizeof buffer), 5);
 	CHECK(fstat(fifo, &now) == 0);
 	EQUAL(now.st_mode, S_IFIFO | 0640);
 	EQUAL(now.st_nlink, 0);
