@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	shmReadOnly = 0o10000 // SHM_RDONLY
-	shmRemap    = 0o40000 // SHM_REMAP
+	shmReadOnly = 0o10000  // SHM_RDONLY
+	shmRemap    = 0o40000  // SHM_REMAP
+	shmExec     = 0o100000 // SHM_EXEC
 )
 
 // stageShared makes a memory object that is no file. It is mapped in the staging area, where crak fills it, and mapShared
@@ -62,7 +63,11 @@ func (c *compiler) mapShared(m *image.Mapping, o *image.MemoryObject) {
 	start, length := program.Const(m.Start), uint64(m.End-m.Start)
 	note := fmt.Sprintf("memory object %d", o.ID)
 	if o.Kind == image.MemorySysV && !m.Writable && m.Offset == 0 && length == image.PageAlign(o.Size) {
-		c.b.Call(unix.SYS_SHMAT, program.Const(o.SysV.ID), start, program.Const(shmReadOnly)).Want(uint64(m.Start)).Note(note)
+		flags := shmReadOnly
+		if m.Prot&unix.PROT_EXEC != 0 {
+			flags |= shmExec
+		}
+		c.b.Call(unix.SYS_SHMAT, program.Const(o.SysV.ID), start, program.Const(flags)).Want(uint64(m.Start)).Note(note)
 		return
 	}
 	c.b.Call(unix.SYS_MREMAP, c.shared[o.ID].At(m.Offset), program.Const(0), program.Const(length),

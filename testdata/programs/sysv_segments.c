@@ -22,6 +22,8 @@ static char *attach(int id, int flags)
 static int other(long unused)
 {
 	char *third = attach(removed_id, SHM_RDONLY);
+	const char *code = attach(removed_id, SHM_RDONLY | SHM_EXEC);
+	int (*run)(void);
 
 	(void)unused;
 	mark("attached");
@@ -29,6 +31,10 @@ static int other(long unused)
 	check_filled(third, SIZE, 2);
 	check_filled(removed[0], SIZE, 2);
 	check_filled(keyed, ODD, 3);
+	memcpy(removed[0], "\xb8\x2a\0\0\0\xc3", 6); /* mov $42, %eax; ret */
+	memcpy(&run, &code, sizeof(run));
+	EQUAL(run(), 42);
+	fill(removed[0], SIZE, 2);
 	return 0;
 }
 
@@ -40,7 +46,7 @@ int main(void)
 	int status;
 	FILE *file;
 
-	removed_id = shmget(IPC_PRIVATE, SIZE, IPC_CREAT | 0600);
+	removed_id = shmget(IPC_PRIVATE, SIZE, IPC_CREAT | 0700); /* x: SHM_EXEC */
 	keyed_id = shmget(key, ODD, IPC_CREAT | IPC_EXCL | 0640);
 	CHECK(removed_id >= 0 && keyed_id >= 0);
 	file = fopen("id", "w");
@@ -59,7 +65,7 @@ int main(void)
 	await_go();
 
 	CHECK(shmctl(removed_id, IPC_STAT, &desc) == 0);
-	EQUAL(desc.shm_nattch, 5);
+	EQUAL(desc.shm_nattch, 6);
 	CHECK(desc.shm_perm.mode & SHM_DEST);
 	EQUAL(shmget(key, ODD, 0), keyed_id);
 	CHECK(shmctl(keyed_id, IPC_STAT, &desc) == 0);
