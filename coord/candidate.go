@@ -15,7 +15,7 @@ import (
 	"crak.dev/crak/internal/resident"
 )
 
-// looksForResident is how often a process is looked at that had a handler for the freeze signal a moment before.
+// looksForResident is how often a process is looked at, at least, that had a handler for the freeze signal a moment before.
 const looksForResident = 3
 
 // candidate collects the obstacles that keep a process from being frozen at all. The order of its checks matters: handler.go
@@ -51,10 +51,9 @@ func candidate(pid int) (obstacle.List, error) {
 		refuse(fmt.Sprintf("traced by pid %d", p.status.TracerPid), "a tracer controls when it stops and runs", "detach the debugger or strace first")
 	case p.shares:
 		refuse(fmt.Sprintf("shares the memory of its parent, pid %d", p.status.PPid), "a restart can restore the memory for one process only",
-			"checkpoint the parent, or wait until it has executed its program")
+			"wait until it has executed a program or has ended")
 	case !p.hasResident:
-		what, do := whyNotResident(p.live)
-		refuse(what, "libcrak.so is not in it", do)
+		refuse(whyNotResident(p.live))
 	case hasFilter(pid, p.live): // the filter might kill it for a system call of the resident
 		refuse("seccomp filter", "not supported", "start the program without its sandbox")
 	case outOfReach(p.live):
@@ -78,10 +77,15 @@ type processNow struct {
 }
 
 // awaitResident waits until a process has a resident that can take the freeze signal, or can have none. parent is its parent's PID.
+//
+// The process may execute another program between the wait and the look. In the middle of execve(2) it has the memory of the new
+// program and still the handlers of the old one. On a busy machine it may stay there for many milliseconds.
 func awaitResident(pid, parent int) (p processNow, err error) {
-	for look := range looksForResident { // the process may execute another program between the wait and the look
+	begun, wait := time.Now(), firstLook
+	for look := 0; look < looksForResident || awaitsLibrary(p.live) && time.Since(begun) < patienceExec; look++ {
 		if look > 0 {
-			time.Sleep(firstLook << look) // no event tells of another process's execve
+			wait = min(2*wait, intervalExec)
+			time.Sleep(wait) // no event tells of another process's execve
 		}
 		handler := awaitHandler(pid)
 		if p.live, err = liveThread(pid); err == nil {
@@ -153,13 +157,17 @@ func outOfDescriptors(pid int) bool {
 	return uint64(below)+descriptorsNeeded > limit.Cur
 }
 
-// whyNotResident tells why libcrak.so is not in a program, and what to do.
-func whyNotResident(pid int) (what, do string) {
+// whyNotResident tells why libcrak.so is not in a program, or cannot be reached, and what to do.
+func whyNotResident(pid int) (what, why, do string) {
+	const absent = "libcrak.so is not in it"
 	if isOwn(pid) {
-		return "crak itself", "name the program that it has started: crak ps shows its PID"
+		return "crak itself", absent, "name the program that it has started: crak ps shows its PID"
 	}
-	if what, do = Preloadable(proc.Path(pid, "exe")); what == "" {
-		what, do = "no resident", "start the program with crak run, or with LD_PRELOAD=libcrak.so"
+	if what, do = Preloadable(proc.Path(pid, "exe")); what != "" {
+		return what, absent, do
 	}
-	return what, do
+	if found, _ := findLibrary(pid); found {
+		return "no resident", "the process has libcrak.so, but not its signal handler", "let the program do without CLONE_CLEAR_SIGHAND (clone3(2))"
+	}
+	return "no resident", absent, "start the program with crak run, or with LD_PRELOAD=libcrak.so"
 }

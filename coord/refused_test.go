@@ -40,6 +40,27 @@ func TestNotResident(t *testing.T) {
 	p.leftAlone()
 }
 
+// TestHandlerBeforeLibrary: the process has a handler for the freeze signal and no library, as in the middle of execve(2). It
+// has the library 300 ms later.
+func TestHandlerBeforeLibrary(t *testing.T) {
+	library, err := filepath.Abs("../build/libcrak.so")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, false, &exec.Cmd{Path: build(t, "handler"), Env: []string{"LD_PRELOAD_LATER=" + library}})
+	if _, err := Checkpoint(Options{Pid: p.pid()}); err != nil {
+		t.Error(err)
+	}
+	p.echoes()
+}
+
+func TestHandlersCleared(t *testing.T) {
+	p := start(t, true, exec.Command(build(t, "clears")))
+	p.grown(1)
+	refused(t, p.pid(), "no resident", "without CLONE_CLEAR_SIGHAND (clone3(2)); or leave it out")
+	p.echoes()
+}
+
 func TestStatic(t *testing.T) {
 	dir := t.TempDir()
 	source := filepath.Join(dir, "echo.c")
