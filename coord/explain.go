@@ -31,6 +31,10 @@ func explain(err error) error {
 		return obstacle.Obstacle{What: err.Error(), Why: "each takes 4 KiB of memory and of address space",
 			Do: fmt.Sprintf("raise the limit with prlimit --pid %d --as, or ulimit -v", e.Pid)}
 	}
+	if isFreeze && e.Code == abi.FailedTasks && unix.Errno(e.Detail) == unix.ENOENT {
+		return obstacle.Obstacle{Pid: e.Pid, Where: "root directory", What: "it contains no /proc", Why: "chroot(2) is not supported",
+			Do: "start the program without chroot, or leave it out"}
+	}
 	if !isFreeze || e.Code != abi.FailedPark {
 		return err
 	}

@@ -21,7 +21,7 @@ var unsupported = kind{
 // anonymous are files that can be told by their link in /proc, and what a user can do about them.
 var anonymous = []struct{ prefix, what, do string }{
 	{"anon_inode:[fanotify]", "fanotify group", ""},
-	{"anon_inode:[io_uring]", "io_uring instance", "start the program with its io_uring support off (UV_USE_IO_URING=0 for libuv)"},
+	{"anon_inode:[io_uring]", "io_uring instance", "start the program with its io_uring support off (UV_USE_IO_URING=0 for libuv, --innodb-use-native-aio=0 for MariaDB)"},
 	{"anon_inode:[userfaultfd]", "userfaultfd", ""},
 	{"anon_inode:[perf_event]", "perf event", "stop profiling before the checkpoint"},
 	{"anon_inode:bpf", "BPF object", ""},
