@@ -15,6 +15,9 @@ const tcpQueueMost = 256 << 20
 // arriveMost is how long bytes that were sent on this machine may take to arrive.
 const arriveMost = 2 * time.Second
 
+// standstillMost is how long no byte may arrive if the receiver has room.
+const standstillMost = 300 * time.Millisecond
+
 // peekTCP waits until everything that the peer has sent is in the receive queue. Then it reads the queue, and leaves the bytes there.
 // late is how many bytes had not arrived before. inline tells whether the socket has SO_OOBINLINE.
 func peekTCP(socket int, sender tcpSender, inline bool) (content []byte, late int, mark *tcpMark, err error) {
@@ -111,20 +114,37 @@ func (s tcpSender) arrive(socket int) error {
 		left = func() (int, error) { return unix.IoctlGetInt(sender.fd, unix.TIOCOUTQ) }
 		defer push(sender.fd)()
 	}
+	before, last := 0, time.Now()
 	for begin := time.Now(); ; time.Sleep(time.Millisecond) { // no event tells that the send queue is empty
 		acknowledge(socket)
 		bytes, err := left()
+		if bytes != before {
+			before, last = bytes, time.Now()
+		}
 		switch {
 		case err != nil || bytes == 0:
 			return err
-		case time.Since(begin) > arriveMost:
-			return passing(fmt.Sprintf("%d bytes that its peer has sent have not arrived yet", bytes))
+		case time.Since(begin) > arriveMost || s.open != nil && roomy && time.Since(last) > standstillMost:
+			have, _ := unix.IoctlGetInt(socket, unix.TIOCINQ)
+			return notArrived{bytes, have + bytes + room}
 		case !roomy:
 			have, _ := unix.IoctlGetInt(socket, unix.TIOCINQ)
 			back, roomy = makeRoom(socket, have+bytes), true
 		}
 		_, _ = peekBytes(socket, make([]byte, 1)) // tells the peer that there is room now (tcp_cleanup_rbuf)
 	}
+}
+
+// notArrived is the reason of an obstacle.
+type notArrived struct{ bytes, room int }
+
+func (n notArrived) Error() string {
+	return fmt.Sprintf("%d bytes that its peer has sent have not arrived: its receive buffer is full, and crak may not make it larger", n.bytes)
+}
+
+// advice is for an ordinary user. The buffer is twice as large as SO_RCVBUF says (socket(7)).
+func (n notArrived) advice() string {
+	return fmt.Sprintf("try again when the program has read from it, or let root set net.core.rmem_max to %d (sysctl)", n.room)
 }
 
 // leftAtClosed is how many bytes a closed peer has not sent yet. The peer sends its FIN after the last byte.

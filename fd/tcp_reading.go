@@ -1,6 +1,7 @@
 package fd
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -34,6 +35,10 @@ func (c *capture) readTCP(r *TCPSocket, o *open, sender tcpSender) error {
 		}
 		why := tcpObstacle(o, err.Error(), "")
 		why.Passes = passes(err)
+		var full notArrived
+		if errors.As(err, &full) {
+			why.Do, why.Passes = full.advice(), true
+		}
 		return why
 	}
 	c.readLater(o, func() error {
