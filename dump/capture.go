@@ -30,7 +30,9 @@ func Capture(members []*Member) ([]*image.Process, error) {
 		}
 	}
 	correctSeals(members[0].Table.Memory, processes)
-	refusePartlyMapped(members, processes)
+	if err := planRests(members, processes); err != nil {
+		return nil, err
+	}
 	refuseOnlyRead(members)
 	return processes, nil
 }

@@ -25,6 +25,12 @@ func saveParts(members []*Member, w *image.Writer) error {
 				all = append(all, p)
 			}
 		}
+		rests, detach, err := m.attachRests()
+		if err != nil {
+			return err
+		}
+		defer detach()
+		all = append(all, rests...)
 	}
 	slices.SortStableFunc(all, inTrust)
 	for len(all) > 0 {

@@ -11,6 +11,8 @@ type plan struct {
 	frozen []area   // private memory that a fork does not copy: read while the program is frozen
 	common []common // shared, writable mappings of files
 	parts  []part   // mappings of shared objects that can be read only through their mappings
+
+	rests []image.MemoryID // segments of System V that the initiator attaches, because no member maps all of them
 }
 
 // area is private memory of one mapping.

@@ -1,16 +1,13 @@
 package dump
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/abi"
-	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/resident"
 )
 
@@ -43,44 +40,4 @@ func (m *Member) segments(known int, root *Member) error {
 		})
 	}
 	return ask.Put(root.Conn.Calls)
-}
-
-// refusePartlyMapped refuses SysV shared memory of which no member maps a part, for example after munmap(2) of that part. The image has
-// only what is mapped, but shmat(2) shows the program the rest again.
-func refusePartlyMapped(members []*Member, processes []*image.Process) {
-	mapped := make(map[image.MemoryID][]image.Range)
-	first := make(map[image.MemoryID]int)
-	for i, p := range processes {
-		for _, v := range p.Mappings {
-			if v.Memory == 0 {
-				continue
-			}
-			if _, known := first[v.Memory]; !known {
-				first[v.Memory] = members[i].Pid
-			}
-			end := v.Offset + uint64(v.End-v.Start)
-			mapped[v.Memory] = append(mapped[v.Memory], image.Range{Start: image.Address(v.Offset), End: image.Address(end)})
-		}
-	}
-	table := members[0].Table
-	for i, o := range table.Memory {
-		id := image.MemoryID(i + 1)
-		if o.Kind != image.MemorySysV || first[id] == 0 {
-			continue
-		}
-		ranges := mapped[id]
-		slices.SortFunc(ranges, func(a, b image.Range) int { return cmp.Compare(a.Start, b.Start) })
-		end := image.Address(0) // every part before it is mapped
-		for _, r := range ranges {
-			if r.Start <= end {
-				end = max(end, r.End)
-			}
-		}
-		if uint64(end) < o.Size {
-			table.Obstacles = append(table.Obstacles, obstacle.Obstacle{Pid: first[id],
-				What: fmt.Sprintf("SysV shared memory %d", o.SysV.ID),
-				Why:  fmt.Sprintf("the program has unmapped a part of it, at byte %d, and the image would lack that part", uint64(end)),
-				Do:   "let a process of the program attach the whole segment during the checkpoint (shmat(2))"})
-		}
-	}
 }

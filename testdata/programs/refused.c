@@ -13,7 +13,6 @@
 #include <sys/fanotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -48,15 +47,6 @@ static int kvm(void)
 	int device = open("/dev/kvm", O_RDWR);
 
 	return device < 0 ? -1 : ioctl(device, KVM_CREATE_VM, 0);
-}
-
-/* A segment of which the program has unmapped a page. */
-static int segment(void)
-{
-	int id = shmget(IPC_PRIVATE, 3 * 4096, 0600);
-	char *at = shmat(id, 0, 0);
-
-	return at == (void *)-1 || munmap(at + 4096, 4096) ? -1 : shmctl(id, IPC_RMID, 0);
 }
 
 /* by_path opens with O_PATH what a descriptor refers to. */
@@ -112,8 +102,6 @@ static void make(const char *kind)
 		CHECK(pthread_create(&thread, 0, apart, 0) == 0);
 	else if (!strcmp(kind, "pid"))
 		CHECK(unshare(CLONE_NEWPID) == 0);
-	else if (!strcmp(kind, "segment"))
-		CHECK(segment() == 0);
 	else if (!strcmp(kind, "guards"))
 		CHECK(madvise(mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0), 4096,
 			      102 /* MADV_GUARD_INSTALL */) == 0);
