@@ -168,6 +168,14 @@ func (c *capture) numbered(pid image.Pid) image.Pid {
 	return 0
 }
 
+// isOtherSysctl tells whether a file is of /proc/sys of a namespace in which the writer is not. By the path of such a file the kernel shows
+// each process the file of its own namespaces, so the writer finds another inode there.
+func (o *open) isOtherSysctl() bool {
+	var st unix.Stat_t
+	return o.filesystem == unix.PROC_SUPER_MAGIC && strings.HasPrefix(o.link, "/proc/sys/") &&
+		unix.Lstat(o.proc()+"/root"+o.link, &st) == nil && st.Dev == o.stat.Dev && st.Mode&unix.S_IFMT == o.stat.Mode&unix.S_IFMT
+}
+
 func captureSpecial(c *capture, o *open) (any, error) {
 	fs := o.filesystem
 	path, where := o.where()
@@ -175,7 +183,7 @@ func captureSpecial(c *capture, o *open) (any, error) {
 	switch {
 	case !rereadable[fs]:
 		refusal.Why = "files of " + specialFilesystems[fs] + " are not supported"
-	case where != there:
+	case where != there && !o.isOtherSysctl():
 		refusal.Why = "it cannot be opened by this path again"
 	case o.writable() && o.flags&unix.O_PATH == 0:
 		refusal.Why = "a file of " + specialFilesystems[fs] + " open for writing is not supported"

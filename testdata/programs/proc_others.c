@@ -1,6 +1,7 @@
 /*
  * Files in /proc about other processes of the group: about a child, the parent, a thread and a zombie, also a directory. Parent and
- * child share some of them, with one offset. The program reads a part of each before the checkpoint.
+ * child share some of them, with one offset. The program reads a part of each before the checkpoint. And files of /proc/sys, of which
+ * each namespace has its own.
  */
 #include "group.h"
 
@@ -56,9 +57,12 @@ static int other(long unused)
 	return 0;
 }
 
+static const char *const sysctls[] = {"/proc/sys/kernel/pid_max", "/proc/sys/kernel/shmmni", "/proc/sys/net/core/somaxconn", "/proc/sys/vm/swappiness"};
+#define SYSCTLS (sizeof sysctls / sizeof sysctls[0])
+
 int main(void)
 {
-	int stat, comm, dead, task;
+	int stat, comm, dead, task, values[SYSCTLS];
 	char begin[30], path[50];
 	pthread_t one;
 	pid_t pid, zombie;
@@ -82,6 +86,8 @@ int main(void)
 	snprintf(path, sizeof path, "/proc/%d/task", pid);
 	task = open(path, O_PATH | O_DIRECTORY);
 	CHECK(task >= 0);
+	for (unsigned i = 0; i < SYSCTLS; i++)
+		values[i] = opened(sysctls[i], 0, "");
 	ready();
 	await_go();
 
@@ -90,6 +96,13 @@ int main(void)
 	rest(dead, "_others) Z");
 	snprintf(path, sizeof path, "%d/comm", pid);
 	CHECK(faccessat(task, path, R_OK, 0) == 0);
+	for (unsigned i = 0; i < SYSCTLS; i++) {
+		struct stat have, want;
+
+		CHECK(fstat(values[i], &have) == 0 && fstatat(AT_FDCWD, sysctls[i], &want, 0) == 0);
+		EQUAL(have.st_ino, want.st_ino);
+		CHECK(read(values[i], path, sizeof path) > 0);
+	}
 	mark("second");
 	reap(pid, 0);
 	reap(zombie, 0);
