@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -59,6 +60,11 @@ func (c *checkpoint) foreign(pid int) (obstacle.List, error) {
 		o.Do = "in a container: --cap-add SYS_PTRACE"
 	}
 	return obstacle.List{o}, nil
+}
+
+// hasSeveralUsers tells whether a member belongs to another user than the writer.
+func (c *checkpoint) hasSeveralUsers() bool {
+	return slices.ContainsFunc(c.members, func(m *member) bool { return m.apart != nil })
 }
 
 // hasRightsOf tells whether the writer has the IDs of a process, and no capability that the process does not have.

@@ -77,3 +77,43 @@ func TestBoastOfSegment(t *testing.T) {
 	contains(t, stderr, fmt.Sprintf("pid %d: SysV shared memory %d: user %d may only read it", pid, id, alice))
 	p.echoes()
 }
+
+// TestOnlyReads: in a group of root, a process of alice has a mapping that it may only read, of memory that no other process maps. All pages of
+// it are read, and reading makes those that do not exist. So alice could fill the memory of the machine: large memory is refused.
+func TestOnlyReads(t *testing.T) {
+	for size, refused := range map[int]bool{1: false, 2048: true} {
+		t.Run(strconv.Itoa(size), func(t *testing.T) {
+			a := newArena(t)
+			program := a.path("reads")
+			a.must(os.Rename(build(t, "reads"), program))
+			p := a.beside(0, fmt.Sprintf("exec setpriv --reuid %d --regid %[1]d --clear-groups bash -c 'exec %s %d <>%s'", alice, program, size, a.waits()))
+			pid := p.descendant("reads", alice)
+			path, stderr := a.crak("checkpoint", strconv.Itoa(p.pid()))
+			if (path == "") != refused {
+				t.Errorf("image %q: %s", path, stderr)
+			}
+			if refused {
+				contains(t, stderr, fmt.Sprintf("pid %d: shared memory at ", pid))
+				contains(t, stderr, fmt.Sprintf("user %d may only read it, no other process of the program has it mapped", alice))
+			}
+			p.echoes()
+		})
+	}
+}
+
+// TestSlowMemory: in a group of root, a process of alice maps a removed file of 1 TiB without data. To read it takes minutes, and crak makes
+// progress all the time. The process of root runs on when its freeze limit is over.
+func TestSlowMemory(t *testing.T) {
+	a := newArena(t)
+	program := a.path("reads")
+	a.must(os.Rename(build(t, "reads"), program))
+	p := a.beside(0, fmt.Sprintf("exec setpriv --reuid %d --regid %[1]d --clear-groups bash -c 'exec %s %d %s <>%s'", alice, program, 1<<20, a.path("alice", "large"), a.waits()),
+		"CRAK_FREEZE_LIMIT=2")
+	p.descendant("reads", alice)
+	path, stderr := a.crak("checkpoint", strconv.Itoa(p.pid()))
+	if path != "" {
+		t.Errorf("image %q", path)
+	}
+	contains(t, stderr, "the program was let go")
+	p.echoes()
+}

@@ -182,7 +182,7 @@ func (c *checkpoint) write() (*Result, error) {
 	c.writer.Hold(roomForContent())
 	c.stoppable = unstoppable()
 	defer c.stoppable()
-	c.frozen.begin(c.writer)
+	c.frozen.begin(c.writer, !c.Kill && c.hasSeveralUsers())
 	defer c.dismiss() // then the group runs on, and the twins exit
 	defer c.table.Release()
 	defer func() { c.table.ReleaseConnections() }() // of a failure; they are let go before that otherwise

@@ -22,8 +22,13 @@ import (
 const progressPart = 8
 
 // A keepalive keeps the frozen members frozen. At intervals it sends PROGRESS to their residents, but only if the checkpoint has made
-// progress since the last time: if another member was frozen, or if the image's writer has read or written something.
+// progress since the last time: if another member was frozen, or if the image's writer has read or written something. If a resident has
+// ended the freeze, the keepalive has the image's writer give up.
+//
+// In a group of several users it sends none, except with --kill: one of the users could have memory or files that take hours to read, and
+// the processes of the others would stand still.
 type keepalive struct {
+	silent bool // it sends none
 	mu     sync.Mutex
 	writer *image.Writer
 	conns  []*resident.Conn
@@ -34,8 +39,8 @@ type keepalive struct {
 }
 
 // begin starts the keepalive, which has no members yet.
-func (k *keepalive) begin(w *image.Writer) {
-	k.writer, k.conns, k.limit = w, nil, math.MaxInt64
+func (k *keepalive) begin(w *image.Writer, silent bool) {
+	k.writer, k.conns, k.limit, k.silent = w, nil, math.MaxInt64, silent
 	k.ticker = time.NewTicker(time.Hour)
 	k.done, k.ended = make(chan struct{}), make(chan struct{})
 	go k.work(k.done, k.ended)
@@ -63,11 +68,15 @@ func (k *keepalive) work(done, ended chan struct{}) {
 		case <-k.ticker.C:
 		}
 		k.mu.Lock()
-		if now := k.writer.Advance(); now != before || len(k.conns) != members {
-			for _, conn := range k.conns {
+		now := k.writer.Advance()
+		moved := now != before || len(k.conns) != members
+		before, members = now, len(k.conns)
+		for _, conn := range k.conns {
+			if err := conn.LetGo(); err != nil { // what is read now is of another instant
+				k.writer.GiveUp(err)
+			} else if moved && !k.silent {
 				conn.Progress()
 			}
-			before, members = now, len(k.conns)
 		}
 		k.mu.Unlock()
 	}

@@ -16,12 +16,12 @@ import (
 )
 
 // beside is root's or alice's shell that copies its input, and has another command as a child.
-func (a *arena) beside(uid int, command string) *program {
+func (a *arena) beside(uid int, command string, env ...string) *program {
 	a.Helper()
 	dir := a.path(map[int]string{0: "root", alice: "alice"}[uid])
 	cmd := exec.Command("bash", "-c", command+" </dev/null >/dev/null 2>&1 & cat; kill -KILL $!")
 	cmd.Dir = dir
-	cmd.Env = []string{"CRAK_DIR=" + dir, "LD_PRELOAD=" + a.library, "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
+	cmd.Env = append([]string{"CRAK_DIR=" + dir, "LD_PRELOAD=" + a.library, "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, env...)
 	if uid != 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
 	}

@@ -177,6 +177,7 @@ func (c *checkpoint) resume() error {
 	if err := c.each((*member).confirm); err != nil {
 		return err
 	}
+	c.frozen.end()
 	if err := c.each(func(m *member) error { return m.resume(m.conn.Resume) }); err != nil {
 		return err
 	}
@@ -188,7 +189,6 @@ func (c *checkpoint) resume() error {
 		}
 	}
 	c.pause = time.Since(first)
-	c.frozen.end()
 	c.stoppable()
 	debug.SetGCPercent(100)
 	if c.Resumed != nil {

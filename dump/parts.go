@@ -58,23 +58,36 @@ func inTrust(a, b part) int {
 // onlyReads tells whether the member is of another user, and may not write to the object.
 func (p part) onlyReads() bool { return p.member.As != nil && !p.entry.Has("mw") }
 
-// refuseOnlyRead refuses a segment of System V that only members of another user map, who may only read it: a restart by root would put what
-// they have shown into the segment.
+// mostOnlyRead is the most bytes that crak reads of an object that no member but those of onlyReads has mapped. All of its pages are read, also
+// those that do not exist, and reading makes them: the members would stand still, and the memory of the machine would be filled.
+const mostOnlyRead = 1 << 30
+
+// refuseOnlyRead refuses shared objects that only members of another user map, who may only read them: a segment of System V, because a
+// restart by root would put what they have shown into the segment, and an object that is too large.
 func refuseOnlyRead(members []*Member) {
-	written, read := make(map[image.MemoryID]bool), make(map[image.MemoryID]*Member)
+	written, read := make(map[image.MemoryID]bool), make(map[image.MemoryID]part)
 	for _, m := range members {
 		for _, p := range m.plan.parts {
-			if p.onlyReads() {
-				read[p.object] = m
-			} else {
+			if !p.onlyReads() {
 				written[p.object] = true
+			} else if p.entry.Size() >= read[p.object].entry.Size() {
+				read[p.object] = p
 			}
 		}
 	}
-	for id, m := range read {
-		if o := m.Table.Memory[id-1]; o.Kind == image.MemorySysV && !written[id] && o.SysV.UID != m.status.Uid[1] {
-			m.Table.Obstacles = append(m.Table.Obstacles, obstacle.Obstacle{Pid: m.Pid, What: fmt.Sprintf("SysV shared memory %d", o.SysV.ID),
-				Why: fmt.Sprintf("user %d may only read it, and no other process of the program has it attached", m.status.Uid[1]), Do: "detach it (shmdt(2))"})
+	for id, p := range read {
+		m, o := p.member, &p.member.Table.Memory[id-1]
+		refuse := func(what, why, do string) {
+			m.Table.Obstacles = append(m.Table.Obstacles, obstacle.Obstacle{Pid: m.Pid, What: what,
+				Why: fmt.Sprintf("user %d may only read it, %s", m.status.Uid[1], why), Do: do})
+		}
+		switch {
+		case written[id]:
+		case o.Kind == image.MemorySysV && o.SysV.UID != m.status.Uid[1]:
+			refuse(fmt.Sprintf("SysV shared memory %d", o.SysV.ID), "and no other process of the program has it attached", "detach it (shmdt(2))")
+		case p.entry.Size() > mostOnlyRead && !m.Table.HasSource(id):
+			refuse("shared memory at "+whereOf(p.entry), fmt.Sprintf("no other process of the program has it mapped, and it is larger than %d MiB", mostOnlyRead>>20),
+				"unmap it (munmap(2)), or keep a descriptor of it open")
 		}
 	}
 }

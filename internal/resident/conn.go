@@ -36,7 +36,8 @@ type Conn struct {
 }
 
 // ErrLetGo means that the resident ended a freeze because the freeze limit was over.
-var ErrLetGo = errors.New("the program was let go: this checkpoint made no progress during the time that CRAK_FREEZE_LIMIT allows")
+var ErrLetGo = errors.New("the program was let go: this checkpoint made no progress during the time that CRAK_FREEZE_LIMIT allows, " +
+	"or has processes of several users and took longer")
 
 // A FreezeError says why a resident gave up a freeze. Every thread of the program runs again.
 type FreezeError struct {
@@ -258,6 +259,19 @@ func (c *Conn) Confirm() error {
 		return err
 	}
 	return c.results(0, 0)
+}
+
+// LetGo returns nil as long as the resident has its end of the socket open, and after that why it has closed it. LetGo may be called while
+// another goroutine uses the Conn.
+func (c *Conn) LetGo() error {
+	fds := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLRDHUP}}
+	if _, err := unix.Poll(fds, 0); err != nil || fds[0].Revents == 0 {
+		return nil
+	}
+	if isEnding(c.Pid) {
+		return fmt.Errorf("pid %d: %w", c.Pid, ErrEnded)
+	}
+	return fmt.Errorf("pid %d: %w", c.Pid, ErrLetGo)
 }
 
 // Kill kills the frozen program. The initiator makes the kill system call. So if the resident has ended the freeze meanwhile, the
