@@ -33,6 +33,10 @@ func (c *checkpoint) admit(pids []int) ([]*member, error) {
 		if err != nil {
 			return ended(pids[i], err)
 		}
+		if m.start != c.starts[m.pid] || m.rights.start != m.start {
+			m.close() // the process has ended, and another one, perhaps of another user, has its PID
+			return nil
+		}
 		confirmed, err := c.confirms(m)
 		err = ended(pids[i], err)
 		if confirmed {

@@ -49,8 +49,9 @@ type checkpoint struct {
 	atOnce    int    // how many members the writer deals with at the same time
 	pause     time.Duration
 
-	dropping sync.Mutex // guards again, and dropped of each member
-	again    []int      // PIDs of processes that have executed another program since they were found
+	dropping sync.Mutex     // guards again, and dropped of each member
+	starts   map[int]uint64 // when the processes that the last look has found began
+	again    []int          // PIDs of processes that have executed another program since they were found
 
 	frozen    keepalive // keeps the members frozen
 	wasFrozen bool      // all members

@@ -89,6 +89,7 @@ func (c *checkpoint) look() (pids []int, zombies []image.Zombie) {
 	known := c.known()
 	candidates := c.again
 	c.again = nil
+	c.starts = make(map[int]uint64)
 	for _, m := range c.members {
 		candidates = append(candidates, m.children()...)
 	}
@@ -113,6 +114,7 @@ func (c *checkpoint) look() (pids []int, zombies []image.Zombie) {
 			continue
 		}
 		found = append(found, stat)
+		c.starts[pid] = stat.StartTime
 	}
 	slices.SortFunc(zombies, func(a, b image.Zombie) int { return cmp.Compare(a.Pid, b.Pid) })
 	pids = c.without(found)

@@ -249,3 +249,34 @@ func TestMemberWithoutTwin(t *testing.T) {
 	p.runsOn(pids)
 	p.ends()
 }
+
+// TestReusedPid: after a look has found a process, another process gets its PID. It is no member.
+func TestReusedPid(t *testing.T) {
+	root := start(t, true, exec.Command("bash", "-c", "cat & cat; wait"))
+	c := newCheckpoint(Options{Pid: root.pid()})
+	rights, err := certainRightsOf(root.pid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.group, c.atOnce = &rights, 1
+	m, err := c.newMember(root.pid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.members = []*member{m}
+	defer c.close()
+	found, _ := c.look()
+	if len(found) == 0 {
+		t.Fatal("no child")
+	}
+	for pid := range c.starts {
+		c.starts[pid]--
+	}
+	if fresh, err := c.admit(found); err != nil || len(fresh) > 0 {
+		t.Errorf("%d members, %v", len(fresh), err)
+	}
+	found, _ = c.look()
+	if fresh, err := c.admit(found); err != nil || len(fresh) != len(found) {
+		t.Errorf("%d members of %d, %v", len(fresh), len(found), err)
+	}
+}
