@@ -100,13 +100,14 @@ type capture struct {
 	tcp          tcpSockets
 	chosen       bool // the user has chosen what becomes of a TCP connection, so epoll instances have something to report
 	directories  []string
-	standard     map[Inode]int       // pipes that are stdin, stdout or stderr of a member
-	tty          *controlling        // nil until the first terminal
-	gone         map[Inode]*open     // pidfds of processes that have ended and were waited for
-	askers       map[Inode]*asker    // who has asked for a notification of a POSIX message queue
-	object       image.ObjectID      // of the description that is being captured, or 0
-	ancestry     map[int][]*outsider // of each member, by its live PID
-	strangers    map[int]*outsider   // all of these, by PID
+	silent       map[uint8]map[uint64]bool // by protocol: the inodes of sockets that have ended sending
+	standard     map[Inode]int             // pipes that are stdin, stdout or stderr of a member
+	tty          *controlling              // nil until the first terminal
+	gone         map[Inode]*open           // pidfds of processes that have ended and were waited for
+	askers       map[Inode]*asker          // who has asked for a notification of a POSIX message queue
+	object       image.ObjectID            // of the description that is being captured, or 0
+	ancestry     map[int][]*outsider       // of each member, by its live PID
+	strangers    map[int]*outsider         // all of these, by PID
 	usualOptions map[string]*usualOptions
 	readings     []reading
 	last         []reading      // when all readings have been done

@@ -84,6 +84,30 @@ func inetSockets(protocol uint8) (all []inetSocket, err error) {
 	return all, nil
 }
 
+// endedSending tells whether the program has called shutdown(2) for sending on a socket of UDP or UDP-Lite. poll(2) shows that only
+// together with the end of receiving. The result is false if the kernel does not tell, and for a socket without a port.
+func (c *capture) endedSending(protocol uint8, socket int) bool {
+	var st unix.Stat_t
+	if protocol != unix.IPPROTO_UDP && protocol != unix.IPPROTO_UDPLITE || unix.Fstat(socket, &st) != nil {
+		return false
+	}
+	known, ok := c.silent[protocol]
+	if !ok {
+		known = make(map[uint64]bool)
+		all, _ := inetSockets(protocol)
+		for _, s := range all {
+			if s.shutdown&2 != 0 {
+				known[uint64(s.inode)] = true
+			}
+		}
+		if c.silent == nil {
+			c.silent = make(map[uint8]map[uint64]bool)
+		}
+		c.silent[protocol] = known
+	}
+	return known[st.Ino]
+}
+
 // inetSocketOf decodes a struct inet_diag_msg.
 func inetSocketOf(b []byte) inetSocket {
 	address := func(ip []byte, port []byte) netip.AddrPort {

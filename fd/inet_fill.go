@@ -58,6 +58,11 @@ func (m *madeInet) finish(env *Env) error {
 			return os.NewSyscallError("shutdown", err)
 		}
 	}
+	if r.Silent {
+		if err := unix.Shutdown(socket, unix.SHUT_WR); err != nil && err != unix.ENOTCONN { // it has an effect also if it is not connected
+			return os.NewSyscallError("shutdown", err)
+		}
+	}
 	if err := setOptions(socket, r.Options, env, socketOptions, datagramOptions); err != nil {
 		return err
 	}

@@ -89,6 +89,9 @@ var inetOptions = optionTable{
 	"ipv6_unicast_hops":    {unix.SOL_IPV6, unix.IPV6_UNICAST_HOPS, 1, false, 0},
 	"ipv6_old_pktinfo":     {unix.SOL_IPV6, unix.IPV6_2292PKTINFO, 1, false, 0},
 	"ipv6_old_hoplimit":    {unix.SOL_IPV6, unix.IPV6_2292HOPLIMIT, 1, false, 0},
+	"ipv6_old_hopopts":     {unix.SOL_IPV6, unix.IPV6_2292HOPOPTS, 1, false, 0},
+	"ipv6_old_dstopts":     {unix.SOL_IPV6, unix.IPV6_2292DSTOPTS, 1, false, 0},
+	"ipv6_old_rthdr":       {unix.SOL_IPV6, unix.IPV6_2292RTHDR, 1, false, 0},
 }
 
 // datagramOptions are those of UDP, UDP-Lite, ICMP and raw sockets (udp(7), udplite(7), icmp(7), raw(7)).

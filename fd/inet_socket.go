@@ -24,6 +24,7 @@ type InetSocket struct {
 	Peer     netip.AddrPort `json:"peer,omitzero"`      // of connect(2)
 	Device   string         `json:"device,omitempty"`   // SO_BINDTODEVICE
 	Shutdown bool           `json:"shutdown,omitempty"` // shutdown(2) for receiving; with SO_ERROR
+	Silent   bool           `json:"silent,omitempty"`   // shutdown(2) for sending
 	Refused  bool           `json:"refused,omitempty"`  // ECONNREFUSED waits for the next system call
 
 	Messages     []Datagram         `json:"messages,omitempty"`
@@ -117,6 +118,7 @@ func (r *InetSocket) look(c *capture, socket int) (content []byte, err error) {
 		return nil, os.NewSyscallError("poll", err)
 	}
 	r.Shutdown = events&unix.POLLRDHUP != 0
+	r.Silent = events&unix.POLLHUP != 0 || c.endedSending(uint8(r.Protocol), socket)
 	if events&unix.POLLERR != 0 {
 		return nil, r.pendingError(socket)
 	}
@@ -204,9 +206,8 @@ func (r *InetSocket) options(c *capture, socket int) error {
 			r.Interfaces[name] = interfaceName(index)
 		}
 	}
-	var text [44]byte
-	if n, err := getBytes(socket, unix.SOL_IP, unix.IP_OPTIONS, text[:]); err == nil && n > 0 {
-		return errors.New("it sends IP options (IP_OPTIONS)")
+	if err := noIPOptions(socket); err != nil {
+		return err
 	}
 	if r.Filter, err = filterOf(socket); err != nil {
 		return err
@@ -214,6 +215,14 @@ func (r *InetSocket) options(c *capture, socket int) error {
 	locked, err := unix.GetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_LOCK_FILTER)
 	r.FilterLocked = locked != 0
 	return os.NewSyscallError("SO_LOCK_FILTER", err)
+}
+
+func noIPOptions(socket int) error {
+	var text [44]byte
+	if n, err := getBytes(socket, unix.SOL_IP, unix.IP_OPTIONS, text[:]); err == nil && n > 0 {
+		return errors.New("it sends IP options (IP_OPTIONS)")
+	}
+	return nil
 }
 
 func (r *InetSocket) tables() []optionTable {

@@ -94,6 +94,11 @@ func (t *tcpReading) readOptions(socket int, connected bool) (err error) {
 	r.Options = t.usual.changed(socket)
 	if !connected {
 		maps.Copy(r.Options, t.usualNew.changed(socket))
+		if r.Options["tcp_max_segment"] != nil { // IP options take room in each segment
+			if err := noIPOptions(socket); err != nil {
+				return err
+			}
+		}
 	}
 	var congestion string
 	if s := t.of.inet; s.isShown() {

@@ -76,8 +76,8 @@ func (r *unixReading) option(name string) []int32 {
 	return r.usual.value(name)
 }
 
-// result fills in a record, and returns the content of the queue.
-func (r *unixReading) result(record *UnixSocket, s *unixSocket, waits bool) ([]byte, error) {
+// result fills in a record, and returns the content of the queue. Relative names of senders start at the directory.
+func (r *unixReading) result(record *UnixSocket, s *unixSocket, waits bool, directory string) ([]byte, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
@@ -96,6 +96,11 @@ func (r *unixReading) result(record *UnixSocket, s *unixSocket, waits bool) ([]b
 	}
 	if q.refusal == nil && record.Options["pass_pidfd"] != nil && slices.ContainsFunc(q.messages, UnixMessage.isSigned) {
 		q.refusal = passing("messages wait in it that give the program pidfds of their senders (SO_PASSPIDFD), which CRAK cannot send again")
+	}
+	for _, m := range q.messages {
+		if from := m.From; from != nil && from.Path != "" && from.Path[0] != '/' {
+			from.Directory = directory // a guess: the kernel does not tell where a sender that is closed has its name
+		}
 	}
 	record.Messages = q.messages
 	return q.content, q.refusal

@@ -6,6 +6,7 @@
 #include <linux/io_uring.h>
 #include <linux/kvm.h>
 #include <linux/perf_event.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -80,6 +81,8 @@ static void make(const char *kind)
 		CHECK(syscall(SYS_userfaultfd, 1 /* UFFD_USER_MODE_ONLY */) >= 0);
 	else if (!strcmp(kind, "procfile"))
 		CHECK(open("/proc/1/status", O_RDONLY) >= 0);
+	else if (!strcmp(kind, "ip-options"))
+		CHECK((pair[0] = socket(AF_INET, SOCK_STREAM, 0)) >= 0 && setsockopt(pair[0], SOL_IP, IP_OPTIONS, "\1\1\1", 4) == 0);
 	else if (!strcmp(kind, "linked"))
 		CHECK(open("a", O_CREAT | O_RDWR, 0600) >= 0 && mkdir("b", 0700) == 0 && link("a", "b/a") == 0 && unlink("a") == 0);
 	else if (!strcmp(kind, "path"))

@@ -103,6 +103,9 @@ static const struct {
 	{AF_INET6, SOL_IPV6, IPV6_RECVHOPLIMIT, 1},
 	{AF_INET6, SOL_IPV6, IPV6_TCLASS, 0x40},
 	{AF_INET6, SOL_IPV6, IPV6_RECVERR, 1},
+	{AF_INET6, SOL_IPV6, IPV6_2292HOPOPTS, 1},
+	{AF_INET6, SOL_IPV6, IPV6_2292DSTOPTS, 1},
+	{AF_INET6, SOL_IPV6, IPV6_2292RTHDR, 1},
 	{AF_INET6, SOL_IP, IP_TTL, 21},
 };
 enum { OPTIONS = sizeof options / sizeof *options };
@@ -239,6 +242,12 @@ int main(void)
 	int ended = udp("127.0.0.1", 0);
 	join(ended, "127.0.0.1", at);
 	CHECK(shutdown(ended, SHUT_RD) == 0);
+	int silent[2]; /* shutdown for sending, and both ways */
+	for (int i = 0; i < 2; i++) {
+		silent[i] = udp("127.0.0.1", 0);
+		join(silent[i], "127.0.0.1", at);
+		CHECK(shutdown(silent[i], i ? SHUT_RDWR : SHUT_WR) == 0);
+	}
 	int refused = socket(AF_INET, SOCK_DGRAM, 0), nobody = udp("127.0.0.1", 0), nobodys = own_port(nobody);
 	CHECK(close(nobody) == 0);
 	join(refused, "127.0.0.1", nobodys);
@@ -338,6 +347,12 @@ int main(void)
 	mail(sender, "127.0.0.1", ports[3], "yes");
 	got(filtered, "yes", "127.0.0.1", from);
 	CHECK(events(ended) & POLLRDHUP);
+	EQUAL(send(ended, "x", 1, MSG_NOSIGNAL), 1);
+	for (int i = 0; i < 2; i++) {
+		EQUAL(send(silent[i], "x", 1, MSG_NOSIGNAL), -1);
+		EQUAL(errno, EPIPE);
+		EQUAL(!!(events(silent[i]) & POLLRDHUP), i);
+	}
 	peer_address(refused, "127.0.0.1", nobodys);
 	EQUAL(get_option(refused, SOL_SOCKET, SO_ERROR), ECONNREFUSED);
 	EQUAL(get_option(refused, SOL_SOCKET, SO_ERROR), 0);

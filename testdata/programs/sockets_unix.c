@@ -242,6 +242,10 @@ int main(void)
 	bare = connect_to(socket(AF_UNIX, SOCK_DGRAM, 0), "@post");
 	put(bare, "from nobody");
 	put(sender, "again");
+	int brief = bound(SOCK_DGRAM, "brief");
+	connect_to(brief, "@post");
+	put(brief, "from a closed one");
+	CHECK(close(brief) == 0 && unlink("brief") == 0);
 	log = bound(SOCK_DGRAM, "log");
 	CHECK(mkdir("dir", 0700) == 0 || errno == EEXIST);
 	CHECK(chdir("dir") == 0);
@@ -358,10 +362,12 @@ int main(void)
 
 	struct sockaddr_un from, want;
 	socklen_t n = name(&want, "@sender");
-	const char *mail[] = {"from sender", "from nobody", "again"};
-	for (int i = 0; i < 3; i++) {
+	const char *mail[] = {"from sender", "from nobody", "again", "from a closed one"};
+	for (int i = 0; i < 4; i++) {
 		char text[100];
 
+		if (i == 3)
+			n = name(&want, "brief");
 		length = sizeof from;
 		EQUAL(recvfrom(post, text, sizeof text, MSG_DONTWAIT, (void *)&from, &length), strlen(mail[i]));
 		CHECK(memcmp(text, mail[i], strlen(mail[i])) == 0);
