@@ -272,6 +272,12 @@ func (c *checkpoint) record(processes []*image.Process) (*image.Group, error) {
 		return nil, fmt.Errorf("network namespace: %w", err)
 	}
 	c.link = link
+	var settings *image.NetworkSettings
+	if private {
+		if settings, err = network.Settings(); err != nil {
+			return nil, err
+		}
+	}
 	g := &image.Group{
 		Root:         processes[0].Pid,
 		Descriptions: c.table.Descriptions,
@@ -281,8 +287,9 @@ func (c *checkpoint) record(processes []*image.Process) (*image.Group, error) {
 		Semaphores:   c.sysv.Semaphores,
 		Queues:       c.sysv.Queues,
 
-		PrivateNetwork: private,
-		PrivateLink:    link,
+		PrivateNetwork:  private,
+		PrivateLink:     link,
+		PrivateSettings: settings,
 	}
 	for _, p := range processes {
 		g.Processes = append(g.Processes, *p)

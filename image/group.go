@@ -16,6 +16,8 @@ type Group struct {
 
 	PrivateNetwork bool   `json:"private_network,omitempty"` // the group has a network namespace of its own, with a loopback interface
 	PrivateLink    string `json:"private_link,omitempty"`    // and with this link to another one: "10.9.0.2/24,10.9.0.1" (network.Link)
+
+	PrivateSettings *NetworkSettings `json:"private_settings,omitempty"` // of that namespace
 }
 
 // Process is one process of the group. Threads has the state that the kernel keeps for each thread.

@@ -27,10 +27,14 @@ func enterPrivate(g *image.Group, path string) (entered bool, err error) {
 		return false, nil
 	}
 	// As soon as there is a link, peers of the group's connections may send. The kernel would reset connections that do not exist yet.
-	return true, network.MakePrivate(link, func() error {
+	err = network.MakePrivate(link, func() error {
 		_, err := fd.Hold(g, path)
 		return err
 	})
+	if err == nil && g.PrivateSettings != nil {
+		err = network.Set(g.PrivateSettings)
+	}
+	return true, err
 }
 
 // leavePrivate removes the link after a failed restart, so that no packet of a peer arrives while the namespace ends.
