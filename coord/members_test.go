@@ -3,6 +3,7 @@ package coord
 import (
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/proc"
 )
 
 // tree is testdata/tree.c with one generation of n children.
@@ -116,6 +118,35 @@ func TestMemberEnds(t *testing.T) {
 	if z != want {
 		t.Errorf("zombie %+v instead of %+v", z, want)
 	}
+}
+
+// TestMemberGone: a member that writes to a file through a shared mapping ends when it runs on, before the image is complete.
+func TestMemberGone(t *testing.T) {
+	p := start(t, true, exec.Command(build(t, "maps"), filepath.Join(t.TempDir(), "mapped")))
+	pid := p.grown(1)[0]
+	result, err := Checkpoint(Options{Pid: p.pid(), Compress: "none", phase: func(phase string) {
+		if phase != "twins" { // the members run
+			return
+		}
+		unix.Kill(pid, unix.SIGKILL)
+		for deadline := time.Now().Add(patienceExit); ; time.Sleep(time.Millisecond) { // no event tells when the kernel has reaped it
+			if _, err := os.Stat(proc.Path(pid, "stat")); err != nil {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Errorf("pid %d is still there", pid)
+				return
+			}
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := members(t, result.Path); len(got) != 2 {
+		t.Errorf("processes %d", got)
+	}
+	p.echoes()
+	p.ends()
 }
 
 // TestMemberKilled: members are killed while the checkpoint is made. There is an image, or an error that names the member. The

@@ -146,16 +146,19 @@ func (m *Member) copyCommon(copies *Copies) error {
 
 // SumCommon computes the checksums of the files that the member writes to through shared mappings. stays means that the member is
 // frozen and does not run again. The members are summed in the order in which SaveFrozen got them. A mapping that cannot be read or
-// is too large gets no checksum.
+// is too large gets no checksum. If the member runs again, it may have ended: only copies are summed then.
 func (m *Member) SumCommon(stays bool) error {
 	if len(m.plan.common) == 0 {
 		return nil
 	}
-	memory, err := openReader(m.Live)
-	if err != nil {
-		return m.fail(err)
+	var memory *reader
+	if stays {
+		var err error
+		if memory, err = openReader(m.Live); err != nil {
+			return m.fail(err)
+		}
+		defer memory.close()
 	}
-	defer memory.close()
 	left := uint64(image.SummedMost)
 	for i := range m.plan.common {
 		c := &m.plan.common[i]
