@@ -3,6 +3,7 @@ package fd
 import (
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -30,6 +31,7 @@ type open struct {
 	flags     uint32 // F_GETFL
 	pos       int64
 	locks     []proc.FileLock // of the description; not POSIX locks, which belong to a process
+	lockState atomic.Int32    // lockNone, …: what is known about POSIX locks on the file
 	lines     lines           // the other lines of fdinfo, if Look has read it
 	ownerless bool            // nobody gets its I/O signals
 	ownedBy   *uint32         // the user who has set who gets them; nil: not known

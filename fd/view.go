@@ -13,7 +13,7 @@ import (
 type view struct {
 	*Member
 	seen     *Seen
-	fd, info int // descriptors of its fd and fdinfo directories
+	fd, info int // descriptors of its fd and fdinfo directories; info is -1 until it is needed
 	links    int // descriptor of the directory with the links of the handles, /proc/self/fd; fd if there are no handles
 	taker    *taker
 	self     int // PID of the writer
@@ -24,18 +24,14 @@ type view struct {
 	filesystems map[uint64]int64 // types, by device
 }
 
-// newView opens the directories of a process.
+// newView opens the directory with the descriptors of a process.
 func newView(m *Member, seen *Seen) (*view, error) {
 	v := &view{Member: m, seen: seen, self: os.Getpid(), fd: -1, info: -1, filesystems: make(map[uint64]int64)}
 	var err error
-	if v.fd, err = openDirectory(m.Proc+"/fd", unix.O_RDONLY); err == nil {
-		v.info, err = openDirectory(m.Proc+"/fdinfo", unix.O_RDONLY)
-	}
-	v.links = v.fd
-	if err != nil {
-		v.close()
+	if v.fd, err = openDirectory(m.Proc+"/fd", unix.O_RDONLY); err != nil {
 		return nil, err
 	}
+	v.links = v.fd
 	return v, nil
 }
 

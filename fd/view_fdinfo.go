@@ -45,26 +45,6 @@ func (o *open) add(info proc.FdInfo) {
 	o.eventfd = o.lines.text("eventfd-id")
 }
 
-// locksOf reads the POSIX locks that a member has taken through a description of another member.
-func (v *view) locksOf(s *slot, name string) error {
-	if v.taker != nil && !v.seen.locks.maybe(s.of.stat.Ino) {
-		return nil
-	}
-	info, err := v.fdinfo(name)
-	s.addLocks(info.Locks)
-	return err
-}
-
-func (s *slot) addLocks(all []proc.FileLock) {
-	for _, l := range all {
-		if isPosix(l) {
-			s.posix = append(s.posix, l)
-		}
-	}
-}
-
-func isPosix(l proc.FileLock) bool { return l.Type == "POSIX" }
-
 // fdinfo reads and parses the fdinfo of a descriptor.
 func (v *view) fdinfo(name string) (proc.FdInfo, error) {
 	text, err := v.read(name)
@@ -76,6 +56,12 @@ func (v *view) fdinfo(name string) (proc.FdInfo, error) {
 
 // read reads a whole fdinfo. A short read is the last one, because the kernel fills the buffer with whole lines.
 func (v *view) read(name string) ([]byte, error) {
+	if v.info < 0 {
+		var err error
+		if v.info, err = openDirectory(v.Proc+"/fdinfo", unix.O_RDONLY); err != nil {
+			return nil, err
+		}
+	}
 	f, err := unix.Openat(v.info, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
