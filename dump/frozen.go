@@ -33,25 +33,24 @@ func (m *Member) saveNotForked(w *image.Writer) error {
 	if len(m.plan.frozen) == 0 {
 		return nil
 	}
+	space := image.ProcessSpace(m.process.Pid)
+	if small, runs := allSmall(m.plan.frozen); small {
+		return w.PutSync(space, runs, m.readSmall)
+	}
 	memory, err := openReader(m.Live)
 	if err != nil {
 		return m.fail(err)
 	}
 	defer memory.close()
-	var all pages
-	if small, runs := allSmall(m.plan.frozen); small {
-		all.anonymous = runs
-	} else {
-		pagemap, err := proc.OpenPagemap(m.Live)
-		if err != nil {
-			return m.fail(err)
-		}
-		defer pagemap.Close()
-		if all, err = m.pages(m.plan.frozen, pagemap); err != nil {
-			return err
-		}
+	pagemap, err := proc.OpenPagemap(m.Live)
+	if err != nil {
+		return m.fail(err)
 	}
-	space := image.ProcessSpace(m.process.Pid)
+	defer pagemap.Close()
+	all, err := m.pages(m.plan.frozen, pagemap)
+	if err != nil {
+		return err
+	}
 	if err := w.PutSync(space, all.ofFiles, memory.readFile); err != nil {
 		return err
 	}
@@ -71,6 +70,25 @@ func allSmall(areas []area) (small bool, runs []image.Run) {
 		runs = append(runs, image.Run{Start: a.start, Length: a.end - a.start})
 	}
 	return true, runs
+}
+
+// readSmall reads areas that a fork leaves out. The twin does not have them, so process_vm_readv(2) may pin their pages for a moment.
+// It cannot read protected pages.
+func (m *Member) readSmall(dst []byte, runs []image.Run) error {
+	rest := dst
+	for i, r := range runs {
+		if m.readMemory(r.Start, rest[:r.Length]) == nil {
+			rest = rest[r.Length:]
+			continue
+		}
+		memory, err := openReader(m.Live)
+		if err != nil {
+			return m.fail(err)
+		}
+		defer memory.close()
+		return memory.read(rest, runs[i:])
+	}
+	return nil
 }
 
 // SaveContents saves the objects of a group that can be reached through descriptors. A fork does not copy them, so this,

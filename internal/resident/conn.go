@@ -28,6 +28,9 @@ type Conn struct {
 	frozen  bool       // frozen, and the writer has not ended the freeze
 	writing sync.Mutex // Progress may write at the same time
 
+	buffer [1024]byte
+	ahead  []byte // part of buffer: bytes that have come and are not read yet
+
 	asked time.Time // before the last request that the resident has answered under freeze
 
 	patience time.Duration // longest wait for one message

@@ -37,6 +37,24 @@ func (c *Conn) some(b []byte) (int, error) {
 	return n, cmp.Or(err, failed)
 }
 
+// next is some for the bytes of a message. A resident sends several short messages at once, such as its greeting and the threads that
+// it has frozen. One system call reads all of them.
+func (c *Conn) next(b []byte) (int, error) {
+	if len(c.ahead) == 0 {
+		if len(b) >= len(c.buffer) {
+			return c.some(b)
+		}
+		n, err := c.some(c.buffer[:])
+		if err != nil || n <= 0 {
+			return n, err
+		}
+		c.ahead = c.buffer[:n]
+	}
+	n := copy(b, c.ahead)
+	c.ahead = c.ahead[n:]
+	return n, nil
+}
+
 // receive reads what has come. The error is EAGAIN if nothing has.
 func (c *Conn) receive(b []byte) (int, error) {
 	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
@@ -55,7 +73,7 @@ func (c *Conn) read(b []byte) error {
 		if begun.After(c.until) || c.waited > patienceAll {
 			return fmt.Errorf("pid %d: %w", c.Pid, ErrSilent)
 		}
-		n, err := c.some(b)
+		n, err := c.next(b)
 		c.waited += time.Since(begun)
 		switch {
 		case err == unix.EINTR:
