@@ -39,6 +39,15 @@ func Attaches(d image.Description) bool {
 	return err == nil && k.attach != nil
 }
 
+// Asks returns the process that asks for something at the go of a restart, before any process runs the program. It is 0 if none does.
+func Asks(d image.Description) image.Pid {
+	k, err := kindNamed(d.Kind)
+	if err != nil || k.asks == nil {
+		return 0
+	}
+	return k.asks(d)
+}
+
 // Attach calls the function attach of the description's kind.
 func (a *Attach) Attach(d image.Description) error {
 	k, err := kindNamed(d.Kind)

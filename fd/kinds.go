@@ -45,6 +45,10 @@ type kind struct {
 	// attach appends what only a member can do to its program. What the description refers to is attached. Nil: nothing to do.
 	attach func(d image.Description, a *Attach) error
 
+	// asks returns the process that asks, in a call of Attach.AtGo, for what another process may cause as soon as it runs. So nobody runs
+	// before. It is 0 if no process asks. Nil: never.
+	asks func(d image.Description) image.Pid
+
 	// byMember tells whether only a member can make the description: create returns a placeholder, and attach of one member
 	// replaces it (handover.go).
 	// Nil: crak restart makes it.

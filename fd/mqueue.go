@@ -76,6 +76,13 @@ var messageQueue = kind{
 		return q.description(d.Flags)
 	},
 	attach: attachQueue,
+	asks: func(d image.Description) image.Pid {
+		n, err := queueOpen(d)
+		if err != nil || n == nil {
+			return 0
+		}
+		return n.Process
+	},
 	refers: func(d image.Description) (all References) {
 		if n, err := queueOpen(d); err == nil && n != nil {
 			all.Processes = []image.Pid{n.Process}

@@ -54,6 +54,7 @@ type compiler struct {
 	pending  uint64                                     // signals that are pending for the process, a bit each
 	numbers  map[image.DescriptionID][]image.Descriptor // the descriptors by which the process has a description
 	needs    map[image.DescriptionID]bool               // descriptions that a member makes and this process must have
+	asking   []func()                                   // as going, before any member runs the program
 	going    []func()                                   // append the calls that attached descriptions make after crak has told the process to go
 	err      error
 }

@@ -91,6 +91,9 @@ func (c *compiler) attach() {
 		a := &fd.Attach{Builder: c.b, Member: c.process.Process, Descriptors: c.numbers[d.ID], Numbers: numbers,
 			Placed: c.placed, Exist: c.awaitAll, Ended: c.ended,
 			AtGo: func(do func()) { c.going = append(c.going, do) }}
+		if fd.Asks(*d) == c.process.Pid {
+			a.AtGo = func(do func()) { c.asking = append(c.asking, do) }
+		}
 		a.First = c.tree.holders[d.ID] == c || c.tree.holders[d.ID] == nil && c == c.tree.root.member
 		a.Others = max(0, c.tree.needs[d.ID]-1)
 		if err := a.Attach(*d); err != nil {

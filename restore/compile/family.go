@@ -20,6 +20,9 @@ func (tr *tree) makeCounters(s *program.Set) {
 		if len(tr.orphanMakers(n)) > 0 {
 			tr.orphans.total++
 		}
+		if n.kind == aMember && tr.asks(n.member) {
+			tr.asked.total++
+		}
 		if n.deadLeader() {
 			n.leaderExited = s.Variable(make([]byte, 4))
 		}
@@ -28,7 +31,7 @@ func (tr *tree) makeCounters(s *program.Set) {
 			tr.zombiesEnded.total++
 		}
 	}
-	for _, at := range []*barrier{&tr.groups.led, &tr.groups.join, &tr.groups.left, &tr.orphans, &tr.zombiesEnded, &tr.exist, &tr.terminals.front} {
+	for _, at := range []*barrier{&tr.groups.led, &tr.groups.join, &tr.groups.left, &tr.orphans, &tr.zombiesEnded, &tr.exist, &tr.asked, &tr.terminals.front} {
 		at.make(s)
 	}
 }

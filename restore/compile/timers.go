@@ -27,6 +27,7 @@ type timeval struct{ Sec, Usec int64 }
 
 // armTimers starts the timers, also those that are descriptors. It comes last, because from then on they run.
 func (c *compiler) armTimers() {
+	c.ask()
 	for _, do := range c.going {
 		do()
 	}

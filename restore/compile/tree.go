@@ -74,6 +74,7 @@ type tree struct {
 	unused       image.Pid          // every number below it is taken
 	zombiesEnded barrier            // nodes whose zombies have ended
 	exist        barrier            // members that have all their threads, and zombies
+	asked        barrier            // members that have asked for what another member may cause when it runs (fd.Asks)
 	holders      map[image.DescriptionID]*compiler
 	others       map[image.DescriptionID][]*compiler // members of other users than crak's that have a description with an owner of its I/O signals
 	needs        map[image.DescriptionID]int         // how many members must have a description which a member makes

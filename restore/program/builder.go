@@ -160,6 +160,11 @@ func (b *Builder) Await(counter Arg, total int) *Builder {
 	return b.Do(Instruction{Op: Await, Slot: NoSlot, Args: [6]Arg{counter, Const(total)}})
 }
 
+// AwaitSome is Await for at most n times 100 ms. Then the program goes on.
+func (b *Builder) AwaitSome(counter Arg, total, n int) *Builder {
+	return b.Do(Instruction{Op: Await, Slot: NoSlot, Expect: ExpectAny, Args: [6]Arg{counter, Const(total), Const(n)}})
+}
+
 // Load has the eight bytes at an address as its result.
 func (b *Builder) Load(at Arg) *Builder {
 	return b.Do(Instruction{Op: Load, Slot: NoSlot, Expect: ExpectAny, Args: [6]Arg{at}})

@@ -79,6 +79,9 @@ func (s *Set) form(in *Instruction) (name string, count int, show []shower) {
 	case Arrive:
 		return "arrive", 2, nil
 	case Await:
+		if in.Args[2].Value != 0 {
+			return "await", 3, nil
+		}
 		return "await", 2, nil
 	case Jump:
 		return "jump", 2, nil

@@ -8,7 +8,7 @@ const (
 	Thread  Op = 1 // make a thread: program, tid, clone flags, TLS, tid address, (stack)
 	Process Op = 2 // make a process: program, pid, clone flags, exit signal
 	Arrive  Op = 3 // add one to a counter, and wake those who await the total: address, total
-	Await   Op = 4 // wait until a counter equals the total: address, total
+	Await   Op = 4 // wait until a counter equals the total: address, total, limit in 100 ms or 0
 	Jump    Op = 5 // leave the interpreter: struct abi_context, struct abi_restart
 	Load    Op = 6 // the result is the eight bytes at an address
 )

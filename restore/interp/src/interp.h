@@ -61,7 +61,7 @@ enum interp_op {
 	INTERP_THREAD = 1,  /* program, tid, flags, tls, tid address, stack top: result is the tid */
 	INTERP_PROCESS = 2, /* program, pid, flags, exit signal: result is the pid */
 	INTERP_ARRIVE = 3,  /* address of a counter, total: adds one, wakes those who await the total */
-	INTERP_AWAIT = 4,   /* address of a counter, total: waits until it equals the total */
+	INTERP_AWAIT = 4,   /* address of a counter, total, limit in 100 ms or 0: waits until it equals the total */
 	INTERP_JUMP = 5,    /* struct abi_context, struct abi_restart: leaves the interpreter for the program's code */
 	INTERP_LOAD = 6,    /* address: the result is the eight bytes there */
 };

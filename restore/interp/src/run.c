@@ -67,19 +67,22 @@ static long left_alone(const struct interp_load *load, const unsigned *counter, 
 }
 
 /* No call waits for a futex and for the end of crak, so the wait for the futex has a timeout. */
-static long await(const struct interp_load *load, unsigned *counter, unsigned total)
+static long await(const struct interp_load *load, unsigned *counter, unsigned total, unsigned long long most)
 {
 	const struct timespec patience = { .tv_nsec = 100000000 };
-	for (;;) {
+	for (unsigned long long waits = 0; !most || waits < most;) {
 		unsigned n = __atomic_load_n(counter, __ATOMIC_ACQUIRE);
 		if (n == total)
 			return n;
 		long result = 0;
-		if (sys(SYS_futex, address(counter), FUTEX_WAIT, n, address(&patience)) == -110 /* ETIMEDOUT */)
+		if (sys(SYS_futex, address(counter), FUTEX_WAIT, n, address(&patience)) == -110 /* ETIMEDOUT */) {
 			result = left_alone(load, counter, total);
+			waits++;
+		}
 		if (result)
 			return result;
 	}
+	return -110;
 }
 
 static long execute(const struct interp_load *load, const struct interp_instruction *in,
@@ -94,7 +97,7 @@ static long execute(const struct interp_load *load, const struct interp_instruct
 	case INTERP_ARRIVE:
 		return arrive((unsigned *)args[0], (unsigned)args[1]);
 	case INTERP_AWAIT:
-		return await(load, (unsigned *)args[0], (unsigned)args[1]);
+		return await(load, (unsigned *)args[0], (unsigned)args[1], args[2]);
 	case INTERP_LOAD:
 		return *(const long *)args[0];
 	case INTERP_JUMP:
