@@ -80,6 +80,7 @@ lint: all
 	@unformatted=$$(gofmt -l cmd coord dump fd image internal lab restore scripts shim); \
 		test -z "$$unformatted" || { echo "not gofmt'ed: $$unformatted"; exit 1; }
 	$(GO) vet ./...
+	$(GO) test -run '^(TestPackageDocs|TestDocuments)$$' ./cmd/crak # the lists of files
 	$(GO) run $(STATICCHECK) ./...
 	@for f in $(C_FILES); do $(CC) $(WARNINGS) -D_GNU_SOURCE -O2 -Iinternal/abi -Ishim -fopenmp -fsyntax-only "$$f" || exit 1; done
 	shellcheck -x $(SHELL_FILES)

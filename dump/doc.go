@@ -28,6 +28,7 @@
 //	cpu_time.go                                       threads
 //	pending.go, expiry.go, overrun.go                 pending signals, and timers that may expire meanwhile
 //	sysv.go, sysv_objects.go, semaphores.go,
-//	message_queues.go, undo*.go                       System V
+//	message_queues.go, undo*.go, segment_rest.go      System V
+//	aio.go                                            contexts of kernel AIO
 //	lost.go                                           attributes that a restart cannot restore
 package dump

@@ -37,7 +37,8 @@
 // The files, by concept:
 //
 //	group.go, mapping.go, thread.go, description.go,
-//	object.go, sysv.go, address.go, signal_info.go     the records, as they are in JSON
+//	object.go, sysv.go, address.go, signal_info.go,
+//	aio.go, network.go                                 the records, as they are in JSON
 //	manifest.go                                        manifest.json
 //	processes.go                                       processes.json
 //	json.go, shape.go, text.go                         JSON: bounds of memory, names that are no valid UTF-8

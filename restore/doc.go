@@ -44,7 +44,8 @@
 //	stuck.go                                           what can go wrong: which process has ended, and why; the end of all
 //	files.go, memory.go, sysv*.go, descriptors.go      kernel objects that crak makes and the interpreter inherits
 //	plan_descriptors.go, batches.go                    descriptions that crak makes later, a batch at a time
-//	target.go, addressspace.go, clocks.go, vdso*.go    this machine
+//	target.go, addressspace.go, clocks.go, vdso*.go,
+//	aio.go                                             this machine
 //	fill.go, adjust.go, cpu_time*.go, robust.go        what crak writes into a member
 //	namespace*.go, network.go                          new namespaces: crak outside, crak inside, their messages
 //	foreground.go, terminals.go                        the terminal and the signals; pseudo-terminals of the group
