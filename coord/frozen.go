@@ -112,16 +112,20 @@ func (c *checkpoint) kill(path string) error {
 		if err == nil {
 			defer unix.Close(process)
 		}
-		killed := m.conn.Kill()
+		if err == unix.ESRCH || err == nil && m.isGone() {
+			return nil // it has ended; another process may have its PID
+		}
+		if err != nil {
+			return fmt.Errorf("pid %d: pidfd_open: %w", m.pid, err)
+		}
+		killed := m.conn.Kill(process)
 		if errors.Is(killed, resident.ErrLetGo) {
 			return &survivorError{path, killed}
 		}
 		if killed != nil {
 			return fmt.Errorf("pid %d: kill: %w", m.pid, killed)
 		}
-		if err == nil {
-			waitForEnd(process)
-		}
+		waitForEnd(process)
 		return nil
 	})
 	if err == nil && c.link != "" {

@@ -92,16 +92,27 @@ func TestFreezeIsBounded(t *testing.T) {
 	if err := c.Confirm(); !errors.Is(err, resident.ErrLetGo) {
 		t.Errorf("asked then: %v", err)
 	}
-	if err := c.Kill(); !errors.Is(err, resident.ErrLetGo) {
+	if err := c.Kill(p.pidfd()); !errors.Is(err, resident.ErrLetGo) {
 		t.Errorf("killed then: %v", err)
 	}
 	p.leftAlone()
 }
 
+// pidfd is closed at the end of the test.
+func (p *program) pidfd() int {
+	p.Helper()
+	fd, err := unix.PidfdOpen(p.pid(), 0)
+	if err != nil {
+		p.Fatal(err)
+	}
+	p.Cleanup(func() { unix.Close(fd) })
+	return fd
+}
+
 // TestKillFrozen: Kill ends a frozen program.
 func TestKillFrozen(t *testing.T) {
 	p := holder(t, 30)
-	if err := frozen(t, p.pid()).Kill(); err != nil {
+	if err := frozen(t, p.pid()).Kill(p.pidfd()); err != nil {
 		t.Error(err)
 	}
 	p.state('Z')

@@ -278,15 +278,19 @@ func (c *Conn) LetGo() error {
 }
 
 // Kill kills the frozen program. The initiator makes the kill system call. So if the resident has ended the freeze meanwhile, the
-// program is not killed, and the error is ErrLetGo.
-func (c *Conn) Kill() error {
+// program is not killed, and the error is ErrLetGo. process is a pidfd of the program.
+func (c *Conn) Kill(process int) error {
 	kill := abi.Call{Number: unix.SYS_KILL, Args: [6]uint64{uint64(c.Hello.Pid), uint64(unix.SIGKILL)}}
 	_, err := c.Calls([]abi.Call{kill}, nil)
 	switch {
 	case errors.Is(err, ErrLetGo):
 		return err
-	case err == nil: // process 1 of a PID namespace cannot kill itself; a process outside of the namespace can kill it
-		return unix.Kill(c.Pid, unix.SIGKILL)
+	case err == nil:
+		// Process 1 of a PID namespace cannot kill itself; a process outside of the namespace can kill it. Another process may have answered
+		// for one that has ended, whose PID a third process has now: so the PID does not count.
+		if err = unix.PidfdSendSignal(process, unix.SIGKILL, nil, 0); err != unix.ESRCH {
+			return err
+		}
 	}
 	return nil
 }

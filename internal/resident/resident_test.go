@@ -349,6 +349,34 @@ func TestExchange(t *testing.T) {
 	}
 }
 
+// TestKillOther: the process has ended, another one answers in its place, and a third one has its PID. Kill does not kill the third one.
+func TestKillOther(t *testing.T) {
+	ended := exec.Command("true")
+	if err := ended.Start(); err != nil {
+		t.Fatal(err)
+	}
+	process := must(unix.PidfdOpen(ended.Process.Pid, 0))
+	defer unix.Close(process)
+	ended.Wait()
+	third := exec.Command("cat")
+	in, err := third.StdinPipe()
+	if err == nil {
+		err = third.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, _ := accepted(t, bytesOf(&abi.Message{Type: abi.Results, Count: 1, Length: 8}), bytesOfSlice([]int64{0}))
+	c.Pid = third.Process.Pid
+	if err := c.Kill(process); err != nil {
+		t.Error(err)
+	}
+	in.Close()
+	if err := third.Wait(); err != nil {
+		t.Errorf("the other process: %v", err)
+	}
+}
+
 func must(fd int, err error) int {
 	if err != nil {
 		panic(err)
