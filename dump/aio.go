@@ -3,66 +3,90 @@ package dump
 import (
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/abi"
 	"crak.dev/crak/internal/host"
+	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
 )
 
-const aioWhat = "AIO context (io_setup(2))"
-
-// aioContext records a context of kernel AIO, which is the mapping of its ring.
-func (m *Member) aioContext(v *image.Mapping, e proc.SmapsEntry) {
-	v.Kind, v.Name = image.MappingAIO, ""
-	if m.Conn == nil { // the process is not frozen, so there is nobody to ask
-		return
+// readContexts finds the events in the rings of the member's contexts of kernel AIO, and refuses contexts that cannot come back. It waits for
+// requests that are under way: those of a disk are soon complete. It comes before the descriptors are captured, because a request can
+// add to an eventfd when it is complete.
+func (m *Member) readContexts() error {
+	for _, e := range m.entries {
+		if e.Path != "/[aio]" {
+			continue
+		}
+		events, why, err := m.unreadEvents(e)
+		if err != nil {
+			why = notComing{why: fmt.Sprintf("CRAK cannot find out whether requests of it are under way: %v", err)}
+		}
+		if why.why != "" {
+			m.obstacles = append(m.obstacles, obstacle.Obstacle{Pid: m.Pid, Where: whereOf(e), What: "AIO context (io_setup(2))", Why: why.why,
+				Do: "checkpoint the program when it has no AIO context, or when no request is under way", Passes: why.passes})
+		}
+		if m.unread == nil {
+			m.unread = make(map[uint64][]byte)
+		}
+		m.unread[e.Start] = events
 	}
-	events, why, err := m.unreadEvents(e)
-	if err != nil {
-		why = fmt.Sprintf("CRAK cannot find out whether requests of it are under way: %v", err)
-	}
-	if why != "" {
-		m.refuse(whereOf(e), aioWhat, why, "checkpoint the program when it has no AIO context, or when no request is under way")
-	}
-	v.Events = events
+	return nil
 }
 
-// unreadEvents returns the events in the ring of a context, which the program has not read. It says why the context cannot come back.
-func (m *Member) unreadEvents(e proc.SmapsEntry) (events []byte, why string, err error) {
+// notComing says why a context cannot come back, and whether that may pass.
+type notComing struct {
+	why    string
+	passes bool
+}
+
+// underWayMost bounds the wait for requests that are under way.
+const underWayMost = 300 * time.Millisecond
+
+// unreadEvents returns the events in the ring of a context, which the program has not read.
+func (m *Member) unreadEvents(e proc.SmapsEntry) (events []byte, why notComing, err error) {
 	const readWrite = unix.PROT_READ | unix.PROT_WRITE
 	if e.Prot != readWrite || e.Offset != 0 || e.Size() > image.AIORingMost {
-		return nil, "the program has changed the mapping of its ring", nil
+		return nil, notComing{why: "the program has changed the mapping of its ring"}, nil
 	}
 	processors, err := host.Processors()
 	if err == nil && processors > abi.ProcessorsMax {
 		err = fmt.Errorf("%d processors", processors)
 	}
 	if err != nil {
-		return nil, "", err
+		return nil, why, err
 	}
 	places := image.AIOPlaces(e.Size())
 	most := aioMost(places, processors)
-	// The initiator counts first, and then the events are read: what is completed in between is an event.
-	result, err := m.Conn.Calls([]abi.Call{{Number: abi.CallAIORoom, Args: [6]uint64{e.Start, places, most, processors}}}, nil)
+	results, err := m.Conn.Calls([]abi.Call{
+		{Number: unix.SYS_IO_GETEVENTS, Args: [6]uint64{e.Start}}, // takes no event; fails if the process has no such context
+		{Number: abi.CallAIORoom, Args: [6]uint64{e.Start, places, most, processors}},
+	}, nil)
 	if err != nil {
-		return nil, "", err
+		return nil, why, err
 	}
-	switch free := result[0]; {
-	case free < 0:
-		return nil, "", unix.Errno(-free)
-	case free == 0:
-		return nil, "it is of another process, or takes no request", nil
-	default:
+	if results[0] < 0 {
+		return nil, notComing{why: "it is of another process"}, nil
+	}
+	if results[1] < 0 {
+		return nil, why, unix.Errno(-results[1])
+	}
+	// What is completed from now on is an event. Nobody starts a request.
+	for began := time.Now(); ; time.Sleep(time.Millisecond) { // only a call that takes events waits for them
 		if events, err = m.readRing(e, places); err != nil {
-			return nil, "", err
+			return nil, why, err
 		}
-		if n := int64(most) - free - int64(len(events)/image.AIOEventSize); n != 0 {
-			return nil, fmt.Sprintf("%d of its requests are under way", n), nil
+		n := int64(most) - results[1] - int64(len(events)/image.AIOEventSize)
+		if n == 0 {
+			return events, why, nil
 		}
-		return events, "", nil
+		if time.Since(began) > underWayMost {
+			return nil, notComing{fmt.Sprintf("%d of its requests are under way", n), true}, nil
+		}
 	}
 }
 

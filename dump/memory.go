@@ -72,7 +72,7 @@ func (m *Member) mapping(e proc.SmapsEntry) (image.Mapping, error) {
 	case e.Has("um") || e.Has("uw"):
 		refuse("registered with userfaultfd", "not supported", "")
 	case e.Path == "/[aio]":
-		m.aioContext(&v, e)
+		v.Kind, v.Name, v.Events = image.MappingAIO, "", m.unread[e.Start]
 	case e.Path == "/secretmem" && e.Deleted:
 		refuse("memory of memfd_secret(2)", "only the program itself can read it",
 			"checkpoint the program when it has no secret memory, or start it without")

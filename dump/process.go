@@ -56,6 +56,7 @@ type Member struct {
 	files *files // behind mappings: those of the group, while mappings is called
 
 	policies map[uint64]*image.MemoryPolicy // by the start of a mapping
+	unread   map[uint64][]byte              // events of contexts of kernel AIO, by the start of a ring
 
 	secureBits  uint32          // of the initiator, and taken for those of every thread
 	descriptors *fd.Descriptors // between Read and finish
@@ -114,6 +115,9 @@ func (m *Member) read() error {
 	p.Layout = layout(&m.stat)
 	p.Attributes.Dumpable = int(m.Conn.Hello.Dumpable)
 	if err := m.readMappings(); err != nil { // first, because the initiator makes a mapping for a moment (askLockFuture)
+		return m.fail(err)
+	}
+	if err := m.readContexts(); err != nil {
 		return m.fail(err)
 	}
 	// /proc is read while the initiator answers.

@@ -2,8 +2,39 @@
  * A context of kernel AIO that cannot come back. The argument says why:
  *	busy	two requests are under way
  *	forked	a child has the ring of its parent's context
+ * or that comes back:
+ *	timed	there is always a request under way, which a timer completes
  */
 #include "aio.h"
+
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+
+/* Waits for a timer again and again, with a request that adds one to an eventfd when it is complete. */
+static void timed(aio_context_t context)
+{
+	struct itimerspec often = {{0, 40000000}, {0, 40000000}};
+	int timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK), done = eventfd(0, 0);
+	struct io_event event[2];
+	uint64_t n;
+
+	CHECK(timer >= 0 && done >= 0 && timerfd_settime(timer, 0, &often, NULL) == 0);
+	ready();
+	do {
+		struct iocb one = request(IOCB_CMD_POLL, timer, (void *)POLLIN, 0, 5);
+		struct iocb *all = &one;
+
+		one.aio_flags = IOCB_FLAG_RESFD;
+		one.aio_resfd = done;
+		EQUAL(syscall(SYS_io_submit, context, 1, &all), 1);
+		EQUAL(read(done, &n, sizeof n), sizeof n);
+		EQUAL(n, 1);
+		EQUAL(syscall(SYS_io_getevents, context, 0, 2, event, NULL), 1);
+		EQUAL(event[0].data, 5);
+		EQUAL(read(timer, &n, sizeof n), sizeof n);
+	} while (access("go", F_OK));
+	pass();
+}
 
 int main(int argc, char **argv)
 {
@@ -25,6 +56,8 @@ int main(int argc, char **argv)
 		reap(pid, 0);
 		pass();
 	}
+	if (!strcmp(argv[1], "timed"))
+		timed(context);
 	ready_to_read = request(IOCB_CMD_POLL, ends[0], (void *)POLLIN, 0, 1);
 	unread = request(IOCB_CMD_POLL, ends[1], (void *)POLLOUT, 0, 2);
 	submit(context, &ready_to_read);
