@@ -46,35 +46,75 @@ const (
 	stateListen = 10 // TCP_LISTEN
 )
 
-// unixSockets lists the Unix sockets of the writer's network namespace, by inode. Any user may ask.
-func unixSockets() (map[uint32]*unixSocket, error) {
-	c, err := netlink.Dial(unix.NETLINK_SOCK_DIAG, nil)
+// unixSockets are the Unix sockets of the writer's network namespace, by inode. Any user may ask for them.
+//
+// The kernel lists them in many steps. If other programs close sockets meanwhile, it may leave out a socket. So a socket that is not in the
+// list is asked for by its inode.
+type unixSockets struct {
+	all  map[uint32]*unixSocket
+	conn *netlink.Conn
+}
+
+// listUnix lists all sockets. The caller closes the result.
+func listUnix() (*unixSockets, error) {
+	conn, err := netlink.Dial(unix.NETLINK_SOCK_DIAG, nil)
 	if err != nil {
 		return nil, fmt.Errorf("sock_diag: %w", err)
 	}
-	defer c.Close()
-	request := make([]byte, 24) // struct unix_diag_req
+	u := &unixSockets{make(map[uint32]*unixSocket), conn}
+	if err := u.ask(netlink.Request|netlink.Dump, 0, 0); err != nil {
+		u.close()
+		return nil, err
+	}
+	return u, nil
+}
+
+func (u *unixSockets) close() {
+	if u != nil {
+		u.conn.Close()
+	}
+}
+
+// of returns the socket with an inode. It is nil if there is none in the writer's network namespace.
+func (u *unixSockets) of(inode uint32) (*unixSocket, error) {
+	if s, known := u.all[inode]; known || inode == 0 {
+		return s, nil
+	}
+	u.all[inode] = nil
+	const anyCookie = ^uint32(0) // INET_DIAG_NOCOOKIE
+	if err := u.ask(netlink.Request, inode, anyCookie); err != nil && !errors.Is(err, unix.ENOENT) {
+		return nil, err
+	}
+	return u.all[inode], nil
+}
+
+// ask sends a struct unix_diag_req, and adds the sockets of the answer.
+func (u *unixSockets) ask(flags netlink.HeaderFlags, inode, cookie uint32) error {
+	request := make([]byte, 24)
 	request[0] = unix.AF_UNIX
-	binary.NativeEndian.PutUint32(request[4:], ^uint32(0)) // sockets in every state
-	binary.NativeEndian.PutUint32(request[12:], unixShowName|unixShowFile|unixShowPeer|unixShowWaiting|unixShowQueue)
-	answers, err := c.Execute(netlink.Message{Header: netlink.Header{Type: sockDiagByFamily, Flags: netlink.Request | netlink.Dump}, Data: request})
+	n := binary.NativeEndian
+	n.PutUint32(request[4:], ^uint32(0)) // sockets in every state
+	n.PutUint32(request[8:], inode)
+	n.PutUint32(request[12:], unixShowName|unixShowFile|unixShowPeer|unixShowWaiting|unixShowQueue)
+	n.PutUint32(request[16:], cookie)
+	n.PutUint32(request[20:], cookie)
+	answers, err := u.conn.Execute(netlink.Message{Header: netlink.Header{Type: sockDiagByFamily, Flags: flags}, Data: request})
 	if err != nil {
-		return nil, fmt.Errorf("sock_diag: %w", err)
+		return fmt.Errorf("sock_diag: %w", err)
 	}
-	all := make(map[uint32]*unixSocket)
 	for _, m := range answers {
 		if len(m.Data) < 16 { // struct unix_diag_msg
-			return nil, errors.New("sock_diag: a short answer")
+			return errors.New("sock_diag: a short answer")
 		}
 		s := &unixSocket{kind: m.Data[1], listening: m.Data[2] == stateListen}
 		if err := s.attributes(m.Data[16:]); err != nil {
-			return nil, fmt.Errorf("sock_diag: %w", err)
+			return fmt.Errorf("sock_diag: %w", err)
 		}
-		if inode := binary.NativeEndian.Uint32(m.Data[4:]); inode != 0 {
-			all[inode] = s
+		if inode := n.Uint32(m.Data[4:]); inode != 0 {
+			u.all[inode] = s
 		}
 	}
-	return all, nil
+	return nil
 }
 
 func (s *unixSocket) attributes(data []byte) error {

@@ -16,7 +16,8 @@ type serverName struct {
 // descriptions with those that are only in the queues of these sockets.
 func (c *capture) findUnix(descriptions []*open) ([]*open, error) {
 	c.sockets, c.servers, c.leftOut = make(map[uint32]*open), make(map[serverName]*open), make(map[uint32]bool)
-	var all map[uint32]*unixSocket
+	var all *unixSockets
+	defer func() { all.close() }()
 	for from := 0; from < len(descriptions); { // sockets in queues have queues
 		var found []*open
 		for _, o := range descriptions[from:] {
@@ -27,13 +28,16 @@ func (c *capture) findUnix(descriptions []*open) ([]*open, error) {
 			if !strings.HasPrefix(o.protocol, "UNIX") {
 				continue
 			}
+			var err error
 			if all == nil {
-				var err error
-				if all, err = unixSockets(); err != nil {
+				if all, err = listUnix(); err != nil {
 					return nil, err
 				}
 			}
-			if o.socket = all[uint32(o.stat.Ino)]; o.socket == nil {
+			if o.socket, err = all.of(uint32(o.stat.Ino)); err != nil {
+				return nil, err
+			}
+			if o.socket == nil {
 				continue
 			}
 			found = append(found, o)
@@ -43,7 +47,11 @@ func (c *capture) findUnix(descriptions []*open) ([]*open, error) {
 				c.servers[serverName{o.socket.name, o.socket.file}] = o
 			case o.member.Calls == nil:
 				c.unseen = c.unseen || o.socket.unread > 0
-				o.ofResident = all[o.socket.peer].isOfCrak()
+				peer, err := all.of(o.socket.peer)
+				if err != nil {
+					return nil, err
+				}
+				o.ofResident = peer.isOfCrak()
 			}
 		}
 		from = len(descriptions)
