@@ -166,6 +166,14 @@ func whyNotResident(pid int) (what, why, do string) {
 	if what, do = Preloadable(proc.Path(pid, "exe")); what != "" {
 		return what, absent, do
 	}
+	const copied = "use a copy of the file without these rights"
+	if isSecure(pid) {
+		return "setuid or setgid program, or one with file capabilities", "the loader preloads no library into it", copied
+	}
+	if isHidden(pid) { // its user may not read whether it is such a program
+		return "no resident", absent + ", and it is not dumpable: the loader preloads no library into a setuid or setgid program",
+			copied + ", or start the program with crak run"
+	}
 	if found, _ := findLibrary(pid); found {
 		return "no resident", "the process has libcrak.so, but not its signal handler", "let the program do without CLONE_CLEAR_SIGHAND (clone3(2))"
 	}

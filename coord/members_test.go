@@ -1,6 +1,7 @@
 package coord
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -63,8 +64,12 @@ func TestMemberRefused(t *testing.T) {
 		"static":      {static + " '' x <>" + fifo, "statically linked program"},
 		"no library":  {"env -i sleep 1000", "no resident"},
 		"environment": {"LD_PRELOAD= sleep 1000", "no resident"},
+		"setgid":      {setgid(t), "setuid or setgid program"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if test.command == "" {
+				t.Skip("needs root, and a file system that is not mounted nosuid")
+			}
 			p := start(t, true, exec.Command("bash", "-c", "exec 3>&1 >/dev/null; "+test.command+" 3>&- & exec >&3 3>&-; cat; kill -KILL $!"))
 			pid := p.grown(2)[0]
 			_, err := Checkpoint(Options{Pid: p.pid()})
@@ -76,6 +81,27 @@ func TestMemberRefused(t *testing.T) {
 			p.ends()
 		})
 	}
+}
+
+// setgid returns the command of a setgid program that sleeps, or "" if it cannot be made.
+func setgid(t *testing.T) string {
+	t.Helper()
+	sleep, err := os.ReadFile("/bin/sleep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "sleep")
+	var st unix.Statfs_t
+	if err := cmp.Or(os.WriteFile(file, sleep, 0o755), unix.Statfs(file, &st)); err != nil {
+		t.Fatal(err)
+	}
+	if os.Getuid() != 0 || st.Flags&unix.ST_NOSUID != 0 {
+		return ""
+	}
+	if err := cmp.Or(os.Chown(file, 0, 65534), os.Chmod(file, 0o755|os.ModeSetgid)); err != nil {
+		t.Fatal(err)
+	}
+	return file + " 1000"
 }
 
 // TestMemberTraced: a member that is traced is refused by name.
