@@ -18,7 +18,7 @@
 //	compile.go, plan.go, room.go, target.go, uses.go  the program of a member, and what it is compiled for
 //	memory.go, inherit.go, shared.go, layout.go       memory
 //	descriptors.go, locks.go, batches.go              descriptors that a process has inherited, and those that it receives
-//	signals.go, timers.go, undo.go, aio.go            other kernel objects of a process
+//	signals.go, timers.go, undo.go, aio.go, asking.go other kernel objects of a process
 //	identity.go, schedule.go, threads.go              threads, and what they are allowed to do
 //	arch_amd64.go                                     the processor
 //
