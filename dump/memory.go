@@ -158,7 +158,7 @@ func (m *Member) mapped(v *image.Mapping, e proc.SmapsEntry) {
 	}
 	object := &m.Table.Memory[v.Memory-1]
 	if object.Kind != image.MemorySysV { // segments asks for that
-		object.Size = max(object.Size, v.Offset+e.Size())
+		object.Size = max(object.Size, v.Offset+m.shownBytes(e, object.Kind))
 	}
 	if object.Kind == image.MemoryMemfd && e.Has("sh") && !e.Has("mw") {
 		object.Seals |= unix.F_SEAL_WRITE // it was mapped through a descriptor for writing, and can never become writable

@@ -100,7 +100,11 @@ type shown struct {
 
 // savePart saves the pages of a shared object that this mapping shows and no earlier mapping showed.
 func (m *Member) savePart(w *image.Writer, p part, done *shown) error {
-	all := []image.Run{{Start: p.offset, Length: p.entry.Size()}}
+	end := min(p.offset+p.entry.Size(), image.PageAlign(m.Table.Memory[p.object-1].Size))
+	if p.offset >= end {
+		return nil
+	}
+	all := []image.Run{{Start: p.offset, Length: end - p.offset}}
 	left := image.Subtract(all, done.shared)
 	if len(left) == 0 {
 		return nil
