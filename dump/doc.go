@@ -17,7 +17,8 @@
 // The files, by concept:
 //
 //	capture.go, survey.go, process.go, readings.go    a group, before the freeze and under it; one member
-//	vmas.go, memory.go, mapped_file.go, numa.go       mappings, and what they map
+//	vmas.go, memory.go, mapped_file.go,
+//	object_end.go, numa.go                            mappings, and what they map
 //	plan.go, frozen.go, parts.go, private.go,
 //	common.go                                         which content is saved, and when; sums of mapped files
 //	twin.go                                           finds the twin, and ends it
