@@ -15,9 +15,6 @@ const tcpQueueMost = 256 << 20
 // arriveMost is how long bytes that were sent on this machine may take to arrive.
 const arriveMost = 2 * time.Second
 
-// standstillMost is how long no byte may arrive if the receiver has room.
-const standstillMost = 300 * time.Millisecond
-
 // peekTCP waits until everything that the peer has sent is in the receive queue. Then it reads the queue, and leaves the bytes there.
 // late is how many bytes had not arrived before. inline tells whether the socket has SO_OOBINLINE.
 func peekTCP(socket int, sender tcpSender, inline bool) (content []byte, late int, mark *tcpMark, err error) {
@@ -114,17 +111,13 @@ func (s tcpSender) arrive(socket int) error {
 		left = func() (int, error) { return unix.IoctlGetInt(sender.fd, unix.TIOCOUTQ) }
 		defer push(sender.fd)()
 	}
-	before, last := 0, time.Now()
 	for begin := time.Now(); ; time.Sleep(time.Millisecond) { // no event tells that the send queue is empty
 		acknowledge(socket)
 		bytes, err := left()
-		if bytes != before {
-			before, last = bytes, time.Now()
-		}
 		switch {
 		case err != nil || bytes == 0:
 			return err
-		case time.Since(begin) > arriveMost || s.open != nil && roomy && time.Since(last) > standstillMost:
+		case time.Since(begin) > arriveMost:
 			have, _ := unix.IoctlGetInt(socket, unix.TIOCINQ)
 			return notArrived{bytes, have + bytes + room}
 		case !roomy:
