@@ -4,6 +4,7 @@
  *	forked	a child has the ring of its parent's context
  * or that comes back:
  *	timed	there is always a request under way, which a timer completes
+ *	disk	there are always writes and reads of a disk under way
  */
 #include "aio.h"
 
@@ -36,6 +37,46 @@ static void timed(aio_context_t context)
 	pass();
 }
 
+#define BLOCKS 16
+#define BLOCK 4096
+
+/* Writes each block of a file anew again and again, reads it, and compares. All blocks are under way at the same time. */
+static void disk(void)
+{
+	static char written[BLOCKS][BLOCK] __attribute__((aligned(BLOCK))), got[BLOCKS][BLOCK] __attribute__((aligned(BLOCK)));
+	static struct iocb each[BLOCKS];
+	aio_context_t context = make_context(BLOCKS);
+	int file = open("blocks", O_RDWR | O_CREAT | O_DIRECT, 0600);
+	struct io_event event;
+	unsigned long turns = 0, i;
+
+	CHECK(file >= 0);
+	for (i = 0; i < BLOCKS; i++) {
+		fill(written[i], BLOCK, i);
+		each[i] = request(IOCB_CMD_PWRITE, file, written[i], BLOCK, i);
+		each[i].aio_offset = i * BLOCK;
+		submit(context, &each[i]);
+	}
+	ready();
+	for (; turns % BLOCKS || access("go", F_OK); turns++) {
+		int reads;
+
+		EQUAL(syscall(SYS_io_getevents, context, 1, 1, &event, NULL), 1);
+		i = event.data;
+		EQUAL(event.res, BLOCK);
+		reads = each[i].aio_lio_opcode == IOCB_CMD_PWRITE;
+		if (!reads) {
+			CHECK(memcmp(written[i], got[i], BLOCK) == 0);
+			fill(written[i], BLOCK, turns);
+		}
+		each[i].aio_lio_opcode = reads ? IOCB_CMD_PREAD : IOCB_CMD_PWRITE;
+		each[i].aio_buf = (uintptr_t)(reads ? got[i] : written[i]);
+		submit(context, &each[i]);
+	}
+	CHECK(turns > 2 * BLOCKS);
+	pass();
+}
+
 int main(int argc, char **argv)
 {
 	aio_context_t context = make_context(20);
@@ -56,6 +97,8 @@ int main(int argc, char **argv)
 		reap(pid, 0);
 		pass();
 	}
+	if (!strcmp(argv[1], "disk"))
+		disk();
 	if (!strcmp(argv[1], "timed"))
 		timed(context);
 	ready_to_read = request(IOCB_CMD_POLL, ends[0], (void *)POLLIN, 0, 1);
