@@ -6,7 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -197,4 +199,26 @@ func TestLookAgain(t *testing.T) {
 		t.Errorf("the second look finds %v, not %d", pids, p.pid())
 	}
 	p.ends()
+}
+
+// TestLooksIntoOwn: a look does not look into a process of another user than the group's. That user could make each read of its environment
+// wait. (Here its environment is empty, so that a look into it would have the process looked at again.)
+func TestLooksIntoOwn(t *testing.T) {
+	a := newArena(t)
+	for uid, looks := range map[uint32]bool{bob: false, 0: true} {
+		cmd := exec.Command("cat")
+		cmd.Env = []string{}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+		in, err := cmd.StdinPipe()
+		a.must(err)
+		a.must(cmd.Start())
+		c := &checkpoint{Options: Options{Pid: os.Getpid()}}
+		c.ids, c.byID = map[string]bool{uniqueGroup(t): true}, map[int]bool{}
+		c.findByID(map[int]bool{})
+		if got := slices.Contains(c.open, cmd.Process.Pid); got != looks {
+			t.Errorf("process of user %d is looked at again: %v", uid, got)
+		}
+		in.Close()
+		a.must(cmd.Wait())
+	}
 }

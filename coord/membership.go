@@ -86,13 +86,13 @@ func (c *checkpoint) findByID(known map[int]bool) (pids []int) {
 		if known[pid] || c.seen[pid] || slices.Contains(c.open, pid) {
 			continue
 		}
-		r, early := relativeAt(pid)
+		r, early := relativeAt(pid, &c.user)
 		switch {
 		case early:
 			c.open = append(c.open, pid)
 			c.unsure = c.unsure || !slices.Contains(open, pid) // a process without any environment looks the same
 		case r == nil && c.hasLeft(pid):
-		case r == nil || !c.ids[r.id] || r.uid != c.user || isRun(r.id) && nameOf(pid, "ns/pid") != nameOf(c.Pid, "ns/pid"):
+		case r == nil || !c.ids[r.id] || isRun(r.id) && nameOf(pid, "ns/pid") != nameOf(c.Pid, "ns/pid"):
 			c.seen[pid] = true
 		default:
 			c.byID[pid] = true

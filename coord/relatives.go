@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"crak.dev/crak/internal/abi"
 	"crak.dev/crak/internal/obstacle"
@@ -25,22 +25,25 @@ type relative struct {
 }
 
 // relativeAt reads to which group a process belongs by its ID. It is nil if the process belongs to none, was not started with
-// libcrak.so, was started as a set-user-ID program, has ended, or is a process of CRAK. early: the process executes a program just now, and the caller must look at it
-// again.
-func relativeAt(pid int) (r *relative, early bool) {
+// libcrak.so, was started as a set-user-ID program, has ended, or is a process of CRAK. early: the process executes a program just now, and
+// the caller must look at it again.
+//
+// If user is not nil, it is nil, too, for a process of another user. relativeAt does not look into such a process: its user can make each read of
+// its environment wait, by a file system that does not answer.
+func relativeAt(pid int, user *uint32) (r *relative, early bool) {
 	stat, err := proc.Read(pid, "stat", proc.Stat)
-	if err != nil || pid == os.Getpid() || stat.State == 'X' || isDead(&stat) || stat.ExitSignal == abi.ExitSignal {
+	if err != nil || pid == os.Getpid() || stat.State == 'X' || isDead(&stat) || stat.ExitSignal == abi.ExitSignal || isKernelThread(&stat) {
+		return nil, false
+	}
+	status, err := proc.Read(pid, "status", proc.Status)
+	if err != nil || status.Tgid != pid || user != nil && status.Uid[1] != *user { // /proc has a directory for each thread, too
 		return nil, false
 	}
 	id, preloads, empty := groupOf(pid)
 	if empty {
-		return nil, !isKernelThread(&stat)
+		return nil, true
 	}
 	if id == "" || !preloads && !hasLibrary(pid) || isWriter(pid) || isSecure(pid) {
-		return nil, false
-	}
-	status, err := proc.Read(pid, "status", proc.Status)
-	if err != nil || status.Tgid != pid { // /proc has a directory for each thread, too
 		return nil, false
 	}
 	return &relative{pid: pid, parent: stat.PPid, uid: status.Uid[1], start: stat.StartTime, id: id}, false
@@ -79,13 +82,13 @@ func isWriter(pid int) bool {
 // Root returns the process whose end, terminal and exit status a restart of its group follows. For a process of a named group it is
 // the highest ancestor that belongs to the group and to the same user. For any other process it is the process itself.
 func Root(pid int) int {
-	own, _ := relativeAt(pid)
+	own, _ := relativeAt(pid, nil)
 	if own == nil || isRun(own.id) {
 		return pid
 	}
 	for at := own; at != nil && at.id == own.id && at.uid == own.uid && nameOf(at.pid, "ns/pid") == nameOf(pid, "ns/pid"); {
 		pid = at.pid
-		at, _ = relativeAt(at.parent)
+		at, _ = relativeAt(at.parent, &own.uid)
 	}
 	return pid
 }
@@ -93,21 +96,17 @@ func Root(pid int) int {
 // FindGroup returns the root of a named group: the oldest of its processes that do not descend from another process of the group.
 // If processes of several users claim the name, these are the caller's. If none is the caller's, the error says so.
 func FindGroup(name string) (root int, err error) {
-	pids, err := proc.Pids()
+	own := uint32(os.Geteuid())
+	all, err := named(name, &own)
+	if err == nil && len(all) == 0 && own == 0 {
+		all, err = named(name, nil)
+	}
 	if err != nil {
 		return 0, err
 	}
-	all := make(map[int]*relative)
 	users := make(map[uint32]bool)
-	for _, pid := range pids {
-		if r, _ := relativeAt(pid); r != nil && r.id == name {
-			all[pid] = r
-			users[r.uid] = true
-		}
-	}
-	if own := uint32(os.Geteuid()); users[own] {
-		users = nil
-		maps.DeleteFunc(all, func(_ int, r *relative) bool { return r.uid != own })
+	for _, r := range all {
+		users[r.uid] = true
 	}
 	if len(users) > 1 {
 		var names []string
@@ -129,6 +128,29 @@ func FindGroup(name string) (root int, err error) {
 		return 0, fmt.Errorf("group %s: no process is in a group of this name", name)
 	}
 	return slices.MinFunc(tops, olderFirst).pid, nil
+}
+
+// named finds the processes in a named group: those of a user, or of all users if user is nil.
+func named(name string, user *uint32) (map[int]*relative, error) {
+	pids, err := proc.Pids()
+	all := make(map[int]*relative)
+	for _, pid := range pids {
+		found := make(chan *relative, 1)
+		go func() {
+			r, _ := relativeAt(pid, user)
+			found <- r
+		}()
+		select {
+		case r := <-found:
+			if r != nil && r.id == name {
+				all[pid] = r
+			}
+		case <-time.After(patienceAnswer):
+			return nil, obstacle.Obstacle{Pid: pid, What: "process", Why: fmt.Sprintf("its environment cannot be read within %.0f s, so crak does not know its group", patienceAnswer.Seconds()),
+				Do: "name a process in place of the group: crak checkpoint PID"}
+		}
+	}
+	return all, err
 }
 
 func olderFirst(a, b *relative) int {
