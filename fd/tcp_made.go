@@ -61,7 +61,9 @@ func (m *madeTCP) make(e *Env) (err error) {
 		m.file, peer.made.other = peer.made.other, nil
 		return nil
 	}
-	m.file, err = newTCP(r.Family)
+	if m.file, err = newTCP(r.Family); err == nil && r.isSingle() && r.Own == nil {
+		err = r.setBindOptions(int(m.file.Fd()), e) // joinTCP does that for the others
+	}
 	return err
 }
 

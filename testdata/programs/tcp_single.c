@@ -21,6 +21,11 @@ static const struct {
 
 #define COUNT ((int)(sizeof options / sizeof options[0]))
 
+/* Options of new sockets on which bind(2) depends. */
+static const struct {
+	int level, number;
+} of_new[] = {{SOL_SOCKET, SO_REUSEADDR}, {SOL_IP, IP_FREEBIND}, {SOL_IP, IP_BIND_ADDRESS_NO_PORT}, {SOL_IPV6, IPV6_V6ONLY}};
+
 /* With CAP_NET_ADMIN. */
 static int privileged(int fd)
 {
@@ -84,6 +89,9 @@ int main(void)
 	new = tcp(AF_INET);
 	new6 = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	set(new6, SOL_TCP, TCP_NODELAY, 1);
+	for (int i = 0; i < 4; i++)
+		set(i < 3 ? new : new6, of_new[i].level, of_new[i].number, 1);
+	CHECK(setsockopt(new, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3) == 0);
 	device = tcp(AF_INET);
 	CHECK(setsockopt(device, SOL_SOCKET, SO_BINDTODEVICE, "lo", 2) == 0);
 	CHECK(listen(bind_to(device, address("127.0.0.1", 0)), 1) == 0);
@@ -142,6 +150,11 @@ int main(void)
 	CHECK(listen(single, 3) == 0);
 	works(single);
 	EQUAL(get(new6, SOL_TCP, TCP_NODELAY), 1);
+	for (int i = 0; i < 4; i++)
+		EQUAL(get(i < 3 ? new : new6, of_new[i].level, of_new[i].number), 1);
+	length = sizeof name;
+	CHECK(getsockopt(new, SOL_SOCKET, SO_BINDTODEVICE, name, &length) == 0);
+	CHECK(strcmp(name, "lo") == 0);
 	EQUAL(fcntl(new6, F_GETFL), O_RDWR | O_NONBLOCK);
 	EQUAL(fcntl(new, F_GETFL), O_RDWR);
 	EQUAL(own(new).v4.sin_port, 0);
