@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -110,10 +111,17 @@ type peeked struct {
 	sender    *Credentials
 }
 
+// controls are buffers for control messages. While a program is frozen, each new page of memory costs a page fault.
+var controls = sync.Pool{New: func() any {
+	control := make([]byte, unix.CmsgSpace(rightsMost*4)+unix.CmsgSpace(unix.SizeofUcred)+256)
+	return &control
+}}
+
 // peek reads the next message or the next bytes, and leaves them in the queue. The kernel gives the writer copies of the descriptors.
 func (q *queue) peek(socket int, buffer []byte) (p peeked, err error) {
-	control := make([]byte, unix.CmsgSpace(rightsMost*4)+unix.CmsgSpace(unix.SizeofUcred)+256)
-	p, err = peekInto(socket, buffer, control)
+	control := controls.Get().(*[]byte)
+	p, err = peekInto(socket, buffer, *control)
+	controls.Put(control)
 	if err == nil && p.flags&unix.MSG_CTRUNC != 0 {
 		err = errNoRights
 	}

@@ -77,7 +77,7 @@ func (r *unixReading) option(name string) []int32 {
 }
 
 // result fills in a record, and returns the content of the queue. Relative names of senders start at the directory.
-func (r *unixReading) result(record *UnixSocket, s *unixSocket, waits bool, directory string) ([]byte, error) {
+func (r *unixReading) result(record *UnixSocket, s *unixSocket, waits bool, directory func() string) ([]byte, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
@@ -99,7 +99,7 @@ func (r *unixReading) result(record *UnixSocket, s *unixSocket, waits bool, dire
 	}
 	for _, m := range q.messages {
 		if from := m.From; from != nil && from.Path != "" && from.Path[0] != '/' {
-			from.Directory = directory // a guess: the kernel does not tell where a sender that is closed has its name
+			from.Directory = directory() // a guess: the kernel does not tell where a sender that is closed has its name
 		}
 	}
 	record.Messages = q.messages

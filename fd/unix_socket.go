@@ -78,8 +78,10 @@ func (c *capture) lookAtUnix(o *open) (any, []byte, error) {
 	if o.member.Calls == nil {
 		return r, nil, nil
 	}
-	directory, _ := os.Readlink(o.proc() + "/cwd")
-	content, err := s.reading.result(r, s, c.waiting[uint32(o.stat.Ino)] != nil, directory)
+	content, err := s.reading.result(r, s, c.waiting[uint32(o.stat.Ino)] != nil, func() string {
+		directory, _ := os.Readlink(o.proc() + "/cwd")
+		return directory
+	})
 	if err != nil {
 		why := unixObstacle(o, err.Error())
 		why.Passes = passes(err)
