@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/proc"
 )
 
 // TestStopKey: ^Z on the terminal of `crak checkpoint` does not stop it while the program is frozen.
@@ -103,9 +105,13 @@ func openTerminal(t *testing.T) (master, terminal *os.File) {
 // and the program runs on.
 func TestSurvivor(t *testing.T) {
 	p := holder(t, 1)
-	m := &member{pid: p.pid(), conn: frozen(t, p.pid())}
+	stat, err := proc.Read(p.pid(), "stat", proc.Stat)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &member{pid: p.pid(), start: stat.StartTime, conn: frozen(t, p.pid())}
 	p.echoes() // after the freeze limit
-	err := (&checkpoint{members: []*member{m}}).kill("/images/1")
+	err = (&checkpoint{members: []*member{m}}).kill("/images/1")
 	if err == nil || !strings.HasPrefix(err.Error(), `image "/images/1" is committed, but the program runs on: `) {
 		t.Errorf("%v", err)
 	}
