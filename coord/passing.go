@@ -3,6 +3,7 @@ package coord
 import (
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"crak.dev/crak/internal/obstacle"
@@ -19,8 +20,15 @@ const (
 	patiencePassing = 2 * time.Second
 )
 
-// passes tells whether only obstacles that pass prevent a checkpoint.
+// passes tells whether only obstacles that pass prevent a checkpoint. If one of them is about a descriptor, those about other
+// descriptors may pass with it: what waits in a socket may have the other end of a pipe (SCM_RIGHTS).
 func passes(err error) bool {
 	var list obstacle.List
-	return errors.As(err, &list) && !slices.ContainsFunc(list, func(o obstacle.Obstacle) bool { return !o.Passes })
+	if !errors.As(err, &list) {
+		return false
+	}
+	waits := slices.ContainsFunc(list, func(o obstacle.Obstacle) bool { return o.Passes && isDescriptor(o) })
+	return !slices.ContainsFunc(list, func(o obstacle.Obstacle) bool { return !o.Passes && !(waits && isDescriptor(o)) })
 }
+
+func isDescriptor(o obstacle.Obstacle) bool { return strings.HasPrefix(o.Where, "fd ") }

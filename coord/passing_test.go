@@ -74,22 +74,27 @@ func TestVforkStays(t *testing.T) {
 	p.echoes()
 }
 
-// TestPassesOnABusyMachine: an obstacle passes when the program has used some CPU time, and each attempt takes long.
+// TestPassesOnABusyMachine: an obstacle passes when the program has used some CPU time, and each attempt takes long. It is a connection
+// with data that waits for accept(2). Its other end is open, or it is closed and an end of a pipe waits, too.
 func TestPassesOnABusyMachine(t *testing.T) {
-	p := start(t, true, exec.Command(build(t, "accepts")))
-	accept := sync.OnceFunc(func() {
-		if err := unix.Kill(p.pid(), unix.SIGUSR1); err != nil {
-			t.Error(err)
-		}
-	})
-	_, err := Checkpoint(Options{Pid: p.pid(), phase: func(phase string) {
-		if phase == "capture" { // the program is frozen
-			accept()
-			time.Sleep(time.Second) // each attempt takes long on purpose
-		}
-	}})
-	if err != nil {
-		t.Fatal(err)
+	for _, arguments := range [][]string{nil, {"closed"}} {
+		t.Run(fmt.Sprint(arguments), func(t *testing.T) {
+			p := start(t, true, exec.Command(build(t, "accepts"), arguments...))
+			accept := sync.OnceFunc(func() {
+				if err := unix.Kill(p.pid(), unix.SIGUSR1); err != nil {
+					t.Error(err)
+				}
+			})
+			_, err := Checkpoint(Options{Pid: p.pid(), phase: func(phase string) {
+				if phase == "capture" { // the program is frozen
+					accept()
+					time.Sleep(time.Second) // each attempt takes long on purpose
+				}
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.echoes()
+		})
 	}
-	p.echoes()
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"crak.dev/crak/dump"
@@ -84,7 +83,7 @@ func (c *checkpoint) surveyMembers() (obstacle.List, error) {
 	}
 	if slices.ContainsFunc(c.members, func(m *member) bool { return m.hidden }) {
 		// A hidden member may have the other end of a pipe or socket. The freeze finds out.
-		list = slices.DeleteFunc(list, func(o obstacle.Obstacle) bool { return strings.HasPrefix(o.Where, "fd ") })
+		list = slices.DeleteFunc(list, isDescriptor)
 	}
 	return list, cmp.Or(errs...)
 }

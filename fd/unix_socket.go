@@ -108,6 +108,14 @@ func (c *capture) socketObject(inode uint32) image.ObjectID {
 func (c *capture) peerOf(o *open, r *UnixSocket) error {
 	s := o.socket
 	for _, inode := range s.waiting {
+		if inode == 0 { // the other end is closed
+			if o.member.Calls == nil { // the program runs, and may accept it before the freeze
+				continue
+			}
+			why := unixObstacle(o, "a connection waits in it whose other end is closed: what it has sent cannot be read")
+			why.Do, why.Passes = "try again when the program has accepted it, or "+closeIt, true
+			return why
+		}
 		if c.sockets[inode] == nil {
 			return unixObstacle(o, "a connection of a process outside of the group waits in it")
 		}
