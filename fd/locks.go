@@ -32,6 +32,14 @@ func (o *open) allLocks() (all []image.Lock, err error) {
 				Do:   "release it before the checkpoint",
 			}
 		}
+		if l.Mode == "BREAKING" {
+			return obstacle.Obstacle{
+				What:   "lease on " + o.link,
+				Why:    "a process waits for its end, and the program has not given it up yet",
+				Do:     "give it up before the checkpoint: fcntl(2), F_SETLEASE",
+				Passes: true,
+			}
+		}
 		all = append(all, image.Lock{Type: l.Type, Write: l.Access == "WRITE", Pid: pid, Start: l.Start, End: l.End})
 		return nil
 	}

@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 static volatile int separate;
@@ -59,6 +60,24 @@ static int by_path(int fd)
 	return open(path, O_PATH);
 }
 
+/* Has a lease whose end a child waits for. */
+static void leased(void)
+{
+	int fd = open("leased", O_CREAT | O_RDWR, 0600), signal;
+	sigset_t told;
+
+	sigemptyset(&told);
+	sigaddset(&told, SIGIO);
+	CHECK(sigprocmask(SIG_BLOCK, &told, NULL) == 0);
+	CHECK(fd >= 0 && fcntl(fd, F_SETLEASE, F_WRLCK) == 0);
+	if (fork() == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(fd);
+		_exit(open("leased", O_WRONLY) < 0);
+	}
+	CHECK(sigwait(&told, &signal) == 0);
+}
+
 static void make(const char *kind)
 {
 	struct user_desc entry = {.entry_number = 0, .limit = 0xfff, .seg_32bit = 1, .useable = 1};
@@ -81,6 +100,8 @@ static void make(const char *kind)
 		CHECK(syscall(SYS_userfaultfd, 1 /* UFFD_USER_MODE_ONLY */) >= 0);
 	else if (!strcmp(kind, "procfile"))
 		CHECK(open("/proc/1/status", O_RDONLY) >= 0);
+	else if (!strcmp(kind, "lease"))
+		leased();
 	else if (!strcmp(kind, "ip-options"))
 		CHECK((pair[0] = socket(AF_INET, SOCK_STREAM, 0)) >= 0 && setsockopt(pair[0], SOL_IP, IP_OPTIONS, "\1\1\1", 4) == 0);
 	else if (!strcmp(kind, "linked"))
