@@ -157,7 +157,7 @@ func (b *backlog) check(t *tcpSockets) error {
 			switch s := &t.all[i]; {
 			case s.state == unix.BPF_TCP_LISTEN && s != l && s.own.Port() == l.own.Port():
 				return fmt.Errorf("several sockets listen on port %d", l.own.Port())
-			case s != w.inet && s.own.Port() == port:
+			case s != w.inet && s.own.Port() == port && (plain(s.own) == plain(w.inet.own) || s.own.Addr().IsUnspecified() || plain(s.peer) == plain(w.inet.peer)):
 				return fmt.Errorf("several sockets have the port %d of a client", port)
 			}
 		}
