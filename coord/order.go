@@ -93,6 +93,7 @@ func (m *member) order(ctx context.Context, order int32, patience time.Duration)
 		if err := listener.Order(m.pid, m.live, order); err != nil {
 			return nil, explain(err)
 		}
+		old := m.key.IsOld()
 		conn, err := m.accept(listener, deadline)
 		if queried && err == nil {
 			return conn, nil // the resident has accepted the secret; Capture compares its PID
@@ -106,6 +107,8 @@ func (m *member) order(ctx context.Context, order int32, patience time.Duration)
 			if time.Now().After(deadline) {
 				return nil, errAnother(m.pid)
 			}
+		case errors.Is(err, resident.ErrRefused) && old:
+			m.key.Forget() // the secret is that of a program which the process has executed before
 		case errors.Is(err, resident.ErrSilent) && time.Now().Before(deadline):
 			// The order seems to be lost. If it is not, a resident that has answered it finds no listener when it takes it again.
 		case errors.Is(err, resident.ErrSilent) && processor.starves():

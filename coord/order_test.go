@@ -85,6 +85,30 @@ func TestExecuteAfterAdopt(t *testing.T) {
 	contains(t, errorText(err), "no such file or directory") // the error is one of the new program
 }
 
+// TestExecuteBetweenQueries: a member that was found by its group ID is queried twice, and the program executes another one in between. The
+// other one has another secret.
+func TestExecuteBetweenQueries(t *testing.T) {
+	p := start(t, true, exec.Command("bash", "-c", `read -r line; echo "$line"; read -r line; exec cat`))
+	now, err := rightsOf(p.pid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &member{pid: p.pid(), live: p.pid(), context: t.Context(), rights: &now}
+	if err := m.query(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(p.in, "\n"); err != nil {
+		t.Fatal(err)
+	}
+	p.echoes()
+	if !m.isAnother() {
+		t.Fatal("it has not executed cat")
+	}
+	if err := m.query(); err != nil {
+		t.Error(err)
+	}
+}
+
 // startStorm runs testdata/executes.c, which documents its arguments.
 func startStorm(t *testing.T, executable, between, one, other string) *program {
 	t.Helper()

@@ -70,7 +70,7 @@ func (c *Conn) Close() {
 func (c *Conn) greet() error {
 	message, err := c.message()
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("pid %d: its resident refuses orders: only a process that may trace the program may give them", c.Pid)
+		return fmt.Errorf("pid %d: %w", c.Pid, ErrRefused)
 	}
 	if err != nil {
 		return err

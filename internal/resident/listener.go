@@ -16,10 +16,12 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// ErrSilent means that the program did not answer an order in time. ErrEnded means that it has ended.
+// ErrSilent means that the program did not answer an order in time. ErrEnded means that it has ended. ErrRefused means that its resident has
+// not accepted the secret.
 var (
-	ErrSilent = errors.New("the program does not answer")
-	ErrEnded  = errors.New("the program has ended")
+	ErrSilent  = errors.New("the program does not answer")
+	ErrEnded   = errors.New("the program has ended")
+	ErrRefused = errors.New("its resident refuses orders: only a process that may trace the program may give them")
 )
 
 // patienceWire bounds each exchange with a resident that has connected: if the program is stopped, no answer comes. patienceAll

@@ -162,6 +162,10 @@ func (k *Key) Holds(pid int) bool {
 	return err == nil && n == len(now) && bytes.Equal(now[:], k.secret)
 }
 
+// IsOld tells whether the writer would use what it has read or opened before: the secret, or the memory. The process may have executed
+// another program since.
+func (k *Key) IsOld() bool { return k.IsKnown() || k.Memory != nil }
+
 // IsKnown tells whether the writer has read the secret.
 func (k *Key) IsKnown() bool { return k.secret != nil }
 
