@@ -40,7 +40,6 @@ func FuzzRecord(f *testing.F) {
 		{"tcp_socket", `{"family":2,"own":"127.0.0.1:1","remote":"127.0.0.1:2","outside":{"receive":1,"send":2,"window":[1,2,3,4,5],"max_segment":1460,"send_scale":7,"state":8}}`},
 		{"tcp_socket", `{"family":10,"own":"[::1]:1","remote":"[::1]:2","reconnect":true,"shutdown":2,"options":{"tcp_no_delay":[1]}}`},
 		{"tcp_socket", `{"family":2,"own":"127.0.0.1:1","over":true,"error":104}`},
-		{"tcp_socket", `{"family":2,"own":"127.0.0.1:1","remote":"127.0.0.1:2","listener":2,"order":3,"shutdown":2}`},
 		{"tcp_socket", `{"family":2,"own":"127.0.0.1:1","remote":"127.0.0.1:2","peer":2,"mark":{"place":1,"read":true}}`},
 		{"packet_socket", `{"type":3,"protocol":3,"interface":"lo","groups":[{"interface":"lo","type":1,"count":1}],"copy_most":9,"options":{"packet_auxdata":[1]}}`},
 		{"eventfd", `{"count":3,"semaphore":true}`},

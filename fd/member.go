@@ -46,8 +46,8 @@ type Member struct {
 	// and only the obstacles of the result are meaningful.
 	Calls func(calls []abi.Call, data []byte) ([]int64, error)
 
-	// Give is Calls, and sends the initiator descriptors: one of the calls receives them from the socket Wire. Nil as Calls.
-	Give func(files []int, calls []abi.Call, data []byte) ([]int64, error)
+	// Give is Calls, and sends the initiator a descriptor: one of the calls receives it from the socket Wire. Nil as Calls.
+	Give func(file int, calls []abi.Call, data []byte) ([]int64, error)
 	Wire int
 }
 

@@ -21,9 +21,12 @@ func failed(call string, result int64) error {
 	return nil
 }
 
-// copyCall copies 8 bytes of the data to another offset.
-func (x *queueExchange) copyCall(from, to uint64) {
-	x.copyMemory(x.member, x.address+to, x.address+from, 8)
+// copyCall copies 8 bytes of the data to another offset. No other system call copies memory of the process without a descriptor.
+func (x *queueExchange) copyCall(from, to uint64) int {
+	iovec := func(at uint64) uint64 { return x.put(program.Raw([2]uint64{x.address + at, 8})) }
+	local, remote := iovec(to), iovec(from)
+	pid := uint64(x.member.Inside)
+	return x.call(unix.SYS_PROCESS_VM_READV, abi.Data(1)|abi.Data(3), pid, local, 1, remote, 1, 0)
 }
 
 // rehearse makes sure that the initiator will get the signal of a notification, and can copy its value.
@@ -83,7 +86,7 @@ func (x *queueExchange) list() positions {
 	queue, relative := uint64(x.fd), uint32(0)
 	switch {
 	case x.fd < 0:
-		at.opened = x.receive(x.member.Wire, x.address, 1)
+		at.opened = x.receiveQueue()
 	case !x.both:
 		path := fmt.Sprintf("/proc/self/fd/%d\x00", x.fd)
 		at.opened = x.call(unix.SYS_OPEN, abi.Data(0), x.put([]byte(path)), unix.O_RDWR|unix.O_CLOEXEC)
@@ -148,6 +151,21 @@ func (x *queueExchange) notification(at positions, results []int64) error {
 	return nil
 }
 
+// receiveQueue adds the calls that receive a descriptor from the writer. recvmsg(2) gives it the lowest free number, and does not return this
+// number. F_DUPFD returns the lowest free number.
+func (x *queueExchange) receiveQueue() int {
+	const readable = 1 // POLLIN
+	wire, pointer := uint64(x.member.Wire), func(at uint64) uint64 { return x.address + at }
+	number := x.call(unix.SYS_FCNTL, 0, wire, unix.F_DUPFD_CLOEXEC, 0)
+	x.call(unix.SYS_CLOSE, abi.Result(0), uint64(number))
+	x.call(unix.SYS_POLL, abi.Data(0), x.put(program.Raw([2]uint32{uint32(wire), readable})), 1, 1000)
+	vector := x.put(program.Raw([2]uint64{pointer(x.put(make([]byte, 8))), 1}))
+	control := x.put(make([]byte, unix.CmsgSpace(4)))
+	message := x.put(program.Raw([7]uint64{2: pointer(vector), 3: 1, 4: pointer(control), 5: uint64(unix.CmsgSpace(4))}))
+	x.call(unix.SYS_RECVMSG, abi.Data(1), wire, message, unix.MSG_CMSG_CLOEXEC)
+	return number
+}
+
 // makeAll has the initiator make all calls.
 func (x *queueExchange) makeAll() ([]int64, error) {
 	if x.fd >= 0 {
@@ -158,7 +176,7 @@ func (x *queueExchange) makeAll() ([]int64, error) {
 		return nil, fmt.Errorf("its messages cannot be taken out: open: %w", err)
 	}
 	defer unix.Close(file)
-	return x.runBy(func(calls []abi.Call, data []byte) ([]int64, error) { return x.member.Give([]int{file}, calls, data) })
+	return x.runBy(func(calls []abi.Call, data []byte) ([]int64, error) { return x.member.Give(file, calls, data) })
 }
 
 // askAgain adds the calls by which the process asks for its notification again: with the value of the signal that it has got, or with the

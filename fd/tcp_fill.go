@@ -34,13 +34,10 @@ func (m *madeTCP) fill(o image.Object, e *Env) error {
 		if r.Outside != nil && err == nil {
 			content = content[:r.Outside.Received]
 		}
-		switch {
-		case err != nil:
-		case r.Listener != 0:
-			err = sendWaiting(int(m.file.Fd()), content)
-		case from == nil:
+		if err == nil && from == nil {
 			err = errors.New("it has content, and no peer")
-		default:
+		}
+		if err == nil {
 			err = fillTCP(int(from.Fd()), int(m.file.Fd()), content, r.Late, r.Mark)
 		}
 		if err != nil {
@@ -96,26 +93,6 @@ func (m *madeTCP) endPeer() error {
 	if m.record.Over && m.record.Error == 0 {
 		_, err := unix.GetsockoptInt(int(m.file.Fd()), unix.SOL_SOCKET, unix.SO_ERROR)
 		return err
-	}
-	return nil
-}
-
-// sendWaiting sends what a client had sent on a connection that nobody had accepted.
-func sendWaiting(socket int, content []byte) error {
-	defer widen(socket)()
-	for begun := time.Now(); len(content) > 0; {
-		n, err := unix.SendmsgN(socket, content, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
-		switch {
-		case err == nil:
-			content = content[n:]
-			continue
-		case err != unix.EAGAIN && err != unix.EINTR:
-			return os.NewSyscallError("send", err)
-		case time.Since(begun) > arriveMost:
-			return fmt.Errorf("no room for %d bytes that it has sent", len(content))
-		}
-		poll := []unix.PollFd{{Fd: int32(socket), Events: unix.POLLOUT}}
-		_, _ = unix.Poll(poll, 10)
 	}
 	return nil
 }

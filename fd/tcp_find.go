@@ -15,7 +15,6 @@ type tcpSockets struct {
 	group    map[uint32]*open        // sockets of the group, by inode
 	servers  map[uint16][]*open      // those that listen, by port
 	machines map[netip.Addr]bool     // addresses of this machine
-	readings map[*open]*tcpReading   // nil if nothing waits in a listening socket of the group
 }
 
 type tcpEnds struct{ own, remote netip.AddrPort }
@@ -44,9 +43,6 @@ func (c *capture) findTCP(descriptions []*open) error {
 			o.inet = s
 			if s.state == unix.BPF_TCP_LISTEN {
 				t.servers[s.own.Port()] = append(t.servers[s.own.Port()], o)
-				if s.received > 0 {
-					t.readings = make(map[*open]*tcpReading)
-				}
 			}
 		}
 	}
@@ -101,4 +97,28 @@ func (t *tcpSockets) order(s *inetSocket) uint32 {
 		return all - 1 - before
 	}
 	return before
+}
+
+// checkWaiting refuses a listening socket in which a connection from outside of the group waits.
+func (t *tcpSockets) checkWaiting(o *open) error {
+	if o.member.Calls == nil {
+		return nil
+	}
+	for i := range t.all {
+		s := &t.all[i]
+		if s.inode != 0 || !isQueued(s.state) || t.listener(s) != o {
+			continue
+		}
+		client := t.ends[tcpEnds{plain(s.peer), plain(s.own)}]
+		if client == nil || t.group[client.inode] == nil {
+			if o.member.Overrides.ofKind(tcpObjects.name, inetEndOf(s.own, s.peer).address).connectionChoice() == Reset {
+				continue // a restart does not have it: the peer gets a reset
+			}
+			why := tcpObstacle(o, fmt.Sprintf("a connection from %s, outside of the program, waits in it", s.peer),
+				fmt.Sprintf("try again when the program has accepted it, or make an image without it: --fd %s=close", s.pattern()))
+			why.Passes = true
+			return why
+		}
+	}
+	return nil
 }

@@ -10,8 +10,7 @@ import (
 	"crak.dev/crak/image"
 )
 
-// TCPSocket is the record of a TCP socket. What waits in its receive queue is its content; or what it has sent, if its connection waits for
-// accept(2).
+// TCPSocket is the record of a TCP socket. What waits in its receive queue is its content.
 type TCPSocket struct {
 	Family int             `json:"family"`           // AF_INET, AF_INET6
 	Own    *netip.AddrPort `json:"own,omitempty"`    // getsockname(2); absent: it is not bound
@@ -19,7 +18,7 @@ type TCPSocket struct {
 
 	Listening bool   `json:"listening,omitempty"`
 	Backlog   uint32 `json:"backlog,omitempty"`
-	Order     uint32 `json:"order,omitempty"` // of listen(2), among the sockets of one address (SO_REUSEPORT); or among those that wait in one Listener
+	Order     uint32 `json:"order,omitempty"` // of listen(2), among the sockets of one address (SO_REUSEPORT)
 
 	Connecting bool           `json:"connecting,omitempty"` // connect(2) has begun, and nobody has answered yet
 	Listener   image.ObjectID `json:"listener,omitempty"`   // the connection waits for accept(2) in this listening socket
@@ -101,7 +100,7 @@ func tcpRecord(o image.Object) (TCPSocket, error) {
 	switch {
 	case r.Family != unix.AF_INET && r.Family != unix.AF_INET6:
 		return r, fmt.Errorf("family %d is not one of a TCP socket", r.Family)
-	case o.Size > tcpQueueMost || o.Size > 0 && r.Peer == 0 && r.Listener == 0 && !r.Closed && !r.Over && r.Outside == nil:
+	case o.Size > tcpQueueMost || o.Size > 0 && r.Peer == 0 && !r.Closed && !r.Over && r.Outside == nil:
 		return r, fmt.Errorf("%d bytes are in its queue", o.Size)
 	case r.Late < 0 || uint64(r.Late) > o.Size:
 		return r, fmt.Errorf("%d of %d bytes had not arrived", r.Late, o.Size)

@@ -26,9 +26,6 @@ func (c *capture) readTCP(r *TCPSocket, o *open, sender tcpSender) error {
 	if t.usual, t.usualNew, err = c.usualTCP(r.Family, o.inet); err != nil {
 		return err
 	}
-	if c.tcp.readings != nil {
-		c.tcp.readings[o] = t
-	}
 	refused := func(err error) error {
 		if err == nil {
 			return nil

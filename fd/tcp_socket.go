@@ -68,10 +68,7 @@ func (c *capture) lookAtTCP(o *open) (any, []byte, error) {
 		switch {
 		case s.state == unix.BPF_TCP_LISTEN:
 			r.Listening, r.Backlog, r.Order = true, s.sent, c.tcp.order(s)
-			var waiting *backlog
-			if waiting, err = c.backlogOf(o); err == nil {
-				c.readBacklog(o, waiting)
-			}
+			err = c.tcp.checkWaiting(o)
 		case s.state == unix.BPF_TCP_CLOSE: // only bound
 		case c.tcp.isReset(o):
 			r.reset()
@@ -137,7 +134,7 @@ func (c *capture) tcpPeerOf(o *open, r *TCPSocket) (sender tcpSender, err error)
 			return sender, nil
 		}
 		c.endLater(o)
-		if other.state == unix.BPF_TCP_SYN_RECV && s.sent != 0 { // the listening socket has no room for the connection
+		if other.received != 0 || s.sent != 0 || s.received != 0 || other.state == unix.BPF_TCP_CLOSE_WAIT {
 			why := tcpObstacle(o, "it has sent data on a connection that nobody has accepted yet", "try again when the server has accepted it")
 			why.Passes = true
 			return sender, why

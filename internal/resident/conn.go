@@ -168,15 +168,15 @@ func (c *Conn) Calls(calls []abi.Call, data []byte) ([]int64, error) {
 
 // CallsWhile is Calls, and calls meanwhile while the initiator executes the system calls.
 func (c *Conn) CallsWhile(calls []abi.Call, data []byte, meanwhile func() error) ([]int64, error) {
-	return c.exchange(calls, data, nil, meanwhile)
+	return c.exchange(calls, data, -1, meanwhile)
 }
 
-// Give is Calls. A byte with descriptors (SCM_RIGHTS) comes after the request, and one of the calls receives it from the socket.
-func (c *Conn) Give(files []int, calls []abi.Call, data []byte) ([]int64, error) {
-	return c.exchange(calls, data, files, func() error { return nil })
+// Give is Calls. A byte with a descriptor (SCM_RIGHTS) comes after the request, and one of the calls receives it from the socket.
+func (c *Conn) Give(file int, calls []abi.Call, data []byte) ([]int64, error) {
+	return c.exchange(calls, data, file, func() error { return nil })
 }
 
-func (c *Conn) exchange(calls []abi.Call, data []byte, files []int, meanwhile func() error) ([]int64, error) {
+func (c *Conn) exchange(calls []abi.Call, data []byte, file int, meanwhile func() error) ([]int64, error) {
 	if len(calls) == 0 {
 		return nil, meanwhile()
 	}
@@ -185,7 +185,7 @@ func (c *Conn) exchange(calls []abi.Call, data []byte, files []int, meanwhile fu
 	}
 	begun := time.Now()
 	request := abi.Message{Type: abi.Calls, Count: uint32(len(calls)), Length: uint64(len(calls)*abi.CallSize + len(data))}
-	if err := c.request(files, bytesOf(&request), bytesOfSlice(calls), data); err != nil {
+	if err := c.request(file, bytesOf(&request), bytesOfSlice(calls), data); err != nil {
 		return nil, err
 	}
 	failed := meanwhile() // the answer has to be read in any case
@@ -200,15 +200,15 @@ func (c *Conn) exchange(calls []abi.Call, data []byte, files []int, meanwhile fu
 	return results, cmp.Or(c.read(data), failed)
 }
 
-// request writes a request, and the byte with the descriptors if there are any. Nothing gets in between.
-func (c *Conn) request(files []int, parts ...[]byte) error {
+// request writes a request, and the byte with the descriptor if file is not -1. Nothing gets in between.
+func (c *Conn) request(file int, parts ...[]byte) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	if err := c.writeAll(parts); err != nil || len(files) == 0 {
+	if err := c.writeAll(parts); err != nil || file == -1 {
 		return err
 	}
 	for {
-		err := unix.Sendmsg(c.fd, []byte{0}, unix.UnixRights(files...), nil, unix.MSG_NOSIGNAL)
+		err := unix.Sendmsg(c.fd, []byte{0}, unix.UnixRights(file), nil, unix.MSG_NOSIGNAL)
 		if err != unix.EINTR {
 			return os.NewSyscallError("sendmsg", err)
 		}
