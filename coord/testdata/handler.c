@@ -24,7 +24,7 @@ int main(void)
 	setvbuf(stdin, NULL, _IONBF, 0);
 	if (!fgets(line, sizeof(line), stdin) || fputs(line, stdout) < 0 || fflush(stdout) != 0)
 		return 1;
-	usleep(300000);
+	usleep(300000); /* how long the program has no library is what the test is about */
 	setenv("LD_PRELOAD", getenv("LD_PRELOAD_LATER"), 1);
 	execl("/bin/cat", "cat", NULL);
 	return 1;

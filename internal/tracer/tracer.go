@@ -260,7 +260,7 @@ func (h *Tracer) Close() {
 // stopped waits until all threads are stopped (T), because a process that the kernel lets go is running (R) for a moment. A process
 // that another one has continued does not stop.
 func (h *Tracer) stopped() {
-	for deadline := time.Now().Add(patienceStop); time.Now().Before(deadline); time.Sleep(intervalHeld) {
+	for deadline := time.Now().Add(patienceStop); time.Now().Before(deadline); time.Sleep(intervalHeld) { // no event: its parent is told of no stop
 		all := true
 		for tid := range h.threads {
 			stat, err := proc.Read(h.pid, fmt.Sprintf("task/%d/stat", tid), proc.Stat)

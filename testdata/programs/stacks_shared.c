@@ -47,7 +47,7 @@ static void *work(void *arg)
 	while (!has_ended()) {
 		switch (n % 3) {
 		case 0:
-			pause_ms(5);
+			pause_ms(5); /* this thread is frozen in its sleep */
 			break;
 		case 1:
 			pthread_mutex_lock(&mutex);
@@ -75,7 +75,7 @@ static void *elsewhere(void *arg)
 	CHECK(sigaltstack(&own, NULL) == 0);
 	pthread_barrier_wait(&begun);
 	while (!has_ended())
-		pause_ms(5);
+		pause_ms(5); /* this one, too */
 	CHECK(sigaltstack(&none, &own) == 0 && own.ss_sp == other);
 	return arg;
 }
