@@ -108,6 +108,15 @@ func TestGroupOfUsers(t *testing.T) {
 	if o, ok := errors.AsType[obstacle.Obstacle](err); !ok || !strings.Contains(o.Why, "users 12345, 12346") {
 		t.Errorf("%v", err)
 	}
+	mine := onlyMember(t, name)
+	for _, p := range []*program{mine, theirs, others} {
+		p.ends()
+	}
+}
+
+// onlyMember starts a program of this user in a group, and checks that it is the root and the only member.
+func onlyMember(t *testing.T, name string) *program {
+	t.Helper()
 	mine := inGroup(t, name, "cat")
 	if root, err := FindGroup(name); err != nil || root != mine.pid() {
 		t.Errorf("root of the group: %d, %v; not %d", root, err, mine.pid())
@@ -119,9 +128,7 @@ func TestGroupOfUsers(t *testing.T) {
 	if pids, _ := members(t, result.Path); len(pids) != 1 {
 		t.Errorf("members %v", pids)
 	}
-	for _, p := range []*program{mine, theirs, others} {
-		p.ends()
-	}
+	return mine
 }
 
 // TestGroupOfSetuid: an ordinary user executes a set-user-ID program of root with the name of root's group in its environment. It is not a
@@ -140,17 +147,7 @@ func TestGroupOfSetuid(t *testing.T) {
 	if status, err := proc.Read(theirs.pid(), "status", proc.Status); err != nil || status.Uid[1] != 0 {
 		t.Skipf("set-user-ID has no effect in %s: %v", a.dir, err)
 	}
-	mine := inGroup(t, name, "cat")
-	if root, err := FindGroup(name); err != nil || root != mine.pid() {
-		t.Errorf("root of the group: %d, %v; not %d", root, err, mine.pid())
-	}
-	result, err := Checkpoint(Options{Pid: mine.pid()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if pids, _ := members(t, result.Path); len(pids) != 1 {
-		t.Errorf("members %v", pids)
-	}
+	mine := onlyMember(t, name)
 	mine.ends()
 	theirs.ends()
 }
