@@ -2,7 +2,6 @@ package fd
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"os"
 	"strings"
@@ -31,6 +30,8 @@ const (
 	timerAbsolute    = 1 << 0                 // TFD_TIMER_ABSTIME of linux/timerfd.h
 	timerCancelOnSet = 1 << 1                 // TFD_TIMER_CANCEL_ON_SET
 	timerSetTicks    = 1<<30 | 8<<16 | 'T'<<8 // TFD_IOC_SET_TICKS, with CONFIG_CHECKPOINT_RESTORE
+	timerfdSize      = 32                     // of struct itimerspec
+	timerLate        = time.Millisecond       // an interrupt of a timer takes microseconds; a virtual machine may stand still longer
 )
 
 var timerfd = kind{
@@ -76,32 +77,52 @@ var timerfd = kind{
 }
 
 // captureTimerfd reads the timer with timerfd_gettime(2). This also counts the expirations of an interval timer since the last
-// one that woke a reader. The program notices no difference: its own read would count them.
+// one that woke a reader. The program notices no difference: its own read would count them. What is recorded is what fdinfo shows
+// afterwards, because that has the time and the ticks of one moment.
 func captureTimerfd(c *capture, o *open) (any, error) {
 	r := &Timerfd{}
 	if err := r.look(o); err != nil {
 		return nil, err
 	}
-	var later error
-	c.questions.into(o, unix.SYS_TIMERFD_GETTIME, 32, func(result int64, data []byte) {
-		now := clockOf(o.member, r.Clock)
+	var asked time.Time
+	var failed error
+	c.questions.into(o, unix.SYS_TIMERFD_GETTIME, timerfdSize, func(result int64, data []byte) {
+		asked = time.Now()
 		if result < 0 {
-			later = fmt.Errorf("pid %d fd %d: timerfd_gettime: %w", o.member.Pid, o.fd, unix.Errno(-result))
+			failed = fmt.Errorf("pid %d fd %d: timerfd_gettime: %w", o.member.Pid, o.fd, unix.Errno(-result))
 			return
 		}
-		n := binary.NativeEndian
-		ns := func(at int) int64 { return int64(n.Uint64(data[at:]))*1e9 + int64(n.Uint64(data[at+8:])) }
-		r.IntervalNs, r.ValueNs = ns(0), ns(16)
-		if r.Flags&timerAbsolute != 0 && r.ValueNs != 0 {
-			r.ValueNs += now
-		}
-		later = r.look(o)
+		failed = r.look(o)
 	})
-	c.later = append(c.later, func() error { return later })
+	c.later = append(c.later, func() error {
+		if failed != nil || o.member.Calls == nil {
+			return failed
+		}
+		return r.settle(o, asked.Add(timerLate))
+	})
 	return r, c.private(o, "timerfd")
 }
 
-// look reads what only fdinfo shows.
+// settle looks whether a timer that shows 0 as the time left is disarmed. One that expires at this very moment also shows 0, until
+// the kernel has handled the interrupt: then it has ticks. An interval timer with ticks is armed, because timerfd_settime(2) sets
+// the ticks to 0, but it shows 0 until somebody reads it.
+func (r *Timerfd) settle(o *open, limit time.Time) error {
+	for r.ValueNs == 0 && r.Ticks == 0 && time.Now().Before(limit) {
+		time.Sleep(timerLate / 10) // no event tells that an interrupt has been handled
+		if err := r.look(o); err != nil {
+			return err
+		}
+	}
+	if r.ValueNs == 0 && r.Ticks > 0 && r.IntervalNs > 0 {
+		r.ValueNs = r.IntervalNs
+		if r.Flags&timerAbsolute != 0 {
+			r.ValueNs += clockOf(o.member, r.Clock)
+		}
+	}
+	return nil
+}
+
+// look reads fdinfo (proc_pid_fdinfo(5)).
 func (r *Timerfd) look(o *open) error {
 	info, err := o.fdinfo()
 	if err != nil {
@@ -112,17 +133,38 @@ func (r *Timerfd) look(o *open) error {
 		return err
 	}
 	r.Clock = int32(clock)
+	now := clockOf(o.member, r.Clock)
 	if r.Ticks, err = info.number("ticks", 10); err != nil {
 		return err
 	}
 	for _, line := range info {
-		if flags, ok := strings.CutPrefix(line.Value, "flags:"); ok && line.Key == "settime" {
-			if _, err := fmt.Sscanf(flags, "%o", &r.Flags); err != nil {
-				return fmt.Errorf("fdinfo: settime flags: %q: not a number", flags)
+		switch line.Key {
+		case "settime":
+			if _, err := fmt.Sscanf(strings.TrimPrefix(line.Value, "flags:"), "%o", &r.Flags); err != nil {
+				return fmt.Errorf("fdinfo: settime flags: %q: not a number", line.Value)
 			}
+		case "it_value":
+			r.ValueNs, err = seconds(line.Value)
+		case "it_interval":
+			r.IntervalNs, err = seconds(line.Value)
+		}
+		if err != nil {
+			return fmt.Errorf("fdinfo: %s: %w", line.Key, err)
 		}
 	}
+	if r.Flags&timerAbsolute != 0 && r.ValueNs != 0 {
+		r.ValueNs += now
+	}
 	return nil
+}
+
+// seconds reads "(seconds, nanoseconds)".
+func seconds(text string) (ns int64, err error) {
+	var s int64
+	if _, err := fmt.Sscanf(text, "(%d, %d)", &s, &ns); err != nil {
+		return 0, fmt.Errorf("%q: not a time", text)
+	}
+	return s*1e9 + ns, nil
 }
 
 // clockOf is the time of a clock in nanoseconds, as a member reads it: its time namespace may be ahead of the writer's.

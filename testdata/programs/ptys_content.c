@@ -69,7 +69,10 @@ static void expect(int fd, const char *want)
 	expect_bytes(fd, want, strlen(want));
 }
 
-/* arrived waits until this number of bytes has arrived, of lines or of raw input. */
+/*
+ * arrived waits until this number of bytes has arrived, of lines, of raw input or of output. The kernel moves a newline of output
+ * apart from what is before it.
+ */
 static void arrived(int fd, int bytes)
 {
 	int n = -1;
@@ -173,8 +176,10 @@ int main(void)
 	pid_t child_pid;
 
 	put(out.slave, "first\nsecond\n");
+	arrived(out.master, 15);
 	CHECK(ioctl(packet.master, TIOCPKT, &(int){1}) == 0);
 	put(packet.slave, "packet\n");
+	arrived(packet.master, 8);
 
 	put(lines.master, "one\ntwo\n");
 	arrived(lines.slave, 8);
@@ -214,6 +219,7 @@ int main(void)
 	arrived(many.slave, 300);
 	paste(pasted.master, 1000);
 	put(both.slave, "question: ");
+	arrived(both.master, 10);
 	put(both.master, "answer\n");
 	arrived(both.slave, 7);
 	common = make(0);
@@ -266,6 +272,7 @@ int main(void)
 	CHECK(tcflow(held.slave, TCOON) == 0);
 	CHECK(events(held.slave) & POLLOUT);
 	put(held.slave, "again\n");
+	arrived(held.master, 7);
 	expect(held.master, "again\r\n");
 	for (int i = 0; i < 60; i++)
 		expect(many.slave, "line\n");
@@ -273,7 +280,7 @@ int main(void)
 	expect(both.master, "question: ");
 	expect(both.slave, "answer\n");
 	reap(child_pid, 0);
-	arrived(common.master, 6); /* a terminal writes a newline apart from what is before it */
+	arrived(common.master, 6);
 	expect(common.master, "done\r\n");
 	for (int i = 0; i < 2; i++)
 		EQUAL(events((struct pair[]){lines, many}[i].master) & POLLIN, 0); /* nothing was echoed */
