@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"text/tabwriter"
 	"time"
 
@@ -75,24 +76,7 @@ func listed(ctx context.Context) (*processList, error) {
 	if err != nil {
 		return nil, err
 	}
-	checks := make(map[int]*checked)
-	var roots []int
-	for _, p := range programs {
-		if checks[p.Root] == nil {
-			roots = append(roots, p.Root)
-			checks[p.Root] = &checked{}
-		}
-	}
-	var group sync.WaitGroup
-	limit := make(chan struct{}, 2*runtime.GOMAXPROCS(0))
-	for _, root := range roots {
-		limit <- struct{}{}
-		group.Go(func() {
-			*checks[root] = checkApart(ctx, root)
-			<-limit
-		})
-	}
-	group.Wait()
+	checks := checkRoots(ctx, programs)
 	list := &processList{Processes: []listedProcess{}}
 	for _, p := range programs {
 		c := checks[p.Root]
@@ -108,29 +92,79 @@ func listed(ctx context.Context) (*processList, error) {
 	return list, nil
 }
 
-// checkPatience bounds one crak check.
-const checkPatience = 10 * time.Second
+// checkRoots runs crak check for the root of each group.
+func checkRoots(ctx context.Context, programs []coord.Program) map[int]*checked {
+	checks := make(map[int]*checked)
+	late := make(map[uint32]*atomic.Int32) // checks that have not ended in time, by user
+	var group sync.WaitGroup
+	limit := make(chan struct{}, 2*runtime.GOMAXPROCS(0))
+	for _, p := range programs {
+		if checks[p.Root] != nil {
+			continue
+		}
+		c := &checked{}
+		checks[p.Root] = c
+		if late[p.UID] == nil {
+			late[p.UID] = new(atomic.Int32)
+		}
+		late := late[p.UID]
+		if late.Load() >= mostLate {
+			*c = unchecked(p.Root, "other groups of its user could not be checked in time")
+			continue
+		}
+		limit <- struct{}{}
+		group.Go(func() {
+			var inTime bool
+			if *c, inTime = checkApart(ctx, p.Root); !inTime {
+				late.Add(1)
+			}
+			<-limit
+		})
+	}
+	group.Wait()
+	return checks
+}
+
+const (
+	checkPatience = 10 * time.Second // for one crak check
+	mostLate      = 4                // checks of one user that may take longer: the others are then left out
+	longestCheck  = 16 << 20         // bytes that crak check may print: a program can have any number of obstacles
+)
 
 // checkApart runs crak check in a process of its own. If it fails, its error is the obstacle.
-func checkApart(ctx context.Context, root int) (c checked) {
+func checkApart(ctx context.Context, root int) (c checked, inTime bool) {
 	ctx, cancel := context.WithTimeout(ctx, checkPatience)
 	defer cancel()
-	var errors bytes.Buffer
+	var text, errors bounded
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", "check", "--json", strconv.Itoa(root))
-	cmd.Stderr = &errors
-	text, err := cmd.Output()
-	if len(text) > 0 && json.Unmarshal(text, &c) == nil {
-		return c
-	}
-	o := obstacle.Obstacle{Pid: root, What: "it cannot be checked", Why: firstLine(errors.String())}
+	cmd.Stdout, cmd.Stderr = &text, &errors
+	err := cmd.Run()
 	switch {
 	case ctx.Err() == context.DeadlineExceeded:
-		o.Why = fmt.Sprintf("crak check has not ended within %.0f s: the group is too large for that, or one of its processes does not answer", checkPatience.Seconds())
-		o.Do = fmt.Sprintf("crak check %d takes as long as it needs", root)
-	case o.Why == "" && err != nil:
-		o.Why = err.Error()
+		c = unchecked(root, fmt.Sprintf("crak check has not ended within %.0f s: the group is too large for that, or one of its processes does not answer", checkPatience.Seconds()))
+		return c, false
+	case text.Len() > 0 && json.Unmarshal(text.Bytes(), &c) == nil:
+		return c, true
+	case text.Len() == longestCheck:
+		return unchecked(root, "it has too many obstacles"), true
+	case errors.Len() == 0 && err != nil:
+		return unchecked(root, err.Error()), true
 	}
-	return checked{Obstacles: obstacle.List{o}}
+	return unchecked(root, firstLine(errors.String())), true
+}
+
+// A bounded buffer keeps the first longestCheck bytes that are written to it.
+type bounded struct{ bytes.Buffer }
+
+func (b *bounded) Write(p []byte) (int, error) {
+	b.Buffer.Write(p[:min(len(p), longestCheck-b.Len())])
+	return len(p), nil
+}
+
+// unchecked is the result for a group for which there is no result of crak check.
+func unchecked(root int, why string) checked {
+	return checked{Obstacles: obstacle.List{{Pid: root, What: "it cannot be checked", Why: why,
+		Do: fmt.Sprintf("crak check %d takes as long as it needs, and lists every obstacle", root)}}}
 }
 
 // firstLine is the first line of what a crak has said on stderr, without its name.
