@@ -94,7 +94,8 @@ func (p *program) images() (all []string) {
 	return all
 }
 
-// noTwin waits until a process has no children: a twin exits a moment after the writer.
+// noTwin waits until a process has no children: a twin may exit a moment after the writer, and its parent reaps it when it has got
+// processor time.
 func noTwin(t *testing.T, pid int) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); len(childrenOf(pid)) > 0; time.Sleep(time.Millisecond) { // it is no child of ours

@@ -33,9 +33,7 @@ func (p *program) runsOn(pids []int) {
 	p.echoes()
 	for _, pid := range pids {
 		runs(p.T, pid)
-		if children := childrenOf(pid); len(children) > 0 {
-			p.Errorf("pid %d has children %d", pid, children)
-		}
+		noTwin(p.T, pid)
 	}
 }
 
