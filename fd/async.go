@@ -25,12 +25,8 @@ func (e *Env) withAsync(f *os.File, k *kind, d image.Description) (*os.File, err
 	case unix.S_IFDIR:
 		fd, err = unix.Openat(int(f.Fd()), ".", int(d.Flags&openFlags)|unix.O_ASYNC|unix.O_CLOEXEC, 0)
 	case unix.S_IFREG, unix.S_IFCHR:
-		if setsAsync(f) {
+		if flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0); err == nil && flags&unix.O_ASYNC != 0 || setsAsync(f) {
 			return f, nil
-		}
-		if d.Flags&unix.O_TMPFILE == unix.O_TMPFILE {
-			err = unix.EOPNOTSUPP // the new description would lack that flag
-			break
 		}
 		link := fmt.Sprintf("/proc/self/fd/%d", f.Fd())
 		fd, err = unix.Open(link, int(d.Flags&openFlags&^(unix.O_NOFOLLOW|unix.O_DIRECTORY))|unix.O_ASYNC|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)

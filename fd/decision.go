@@ -46,6 +46,7 @@ func (e *Env) Know(g *image.Group) {
 	e.holders = holdersOf(g)
 	e.knowLessers(g)
 	e.knowCopies(g)
+	e.tmpfiles.know(g)
 	e.objects = make(map[image.ObjectID]image.Object)
 	for _, o := range g.Objects {
 		e.objects[o.ID] = o

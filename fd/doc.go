@@ -42,7 +42,7 @@
 //
 // Files by their paths:
 //
-//	regular.go      files with a path, and files that were deleted while open (unlinked.go, attributes.go, other_name.go)
+//	regular.go      files with a path, and files that were deleted while open (unlinked.go, tmpfile.go, attributes.go, other_name.go)
 //	file_copy.go    copies of regular files that the group can write to (put_back*.go puts them back)
 //	directory.go    directories, with the position of getdents
 //	pathonly.go     descriptors of O_PATH

@@ -66,6 +66,7 @@ type Env struct {
 
 	closeLater []*os.File
 
+	tmpfiles tmpfiles
 	removed  map[Inode]*os.File  // directories that were removed before the checkpoint
 	standIns map[string]*os.File // by the path of the missing file; open for reading and writing
 	late     []func() error
@@ -155,6 +156,7 @@ func (e *Env) CloseObjects() {
 // Close closes what MakeAll needed. Call it when all descriptions have been handed over.
 func (e *Env) Close() {
 	e.CloseObjects()
+	e.tmpfiles.close()
 	for _, f := range e.standIns {
 		f.Close()
 	}

@@ -88,7 +88,7 @@ func (p picture) memory(t *testing.T) func(image.MemoryID) (*os.File, error) {
 		if made[id] != nil {
 			return made[id], nil
 		}
-		f, err := fd.MakeUnlinked(p.Memory[id-1], func(s string) { t.Log(s) })
+		f, err := (&fd.Env{Notice: func(s string) { t.Log(s) }}).MakeUnlinked(p.Memory[id-1])
 		if err != nil {
 			return nil, err
 		}

@@ -83,8 +83,8 @@ func openObject(id image.MemoryID, flags uint32, env *Env) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("memory object %d: %w", id, err)
 	}
-	if flags&unix.O_TMPFILE == unix.O_TMPFILE && flags&unix.O_ACCMODE == unix.O_RDWR {
-		return duplicate(f) // only the description that made the file can have O_TMPFILE
+	if made := env.tmpfiles.take(id, flags); made != nil {
+		return made, nil
 	}
 	return reopenOurs(f, flags)
 }

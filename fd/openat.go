@@ -21,7 +21,7 @@ const openFlags = unix.O_ACCMODE | unix.O_APPEND | unix.O_DIRECT | unix.O_NOATIM
 const largeFile = 0o100000 // the kernel's O_LARGEFILE on amd64; unix.O_LARGEFILE is 0
 
 // createFlags are for files that crak restart makes.
-const createFlags = unix.O_CREAT | unix.O_EXCL | unix.O_TMPFILE
+const createFlags = unix.O_CREAT | unix.O_EXCL | unix.O_TMPFILE | unix.O_ASYNC
 
 // find finds the file at a path of an image with O_PATH, which has no effect on the file. The recorded path has no
 // symbolic links, because the kernel had resolved it. If it has one now, it leads to another file, and find returns

@@ -56,7 +56,7 @@ func (e *Env) makeStandIn(want image.File, u use) (*os.File, error) {
 		}
 	}
 	o := image.MemoryObject{Kind: image.MemoryFile, Name: want.Path, Size: uint64(size), Mode: want.Mode & 0o7777}
-	f, err := MakeUnlinked(o, e.Notice)
+	f, err := e.MakeUnlinked(o)
 	if err != nil {
 		return nil, err
 	}

@@ -71,7 +71,7 @@ func TestBindInReplacedDirectory(t *testing.T) {
 func TestUnlinkedInReplacedDirectory(t *testing.T) {
 	dir, check := exchanged(t)
 	for range exchanges {
-		f, err := fd.MakeUnlinked(image.MemoryObject{Kind: image.MemoryFile, Name: dir + "/s"}, nil)
+		f, err := new(fd.Env).MakeUnlinked(image.MemoryObject{Kind: image.MemoryFile, Name: dir + "/s"})
 		if err == nil {
 			f.Close()
 		}

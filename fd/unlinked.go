@@ -26,9 +26,9 @@ func isTmpfileName(name string) bool {
 // MakeUnlinked makes the file of a memory object of kind image.MemoryFile. The file is empty, open for reading and
 // writing, and has no name. It is in its former directory, so that /proc shows its former name and "(deleted)". The
 // caller writes the content, and then calls OwnUnlinked. If another file has the former name, it gets a new one. If the directory cannot be made,
-// it goes to the directory for temporary files, and notice, which may be nil, is called.
-func MakeUnlinked(o image.MemoryObject, notice func(string)) (*os.File, error) {
-	f, err := unlinked(o.Name, createUnlinked, notice)
+// it goes to the directory for temporary files, with a notice.
+func (e *Env) MakeUnlinked(o image.MemoryObject) (*os.File, error) {
+	f, err := unlinked(o.Name, func(dir *os.File, name string) (*os.File, error) { return e.createUnlinked(dir, name, o.ID) }, e.Tell)
 	if err != nil {
 		return nil, fmt.Errorf("memory object %d: deleted file: %w", o.ID, err)
 	}
@@ -147,9 +147,9 @@ func removeDirs(made []string) {
 }
 
 // createUnlinked makes a regular file. A file of O_TMPFILE has no name from the start.
-func createUnlinked(dir *os.File, name string) (*os.File, error) {
+func (e *Env) createUnlinked(dir *os.File, name string, id image.MemoryID) (*os.File, error) {
 	if isTmpfileName(name) {
-		return openIn(dir, ".", unix.O_TMPFILE|unix.O_RDWR, 0o600)
+		return e.tmpfiles.create(dir, id)
 	}
 	f, err := openIn(dir, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, 0o600)
 	if err != nil {

@@ -17,7 +17,7 @@ func TestUnlinkedThroughLink(t *testing.T) {
 	must(t, os.Mkdir(other, 0o700))
 	must(t, os.Symlink("other", filepath.Join(base, "link")))
 	must(t, os.Chtimes(other, old, old))
-	f, err := fd.MakeUnlinked(image.MemoryObject{Kind: image.MemoryFile, Name: filepath.Join(base, "link/made/file")}, nil)
+	f, err := new(fd.Env).MakeUnlinked(image.MemoryObject{Kind: image.MemoryFile, Name: filepath.Join(base, "link/made/file")})
 	must(t, err) // in the directory for temporary files
 	f.Close()
 	if st, err := os.Stat(other); err != nil || !st.ModTime().Equal(old) {

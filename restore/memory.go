@@ -32,7 +32,7 @@ func (o objects) make(ctx context.Context, img *image.Image, env *fd.Env) error 
 		if !uses[m.ID].IsFile() {
 			continue
 		}
-		f, err := makeObject(m, env.Notice)
+		f, err := makeObject(m, env)
 		if err != nil {
 			return fmt.Errorf("memory object %d: %w", m.ID, err)
 		}
@@ -53,9 +53,9 @@ func (o objects) make(ctx context.Context, img *image.Image, env *fd.Env) error 
 	return nil
 }
 
-func makeObject(m *image.MemoryObject, notice func(string)) (*os.File, error) {
+func makeObject(m *image.MemoryObject, env *fd.Env) (*os.File, error) {
 	if m.Kind == image.MemoryFile {
-		return fd.MakeUnlinked(*m, notice)
+		return env.MakeUnlinked(*m)
 	}
 	flags := unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
 	if m.HugePageSize != 0 {
