@@ -65,6 +65,7 @@ type Env struct {
 	ptys         map[string]map[uint32]*madePty   // not needed yet, by multiplexer and number
 
 	closeLater []*os.File
+	bound      map[Inode]bool // socket files that bind(2) has made
 
 	tmpfiles tmpfiles
 	removed  map[Inode]*os.File  // directories that were removed before the checkpoint

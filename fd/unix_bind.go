@@ -38,7 +38,7 @@ func (b *boundName) close() {
 }
 
 // bind gives a socket its name. It replaces a socket file that an ended process has left at the path. If the socket had no file any more
-// at the checkpoint, bind leaves a file at the path where it is. If the restart fails, everything at the path is as before.
+// at the checkpoint, or another name, bind leaves a file at the path where it is. If the restart fails, everything at the path is as before.
 //
 // Another user may be able to replace a directory of the path by a symbolic link. So bind opens the directory once, and renames, removes and
 // changes files only there. Only bind(2) goes through the path: crak notices if the new file is not in that directory. A restart by root calls it with the rights of
@@ -47,6 +47,14 @@ func (e *Env) bind(socket int, n *UnixName) (*boundName, error) {
 	b := &boundName{name: n}
 	if n.Path == "" {
 		return b, rawBind(socket, n)
+	}
+	if n.withoutPlace() {
+		placed, remove, err := n.makePlace()
+		if err != nil {
+			return nil, fmt.Errorf("directory of %s: %w", n, err)
+		}
+		defer remove()
+		n, b.name = placed, placed
 	}
 	err := inDirectory(n.Directory, !filepath.IsAbs(n.Path), func() error { return e.bindPath(socket, b) })
 	if err != nil {
@@ -69,13 +77,16 @@ func (e *Env) bindPath(socket int, b *boundName) error {
 	if err != nil {
 		return err
 	}
-	aside, err := who.moveAside(n, at)
+	aside, err := who.moveAside(n, at, e.bound)
 	if err != nil {
 		return err
 	}
 	err = who.bind(socket, n)
 	if err == nil {
 		b.file, err = openSocket(at, n, who.uid())
+	}
+	if err == nil && n.isRenamed() {
+		at, aside, err = who.rename(n, at, aside)
 	}
 	if err != nil || n.File == nil {
 		if b.file != nil {
@@ -85,6 +96,13 @@ func (e *Env) bindPath(socket int, b *boundName) error {
 			err = errors.Join(err, os.Rename(aside, at))
 		}
 		return err
+	}
+	if e.bound == nil {
+		e.bound = make(map[Inode]bool)
+	}
+	var st unix.Stat_t
+	if unix.Fstat(int(b.file.Fd()), &st) == nil {
+		e.bound[Inode{st.Dev, st.Ino}] = true
 	}
 	link := "/proc/self/fd/" + strconv.Itoa(int(b.file.Fd()))
 	_ = unix.Chown(link, int(n.File.UID), int(n.File.GID)) // fails for an ordinary user, whose file it then is
@@ -132,6 +150,9 @@ func checkName(n *UnixName) (all obstacle.List) {
 		return nil
 	}
 	what := "Unix socket " + n.String()
+	if n.withoutPlace() {
+		return n.checkPlace()
+	}
 	if n.Path == "" {
 		if n.inUse() {
 			all = append(all, obstacle.Obstacle{What: what, Why: "another process has this name", Do: "end that process, or restart in another network namespace"})
@@ -155,6 +176,9 @@ func checkName(n *UnixName) (all obstacle.List) {
 		all = append(all, obstacle.Obstacle{What: what, Why: "another file is at this path now", Do: "move that file"})
 	case len(whole.Path) < unixNameMost && whole.inUse():
 		all = append(all, obstacle.Obstacle{What: what, Why: "another process listens there", Do: "end that process"})
+	}
+	if n.isRenamed() {
+		all = append(all, checkName(n.now())...)
 	}
 	return all
 }

@@ -58,12 +58,20 @@ func (b binder) uid() int {
 	return int(b.user.UID[1])
 }
 
-// do calls a function with the rights of the binder. Preconditions: the caller is in the directory of the socket (inDirectory).
+// as calls a function with the rights of the binder.
+func (b binder) as(do func() error) error {
+	if b.user == nil {
+		return do()
+	}
+	return b.user.Do(do)
+}
+
+// do does so in the directory of a name, in another thread. Preconditions: the caller is in the directory of the socket (inDirectory).
 func (b binder) do(n *UnixName, do func() error) error {
 	if b.user == nil {
 		return do()
 	}
-	return b.user.Do(func() error { // in another thread
+	return b.user.Do(func() error {
 		if err := enter(n.Directory, !filepath.IsAbs(n.Path)); err != nil {
 			return err
 		}
@@ -80,14 +88,15 @@ func (b binder) bind(socket int, n *UnixName) error {
 }
 
 // moveAside renames a socket file that an ended process has left. at leads to it, through the open directory. moveAside returns the new
-// name, or "" if nothing was there.
-func (b binder) moveAside(n *UnixName, at string) (string, error) {
+// name, or "" if nothing was there. If n needs its path for a moment only, the file may also be one that this restart has bound before.
+func (b binder) moveAside(n *UnixName, at string, bound map[Inode]bool) (string, error) {
 	var st unix.Stat_t
 	switch err := unix.Lstat(at, &st); {
 	case errors.Is(err, unix.ENOENT):
 		return "", nil
 	case err != nil:
 		return "", &os.PathError{Op: "stat", Path: n.String(), Err: err}
+	case st.Mode&unix.S_IFMT == unix.S_IFSOCK && bound[Inode{st.Dev, st.Ino}] && (n.File == nil || n.isRenamed()):
 	case st.Mode&unix.S_IFMT != unix.S_IFSOCK || n.inUse():
 		return "", fmt.Errorf("%s: %w", n, unix.EADDRINUSE)
 	}

@@ -25,6 +25,9 @@ type UnixFile struct {
 	Mode uint32 `json:"mode"` // st_mode
 	UID  uint32 `json:"uid"`
 	GID  uint32 `json:"gid"`
+
+	// Renamed is its name in the same directory, if the file was renamed after bind(2).
+	Renamed string `json:"renamed,omitempty"`
 }
 
 // unixNameMost is the size of sun_path.
@@ -67,6 +70,8 @@ func (n *UnixName) check() error {
 	switch {
 	case len(text) > unixNameMost, (n.Path == "") == (n.Abstract == ""), strings.ContainsRune(n.Path, 0):
 		return errors.New("not a name of a Unix socket")
+	case n.File != nil && (strings.ContainsAny(n.File.Renamed, "/\x00") || n.File.Renamed == "." || n.File.Renamed == ".."):
+		return errors.New("not a name of a file")
 	case n.Directory != "" && !filepath.IsAbs(n.Directory):
 		return fmt.Errorf("directory %q: not absolute", n.Directory)
 	}
@@ -111,20 +116,47 @@ func nameOf(text string) *UnixName {
 // a directory that a member has open.
 func (n *UnixName) findFile(inode uint32, directories []string) {
 	for _, dir := range directories {
-		at := n.Path
-		if !filepath.IsAbs(at) {
-			at = dir + "/" + at
-		}
 		var st unix.Stat_t
-		if unix.Lstat(at, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK || uint32(st.Ino) != inode {
+		if unix.Lstat(joined(dir, n.Path), &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK || uint32(st.Ino) != inode {
 			continue
 		}
-		n.File = &UnixFile{Mode: st.Mode, UID: st.Uid, GID: st.Gid}
-		if !filepath.IsAbs(n.Path) {
-			n.Directory, _ = os.Readlink(dir)
-		}
+		n.foundFile(&st, dir)
 		return
 	}
+	n.findRenamed(inode, directories)
+}
+
+func (n *UnixName) foundFile(st *unix.Stat_t, dir string) {
+	n.File = &UnixFile{Mode: st.Mode, UID: st.Uid, GID: st.Gid}
+	if !filepath.IsAbs(n.Path) {
+		n.Directory, _ = os.Readlink(dir)
+	}
+}
+
+// findRenamed finds the file under another name in the same directory: programs bind a socket to a temporary name, and rename the file when
+// the socket listens.
+func (n *UnixName) findRenamed(inode uint32, directories []string) {
+	if filepath.IsAbs(n.Path) {
+		directories = []string{""}
+	}
+	is := func(st *unix.Stat_t) bool { return st.Mode&unix.S_IFMT == unix.S_IFSOCK }
+	for _, dir := range directories {
+		name, st := OtherName(joined(dir, n.dir()), uint64(inode), is)
+		if name == "" {
+			continue
+		}
+		n.foundFile(st, dir)
+		n.File.Renamed = name
+		return
+	}
+}
+
+// joined is a path below a directory. A path that begins with a slash stays as it is.
+func joined(dir, path string) string {
+	if filepath.IsAbs(path) || dir == "" {
+		return path
+	}
+	return dir + "/" + path
 }
 
 // openDirectories are the working directories of a group and the directories that it has open, as links in /proc.

@@ -165,8 +165,11 @@ func (c *capture) findName(o *open, r *UnixSocket) error {
 		return nil
 	}
 	r.Name.findFile(s.file, c.openDirectories())
-	if r.Name.File == nil && r.Name.Path[0] != '/' {
+	if r.Name.File != nil {
+		return nil
+	}
+	if r.Name.Path[0] != '/' {
 		r.Name.Directory, _ = os.Readlink(o.proc() + "/cwd")
 	}
-	return nil
+	return c.findMoved(o, r)
 }
