@@ -20,21 +20,20 @@ type clockShift struct{ monotonic, boottime time.Duration }
 // aheadMost is how far a clock may be ahead of the time that has passed since the checkpoint: somebody may have set CLOCK_REALTIME.
 const aheadMost = time.Minute
 
-// shiftFor returns the shift of the members' clocks, by which no member's clock goes back. passed is the most that has passed since the
-// checkpoint.
-func shiftFor(g *image.Group, passed time.Duration) clockShift {
-	var monotonic, boottime int64
+// shiftFor returns the shift of the members' clocks, by which no member's clock goes back. machine has the clocks of this machine, and
+// passed is the most that has passed since the checkpoint.
+func shiftFor(g *image.Group, machine image.Clocks, passed time.Duration) clockShift {
+	var then image.Clocks
 	for i := range g.Processes {
 		c := &g.Processes[i].Clocks
-		monotonic, boottime = max(monotonic, c.MonotonicNs), max(boottime, c.BoottimeNs)
+		then.MonotonicNs, then.BoottimeNs = max(then.MonotonicNs, c.MonotonicNs), max(then.BoottimeNs, c.BoottimeNs)
 	}
-	return clockShift{shiftOf(unix.CLOCK_MONOTONIC, monotonic, passed), shiftOf(unix.CLOCK_BOOTTIME, boottime, passed)}
+	return clockShift{shiftOf(then.MonotonicNs, machine.MonotonicNs, passed), shiftOf(then.BoottimeNs, machine.BoottimeNs, passed)}
 }
 
-// shiftOf is the shift of one clock, which had the given time at the checkpoint. 0: the image does not have its time.
-func shiftOf(clock int32, then int64, passed time.Duration) time.Duration {
-	ns, _ := now(clock)
-	behind := time.Duration(then - ns)
+// shiftOf is the shift of a clock from its time at the checkpoint and now. then is 0 if the image does not have it.
+func shiftOf(then, now int64, passed time.Duration) time.Duration {
+	behind := time.Duration(then - now)
 	switch {
 	case then == 0:
 		return 0
@@ -44,6 +43,13 @@ func shiftOf(clock int32, then int64, passed time.Duration) time.Duration {
 		return behind + passed
 	}
 	return 0
+}
+
+// clocks are those of this machine.
+func clocks() (c image.Clocks) {
+	c.MonotonicNs, _ = now(unix.CLOCK_MONOTONIC)
+	c.BoottimeNs, _ = now(unix.CLOCK_BOOTTIME)
+	return c
 }
 
 // passedSince is the most that has passed since a checkpoint. The program was frozen before its image was complete.

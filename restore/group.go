@@ -153,7 +153,7 @@ func (g *group) prepare(ctx context.Context) error {
 	g.descriptors, g.seen = newDescriptors(g.img.Group), newSeen()
 	plan := newPlan(g.img.Group, g.env, int(min(descriptorLimit(), 1<<30)))
 	g.target = &compile.Target{Group: g.img.Group, Mode: g.mode, Batches: plan.batches}
-	g.shift = shiftFor(g.img.Group, passedSince(g.img.Manifest)).possible(g.env.Tell)
+	g.shift = shiftFor(g.img.Group, clocks(), passedSince(g.img.Manifest)).possible(g.env.Tell)
 	if err := g.objects.make(ctx, g.img, g.env); err != nil {
 		return err
 	}
