@@ -60,7 +60,7 @@
 //	terminal.go     the program's terminal (modes.go)
 //	pty*.go         pseudo-terminals that the group has made
 //	pipe.go         stdin, stdout and stderr that are pipes to another process
-//	pipe_object.go  pipes and FIFOs that only the group has open (pipe_ends.go, pipe_made.go)
+//	pipe_object.go  pipes and FIFOs that only the group has open (pipe_ends.go, pipe_made.go, pipe_slots.go)
 //	memfd.go        memfd_create
 //	mqueue*.go      POSIX message queues: only taking a message out reads it (mqueue_exchange.go, mqueue_list.go)
 //	eventfd.go      eventfd

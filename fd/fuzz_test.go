@@ -68,6 +68,7 @@ func FuzzRecord(f *testing.F) {
 // would have effects outside of the test, so no object has one.
 func FuzzObjects(f *testing.F) {
 	f.Add("pipe", `{"capacity":4096,"packets":[3,2]}`, `{"capacity":4096}`, "hello")
+	f.Add("pipe", `{"capacity":8192,"slots":[{"size":3},{"size":2,"packet":true}]}`, `{"capacity":4096}`, "hello")
 	f.Add("unix_socket", `{"type":1,"peer":2}`, `{"type":1,"peer":1,"shutdown":1}`, "hello")
 	f.Add("unix_socket", `{"type":2,"peer":1,"messages":[{"size":5}]}`, `{"type":5,"closed":true,"options":{"sndbuf":[9000]}}`, "hello")
 	f.Add("unix_socket", `{"type":2,"peer":1,"messages":[{"size":5,"credentials":{"pid":1,"uid":0,"gid":0}}]}`, `{"type":2,"peer":1}`, "hello")

@@ -129,6 +129,9 @@ func (p *madePipe) fill(o image.Object, e *Env) error {
 	if err != nil {
 		return err
 	}
+	if len(r.Slots) > 0 && r.slotsFit() {
+		return r.fillSlots(int(f.Fd()), content)
+	}
 	packets, mode := r.Packets, unix.O_NONBLOCK
 	if packets == nil {
 		packets = []int{len(content)}

@@ -19,7 +19,11 @@ type PipeObject struct {
 	File       *image.File `json:"file,omitempty"` // nil for a pipe
 	Attributes *Attributes `json:"attributes,omitempty"`
 	Capacity   int         `json:"capacity"`          // bytes (fcntl(2), F_GETPIPE_SZ)
-	Packets    []int       `json:"packets,omitempty"` // their lengths, if there are several (pipe(2), O_DIRECT)
+	Packets    []int       `json:"packets,omitempty"` // their lengths, if there are several and nothing else (pipe(2), O_DIRECT)
+
+	// Slots are the pieces of the content, if writing the content at once would make others. A pipe is full if it has as many as its capacity
+	// has pages, however small they are.
+	Slots []PipeSlot `json:"slots,omitempty"`
 
 	// Unwritten is set if nobody has opened the FIFO for writing since its read end was opened. Then poll(2) reports no POLLHUP.
 	Unwritten bool `json:"unwritten,omitempty"`
@@ -154,8 +158,7 @@ func (c *capture) lookIntoPipe(o *open) (any, []byte, error) {
 	return r, content, nil
 }
 
-// read copies the content of the pipe with tee(2), which leaves the bytes in the pipe. A read of the copy returns one
-// packet at a time if the pipe has packets. The pipe is opened anew, so the program's description does not change.
+// read copies the content of the pipe with tee(2), which leaves the bytes in the pipe. The pipe is opened anew, so the program's description does not change.
 func (r *PipeObject) read(h *Handle) ([]byte, error) {
 	from, err := unix.Open(h.path(), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -189,19 +192,9 @@ func (r *PipeObject) read(h *Handle) ([]byte, error) {
 	case copied != int64(length):
 		return nil, fmt.Errorf("tee: %d bytes of %d", copied, length)
 	}
-	content := make([]byte, length)
-	for at := 0; at < length; {
-		n, err := unix.Read(copies[0], content[at:])
-		if err != nil || n <= 0 {
-			return nil, fmt.Errorf("%d bytes of %d: %w", at, length, err)
-		}
-		r.Packets = append(r.Packets, n)
-		at += n
-	}
-	if len(r.Packets) == 1 {
-		r.Packets = nil
-	}
-	return content, nil
+	slots, content, err := takeSlots(copies[0], length)
+	r.keepSlots(slots)
+	return content, err
 }
 
 func pipeRecord(o image.Object) (PipeObject, error) {
@@ -216,8 +209,14 @@ func pipeRecord(o image.Object) (PipeObject, error) {
 		}
 		total += n
 	}
-	if o.Size > pipeContentMost || len(r.Packets) > 0 && uint64(total) != o.Size {
-		return r, fmt.Errorf("%d bytes, in packets %d", o.Size, total)
+	for _, s := range r.Slots {
+		if s.Size <= 0 || s.Size > pipeContentMost || len(r.Packets) > 0 {
+			return r, fmt.Errorf("slot of %d bytes", s.Size)
+		}
+		total += s.Size
+	}
+	if o.Size > pipeContentMost || len(r.Packets)+len(r.Slots) > 0 && uint64(total) != o.Size {
+		return r, fmt.Errorf("%d bytes, in packets or slots %d", o.Size, total)
 	}
 	return r, nil
 }

@@ -81,6 +81,8 @@ func TestDamagedPipes(t *testing.T) {
 		{ID: 1, Kind: "pipe", Record: json.RawMessage(`{"capacity":-1}`)},
 		{ID: 1, Kind: "pipe", Record: json.RawMessage(`{"capacity":4096,"packets":[4,-4]}`)},
 		{ID: 1, Kind: "pipe", Size: 8, Record: json.RawMessage(`{"capacity":4096,"packets":[4,5]}`)},
+		{ID: 1, Kind: "pipe", Size: 8, Record: json.RawMessage(`{"capacity":8192,"slots":[{"size":4},{"size":5}]}`)},
+		{ID: 1, Kind: "pipe", Record: json.RawMessage(`{"capacity":8192,"slots":[{"size":4},{"size":-4}]}`)},
 		{ID: 1, Kind: "pipe", Size: 1 << 40, Record: json.RawMessage(`{"capacity":4096}`)},
 		{ID: 1, Kind: "pipe", Size: 1 << 20, Record: json.RawMessage(`{"capacity":4096}`)},
 		{ID: 1, Kind: "pipe", Record: json.RawMessage(`{"capacity":65536,"file":{"path":"/dev/null"}}`)},
