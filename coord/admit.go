@@ -65,7 +65,7 @@ func (c *checkpoint) admit(pids []int) ([]*member, error) {
 // settled returns the result of candidate for a process. If the process executes a program meanwhile, the result may mix two
 // programs, and settled calls candidate again.
 func settled(pid int) (list obstacle.List, err error) {
-	for deadline := time.Now().Add(patienceExec); ; {
+	for deadline := time.Now().Add(timeoutExec); ; {
 		before := programOf(pid)
 		list, err = candidate(pid)
 		if err != nil || len(list) == 0 || programOf(pid) == before || time.Now().After(deadline) {

@@ -102,7 +102,7 @@ func (c *checkpoint) refresh(m *member) error {
 
 // query queries a member. If the member changes its user meanwhile, query begins anew.
 func (c *checkpoint) query(m *member) error {
-	for deadline := time.Now().Add(patiencePassing); ; {
+	for deadline := time.Now().Add(timeoutPassing); ; {
 		err := m.query()
 		if !passes(err) || time.Now().After(deadline) {
 			return err
@@ -114,7 +114,7 @@ func (c *checkpoint) query(m *member) error {
 }
 
 // orderAs is order with the member's rights alone.
-func (m *member) orderAs(ctx context.Context, order int32, patience time.Duration) (conn *resident.Conn, err error) {
+func (m *member) orderAs(ctx context.Context, order int32, timeout time.Duration) (conn *resident.Conn, err error) {
 	if m.apart != nil && !m.key.IsKnown() {
 		if memory, err := resident.OpenMemory(m.pid); err == nil { // if the program is not dumpable, its user may not open it
 			m.key.Memory = memory
@@ -125,7 +125,7 @@ func (m *member) orderAs(ctx context.Context, order int32, patience time.Duratio
 		}
 	}
 	err = m.as(func() (err error) {
-		conn, err = m.order(ctx, order, patience)
+		conn, err = m.order(ctx, order, timeout)
 		return err
 	})
 	return conn, err

@@ -82,7 +82,7 @@ type processNow struct {
 // program and still the handlers of the old one. On a busy machine it may stay there for many milliseconds.
 func awaitResident(pid, parent int) (p processNow, err error) {
 	begun, wait := time.Now(), firstLook
-	for look := 0; look < looksForResident || awaitsLibrary(p.live) && time.Since(begun) < patienceExec; look++ {
+	for look := 0; look < looksForResident || awaitsLibrary(p.live) && time.Since(begun) < timeoutExec; look++ {
 		if look > 0 {
 			wait = min(2*wait, intervalExec)
 			time.Sleep(wait) // no event tells of another process's execve

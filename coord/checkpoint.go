@@ -18,9 +18,9 @@ import (
 
 // Longest waits for a program.
 const (
-	patienceAnswer = 5 * time.Second  // to connect after an order
-	patienceHold   = 60 * time.Second // to leave a section between crak_hold and crak_release
-	patienceFreeze = 30 * time.Second // to park all its threads; the resident gives up earlier
+	timeoutAnswer = 5 * time.Second  // to connect after an order
+	timeoutHold   = 60 * time.Second // to leave a section between crak_hold and crak_release
+	timeoutFreeze = 30 * time.Second // to park all its threads; the resident gives up earlier
 )
 
 // checkpoint is one run of Checkpoint: a group of processes and the image of it.
@@ -89,7 +89,7 @@ func Checkpoint(o Options) (*Result, error) {
 		err = fmt.Errorf("pid %d: checkpoint given up: %w", c.Pid, cause)
 	}
 	if c.settings != nil {
-		within(patienceLog, func() { c.log(result, err) })
+		within(timeoutLog, func() { c.log(result, err) })
 	}
 	return result, err
 }
@@ -125,8 +125,8 @@ func (c *checkpoint) run() (*Result, error) {
 			for _, m := range c.members {
 				m.dump.Known.Mappings = nil
 			}
-		case passes(err) && ran < patiencePassing && c.Context.Err() == nil:
-			pause := min(max(wait, time.Since(begun)), patiencePassing)
+		case passes(err) && ran < timeoutPassing && c.Context.Err() == nil:
+			pause := min(max(wait, time.Since(begun)), timeoutPassing)
 			time.Sleep(pause) // for what the kernel has no event (passing.go)
 			ran += pause
 			wait = min(2*wait, longestPassing)
@@ -178,7 +178,7 @@ func (c *checkpoint) write() (*Result, error) {
 	}
 	c.copies = dump.NewCopies(c.dumps())
 	debug.SetMemoryLimit(memoryLimit)
-	warm()
+	prefaultHeap()
 	debug.SetGCPercent(-1) // while a program is frozen, collect garbage only to stay within the limit
 	c.writer.Hold(roomForContent())
 	c.stoppable = unstoppable()
@@ -186,7 +186,7 @@ func (c *checkpoint) write() (*Result, error) {
 	c.frozen.begin(c.writer, !c.Kill && c.hasSeveralUsers())
 	defer c.dismiss() // then the group runs on, and the twins exit
 	defer c.table.Release()
-	defer func() { c.table.ReleaseConnections() }() // of a failure; they are let go before that otherwise
+	defer func() { c.table.ReleaseConnections() }() // of a failure; otherwise they are released before
 	if err := c.listenAll(); err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ func explain(err error) error {
 		return err
 	}
 	if blocks(e.Pid, int(e.Tid)) {
-		return obstacle.List{deaf(e.Pid, int(e.Tid))}
+		return obstacle.List{blocksSignal(e.Pid, int(e.Tid))}
 	}
 	return obstacle.List{{
 		Pid:   e.Pid,
@@ -126,24 +126,24 @@ func isHidden(pid int) bool {
 	return err == nil && st.Uid != status.Uid[1] && status.Uid[1] == status.Uid[0]
 }
 
-// silent tells why a program did not answer an order. holds is the depth of crak_hold at the last query.
-func silent(pid, tid, holds int, patience time.Duration) error {
+// noAnswer tells why a program did not answer an order. holds is the depth of crak_hold at the last query.
+func noAnswer(pid, tid, holds int, timeout time.Duration) error {
 	if status, err := proc.Read(pid, "status", proc.Status); err == nil && status.State == 'T' {
 		return obstacle.List{stopped(pid, nil)}
 	}
 	if blocks(pid, tid) {
-		return obstacle.List{deaf(pid, tid)}
+		return obstacle.List{blocksSignal(pid, tid)}
 	}
 	o := obstacle.Obstacle{
 		Pid:   pid,
 		Where: fmt.Sprintf("thread %d", tid),
 		What:  doing(pid, tid),
-		Why:   fmt.Sprintf("it does not answer within %.0f s", patience.Seconds()),
+		Why:   fmt.Sprintf("it does not answer within %.0f s", timeout.Seconds()),
 		Do:    "try again when the call is over",
 	}
 	if holds > 0 {
 		o.What = "between crak_hold and crak_release"
-		o.Why = fmt.Sprintf("it did not leave this section within %.0f s", patience.Seconds())
+		o.Why = fmt.Sprintf("it did not leave this section within %.0f s", timeout.Seconds())
 		o.Do = "try again later, or let the program call crak_release more often"
 	}
 	return obstacle.List{o}
@@ -164,7 +164,7 @@ func blocks(pid, tid int) bool {
 	return err == nil && status.SigBlk&(1<<(abi.FreezeSignal-1)) != 0
 }
 
-func deaf(pid, tid int) obstacle.Obstacle {
+func blocksSignal(pid, tid int) obstacle.Obstacle {
 	return obstacle.Obstacle{
 		Pid:   pid,
 		Where: fmt.Sprintf("thread %d", tid),

@@ -19,16 +19,16 @@ import (
 
 // Longest waits for a group whose processes fork all the time.
 const (
-	patienceFind = time.Second // to find them all while they run; the freeze finds those that are missed
+	timeoutFind = time.Second // to find them all while they run; the freeze finds those that are missed
 
-	patienceUnsure = 200 * time.Millisecond // for a look that can have missed no process
-	looksUnsure    = 30                     // the same: on a busy machine one look may take as long as patienceUnsure
-	looksBefore    = 3                      // at all processes, just before the freeze
+	timeoutUnsure = 200 * time.Millisecond // for a look that can have missed no process
+	looksUnsure   = 30                     // the same: on a busy machine one look may take as long as timeoutUnsure
+	looksBefore   = 3                      // at all processes, just before the freeze
 )
 
-// patienceStorm is the longest time in which all members of a group are frozen. A member may be of another user than the others, and
+// timeoutGroup is the longest time in which all members of a group are frozen. A member may be of another user than the others, and
 // answer as slowly as it likes: so this bounds how long the others stand still meanwhile. A test shortens it.
-var patienceStorm = 30 * time.Second
+var timeoutGroup = 30 * time.Second
 
 // find makes the root and its descendants members. While they run, they may fork: the rest is found during the freeze.
 func (c *checkpoint) find() error {
@@ -68,7 +68,7 @@ func (c *checkpoint) find() error {
 
 // findAll makes the other processes of the group members.
 func (c *checkpoint) findAll() error {
-	for deadline := time.Now().Add(patienceFind); ; {
+	for deadline := time.Now().Add(timeoutFind); ; {
 		found, _ := c.look()
 		fresh, err := c.admit(found)
 		if err != nil {

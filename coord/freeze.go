@@ -34,7 +34,7 @@ func (c *checkpoint) freeze() error {
 	var deadline time.Time // a program alone may wait for crak_release before it is frozen
 	for {
 		if len(c.members) > 1 && deadline.IsZero() {
-			deadline = time.Now().Add(patienceStorm)
+			deadline = time.Now().Add(timeoutGroup)
 		}
 		if err := c.freezeMembers(fresh, deadline); err != nil {
 			return err
@@ -42,11 +42,11 @@ func (c *checkpoint) freeze() error {
 		c.prune()
 		var found []int
 		if found, c.zombies = c.lookUntilSure(); len(found) == 0 {
-			return append(c.hanging(), togetherWithParent(late)...).Err()
+			return append(c.dependencies(), togetherWithParent(late)...).Err()
 		}
 		if !deadline.IsZero() && time.Now().After(deadline) {
 			return fmt.Errorf("pid %d: its descendants fork faster than they can be frozen: after %.0f s %d are frozen, and new ones appear",
-				c.Pid, patienceStorm.Seconds(), len(c.members))
+				c.Pid, timeoutGroup.Seconds(), len(c.members))
 		}
 		if fresh, err = c.admit(found); err != nil {
 			return err
@@ -64,7 +64,7 @@ func (c *checkpoint) freeze() error {
 // lookUntilSure looks until a look finds a process, or can have missed none. Other programs of the machine may start and end
 // processes all the time, and each look may see such an end. So the looks have a bound.
 func (c *checkpoint) lookUntilSure() (pids []int, zombies []image.Zombie) {
-	for deadline, looks := time.Now().Add(patienceUnsure), 1; ; looks++ {
+	for deadline, looks := time.Now().Add(timeoutUnsure), 1; ; looks++ {
 		pids, zombies = c.look()
 		if len(pids) > 0 || !c.unsure || looks >= looksUnsure && time.Now().After(deadline) {
 			return pids, zombies
@@ -74,9 +74,9 @@ func (c *checkpoint) lookUntilSure() (pids []int, zombies []image.Zombie) {
 
 // freezeMembers freezes some members at the same time, until a deadline if that is not zero. If one fails, it does not wait for the others.
 func (c *checkpoint) freezeMembers(members []*member, deadline time.Time) error {
-	patience := patienceHold
+	timeout := timeoutHold
 	if len(c.members) > 1 {
-		patience = patienceHoldFrozen
+		timeout = timeoutHoldFrozen
 	}
 	ctx, giveUp := context.WithCancelCause(c.Context)
 	defer giveUp(nil)
@@ -90,7 +90,7 @@ func (c *checkpoint) freezeMembers(members []*member, deadline time.Time) error 
 		if m.dropped || ctx.Err() != nil {
 			return nil
 		}
-		err := m.freeze(ctx, patience)
+		err := m.freeze(ctx, timeout)
 		if err == nil {
 			c.frozen.add(m.conn)
 			c.moved()
@@ -103,7 +103,7 @@ func (c *checkpoint) freezeMembers(members []*member, deadline time.Time) error 
 		for _, m := range members {
 			if m.conn == nil && !m.dropped {
 				return fmt.Errorf("pid %d: %w, and the other processes of the group are not kept frozen for longer than %.0f s",
-					m.pid, resident.ErrSilent, patienceStorm.Seconds())
+					m.pid, resident.ErrNoAnswer, timeoutGroup.Seconds())
 			}
 		}
 	}

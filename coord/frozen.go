@@ -72,7 +72,7 @@ func (k *keepalive) work(done, ended chan struct{}) {
 		moved := now != before || len(k.conns) != members
 		before, members = now, len(k.conns)
 		for _, conn := range k.conns {
-			if err := conn.LetGo(); err != nil { // what is read now is of another instant
+			if err := conn.FreezeEnded(); err != nil { // what is read now is of another instant
 				k.writer.GiveUp(err)
 			} else if moved && !k.silent {
 				conn.Progress()
@@ -119,8 +119,8 @@ func (c *checkpoint) kill(path string) error {
 			return fmt.Errorf("pid %d: pidfd_open: %w", m.pid, err)
 		}
 		killed := m.conn.Kill(process)
-		if errors.Is(killed, resident.ErrLetGo) {
-			return &survivorError{path, killed}
+		if errors.Is(killed, resident.ErrFreezeEnded) {
+			return &notKilledError{path, killed}
 		}
 		if killed != nil {
 			return fmt.Errorf("pid %d: kill: %w", m.pid, killed)
@@ -134,17 +134,17 @@ func (c *checkpoint) kill(path string) error {
 	return err
 }
 
-// A survivorError means that the image is committed, but the program was resumed before kill could end it.
-type survivorError struct {
+// A notKilledError means that the image is committed, but the program was resumed before kill could end it.
+type notKilledError struct {
 	path string // of the image
 	err  error
 }
 
-func (e *survivorError) Error() string {
+func (e *notKilledError) Error() string {
 	return fmt.Sprintf("image %q is committed, but the program runs on: %v", e.path, e.err)
 }
 
-func (e *survivorError) Unwrap() error { return e.err }
+func (e *notKilledError) Unwrap() error { return e.err }
 
 // stops are the signals by which a terminal stops a job (termios(3)).
 var stops = []uintptr{uintptr(unix.SIGTSTP), uintptr(unix.SIGTTIN), uintptr(unix.SIGTTOU)}

@@ -58,9 +58,9 @@ func frozen(t *testing.T, pid int) *resident.Conn {
 	if err := l.Order(pid, pid, abi.OrderFreeze); err != nil {
 		t.Fatal(err)
 	}
-	c, err := l.Accept(pid, patienceAnswer)
+	c, err := l.Accept(pid, timeoutAnswer)
 	if err == nil {
-		_, err = c.Frozen(patienceFreeze)
+		_, err = c.Frozen(timeoutFreeze)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -87,12 +87,12 @@ func TestFreezeIsBounded(t *testing.T) {
 	}
 	p.echoes()
 	if d := time.Since(begun); d < 2*time.Second || d > 10*time.Second {
-		t.Errorf("the program was let go after %v", d)
+		t.Errorf("the program was resumed after %v", d)
 	}
-	if err := c.Confirm(); !errors.Is(err, resident.ErrLetGo) {
+	if err := c.Confirm(); !errors.Is(err, resident.ErrFreezeEnded) {
 		t.Errorf("asked then: %v", err)
 	}
-	if err := c.Kill(p.pidfd()); !errors.Is(err, resident.ErrLetGo) {
+	if err := c.Kill(p.pidfd()); !errors.Is(err, resident.ErrFreezeEnded) {
 		t.Errorf("killed then: %v", err)
 	}
 	p.leftAlone()
@@ -237,7 +237,7 @@ func TestDiskHangsKill(t *testing.T) {
 	}
 	p.echoes()
 	d.thaw()
-	if err := <-done; !errors.Is(err, resident.ErrLetGo) {
+	if err := <-done; !errors.Is(err, resident.ErrFreezeEnded) {
 		t.Errorf("%v", err)
 	}
 	p.leftAlone()
@@ -289,7 +289,7 @@ func TestStoppedWriter(t *testing.T) {
 		cmd.Process.Signal(unix.SIGCONT)
 		err := cmd.Wait()
 		if isHeld && (!echoed || p.ended()) {
-			t.Errorf("try %d: it was let go, and ended: %v", try, err)
+			t.Errorf("try %d: it was resumed, and ended: %v", try, err)
 		}
 	}
 	if held == 0 && !p.ended() {

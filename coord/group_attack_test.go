@@ -72,7 +72,7 @@ func TestHostileMember(t *testing.T) {
 	}
 }
 
-// TestSlowMember: a member of a group does not tell that it is frozen. The others are not kept frozen for longer than patienceStorm,
+// TestSlowMember: a member of a group does not tell that it is frozen. The others are not kept frozen for longer than timeoutGroup,
 // however many such members there are.
 func TestSlowMember(t *testing.T) {
 	a := newArena(t)
@@ -81,12 +81,12 @@ func TestSlowMember(t *testing.T) {
 	a.must(os.Chown(a.path("fifo"), alice, alice))
 	p := a.beside(alice, fmt.Sprintf("LD_PRELOAD= exec bash -c 'exec %s stalls <>%s'", a.hostile, a.path("fifo")))
 	pid := p.descendant("libcrak-hostile", alice)
-	patience := patienceStorm
-	patienceStorm = 2 * time.Second
-	t.Cleanup(func() { patienceStorm = patience })
+	timeout := timeoutGroup
+	timeoutGroup = 2 * time.Second
+	t.Cleanup(func() { timeoutGroup = timeout })
 	begun := time.Now()
 	_, err := Checkpoint(Options{Pid: p.pid()})
-	if took := time.Since(begun); took > patienceFreeze/2 {
+	if took := time.Since(begun); took > timeoutFreeze/2 {
 		t.Errorf("the checkpoint has ended after %v", took)
 	}
 	contains(t, fmt.Sprint(err), fmt.Sprintf("pid %d: the program does not answer", pid))

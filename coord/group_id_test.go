@@ -75,8 +75,8 @@ func TestGroupOfClaims(t *testing.T) {
 	name := uniqueGroup(t)
 	root := inGroup(t, name, "cat")
 	other := inGroup(t, name, "cat")
-	liar := start(t, true, exec.Command(build(t, "claims"), name))
-	if id, _, _ := groupOf(liar.pid()); id != name {
+	impostor := start(t, true, exec.Command(build(t, "claims"), name))
+	if id, _, _ := groupOf(impostor.pid()); id != name {
 		t.Fatalf("the program claims to be in group %q", id)
 	}
 	result, err := Checkpoint(Options{Pid: root.pid()})
@@ -85,12 +85,12 @@ func TestGroupOfClaims(t *testing.T) {
 	}
 	pids, group := members(t, result.Path)
 	if len(pids) != 2 || pids[0] != root.pid() || pids[1] != other.pid() || int(group.Root) != root.pid() {
-		t.Errorf("members %v, root %d; %d and %d are in the group, %d is not", pids, group.Root, root.pid(), other.pid(), liar.pid())
+		t.Errorf("members %v, root %d; %d and %d are in the group, %d is not", pids, group.Root, root.pid(), other.pid(), impostor.pid())
 	}
 	if got := Root(other.pid()); got != other.pid() {
 		t.Errorf("root of %d: %d", other.pid(), got)
 	}
-	for _, p := range []*program{root, other, liar} {
+	for _, p := range []*program{root, other, impostor} {
 		p.ends()
 	}
 }

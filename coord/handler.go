@@ -23,12 +23,12 @@ import (
 //     the constructor of libcrak.so has run. The writer cannot prevent this.
 
 const (
-	patienceExec    = 2 * time.Second        // for the constructor of libcrak.so in a new program
-	patienceLaunch  = 5 * time.Second        // for crak run to execute the program
-	patienceHandler = 200 * time.Millisecond // the same, if nothing shows that the program has libcrak.so
-	patienceVfork   = 5 * time.Second        // for a child of vfork to execute a program
-	intervalExec    = 10 * time.Millisecond  // between two checks for that, at most
-	firstLook       = 200 * time.Microsecond // before the second check of these; each interval is twice the one before. Members may be frozen meanwhile
+	timeoutExec    = 2 * time.Second        // for the constructor of libcrak.so in a new program
+	timeoutLaunch  = 5 * time.Second        // for crak run to execute the program
+	timeoutHandler = 200 * time.Millisecond // the same, if nothing shows that the program has libcrak.so
+	timeoutVfork   = 5 * time.Second        // for a child of vfork to execute a program
+	intervalExec   = 10 * time.Millisecond  // between two checks for that, at most
+	firstLook      = 200 * time.Microsecond // before the second check of these; each interval is twice the one before. Members may be frozen meanwhile
 )
 
 // isExpected tells whether the process has a handler for the freeze signal.
@@ -50,7 +50,7 @@ func awaitHandler(pid int) bool {
 	begun := time.Now()
 	wait := firstLook
 	for launching := begun; ; wait = min(2*wait, intervalExec) {
-		if isLauncher(pid) && time.Since(launching) < patienceLaunch {
+		if isLauncher(pid) && time.Since(launching) < timeoutLaunch {
 			time.Sleep(wait) // no event tells of another process's execve, or of the handlers that it installs
 			begun = time.Now()
 			continue
@@ -61,12 +61,12 @@ func awaitHandler(pid int) bool {
 		case err != nil || status.State == 'Z' && status.Threads <= 1 || status.State == 'X': // while a thread executes a program, its leader is a zombie
 			return false
 		case sharesMemory(pid, status.PPid):
-			if waited > patienceVfork {
+			if waited > timeoutVfork {
 				return false
 			}
 		case isExpected(status):
 			return true
-		case waited > patienceExec, waited > patienceHandler && !awaitsLibrary(pid) && !isFork(pid):
+		case waited > timeoutExec, waited > timeoutHandler && !awaitsLibrary(pid) && !isFork(pid):
 			return false
 		}
 		time.Sleep(wait) // as above

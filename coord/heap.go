@@ -8,12 +8,12 @@ import (
 // memoryLimit is the Go runtime's. An image.Writer uses about 3 MiB for each processor.
 const memoryLimit = 64 << 20
 
-// warmth is more than a pause of most programs allocates.
-const warmth = 4 << 20
+// prefaulted is more than a pause of most programs allocates.
+const prefaulted = 4 << 20
 
-// warm touches pages of the heap before the pause. The first access to a page takes microseconds.
-func warm() {
-	room := make([]byte, warmth)
+// prefaultHeap touches pages of the heap before the pause. The first access to a page takes microseconds.
+func prefaultHeap() {
+	room := make([]byte, prefaulted)
 	for i := 0; i < len(room); i += os.Getpagesize() {
 		room[i] = 1
 	}

@@ -34,7 +34,7 @@ func (c *checkpoint) log(result *Result, err error) {
 	}
 	defer f.Close()
 	outcome := ""
-	if survivor := (*survivorError)(nil); errors.As(err, &survivor) {
+	if notKilled := (*notKilledError)(nil); errors.As(err, &notKilled) {
 		outcome = plain(err.Error())
 	} else if err != nil {
 		outcome = "no checkpoint: " + plain(err.Error())

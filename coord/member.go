@@ -87,7 +87,7 @@ func (m *member) lock() (err error) {
 
 // query asks the resident who it is and which settings the program was started with. The program is not stopped.
 func (m *member) query() error {
-	conn, err := m.orderAs(m.context, abi.OrderQuery, patienceAnswer)
+	conn, err := m.orderAs(m.context, abi.OrderQuery, timeoutAnswer)
 	if err != nil {
 		return err
 	}
@@ -105,17 +105,17 @@ func (m *member) query() error {
 	return nil
 }
 
-// freeze has the resident park every thread of the process. patience is the longest wait for crak_release.
-func (m *member) freeze(ctx context.Context, patience time.Duration) error {
+// freeze has the resident park every thread of the process. timeout is the longest wait for crak_release.
+func (m *member) freeze(ctx context.Context, timeout time.Duration) error {
 	if m.tracer != nil {
 		m.tracer.Run()
 	}
-	conn, err := m.orderAs(ctx, abi.OrderFreeze, patience)
+	conn, err := m.orderAs(ctx, abi.OrderFreeze, timeout)
 	if err != nil {
 		return err
 	}
 	m.stopped = time.Now()
-	answer := patienceFreeze
+	answer := timeoutFreeze
 	if deadline, ok := ctx.Deadline(); ok {
 		answer = min(answer, time.Until(deadline))
 	}
@@ -171,8 +171,8 @@ func (e *noTwinError) Error() string {
 
 func (e *noTwinError) Unwrap() error { return e.err }
 
-// letGo closes the connection. A frozen process runs on, and its twin exits.
-func (m *member) letGo() {
+// disconnect closes the connection. A frozen process runs on, and its twin exits.
+func (m *member) disconnect() {
 	m.closeListener()
 	if m.conn != nil {
 		m.resume(func() error {
@@ -185,7 +185,7 @@ func (m *member) letGo() {
 
 // close releases the lock and the connection.
 func (m *member) close() {
-	m.letGo()
+	m.disconnect()
 	if m.tracer != nil {
 		m.tracer.Close()
 		m.tracer = nil

@@ -124,7 +124,7 @@ func TestMemberEnds(t *testing.T) {
 	}
 	defer unix.Close(process)
 	unix.Kill(pids[1], unix.SIGKILL)
-	if wait(process, unix.POLLIN, patienceExit) == 0 {
+	if wait(process, unix.POLLIN, timeoutExit) == 0 {
 		t.Fatal("the member has not ended")
 	}
 	result, err := Checkpoint(Options{Pid: p.pid()})
@@ -153,7 +153,7 @@ func TestMemberGone(t *testing.T) {
 			return
 		}
 		unix.Kill(pid, unix.SIGKILL)
-		for deadline := time.Now().Add(patienceExit); ; time.Sleep(time.Millisecond) { // no event tells when the kernel has reaped it
+		for deadline := time.Now().Add(timeoutExit); ; time.Sleep(time.Millisecond) { // no event tells when the kernel has reaped it
 			if _, err := os.Stat(proc.Path(pid, "stat")); err != nil {
 				return
 			}

@@ -48,7 +48,7 @@ func (m *member) isReady() (bool, error) {
 // awaitReady waits until isReady: a program that was just executed needs a moment.
 func (m *member) awaitReady() error {
 	wait := firstLook
-	for deadline := time.Now().Add(patienceExec); ; wait = min(2*wait, intervalExec) {
+	for deadline := time.Now().Add(timeoutExec); ; wait = min(2*wait, intervalExec) {
 		ready, err := m.isReady()
 		switch {
 		case ready:
@@ -69,8 +69,8 @@ func (m *member) awaitReady() error {
 // order sends the program an order and returns the connection that the resident makes. The order is lost if the process executes
 // another program meanwhile. A query is then sent again to the new program. A freeze is not: only the old program was surveyed.
 // The wait ends when ctx is done.
-func (m *member) order(ctx context.Context, order int32, patience time.Duration) (conn *resident.Conn, err error) {
-	listened := m.listener != nil // then letGo closes it, when nobody is frozen any more
+func (m *member) order(ctx context.Context, order int32, timeout time.Duration) (conn *resident.Conn, err error) {
+	listened := m.listener != nil // then disconnect closes it, when nobody is frozen any more
 	if err := m.listen(); err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (m *member) order(ctx context.Context, order int32, patience time.Duration)
 	defer context.AfterFunc(ctx, listener.Interrupt)()
 	surveyed := m.program
 	processor := m.processor()
-	for deadline := time.Now().Add(patience); ; {
+	for deadline := time.Now().Add(timeout); ; {
 		queried := order != abi.OrderQuery && m.key.Holds(m.pid)
 		if !queried {
 			if err := m.awaitOrder(order, surveyed); err != nil {
@@ -109,16 +109,16 @@ func (m *member) order(ctx context.Context, order int32, patience time.Duration)
 			}
 		case errors.Is(err, resident.ErrRefused) && old:
 			m.key.Forget() // the secret is that of a program which the process has executed before
-		case errors.Is(err, resident.ErrSilent) && time.Now().Before(deadline):
+		case errors.Is(err, resident.ErrNoAnswer) && time.Now().Before(deadline):
 			// The order seems to be lost. If it is not, a resident that has answered it finds no listener when it takes it again.
-		case errors.Is(err, resident.ErrSilent) && processor.starves():
+		case errors.Is(err, resident.ErrNoAnswer) && processor.starves():
 			deadline = time.Now().Add(intervalAgain)
-		case errors.Is(err, resident.ErrSilent):
-			return nil, silent(m.pid, m.live, m.holds, patience)
+		case errors.Is(err, resident.ErrNoAnswer):
+			return nil, noAnswer(m.pid, m.live, m.holds, timeout)
 		case err != nil:
 			return nil, err
 		default:
-			return m.believe(conn)
+			return m.checkPid(conn)
 		}
 	}
 }
@@ -151,8 +151,8 @@ func (m *member) awaitOrder(order int32, surveyed string) error {
 	return m.rights.still(m.pid)
 }
 
-// believe compares the PID in the resident's HELLO with the one that the kernel reports.
-func (m *member) believe(conn *resident.Conn) (*resident.Conn, error) {
+// checkPid compares the PID in the resident's HELLO with the one that the kernel reports.
+func (m *member) checkPid(conn *resident.Conn) (*resident.Conn, error) {
 	status, err := proc.Read(m.pid, "status", proc.Status)
 	if inside := insidePid(status); err == nil && int(conn.Hello.Pid) != inside {
 		err = fmt.Errorf("its resident says that its PID is %d, but the PID is %d", conn.Hello.Pid, inside)
@@ -179,7 +179,7 @@ func (m *member) accept(listener *resident.Listener, deadline time.Time) (*resid
 	for wait := 10 * firstLook; ; wait = min(2*wait, intervalOrder) { // most residents connect within it
 		conn, err := listener.Accept(m.pid, min(wait, time.Until(deadline)))
 		switch {
-		case !errors.Is(err, resident.ErrSilent), time.Now().After(deadline), !m.key.Holds(m.pid) && m.isAnother():
+		case !errors.Is(err, resident.ErrNoAnswer), time.Now().After(deadline), !m.key.Holds(m.pid) && m.isAnother():
 			return conn, err
 		case time.Since(sent) > intervalAgain && !m.hasOrder():
 			return nil, err

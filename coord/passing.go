@@ -15,9 +15,9 @@ import (
 // program for a moment. So the writer waits twice as long after each attempt, up to a limit, but at least as long as the attempt has taken:
 // on a busy machine the program needs more time, too. The waits together take 2 seconds.
 const (
-	firstPassing    = 2 * time.Millisecond
-	longestPassing  = 32 * time.Millisecond
-	patiencePassing = 2 * time.Second
+	firstPassing   = 2 * time.Millisecond
+	longestPassing = 32 * time.Millisecond
+	timeoutPassing = 2 * time.Second
 )
 
 // passes tells whether only obstacles that pass prevent a checkpoint. If one of them is about a descriptor, those about other

@@ -55,7 +55,7 @@ func TestVforkPasses(t *testing.T) {
 	p.echoes()
 }
 
-// TestVforkStays: the child outlives crak's patience. The program is frozen only once.
+// TestVforkStays: the child runs longer than crak waits. The program is frozen only once.
 func TestVforkStays(t *testing.T) {
 	p, options := vforksAt(t, time.Hour)
 	freezes, vfork := 0, options.phase

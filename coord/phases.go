@@ -13,7 +13,7 @@ import (
 // queryAll queries all members. If a member is in a section between crak_hold and crak_release, it waits until no member is: the
 // other members would stand still until this one leaves the section.
 func (c *checkpoint) queryAll() error {
-	for deadline := time.Now().Add(patienceHold); ; time.Sleep(intervalHold) {
+	for deadline := time.Now().Add(timeoutHold); ; time.Sleep(intervalHold) {
 		err := c.each(func(m *member) error {
 			err := c.query(m)
 			if err != nil && c.drops(m, err) {
@@ -35,8 +35,8 @@ func (c *checkpoint) queryAll() error {
 }
 
 const (
-	intervalHold       = 50 * time.Millisecond // between two queries whether a member has called crak_release
-	patienceHoldFrozen = 5 * time.Second       // for crak_release while other members are frozen
+	intervalHold      = 50 * time.Millisecond // between two queries whether a member has called crak_release
+	timeoutHoldFrozen = 5 * time.Second       // for crak_release while other members are frozen
 )
 
 // reader returns a new reader of a member, with an empty record.

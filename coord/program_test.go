@@ -23,13 +23,13 @@ import (
 // environmentPid makes the test program checkpoint this process and print the error. A test runs it as another user.
 const environmentPid = "COORD_TEST_PID"
 
-// environmentStuck shortens patienceStuck for that.
+// environmentStuck shortens timeoutStuck for that.
 const environmentStuck = "COORD_TEST_STUCK"
 
 func TestMain(m *testing.M) {
 	if pid, err := strconv.Atoi(os.Getenv(environmentPid)); err == nil {
 		if os.Getenv(environmentStuck) != "" {
-			patienceStuck = 2 * time.Second
+			timeoutStuck = 2 * time.Second
 		}
 		options := Options{Pid: pid}
 		if words := strings.SplitN(os.Getenv(environmentPhase), ",", 2); len(words) == 2 {

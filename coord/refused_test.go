@@ -187,7 +187,7 @@ func TestExplain(t *testing.T) {
 	contains(t, o.Why, "did not stop within 5 s")
 	failure = abi.Failure{Code: abi.FailedSignal, Tid: 7, Detail: int32(unix.EAGAIN)}
 	contains(t, explain(&resident.FreezeError{Pid: 6, Failure: failure}).Error(), "prlimit --sigpending")
-	contains(t, only(t, silent(p.pid(), p.pid(), 2, patienceHold)).What, "between crak_hold and crak_release")
+	contains(t, only(t, noAnswer(p.pid(), p.pid(), 2, timeoutHold)).What, "between crak_hold and crak_release")
 }
 
 func TestPreloadable(t *testing.T) {

@@ -145,8 +145,8 @@ func named(name string, user *uint32) (map[int]*relative, error) {
 			if r != nil && r.id == name {
 				all[pid] = r
 			}
-		case <-time.After(patienceAnswer):
-			return nil, obstacle.Obstacle{Pid: pid, What: "process", Why: fmt.Sprintf("its environment cannot be read within %.0f s, so crak does not know its group", patienceAnswer.Seconds()),
+		case <-time.After(timeoutAnswer):
+			return nil, obstacle.Obstacle{Pid: pid, What: "process", Why: fmt.Sprintf("its environment cannot be read within %.0f s, so crak does not know its group", timeoutAnswer.Seconds()),
 				Do: "name a process in place of the group: crak checkpoint PID"}
 		}
 	}

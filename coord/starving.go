@@ -7,8 +7,8 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// patienceStarving is how long to wait for a thread that gets no processor: the machine may be suspended, or very busy.
-const patienceStarving = 30 * time.Second
+// timeoutStarving is how long to wait for a thread that gets no processor: the machine may be suspended, or very busy.
+const timeoutStarving = 30 * time.Second
 
 // A processorTime is what a thread has used of a processor at a moment.
 type processorTime struct {
@@ -37,5 +37,5 @@ func (p processorTime) starves() bool {
 	const perSecond = 100 // ticks: USER_HZ
 	waited := time.Since(p.at)
 	ticks, runnable := p.used()
-	return runnable && waited < patienceStarving && float64(ticks-p.ticks) < waited.Seconds()*perSecond/10
+	return runnable && waited < timeoutStarving && float64(ticks-p.ticks) < waited.Seconds()*perSecond/10
 }

@@ -34,7 +34,7 @@ func TestStarves(t *testing.T) {
 	}{
 		{"no processor", busy, 10 * time.Second, 0, true},
 		{"a whole processor", busy, 10 * time.Second, 1000, false},
-		{"for too long", busy, 2 * patienceStarving, 0, false},
+		{"for too long", busy, 2 * timeoutStarving, 0, false},
 		{"asleep", idle, 10 * time.Second, 0, false},
 		{"ended", 1 << 30, 10 * time.Second, 0, false},
 	} {

@@ -9,13 +9,13 @@ import (
 	"crak.dev/crak/internal/stuck"
 )
 
-// patienceStuck is how long the work may make no progress. It is longer than each single wait for a resident. Once the image is being
+// timeoutStuck is how long the work may make no progress. It is longer than each single wait for a resident. Once the image is being
 // written, the work may wait slowDisk times as long: to sync a large file to a slow disk can take minutes.
-var patienceStuck = 3 * time.Minute
+var timeoutStuck = 3 * time.Minute
 
 const (
-	slowDisk    = 10
-	patienceLog = 5 * time.Second // to write a line of the log
+	slowDisk   = 10
+	timeoutLog = 5 * time.Second // to write a line of the log
 )
 
 // moved notes that the work has made progress.
@@ -26,9 +26,9 @@ func (c *checkpoint) moved() { c.moves.Add(1) }
 func (c *checkpoint) bounded(work func() error) error {
 	err := stuck.Do(context.Background(), func() (uint64, time.Duration) {
 		if w := c.writing.Load(); w != nil {
-			return c.moves.Load() + w.Advance(), slowDisk * patienceStuck
+			return c.moves.Load() + w.Advance(), slowDisk * timeoutStuck
 		}
-		return c.moves.Load(), patienceStuck
+		return c.moves.Load(), timeoutStuck
 	}, work)
 	var gaveUp *stuck.Error
 	if errors.As(err, &gaveUp) {
@@ -37,8 +37,8 @@ func (c *checkpoint) bounded(work func() error) error {
 	return err
 }
 
-// within waits for f, but not longer than patience.
-func within(patience time.Duration, f func()) {
+// within waits for f, but not longer than timeout.
+func within(timeout time.Duration, f func()) {
 	done := make(chan bool)
 	go func() {
 		defer close(done)
@@ -46,6 +46,6 @@ func within(patience time.Duration, f func()) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(patience):
+	case <-time.After(timeout):
 	}
 }

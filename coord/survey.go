@@ -50,7 +50,7 @@ func (c *checkpoint) surveyOnce() (obstacle.List, error) {
 }
 
 func (c *checkpoint) surveyMembers() (obstacle.List, error) {
-	if list := append(c.hanging(), together(c.members)...); len(list) > 0 {
+	if list := append(c.dependencies(), together(c.members)...); len(list) > 0 {
 		return list, nil
 	}
 	all := make([]*dump.Member, len(c.members))

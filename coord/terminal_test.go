@@ -101,9 +101,9 @@ func openTerminal(t *testing.T) (master, terminal *os.File) {
 	return master, open(fmt.Sprintf("/dev/pts/%d", n))
 }
 
-// TestSurvivor: the freeze has ended between the commit and the order to end the program. The error says that the image is complete
+// TestNotKilled: the freeze has ended between the commit and the order to end the program. The error says that the image is complete
 // and the program runs on.
-func TestSurvivor(t *testing.T) {
+func TestNotKilled(t *testing.T) {
 	p := holder(t, 1)
 	stat, err := proc.Read(p.pid(), "stat", proc.Stat)
 	if err != nil {

@@ -80,7 +80,7 @@ func (m *member) triggerNotice() string {
 	name := signalName(number)
 	status, statusErr := proc.Read(m.live, "status", proc.Status)
 	// The thread may still be in the resident's handler, which blocks every signal, the freeze signal among them.
-	for deadline := time.Now().Add(patienceAnswer); statusErr == nil && blocks(m.pid, m.live) && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(timeoutAnswer); statusErr == nil && blocks(m.pid, m.live) && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 		status, statusErr = proc.Read(m.live, "status", proc.Status)
 	}

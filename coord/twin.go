@@ -8,8 +8,8 @@ import (
 
 // Longest waits for a process to exit, which includes freeing its memory, and for its parent to reap it.
 const (
-	patienceExit = 5 * time.Second
-	patienceReap = 100 * time.Millisecond
+	timeoutExit = 5 * time.Second
+	timeoutReap = 100 * time.Millisecond
 )
 
 // dismiss ends the twins and closes the connections, which resumes frozen members. It waits until the members have reaped their twins,
@@ -21,7 +21,7 @@ func (c *checkpoint) dismiss() {
 		if m.twin != nil {
 			m.twin.Kill() // or it would tell the program itself that it ends (shim/ending.c)
 		}
-		m.letGo()
+		m.disconnect()
 	}
 	c.each(func(m *member) error {
 		m.reapTwin()
@@ -41,7 +41,7 @@ func (m *member) reapTwin() {
 		return
 	}
 	defer unix.Close(process)
-	if wait(process, unix.POLLIN, patienceExit)&unix.POLLHUP != 0 {
+	if wait(process, unix.POLLIN, timeoutExit)&unix.POLLHUP != 0 {
 		return
 	}
 	surveyed := m.program
@@ -49,20 +49,20 @@ func (m *member) reapTwin() {
 		return
 	}
 	if m.live, err = liveThread(m.pid); err == nil && m.twin.Reap(m.pid, m.live) == nil {
-		wait(process, 0, patienceReap)
+		wait(process, 0, timeoutReap)
 	}
 }
 
 // waitForEnd waits until the process of a pidfd has ended and was reaped.
 func waitForEnd(pidfd int) {
-	if ended := wait(pidfd, unix.POLLIN, patienceExit); ended&unix.POLLHUP == 0 {
-		wait(pidfd, 0, patienceReap) // POLLHUP: the process was reaped (since Linux 6.11)
+	if ended := wait(pidfd, unix.POLLIN, timeoutExit); ended&unix.POLLHUP == 0 {
+		wait(pidfd, 0, timeoutReap) // POLLHUP: the process was reaped (since Linux 6.11)
 	}
 }
 
-func wait(fd int, events int16, patience time.Duration) int16 {
+func wait(fd int, events int16, timeout time.Duration) int16 {
 	fds := []unix.PollFd{{Fd: int32(fd), Events: events}}
-	for deadline := time.Now().Add(patience); ; {
+	for deadline := time.Now().Add(timeout); ; {
 		n, err := unix.Poll(fds, int(max(time.Until(deadline), 0).Milliseconds()))
 		if err != unix.EINTR || time.Now().After(deadline) {
 			if n <= 0 {

@@ -14,7 +14,7 @@ import (
 // writer looks at its state before the freeze.
 
 const (
-	patienceUninterruptible = time.Second           // for a thread to wake up: a slow disk takes less
+	timeoutUninterruptible  = time.Second           // for a thread to wake up: a slow disk takes less
 	intervalUninterruptible = 10 * time.Millisecond // between two looks
 )
 
@@ -30,7 +30,7 @@ func uninterruptible(pid int) obstacle.List {
 		}
 	}
 	begun := time.Now()
-	for err == nil && len(asleep) > 0 && time.Since(begun) < patienceAsleep(pid, asleep) {
+	for err == nil && len(asleep) > 0 && time.Since(begun) < timeoutAsleep(pid, asleep) {
 		time.Sleep(intervalUninterruptible)
 		for tid, count := range asleep {
 			s, err := proc.Read(pid, fmt.Sprintf("task/%d/stat", tid), proc.Stat)
@@ -62,15 +62,15 @@ func (c *checkpoint) asleep() (all obstacle.List) {
 	return all
 }
 
-// patienceAsleep is how long to wait for threads to wake up. A thread in vfork(2) waits until its child has executed a program or
+// timeoutAsleep is how long to wait for threads to wake up. A thread in vfork(2) waits until its child has executed a program or
 // ended.
-func patienceAsleep(pid int, asleep map[int]uint64) time.Duration {
+func timeoutAsleep(pid int, asleep map[int]uint64) time.Duration {
 	for tid := range asleep {
 		if !inVfork(pid, tid) {
-			return patienceUninterruptible
+			return timeoutUninterruptible
 		}
 	}
-	return patienceVfork
+	return timeoutVfork
 }
 
 // inVfork tells whether a thread that sleeps does so in vfork(2), or in another call that makes a process.

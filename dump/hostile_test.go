@@ -24,7 +24,7 @@ const (
 	mostTime   = 20 * time.Second
 )
 
-// FuzzCapture captures the test's own process. The resident greets correctly, and then answers every question with the next of
+// FuzzCapture captures the test's own process. The resident sends a correct HELLO, and then answers every question with the next of
 // the given bytes, in messages of the right length.
 func FuzzCapture(f *testing.F) {
 	f.Add(int32(0), uint32(abi.ThreadInitiator), []byte{0})
@@ -48,7 +48,7 @@ func FuzzCapture(f *testing.F) {
 				threads = append(threads, abi.Thread{Tid: int32(tid)})
 			}
 		}
-		captureLiar(t, threads, answers)
+		captureHostile(t, threads, answers)
 		runtime.ReadMemStats(&after)
 		if used := after.TotalAlloc - before.TotalAlloc; used > mostMemory {
 			t.Errorf("%d MiB allocated", used>>20)
@@ -59,7 +59,7 @@ func FuzzCapture(f *testing.F) {
 	})
 }
 
-func captureLiar(t *testing.T, threads []abi.Thread, answers []byte) {
+func captureHostile(t *testing.T, threads []abi.Thread, answers []byte) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +71,7 @@ func captureLiar(t *testing.T, threads []abi.Thread, answers []byte) {
 		lie(liar, answers)
 		liar.Close()
 	}()
-	c, err := resident.Greeted(pair[0], os.Getpid(), make([]byte, abi.SecretSize))
+	c, err := resident.Handshake(pair[0], os.Getpid(), make([]byte, abi.SecretSize))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func captureLiar(t *testing.T, threads []abi.Thread, answers []byte) {
 	<-answered
 }
 
-// lie sends a correct greeting, and then answers each CALLS message until the connection ends.
+// lie sends a correct HELLO, and then answers each CALLS message until the connection ends.
 func lie(f *os.File, answers []byte) {
 	hello := abi.HelloBody{Magic: abi.Magic, Version: abi.Version, Pid: int32(os.Getpid()), Socket: -1}
 	challenge := abi.ChallengeBody{Magic: abi.Magic, Version: abi.Version}

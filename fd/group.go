@@ -24,7 +24,7 @@ func CaptureGroup(all []*Descriptors, table *Table) ([][]image.Descriptor, error
 		d.all = slices.DeleteFunc(d.all, func(s *slot) bool { return s.gone }) // another process shares the descriptors (CLONE_FILES)
 	}
 	c := &capture{members: all, table: table}
-	defer c.handles.letGo()
+	defer c.handles.close()
 	defer c.place.close()
 	for _, seen := range c.seen() {
 		seen.settle()
@@ -191,15 +191,15 @@ func (c *capture) refuse(o *open, err error) error {
 		c.table.Obstacles = append(c.table.Obstacles, o.queued(why))
 		return nil
 	}
-	giver := o.member.giver(o)
+	ancestor := o.member.inheritedFrom(o)
 	for _, h := range o.holders { // each descriptor of the first member that has the description
 		if h.of.member != o.member {
 			continue
 		}
 		one := why
 		switch {
-		case giver != 0:
-			one = explainInherited(h.fd, giver, why)
+		case ancestor != 0:
+			one = explainInherited(h.fd, ancestor, why)
 		case why.Option != "":
 			one.Option, one.Do = leaveOut(h.fd), startWithout(h.fd)
 		}

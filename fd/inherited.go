@@ -10,9 +10,9 @@ import (
 // ancestorsMost bounds how many ancestors of a process are looked at.
 const ancestorsMost = 64
 
-// giver is the nearest ancestor that has the same description open under the same number, or 0. If there is one, the
+// inheritedFrom is the nearest ancestor that has the same description open under the same number, or 0. If there is one, the
 // program inherited the descriptor. kcmp(2) tells this only if the caller may read both processes.
-func (m *Member) giver(o *open) int {
+func (m *Member) inheritedFrom(o *open) int {
 	for _, pid := range ancestors(m.live()) {
 		if isSame(m.live(), o.fd, pid, o.fd) {
 			return pid
@@ -34,10 +34,10 @@ func ancestors(pid int) (all []int) {
 	return all
 }
 
-// explainInherited changes the obstacle of a descriptor that the program inherited from process giver. The user did not
+// explainInherited changes the obstacle of a descriptor that the program inherited from process ancestor. The user did not
 // open such a descriptor and often cannot close it, so the hint says how to do without it.
-func explainInherited(fd, giver int, why obstacle.Obstacle) obstacle.Obstacle {
-	why.Why = fmt.Sprintf("%s; the program inherited it from %s", why.Why, processName(giver))
+func explainInherited(fd, ancestor int, why obstacle.Obstacle) obstacle.Obstacle {
+	why.Why = fmt.Sprintf("%s; the program inherited it from %s", why.Why, processName(ancestor))
 	why.Option = leaveOut(fd)
 	why.Do = startWithout(fd)
 	return why

@@ -82,7 +82,7 @@ func (l *ptyList) typeLines(m *Member, termios, content []byte, lengths []int) e
 	l.call(unix.SYS_CLOSE, 0, l.copyTo)
 	l.giveBack(l.copyFrom, l.master, append(t.writes, ptyPass, ptyPass)) // further ones, if the kernel has cut some short
 	if len(lengths) > 0 {
-		l.await(l.slave, unix.POLLIN, uint64(ptyPatience.Milliseconds()))
+		l.await(l.slave, unix.POLLIN, uint64(ptyTimeout.Milliseconds()))
 		l.arrived(0, t.arrive)
 	} else {
 		l.await(l.slave, unix.POLLIN, 0)

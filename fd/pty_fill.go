@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ptyPatience bounds the waits for the kernel to deliver what crak has written to a pseudo-terminal.
-const ptyPatience = 10 * time.Second
+// ptyTimeout bounds the waits for the kernel to deliver what crak has written to a pseudo-terminal.
+const ptyTimeout = 10 * time.Second
 
 // putContent puts the content into both queues. Meanwhile the terminal has modes that change no byte.
 func (p *madePty) putContent(content []byte) error {
@@ -53,7 +53,7 @@ func (p *madePty) putInput(input []byte) error {
 
 // awaitInput waits until FIONREAD of the slave reports this number of bytes. Only poll(2) shows a line of no bytes, which is an end of file.
 func awaitInput(slave, bytes int, readable bool) error {
-	for deadline := time.Now().Add(ptyPatience); ; time.Sleep(time.Millisecond) { // no event tells how many bytes have arrived
+	for deadline := time.Now().Add(ptyTimeout); ; time.Sleep(time.Millisecond) { // no event tells how many bytes have arrived
 		events, err := ptyEvents(slave)
 		if err != nil {
 			return err
@@ -73,7 +73,7 @@ func awaitInput(slave, bytes int, readable bool) error {
 
 // ptyWrite writes to one side of a pseudo-terminal, in writes of these sizes. Preconditions: the description of that side has O_NONBLOCK.
 func ptyWrite(terminal int, text []byte, sizes []int) error {
-	deadline := time.Now().Add(ptyPatience)
+	deadline := time.Now().Add(ptyTimeout)
 	for _, size := range sizes {
 		for left := text[:size]; len(left) > 0; {
 			n, err := unix.Write(terminal, left)
@@ -100,7 +100,7 @@ func (p *madePty) stop() error {
 		if err := ptyWrite(int(p.master.Fd()), []byte{c}, []int{1}); err != nil {
 			return err
 		}
-		for deadline := time.Now().Add(ptyPatience); time.Now().Before(deadline); time.Sleep(time.Millisecond) { // no event tells that output is stopped
+		for deadline := time.Now().Add(ptyTimeout); time.Now().Before(deadline); time.Sleep(time.Millisecond) { // no event tells that output is stopped
 			if events, err := ptyEvents(p.hold); err != nil || events&unix.POLLOUT == 0 {
 				return err
 			}

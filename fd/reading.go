@@ -24,7 +24,7 @@ func (h *handles) take(o *open) error {
 		return nil
 	}
 	if h.from != o.member {
-		h.letGo()
+		h.close()
 		h.taker, h.from = newTaker(o.member), o.member
 	}
 	taken, err := h.taker.takeAgain(o)
@@ -60,7 +60,7 @@ func (o *open) isSwapped() error {
 	}
 }
 
-func (h *handles) letGo() {
+func (h *handles) close() {
 	if h.taker != nil {
 		h.taker.close()
 		h.taker, h.from = nil, nil
@@ -94,7 +94,7 @@ func onAllProcessors(n int, do func(i int, h *handles)) {
 	for range min(runtime.GOMAXPROCS(0), readersMost, n) {
 		all.Go(func() {
 			var h handles
-			defer h.letGo()
+			defer h.close()
 			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
 				do(i, &h)
 			}

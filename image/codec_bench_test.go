@@ -75,11 +75,11 @@ func BenchmarkChecksum(b *testing.B) {
 	}
 }
 
-func BenchmarkSift(b *testing.B) {
+func BenchmarkSeparateZeroes(b *testing.B) {
 	frame := bytes.Repeat([]byte{1}, frameBytes)
 	k := packer{}
 	b.SetBytes(frameBytes)
 	for b.Loop() {
-		k.sift(frame, []Run{{Length: frameBytes}})
+		k.separateZeroes(frame, []Run{{Length: frameBytes}})
 	}
 }

@@ -50,5 +50,5 @@
 //	same.go                                            content that a process shares with its parent
 //	open*.go, fill.go, verify.go                       reading an image
 //	newest.go, prune.go                                the images of a program
-//	trail.go, file.go, writers.go, advice.go           who can change a directory or file; hints for errors of the file system
+//	path_walk.go, file.go, writers.go, advice.go       who can change a directory or file; hints for errors of the file system
 package image

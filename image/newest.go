@@ -51,15 +51,15 @@ func Newest(dir string, notice func(string)) (path string, err error) {
 
 // programs are the names in a directory that DirName may have made.
 func programs(dir string) (names []string, err error) {
-	t, err := newTrail(dir, true)
+	w, err := newPathWalk(dir, true)
 	if err != nil {
 		return nil, err
 	}
-	defer t.close()
-	if who := t.othersWrite(); who != "" && !t.sticky() {
-		return nil, t.writable(who)
+	defer w.close()
+	if who := w.othersWrite(); who != "" && !w.sticky() {
+		return nil, w.writable(who)
 	}
-	f, err := t.open()
+	f, err := w.open()
 	if err != nil {
 		return nil, err
 	}
@@ -75,15 +75,15 @@ func programs(dir string) (names []string, err error) {
 
 // openProgram opens the newest image in the program directory of that name, and tells whether the directory is ours.
 func (i *Image) openProgram(dir, name string) (ours bool, err error) {
-	t, err := newTrail(dir, true)
+	w, err := newPathWalk(dir, true)
 	if err != nil {
 		return true, err
 	}
-	defer t.close()
-	if err := t.enter(name); err != nil {
+	defer w.close()
+	if err := w.enter(name); err != nil {
 		return !errors.As(err, new(Foreign)), err
 	}
-	return int(t.st.Uid) == os.Geteuid(), i.openBelow(t)
+	return int(w.st.Uid) == os.Geteuid(), i.openBelow(w)
 }
 
 // isDirName tells what DirName may have made.

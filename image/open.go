@@ -52,7 +52,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // Open opens an image. The path is the directory of the image, or a program directory: then Open takes the image that latest points
 // to, or the one with the highest sequence number if there is no latest. Open checks everything but the content of the frames,
 // which is checked when it is read. The image, and every directory on its path, must belong to the caller's user or to root, and no
-// other user may be able to change them (see trail). Every error is an *Error.
+// other user may be able to change them (see pathWalk). Every error is an *Error.
 func Open(path string) (*Image, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {

@@ -23,19 +23,19 @@ var errNoImage = errors.New("neither an image nor a directory with images")
 
 // openDir opens the image's directory, and goes down into it from the program's.
 func (i *Image) openDir() error {
-	t, err := newTrail(i.Path, true)
+	w, err := newPathWalk(i.Path, true)
 	if err != nil {
 		return err
 	}
-	defer t.close()
-	return i.openBelow(t)
+	defer w.close()
+	return i.openBelow(w)
 }
 
-// openBelow opens the directory that a trail is at, or the newest image in it.
-func (i *Image) openBelow(t *trail) error {
+// openBelow opens the directory that a walk is at, or the newest image in it.
+func (i *Image) openBelow(w *pathWalk) error {
 	var st unix.Stat_t
-	if unix.Fstatat(t.dir, manifestFile, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
-		dir, err := t.open()
+	if unix.Fstatat(w.dir, manifestFile, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
+		dir, err := w.open()
 		if err != nil {
 			return err
 		}
@@ -48,13 +48,13 @@ func (i *Image) openBelow(t *trail) error {
 			return errNoImage
 		}
 		i.Path = filepath.Join(i.Path, name)
-		if err := t.enter(name); err != nil {
+		if err := w.enter(name); err != nil {
 			return err
 		}
 	}
-	err := t.end()
+	err := w.end()
 	if err == nil {
-		i.dir, err = t.open()
+		i.dir, err = w.open()
 	}
 	return err
 }

@@ -92,7 +92,7 @@ func (k *packer) pack(j job) error {
 	if j.cloned {
 		return k.packCloned(j, raw)
 	}
-	raw = k.sift(raw, j.runs)
+	raw = k.separateZeroes(raw, j.runs)
 	defer k.w.done.Add(total)
 	if len(k.zero) > 0 {
 		n := runBytes(k.zero)
@@ -126,9 +126,9 @@ func (k *packer) pack(j job) error {
 
 var zeroes [MaxFrame]byte
 
-// sift moves all pages that are not zero to the front of raw and returns them. It puts their runs into k.data, and the runs of
+// separateZeroes moves all pages that are not zero to the front of raw and returns them. It puts their runs into k.data, and the runs of
 // zero pages that must be kept into k.zero.
-func (k *packer) sift(raw []byte, runs []Run) []byte {
+func (k *packer) separateZeroes(raw []byte, runs []Run) []byte {
 	k.data, k.zero = k.data[:0], k.zero[:0]
 	kept, at := 0, 0
 	for _, r := range runs {

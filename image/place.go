@@ -53,25 +53,25 @@ func (p *place) final() string { return filepath.Join(p.path, p.name) }
 
 // newPlace makes <dir>/<program>/.<sequence>.partial.
 func newPlace(dir, program string) (*place, error) {
-	t, err := newTrail(dir, false)
+	w, err := newPathWalk(dir, false)
 	if err != nil {
 		return nil, err
 	}
-	defer t.close()
+	defer w.close()
 	p := &place{path: filepath.Join(dir, program)}
-	err = unix.Mkdirat(t.dir, program, 0o700)
+	err = unix.Mkdirat(w.dir, program, 0o700)
 	switch {
 	case err == nil:
 		p.made = p.path
 	case err != unix.EEXIST:
 		return nil, &fs.PathError{Op: "mkdir", Path: p.path, Err: err}
 	}
-	err = t.enter(program)
+	err = w.enter(program)
 	if err == nil {
-		err = t.end()
+		err = w.end()
 	}
 	if err == nil {
-		p.parent, err = t.open()
+		p.parent, err = w.open()
 	}
 	if err == nil {
 		err = p.takeSequence()

@@ -13,15 +13,15 @@ import (
 // directory stay. Prune neither counts nor removes an image whose manifest cannot be read. An image disappears at once, by a
 // rename to a hidden name: a killed Prune leaves a directory that the next Create removes.
 func Prune(path string, keep int) error {
-	t, err := newTrail(filepath.Dir(path), true)
+	w, err := newPathWalk(filepath.Dir(path), true)
 	if err != nil {
 		return err
 	}
-	defer t.close()
-	if err := t.end(); err != nil {
+	defer w.close()
+	if err := w.end(); err != nil {
 		return err
 	}
-	dir, err := t.open()
+	dir, err := w.open()
 	if err != nil {
 		return err
 	}

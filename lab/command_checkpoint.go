@@ -74,8 +74,8 @@ func (p *subject) trigger(c *call, sig unix.Signal) error {
 	if err := p.signal(sig); err != nil {
 		return err
 	}
-	const patience = 3 // a writer that the program keeps waiting says so after a minute
-	err := watch(s.images, p.over, patience*s.lab.params.Bound, func() (bool, error) {
+	const bounds = 3 // a writer that the program keeps waiting says so after a minute
+	err := watch(s.images, p.over, bounds*s.lab.params.Bound, func() (bool, error) {
 		return strings.Contains(log.all()[log.mark:], "\n"), nil
 	})
 	c.output([]byte(log.rest()), nil)

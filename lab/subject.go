@@ -136,13 +136,13 @@ func (p *subject) awaitStop() error {
 
 // postmortem adds to an error how the program ended, if it has ended.
 func (p *subject) postmortem(err error) error {
-	patience := 50 * time.Millisecond
+	timeout := 50 * time.Millisecond
 	if ending(p.pid) {
-		patience = p.session.lab.params.Bound
+		timeout = p.session.lab.params.Bound
 	}
 	select {
 	case <-p.over:
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		return err
 	}
 	select {

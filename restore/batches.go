@@ -51,14 +51,14 @@ func newBatches(p *plan, env *fd.Env, members []*member) *batches {
 }
 
 // receives is called when a member waits for a batch.
-func (c *conductor) receives(ctx context.Context, m *member) {
+func (c *coordinator) receives(ctx context.Context, m *member) {
 	c.group.at("batches")
 	c.group.batches.want[m] = true
 	c.send(ctx)
 }
 
 // received is called when a member has all batches.
-func (c *conductor) received(ctx context.Context, m *member) {
+func (c *coordinator) received(ctx context.Context, m *member) {
 	if b := c.group.batches; len(b.turn) > 0 && b.turn[0] == m {
 		b.turn = b.turn[1:]
 	}
@@ -67,7 +67,7 @@ func (c *conductor) received(ctx context.Context, m *member) {
 
 // send has a goroutine send a batch to the member whose turn it is, if the member waits for it. The member tells crak when it has
 // received the batch, so only one such goroutine runs.
-func (c *conductor) send(ctx context.Context) {
+func (c *coordinator) send(ctx context.Context) {
 	b := c.group.batches
 	if len(b.turn) == 0 || !b.want[b.turn[0]] {
 		return

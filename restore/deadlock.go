@@ -15,7 +15,7 @@ import (
 
 // quiet is called when no event has come for a while. It looks for what has gone wrong, more and more seldom: a look at a large group takes
 // long.
-func (c *conductor) quiet(ctx context.Context) error {
+func (c *coordinator) quiet(ctx context.Context) error {
 	c.timeouts++
 	if n := c.timeouts; n&(n-1) != 0 && n%16 != 0 {
 		return nil
@@ -26,19 +26,19 @@ func (c *conductor) quiet(ctx context.Context) error {
 	return c.deadlock()
 }
 
-// deadlockPatience is how long no event has come when deadlock looks: before, a process may have been about to go on. Only a test changes it.
-var deadlockPatience = 150 * time.Millisecond
+// deadlockTimeout is how long no event has come when deadlock looks: before, a process may have been about to go on. Only a test changes it.
+var deadlockTimeout = 150 * time.Millisecond
 
 // deadlock detects that a process was killed whose end look does not find: a member before its first message, or a helper. Other
 // processes then wait for it for ever, in calls that wait for processes or for crak.
-func (c *conductor) deadlock() error {
+func (c *coordinator) deadlock() error {
 	if c.reached[stageReady] == len(c.group.members) {
 		return c.late()
 	}
 	if err := c.stuck(); err != nil {
 		return err
 	}
-	if time.Duration(c.timeouts)*eventPatience < deadlockPatience || c.filling.Load() > 0 {
+	if time.Duration(c.timeouts)*pollTimeout < deadlockTimeout || c.filling.Load() > 0 {
 		return nil
 	}
 	// The processes are looked at one after the other. If none of them has run between two looks, all were waiting at the same time. What
@@ -61,18 +61,18 @@ func (c *conductor) deadlock() error {
 	return errors.New("a process that makes others ended, and they wait for it")
 }
 
-// goPatience is how long a member that is ready may take to run, after the last message of any member.
-const goPatience = time.Minute
+// goTimeout is how long a member that is ready may take to run, after the last message of any member.
+const goTimeout = time.Minute
 
 // late returns an error if a member that is ready does not run. Another process may have stopped it, or the machine may be out of memory.
-func (c *conductor) late() error {
-	if time.Duration(c.timeouts)*eventPatience < goPatience {
+func (c *coordinator) late() error {
+	if time.Duration(c.timeouts)*pollTimeout < goTimeout {
 		return nil
 	}
 	for _, m := range c.group.members {
 		if m.stage < stageRuns {
 			stat, _ := proc.Read(m.seen, "stat", proc.Stat)
-			return fmt.Errorf("pid %d: is ready, but does not run after %v (state %c)", m.pid(), goPatience, max(stat.State, '?'))
+			return fmt.Errorf("pid %d: is ready, but does not run after %v (state %c)", m.pid(), goTimeout, max(stat.State, '?'))
 		}
 	}
 	return nil
@@ -80,7 +80,7 @@ func (c *conductor) late() error {
 
 // waiting tells how often each thread of the restart has been scheduled, if all threads are in calls in which a restart waits for other
 // processes or for crak. It returns nil if one is not, or if that cannot be seen.
-func (c *conductor) waiting() map[int]uint64 {
+func (c *coordinator) waiting() map[int]uint64 {
 	all := make(map[int]uint64)
 	for _, pid := range c.family.descendants() {
 		threads, err := proc.Tasks(pid)

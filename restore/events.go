@@ -45,12 +45,12 @@ func (e *events) remove(s source)      { e.set[s] = unix.PollFd{Fd: -1, Events: 
 // wakeUp makes next return. Any goroutine may call it.
 func (e *events) wakeUp() { unix.Write(e.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
 
-// eventPatience is how long next waits for an event. Only a test changes it.
-var eventPatience = 20 * time.Millisecond
+// pollTimeout is how long next waits for an event. Only a test changes it.
+var pollTimeout = 20 * time.Millisecond
 
 // next waits for an event. An event that the caller leaves as it is comes again.
 func (e *events) next() (source, error) {
-	switch n, err := busypoll.Poll(e.set[:], eventPatience); {
+	switch n, err := busypoll.Poll(e.set[:], pollTimeout); {
 	case err != nil:
 		return 0, fmt.Errorf("control socket: poll: %w", err)
 	case n == 0:

@@ -11,7 +11,7 @@ import (
 )
 
 // failure turns the report of a failed instruction into an error.
-func (c *conductor) failure(r program.Report) error {
+func (c *coordinator) failure(r program.Report) error {
 	err := errors.New(c.explain(r))
 	if in := c.instruction(r); in != nil && r.Result == -int64(unix.EEXIST) && (in.Op == program.Process || in.Op == program.Thread) {
 		return takenError{err}
@@ -20,7 +20,7 @@ func (c *conductor) failure(r program.Report) error {
 }
 
 // instruction returns the instruction that a report names, or nil.
-func (c *conductor) instruction(r program.Report) *program.Instruction {
+func (c *coordinator) instruction(r program.Report) *program.Instruction {
 	if r.Program >= uint32(len(c.group.programs.Set.Programs)) || r.Instruction >= uint32(len(c.group.programs.Set.Programs[r.Program].Instructions)) {
 		return nil
 	}
@@ -28,7 +28,7 @@ func (c *conductor) instruction(r program.Report) *program.Instruction {
 }
 
 // explain says in words which instruction had an unexpected result.
-func (c *conductor) explain(r program.Report) string {
+func (c *coordinator) explain(r program.Report) string {
 	result := fmt.Sprintf("result %#x", r.Result)
 	if r.Result < 0 && r.Result > -4096 {
 		errno := unix.Errno(-r.Result)
@@ -50,7 +50,7 @@ func (c *conductor) explain(r program.Report) string {
 
 // reason returns the failure that an instruction has reported, if there is one. Other processes may have ended because of it.
 // Preconditions: the restart has failed.
-func (c *conductor) reason() error {
+func (c *coordinator) reason() error {
 	for {
 		in, ok := receive(int(c.group.interpreter.control.Fd()))
 		if in.report.Kind == program.Failed {
@@ -64,7 +64,7 @@ func (c *conductor) reason() error {
 
 // look finds members that have ended before they ran. It is called when no message has come for a while: when a member ends, the
 // others wait for it sooner or later.
-func (c *conductor) look(ctx context.Context) error {
+func (c *coordinator) look(ctx context.Context) error {
 	var ended []*member
 	for _, m := range c.group.members {
 		if m.stage != stageNone && m.stage < stageRuns {
@@ -91,7 +91,7 @@ func (c *conductor) look(ctx context.Context) error {
 }
 
 // died handles the end of a member that does not run yet. It is a failure, unless other members run already: they may have killed it.
-func (c *conductor) died(m *member) error {
+func (c *coordinator) died(m *member) error {
 	status, known, _ := m.ended()
 	if c.reached[stageRuns] > 0 && (!known || status.Signaled() && !isCrash(status.Signal())) {
 		c.runs(m)

@@ -43,9 +43,9 @@ func (f *family) release() { unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, uintptr(f.s
 
 // kill kills and reaps all processes of the family, generation by generation. It signals only crak's own children: their PIDs
 // cannot belong to other processes until crak has reaped them. A process that waits for a file system may not end: kill has a bound
-// of killPatience. Without reap it reaps none.
+// of killTimeout. Without reap it reaps none.
 func (f *family) kill(reap bool) {
-	within(killPatience, func() {
+	within(killTimeout, func() {
 		for ours := f.children(reap); len(ours) > 0; ours = f.children(reap) {
 			for _, pid := range ours {
 				unix.Kill(pid, unix.SIGKILL)

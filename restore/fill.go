@@ -22,7 +22,7 @@ const iovMax = 1024 // UIO_MAXIOV
 func fillsAtOnce() int { return 2 * runtime.GOMAXPROCS(0) }
 
 // start has a goroutine do something for a member, and tell the member to go on.
-func (c *conductor) start(m *member, work func() error) {
+func (c *coordinator) start(m *member, work func() error) {
 	c.filling.Add(1)
 	c.fills.Go(func() {
 		c.places <- struct{}{}

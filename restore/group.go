@@ -132,14 +132,14 @@ func (g *group) bring(ctx context.Context) (err error) {
 		return err
 	}
 	g.at("prepared")
-	c, err := newConductor(g)
+	c, err := newCoordinator(g)
 	if err != nil {
 		return err
 	}
 	defer c.close()
 	err = g.launch()
 	if err == nil {
-		err = c.conduct(ctx)
+		err = c.run(ctx)
 	}
 	if err != nil {
 		c.kill()

@@ -102,14 +102,14 @@ func (in *interpreter) start(d *descriptors, control *os.File, p *image.Process,
 	return err
 }
 
-// bootPatience is how long we wait for the first message of an executed interpreter.
-const bootPatience = 10 * time.Second
+// bootTimeout is how long we wait for the first message of an executed interpreter.
+const bootTimeout = 10 * time.Second
 
 // readMappings reads the interpreter's mappings. It first waits for a message of the interpreter: ForkExec returns when exec closes
 // descriptors, and that is before the kernel maps the new program (begin_new_exec in fs/exec.c).
 func (in *interpreter) readMappings() ([]proc.Mapping, error) {
 	word := []unix.PollFd{{Fd: int32(in.control.Fd()), Events: unix.POLLIN}}
-	if n, err := busypoll.Poll(word, bootPatience); n == 0 || err != nil {
+	if n, err := busypoll.Poll(word, bootTimeout); n == 0 || err != nil {
 		return nil, errors.New("it does not start")
 	}
 	buf := make([]byte, program.ReportSize)

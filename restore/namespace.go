@@ -101,7 +101,7 @@ func awaitEnd(pid int) {
 		return
 	}
 	defer unix.Close(pidfd)
-	if n, _ := busypoll.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, killPatience); n > 0 {
+	if n, _ := busypoll.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, killTimeout); n > 0 {
 		wait(pid)
 	}
 }

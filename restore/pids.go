@@ -75,7 +75,7 @@ func whyNotKeep(g *image.Group) (why string, of image.Pid) {
 	default:
 		return fmt.Sprintf("choosing PIDs: clone3: %v", err), g.Root
 	}
-	deadline := time.Now().Add(exitPatience)
+	deadline := time.Now().Add(exitTimeout)
 	for _, n := range numbers(g) {
 		if isTaken(n.pid, deadline) {
 			return fmt.Sprintf("%v is taken%s", n, taker(n.pid)), n.owner

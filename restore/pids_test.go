@@ -119,7 +119,7 @@ func TestTakenByZombie(t *testing.T) {
 		}
 	}
 	begun := time.Now()
-	if !isTaken(zombie, begun.Add(time.Hour)) || time.Since(begun) > handlerPatience {
+	if !isTaken(zombie, begun.Add(time.Hour)) || time.Since(begun) > handlerTimeout {
 		t.Errorf("after %v", time.Since(begun))
 	}
 	want := fmt.Sprintf(", which has ended, and for which its parent, pid %d (sleep), has not waited", parent.Process.Pid)
@@ -137,7 +137,7 @@ func TestZombieOfWaiter(t *testing.T) {
 	if err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
 		t.Fatal(err)
 	}
-	time.AfterFunc(handlerPatience/10, func() { cmd.Wait() })
+	time.AfterFunc(handlerTimeout/10, func() { cmd.Wait() })
 	if isTaken(cmd.Process.Pid, time.Now().Add(time.Hour)) {
 		t.Error("taken")
 	}

@@ -21,12 +21,12 @@ import (
 // TestMain calls Inner where the test executes itself as process 1 of a PID namespace, and brokenOff where it is a crak
 // that is killed.
 func TestMain(m *testing.M) {
-	if text := os.Getenv(patienceVariable); text != "" {
-		patienceStuck, _ = time.ParseDuration(text)
+	if text := os.Getenv(timeoutVariable); text != "" {
+		timeoutStuck, _ = time.ParseDuration(text)
 	}
-	if text := os.Getenv(eventPatienceVariable); text != "" {
-		eventPatience, _ = time.ParseDuration(text)
-		deadlockPatience = 0
+	if text := os.Getenv(pollTimeoutVariable); text != "" {
+		pollTimeout, _ = time.ParseDuration(text)
+		deadlockTimeout = 0
 	}
 	if len(os.Args) == 2 && os.Args[1] == InnerCommand {
 		os.Exit(Inner(nil))

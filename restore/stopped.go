@@ -8,7 +8,7 @@ import (
 )
 
 // trace traces the members that were stopped (compile/stop.go). Preconditions: all members are ready.
-func (c *conductor) trace() (err error) {
+func (c *coordinator) trace() (err error) {
 	for _, m := range c.group.members {
 		if m.process.StoppedBy == 0 {
 			continue
@@ -22,7 +22,7 @@ func (c *conductor) trace() (err error) {
 }
 
 // stopped waits until all members that were stopped are stopped again. Preconditions: the interpreter has ended.
-func (c *conductor) stopped(ctx context.Context) error {
+func (c *coordinator) stopped(ctx context.Context) error {
 	for _, m := range c.traced() {
 		if err := c.group.goOn(m); err != nil {
 			return err
@@ -33,7 +33,7 @@ func (c *conductor) stopped(ctx context.Context) error {
 
 // stoppedGo decides that the group goes, and waits until the members that were stopped have gone. The kernel then stops them where
 // the program was.
-func (c *conductor) stoppedGo(ctx context.Context) error {
+func (c *coordinator) stoppedGo(ctx context.Context) error {
 	if err := c.group.interpreter.arrive(c.group.programs.Set.Decision); err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (c *conductor) stoppedGo(ctx context.Context) error {
 }
 
 // traced are the members that were stopped. Preconditions: trace has been called, and untrace has not.
-func (c *conductor) traced() (all []*member) {
+func (c *coordinator) traced() (all []*member) {
 	for _, m := range c.group.members {
 		if m.tracer != nil {
 			all = append(all, m)
@@ -56,7 +56,7 @@ func (c *conductor) traced() (all []*member) {
 
 // untrace waits until the threads of the stopped members have returned from the handler of the resident, and lets the kernel stop
 // them there. If a thread does not return in time, the kernel stops it in the handler.
-func (c *conductor) untrace() {
+func (c *coordinator) untrace() {
 	for _, m := range c.traced() {
 		m.tracer.Close()
 		m.tracer = nil

@@ -12,13 +12,13 @@ import (
 	"crak.dev/crak/internal/stuck"
 )
 
-// patienceStuck is how long a restart may make no progress.
-var patienceStuck = 3 * time.Minute
+// timeoutStuck is how long a restart may make no progress.
+var timeoutStuck = 3 * time.Minute
 
 // bounded does work that uses files of the user, in another goroutine. gaveUp tells that the goroutine may still run. Then the error is an
 // obstacle.List, or the cause of the end of ctx.
 func bounded(ctx context.Context, moves func() uint64, work func() error) (gaveUp bool, err error) {
-	err = stuck.Do(ctx, func() (uint64, time.Duration) { return moves(), patienceStuck }, work)
+	err = stuck.Do(ctx, func() (uint64, time.Duration) { return moves(), timeoutStuck }, work)
 	var stopped *stuck.Error
 	if !errors.As(err, &stopped) {
 		return false, err
@@ -53,9 +53,9 @@ func Check(img *image.Image, env *fd.Env) (all obstacle.List, err error) {
 	return all, nil
 }
 
-// stuck is called when no event has come for a while. It returns an error if no process of the restart has run for patienceStuck,
+// stuck is called when no event has come for a while. It returns an error if no process of the restart has run for timeoutStuck,
 // and no memory was filled: a page of a mapped file can be on a file system that does not answer.
-func (c *conductor) stuck() error {
+func (c *coordinator) stuck() error {
 	progress := c.timeouts == 1
 	if now := c.group.moves(); now != c.moves {
 		c.moves, progress = now, true
@@ -69,14 +69,14 @@ func (c *conductor) stuck() error {
 		c.moved = time.Now()
 		return nil
 	}
-	if waited := time.Since(c.moved); waited > patienceStuck {
+	if waited := time.Since(c.moved); waited > timeoutStuck {
 		return obstacle.List{(&stuck.Error{Waited: waited}).Obstacle(0)}
 	}
 	return nil
 }
 
-// within waits until f returns, but not longer than patience. It tells whether f has returned.
-func within(patience time.Duration, f func()) bool {
+// within waits until f returns, but not longer than timeout. It tells whether f has returned.
+func within(timeout time.Duration, f func()) bool {
 	done := make(chan bool)
 	go func() {
 		defer close(done)
@@ -85,7 +85,7 @@ func within(patience time.Duration, f func()) bool {
 	select {
 	case <-done:
 		return true
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		return false
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"crak.dev/crak/restore/handmade"
 )
 
-// patienceVariable sets patienceStuck, also of process 1 of a new PID namespace.
-const patienceVariable = "CRAK_TEST_PATIENCE"
+// timeoutVariable sets timeoutStuck, also of process 1 of a new PID namespace.
+const timeoutVariable = "CRAK_TEST_STUCK_TIMEOUT"
 
 // Requests of linux/fuse.h.
 const (
@@ -112,10 +112,10 @@ func (s *fileServer) serve() {
 // TestHangingFileSystem: a file of the program is on a file system that does not answer any more. The restart ends within a bound,
 // says why, and leaves no process.
 func TestHangingFileSystem(t *testing.T) {
-	t.Setenv(patienceVariable, "1s")
-	was := patienceStuck
-	patienceStuck = time.Second
-	t.Cleanup(func() { patienceStuck = was })
+	t.Setenv(timeoutVariable, "1s")
+	was := timeoutStuck
+	timeoutStuck = time.Second
+	t.Cleanup(func() { timeoutStuck = was })
 	for _, mode := range modes(t) {
 		for what, silent := range map[string]int32{"look": fuseGetattr, "open": fuseOpen, "read": fuseRead} {
 			t.Run(string(mode)+"/"+what, func(t *testing.T) {

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	exitPatience    = 2500 * time.Millisecond // for processes that are exiting: the program, or the twin of its last checkpoint
-	handlerPatience = 500 * time.Millisecond  // for a parent that may wait for a zombie in a handler for SIGCHLD
-	takenInterval   = 5 * time.Millisecond    // between two looks at what has no pidfd
+	exitTimeout    = 2500 * time.Millisecond // for processes that are exiting: the program, or the twin of its last checkpoint
+	handlerTimeout = 500 * time.Millisecond  // for a parent that may wait for a zombie in a handler for SIGCHLD
+	takenInterval  = 5 * time.Millisecond    // between two looks at what has no pidfd
 )
 
 // isTaken tells whether a process, a thread or a process group has the number. It waits for processes that are exiting, and for
@@ -34,7 +34,7 @@ func isTaken(tid int, deadline time.Time) bool {
 				return true
 			}
 			if zombie = err == nil && stat.State == 'Z'; zombie {
-				if at := begun.Add(parentPatience(stat)); at.Before(ends) {
+				if at := begun.Add(parentTimeout(stat)); at.Before(ends) {
 					ends = at
 				}
 			}
@@ -64,33 +64,33 @@ func awaitChange(pid int, zombie bool, longest time.Duration) {
 	busypoll.Poll(end, longest)
 }
 
-// parentPatience is how long it is worth to wait until a zombie's parent waits for it. It is 0 if the parent is blocked in another call
+// parentTimeout is how long it is worth to wait until a zombie's parent waits for it. It is 0 if the parent is blocked in another call
 // and has no handler for SIGCHLD.
-func parentPatience(zombie proc.StatInfo) time.Duration {
+func parentTimeout(zombie proc.StatInfo) time.Duration {
 	status, err := proc.Read(zombie.PPid, "status", proc.Status)
 	if err != nil {
-		return handlerPatience
+		return handlerTimeout
 	}
 	threads, err := proc.Tasks(zombie.PPid)
 	if err != nil {
-		return handlerPatience
+		return handlerTimeout
 	}
 	for _, tid := range threads {
 		call, err := proc.Read(zombie.PPid, "task/"+strconv.Itoa(tid)+"/syscall", proc.Syscall)
 		if err != nil {
-			return handlerPatience
+			return handlerTimeout
 		}
 		if call.Running && zombie.PPid != os.Getpid() || waitsFor(call, zombie.Pid) {
-			return exitPatience
+			return exitTimeout
 		}
 	}
 	switch {
 	case status.SigCgt&(1<<(unix.SIGCHLD-1)) == 0:
 		return 0
 	case zombie.PPid == 1: // an init process waits for every child, but some take their time
-		return exitPatience
+		return exitTimeout
 	}
-	return handlerPatience
+	return handlerTimeout
 }
 
 // waitsFor tells whether a blocked call may return a child with this PID.

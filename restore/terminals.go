@@ -11,13 +11,13 @@ import (
 	"crak.dev/crak/internal/obstacle"
 )
 
-// terminalPatience is how long crak waits for a pseudo-terminal to disappear. The twin of the last checkpoint, or a process that is
+// terminalTimeout is how long crak waits for a pseudo-terminal to disappear. The twin of the last checkpoint, or a process that is
 // exiting, may still have it open.
-const terminalPatience = 300 * time.Millisecond
+const terminalTimeout = 300 * time.Millisecond
 
 // takenTerminal returns the path of a pseudo-terminal of the group whose number another program has now, or "".
 func takenTerminal(g *image.Group) (path string) {
-	for deadline := time.Now().Add(terminalPatience); ; time.Sleep(5 * time.Millisecond) { // there is no event for this
+	for deadline := time.Now().Add(terminalTimeout); ; time.Sleep(5 * time.Millisecond) { // there is no event for this
 		if path = fd.TakenPty(g); path == "" || time.Now().After(deadline) {
 			return path
 		}

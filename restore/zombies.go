@@ -11,7 +11,7 @@ import (
 
 // checkZombies makes sure that every zombie has the status that the image has for it. A process that was killed during the restart
 // has another status. Preconditions: all members are ready.
-func (c *conductor) checkZombies() error {
+func (c *coordinator) checkZombies() error {
 	want := make(map[int]image.Zombie)
 	for _, z := range c.group.img.Group.Zombies {
 		want[int(z.Pid)] = z

@@ -116,7 +116,7 @@ static void postpone(const siginfo_t *info)
 }
 
 /* Returns a socket to the writer after its PROOF and the HELLO of this process, or -1. */
-static int greet(uint64_t name, int dumpable)
+static int say_hello(uint64_t name, int dumpable)
 {
 	int socket = wire_connect(name);
 
@@ -140,7 +140,7 @@ void initiate(ucontext_t *context, const siginfo_t *info)
 	if (is_ours() && (info->si_errno == ABI_ORDER_QUERY || (begun = begin(name)) > 0)) {
 		dumpable = SYSCALL_1(SYS_prctl, PR_GET_DUMPABLE);
 		own.members = order_members(info);
-		socket = greet(name, dumpable);
+		socket = say_hello(name, dumpable);
 	}
 	if (socket < 0 || begun <= 0) {
 		if (socket >= 0)

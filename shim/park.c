@@ -230,8 +230,8 @@ static int look(int self, struct abi_failure *failure)
 	return missing;
 }
 
-/* Progress of the wait for the siblings. Times are of milliseconds(). */
-struct patience {
+/* The progress of the siblings towards parking. Times are of milliseconds(). */
+struct progress {
 	long begun;
 	long since;	  /* when the number of parked threads last changed */
 	long stuck_since; /* since when every check has found a stuck thread */
@@ -241,24 +241,24 @@ struct patience {
 
 /* Called after each check. Returns 0 as long as no bound is exceeded. Otherwise it returns for how many milliseconds the initiator
  * has waited without progress. */
-static long waited_in_vain(struct patience *patience)
+static long without_progress(struct progress *progress)
 {
 	long now = milliseconds();
 	unsigned parked = load(&own.parked);
 
-	if (parked != patience->parked) {
-		patience->parked = parked;
-		patience->since = now;
+	if (parked != progress->parked) {
+		progress->parked = parked;
+		progress->since = now;
 	}
-	if (!stuck || patience->stuck_since < patience->since) {
-		patience->stuck_since = now;
-		patience->looks = 0;
+	if (!stuck || progress->stuck_since < progress->since) {
+		progress->stuck_since = now;
+		progress->looks = 0;
 	}
-	patience->looks++;
-	if (patience->looks > STUCK_LOOKS && now - patience->stuck_since > STUCK_BOUND)
-		return now - patience->stuck_since;
-	if (now - patience->since > PARK_BOUND || now - patience->begun > PARK_BOUND_TOTAL)
-		return now - patience->since;
+	progress->looks++;
+	if (progress->looks > STUCK_LOOKS && now - progress->stuck_since > STUCK_BOUND)
+		return now - progress->stuck_since;
+	if (now - progress->since > PARK_BOUND || now - progress->begun > PARK_BOUND_TOTAL)
+		return now - progress->since;
 	return 0;
 }
 
@@ -267,12 +267,12 @@ static long waited_in_vain(struct patience *patience)
 int park_siblings(struct abi_failure *failure)
 {
 	int self = SYSCALL_0(SYS_gettid);
-	long now = milliseconds(), in_vain = 0;
-	struct patience patience = { .begun = now, .since = now, .stuck_since = now };
+	long now = milliseconds(), stalled = 0;
+	struct progress progress = { .begun = now, .since = now, .stuck_since = now };
 
 	forget();
 	put_wide(signalled, self);
-	for (int round = 0; in_vain == 0; round++) {
+	for (int round = 0; stalled == 0; round++) {
 		int missing = look(self, failure);
 		unsigned count;
 
@@ -289,10 +289,10 @@ int park_siblings(struct abi_failure *failure)
 			if (load(&own.parked) == count)
 				break;
 		}
-		in_vain = waited_in_vain(&patience);
+		stalled = without_progress(&progress);
 	}
 	failure->code = ABI_FAILED_PARK;
-	failure->detail = in_vain;
+	failure->detail = stalled;
 	if (stuck)
 		failure->tid = stuck;
 	if (load(&own.stackless)) {

@@ -126,14 +126,14 @@ func checkRoots(ctx context.Context, programs []coord.Program) map[int]*checked 
 }
 
 const (
-	checkPatience = 10 * time.Second // for one crak check
-	mostLate      = 4                // checks of one user that may take longer: the others are then left out
-	longestCheck  = 16 << 20         // bytes that crak check may print: a program can have any number of obstacles
+	checkTimeout = 10 * time.Second // for one crak check
+	mostLate     = 4                // checks of one user that may take longer: the others are then left out
+	longestCheck = 16 << 20         // bytes that crak check may print: a program can have any number of obstacles
 )
 
 // checkApart runs crak check in a process of its own. If it fails, its error is the obstacle.
 func checkApart(ctx context.Context, root int) (c checked, inTime bool) {
-	ctx, cancel := context.WithTimeout(ctx, checkPatience)
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	var text, errors bounded
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", "check", "--json", strconv.Itoa(root))
@@ -141,7 +141,7 @@ func checkApart(ctx context.Context, root int) (c checked, inTime bool) {
 	err := cmd.Run()
 	switch {
 	case ctx.Err() == context.DeadlineExceeded:
-		c = unchecked(root, fmt.Sprintf("crak check has not ended within %.0f s: the group is too large for that, or one of its processes does not answer", checkPatience.Seconds()))
+		c = unchecked(root, fmt.Sprintf("crak check has not ended within %.0f s: the group is too large for that, or one of its processes does not answer", checkTimeout.Seconds()))
 		return c, false
 	case text.Len() > 0 && json.Unmarshal(text.Bytes(), &c) == nil:
 		return c, true

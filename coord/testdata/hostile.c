@@ -14,7 +14,7 @@
  *	stalls        it sends nothing after the HELLO of a freeze
  *	answers       its child connects and answers in its place
  *	invents       it makes up the messages of POSIX message queues
- *	boasts [ID]   it has higher limits, and the segment ID of System V, which it says is its own
+ *	limits [ID]   it has higher limits, and the segment ID of System V, which it says is its own
  *	bits          it has the secure bit with which set-user-ID programs keep root's capabilities
  */
 #define _GNU_SOURCE
@@ -67,7 +67,7 @@ static void send_message(int fd, unsigned type, unsigned count, const void *body
 	put(fd, body, length);
 }
 
-static void greet(int fd)
+static void say_hello(int fd)
 {
 	char body[sizeof(struct abi_hello) + 8192];
 	struct abi_hello hello = { .magic = ABI_MAGIC, .version = ABI_VERSION, .pid = getpid(), .tid = getpid(), .dumpable = 1,
@@ -138,9 +138,9 @@ static void lie(const struct abi_call *call, const unsigned long *args, int64_t 
 {
 	if (is("bits") && call->number == SYS_prctl && args[0] == PR_GET_SECUREBITS)
 		*result = SECBIT_NO_SETUID_FIXUP;
-	if (is("boasts") && call->number == SYS_prlimit64)
+	if (is("limits") && call->number == SYS_prlimit64)
 		memset((void *)args[3], 0xff, 16);
-	if (is("boasts") && call->number == SYS_shmctl && *result == 0) {
+	if (is("limits") && call->number == SYS_shmctl && *result == 0) {
 		struct shmid_ds *segment = (void *)args[2];
 
 		segment->shm_perm.uid = getuid();
@@ -262,7 +262,7 @@ static void obey(int signal, siginfo_t *info, void *frame)
 		pause();
 	}
 	if (connect(fd, (void *)&address, offsetof(struct sockaddr_un, sun_path) + 1 + length) == 0) {
-		greet(fd);
+		say_hello(fd);
 		if (is("silent") || (is("stalls") && info->si_errno == ABI_ORDER_FREEZE))
 			pause();
 		if (info->si_errno == ABI_ORDER_FREEZE)
@@ -297,7 +297,7 @@ int main(int argc, char **argv)
 		if (value && asprintf(&entry, "%s=%s", names[i], value) > 0)
 			settings[n++] = entry;
 	}
-	if (is("boasts") && argc > 2 && shmat(victim, NULL, SHM_RDONLY) == (void *)-1)
+	if (is("limits") && argc > 2 && shmat(victim, NULL, SHM_RDONLY) == (void *)-1)
 		return 5;
 	if (is("older"))
 		earlier = child(ABI_EXIT_SIGNAL, 0, -1);

@@ -32,19 +32,19 @@ func Limit() int {
 // Yield lets other threads run first (sched_yield(2)).
 func Yield() { unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
 
-// Poll is poll(2) with busy-polling at first. It returns how many of fds have an event, or 0 when patience is over.
-func Poll(fds []unix.PollFd, patience time.Duration) (int, error) {
-	deadline := time.Now().Add(patience)
+// Poll is poll(2) with busy-polling at first. It returns how many of fds have an event, or 0 when the timeout has passed.
+func Poll(fds []unix.PollFd, timeout time.Duration) (int, error) {
+	deadline := time.Now().Add(timeout)
 	limit := Limit()
 	for spin := 0; ; spin++ {
 		left := max(time.Until(deadline), 0)
-		timeout := 0
+		ms := 0
 		if spin < limit {
 			Yield()
 		} else {
-			timeout = int((left + time.Millisecond - 1).Milliseconds())
+			ms = int((left + time.Millisecond - 1).Milliseconds())
 		}
-		n, err := unix.Poll(fds, timeout)
+		n, err := unix.Poll(fds, ms)
 		if err == unix.EINTR {
 			continue
 		}

@@ -33,13 +33,13 @@ type Conn struct {
 
 	asked time.Time // before the last request that the resident has answered under freeze
 
-	patience time.Duration // longest wait for one message
-	until    time.Time     // when the current message must be complete
-	waited   time.Duration // for all messages so far
+	timeout time.Duration // longest wait for one message
+	until   time.Time     // when the current message must be complete
+	waited  time.Duration // for all messages so far
 }
 
-// ErrLetGo means that the resident ended a freeze because the freeze limit was over.
-var ErrLetGo = errors.New("the program was let go: this checkpoint made no progress during the time that CRAK_FREEZE_LIMIT allows, " +
+// ErrFreezeEnded means that the resident ended a freeze because the freeze limit was over.
+var ErrFreezeEnded = errors.New("the program was resumed: this checkpoint made no progress during the time that CRAK_FREEZE_LIMIT allows, " +
 	"or has processes of several users and took longer")
 
 // A FreezeError says why a resident gave up a freeze. Every thread of the program runs again.
@@ -67,7 +67,7 @@ func (c *Conn) Close() {
 	c.file.Close()
 }
 
-func (c *Conn) greet() error {
+func (c *Conn) readHello() error {
 	message, err := c.message()
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("pid %d: %w", c.Pid, ErrRefused)
@@ -76,7 +76,7 @@ func (c *Conn) greet() error {
 		return err
 	}
 	if message.Type != abi.Hello || message.Length < abi.HelloSize || message.Length > 1<<16 {
-		return fmt.Errorf("pid %d: greeting of type %d, %d bytes", c.Pid, message.Type, message.Length)
+		return fmt.Errorf("pid %d: HELLO of type %d, %d bytes", c.Pid, message.Type, message.Length)
 	}
 	body := make([]byte, message.Length)
 	if err := c.read(body); err != nil {
@@ -104,13 +104,13 @@ func isEnding(pid int) bool {
 	return true
 }
 
-// patienceLeft bounds the wait of Left. If the program has just forked, its child has the socket as well, and may keep it open.
-const patienceLeft = time.Second
+// timeoutLeft bounds the wait of Left. If the program has just forked, its child has the socket as well, and may keep it open.
+const timeoutLeft = time.Second
 
 // Left waits until the resident has closed the socket, as it does after a query. Then the program no longer has that
 // descriptor.
 func (c *Conn) Left() {
-	c.until = time.Now().Add(patienceLeft)
+	c.until = time.Now().Add(timeoutLeft)
 	var b [64]byte
 	for c.read(b[:]) == nil { // the resident sends more, and the time limit ends the loop
 	}
@@ -118,8 +118,8 @@ func (c *Conn) Left() {
 
 // Frozen waits until every thread of the program is parked, and returns the threads. If the resident could not freeze the
 // program, the error is a *FreezeError.
-func (c *Conn) Frozen(patience time.Duration) ([]abi.Thread, error) {
-	c.patience = patience
+func (c *Conn) Frozen(timeout time.Duration) ([]abi.Thread, error) {
+	c.timeout = timeout
 	message, err := c.message()
 	if err != nil {
 		return nil, err
@@ -132,7 +132,7 @@ func (c *Conn) Frozen(patience time.Duration) ([]abi.Thread, error) {
 		}
 		return nil, e
 	case message.Type == abi.Frozen && message.Count > 0 && message.Length == uint64(message.Count)*abi.ThreadSize:
-		if err := c.believe(message.Count); err != nil {
+		if err := c.checkThreads(message.Count); err != nil {
 			return nil, err
 		}
 		threads := make([]abi.Thread, message.Count)
@@ -142,9 +142,9 @@ func (c *Conn) Frozen(patience time.Duration) ([]abi.Thread, error) {
 	return nil, fmt.Errorf("pid %d: answer of type %d, %d bytes, to a freeze", c.Pid, message.Type, message.Length)
 }
 
-// believe checks the resident's number of threads against /proc before memory is allocated for them. It does not check a small
+// checkThreads checks the resident's number of threads against /proc before memory is allocated for them. It does not check a small
 // number, which takes little memory in any case.
-func (c *Conn) believe(threads uint32) error {
+func (c *Conn) checkThreads(threads uint32) error {
 	const small = 256
 	if threads <= small {
 		return nil
@@ -251,7 +251,7 @@ func (c *Conn) Progress() {
 	c.write(bytesOf(&request)) // if this fails, the next exchange fails, too
 }
 
-// Confirm checks that the program is still frozen. If the resident has ended the freeze, the error is ErrLetGo. Confirm does not ask
+// Confirm checks that the program is still frozen. If the resident has ended the freeze, the error is ErrFreezeEnded. Confirm does not ask
 // the resident if its last answer is recent: after each answer the resident waits for Hello.Limit.
 func (c *Conn) Confirm() error {
 	if limit := time.Duration(c.Hello.Limit) * time.Millisecond; c.frozen && time.Since(c.asked) < limit/2 {
@@ -264,9 +264,9 @@ func (c *Conn) Confirm() error {
 	return c.results(0, 0)
 }
 
-// LetGo returns nil as long as the resident has its end of the socket open, and after that why it has closed it. LetGo may be called while
+// FreezeEnded returns nil as long as the resident has its end of the socket open, and after that why it has closed it. FreezeEnded may be called while
 // another goroutine uses the Conn.
-func (c *Conn) LetGo() error {
+func (c *Conn) FreezeEnded() error {
 	fds := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLRDHUP}}
 	if _, err := unix.Poll(fds, 0); err != nil || fds[0].Revents == 0 {
 		return nil
@@ -274,16 +274,16 @@ func (c *Conn) LetGo() error {
 	if isEnding(c.Pid) {
 		return fmt.Errorf("pid %d: %w", c.Pid, ErrEnded)
 	}
-	return fmt.Errorf("pid %d: %w", c.Pid, ErrLetGo)
+	return fmt.Errorf("pid %d: %w", c.Pid, ErrFreezeEnded)
 }
 
 // Kill kills the frozen program. The initiator makes the kill system call. So if the resident has ended the freeze meanwhile, the
-// program is not killed, and the error is ErrLetGo. process is a pidfd of the program.
+// program is not killed, and the error is ErrFreezeEnded. process is a pidfd of the program.
 func (c *Conn) Kill(process int) error {
 	kill := abi.Call{Number: unix.SYS_KILL, Args: [6]uint64{uint64(c.Hello.Pid), uint64(unix.SIGKILL)}}
 	_, err := c.Calls([]abi.Call{kill}, nil)
 	switch {
-	case errors.Is(err, ErrLetGo):
+	case errors.Is(err, ErrFreezeEnded):
 		return err
 	case err == nil:
 		// Process 1 of a PID namespace cannot kill itself; a process outside of the namespace can kill it. Another process may have answered
@@ -307,7 +307,7 @@ func (c *Conn) results(length uint64, count uint32) error {
 }
 
 func (c *Conn) message() (m abi.Message, err error) {
-	c.until = time.Now().Add(c.patience)
+	c.until = time.Now().Add(c.timeout)
 	err = c.read(bytesOf(&m))
 	return m, err
 }

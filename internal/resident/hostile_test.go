@@ -25,13 +25,13 @@ func FuzzResident(f *testing.F) {
 		}
 		return all
 	}
-	greeting := join(hello(abi.Version, "CRAK_DIR=/x\x00")...)
-	frozen := join(greeting, bytesOf(&abi.Message{Type: abi.Frozen, Count: 1, Length: abi.ThreadSize}), make([]byte, abi.ThreadSize))
+	helloBytes := join(hello(abi.Version, "CRAK_DIR=/x\x00")...)
+	frozen := join(helloBytes, bytesOf(&abi.Message{Type: abi.Frozen, Count: 1, Length: abi.ThreadSize}), make([]byte, abi.ThreadSize))
 	many := &abi.Message{Type: abi.Frozen, Count: 1 << 31, Length: (1 << 31) * abi.ThreadSize}
-	f.Add(greeting)
+	f.Add(helloBytes)
 	f.Add(frozen)
-	f.Add(join(greeting, bytesOf(many), make([]byte, 4096)))
-	f.Add(join(greeting, bytesOf(&abi.Message{Type: abi.Failed, Count: 1, Length: abi.FailureSize}), make([]byte, abi.FailureSize)))
+	f.Add(join(helloBytes, bytesOf(many), make([]byte, 4096)))
+	f.Add(join(helloBytes, bytesOf(&abi.Message{Type: abi.Failed, Count: 1, Length: abi.FailureSize}), make([]byte, abi.FailureSize)))
 	f.Add(join(frozen, bytesOf(&abi.Message{Type: abi.Results, Count: 1, Length: 8 + 16}), make([]byte, 24),
 		bytesOf(&abi.Message{Type: abi.Results, Count: 1, Length: 8}), make([]byte, 8)))
 	f.Fuzz(func(t *testing.T, says []byte) {

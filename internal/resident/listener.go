@@ -16,19 +16,19 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// ErrSilent means that the program did not answer an order in time. ErrEnded means that it has ended. ErrRefused means that its resident has
+// ErrNoAnswer means that the program did not answer an order in time. ErrEnded means that it has ended. ErrRefused means that its resident has
 // not accepted the secret.
 var (
-	ErrSilent  = errors.New("the program does not answer")
-	ErrEnded   = errors.New("the program has ended")
-	ErrRefused = errors.New("its resident refuses orders: only a process that may trace the program may give them")
+	ErrNoAnswer = errors.New("the program does not answer")
+	ErrEnded    = errors.New("the program has ended")
+	ErrRefused  = errors.New("its resident refuses orders: only a process that may trace the program may give them")
 )
 
-// patienceWire bounds each exchange with a resident that has connected: if the program is stopped, no answer comes. patienceAll
+// timeoutWire bounds each exchange with a resident that has connected: if the program is stopped, no answer comes. timeoutAll
 // bounds all exchanges together.
 const (
-	patienceWire = 30 * time.Second
-	patienceAll  = 2 * time.Minute
+	timeoutWire = 30 * time.Second
+	timeoutAll  = 2 * time.Minute
 )
 
 // A Listener is the socket to which a resident connects.
@@ -127,9 +127,9 @@ func sumOf(args [6]uint64) (sum uint64) {
 }
 
 // Accept waits for the resident of pid, proves to it that the writer may trace the process, and reads its HELLO. The error is
-// ErrSilent if the resident does not connect in time, and ErrEnded if the process has ended. Accept closes connections of other
+// ErrNoAnswer if the resident does not connect in time, and ErrEnded if the process has ended. Accept closes connections of other
 // processes.
-func (l *Listener) Accept(pid int, patience time.Duration) (*Conn, error) {
+func (l *Listener) Accept(pid int, timeout time.Duration) (*Conn, error) {
 	process, err := unix.PidfdOpen(pid, 0)
 	if errors.Is(err, unix.ESRCH) {
 		return nil, fmt.Errorf("pid %d: %w", pid, ErrEnded)
@@ -139,7 +139,7 @@ func (l *Listener) Accept(pid int, patience time.Duration) (*Conn, error) {
 	} else {
 		defer unix.Close(process)
 	}
-	for deadline := time.Now().Add(patience); ; {
+	for deadline := time.Now().Add(timeout); ; {
 		if err := l.readable(process, deadline); err != nil {
 			return nil, fmt.Errorf("pid %d: %w", pid, err)
 		}
@@ -159,30 +159,30 @@ func (l *Listener) Accept(pid int, patience time.Duration) (*Conn, error) {
 		if !isProcess(fd, pid) {
 			unix.Close(fd)
 			if time.Now().After(deadline) { // other processes may connect all the time
-				return nil, fmt.Errorf("pid %d: %w", pid, ErrSilent)
+				return nil, fmt.Errorf("pid %d: %w", pid, ErrNoAnswer)
 			}
 			continue
 		}
-		return greeted(fd, pid, l.key)
+		return handshake(fd, pid, l.key)
 	}
 }
 
-// Greeted makes a Conn of a connected socket: it sends the resident's secret and reads the resident's HELLO. The Conn owns the
+// Handshake makes a Conn of a connected socket: it sends the resident's secret and reads the resident's HELLO. The Conn owns the
 // socket.
-func Greeted(fd, pid int, secret []byte) (*Conn, error) {
+func Handshake(fd, pid int, secret []byte) (*Conn, error) {
 	if err := unix.SetNonblock(fd, true); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("pid %d: socket: %w", pid, err)
 	}
-	return greeted(fd, pid, &Key{secret: secret})
+	return handshake(fd, pid, &Key{secret: secret})
 }
 
-// greeted owns a socket that does not block.
-func greeted(fd, pid int, key *Key) (*Conn, error) {
-	c := &Conn{fd: fd, file: os.NewFile(uintptr(fd), "resident"), Pid: pid, patience: patienceWire}
+// handshake owns a socket that does not block.
+func handshake(fd, pid int, key *Key) (*Conn, error) {
+	c := &Conn{fd: fd, file: os.NewFile(uintptr(fd), "resident"), Pid: pid, timeout: timeoutWire}
 	err := c.prove(key)
 	if err == nil {
-		err = c.greet()
+		err = c.readHello()
 	}
 	if err != nil {
 		c.Close()
@@ -208,7 +208,7 @@ func (l *Listener) readable(process int, deadline time.Time) error {
 		case fds[1].Revents != 0:
 			return ErrEnded
 		case time.Now().After(deadline):
-			return ErrSilent
+			return ErrNoAnswer
 		}
 		if looks > 0 {
 			busypoll.Yield()

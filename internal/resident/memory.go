@@ -132,7 +132,7 @@ func (c *Conn) challenge() (body abi.ChallengeBody, err error) {
 	if message.Type == abi.Hello && message.Length >= abi.ChallengeSize || message.Type == abi.Challenge && message.Length == abi.ChallengeSize {
 		err = c.read(bytesOf(&body)) // version 1 sent HELLO first, which begins with the same fields
 	} else {
-		err = fmt.Errorf("pid %d: greeting of type %d, %d bytes", c.Pid, message.Type, message.Length)
+		err = fmt.Errorf("pid %d: challenge of type %d, %d bytes", c.Pid, message.Type, message.Length)
 	}
 	if err == nil && (body.Magic != abi.Magic || body.Version != abi.Version) {
 		err = fmt.Errorf("pid %d: its libcrak.so uses protocol version %d, this crak uses version %d", c.Pid, body.Version, abi.Version)

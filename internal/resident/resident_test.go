@@ -157,7 +157,7 @@ func hello(version uint32, settings string) [][]byte {
 		bytesOf(message), bytesOf(body), []byte(settings)}
 }
 
-func TestGreeting(t *testing.T) {
+func TestHello(t *testing.T) {
 	l := listen(t)
 	connect(t, l, hello(abi.Version, "CRAK_START_DIR=/a=b\x00CRAK_LOG=\x00")...)
 	c, err := l.Accept(os.Getpid(), time.Minute)
@@ -170,7 +170,7 @@ func TestGreeting(t *testing.T) {
 	}
 }
 
-func TestGreetingRefused(t *testing.T) {
+func TestHelloRefused(t *testing.T) {
 	long := &abi.Message{Type: abi.Hello, Length: 1 << 40}
 	for want, say := range map[string][][]byte{
 		"protocol version 9":                hello(9, ""),
@@ -189,8 +189,8 @@ func TestGreetingRefused(t *testing.T) {
 	}
 }
 
-// TestGreetingEnds: the process ends before its HELLO.
-func TestGreetingEnds(t *testing.T) {
+// TestHelloEnds: the process ends before its HELLO.
+func TestHelloEnds(t *testing.T) {
 	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -207,18 +207,18 @@ func TestGreetingEnds(t *testing.T) {
 	io.ReadAll(out) // until the kernel has closed its descriptors
 	unix.Shutdown(ends[1], unix.SHUT_WR)
 	defer unix.Close(ends[1])
-	if _, err := Greeted(ends[0], cmd.Process.Pid, nil); !errors.Is(err, ErrEnded) {
+	if _, err := Handshake(ends[0], cmd.Process.Pid, nil); !errors.Is(err, ErrEnded) {
 		t.Errorf("%v", err)
 	}
 }
 
 func TestAcceptGivesUp(t *testing.T) {
 	l := listen(t)
-	if _, err := l.Accept(os.Getpid(), time.Millisecond); !errors.Is(err, ErrSilent) {
+	if _, err := l.Accept(os.Getpid(), time.Millisecond); !errors.Is(err, ErrNoAnswer) {
 		t.Errorf("nobody comes: %v", err)
 	}
 	connect(t, l, hello(abi.Version, "")...) // not by process 1
-	if _, err := l.Accept(1, 10*time.Millisecond); !errors.Is(err, ErrSilent) {
+	if _, err := l.Accept(1, 10*time.Millisecond); !errors.Is(err, ErrNoAnswer) {
 		t.Errorf("another process comes: %v", err)
 	}
 	cmd := exec.Command("cat")
@@ -265,14 +265,14 @@ func TestDrip(t *testing.T) {
 		}
 	}()
 	begun := time.Now()
-	if _, err := c.Frozen(5 * time.Millisecond); !errors.Is(err, ErrSilent) {
+	if _, err := c.Frozen(5 * time.Millisecond); !errors.Is(err, ErrNoAnswer) {
 		t.Errorf("%v", err)
 	}
-	c.waited = patienceAll + 1
-	if _, err := c.Calls([]abi.Call{{}}, nil); !errors.Is(err, ErrSilent) {
+	c.waited = timeoutAll + 1
+	if _, err := c.Calls([]abi.Call{{}}, nil); !errors.Is(err, ErrNoAnswer) {
 		t.Errorf("all answers together: %v", err)
 	}
-	if took := time.Since(begun); took > patienceWire/2 {
+	if took := time.Since(begun); took > timeoutWire/2 {
 		t.Errorf("it took %v", took)
 	}
 }
@@ -301,10 +301,10 @@ func TestFlood(t *testing.T) {
 		})
 	}
 	begun := time.Now()
-	if _, err := l.Accept(1, 200*time.Millisecond); !errors.Is(err, ErrSilent) {
+	if _, err := l.Accept(1, 200*time.Millisecond); !errors.Is(err, ErrNoAnswer) {
 		t.Errorf("%v", err)
 	}
-	if took := time.Since(begun); took > patienceWire/2 {
+	if took := time.Since(begun); took > timeoutWire/2 {
 		t.Errorf("it took %v", took)
 	}
 }
@@ -403,7 +403,7 @@ func TestFreezeError(t *testing.T) {
 			t.Errorf("%q instead of %q", e.Error(), want)
 		}
 	}
-	if _, err := c.Frozen(time.Millisecond); !errors.Is(err, ErrSilent) {
+	if _, err := c.Frozen(time.Millisecond); !errors.Is(err, ErrNoAnswer) {
 		t.Errorf("no answer: %v", err)
 	}
 }

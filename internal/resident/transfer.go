@@ -37,7 +37,7 @@ func (c *Conn) some(b []byte) (int, error) {
 	return n, cmp.Or(err, failed)
 }
 
-// next is some for the bytes of a message. A resident sends several short messages at once, such as its greeting and the threads that
+// next is some for the bytes of a message. A resident sends several short messages at once, such as its HELLO and the threads that
 // it has frozen. One system call reads all of them.
 func (c *Conn) next(b []byte) (int, error) {
 	if len(c.ahead) == 0 {
@@ -70,15 +70,15 @@ func (c *Conn) receive(b []byte) (int, error) {
 func (c *Conn) read(b []byte) error {
 	for len(b) > 0 {
 		begun := time.Now()
-		if begun.After(c.until) || c.waited > patienceAll {
-			return fmt.Errorf("pid %d: %w", c.Pid, ErrSilent)
+		if begun.After(c.until) || c.waited > timeoutAll {
+			return fmt.Errorf("pid %d: %w", c.Pid, ErrNoAnswer)
 		}
 		n, err := c.next(b)
 		c.waited += time.Since(begun)
 		switch {
 		case err == unix.EINTR:
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			return fmt.Errorf("pid %d: %w", c.Pid, ErrSilent)
+			return fmt.Errorf("pid %d: %w", c.Pid, ErrNoAnswer)
 		case err == unix.ECONNRESET:
 			return c.ended()
 		case err != nil:
@@ -91,9 +91,9 @@ func (c *Conn) read(b []byte) error {
 	return nil
 }
 
-// patienceEnd is how long to wait for the end of a process that has closed the socket: a process that ends closes its files
+// timeoutEnd is how long to wait for the end of a process that has closed the socket: a process that ends closes its files
 // first.
-const patienceEnd = time.Second
+const timeoutEnd = time.Second
 
 // ended returns the reason why the resident has closed the socket.
 func (c *Conn) ended() error {
@@ -103,8 +103,8 @@ func (c *Conn) ended() error {
 	}
 	if err == nil && c.frozen {
 		fds := []unix.PollFd{{Fd: int32(process), Events: unix.POLLIN}}
-		if n, err := busypoll.Poll(fds, patienceEnd); n == 0 && err == nil {
-			return fmt.Errorf("pid %d: %w", c.Pid, ErrLetGo)
+		if n, err := busypoll.Poll(fds, timeoutEnd); n == 0 && err == nil {
+			return fmt.Errorf("pid %d: %w", c.Pid, ErrFreezeEnded)
 		}
 	}
 	return fmt.Errorf("pid %d: it has ended meanwhile, or has executed another program: %w", c.Pid, io.ErrUnexpectedEOF)
@@ -146,7 +146,7 @@ func (c *Conn) send(parts [][]byte) (int, error) {
 	if err != unix.EAGAIN {
 		return n, err
 	}
-	if err := c.file.SetWriteDeadline(time.Now().Add(patienceWire)); err != nil {
+	if err := c.file.SetWriteDeadline(time.Now().Add(timeoutWire)); err != nil {
 		return 0, err
 	}
 	raw, err := c.file.SyscallConn()

@@ -18,7 +18,7 @@ const interval = 100 * time.Millisecond // between two looks for progress
 
 // Do does the work. moves returns a number that changes when the work makes progress, and how long that number may stay the same. Do
 // returns the error of the work, or an *Error if it has given the work up.
-func Do(ctx context.Context, moves func() (n uint64, patience time.Duration), work func() error) error {
+func Do(ctx context.Context, moves func() (n uint64, timeout time.Duration), work func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- work() }()
 	looks := time.NewTicker(interval)
@@ -38,11 +38,11 @@ func Do(ctx context.Context, moves func() (n uint64, patience time.Duration), wo
 			}
 		case <-looks.C:
 		}
-		now, patience := moves()
+		now, timeout := moves()
 		if now != before {
 			before, since = now, time.Now()
 		}
-		if waited := time.Since(since); waited > patience {
+		if waited := time.Since(since); waited > timeout {
 			return &Error{waited, nil}
 		}
 	}

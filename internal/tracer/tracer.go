@@ -51,8 +51,8 @@ const (
 	statusOffset      = 24      // of si_status in siginfo_t
 	freezeBit         = uint64(1) << (abi.FreezeSignal - 1)
 	maskSize          = 8
-	patienceTraced    = 5 * time.Second // for a thread to stop, or to return from the handler
-	patienceStop      = time.Second     // for the kernel to stop a thread that is not traced any more
+	timeoutTraced     = 5 * time.Second // for a thread to stop, or to return from the handler
+	timeoutStop       = time.Second     // for the kernel to stop a thread that is not traced any more
 	intervalHeld      = 200 * time.Microsecond
 )
 
@@ -162,7 +162,7 @@ func (h *Tracer) call(do func()) {
 
 // await waits until all threads are in a state.
 func (h *Tracer) await(isThere func(*tracedThread) bool) error {
-	for deadline := time.Now().Add(patienceTraced); ; {
+	for deadline := time.Now().Add(timeoutTraced); ; {
 		all := true
 		h.call(func() {
 			for _, t := range h.threads {
@@ -260,7 +260,7 @@ func (h *Tracer) Close() {
 // stopped waits until all threads are stopped (T), because a process that the kernel lets go is running (R) for a moment. A process
 // that another one has continued does not stop.
 func (h *Tracer) stopped() {
-	for deadline := time.Now().Add(patienceStop); time.Now().Before(deadline); time.Sleep(intervalHeld) { // no event: its parent is told of no stop
+	for deadline := time.Now().Add(timeoutStop); time.Now().Before(deadline); time.Sleep(intervalHeld) { // no event: its parent is told of no stop
 		all := true
 		for tid := range h.threads {
 			stat, err := proc.Read(h.pid, fmt.Sprintf("task/%d/stat", tid), proc.Stat)

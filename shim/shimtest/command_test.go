@@ -34,12 +34,12 @@ func command(pid int, path string) (string, error) {
 	if err := l.Order(pid, pid, abi.OrderFreeze); err != nil {
 		return "", err
 	}
-	c, err := l.Accept(pid, patience)
+	c, err := l.Accept(pid, testTimeout)
 	if err != nil {
 		return "", err
 	}
 	defer c.Close()
-	if _, err := c.Frozen(patience); err != nil {
+	if _, err := c.Frozen(testTimeout); err != nil {
 		return "", err
 	}
 	data := append([]byte(path), make([]byte, 64)...)
@@ -117,7 +117,7 @@ func order(pid int, order uint32, value uint64) error {
 
 // heard returns all output of the resident until it closes the connection.
 func heard(peer int) (all []byte, err error) {
-	limit := unix.NsecToTimeval(patience.Nanoseconds())
+	limit := unix.NsecToTimeval(testTimeout.Nanoseconds())
 	unix.SetsockoptTimeval(peer, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit)
 	for b := make([]byte, 4096); ; {
 		n, err := unix.Read(peer, b)

@@ -18,7 +18,7 @@ func runExec(t *testing.T, mode string) string {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, mode)
 	cmd.Env = []string{"LD_PRELOAD=" + library(t), "PATH=/usr/bin:/bin"}

@@ -36,7 +36,7 @@ func begin(t *testing.T, program, kind, dir string) (*exec.Cmd, *bufio.Reader) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	late := time.AfterFunc(patience, func() { cmd.Process.Kill() })
+	late := time.AfterFunc(testTimeout, func() { cmd.Process.Kill() })
 	t.Cleanup(func() { late.Stop() })
 	return cmd, bufio.NewReader(pipe)
 }

@@ -58,7 +58,7 @@ func TestHoldOfOthers(t *testing.T) {
 	s := start(t, true, "held-fork")
 	s.await("READY")
 	child := s.await("CHILD")
-	bound, cancel := context.WithTimeout(context.Background(), patience)
+	bound, cancel := context.WithTimeout(context.Background(), testTimeout)
 	defer cancel()
 	checkpoint := func() *exec.Cmd { return exec.CommandContext(bound, library(t), "checkpoint", child) }
 	if out, err := checkpoint().CombinedOutput(); err != nil {
@@ -88,7 +88,7 @@ func TestHoldOfOthers(t *testing.T) {
 		if err != nil {
 			t.Fatalf("after the release: %v; log:\n%s", err, s.log())
 		}
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		held.Process.Kill()
 		t.Fatal("the checkpoint still waits after the release")
 	}
@@ -116,7 +116,7 @@ func TestReaper(t *testing.T) {
 	s.await("READY")
 	s.await("HELD")
 	var child string
-	for deadline := time.Now().Add(patience); child == ""; {
+	for deadline := time.Now().Add(testTimeout); child == ""; {
 		child = strings.TrimSpace(s.file("task/" + strconv.Itoa(s.pid()) + "/children"))
 		if time.Now().After(deadline) {
 			t.Fatal("no reaper")

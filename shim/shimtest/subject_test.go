@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long a test waits for one line of output.
-const patience = 30 * time.Second
+// testTimeout is how long a test waits for one line of output.
+const testTimeout = 30 * time.Second
 
 func library(t *testing.T) string {
 	t.Helper()
@@ -143,7 +143,7 @@ func (s *subject) await(word string) string {
 			s.Fatalf("the program says %q instead of %s; log:\n%s", line, word, s.log())
 		}
 		return strings.TrimSpace(rest)
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		s.Fatalf("no %s; thread waits in %s; log:\n%s", word, s.file("wchan"), s.log())
 	}
 	return ""

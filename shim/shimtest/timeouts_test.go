@@ -81,7 +81,7 @@ func TestTimeouts(t *testing.T) {
 // longest one took.
 func interrupt(t *testing.T, pid int, interval time.Duration, ended chan string) (first time.Time, longest time.Duration) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(testTimeout); time.Now().Before(deadline); {
 		time.Sleep(interval)
 		if len(ended) > 0 {
 			break

@@ -1,7 +1,7 @@
 /* PR_SET_PDEATHSIG between members: no signal comes before the parent ends, and then it comes. */
 #include "group.h"
 
-static int heir(long unused)
+static int waiter(long unused)
 {
 	sigset_t set;
 	siginfo_t info;
@@ -13,7 +13,7 @@ static int heir(long unused)
 	sigaddset(&set, SIGUSR1);
 	CHECK(sigprocmask(SIG_BLOCK, &set, 0) == 0);
 	CHECK(prctl(PR_SET_PDEATHSIG, SIGUSR1) == 0);
-	mark("heir");
+	mark("waiter");
 	await_go();
 	CHECK(prctl(PR_GET_PDEATHSIG, &sig) == 0);
 	EQUAL(sig, SIGUSR1);
@@ -28,7 +28,7 @@ static int heir(long unused)
 
 static int parent(long code)
 {
-	child(heir, 0);
+	child(waiter, 0);
 	await_mark("heard-nothing");
 	return code;
 }
@@ -39,7 +39,7 @@ int main(void)
 
 	CHECK(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
 	kid = child(parent, 5);
-	await_mark("heir");
+	await_mark("waiter");
 	ready();
 	await_go();
 	reap(kid, 5);

@@ -145,7 +145,7 @@ int main(int argc, char **argv)
 {
 	enum { COND, MUTEX, SEM, BARRIER, HOLDER, WAITERS };
 	static int (*const functions[WAITERS])(long) = {cond_waiter, mutex_waiter, sem_waiter, barrier_waiter, robust_holder};
-	pid_t counters[COUNTERS], waiters[WAITERS], heir;
+	pid_t counters[COUNTERS], waiters[WAITERS], next_owner;
 	uint64_t sum = 0;
 
 	kind = argc > 1 ? argv[1] : "anon";
@@ -159,8 +159,8 @@ int main(int argc, char **argv)
 		await_mark("counter-%d", i);
 	while (area->waiting < WAITERS)
 		pause_ms(1);
-	heir = child(robust_waiter, 20);
-	await_call(heir, SYS_futex);
+	next_owner = child(robust_waiter, 20);
+	await_call(next_owner, SYS_futex);
 	for (int i = COND; i < HOLDER; i++)
 		await_call(waiters[i], SYS_futex);
 	ready();
@@ -186,6 +186,6 @@ int main(int argc, char **argv)
 	reap(waiters[BARRIER], 10 + BARRIER);
 	mark("die");
 	reap(waiters[HOLDER], 10 + HOLDER);
-	reap(heir, 20);
+	reap(next_owner, 20);
 	pass();
 }

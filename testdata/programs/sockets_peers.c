@@ -62,13 +62,13 @@ int main(void)
 	struct iovec io = {&byte, 1};
 	struct msghdr message = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
 	int given, accepted;
-	pid_t giver, caller;
+	pid_t sender, caller;
 
 	CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0 && socketpair(AF_UNIX, SOCK_DGRAM, 0, early) == 0);
-	giver = child(gives, early[1]);
+	sender = child(gives, early[1]);
 	CHECK(recvmsg(early[0], &message, 0) == 1);
 	memcpy(&given, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof given);
-	reap(giver, 0);
+	reap(sender, 0);
 	listening = socket(AF_UNIX, SOCK_STREAM, 0);
 	CHECK(bind(listening, (const struct sockaddr *)&name, sizeof name) == 0 && listen(listening, 5) == 0);
 	caller = child(calls, SOCK_STREAM);
@@ -81,7 +81,7 @@ int main(void)
 	peer(pair[1], getpid());
 	peer(early[0], getpid());
 	peer(listening, getpid());
-	peer(given, giver);
+	peer(given, sender);
 	peer(accepted, caller);
 	EQUAL(recv(accepted, text, 10, MSG_WAITALL), 10);
 	CHECK(!memcmp(text, "helloagain", 10));

@@ -69,13 +69,13 @@ static long left_alone(const struct interp_load *load, const unsigned *counter, 
 /* No call waits for a futex and for the end of crak, so the wait for the futex has a timeout. */
 static long await(const struct interp_load *load, unsigned *counter, unsigned total, unsigned long long most)
 {
-	const struct timespec patience = { .tv_nsec = 100000000 };
+	const struct timespec interval = { .tv_nsec = 100000000 };
 	for (unsigned long long waits = 0; !most || waits < most;) {
 		unsigned n = __atomic_load_n(counter, __ATOMIC_ACQUIRE);
 		if (n == total)
 			return n;
 		long result = 0;
-		if (sys(SYS_futex, address(counter), FUTEX_WAIT, n, address(&patience)) == -110 /* ETIMEDOUT */) {
+		if (sys(SYS_futex, address(counter), FUTEX_WAIT, n, address(&interval)) == -110 /* ETIMEDOUT */) {
 			result = left_alone(load, counter, total);
 			waits++;
 		}

@@ -7,7 +7,7 @@ import (
 
 // commit does what cannot be undone. Preconditions: all members are ready. Until now SIGINT and similar signals end the restart.
 // From now on crak passes them on to the program.
-func (c *conductor) commit() error {
+func (c *coordinator) commit() error {
 	g := c.group
 	if err := c.checkZombies(); err != nil {
 		return err
@@ -40,14 +40,14 @@ func (c *conductor) commit() error {
 
 // part lets the interpreter exit, if the root is its child. The root's parent is then init or a subreaper, and the end of crak
 // causes no parent-death signal.
-func (c *conductor) part() {
+func (c *coordinator) part() {
 	c.group.interpreter.arrive(c.group.programs.Leave)
 	c.group.interpreter.wait()
 	c.gone = true
 }
 
 // interpreterEnded reaps the interpreter. It exits when it has made the root.
-func (c *conductor) interpreterEnded() error {
+func (c *coordinator) interpreterEnded() error {
 	if c.gone {
 		return nil
 	}
@@ -63,10 +63,10 @@ func (c *conductor) interpreterEnded() error {
 }
 
 // kill kills every process of the restart, and reaps those that are crak's children.
-func (c *conductor) kill() {
+func (c *coordinator) kill() {
 	c.stop()
 	// Fills write to processes by their PIDs, so no process may be reaped before they end.
-	reap := within(killPatience, c.fills.Wait)
+	reap := within(killTimeout, c.fills.Wait)
 	c.untrace()
 	if !reap { // crak waits for a file system that does not answer
 		c.group.gaveUp = true
@@ -75,13 +75,13 @@ func (c *conductor) kill() {
 }
 
 // close closes the descriptors and reaps the interpreter.
-func (c *conductor) close() {
+func (c *coordinator) close() {
 	c.stop()
 	if c.group.interpreter != nil && !c.gone {
-		within(killPatience, func() { c.group.interpreter.wait() })
+		within(killTimeout, func() { c.group.interpreter.wait() })
 	}
 	c.family.release()
 	c.events.close()
 }
 
-const killPatience = 5 * time.Second
+const killTimeout = 5 * time.Second

@@ -20,12 +20,12 @@ func (a *arena) waits() string {
 	return a.path("fifo")
 }
 
-// TestBoast: in a group of root, the resident of a member of alice says that the member has higher limits. A restart by root would set them.
+// TestFalseLimits: in a group of root, the resident of a member of alice says that the member has higher limits. A restart by root would set them.
 // The image has what the kernel says.
-func TestBoast(t *testing.T) {
+func TestFalseLimits(t *testing.T) {
 	a := newArena(t)
 	a.buildHostile()
-	p := a.beside(0, fmt.Sprintf("LD_PRELOAD= exec prlimit --nproc=77:78 setpriv --reuid %d --regid %[1]d --clear-groups bash -c 'exec %s boasts <>%s'", alice, a.hostile, a.waits()))
+	p := a.beside(0, fmt.Sprintf("LD_PRELOAD= exec prlimit --nproc=77:78 setpriv --reuid %d --regid %[1]d --clear-groups bash -c 'exec %s limits <>%s'", alice, a.hostile, a.waits()))
 	p.descendant("libcrak-hostile", alice)
 	path, stderr := a.crak("checkpoint", strconv.Itoa(p.pid()))
 	if path == "" {
@@ -46,8 +46,8 @@ func TestBoast(t *testing.T) {
 	p.echoes()
 }
 
-// TestBoastOfBits: the resident says that the member of alice has secure bits, which alice may not set.
-func TestBoastOfBits(t *testing.T) {
+// TestFalseSecureBits: the resident says that the member of alice has secure bits, which alice may not set.
+func TestFalseSecureBits(t *testing.T) {
 	a := newArena(t)
 	a.buildHostile()
 	p := a.beside(0, fmt.Sprintf("LD_PRELOAD= exec setpriv --reuid %d --regid %[1]d --clear-groups bash -c 'exec %s bits <>%s'", alice, a.hostile, a.waits()))
@@ -60,15 +60,15 @@ func TestBoastOfBits(t *testing.T) {
 	p.echoes()
 }
 
-// TestBoastOfSegment: alice may only read a segment of root, and her resident says that it belongs to her. A restart by root would give it
+// TestFalseSegmentOwner: alice may only read a segment of root, and her resident says that it belongs to her. A restart by root would give it
 // to her, and put bytes into it that she could have made up.
-func TestBoastOfSegment(t *testing.T) {
+func TestFalseSegmentOwner(t *testing.T) {
 	a := newArena(t)
 	a.buildHostile()
 	id, err := unix.SysvShmGet(unix.IPC_PRIVATE, image.PageSize, unix.IPC_CREAT|0o644)
 	a.must(err)
 	t.Cleanup(func() { unix.SysvShmCtl(id, unix.IPC_RMID, nil) })
-	p := a.beside(0, fmt.Sprintf("LD_PRELOAD= exec setpriv --reuid %d --regid %[1]d --clear-groups bash -c 'exec %s boasts %d <>%s'", alice, a.hostile, id, a.waits()))
+	p := a.beside(0, fmt.Sprintf("LD_PRELOAD= exec setpriv --reuid %d --regid %[1]d --clear-groups bash -c 'exec %s limits %d <>%s'", alice, a.hostile, id, a.waits()))
 	pid := p.descendant("libcrak-hostile", alice)
 	path, stderr := a.crak("checkpoint", strconv.Itoa(p.pid()))
 	if path != "" {
@@ -114,6 +114,6 @@ func TestSlowMemory(t *testing.T) {
 	if path != "" {
 		t.Errorf("image %q", path)
 	}
-	contains(t, stderr, "the program was let go")
+	contains(t, stderr, "the program was resumed: this checkpoint made no progress")
 	p.echoes()
 }

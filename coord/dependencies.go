@@ -16,10 +16,10 @@ import (
 // A member that needs a process that is left out is an obstacle: the process has the other end of a pipe, both share memory without
 // a file, or the member waits for the end of the process.
 
-// hanging collects these obstacles.
-func (c *checkpoint) hanging() obstacle.List { return hangingOn(c.members, c.left) }
+// dependencies collects these obstacles.
+func (c *checkpoint) dependencies() obstacle.List { return dependenciesOn(c.members, c.left) }
 
-func hangingOn(members []*member, left map[int]string) (list obstacle.List) {
+func dependenciesOn(members []*member, left map[int]string) (list obstacle.List) {
 	if len(left) == 0 {
 		return nil
 	}
@@ -171,7 +171,7 @@ func (c *checkpoint) adviseSkip(list obstacle.List) {
 		}
 		left := make(map[int]string)
 		leaveOut(left, &stat)
-		if len(hangingOn(c.members, left)) > 0 {
+		if len(dependenciesOn(c.members, left)) > 0 {
 			continue
 		}
 		advice := fmt.Sprintf("leave it out: crak checkpoint --skip %d %d", o.Pid, c.Pid)

@@ -11,13 +11,13 @@ import (
 	"crak.dev/crak/restore/program"
 )
 
-// A conductor leads the members of a group through the restart. They report on one control socket, so that the number of crak's
+// A coordinator leads the members of a group through the restart. They report on one control socket, so that the number of crak's
 // descriptors does not grow with the group. crak lets them go on by counters in the memory that the interpreter shares with it.
 // One goroutine handles all messages; others fill the members' memory, and make descriptions.
 //
 //	interpreter  ──makes──>  root  ──makes──>  members …
 //
-//	                         member ── a message: it exists ──>  conductor learns its PID
+//	                         member ── a message: it exists ──>  coordinator learns its PID
 //	                                ── stage: mapped ─────────>  a goroutine fills its memory
 //	                                <─ its turn ────────────────
 //	                         (batches of descriptors: see batches.go)
@@ -32,7 +32,7 @@ import (
 // If an instruction fails, or a process dies, crak kills all processes of the restart. It has no pidfds of members: when it has
 // received nothing for a moment, it looks whether one has ended. Before all members are ready, crak changes
 // no file of the user. After that nothing can fail, except cutting files back.
-type conductor struct {
+type coordinator struct {
 	group   *group
 	events  *events
 	family  *family
@@ -51,9 +51,9 @@ type conductor struct {
 	moved    time.Time // when moves changed, or a process ran
 }
 
-// newConductor is called before the interpreter is started.
-func newConductor(g *group) (*conductor, error) {
-	c := &conductor{group: g, stop: func() {}, failed: make(chan error, 1), places: make(chan struct{}, fillsAtOnce()),
+// newCoordinator is called before the interpreter is started.
+func newCoordinator(g *group) (*coordinator, error) {
+	c := &coordinator{group: g, stop: func() {}, failed: make(chan error, 1), places: make(chan struct{}, fillsAtOnce()),
 		byPid: make(map[image.Pid]*member), bySeen: make(map[int]*member)}
 	var err error
 	if c.events, err = newEvents(); err != nil {
@@ -66,9 +66,9 @@ func newConductor(g *group) (*conductor, error) {
 	return c, nil
 }
 
-// conduct leads the members through the restart. It returns when they run. After an error the caller calls kill.
+// run leads the members through the restart. It returns when they run. After an error the caller calls kill.
 // Preconditions: the interpreter has its programs.
-func (c *conductor) conduct(ctx context.Context) error {
+func (c *coordinator) run(ctx context.Context) error {
 	g := c.group
 	g.at("programs")
 	for _, m := range g.members {
@@ -120,7 +120,7 @@ func (c *conductor) conduct(ctx context.Context) error {
 }
 
 // until handles events until some members, or all, have reached a stage.
-func (c *conductor) until(ctx context.Context, s stage, members int) error {
+func (c *coordinator) until(ctx context.Context, s stage, members int) error {
 	for c.reached[s] < members {
 		e, err := c.events.next()
 		if err == nil {
@@ -136,7 +136,7 @@ func (c *conductor) until(ctx context.Context, s stage, members int) error {
 	return nil
 }
 
-func (c *conductor) handle(ctx context.Context, from source) error {
+func (c *coordinator) handle(ctx context.Context, from source) error {
 	if from != eventTimeout {
 		c.timeouts = 0
 	}
@@ -159,7 +159,7 @@ func (c *conductor) handle(ctx context.Context, from source) error {
 }
 
 // read reads a message of a process, and handles it. There may be none.
-func (c *conductor) read(ctx context.Context) (some bool, err error) {
+func (c *coordinator) read(ctx context.Context) (some bool, err error) {
 	in, ok := receive(int(c.group.interpreter.control.Fd()))
 	switch {
 	case !ok: // no process has the socket
@@ -205,7 +205,7 @@ func (c *conductor) read(ctx context.Context) (some bool, err error) {
 	return true, nil
 }
 
-func (c *conductor) reach(m *member, s stage) {
+func (c *coordinator) reach(m *member, s stage) {
 	m.stage = s
 	c.reached[s]++
 	if c.reached[s] == 1 {
@@ -214,6 +214,6 @@ func (c *conductor) reach(m *member, s stage) {
 }
 
 // runs handles the byte of a resident. From now on crak does not look whether the member has ended.
-func (c *conductor) runs(m *member) {
+func (c *coordinator) runs(m *member) {
 	c.reach(m, stageRuns)
 }
