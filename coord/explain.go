@@ -164,13 +164,17 @@ func blocks(pid, tid int) bool {
 	return err == nil && status.SigBlk&(1<<(abi.FreezeSignal-1)) != 0
 }
 
+// blocksSignal is the obstacle for a thread that blocks the freeze signal. While a handler of libcrak.so runs, also one that calls a
+// callback of the program, the thread blocks every signal. /proc does not tell this from a mask that the program has set.
 func blocksSignal(pid, tid int) obstacle.Obstacle {
 	return obstacle.Obstacle{
 		Pid:   pid,
 		Where: fmt.Sprintf("thread %d", tid),
 		What:  fmt.Sprintf("signal %d is blocked", abi.FreezeSignal),
-		Why:   "crak freezes a program with this signal; the C library never blocks it, so the program has set its mask without the C library",
-		Do:    "leave signals 32 and 33 out of the masks that the program gives to rt_sigprocmask(2) or writes into a handler's ucontext",
+		Why: "crak freezes a program with this signal. Either the thread is still in a handler of libcrak.so, or in a callback of crak_on; or the " +
+			"program has blocked the signal without the C library, which never blocks it",
+		Do: "leave signals 32 and 33 out of the masks that the program gives to rt_sigprocmask(2) or writes into a handler's ucontext; " +
+			"if it does neither, try again later",
 	}
 }
 
