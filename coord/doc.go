@@ -79,7 +79,7 @@
 //	explain.go, stuck.go                                 why it does not work
 //	descriptors.go, room.go, heap.go, priority.go,
 //	parallel.go                                          what the writer itself takes: descriptors, memory, processors
-//	manifest.go, files.go, log.go                        the manifest, the copies of files, the log
+//	records.go, manifest.go, files.go, log.go            the records, the manifest, the copies of files, the log
 //	trigger.go, preloadable.go                           what crak run checks
 //	frame_amd64.go, machine_amd64.go                     the processor
 package coord

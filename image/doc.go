@@ -50,5 +50,6 @@
 //	same.go                                            content that a process shares with its parent
 //	open*.go, fill.go, verify.go                       reading an image
 //	newest.go, prune.go                                the images of a program
-//	path_walk.go, file.go, writers.go, advice.go       who can change a directory or file; hints for errors of the file system
+//	path_walk.go, path_changers.go, file.go,
+//	writers.go, advice.go                              who can change a directory or file; hints for errors of the file system
 package image

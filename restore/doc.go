@@ -37,7 +37,8 @@
 //
 //	check.go, options.go, run.go, plan.go, pids.go     the functions that commands call
 //	seen.go                                            what crak has found out about files
-//	group.go, member.go, interpreter.go                one restart, and its processes
+//	group.go, prepare.go, launch.go, member.go,
+//	interpreter.go                                     one restart, and its processes
 //	coordinator*.go, events.go                         the order of a restart, and its messages
 //	stopped.go                                         members that were stopped
 //	family.go, failure.go, deadlock.go, zombies.go,
