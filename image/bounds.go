@@ -2,19 +2,17 @@ package image
 
 import (
 	"fmt"
-	"math"
 	"sort"
 )
 
 // bounds checks that the frames of an image stay inside the spaces of its group, and that no page is saved twice.
 type bounds struct {
-	processes    map[Pid]*Process
-	memory       map[MemoryID]*MemoryObject
-	descriptions map[DescriptionID]bool
-	objects      map[ObjectID]*Object
-	spaces       map[Space]*room
-	seen         coverage
-	sameCheck    sameCheck
+	processes map[Pid]*Process
+	memory    map[MemoryID]*MemoryObject
+	objects   map[ObjectID]*Object
+	spaces    map[Space]*room
+	seen      coverage
+	sameCheck sameCheck
 }
 
 // A room is the part of a space that may have content.
@@ -26,15 +24,12 @@ type room struct {
 
 func newBounds(g *Group) *bounds {
 	b := &bounds{processes: make(map[Pid]*Process), memory: make(map[MemoryID]*MemoryObject),
-		descriptions: make(map[DescriptionID]bool), objects: make(map[ObjectID]*Object), spaces: make(map[Space]*room)}
+		objects: make(map[ObjectID]*Object), spaces: make(map[Space]*room)}
 	for i := range g.Processes {
 		b.processes[g.Processes[i].Pid] = &g.Processes[i]
 	}
 	for i := range g.Memory {
 		b.memory[g.Memory[i].ID] = &g.Memory[i]
-	}
-	for i := range g.Descriptions {
-		b.descriptions[g.Descriptions[i].ID] = true
 	}
 	for i := range g.Objects {
 		b.objects[g.Objects[i].ID] = &g.Objects[i]
@@ -54,7 +49,7 @@ func (b *bounds) check(f *Frame) error {
 		b.spaces[f.Space] = m
 	}
 	for i, r := range f.Runs {
-		if r.Start%PageSize != 0 || m.kind != descriptionSpace && m.kind != objectSpace && r.Length%PageSize != 0 {
+		if r.Start%PageSize != 0 || m.kind != objectSpace && r.Length%PageSize != 0 {
 			return fmt.Errorf("run %d: %v: not on page boundaries", i, r)
 		}
 		n := sort.Search(len(m.ranges), func(n int) bool { return m.ranges[n].End() > r.Start })
@@ -78,10 +73,9 @@ func (b *bounds) check(f *Frame) error {
 }
 
 var inside = map[string]string{
-	processSpace:     "a private mapping of the process",
-	memorySpace:      "the memory object",
-	descriptionSpace: "a file",
-	objectSpace:      "the object's content",
+	processSpace: "a private mapping of the process",
+	memorySpace:  "the memory object",
+	objectSpace:  "the object's content",
 }
 
 func (b *bounds) of(s Space) (*room, error) {
@@ -97,10 +91,6 @@ func (b *bounds) of(s Space) (*room, error) {
 	case memorySpace:
 		if m := b.memory[MemoryID(n)]; m != nil {
 			return &room{kind: kind, ranges: []Run{{Length: PageAlign(m.Size)}}}, nil
-		}
-	case descriptionSpace:
-		if b.descriptions[DescriptionID(n)] {
-			return &room{kind: kind, ranges: []Run{{Length: math.MaxInt64}}}, nil
 		}
 	case objectSpace:
 		if o := b.objects[ObjectID(n)]; o != nil {

@@ -25,7 +25,7 @@
 //	│   └── pages.bin         the frames' bytes
 //	└── .3.partial/           being written, locked with flock(2); removed later if its writer was killed
 //
-// Content belongs to a space (the memory of a process, a shared memory object, a file, a kernel object) and is stored in
+// Content belongs to a space (the memory of a process, a shared memory object, a kernel object) and is stored in
 // frames of up to 1 MiB. Writer and Image stream it: neither keeps anything in memory whose size depends on the memory
 // of the program.
 //

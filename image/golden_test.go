@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "write testdata/format2 anew: only as lo
 var goldenContent = []content{
 	{ProcessSpace(412), []Run{{Start: 0x500000, Length: 0x2000, KeepZero: true}}, false},
 	{MemorySpace(3), []Run{{Start: 0x1000, Length: 0x1000}}, false},
-	{DescriptionSpace(7), []Run{{Start: 0x1000, Length: 100}}, true},
+	{ObjectSpace(7), []Run{{Start: 0x1000, Length: 100}}, true},
 }
 
 // TestFormats reads an image of each format, as the first version of crak with this format wrote it.

@@ -37,6 +37,7 @@ func goodGroup() *Group {
 		}},
 		Descriptions: []Description{{ID: 7, Kind: "regular", Offset: 5}},
 		Memory:       []MemoryObject{{ID: 3, Kind: MemoryMemfd, Name: "m", Size: 0x3800}},
+		Objects:      []Object{{ID: 7, Kind: "pipe", Size: 10001}},
 	}
 }
 
@@ -83,7 +84,7 @@ type content struct {
 var goodContent = []content{
 	{ProcessSpace(412), []Run{{Start: 0x401000, Length: 0x1000, KeepZero: true}, {Start: 0x500000, Length: 0x200000}, {Start: 0x7ff0_0001_0000, Length: 0x10000, KeepZero: true}}, false},
 	{MemorySpace(3), []Run{{Start: 0, Length: 0x4000}}, true},
-	{DescriptionSpace(7), []Run{{Start: 0, Length: 10001}}, true},
+	{ObjectSpace(7), []Run{{Start: 0, Length: 10001}}, true},
 }
 
 // goodImage writes goodGroup with goodContent, and returns the path.

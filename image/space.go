@@ -12,14 +12,13 @@ const PageSize = 4096
 // PageAlign rounds a number of bytes up to whole pages.
 func PageAlign(n uint64) uint64 { return (n + PageSize - 1) &^ (PageSize - 1) }
 
-// A Space names the memory, file or object that the addresses of a Run refer to.
+// A Space names the memory or object that the addresses of a Run refer to.
 type Space string
 
 const (
-	processSpace     = "process"
-	memorySpace      = "memory"
-	descriptionSpace = "description"
-	objectSpace      = "object"
+	processSpace = "process"
+	memorySpace  = "memory"
+	objectSpace  = "object"
 )
 
 // ProcessSpace is the private memory of a process. Addresses are those of the process.
@@ -28,24 +27,19 @@ func ProcessSpace(p Pid) Space { return Space(fmt.Sprintf("%s:%d", processSpace,
 // MemorySpace is the content of a shared memory object. Addresses are offsets in the object.
 func MemorySpace(id MemoryID) Space { return Space(fmt.Sprintf("%s:%d", memorySpace, id)) }
 
-// DescriptionSpace is the content of an open file description, for example of a deleted file. Addresses are offsets in the file.
-func DescriptionSpace(id DescriptionID) Space {
-	return Space(fmt.Sprintf("%s:%d", descriptionSpace, id))
-}
-
 // ObjectSpace is the content of a kernel object. Addresses are offsets in the content, in bytes.
 func ObjectSpace(id ObjectID) Space { return Space(fmt.Sprintf("%s:%d", objectSpace, id)) }
 
 // split returns the kind and the number of a space.
 func (s Space) split() (kind string, n int, err error) {
 	kind, digits, ok := strings.Cut(string(s), ":")
-	if ok && (kind == processSpace || kind == memorySpace || kind == descriptionSpace || kind == objectSpace) {
+	if ok && (kind == processSpace || kind == memorySpace || kind == objectSpace) {
 		n, err = strconv.Atoi(digits)
 		if err == nil && n > 0 && strconv.Itoa(n) == digits {
 			return kind, n, nil
 		}
 	}
-	return "", 0, fmt.Errorf("space %q: not process:N, memory:N, description:N or object:N", string(s))
+	return "", 0, fmt.Errorf("space %q: not process:N, memory:N or object:N", string(s))
 }
 
 // A Run is a range of a space, in bytes. In process and memory spaces it starts and ends on page boundaries.
