@@ -15,7 +15,7 @@ import (
 	"crak.dev/crak/internal/resident"
 )
 
-// looksForResident is how often a process is looked at, at least, that had a handler for the freeze signal a moment before.
+// looksForResident is the least number of looks at a process that had a handler for the freeze signal a moment before.
 const looksForResident = 3
 
 // candidate collects the obstacles that keep a process from being frozen at all. The order of its checks matters: handler.go
@@ -56,7 +56,7 @@ func candidate(pid int) (obstacle.List, error) {
 		refuse(whyNotResident(p.live))
 	case hasFilter(pid, p.live): // the filter might kill it for a system call of the resident
 		refuse("seccomp filter", "not supported", "start the program without its sandbox")
-	case outOfReach(p.live):
+	case inOtherNetwork(p.live):
 		refuse("in another network namespace", "abstract sockets belong to a network namespace, so it cannot connect to crak",
 			fmt.Sprintf("run crak in that namespace: nsenter --net --target %d crak …", pid))
 	case outOfDescriptors(p.live):
@@ -108,8 +108,8 @@ func hasFilter(pid, live int) bool {
 	return err == nil && status.Seccomp != 0
 }
 
-// outOfReach tells whether a process is in another network namespace. Abstract sockets belong to network namespaces.
-func outOfReach(pid int) bool {
+// inOtherNetwork tells whether a process is in another network namespace. Abstract sockets belong to network namespaces.
+func inOtherNetwork(pid int) bool {
 	theirs, err := os.Readlink(proc.Path(pid, "ns/net"))
 	if err != nil {
 		return false

@@ -27,7 +27,7 @@ type checkpoint struct {
 	Options
 	membership
 	settings  map[string]string // of the root
-	group     *Rights           // rights of the root. Every member must have the same if these are not those of root
+	group     *Rights           // rights of the root process. Unless that is a program of root, every member must have the same
 	members   []*member         // the root first
 	zombies   []image.Zombie    // children of members that have ended
 	noTwin    string            // why there are no twins, or ""
@@ -48,8 +48,8 @@ type checkpoint struct {
 	atOnce    int    // how many members the writer deals with at the same time
 	pause     time.Duration
 
-	dropping sync.Mutex     // guards again, and dropped of each member
-	starts   map[int]uint64 // when the processes that the last look has found began
+	dropping sync.Mutex     // guards the field again, and the field dropped of each member
+	starts   map[int]uint64 // start times of the processes that the last look has found
 	again    []int          // PIDs of processes that have executed another program since they were found
 
 	frozen    keepalive // keeps the members frozen
@@ -185,7 +185,7 @@ func (c *checkpoint) write() (*Result, error) {
 	c.frozen.begin(c.writer, !c.Kill && c.hasSeveralUsers())
 	defer c.dismiss() // then the group runs on, and the twins exit
 	defer c.table.Release()
-	defer func() { c.table.ReleaseConnections() }() // of a failure; otherwise they are released before
+	defer func() { c.table.ReleaseConnections() }() // after a failure: otherwise they have been released before
 	if err := c.listenAll(); err != nil {
 		return nil, err
 	}

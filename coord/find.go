@@ -26,8 +26,8 @@ const (
 	looksBefore   = 3                      // at all processes, just before the freeze
 )
 
-// timeoutGroup is the longest time in which all members of a group are frozen. A member may be of another user than the others, and
-// answer as slowly as it likes: so this bounds how long the others stand still meanwhile. A test shortens it.
+// timeoutGroup is the longest time in which all members of a group are frozen. A member may belong to another user than the others, and
+// answer as slowly as it likes. So this bounds how long the others stand still. A test shortens it.
 var timeoutGroup = 30 * time.Second
 
 // find makes the root and its descendants members. While they run, they may fork: the rest is found during the freeze.
@@ -82,9 +82,9 @@ func (c *checkpoint) findAll() error {
 	return nil
 }
 
-// look reads who the children of the members are, and who else has an ID of the group: processes that are not members yet, and
-// zombies. It sets c.unsure if it may have missed a process. The kernel leaves out a child if another one that it has listed ends
-// and is collected meanwhile. So the look has seen a PID that exists no more.
+// look finds the processes that are not members yet, and the zombies: children of members, and processes with an ID of the group.
+// It sets c.unsure if it may have missed a process. While the kernel lists children, it may skip one if a child that it has listed
+// before ends and is reaped. Then look has seen a PID that no longer exists.
 func (c *checkpoint) look() (pids []int, zombies []image.Zombie) {
 	known := c.known()
 	candidates := c.again

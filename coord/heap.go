@@ -5,10 +5,10 @@ import (
 	"runtime"
 )
 
-// memoryLimit is the Go runtime's. An image.Writer uses about 3 MiB for each processor.
+// memoryLimit is the memory limit of the Go runtime (GOMEMLIMIT). An image.Writer uses about 3 MiB for each processor.
 const memoryLimit = 64 << 20
 
-// prefaulted is more than a pause of most programs allocates.
+// prefaulted is the size of the heap that is touched, in bytes: more than the writer allocates in most pauses.
 const prefaulted = 4 << 20
 
 // prefaultHeap touches pages of the heap before the pause. The first access to a page takes microseconds.

@@ -23,7 +23,7 @@ type member struct {
 
 	context context.Context
 	rights  *Rights      // rights that the process must still have
-	apart   *rights.User // whom the writer becomes to look at the process; nil: the writer's own rights are those of the process
+	apart   *rights.User // the user that the writer becomes to look at the process; nil: the writer has the rights of the process
 	key     resident.Key
 
 	program  string // programOf, when the process was last found ready

@@ -14,7 +14,7 @@ import (
 // A membership says which processes belong to a group.
 //
 // These are the root and its descendants, and all processes that have one of the group's IDs, with their descendants. The IDs are
-// the name of the root's group, and for each member that crak run has started the ID that it has made for this run. A process that
+// the name of the root's group, and for each member that crak run has started, the ID of that run. A process that
 // has an ID and descends from no member is found in /proc. It is a member only if its resident confirms the ID, because a program
 // can overwrite its environment.
 //
@@ -136,8 +136,8 @@ func newestPid() int {
 	return pid
 }
 
-// pidsSince lists PIDs that include those of all processes that were made while the newest PID went from one value to another. To
-// list /proc takes a millisecond for some hundreds of processes, which is too long for each look during a freeze.
+// pidsSince returns all PIDs that the kernel can have given out while the newest PID went from one value to another. Listing
+// /proc takes a millisecond for some hundreds of processes, which is too long for each look during a freeze.
 func pidsSince(before, now int) (pids []int) {
 	const few = 256
 	if before == 0 || now < before || now-before > few {
@@ -170,7 +170,7 @@ func (c *checkpoint) confirms(m *member) (bool, error) {
 	return false, nil
 }
 
-// without returns some processes without those that the user leaves out, and without their descendants.
+// without returns the PIDs of found, except for the processes that the user leaves out and their descendants.
 func (c *checkpoint) without(found []proc.StatInfo) (pids []int) {
 	c.left = make(map[int]string)
 	for i := range found {

@@ -49,9 +49,9 @@ func relativeAt(pid int, user *uint32) (r *relative, early bool) {
 	return &relative{pid: pid, parent: stat.PPid, uid: status.Uid[1], start: stat.StartTime, id: id}, false
 }
 
-// isSecure tells whether a process executes a program that has rights of its file (set-user-ID, set-group-ID, capabilities). Its environment is
-// that of a user who has fewer rights, and could name a group of another user there. The loader has not loaded libcrak.so, and such a
-// program may have made all its user IDs equal meanwhile. (getauxval(3), AT_SECURE. A process that may not read this may not read
+// isSecure tells whether a process executes a program that got rights from its file (set-user-ID, set-group-ID, capabilities). A user with
+// fewer rights chose its environment, and could name a group of another user there. The loader does not load libcrak.so into such a
+// program. The program may have made all its user IDs equal since then. (getauxval(3), AT_SECURE. A process that may not read this may not read
 // the environment either.)
 func isSecure(pid int) bool {
 	const (

@@ -24,7 +24,7 @@ func (m *Member) readContexts() error {
 		}
 		events, why, err := m.unreadEvents(e)
 		if err != nil {
-			why = notComing{why: fmt.Sprintf("CRAK cannot find out whether requests of it are under way: %v", err)}
+			why = unrestorable{why: fmt.Sprintf("CRAK cannot find out whether requests of it are under way: %v", err)}
 		}
 		if why.why != "" {
 			m.obstacles = append(m.obstacles, obstacle.Obstacle{Pid: m.Pid, Where: whereOf(e), What: "AIO context (io_setup(2))", Why: why.why,
@@ -38,8 +38,8 @@ func (m *Member) readContexts() error {
 	return nil
 }
 
-// notComing says why a context cannot come back, and whether that may pass.
-type notComing struct {
+// unrestorable says why a context cannot come back, and whether that may pass.
+type unrestorable struct {
 	why    string
 	passes bool
 }
@@ -48,10 +48,10 @@ type notComing struct {
 const underWayMost = 300 * time.Millisecond
 
 // unreadEvents returns the events in the ring of a context, which the program has not read.
-func (m *Member) unreadEvents(e proc.SmapsEntry) (events []byte, why notComing, err error) {
+func (m *Member) unreadEvents(e proc.SmapsEntry) (events []byte, why unrestorable, err error) {
 	const readWrite = unix.PROT_READ | unix.PROT_WRITE
 	if e.Prot != readWrite || e.Offset != 0 || e.Size() > image.AIORingMost {
-		return nil, notComing{why: "the program has changed the mapping of its ring"}, nil
+		return nil, unrestorable{why: "the program has changed the mapping of its ring"}, nil
 	}
 	processors, err := host.Processors()
 	if err == nil && processors > abi.ProcessorsMax {
@@ -70,7 +70,7 @@ func (m *Member) unreadEvents(e proc.SmapsEntry) (events []byte, why notComing, 
 		return nil, why, err
 	}
 	if results[0] < 0 {
-		return nil, notComing{why: "it is of another process"}, nil
+		return nil, unrestorable{why: "it is of another process"}, nil
 	}
 	if results[1] < 0 {
 		return nil, why, unix.Errno(-results[1])
@@ -85,7 +85,7 @@ func (m *Member) unreadEvents(e proc.SmapsEntry) (events []byte, why notComing, 
 			return events, why, nil
 		}
 		if time.Since(began) > underWayMost {
-			return nil, notComing{fmt.Sprintf("%d of its requests are under way", n), true}, nil
+			return nil, unrestorable{fmt.Sprintf("%d of its requests are under way", n), true}, nil
 		}
 	}
 }

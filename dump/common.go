@@ -145,8 +145,8 @@ func (m *Member) copyCommon(copies *Copies) error {
 }
 
 // SumCommon computes the checksums of the files that the member writes to through shared mappings. stays means that the member is
-// frozen and does not run again. The members are summed in the order in which SaveFrozen got them. A mapping that cannot be read or
-// is too large gets no checksum. If the member runs again, it may have ended: only copies are summed then.
+// frozen and does not run again. It takes the members in the order in which SaveFrozen got them. A mapping that cannot be read or
+// is too large gets no checksum. If the member runs again, it may have ended: only the copies get checksums then.
 func (m *Member) SumCommon(stays bool) error {
 	if len(m.plan.common) == 0 {
 		return nil

@@ -25,8 +25,8 @@ type remaining struct{ intervalNs, valueNs int64 }
 var intervalSignals = [3]unix.Signal{unix.SIGALRM, unix.SIGVTALRM, unix.SIGPROF}
 
 // timersAndSignals records how long each timer still runs, and which signals are pending. Timers run on during a freeze. If one
-// expires after it was read and before the signals are read, its signal would come twice after a restart. If it expires the
-// other way round, its signal would be lost. So the timers are read again after the signals. If one has expired in
+// expires after it was read and before the signals are read, its signal would come twice after a restart. If the signals were
+// read first, its signal could be lost. So the timers are read again after the signals. If one has expired in
 // between, both are read once more.
 //
 // Preconditions: the initiator has answered askTimes.

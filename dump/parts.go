@@ -32,7 +32,7 @@ func saveParts(members []*Member, w *image.Writer) error {
 		defer detach()
 		all = append(all, rests...)
 	}
-	slices.SortStableFunc(all, inTrust)
+	slices.SortStableFunc(all, byTrust)
 	for len(all) > 0 {
 		object := all[0].object
 		var done shown
@@ -47,10 +47,10 @@ func saveParts(members []*Member, w *image.Writer) error {
 	return nil
 }
 
-// inTrust compares parts: those of one object follow each other, in the order in which they are read. A member of another user that may only
-// read an object comes last. This user could change the mapping while it is read, so that it shows other bytes: those of the object are
-// read from a member that could write to it, if there is one.
-func inTrust(a, b part) int {
+// byTrust compares parts: those of one object follow each other, in the order in which they are read. A member of another user that may only
+// read an object comes last, because this user could replace the mapping while it is read. So the bytes of the object are read from
+// a member that may write to it, if there is one.
+func byTrust(a, b part) int {
 	return cmp.Or(cmp.Compare(a.object, b.object), cmp.Compare(order(!a.onlyReads()), order(!b.onlyReads())),
 		cmp.Compare(order(a.entry.Shared), order(b.entry.Shared)), cmp.Compare(a.offset, b.offset))
 }
@@ -58,12 +58,12 @@ func inTrust(a, b part) int {
 // onlyReads tells whether the member is of another user, and may not write to the object.
 func (p part) onlyReads() bool { return p.member.As != nil && !p.entry.Has("mw") }
 
-// mostOnlyRead is the most bytes that crak reads of an object that no member but those of onlyReads has mapped. All of its pages are read, also
-// those that do not exist, and reading makes them: the members would stand still, and the memory of the machine would be filled.
+// mostOnlyRead is the most bytes that crak reads of an object that only members of onlyReads have mapped. crak reads all of its pages, also
+// those that do not exist, and reading creates them. A larger object would keep the members frozen, and could fill the machine's memory.
 const mostOnlyRead = 1 << 30
 
-// refuseOnlyRead refuses shared objects that only members of another user map, who may only read them: a segment of System V, because a
-// restart by root would put what they have shown into the segment, and an object that is too large.
+// refuseOnlyRead refuses two kinds of shared objects that only members of another user have mapped, and may only read: a segment of
+// System V, because a restart by root would write what these members show into the segment; and an object that is too large.
 func refuseOnlyRead(members []*Member) {
 	written, read := make(map[image.MemoryID]bool), make(map[image.MemoryID]part)
 	for _, m := range members {

@@ -12,7 +12,7 @@ import (
 )
 
 // batches makes descriptions when the members exist, and sends them to the members that have them, so that crak has only some of them
-// open at the same time. plan (descriptors.go) decides which descriptions these are.
+// open at the same time. plan (plan_descriptors.go) decides which descriptions these are.
 //
 //	member ── stage: receives ──>  crak makes the descriptions of one batch, sends them in one message on the control socket,
 //	                               and closes those that no later batch has

@@ -142,7 +142,7 @@ func (c *coordinator) handle(ctx context.Context, from source) error {
 	}
 	switch from {
 	case eventTimeout:
-		return c.quiet(ctx)
+		return c.timedOut(ctx)
 	case controlSocket:
 		_, err := c.read(ctx)
 		return err

@@ -32,15 +32,15 @@ func (c *coordinator) commit() error {
 	}
 	if g.mode.Apart {
 		c.family.release()
-		c.part()
+		c.releaseInterpreter()
 		return nil
 	}
 	return c.interpreterEnded() // not earlier: the interpreter is the parent of orphans, and its end would cause their parent-death signals
 }
 
-// part lets the interpreter exit, if the root is its child. The root's parent is then init or a subreaper, and the end of crak
+// releaseInterpreter lets the interpreter exit, if the root is its child. The root's parent is then init or a subreaper, and the end of crak
 // causes no parent-death signal.
-func (c *coordinator) part() {
+func (c *coordinator) releaseInterpreter() {
 	c.group.interpreter.arrive(c.group.programs.Leave)
 	c.group.interpreter.wait()
 	c.gone = true

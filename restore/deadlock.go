@@ -13,9 +13,9 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// quiet is called when no event has come for a while. It looks for what has gone wrong, more and more seldom: a look at a large group takes
+// timedOut is called when no event has come for a while. It looks for what has gone wrong, more and more seldom: a look at a large group takes
 // long.
-func (c *coordinator) quiet(ctx context.Context) error {
+func (c *coordinator) timedOut(ctx context.Context) error {
 	c.timeouts++
 	if n := c.timeouts; n&(n-1) != 0 && n%16 != 0 {
 		return nil
@@ -33,7 +33,7 @@ var deadlockTimeout = 150 * time.Millisecond
 // processes then wait for it for ever, in calls that wait for processes or for crak.
 func (c *coordinator) deadlock() error {
 	if c.reached[stageReady] == len(c.group.members) {
-		return c.late()
+		return c.checkRunning()
 	}
 	if err := c.stuck(); err != nil {
 		return err
@@ -58,14 +58,14 @@ func (c *coordinator) deadlock() error {
 			return fmt.Errorf("pid %d: ended while it was restored", m.pid())
 		}
 	}
-	return errors.New("a process that makes others ended, and they wait for it")
+	return errors.New("a process that creates other processes has ended, and they wait for it")
 }
 
 // goTimeout is how long a member that is ready may take to run, after the last message of any member.
 const goTimeout = time.Minute
 
-// late returns an error if a member that is ready does not run. Another process may have stopped it, or the machine may be out of memory.
-func (c *coordinator) late() error {
+// checkRunning returns an error if a member that is ready does not run. Another process may have stopped it, or the machine may be out of memory.
+func (c *coordinator) checkRunning() error {
 	if time.Duration(c.timeouts)*pollTimeout < goTimeout {
 		return nil
 	}

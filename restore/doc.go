@@ -55,6 +55,6 @@
 // The packages import one another in one direction:
 //
 //	cmd/crak ──> restore ─┬─> restore/compile ──> restore/program    image to programs; programs as data
-//	                      ├─> restore/program                        (program/wire.go mirrors interp's header)
+//	                      ├─> restore/program                        (program/wire.go has the structures of interp's header)
 //	                      └─> restore/interp                         the C program that runs them
 package restore

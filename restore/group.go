@@ -68,7 +68,7 @@ func (g *group) start(ctx context.Context) error {
 	if g.progress != nil {
 		defer g.progress(g.filled.Load, g.img.Totals("").Raw)()
 	}
-	err := g.bring(ctx)
+	err := g.restore(ctx)
 	if err != nil {
 		g.sysv.remove()
 		g.env.Abandon()
@@ -124,7 +124,8 @@ func (g *group) at(phase string) {
 	}
 }
 
-func (g *group) bring(ctx context.Context) (err error) {
+// restore prepares the restart, starts the interpreter and lets the coordinator lead the members. After an error no process is left.
+func (g *group) restore(ctx context.Context) (err error) {
 	runtime.LockOSThread() // the parent of the root is a thread. A tracer's thread ends, and must be another one: see PR_SET_PDEATHSIG
 	defer runtime.UnlockOSThread()
 	if g.gaveUp, err = bounded(ctx, g.moves, func() error { return g.prepare(ctx) }); err != nil {

@@ -1,5 +1,5 @@
 // Package printable makes text safe for a terminal and for one line of a log. The name of a file, a thread or a program can contain any
-// bytes. A newline in it would begin another line of the log, and a terminal would obey an escape sequence in it.
+// bytes. A newline in it would begin another line of the log, and a terminal would interpret an escape sequence in it.
 package printable
 
 import (

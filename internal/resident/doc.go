@@ -9,11 +9,19 @@
 //	Frozen    waits until every thread is parked
 //	Calls     makes system calls in the program; the initiator executes them
 //	Snapshot  makes the frozen program fork the twin
-//	Resume    lets the program go on
+//	Resume    ends the freeze: the program runs on
 //	Confirm   asks whether the program is still frozen
 //	Kill      makes the frozen program kill itself
 //
-// Close also lets a frozen program go on, and so does the end of the writer.
+// Close also ends a freeze, and so does the end of the writer.
 //
-// internal/abi/abi.h describes the messages. Only one goroutine at a time may use a Conn, except for Progress.
+// internal/abi/abi.h describes the messages. Only one goroutine at a time may use a Conn, except for Progress and FreezeEnded.
+//
+// The files, by concept:
+//
+//	listener.go               orders, and the socket to which a resident connects
+//	conn.go, transfer.go      a connection, and the bytes on it
+//	freeze.go                 the freeze: how it begins and ends, and whether it lasts
+//	calls.go, questions.go    system calls in the program
+//	memory.go                 the program's memory: libcrak.so in it, and the secret, by which the writer proves that it may trace
 package resident

@@ -100,7 +100,7 @@ func (c *Conn) Snapshot() (int, error) {
 	return int(result[0]), nil
 }
 
-// Resume lets a frozen program go on.
+// Resume ends the freeze.
 func (c *Conn) Resume() error {
 	c.frozen = false
 	request := abi.Message{Type: abi.Resume}
@@ -127,8 +127,8 @@ func (c *Conn) Confirm() error {
 	return c.results(0, 0)
 }
 
-// FreezeEnded returns nil as long as the resident has its end of the socket open, and after that why it has closed it. FreezeEnded may be called while
-// another goroutine uses the Conn.
+// FreezeEnded returns nil as long as the resident has its end of the socket open. After that it returns the reason why the resident has
+// closed it. FreezeEnded may be called while another goroutine uses the Conn.
 func (c *Conn) FreezeEnded() error {
 	fds := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLRDHUP}}
 	if _, err := unix.Poll(fds, 0); err != nil || fds[0].Revents == 0 {

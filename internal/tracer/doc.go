@@ -12,4 +12,10 @@
 //
 // A thread that is waiting or paused is in a ptrace stop. Inside the handler every signal is blocked. Before the thread enters the
 // handler, the tracer blocks all signals but the freeze signal: the others stay pending.
+//
+// The files, by concept:
+//
+//	tracer.go           what the writer asks of a tracer
+//	tracer_thread.go    the thread of crak that traces: ptrace(2) accepts no other
+//	events.go           what the traced threads report
 package tracer

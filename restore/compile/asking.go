@@ -2,8 +2,8 @@ package compile
 
 import "crak.dev/crak/fd"
 
-// asks tells whether a member asks for something when the group goes: for the notification of a message, for example. It could not ask
-// before, because crak itself would cause it.
+// asks tells whether a member asks the kernel for something when the group goes, such as the notification of the next message. It
+// could not ask before, because crak itself would cause the notification.
 func (tr *tree) asks(c *compiler) bool {
 	for _, d := range c.process.Descriptors {
 		if of := tr.descriptions[d.Description]; of != nil && fd.Asks(*of) == c.process.Pid {
@@ -16,8 +16,8 @@ func (tr *tree) asks(c *compiler) bool {
 // askedMost is how long the members wait for each other, in 100 ms. A member may be killed meanwhile.
 const askedMost = 100
 
-// ask asks, and waits until the other members have asked: one that ran before could cause what another one asks for. A stopped member goes
-// before the others, and does not run the program. So it does not wait.
+// ask makes these calls, and waits until the other members have made theirs: a member that ran earlier could cause what another member asks
+// for. A stopped member does not wait, because it goes before the others and does not run the program.
 func (c *compiler) ask() {
 	for _, do := range c.asking {
 		do()

@@ -7,7 +7,7 @@ import (
 )
 
 // receive has the process receive the descriptions that crak makes when the members exist. Until then their numbers are copies of the
-// control socket: so a number that is free is none of the process's. recvmsg(2) gives new descriptors the lowest free numbers, and
+// control socket, so that no call gets one of these numbers. recvmsg(2) gives new descriptors the lowest free numbers, and
 // does not return them. So the process takes these numbers by F_DUPFD before, and frees them again.
 //
 // All members share the control socket, and crak sends one batch at a time. A process reads the socket only when its turn has come.

@@ -12,5 +12,5 @@
 //	 ┆
 //	 └ Data          paths, structures, counters: of all programs, shared by all processes
 //
-// The package knows nothing of images. The layout for the interpreter is in restore/interp/src/interp.h; wire.go is its mirror.
+// The package knows nothing of images. The layout for the interpreter is in restore/interp/src/interp.h; wire.go has it in Go.
 package program

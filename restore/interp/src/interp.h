@@ -1,6 +1,6 @@
 /*
- * The layout that the interpreter shares with package restore/program. Its mirror in
- * Go is ../program/wire.go. Both sides assert the sizes.
+ * The layout that the interpreter shares with package restore/program. The same structures
+ * in Go are in ../program/wire.go. Both sides assert the sizes.
  *
  * Wire. Go starts the interpreter with one argument, the number of a control socket
  * (seqpacket). Go reads the interpreter's mappings, chooses the area, and sends one
