@@ -206,7 +206,7 @@ func (r *InetSocket) options(c *capture, socket int) error {
 			r.Interfaces[name] = interfaceName(index)
 		}
 	}
-	if err := noIPOptions(socket); err != nil {
+	if err := noIPOptions(r.Family, socket); err != nil {
 		return err
 	}
 	if r.Filter, err = filterOf(socket); err != nil {
@@ -217,10 +217,19 @@ func (r *InetSocket) options(c *capture, socket int) error {
 	return os.NewSyscallError("SO_LOCK_FILTER", err)
 }
 
-func noIPOptions(socket int) error {
-	var text [44]byte
+// noIPOptions refuses a socket that adds options to the headers of its packets. A socket of IPv6 may send packets of IPv4.
+func noIPOptions(family, socket int) error {
+	var text [2048]byte
 	if n, err := getBytes(socket, unix.SOL_IP, unix.IP_OPTIONS, text[:]); err == nil && n > 0 {
 		return errors.New("it sends IP options (IP_OPTIONS)")
+	}
+	if family != unix.AF_INET6 {
+		return nil
+	}
+	for _, header := range []int{unix.IPV6_HOPOPTS, unix.IPV6_RTHDRDSTOPTS, unix.IPV6_RTHDR, unix.IPV6_DSTOPTS} {
+		if n, err := getBytes(socket, unix.SOL_IPV6, header, text[:]); err == nil && n > 0 {
+			return errors.New("it sends extension headers of IPv6 (ipv6(7), IPV6_HOPOPTS and others)")
+		}
 	}
 	return nil
 }

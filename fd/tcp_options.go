@@ -94,11 +94,9 @@ func (t *tcpReading) readOptions(socket int, connected bool) (err error) {
 	r.Options = t.usual.changed(socket)
 	if !connected {
 		maps.Copy(r.Options, t.usualNew.changed(socket))
-		if r.Options["tcp_max_segment"] != nil { // IP options take room in each segment
-			if err := noIPOptions(socket); err != nil {
-				return err
-			}
-		}
+	}
+	if err := noIPOptions(r.Family, socket); err != nil {
+		return err
 	}
 	var congestion string
 	if s := t.of.inet; s.isShown() {

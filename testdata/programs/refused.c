@@ -78,6 +78,28 @@ static void leased(void)
 	CHECK(sigwait(&told, &signal) == 0);
 }
 
+/* Has a connection whose packets have IP options. */
+static void connected(void)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t length = sizeof a;
+	int listening = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+
+	CHECK(listening >= 0 && client >= 0 && listen(listening, 1) == 0 && getsockname(listening, (void *)&a, &length) == 0);
+	CHECK(setsockopt(client, SOL_IP, IP_OPTIONS, "\1\1\1", 4) == 0);
+	CHECK(connect(client, (void *)&a, sizeof a) == 0 && accept(listening, NULL, NULL) >= 0);
+}
+
+/* Has sockets whose packets have extension headers of IPv6. */
+static void extended(void)
+{
+	static const unsigned char header[8] = {0, 0, 1, 4}; /* padding */
+	int stream = socket(AF_INET6, SOCK_STREAM, 0), datagram = socket(AF_INET6, SOCK_DGRAM, 0);
+
+	CHECK(setsockopt(stream, SOL_IPV6, IPV6_HOPOPTS, header, sizeof header) == 0 || geteuid() != 0);
+	CHECK(setsockopt(datagram, SOL_IPV6, IPV6_DSTOPTS, header, sizeof header) == 0 || geteuid() != 0);
+}
+
 static void make(const char *kind)
 {
 	struct user_desc entry = {.entry_number = 0, .limit = 0xfff, .seg_32bit = 1, .useable = 1};
@@ -104,6 +126,10 @@ static void make(const char *kind)
 		leased();
 	else if (!strcmp(kind, "ip-options"))
 		CHECK((pair[0] = socket(AF_INET, SOCK_STREAM, 0)) >= 0 && setsockopt(pair[0], SOL_IP, IP_OPTIONS, "\1\1\1", 4) == 0);
+	else if (!strcmp(kind, "ip-options-connected"))
+		connected();
+	else if (!strcmp(kind, "ipv6-options"))
+		extended();
 	else if (!strcmp(kind, "linked"))
 		CHECK(open("a", O_CREAT | O_RDWR, 0600) >= 0 && mkdir("b", 0700) == 0 && link("a", "b/a") == 0 && unlink("a") == 0);
 	else if (!strcmp(kind, "path"))
