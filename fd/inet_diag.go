@@ -91,21 +91,37 @@ func (c *capture) endedSending(protocol uint8, socket int) bool {
 	if protocol != unix.IPPROTO_UDP && protocol != unix.IPPROTO_UDPLITE || unix.Fstat(socket, &st) != nil {
 		return false
 	}
-	known, ok := c.silent[protocol]
-	if !ok {
+	if c.silent == nil {
+		c.silent = make(map[uint8]map[uint64]bool)
+	}
+	for range mostLists { // the list may lack a socket: see listTCP
+		known := c.silent[protocol]
+		if silent, listed := known[st.Ino]; listed || known != nil && !hasPort(socket) {
+			return silent
+		}
 		known = make(map[uint64]bool)
 		all, _ := inetSockets(protocol)
 		for _, s := range all {
-			if s.shutdown&2 != 0 {
-				known[uint64(s.inode)] = true
-			}
-		}
-		if c.silent == nil {
-			c.silent = make(map[uint8]map[uint64]bool)
+			known[uint64(s.inode)] = s.shutdown&2 != 0
 		}
 		c.silent[protocol] = known
 	}
-	return known[st.Ino]
+	return c.silent[protocol][st.Ino]
+}
+
+// hasPort tells whether a socket has an address with a port, so that the kernel lists it.
+func hasPort(socket int) bool {
+	name, err := unix.Getsockname(socket)
+	if err != nil {
+		return false
+	}
+	switch a := name.(type) {
+	case *unix.SockaddrInet4:
+		return a.Port != 0
+	case *unix.SockaddrInet6:
+		return a.Port != 0
+	}
+	return false
 }
 
 // inetSocketOf decodes a struct inet_diag_msg.

@@ -31,7 +31,7 @@ func (c *capture) findTCP(descriptions []*open) error {
 		return nil
 	}
 	var err error
-	if t.all, err = inetSockets(unix.IPPROTO_TCP); err != nil {
+	if t.all, err = c.listTCP(t.group); err != nil {
 		return err
 	}
 	for i := range t.all {
