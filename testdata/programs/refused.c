@@ -130,6 +130,8 @@ static void make(const char *kind)
 		connected();
 	else if (!strcmp(kind, "ipv6-options"))
 		extended();
+	else if (!strcmp(kind, "io-flusher"))
+		CHECK(prctl(57 /* PR_SET_IO_FLUSHER */, 1, 0, 0, 0) == 0);
 	else if (!strcmp(kind, "linked"))
 		CHECK(open("a", O_CREAT | O_RDWR, 0600) >= 0 && mkdir("b", 0700) == 0 && link("a", "b/a") == 0 && unlink("a") == 0);
 	else if (!strcmp(kind, "path"))
