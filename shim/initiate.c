@@ -44,7 +44,7 @@ static void resume(int dumpable)
 static void hang_up(int socket)
 {
 	SYSCALL_1(SYS_close, socket);
-	tracer_dismiss();
+	tracer_restore();
 }
 
 /* The process is dumpable during the freeze, so that the writer can read /proc/PID. */
@@ -67,7 +67,7 @@ static void freeze(int socket, struct parked *self, int dumpable)
 }
 
 /* Preconditions: the thread runs on its own stack again, and every mapping and descriptor is restored. */
-static void come_back(const struct abi_restart *in_area, int dumpable)
+static void restarted(const struct abi_restart *in_area, int dumpable)
 {
 	struct abi_restart restart = *in_area;
 	unsigned back;
@@ -82,7 +82,7 @@ static void come_back(const struct abi_restart *in_area, int dumpable)
 	proof_forget();
 	own.again = 0;
 	own.held_order = 0;
-	tracer_come_back();
+	tracer_restarted();
 	resident.restarts++;
 	callbacks_run(CALLBACK_RESTART);
 	SYSCALL_3(SYS_write, restart.control, "", 1);
@@ -122,7 +122,7 @@ static int say_hello(uint64_t name, int dumpable)
 
 	if (socket < 0)
 		return -1;
-	tracer_admit(wire_peer(socket));
+	tracer_allow(wire_peer(socket));
 	if (proof_demand(socket) || wire_hello(socket, dumpable)) {
 		hang_up(socket);
 		return -1;
@@ -158,7 +158,7 @@ void initiate(ucontext_t *context, const siginfo_t *info)
 	own.initiator = self.thread.tid;
 	restart = crak_save_context(&self.context);
 	if (restart)
-		come_back(restart, dumpable);
+		restarted(restart, dumpable);
 	else
 		freeze(socket, &self, dumpable);
 	repeat_settle(context);

@@ -71,7 +71,7 @@ static int is_equal(void)
  * If a program is not dumpable, the kernel does not let its own user read its memory. The resident then gives the secret to the
  * writer that it starts, in the environment. Returns 1 and stores the entry in `setting`, or returns 0.
  */
-int proof_hand_down(char *setting)
+int proof_setting(char *setting)
 {
 	const char *name = "CRAK_SECRET=";
 

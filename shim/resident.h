@@ -221,7 +221,7 @@ int wire_peer(int socket);
 #define SECRET_SETTING_MAX (sizeof("CRAK_SECRET=") + 2 * ABI_SECRET_SIZE)
 int proof_demand(int socket);
 void proof_forget(void);
-int proof_hand_down(char *setting);
+int proof_setting(char *setting);
 
 /* decimal.c */
 #define DECIMAL_MAX 24 /* bytes of a number, with its null byte */
@@ -249,9 +249,9 @@ void ending_report_free(struct maker) __attribute__((noreturn));
 long snapshot(int socket);
 
 /* tracer.c */
-void tracer_admit(int pid);
-void tracer_dismiss(void);
-void tracer_come_back(void);
+void tracer_allow(int pid);
+void tracer_restore(void);
+void tracer_restarted(void);
 
 /* spawn.c */
 #define SPAWN_STACK 4096

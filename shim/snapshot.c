@@ -31,7 +31,7 @@ static void __attribute__((noreturn)) keep_memory(int socket, struct maker maker
 {
 	struct pollfd end = { .fd = 0, .events = POLLRDHUP };
 
-	tracer_admit(wire_peer(socket));
+	tracer_allow(wire_peer(socket));
 	SYSCALL_0(SYS_setsid); /* otherwise the twin would stay in the program's process group and keep its ID in use */
 	SYSCALL_3(SYS_dup3, socket, 0, 0);
 	SYSCALL_3(SYS_close_range, 1, ~0u, 0); /* the next open needs a free descriptor */

@@ -45,7 +45,7 @@ static int become_writer(void *error)
 		while (*p)
 			p++;
 	}
-	if (proof_hand_down(secret_setting))
+	if (proof_setting(secret_setting))
 		envp[n++] = secret_setting;
 	envp[n] = NULL;
 	/* With SIGXFSZ ignored, a write beyond RLIMIT_FSIZE fails with EFBIG. Otherwise it would kill the writer. */

@@ -16,22 +16,22 @@
 
 /* pid: of the writer in the program's PID namespace; 0: the writer is outside of that namespace and cannot be named. Then Yama
  * is told to admit any process; the kernel's other checks still apply. */
-void tracer_admit(int pid)
+void tracer_allow(int pid)
 {
 	SYSCALL_2(SYS_prctl, PR_SET_PTRACER, pid > 0 ? (unsigned long)pid : ANY);
 }
 
 /* Names the program's own tracer again, or none if that process has ended. */
-void tracer_dismiss(void)
+void tracer_restore(void)
 {
 	if (SYSCALL_2(SYS_prctl, PR_SET_PTRACER, load(&own.tracer)) < 0)
 		SYSCALL_2(SYS_prctl, PR_SET_PTRACER, 0);
 }
 
 /* After a restart the PID of the tracer may belong to another process, so the program has no tracer then. */
-void tracer_come_back(void)
+void tracer_restarted(void)
 {
 	if (load(&own.tracer) != ANY)
 		store(&own.tracer, 0);
-	tracer_dismiss();
+	tracer_restore();
 }

@@ -52,10 +52,10 @@ static int crak_has_ended(const struct interp_load *load)
 }
 
 /*
- * What a wait returns when crak has ended, or 0 if it goes on. The first process that sees the end decides for all: crak may have
+ * Called when a wait has timed out. Returns what the wait returns if crak has ended, or 0 if crak goes on. The first process that sees the end decides for all: crak may have
  * decided just before. Processes that waited for the decision then go.
  */
-static long left_alone(const struct interp_load *load, const unsigned *counter, unsigned total)
+static long check_crak(const struct interp_load *load, const unsigned *counter, unsigned total)
 {
 	unsigned *decision = (unsigned *)load->decision, none = 0;
 	if (!decision || !crak_has_ended(load))
@@ -76,7 +76,7 @@ static long await(const struct interp_load *load, unsigned *counter, unsigned to
 			return n;
 		long result = 0;
 		if (sys(SYS_futex, address(counter), FUTEX_WAIT, n, address(&interval)) == -110 /* ETIMEDOUT */) {
-			result = left_alone(load, counter, total);
+			result = check_crak(load, counter, total);
 			waits++;
 		}
 		if (result)

@@ -40,9 +40,9 @@ static void expect(const char *what, long got, long want)
 
 static void freeze(const char *what, int writer, long during, long after)
 {
-	tracer_admit(writer);
+	tracer_allow(writer);
 	expect(what, named, during);
-	tracer_dismiss();
+	tracer_restore();
 	expect(what, named, after);
 }
 
@@ -67,14 +67,14 @@ int main(void)
 	freeze("a tracer that has ended", LIVING, LIVING, 0);
 
 	own.tracer = LIVING;
-	tracer_come_back();
+	tracer_restarted();
 	expect("a restart", named, 0);
 	expect("any", prctl(PR_SET_PTRACER, -1l), 0);
-	tracer_come_back();
+	tracer_restarted();
 	expect("any after a restart", named, -1);
-	tracer_admit(LIVING);
+	tracer_allow(LIVING);
 	expect("while frozen", prctl(PR_SET_PTRACER, LIVING + 1), 0);
-	tracer_dismiss();
+	tracer_restore();
 	expect("named while frozen", named, LIVING + 1);
 
 	expect("another option", prctl(PR_GET_DUMPABLE), 1);
