@@ -12,7 +12,7 @@ type SysV struct {
 	Mode    uint32 `json:"mode"`
 	UID     uint32 `json:"uid"`
 	GID     uint32 `json:"gid"`
-	Creator uint32 `json:"creator,omitempty"` // user ID of who made it, and has the rights of an owner for ever
+	Creator uint32 `json:"creator,omitempty"` // user ID of its creator, who keeps the rights of an owner
 	Removed bool   `json:"removed,omitempty"` // SHM_DEST: the kernel removes the segment after the last detach
 	Locked  bool   `json:"locked,omitempty"`  // SHM_LOCKED: its pages stay in memory
 }

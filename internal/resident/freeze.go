@@ -149,8 +149,8 @@ func (c *Conn) Kill(process int) error {
 	case errors.Is(err, ErrFreezeEnded):
 		return err
 	case err == nil:
-		// Process 1 of a PID namespace cannot kill itself; a process outside of the namespace can kill it. Another process may have answered
-		// for one that has ended, whose PID a third process has now: so the PID does not count.
+		// Process 1 of a PID namespace cannot kill itself, but a process outside of the namespace can kill it. The signal goes to the
+		// pidfd, because the program may have ended, and another process may have its PID.
 		if err = unix.PidfdSendSignal(process, unix.SIGKILL, nil, 0); err != unix.ESRCH {
 			return err
 		}

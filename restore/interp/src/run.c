@@ -52,8 +52,8 @@ static int crak_has_ended(const struct interp_load *load)
 }
 
 /*
- * Called when a wait has timed out. Returns what the wait returns if crak has ended, or 0 if crak goes on. The first process that sees the end decides for all: crak may have
- * decided just before. Processes that waited for the decision then go.
+ * Called when a wait has timed out. Returns 0 if crak has not ended, or else the result of the wait. The first process that sees the
+ * end of crak decides for all, unless crak has decided just before: then processes that wait for the decision go.
  */
 static long check_crak(const struct interp_load *load, const unsigned *counter, unsigned total)
 {
