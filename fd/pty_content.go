@@ -6,6 +6,8 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/obstacle"
 )
 
 // ptyContent reads what waits in a pseudo-terminal: first what waits for the slave, then what waits for the master.
@@ -26,7 +28,7 @@ func (c *capture) ptyContent(p *pty, r *Pty) ([]byte, error) {
 	case !r.Opened:
 		return nil, nil
 	case flagsAt(r.Termios, atLflag)&extproc != 0:
-		return nil, errors.New("mode EXTPROC is not supported")
+		return nil, obstacle.Obstacle{What: "pseudo-terminal " + p.path, Why: "mode EXTPROC is not supported", Do: closeIt}
 	}
 	peer := -1
 	if p.slave != nil {

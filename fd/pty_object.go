@@ -160,6 +160,10 @@ func (c *capture) lookAtPty(p *pty) (any, []byte, error) {
 		}
 	}
 	content, err := c.ptyContent(p, r)
+	var lasting obstacle.Obstacle
+	if errors.As(err, &lasting) {
+		return nil, nil, lasting
+	}
 	if err != nil {
 		return nil, nil, obstacle.Obstacle{What: "pseudo-terminal " + p.path, Why: "what waits in it cannot be read: " + err.Error(), Do: "try again a moment later", Passes: true}
 	}
