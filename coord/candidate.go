@@ -62,8 +62,6 @@ func candidate(pid int) (obstacle.List, error) {
 	case outOfDescriptors(p.live):
 		refuse("out of descriptors", fmt.Sprintf("the checkpoint needs %d", descriptorsNeeded),
 			"raise the limit with prlimit --nofile, or ulimit -n")
-	default:
-		list = append(list, uninterruptible(pid)...)
 	}
 	return list, nil
 }

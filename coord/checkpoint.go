@@ -129,8 +129,8 @@ func (c *checkpoint) run() (*Result, error) {
 			time.Sleep(pause) // for what the kernel has no event (passing.go)
 			ran += pause
 			wait = min(2*wait, longestPassing)
-			if list := c.asleep(); len(list) > 0 {
-				return nil, list
+			if err := c.asleep(); err != nil {
+				return nil, err
 			}
 		default:
 			return result, err

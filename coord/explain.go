@@ -48,7 +48,7 @@ func explain(err error) error {
 		Why:   fmt.Sprintf("it takes no signal, and did not stop within %.0f s", float64(e.Detail)/1000),
 		Do:    whenOver(e.Pid, int(e.Tid)),
 
-		Passes: inVfork(e.Pid, int(e.Tid)),
+		Passes: isAsleep(e.Pid, int(e.Tid)),
 	}}
 }
 

@@ -63,7 +63,13 @@ func (c *checkpoint) find() error {
 	if err := c.checkSkip(); err != nil {
 		return err
 	}
-	return c.findAll()
+	if err := c.asleep(); err != nil { // the child of a vfork(2) is then no obstacle of its own
+		return err
+	}
+	if err := c.findAll(); err != nil {
+		return err
+	}
+	return c.asleep()
 }
 
 // findAll makes the other processes of the group members.

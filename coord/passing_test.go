@@ -17,17 +17,7 @@ import (
 func vforksAt(t *testing.T, life time.Duration) (*program, Options) {
 	t.Helper()
 	p := start(t, true, exec.Command(build(t, "vforks"), fmt.Sprint(life.Milliseconds())))
-	vfork := sync.OnceFunc(func() {
-		if err := unix.Kill(p.pid(), unix.SIGUSR1); err != nil {
-			t.Error(err)
-		}
-		for deadline := time.Now().Add(10 * time.Second); !p.hasThread('D'); time.Sleep(time.Millisecond) { // it is no child of ours
-			if time.Now().After(deadline) {
-				t.Error("no thread is in vfork")
-				return
-			}
-		}
-	})
+	vfork := sync.OnceFunc(func() { p.sleepsIn(unix.SIGUSR1) })
 	return p, Options{Pid: p.pid(), phase: func(phase string) {
 		if phase == "freeze" {
 			vfork()

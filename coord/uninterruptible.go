@@ -2,6 +2,7 @@ package coord
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -11,35 +12,48 @@ import (
 )
 
 // A thread in an uninterruptible sleep (state D) takes no signal. The other threads must not stand still because of it, so the
-// writer looks at its state before the freeze.
+// writer looks at its state before the freeze, and again before each further attempt (passing.go).
 
 const (
-	timeoutUninterruptible  = time.Second           // for a thread to wake up: a slow disk takes less
-	intervalUninterruptible = 10 * time.Millisecond // between two looks
+	timeoutUninterruptible  = 5 * time.Second        // for a slow disk, or for a child of vfork(2) to execute a program
+	leastUninterruptible    = 100 * time.Millisecond // for each process, however many there are
+	intervalUninterruptible = 10 * time.Millisecond  // between two looks
 )
 
-// uninterruptible waits a little for the threads that are in an uninterruptible sleep, and refuses those that have not woken
-// up. The program runs on meanwhile.
-func uninterruptible(pid int) obstacle.List {
+// asleep waits for the threads of all members that are in an uninterruptible sleep, and refuses those that have not woken up. The
+// program runs on meanwhile.
+func (c *checkpoint) asleep() error {
+	until := time.Now().Add(timeoutUninterruptible)
+	lists := make([]obstacle.List, len(c.members))
+	inParallel(len(c.members), c.atOnce, func(i int) error {
+		lists[i] = uninterruptible(c.members[i].pid, until)
+		return nil
+	})
+	list := slices.Concat(lists...)
+	c.adviseSkip(list)
+	return list.Err()
+}
+
+// uninterruptible does that for one process.
+func uninterruptible(pid int, until time.Time) (list obstacle.List) {
 	asleep := make(map[int]uint64) // by TID: how often it had been switched when first seen
 	tids, err := proc.Tasks(pid)
 	for _, tid := range tids {
-		s, err := proc.Read(pid, fmt.Sprintf("task/%d/stat", tid), proc.Stat)
-		if err == nil && s.State == 'D' {
+		if isAsleep(pid, tid) {
 			asleep[tid] = switches(pid, tid)
 		}
 	}
-	begun := time.Now()
-	for err == nil && len(asleep) > 0 && time.Since(begun) < timeoutAsleep(pid, asleep) {
+	if least := time.Now().Add(leastUninterruptible); until.Before(least) {
+		until = least
+	}
+	for err == nil && len(asleep) > 0 && time.Now().Before(until) {
 		time.Sleep(intervalUninterruptible)
 		for tid, count := range asleep {
-			s, err := proc.Read(pid, fmt.Sprintf("task/%d/stat", tid), proc.Stat)
-			if err != nil || s.State != 'D' || switches(pid, tid) != count {
+			if !isAsleep(pid, tid) || switches(pid, tid) != count {
 				delete(asleep, tid)
 			}
 		}
 	}
-	var list obstacle.List
 	for _, tid := range tids {
 		if _, still := asleep[tid]; still {
 			list = append(list, obstacle.Obstacle{
@@ -54,23 +68,10 @@ func uninterruptible(pid int) obstacle.List {
 	return list
 }
 
-// asleep does the same for all members.
-func (c *checkpoint) asleep() (all obstacle.List) {
-	for _, m := range c.members {
-		all = append(all, uninterruptible(m.pid)...)
-	}
-	return all
-}
-
-// timeoutAsleep is how long to wait for threads to wake up. A thread in vfork(2) waits until its child has executed a program or
-// ended.
-func timeoutAsleep(pid int, asleep map[int]uint64) time.Duration {
-	for tid := range asleep {
-		if !inVfork(pid, tid) {
-			return timeoutUninterruptible
-		}
-	}
-	return timeoutVfork
+// isAsleep tells whether a thread is in an uninterruptible sleep.
+func isAsleep(pid, tid int) bool {
+	s, err := proc.Read(pid, fmt.Sprintf("task/%d/stat", tid), proc.Stat)
+	return err == nil && s.State == 'D'
 }
 
 // inVfork tells whether a thread that sleeps does so in vfork(2), or in another call that makes a process.
