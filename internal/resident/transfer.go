@@ -107,7 +107,7 @@ func (c *Conn) ended() error {
 			return fmt.Errorf("pid %d: %w", c.Pid, ErrFreezeEnded)
 		}
 	}
-	return fmt.Errorf("pid %d: it has ended meanwhile, or has executed another program: %w", c.Pid, io.ErrUnexpectedEOF)
+	return fmt.Errorf("pid %d: its resident has closed the connection: the process has ended or has executed another program, or crak itself was held up for longer than CRAK_FREEZE_LIMIT: %w", c.Pid, io.ErrUnexpectedEOF)
 }
 
 // write sends all parts, if possible in one call, because each call wakes the initiator.
