@@ -212,9 +212,8 @@ func (r *InetSocket) options(c *capture, socket int) error {
 	if r.Filter, err = filterOf(socket); err != nil {
 		return err
 	}
-	locked, err := unix.GetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_LOCK_FILTER)
-	r.FilterLocked = locked != 0
-	return os.NewSyscallError("SO_LOCK_FILTER", err)
+	r.FilterLocked, err = isLocked(socket)
+	return err
 }
 
 // noIPOptions refuses a socket that adds options to the headers of its packets. A socket of IPv6 may send packets of IPv4.

@@ -17,14 +17,15 @@ import (
 
 // NetlinkSocket is the record of a socket of the family AF_NETLINK (netlink(7)).
 type NetlinkSocket struct {
-	Type     int                `json:"type"`                  // SOCK_RAW, SOCK_DGRAM
-	Protocol int                `json:"protocol"`              // NETLINK_ROUTE, …
-	Port     uint32             `json:"port,omitempty"`        // its port ID; 0: it is not bound
-	Groups   []uint32           `json:"groups,omitempty"`      // the multicast groups that it has joined, from 1 on
-	Peer     uint32             `json:"peer,omitempty"`        // of connect(2): a port ID
-	PeerMask uint32             `json:"peer_groups,omitempty"` // of connect(2): a mask of groups
-	Options  map[string][]int32 `json:"options,omitempty"`
-	Filter   SocketFilter       `json:"filter,omitempty"`
+	Type         int                `json:"type"`                  // SOCK_RAW, SOCK_DGRAM
+	Protocol     int                `json:"protocol"`              // NETLINK_ROUTE, …
+	Port         uint32             `json:"port,omitempty"`        // its port ID; 0: it is not bound
+	Groups       []uint32           `json:"groups,omitempty"`      // the multicast groups that it has joined, from 1 on
+	Peer         uint32             `json:"peer,omitempty"`        // of connect(2): a port ID
+	PeerMask     uint32             `json:"peer_groups,omitempty"` // of connect(2): a mask of groups
+	Options      map[string][]int32 `json:"options,omitempty"`
+	Filter       SocketFilter       `json:"filter,omitempty"`
+	FilterLocked bool               `json:"filter_locked,omitempty"` // SO_LOCK_FILTER
 }
 
 // netlinkProtocols are the protocols for which the kernel keeps no other state of a socket than its groups.
@@ -131,6 +132,9 @@ func (r *NetlinkSocket) look(c *capture, o *open) (err error) {
 	if r.Filter, err = filterOf(socket); err != nil {
 		return err
 	}
+	if r.FilterLocked, err = isLocked(socket); err != nil {
+		return err
+	}
 	usual, err := c.usual(fmt.Sprint("NETLINK ", r.Type, r.Protocol), r.open, socketOptions, netlinkOptions)
 	if err != nil {
 		return err
@@ -221,10 +225,8 @@ func (r *NetlinkSocket) set(socket int, env *Env) error {
 	if err := setOptions(socket, r.Options, env, socketOptions, netlinkOptions); err != nil {
 		return err
 	}
-	if len(r.Filter) > 0 {
-		if err := r.Filter.attach(socket); err != nil {
-			return os.NewSyscallError("SO_ATTACH_FILTER", err)
-		}
+	if err := r.Filter.attachLast(socket, r.FilterLocked); err != nil {
+		return err
 	}
 	for _, group := range r.Groups {
 		if err := unix.SetsockoptInt(socket, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, int(group)); err != nil {

@@ -31,10 +31,8 @@ func (r *PacketSocket) set(socket int, env *Env) error {
 			return os.NewSyscallError("PACKET_COPY_THRESH", err)
 		}
 	}
-	if len(r.Filter) > 0 {
-		if err := r.Filter.attach(socket); err != nil {
-			return os.NewSyscallError("SO_ATTACH_FILTER", err)
-		}
+	if err := r.Filter.attachLast(socket, r.FilterLocked); err != nil {
+		return err
 	}
 	index, err := packetInterface(r.Interface)
 	if err != nil {

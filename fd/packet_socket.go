@@ -16,13 +16,14 @@ import (
 // PacketSocket is the record of a socket of the family AF_PACKET (packet(7)). Packets that wait in it are lost, as a network may lose
 // them.
 type PacketSocket struct {
-	Type      int                `json:"type"`                // SOCK_RAW, SOCK_DGRAM
-	Protocol  uint16             `json:"protocol,omitempty"`  // ETH_P_ALL, …; 0: it receives nothing
-	Interface string             `json:"interface,omitempty"` // "": all interfaces
-	Groups    []PacketGroup      `json:"groups,omitempty"`
-	CopyMost  uint32             `json:"copy_most,omitempty"` // PACKET_COPY_THRESH
-	Options   map[string][]int32 `json:"options,omitempty"`
-	Filter    SocketFilter       `json:"filter,omitempty"`
+	Type         int                `json:"type"`                // SOCK_RAW, SOCK_DGRAM
+	Protocol     uint16             `json:"protocol,omitempty"`  // ETH_P_ALL, …; 0: it receives nothing
+	Interface    string             `json:"interface,omitempty"` // "": all interfaces
+	Groups       []PacketGroup      `json:"groups,omitempty"`
+	CopyMost     uint32             `json:"copy_most,omitempty"` // PACKET_COPY_THRESH
+	Options      map[string][]int32 `json:"options,omitempty"`
+	Filter       SocketFilter       `json:"filter,omitempty"`
+	FilterLocked bool               `json:"filter_locked,omitempty"` // SO_LOCK_FILTER
 }
 
 // A PacketGroup is a membership of a packet socket (PACKET_ADD_MEMBERSHIP).
@@ -146,6 +147,9 @@ func (r *PacketSocket) look(c *capture, o *open) (err error) {
 		return err
 	}
 	if r.Filter, err = filterOf(socket); err != nil {
+		return err
+	}
+	if r.FilterLocked, err = isLocked(socket); err != nil {
 		return err
 	}
 	usual, err := c.usual("packet", func() (*os.File, error) { // of AF_UNIX, because the program may not have CAP_NET_RAW any more

@@ -3,6 +3,7 @@ package fd
 import (
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"unsafe"
 
@@ -71,6 +72,25 @@ func (f SocketFilter) attach(socket int) error {
 	err := unix.SetsockoptSockFprog(socket, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program)
 	runtime.KeepAlive(code)
 	return err
+}
+
+// isLocked tells whether nobody can change the filter of a socket any more (SO_LOCK_FILTER).
+func isLocked(socket int) (bool, error) {
+	n, err := unix.GetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_LOCK_FILTER)
+	return n != 0, os.NewSyscallError("SO_LOCK_FILTER", err)
+}
+
+// attachLast gives a socket its filter, if it has one, and locks it.
+func (f SocketFilter) attachLast(socket int, lock bool) error {
+	if len(f) > 0 {
+		if err := f.attach(socket); err != nil {
+			return os.NewSyscallError("SO_ATTACH_FILTER", err)
+		}
+	}
+	if !lock {
+		return nil
+	}
+	return os.NewSyscallError("SO_LOCK_FILTER", unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_LOCK_FILTER, 1))
 }
 
 // rejectAll is a filter that drops every packet.

@@ -1,6 +1,7 @@
 package fd
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -121,6 +122,9 @@ func (t *tcpReading) readOptions(socket int, connected bool) (err error) {
 		if locks&lock != 0 {
 			r.Options[name] = socketOptions[name].get(socket)
 		}
+	}
+	if locked, err := isLocked(socket); err != nil || locked {
+		return cmp.Or(err, errors.New("its filter is locked (SO_LOCK_FILTER)"))
 	}
 	r.Filter, err = filterOf(socket)
 	return err

@@ -2,7 +2,6 @@ package fd
 
 import (
 	"errors"
-	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -33,10 +32,8 @@ func (m *madeUnix) fill(o image.Object, e *Env) error {
 		m.other.Close()
 		m.other = nil
 	}
-	if len(r.Filter) > 0 {
-		if err := r.Filter.attach(int(m.file.Fd())); err != nil {
-			return fmt.Errorf("SO_ATTACH_FILTER: %w", err)
-		}
+	if err := r.Filter.attachLast(int(m.file.Fd()), r.FilterLocked); err != nil {
+		return err
 	}
 	ends := []*madeUnix{m}
 	if peer, ok := e.made[r.Peer].(*madeUnix); ok && r.Peer != m.id {

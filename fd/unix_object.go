@@ -27,9 +27,10 @@ type UnixSocket struct {
 
 	Credentials *Credentials `json:"credentials,omitempty"` // SO_PEERCRED
 
-	Messages []UnixMessage      `json:"messages,omitempty"` // of a stream only if there are descriptors or credentials in it
-	Options  map[string][]int32 `json:"options,omitempty"`
-	Filter   SocketFilter       `json:"filter,omitempty"`
+	Messages     []UnixMessage      `json:"messages,omitempty"` // of a stream only if there are descriptors or credentials in it
+	Options      map[string][]int32 `json:"options,omitempty"`
+	Filter       SocketFilter       `json:"filter,omitempty"`
+	FilterLocked bool               `json:"filter_locked,omitempty"` // SO_LOCK_FILTER
 }
 
 var unixObjects = objectKind{

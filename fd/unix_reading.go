@@ -16,6 +16,7 @@ type unixReading struct {
 	usual    *usualOptions
 	options  map[string][]int32
 	filter   SocketFilter
+	locked   bool        // the filter
 	events   int16       // POLLIN, POLLPRI, POLLERR, POLLHUP
 	peer     *unix.Ucred // SO_PEERCRED; nil: not known
 	peerName *UnixName   // getpeername(2), of a socket that may have a peer outside of the group
@@ -63,6 +64,9 @@ func (r *unixReading) read(socket int, s *unixSocket) (err error) {
 	if r.filter, err = filterOf(socket); err != nil {
 		return err
 	}
+	if r.locked, err = isLocked(socket); err != nil {
+		return err
+	}
 	r.options = r.usual.changed(socket)
 	r.events, err = eventsOf(socket, unix.POLLIN|unix.POLLPRI)
 	return err
@@ -81,7 +85,7 @@ func (r *unixReading) result(record *UnixSocket, s *unixSocket, waits bool, dire
 	if r.err != nil {
 		return nil, r.err
 	}
-	record.Filter, record.Options = r.filter, r.options
+	record.Filter, record.FilterLocked, record.Options = r.filter, r.locked, r.options
 	if waits && s.unsent != 0 {
 		return nil, passing("it has sent data on a connection that nobody has accepted yet")
 	}

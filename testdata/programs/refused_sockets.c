@@ -101,6 +101,8 @@ static void make(const char *kind)
 		sends(AF_UNIX, &path, sizeof path);
 	else if (!strcmp(kind, "tcp-data"))
 		sends(AF_INET, &any, sizeof any);
+	else if (!strcmp(kind, "locked"))
+		set(opened(AF_INET, SOCK_STREAM, 0), SOL_SOCKET, SO_LOCK_FILTER, 1);
 	else if (!strcmp(kind, "itself"))
 		itself();
 	else

@@ -89,6 +89,7 @@ int main(int argc, char **argv)
 	CHECK(joined & 1ull << 33);
 	set_option(events_of_devices, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, 1);
 	CHECK(setsockopt(events_of_devices, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0);
+	set_option(events_of_devices, SOL_SOCKET, SO_LOCK_FILTER, 1);
 
 	ready();
 	await_go();
@@ -105,6 +106,7 @@ int main(int argc, char **argv)
 	EQUAL(get_option(own, SOL_SOCKET, SO_RCVBUF), 100000);
 	socklen_t length = 0;
 	CHECK(getsockopt(events_of_devices, SOL_SOCKET, SO_GET_FILTER, 0, &length) == 0);
+	CHECK(setsockopt(events_of_devices, SOL_SOCKET, SO_DETACH_FILTER, &(int){0}, sizeof(int)) == -1 && errno == EPERM);
 	EQUAL(length, 1);
 	EQUAL(ask(fresh), RTM_NEWLINK);
 	EQUAL(ask(chosen), RTM_NEWLINK);

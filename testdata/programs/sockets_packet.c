@@ -87,6 +87,7 @@ int main(int argc, char **argv)
 	set(some, SOL_SOCKET, SO_RCVBUF, 30000);
 	set(some, SOL_PACKET, PACKET_COPY_THRESH, 5000);
 	CHECK(setsockopt(some, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) == 0);
+	set(some, SOL_SOCKET, SO_LOCK_FILTER, 1);
 	CHECK(setsockopt(some, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &group, sizeof group) == 0);
 	CHECK(setsockopt(some, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &group, sizeof group) == 0);
 	idle = packet(SOCK_DGRAM, 0, 0);
@@ -110,6 +111,7 @@ int main(int argc, char **argv)
 	EQUAL(get(some, SOL_SOCKET, SO_TYPE), SOCK_DGRAM);
 	EQUAL(get(some, SOL_PACKET, PACKET_AUXDATA), 1);
 	EQUAL(get(some, SOL_SOCKET, SO_RCVBUF), 60000);
+	EQUAL(get(some, SOL_SOCKET, SO_LOCK_FILTER), 1);
 	EQUAL(own(idle).sll_protocol, 0);
 	EQUAL(own(raw).sll_ifindex, 0);
 	EQUAL(ntohs(own(raw).sll_protocol), ETH_P_ALL);

@@ -239,6 +239,7 @@ int main(void)
 	struct sock_fprog program = {4, only_y};
 	mail(sender, "127.0.0.1", own_port(filtered), "no");
 	CHECK(setsockopt(filtered, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0);
+	CHECK(setsockopt(filtered, SOL_SOCKET, SO_LOCK_FILTER, &(int){1}, sizeof(int)) == 0);
 	int ended = udp("127.0.0.1", 0);
 	join(ended, "127.0.0.1", at);
 	CHECK(shutdown(ended, SHUT_RD) == 0);
@@ -342,6 +343,7 @@ int main(void)
 	CHECK(strcmp(name, "lo") == 0);
 	own_address(device, "0.0.0.0", ports[2]);
 	got(device, "on lo", "127.0.0.1", from);
+	CHECK(setsockopt(filtered, SOL_SOCKET, SO_DETACH_FILTER, &(int){0}, sizeof(int)) == -1 && errno == EPERM);
 	got(filtered, "no", "127.0.0.1", from);
 	mail(sender, "127.0.0.1", ports[3], "no more");
 	mail(sender, "127.0.0.1", ports[3], "yes");

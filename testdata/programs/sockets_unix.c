@@ -266,9 +266,13 @@ int main(void)
 	CHECK(getsockname(name_of_its_own, (void *)&automatic, &automatic_length) == 0);
 	CHECK(lstat("listening", &before) == 0);
 
+	set(stream[0], SO_LOCK_FILTER, 1);
+
 	ready();
 	await_go();
 
+	EQUAL(option(stream[0], SO_LOCK_FILTER), 1);
+	EQUAL(option(stream[1], SO_LOCK_FILTER), 0);
 	get(stream[1], "hello world");
 	get(stream[0], "back");
 	empty(stream[0]);
