@@ -103,7 +103,7 @@ func (c *checkpoint) refresh(m *member) error {
 // query queries a member. If the member changes its user meanwhile, query begins anew.
 func (c *checkpoint) query(m *member) error {
 	for deadline := time.Now().Add(timeoutPassing); ; {
-		err := m.query()
+		err := explainStop(m.query())
 		if !passes(err) || time.Now().After(deadline) {
 			return err
 		}

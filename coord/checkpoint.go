@@ -162,7 +162,8 @@ func (c *checkpoint) attempt() (*Result, error) {
 		return nil, err
 	}
 	defer c.writer.Abort()
-	return c.write()
+	result, err := c.write()
+	return result, explainStop(err)
 }
 
 // write freezes the group, writes the image and commits it.

@@ -73,7 +73,7 @@
 //	membership.go, find.go, admit.go, group_id.go,
 //	relatives.go, dependencies.go, waits.go              which processes are members, and which of these need a process that is not
 //	member.go, candidate.go, handler.go, library.go,
-//	executed.go, order.go, starving.go                   one member: whether it can be frozen, and how it gets an order
+//	executed.go, order.go, starving.go, stops.go         one member: whether it can be frozen, and how it gets an order
 //	frozen.go, twin.go, lock.go                          what keeps it frozen, its twin, its lock
 //	rights.go, apart.go, together.go, sessions.go        users of members, what members share, sessions of other shells
 //	explain.go, stuck.go                                 why it does not work

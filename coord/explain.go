@@ -17,6 +17,7 @@ import (
 	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/internal/resident"
 	"crak.dev/crak/internal/sysname"
+	"crak.dev/crak/internal/tracer"
 )
 
 // explain adds a reason to the error of a freeze: what the thread that did not park is doing, or why it could not be signalled.
@@ -129,7 +130,7 @@ func isHidden(pid int) bool {
 // noAnswer tells why a program did not answer an order. holds is the depth of crak_hold at the last query.
 func noAnswer(pid, tid, holds int, timeout time.Duration) error {
 	if status, err := proc.Read(pid, "status", proc.Status); err == nil && status.State == 'T' {
-		return obstacle.List{stopped(pid, nil)}
+		return obstacle.List{stopped(pid, tracer.ErrHandling)}
 	}
 	if blocks(pid, tid) {
 		return obstacle.List{blocksSignal(pid, tid)}
@@ -149,13 +150,10 @@ func noAnswer(pid, tid, holds int, timeout time.Duration) error {
 	return obstacle.List{o}
 }
 
-// stopped is the obstacle for a process that is stopped and cannot be traced. why is nil if it was stopped during the checkpoint.
+// stopped is the obstacle for a process that is stopped and cannot be traced.
 func stopped(pid int, why error) obstacle.Obstacle {
-	o := obstacle.Obstacle{Pid: pid, What: "stopped", Why: "a stopped program does not handle the freeze signal", Do: "continue it with kill -CONT"}
-	if why != nil {
-		o.Why += fmt.Sprintf(", and crak may not trace it: %v", why)
-	}
-	return o
+	return obstacle.Obstacle{Pid: pid, What: "stopped", Why: fmt.Sprintf("a stopped program does not handle the freeze signal, and crak may not trace it: %v", why),
+		Do: "continue it with kill -CONT", Passes: errors.Is(why, tracer.ErrHandling)}
 }
 
 // blocks tells whether a thread blocks the freeze signal. The C library removes this signal from every mask that a program sets.

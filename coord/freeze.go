@@ -42,6 +42,11 @@ func (c *checkpoint) freeze() error {
 		c.prune()
 		var found []int
 		if found, c.zombies = c.lookUntilSure(); len(found) == 0 {
+			for _, m := range c.members {
+				if err := m.settleStop(); err != nil {
+					return err
+				}
+			}
 			return append(c.dependencies(), togetherWithParent(late)...).Err()
 		}
 		if !deadline.IsZero() && time.Now().After(deadline) {

@@ -94,7 +94,7 @@ func (m *member) order(ctx context.Context, order int32, timeout time.Duration) 
 			return nil, explain(err)
 		}
 		old := m.key.IsOld()
-		conn, err := m.accept(listener, deadline)
+		conn, err := m.accept(listener, order, deadline)
 		if queried && err == nil {
 			return conn, nil // the resident has accepted the secret; Capture compares its PID
 		}
@@ -173,8 +173,8 @@ func insidePid(status proc.StatusInfo) int {
 }
 
 // accept waits for the resident's connection. It stops waiting when the process executes another program, or when the order is no longer
-// pending and has not been answered for intervalAgain.
-func (m *member) accept(listener *resident.Listener, deadline time.Time) (*resident.Conn, error) {
+// pending and has not been answered for intervalAgain. If another process stops this one meanwhile, accept traces it.
+func (m *member) accept(listener *resident.Listener, order int32, deadline time.Time) (*resident.Conn, error) {
 	sent := time.Now()
 	for wait := 10 * firstLook; ; wait = min(2*wait, intervalOrder) { // most residents connect within it
 		conn, err := listener.Accept(m.pid, min(wait, time.Until(deadline)))
@@ -182,6 +182,9 @@ func (m *member) accept(listener *resident.Listener, deadline time.Time) (*resid
 		case !errors.Is(err, resident.ErrNoAnswer), time.Now().After(deadline), !m.key.Holds(m.pid) && m.isAnother():
 			return conn, err
 		case time.Since(sent) > intervalAgain && !m.hasOrder():
+			return nil, err
+		}
+		if err := m.traceStopped(order); err != nil {
 			return nil, err
 		}
 	}

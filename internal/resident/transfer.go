@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/internal/busypoll"
+	"crak.dev/crak/internal/proc"
 )
 
 // some waits for at least one byte and reads what has come.
@@ -22,19 +23,51 @@ func (c *Conn) some(b []byte) (int, error) {
 		}
 		busypoll.Yield()
 	}
-	if err := c.file.SetReadDeadline(c.until); err != nil {
-		return 0, err
-	}
 	raw, err := c.file.SyscallConn()
 	if err != nil {
 		return 0, err
 	}
-	n, failed := 0, error(nil)
-	err = raw.Read(func(uintptr) bool {
-		n, failed = c.receive(b)
-		return failed != unix.EAGAIN
-	})
-	return n, cmp.Or(err, failed)
+	for {
+		until := time.Now().Add(intervalStops)
+		if c.until.Before(until) {
+			until = c.until
+		}
+		if err := c.file.SetReadDeadline(until); err != nil {
+			return 0, err
+		}
+		n, failed := 0, error(nil)
+		err = raw.Read(func(uintptr) bool {
+			n, failed = c.receive(b)
+			return failed != unix.EAGAIN
+		})
+		if !errors.Is(err, os.ErrDeadlineExceeded) || until == c.until {
+			return n, cmp.Or(err, failed)
+		}
+		if isStopped(c.Pid) {
+			return 0, StoppedError(c.Pid)
+		}
+	}
+}
+
+// intervalStops is between two looks whether a process that does not answer is stopped. The kernel has no event for it.
+const intervalStops = 50 * time.Millisecond
+
+// A StoppedError means that the process, of this PID, was stopped inside the handler, which cannot block SIGSTOP. So it does not answer.
+type StoppedError int
+
+func (e StoppedError) Error() string {
+	return fmt.Sprintf("pid %d: stopped during the checkpoint", int(e))
+}
+
+// isStopped tells whether a process is stopped, and nobody traces it.
+func isStopped(pid int) bool {
+	tids, _ := proc.Tasks(pid)
+	for _, tid := range tids {
+		if stat, err := proc.Read(pid, fmt.Sprintf("task/%d/stat", tid), proc.Stat); err == nil && stat.State == 'T' {
+			return true
+		}
+	}
+	return false
 }
 
 // next is some for the bytes of a message. A resident sends several short messages at once, such as its HELLO and the threads that
@@ -79,6 +112,8 @@ func (c *Conn) read(b []byte) error {
 		case err == unix.EINTR:
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return fmt.Errorf("pid %d: %w", c.Pid, ErrNoAnswer)
+		case errors.As(err, new(StoppedError)):
+			return err
 		case err == unix.ECONNRESET:
 			return c.ended()
 		case err != nil:

@@ -10,6 +10,9 @@
 //
 //	Leaving:                             seize ─> inside the handler ──(rt_sigreturn)──> waiting ─> detach
 //
+// The process may be continued, or stopped again, while it is traced: each ptrace stop tells which (Tracer.By). Stopped refuses a
+// process of which a thread was stopped inside the handler: the signal mask of that thread is not the program's.
+//
 // A thread that is waiting or paused is in a ptrace stop. Inside the handler every signal is blocked. Before the thread enters the
 // handler, the tracer blocks all signals but the freeze signal: the others stay pending.
 //
@@ -17,5 +20,6 @@
 //
 //	tracer.go           what the writer asks of a tracer
 //	tracer_thread.go    the thread of crak that traces: ptrace(2) accepts no other
+//	handling.go         which threads are inside the handler
 //	events.go           what the traced threads report
 package tracer

@@ -13,6 +13,9 @@ import (
 
 // admit lets a waiting thread into the handler when the freeze signal is pending for it.
 func (h *Tracer) admit() {
+	if !h.admits {
+		return
+	}
 	for _, t := range h.threads {
 		if t.state != waiting {
 			continue
@@ -108,11 +111,11 @@ func (h *Tracer) died(t *tracedThread) {
 }
 
 func (h *Tracer) eventStop(t *tracedThread, signal int) {
+	if h.by = signal; signal == int(unix.SIGTRAP) { // it is not stopped, or not any more
+		h.by = 0
+	}
 	switch t.state {
 	case seized:
-		if signal != int(unix.SIGTRAP) { // SIGTRAP: it is not stopped any more
-			h.By = signal
-		}
 		t.state = waiting
 	case pausing:
 		t.state = paused

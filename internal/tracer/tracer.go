@@ -1,6 +1,7 @@
 package tracer
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,13 +13,14 @@ import (
 
 // A Tracer traces the threads of a stopped process. One thread of crak is the tracer.
 type Tracer struct {
-	By int // the signal that stopped the process
-
+	by      int // the signal that stopped the process, or 0: what the last event has said
 	pid     int
 	threads map[int]*tracedThread
 	calls   chan func()
 	ended   chan struct{}
 	watch   bool // notice when a thread returns from the handler
+	admits  bool // let threads into the handler
+	leaving bool // begun by Leaving
 }
 
 type tracedThread struct {
@@ -55,16 +57,23 @@ const (
 	intervalHeld      = 200 * time.Microsecond
 )
 
+// ErrHandling means that a thread was stopped inside the handler.
+var ErrHandling = errors.New("a thread was stopped inside the handler")
+
 // Stopped traces the threads of a stopped process. The error is a reason why it cannot.
 func Stopped(pid int) (*Tracer, error) {
 	h, err := start(pid, seized)
 	if err == nil {
 		err = h.await(func(t *tracedThread) bool { return t.state == waiting })
 	}
+	if err == nil && h.isHandling() {
+		err = ErrHandling
+	}
 	if err != nil {
 		h.Close()
 		return nil, err
 	}
+	h.call(func() { h.admits = true })
 	return h, nil
 }
 
@@ -72,6 +81,7 @@ func Stopped(pid int) (*Tracer, error) {
 // until they return from the handler. Leave waits for that.
 func Leaving(pid int) (*Tracer, error) {
 	h, err := start(pid, inside)
+	h.leaving = true
 	if err != nil {
 		h.Close()
 		return nil, err
@@ -81,7 +91,7 @@ func Leaving(pid int) (*Tracer, error) {
 
 // start seizes the threads of a process, and says in which state they are.
 func start(pid int, state tracedState) (*Tracer, error) {
-	h := &Tracer{pid: pid, threads: make(map[int]*tracedThread), calls: make(chan func()), ended: make(chan struct{}), watch: true}
+	h := &Tracer{pid: pid, threads: make(map[int]*tracedThread), calls: make(chan func()), ended: make(chan struct{}), watch: true, admits: state == inside}
 	begun := make(chan error)
 	onThread(func() {
 		begun <- h.seize(state)
@@ -166,6 +176,16 @@ func (h *Tracer) Do(tid int, function func() error) (err error) {
 	return err
 }
 
+// By is the signal that stopped the process, or 0 if it is not stopped: what the last event has said.
+func (h *Tracer) By() (by int) {
+	h.call(func() { by = h.by })
+	return by
+}
+
+// Update brings By up to date: the process may have been continued, or stopped again, since the last event. Preconditions: the thread is in the
+// handler.
+func (h *Tracer) Update(tid int) error { return h.Do(tid, func() error { return nil }) }
+
 // Masks are the signal masks of the threads, by TID.
 func (h *Tracer) Masks() map[int]uint64 {
 	all := make(map[int]uint64)
@@ -184,7 +204,9 @@ func (h *Tracer) Close() {
 	h.Leave()
 	close(h.calls)
 	<-h.ended
-	h.stopped()
+	if h.leaving || h.by != 0 {
+		h.stopped()
+	}
 }
 
 // stopped waits until all threads are stopped (T), because a process that the kernel lets go is running (R) for a moment. A process

@@ -67,8 +67,8 @@ func TestMany(t *testing.T) {
 					t.Errorf("pid %d: %v", pid, err)
 					return
 				}
-				if h.By != int(unix.SIGSTOP) {
-					t.Errorf("pid %d: stopped by %d", pid, h.By)
+				if h.By() != int(unix.SIGSTOP) {
+					t.Errorf("pid %d: stopped by %d", pid, h.By())
 				}
 				h.Close()
 			}

@@ -60,8 +60,9 @@ func (h *Tracer) seize(state tracedState) error {
 	}
 	for _, tid := range tids {
 		err := ptrace(unix.PTRACE_SEIZE, tid, 0, unix.PTRACE_O_TRACESYSGOOD)
-		if err == nil && state == inside {
-			err = ptrace(unix.PTRACE_INTERRUPT, tid, 0, 0) // then goOn has it run until its next system call
+		if err == nil {
+			// A process that is continued meanwhile would not stop. A thread inside the handler: then goOn has it run until its next system call.
+			err = ptrace(unix.PTRACE_INTERRUPT, tid, 0, 0)
 		}
 		if err != nil && !hasEnded(h.pid, tid) {
 			return err
