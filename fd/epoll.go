@@ -161,10 +161,13 @@ func captureEpoll(c *capture, o *open) (any, error) {
 			r.BusyPoll = busyPoll(params)
 		}
 	})
-	if o.handle.asks() {
-		events, err := eventsOf(o.handle.fd, unix.POLLIN)
-		r.Quiet = err == nil && events == 0 && !c.chosen
-	}
+	c.readAfterAll(o, func() error { // a target may become ready meanwhile: a datagram comes from outside
+		if o.handle.asks() {
+			events, err := eventsOf(o.handle.fd, unix.POLLIN)
+			r.Quiet = err == nil && events == 0 && !c.chosen
+		}
+		return nil
+	})
 	return r, c.private(o, "epoll instance")
 }
 

@@ -111,6 +111,7 @@ type capture struct {
 	usualOptions map[string]*usualOptions
 	readings     []reading
 	last         []reading      // when all readings have been done
+	afterAll     []reading      // when these have been done
 	later        []func() error // when the initiators have answered, and all descriptions have their numbers
 
 	place   place

@@ -84,6 +84,11 @@ func (c *capture) readLast(o *open, read func() error) {
 	c.last = append(c.last, reading{o, read})
 }
 
+// readAfterAll has a description read by itself, when readLast has done its work.
+func (c *capture) readAfterAll(o *open, read func() error) {
+	c.afterAll = append(c.afterAll, reading{o, read})
+}
+
 // readersMost bounds the descriptors that the writer opens: each reader has a pidfd and a handle.
 const readersMost = 4
 
@@ -114,7 +119,7 @@ func (c *capture) read() error {
 			}
 		}
 	}
-	for _, r := range c.last {
+	for _, r := range append(c.last, c.afterAll...) {
 		if err := c.handles.with(r.of, r.read); err != nil {
 			if err := c.refuse(r.of, err); err != nil {
 				return err
