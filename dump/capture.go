@@ -20,6 +20,11 @@ func Capture(members []*Member) ([]*image.Process, error) {
 	if err := captureDescriptors(members); err != nil {
 		return nil, err
 	}
+	for _, m := range members {
+		if err := m.refuseTyped(); err != nil {
+			return nil, m.fail(err)
+		}
+	}
 	processes := make([]*image.Process, len(members))
 	all := newFiles()
 	defer all.close()

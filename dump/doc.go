@@ -27,7 +27,7 @@
 //	processor_amd64.go                                attributes of a process
 //	thread.go, frame_amd64.go, traced.go, robust.go,
 //	cpu_time.go                                       threads
-//	pending.go, expiry.go, overrun.go                 pending signals, and timers that may expire meanwhile
+//	pending.go, typed.go, expiry.go, overrun.go       pending signals, and timers that may expire meanwhile
 //	sysv.go, sysv_objects.go, semaphores.go,
 //	message_queues.go, undo*.go, segment_rest.go      System V
 //	aio.go                                            contexts of kernel AIO

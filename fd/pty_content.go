@@ -20,7 +20,7 @@ func (c *capture) ptyContent(p *pty, r *Pty) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case events&unix.POLLPRI != 0:
-		return nil, errors.New("the program has not read the status of packet mode yet")
+		return nil, errStatus
 	case !r.Opened && events&unix.POLLIN != 0:
 		return nil, errors.New("input has been written to it, and no process has opened the slave yet")
 	case !r.Opened && flagsAt(r.Termios, atLflag)&unix.ECHO == 0:
@@ -52,15 +52,16 @@ func (c *capture) ptyContent(p *pty, r *Pty) ([]byte, error) {
 	}
 	full := waiting >= ptyFull
 	r.Stopped = !full && slave&unix.POLLOUT == 0
+	output, err := r.hasOutput(master) // after the look at the slave, which may have delivered input with its echo
+	if err != nil {
+		return nil, err
+	}
 	if r.Stopped && !r.Packet {
 		if r.Held, err = ptyHeld(peer); err != nil {
 			return nil, err
 		}
 	}
-	lines, output := slave&unix.POLLIN != 0, events&unix.POLLIN != 0
-	if r.Stopped && output {
-		return nil, errors.New("output has been stopped (^S, tcflow(3)) before the program has read what came before")
-	}
+	lines := slave&unix.POLLIN != 0
 	if present == 0 && !lines && !output && !isCanonical(r.Termios) {
 		return nil, nil
 	}
@@ -77,6 +78,9 @@ func (c *capture) ptyContent(p *pty, r *Pty) ([]byte, error) {
 			return nil, err
 		}
 		r.Input = len(content)
+		if output, err = r.hasOutput(master); err != nil { // with the echo of what was still on its way
+			return nil, err
+		}
 	}
 	if output {
 		more, err := l.output(p.master.member, r.Termios)
@@ -86,6 +90,24 @@ func (c *capture) ptyContent(p *pty, r *Pty) ([]byte, error) {
 		content = append(content, more...)
 	}
 	return content, nil
+}
+
+var errStatus = errors.New("the program has not read the status of packet mode yet")
+
+// hasOutput tells whether something waits for the master to read it. If the buffers have no more room for output, and a worker of the
+// kernel has not moved their content to the queue yet, output seems to be stopped.
+func (r *Pty) hasOutput(master int) (bool, error) {
+	events, err := ptyEvents(master)
+	output := events&unix.POLLIN != 0
+	switch {
+	case err != nil:
+		return false, err
+	case events&unix.POLLPRI != 0:
+		return false, errStatus
+	case r.Stopped && output:
+		return false, errors.New("output has been stopped (^S, tcflow(3)) before the program has read what came before")
+	}
+	return output, nil
 }
 
 // ptyHeld tells whether tcflow(3) has stopped the output of a slave, and not ^S. No call shows it: TCOON starts the output only if

@@ -51,6 +51,9 @@ const (
 	ptyMost     = 1 << 20    // NR_UNIX98_PTY_MAX of the kernel
 )
 
+// IsPty tells whether an object is a pseudo-terminal.
+func IsPty(o image.Object) bool { return o.Kind == ptyObjects.name }
+
 var ptyObjects = objectKind{
 	name: "pty",
 	check: func(o image.Object) error {
