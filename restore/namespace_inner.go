@@ -222,6 +222,9 @@ const (
 // kernel gives out numbers above the program's. If a thread of crak has a number that the program needs, crak executes itself
 // again: that ends all threads but the first.
 func settle(needed []number) error {
+	if why := beyondMost(needed); why != "" {
+		return errors.New(why + " in the new PID namespace, too")
+	}
 	highest := needed[len(needed)-1].pid
 	if err := os.WriteFile(lastPid, []byte(strconv.Itoa(highest)), 0); err != nil && os.Getenv(settledVariable) == "" {
 		return fmt.Errorf("%s: %w", lastPid, err)

@@ -1,10 +1,12 @@
 package restore
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"time"
 	"unsafe"
 
@@ -76,7 +78,11 @@ func whyNotKeep(g *image.Group) (why string, of image.Pid) {
 		return fmt.Sprintf("choosing PIDs: clone3: %v", err), g.Root
 	}
 	deadline := time.Now().Add(exitTimeout)
-	for _, n := range numbers(g) {
+	needed := numbers(g)
+	if why := beyondMost(needed); why != "" {
+		return why, needed[len(needed)-1].owner
+	}
+	for _, n := range needed {
 		if isTaken(n.pid, deadline) {
 			return fmt.Sprintf("%v is taken%s", n, taker(n.pid)), n.owner
 		}
@@ -85,6 +91,16 @@ func whyNotKeep(g *image.Group) (why string, of image.Pid) {
 		return "another program has " + path + " now, the number of a pseudo-terminal of the program", g.Root
 	}
 	return "", 0
+}
+
+// beyondMost says which number is too large for this PID namespace. Namespaces have limits of their own since Linux 6.14.
+func beyondMost(needed []number) string {
+	text, err := os.ReadFile("/proc/sys/kernel/pid_max")
+	most, notNumber := strconv.Atoi(string(bytes.TrimSpace(text)))
+	if highest := needed[len(needed)-1]; err == nil && notNumber == nil && highest.pid >= most {
+		return fmt.Sprintf("%v is too large: PIDs are below %d here (sysctl kernel.pid_max)", highest, most)
+	}
+	return ""
 }
 
 // A takenError says that another process took a PID or TID after it was checked.
