@@ -14,7 +14,7 @@ import (
 // block SIGSTOP. So a member can be stopped
 //
 //   - before it takes an order: then the writer traces it from now on, as one that was stopped before;
-//   - inside the handler: then the resident does not answer. That is an obstacle that may pass;
+//   - inside the handler: then the resident does not answer, or package dump finds the state. That is an obstacle that may pass;
 //   - while it is traced, or not any more: then the last event of the tracer says so, when nobody runs who could change it.
 
 // isStopped tells whether a member is stopped that the writer does not trace.
@@ -54,11 +54,8 @@ func explainStop(err error) error {
 	return err
 }
 
-// settleStop finds out whether a frozen member is stopped. Preconditions: all members are frozen.
+// settleStop finds out whether a frozen member that is traced is stopped. Preconditions: all members are frozen.
 func (m *member) settleStop() error {
-	if m.isStopped() {
-		return obstacle.List{stopped(m.pid, tracer.ErrHandling)}
-	}
 	if m.tracer == nil {
 		return nil
 	}

@@ -92,6 +92,10 @@ func (m *Member) read() error {
 	if m.stat, err = proc.Read(m.Live, "stat", proc.Stat); err != nil {
 		return m.fail(err)
 	}
+	if m.Conn != nil && m.Tracer == nil && m.stat.State == 'T' {
+		m.obstacles = append(m.obstacles, obstacle.Obstacle{Pid: m.Pid, What: "stopped", Why: "it was stopped inside the handler of the freeze signal",
+			Do: "continue it with kill -CONT", Passes: true})
+	}
 	p := &m.process
 	if p.Pid, err = m.insidePid(); err != nil {
 		return m.fail(err)
