@@ -22,7 +22,7 @@ int main(void)
 	CHECK(readlink("/proc/self/ns/pid", before, sizeof before - 1) > 0);
 	ready();
 	do {
-		pause_ms(1);
+		pause_ms(1); /* nothing tells a program that it has been restarted */
 		CHECK(readlink("/proc/self/ns/pid", now, sizeof now - 1) > 0);
 	} while (!strcmp(before, now) && access("go", F_OK));
 	fd = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);

@@ -63,7 +63,7 @@ static void await_interrupts(int want)
 	for (int waited = 0; __atomic_load_n(interrupts, __ATOMIC_SEQ_CST) != want; waited++) {
 		if (waited == 10000)
 			fail("%d interrupts, want %d", *interrupts, want);
-		pause_ms(1);
+		pause_ms(1); /* the other process may be between two calls */
 	}
 }
 
