@@ -13,7 +13,7 @@ import (
 // queryAll queries all members. If a member is in a section between crak_hold and crak_release, it waits until no member is: the
 // other members would stand still until this one leaves the section.
 func (c *checkpoint) queryAll() error {
-	for deadline := time.Now().Add(timeoutHold); ; time.Sleep(intervalHold) {
+	for deadline := time.Now().Add(timeoutHold); ; time.Sleep(intervalHold) { // a resident does not report that a section has ended
 		err := c.each(func(m *member) error {
 			err := c.query(m)
 			if err != nil && c.drops(m, err) {

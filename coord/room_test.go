@@ -33,7 +33,7 @@ func TestTwinGoesFirst(t *testing.T) {
 		return strings.TrimSpace(string(text))
 	}
 	before := score(os.Getpid())
-	for deadline := time.Now().Add(timeoutAnswer); score(twin) != "1000"; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(timeoutAnswer); score(twin) != "1000"; time.Sleep(time.Millisecond) { // /proc has no event for this
 		if time.Now().After(deadline) {
 			t.Fatalf("oom_score_adj of the twin is %s", score(twin))
 		}
