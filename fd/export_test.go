@@ -2,6 +2,7 @@ package fd
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -52,4 +53,13 @@ func Make(d image.Description, env *Env) (*os.File, error) {
 		return nil, err
 	}
 	return all[0], nil
+}
+
+// ConnectWithin connects a TCP socket.
+func ConnectWithin(socket int, to netip.AddrPort) error {
+	address, err := inetSockaddr(unix.AF_INET, to)
+	if err != nil {
+		return err
+	}
+	return connectWithin(socket, &address)
 }

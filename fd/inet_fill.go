@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -111,12 +112,7 @@ func (r *InetSocket) refuse(socket int) error {
 	if err != nil {
 		return fmt.Errorf("an ECONNREFUSED: %w", err)
 	}
-	poll := []unix.PollFd{{Fd: int32(socket)}}
-	for {
-		// If the error does not come, this is as if the network had lost it.
-		if _, err := unix.Poll(poll, int(arrivalTime.Milliseconds())); err != unix.EINTR {
-			break
-		}
-	}
+	// If the error does not come, this is as if the network had lost it.
+	_, _ = awaitEvents(socket, 0, time.Now().Add(arrivalTime))
 	return connectTo(socket, r.Family, r.Peer)
 }

@@ -166,11 +166,11 @@ func onlyFrom(port uint16) SocketFilter {
 // acceptFrom accepts a connection from the given address. It ends connections from other addresses.
 func acceptFrom(listening int, from netip.AddrPort) (*os.File, error) {
 	for range 100 {
-		poll := []unix.PollFd{{Fd: int32(listening), Events: unix.POLLIN}}
-		if n, err := unix.Poll(poll, int(connectMost.Milliseconds())); err == unix.EINTR {
-			continue
-		} else if err != nil || n == 0 {
-			return nil, fmt.Errorf("poll: %d, %w", n, errors.Join(err))
+		switch events, err := awaitEvents(listening, unix.POLLIN, time.Now().Add(connectMost)); {
+		case err != nil:
+			return nil, err
+		case events == 0:
+			return nil, errNoConnection
 		}
 		fd, _, err := unix.Accept4(listening, unix.SOCK_CLOEXEC)
 		if err != nil {
@@ -190,18 +190,16 @@ func acceptFrom(listening int, from netip.AddrPort) (*os.File, error) {
 	return nil, errors.New("other processes connect to this address all the time")
 }
 
-// connectWithin connects, and waits until the connection exists, for connectMost at most.
+// connectWithin connects, and waits until the connection exists, for connectMost at most. It does not use SO_SNDTIMEO: connect(2) with this
+// timeout fails with EINTR when a signal comes, and the Go runtime sends signals to its own threads.
 func connectWithin(socket int, to *sockaddr) error {
-	timeout := unix.NsecToTimeval(connectMost.Nanoseconds())
-	if err := unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &timeout); err != nil {
-		return os.NewSyscallError("SO_SNDTIMEO", err)
+	by := time.Now().Add(connectMost)
+	err := connectLater(socket, to)
+	if err == nil {
+		err = awaitConnection(socket, by)
 	}
-	err := to.connect(socket)
-	if err == unix.EINPROGRESS {
-		return fmt.Errorf("no answer: does a firewall drop connections on this machine?")
-	}
-	if err := unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{}); err != nil {
-		return os.NewSyscallError("SO_SNDTIMEO", err)
+	if errors.Is(err, errNoConnection) {
+		return fmt.Errorf("%w: does a firewall drop connections on this machine?", err)
 	}
 	return err
 }

@@ -122,8 +122,7 @@ func fillTCP(from, to int, content []byte, late int, mark *tcpMark) error {
 			roomy = true
 		}
 		_, _ = peekBytes(to, make([]byte, 1))
-		poll := []unix.PollFd{{Fd: int32(from), Events: unix.POLLOUT}}
-		_, _ = unix.Poll(poll, 10)
+		_, _ = awaitEvents(from, unix.POLLOUT, time.Now().Add(10*time.Millisecond))
 	}
 	return mark.readAgain(to)
 }

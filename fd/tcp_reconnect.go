@@ -70,25 +70,21 @@ func (m *madeTCP) endReconnect(e *Env) error {
 	return m.endHere(e)
 }
 
+var errNoConnection = fmt.Errorf("no answer within %v", connectMost)
+
 // awaitConnection waits until connect(2) has succeeded or failed.
 func awaitConnection(socket int, by time.Time) error {
-	for {
-		poll := []unix.PollFd{{Fd: int32(socket), Events: unix.POLLOUT}}
-		n, err := unix.Poll(poll, max(0, int(time.Until(by).Milliseconds())))
-		switch {
-		case err == unix.EINTR:
-			continue
-		case err != nil:
-			return os.NewSyscallError("poll", err)
-		case n == 0:
-			return fmt.Errorf("no answer within %v", connectMost)
-		}
-		errno, err := unix.GetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_ERROR)
-		if err == nil && errno != 0 {
-			err = unix.Errno(errno)
-		}
+	switch events, err := awaitEvents(socket, unix.POLLOUT, by); {
+	case err != nil:
 		return err
+	case events == 0:
+		return errNoConnection
 	}
+	errno, err := unix.GetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err == nil && errno != 0 {
+		err = unix.Errno(errno)
+	}
+	return err
 }
 
 // makeOver makes the socket of a connection that has ended.

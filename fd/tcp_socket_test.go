@@ -3,10 +3,15 @@ package fd_test
 import (
 	"encoding/json"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -150,5 +155,57 @@ func connectFromOutside(t *testing.T, port int) {
 	})
 	if _, err := stdout.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestConnectInterrupted connects while signals come all the time, as the Go runtime sends them. The queue of the listening socket is full
+// at first, so the kernel repeats the connection request after a second, and connect(2) has to wait.
+func TestConnectInterrupted(t *testing.T) {
+	listening, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	defer unix.Close(listening)
+	must(t, unix.Bind(listening, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	must(t, unix.Listen(listening, 0))
+	name, err := unix.Getsockname(listening)
+	must(t, err)
+	to := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(name.(*unix.SockaddrInet4).Port))
+	first, err := net.DialTCP("tcp", nil, net.TCPAddrFromAddrPort(to)) // fills the queue
+	must(t, err)
+	defer first.Close()
+
+	done := make(chan struct{})
+	var signals sync.WaitGroup
+	signals.Go(func() {
+		for start, accepted := time.Now(), false; ; {
+			select {
+			case <-done:
+				return
+			case <-time.After(time.Millisecond):
+			}
+			tasks, _ := os.ReadDir("/proc/self/task")
+			for _, task := range tasks {
+				tid, _ := strconv.Atoi(task.Name())
+				_ = unix.Tgkill(os.Getpid(), tid, unix.SIGURG)
+			}
+			if !accepted && time.Since(start) > 200*time.Millisecond {
+				if s, _, err := unix.Accept4(listening, unix.SOCK_CLOEXEC); err == nil {
+					unix.Close(s)
+				}
+				accepted = true
+			}
+		}
+	})
+	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	defer unix.Close(socket)
+	start := time.Now()
+	err = fd.ConnectWithin(socket, to)
+	close(done)
+	signals.Wait()
+	if err != nil {
+		t.Error(err)
+	}
+	if time.Since(start) < 200*time.Millisecond {
+		t.Error("connect did not have to wait, so this test has proved nothing")
 	}
 }
