@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/internal/retry"
 )
 
 // ErrBusy means that another checkpoint of the same program is under way.
@@ -25,7 +26,7 @@ func lock(pid int) (release func(), err error) {
 		return nil, err
 	}
 	path := proc.Path(live, "environ")
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	fd, err := retry.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
 		return func() {}, nil
 	}

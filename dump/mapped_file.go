@@ -13,6 +13,7 @@ import (
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/internal/retry"
 )
 
 // files identifies the files behind mappings, each file once. It resolves paths from the program's root directory, in the
@@ -65,7 +66,7 @@ func (f *files) enter(m *Member) error {
 		return nil
 	}
 	f.close()
-	root, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	root, err := retry.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: path, Err: err}
 	}

@@ -11,6 +11,7 @@ import (
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/cause"
 	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/internal/retry"
 )
 
 // Memory is the memory of a process. While it is open, it is never that of a later process with the same PID, or of another
@@ -191,7 +192,7 @@ type reader struct {
 
 func openReader(pid int) (*reader, error) {
 	path := proc.Path(pid, "mem")
-	mem, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	mem, err := retry.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}

@@ -13,6 +13,7 @@ import (
 	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/internal/resident"
+	"crak.dev/crak/internal/retry"
 	"crak.dev/crak/internal/sysv"
 )
 
@@ -268,7 +269,7 @@ func (m *Member) path(name string) string { return proc.Path(m.Live, name) }
 
 // seals asks for the seals of a file (fcntl(2), F_GET_SEALS).
 func (m *Member) seals(name string) (uint32, error) {
-	f, err := unix.Open(m.path(name), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	f, err := retry.Open(m.path(name), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return 0, err
 	}

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/retry"
 )
 
 // withAsync returns the description with O_ASYNC, if only open(2) can set this flag: F_SETFL ignores it for regular files, directories
@@ -23,13 +24,13 @@ func (e *Env) withAsync(f *os.File, k *kind, d image.Description) (*os.File, err
 	var err error
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
-		fd, err = unix.Openat(int(f.Fd()), ".", int(d.Flags&openFlags)|unix.O_ASYNC|unix.O_CLOEXEC, 0)
+		fd, err = retry.Openat(int(f.Fd()), ".", int(d.Flags&openFlags)|unix.O_ASYNC|unix.O_CLOEXEC, 0)
 	case unix.S_IFREG, unix.S_IFCHR:
 		if flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0); err == nil && flags&unix.O_ASYNC != 0 || setsAsync(f) {
 			return f, nil
 		}
 		link := fmt.Sprintf("/proc/self/fd/%d", f.Fd())
-		fd, err = unix.Open(link, int(d.Flags&openFlags&^(unix.O_NOFOLLOW|unix.O_DIRECTORY))|unix.O_ASYNC|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+		fd, err = retry.Open(link, int(d.Flags&openFlags&^(unix.O_NOFOLLOW|unix.O_DIRECTORY))|unix.O_ASYNC|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	default:
 		return f, nil
 	}

@@ -7,6 +7,7 @@ import (
 
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/retry"
 )
 
 // Directory is the record of a directory. The description's offset is the position of getdents(2). A directory that has been removed
@@ -90,7 +91,7 @@ func (e *Env) openRemoved(r Directory, flags uint32) (*os.File, error) {
 			return nil, err
 		}
 	}
-	fd, err := unix.Openat(int(made.Fd()), ".", int(flags&openFlags)|unix.O_CLOEXEC, 0)
+	fd, err := retry.Openat(int(made.Fd()), ".", int(flags&openFlags)|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: r.File.Path, Err: err}
 	}

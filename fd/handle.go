@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/retry"
 	"crak.dev/crak/internal/rights"
 )
 
@@ -52,7 +53,7 @@ func (h *Handle) Stat() (st unix.Stat_t, err error) {
 
 // TakePath takes a handle of the file at a path, with O_PATH: that has no effect on a FIFO or a device.
 func TakePath(path string) (*Handle, error) {
-	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	fd, err := retry.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
@@ -157,7 +158,7 @@ func (h *Handle) Open(want Inode) (*Source, error) {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Dev != want.Device || st.Ino != want.Number {
 		return nil, errSwapped
 	}
-	fd, err := unix.Open(h.path(), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	fd, err := retry.Open(h.path(), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err == nil {
 		return &Source{fd: fd, own: true}, nil
 	}

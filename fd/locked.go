@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/internal/retry"
 )
 
 // lockedInodes tells which files may have locks. Only fdinfo tells which description has them, and to read it takes longer than all
@@ -43,7 +44,7 @@ func (l *lockedInodes) look() {
 	if own, err := os.Readlink("/proc/self/ns/pid"); err != nil || own != initial {
 		return
 	}
-	fd, err := unix.Open("/proc/locks", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	fd, err := retry.Open("/proc/locks", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return
 	}

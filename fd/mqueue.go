@@ -11,6 +11,7 @@ import (
 
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/retry"
 )
 
 // MessageQueue is the record of a POSIX message queue (mq_overview(7)). A queue outlives its program. So a restart uses the old queue, or
@@ -155,7 +156,7 @@ func (c *capture) lookAtQueue(o *open) (any, []byte, error) {
 	refused := func(why string) obstacle.Obstacle {
 		return obstacle.Obstacle{What: "POSIX message queue " + o.link, Why: why, Do: closeIt}
 	}
-	queue, err := unix.Open(o.path(), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	queue, err := retry.Open(o.path(), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, nil, refused("crak cannot open it: " + err.Error())
 	}

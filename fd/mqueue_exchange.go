@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/retry"
 )
 
 // A message of a POSIX message queue can be read only by taking it out. So the initiator of a member takes all messages out and puts them
@@ -99,7 +100,7 @@ func (x *queueExchange) opensBoth() error {
 		return nil
 	}
 	open := func() error {
-		queue, err := unix.Open(x.o.path(), unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		queue, err := retry.Open(x.o.path(), unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 		if err == nil {
 			unix.Close(queue)
 		}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/internal/abi"
+	"crak.dev/crak/internal/retry"
 	"crak.dev/crak/restore/program"
 )
 
@@ -171,7 +172,7 @@ func (x *queueExchange) makeAll() ([]int64, error) {
 	if x.fd >= 0 {
 		return x.run(x.member)
 	}
-	file, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", x.o.fd), unix.O_RDWR|unix.O_CLOEXEC, 0)
+	file, err := retry.Open(fmt.Sprintf("/proc/self/fd/%d", x.o.fd), unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("its messages cannot be taken out: open: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/retry"
 )
 
 // openFlags are the flags of F_GETFL that a restart passes to open(2). Flags that create or truncate are never among
@@ -143,7 +144,7 @@ func openBelow(dir int, path, name string, flags uint32, mode uint32) (*os.File,
 	} else {
 		how.Flags |= unix.O_NONBLOCK | unix.O_NOCTTY
 	}
-	fd, err := unix.Openat2(dir, path, &how)
+	fd, err := retry.Openat2(dir, path, &how)
 	if errors.Is(err, unix.ELOOP) {
 		return nil, &os.PathError{Op: "open", Path: name, Err: ErrLinked}
 	}
@@ -158,7 +159,7 @@ func openBelow(dir int, path, name string, flags uint32, mode uint32) (*os.File,
 func reopen(f *os.File, flags uint32) (*os.File, error) {
 	link := "/proc/self/fd/" + strconv.Itoa(int(f.Fd()))
 	keep := flags & openFlags &^ (unix.O_NOFOLLOW | unix.O_DIRECTORY)
-	fd, err := unix.Open(link, int(keep)|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	fd, err := retry.Open(link, int(keep)|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: f.Name(), Err: err}
 	}

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/retry"
 )
 
 // searchedMost bounds the entries of directories that are read to find the other name of a file. The program is frozen meanwhile.
@@ -15,7 +17,7 @@ const searchedMost = 1 << 18
 // OtherName looks for a name of a file in a directory. at is how the caller reaches the directory. For example, sem_open(3) creates a
 // semaphore under a temporary name, links it to its final name, and removes the temporary one.
 func OtherName(at string, inode uint64, is func(*unix.Stat_t) bool) (name string, found *unix.Stat_t) {
-	dir, err := unix.Open(at, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	dir, err := retry.Open(at, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return "", nil
 	}

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/internal/retry"
 )
 
 // An ownInfo is the fdinfo of one of the writer's numbers. The kernel looks at the number anew with each read from the beginning
@@ -33,7 +34,7 @@ func (v *view) readOwn(number int) (proc.FdInfo, error) {
 			unix.Close(v.own.fd)
 			v.own = nil
 		}
-		fd, err := unix.Open("/proc/self/fdinfo/"+strconv.Itoa(number), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		fd, err := retry.Open("/proc/self/fdinfo/"+strconv.Itoa(number), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return proc.FdInfo{}, err
 		}

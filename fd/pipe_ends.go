@@ -5,6 +5,8 @@ import (
 	"maps"
 
 	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/retry"
 )
 
 // ends says who has which end of a pipe or FIFO open.
@@ -75,7 +77,7 @@ func (c *capture) otherEndLives(o *open, e ends) bool {
 	end := o.handle.fd
 	if !o.handle.asks() {
 		var err error
-		if end, err = unix.Open(o.path(), int(o.flags&unix.O_ACCMODE)|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err != nil {
+		if end, err = retry.Open(o.path(), int(o.flags&unix.O_ACCMODE)|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err != nil {
 			return true
 		}
 		defer unix.Close(end)

@@ -8,6 +8,7 @@ import (
 
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/retry"
 )
 
 // pipeContentMost bounds the bytes in one pipe. A pipe holds at most 1 MiB, unless root has raised the limit
@@ -160,7 +161,7 @@ func (c *capture) lookIntoPipe(o *open) (any, []byte, error) {
 
 // read copies the content of the pipe with tee(2), which leaves the bytes in the pipe. The pipe is opened anew, so the program's description does not change.
 func (r *PipeObject) read(h *Handle) ([]byte, error) {
-	from, err := unix.Open(h.path(), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	from, err := retry.Open(h.path(), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/retry"
 )
 
 // A boundName is a name that a restart has given to a socket.
@@ -66,7 +67,7 @@ func (e *Env) bind(socket int, n *UnixName) (*boundName, error) {
 func (e *Env) bindPath(socket int, b *boundName) error {
 	n := b.name
 	slash := strings.LastIndexByte(n.Path, '/')
-	fd, err := unix.Open(cmp.Or(n.Path[:slash+1], "."), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := retry.Open(cmp.Or(n.Path[:slash+1], "."), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: filepath.Dir(n.full()), Err: err}
 	}
@@ -217,7 +218,7 @@ func enter(dir string, needed bool) error {
 // link to somebody else's socket there. crak must not change the owner and the mode of that socket. So openSocket checks that the file
 // belongs to the user who called bind(2), has one name and gives nobody a permission (inDirectory), as a new file does.
 func openSocket(path string, n *UnixName, uid int) (*os.File, error) {
-	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := retry.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: n.String(), Err: err}
 	}

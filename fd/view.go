@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/retry"
 )
 
 // A view reads the descriptors of a process. The program is frozen meanwhile, so a view makes as few system calls as
@@ -37,7 +39,7 @@ func newView(m *Member, seen *Seen) (*view, error) {
 
 // openDirectory opens a directory of /proc. os.Open would try to add it to Go's poller.
 func openDirectory(path string, flags int) (fd int, err error) {
-	if fd, err = unix.Open(path, flags|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+	if fd, err = retry.Open(path, flags|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return -1, &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	return fd, nil

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/internal/retry"
 )
 
 // needsInfo tells whether only fdinfo shows some of the state of a description that askFlags and askOffset have asked about.
@@ -62,7 +63,7 @@ func (v *view) read(name string) ([]byte, error) {
 			return nil, err
 		}
 	}
-	f, err := unix.Openat(v.info, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	f, err := retry.Openat(v.info, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}

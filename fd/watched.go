@@ -10,6 +10,7 @@ import (
 
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/internal/retry"
 )
 
 // watched is a file that an inotify instance watches. The kernel shows the inode of the file, and not its path. Any path of the file
@@ -153,9 +154,9 @@ func (s *search) walk(places []string) {
 
 // list reads a directory, looks at the files whose inode number is missing, and returns the directories in it.
 func (s *search) list(path string) (below []string) {
-	dir, err := unix.Open(s.root+path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOATIME, 0)
+	dir, err := retry.Open(s.root+path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOATIME, 0)
 	if err == unix.EPERM {
-		dir, err = unix.Open(s.root+path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		dir, err = retry.Open(s.root+path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	}
 	if err != nil {
 		return nil

@@ -9,12 +9,14 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/retry"
 )
 
 // openFile opens a file of the image. It must be a regular file that belongs to the caller or root, and that no other user can
 // write to.
 func (i *Image) openFile(name string) (*os.File, int64, error) {
-	fd, err := unix.Openat(int(i.dir.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	fd, err := retry.Openat(int(i.dir.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err == unix.ELOOP {
 		return nil, 0, errors.New("is a symlink")
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/retry"
 )
 
 // A pathWalk walks from / to a directory, one name at a time. It opens each directory and symbolic link with O_PATH, checks the open
@@ -73,7 +75,7 @@ func OpenFile(path string, flags int, mode uint32) (*os.File, error) {
 		return nil, err
 	}
 	defer w.close()
-	fd, err := unix.Openat(w.dir, filepath.Base(path), flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
+	fd, err := retry.Openat(w.dir, filepath.Base(path), flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
@@ -118,7 +120,7 @@ func (w *pathWalk) follow(names []string) error {
 func (w *pathWalk) root() error {
 	w.close()
 	var err error
-	if w.dir, err = unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+	if w.dir, err = retry.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return &fs.PathError{Op: "open directory", Path: "/", Err: err}
 	}
 	w.path = "/"
@@ -144,7 +146,7 @@ func (w *pathWalk) step(name string) (target string, err error) {
 		return "", nil
 	}
 	path := filepath.Join(w.path, name)
-	fd, err := unix.Openat(w.dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := retry.Openat(w.dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return "", &fs.PathError{Op: "open directory", Path: path, Err: err}
 	}
@@ -173,7 +175,7 @@ func (w *pathWalk) step(name string) (target string, err error) {
 
 // open opens the current directory for reading.
 func (w *pathWalk) open() (*os.File, error) {
-	fd, err := unix.Openat(w.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := retry.Openat(w.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open directory", Path: w.path, Err: err}
 	}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"crak.dev/crak/internal/retry"
 )
 
 // Path is /proc/PID/name; pid 0 stands for the reader itself.
@@ -48,15 +50,11 @@ type rawFile struct {
 var whole = map[string]bool{"stat": true, "status": true, "syscall": true, "auxv": true, "oom_score_adj": true, "coredump_filter": true}
 
 func openRaw(path string) (rawFile, error) {
-	for {
-		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err == nil {
-			return rawFile{fd, whole[filepath.Base(path)]}, nil
-		}
-		if err != unix.EINTR {
-			return rawFile{fd: -1}, &os.PathError{Op: "open", Path: path, Err: err}
-		}
+	fd, err := retry.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return rawFile{fd: -1}, &os.PathError{Op: "open", Path: path, Err: err}
 	}
+	return rawFile{fd, whole[filepath.Base(path)]}, nil
 }
 
 // ReadFile is os.ReadFile for a file of /proc or another short file.
