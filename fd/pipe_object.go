@@ -8,6 +8,7 @@ import (
 
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/printable"
 	"crak.dev/crak/internal/retry"
 )
 
@@ -53,10 +54,10 @@ var pipeEnd = kind{
 		}
 		c := CompareFile(*r.File)
 		if c.Change == Gone || c.Have.Mode&unix.S_IFMT != unix.S_IFIFO {
-			return obstacle.List{{What: r.File.Path, Why: "it is not a FIFO any more, or cannot be found", Do: "make it again: mkfifo " + r.File.Path}}
+			return obstacle.List{{What: r.File.Path, Why: "it is not a FIFO any more, or cannot be found", Do: "make it again: mkfifo " + printable.Shell(r.File.Path)}}
 		}
 		if err := r.checkOwner(c.Have.UID); err != nil {
-			return obstacle.List{{What: r.File.Path, Why: err.Error(), Do: "remove it, and make it again: mkfifo " + r.File.Path}}
+			return obstacle.List{{What: r.File.Path, Why: err.Error(), Do: "remove it, and make it again: mkfifo " + printable.Shell(r.File.Path)}}
 		}
 		return env.lessers[d.ID].gain(c, accessMode(d.Flags))
 	},

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/printable"
 	"crak.dev/crak/internal/retry"
 )
 
@@ -169,7 +170,7 @@ func checkName(n *UnixName) (all obstacle.List) {
 	switch err := unix.Lstat(whole.Path, &st); {
 	case errors.Is(err, unix.ENOENT):
 		if unix.Stat(filepath.Dir(whole.Path), &st) != nil {
-			all = append(all, obstacle.Obstacle{What: what, Why: "its directory is gone", Do: "make the directory: mkdir -p " + filepath.Dir(whole.Path)})
+			all = append(all, obstacle.Obstacle{What: what, Why: "its directory is gone", Do: "make the directory: mkdir -p " + printable.Shell(filepath.Dir(whole.Path))})
 		}
 	case err != nil:
 		all = append(all, obstacle.Obstacle{What: what, Why: err.Error(), Do: "restart as the user who ran the program"})

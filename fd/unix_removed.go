@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/printable"
 )
 
 // withoutPlace tells whether the directory of the name need not exist. The socket had no file at the checkpoint. So its path is needed only
@@ -86,7 +87,7 @@ func (n *UnixName) checkPlace() obstacle.List {
 		above := existing(n.dir())
 		if err := unix.Faccessat(unix.AT_FDCWD, above, unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
 			return obstacle.List{{What: "Unix socket " + n.String(), Why: "its directory is gone, and crak cannot make one in " + above + ": " + err.Error(),
-				Do: "make the directory: mkdir -p " + filepath.Dir(n.Path)}}
+				Do: "make the directory: mkdir -p " + printable.Shell(filepath.Dir(n.Path))}}
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/printable"
 )
 
 // A Changer is a user, or all users of a group, who can change where a path leads.
@@ -122,7 +123,7 @@ func (w *pathWalk) sticky() bool { return w.st.Mode&unix.S_ISVTX != 0 }
 
 func (w *pathWalk) writable(who string) error {
 	return obstacle.Obstacle{Where: w.path, What: "directory", Why: who + " can write to it, and so can replace your image",
-		Do: "chmod go-w " + w.path + ", or move the image to a directory of your own"}
+		Do: "chmod go-w " + printable.Shell(w.path) + ", or move the image to a directory of your own"}
 }
 
 func (w *pathWalk) foreign(path string, uid uint32) error {

@@ -17,6 +17,7 @@ import (
 	"crak.dev/crak/coord"
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/printable"
 	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/restore"
 )
@@ -112,7 +113,7 @@ func alive(path string) error {
 		exe, exeErr := os.Readlink(proc.Path(int(p.Pid), "exe"))
 		cwd, cwdErr := os.Readlink(proc.Path(int(p.Pid), "cwd"))
 		if exeErr == nil && cwdErr == nil && exe == p.Executable.Path && cwd == p.Cwd {
-			return fmt.Errorf("pid %d: %s still runs in %s; to restart a second one nevertheless: crak restart %s", p.Pid, exe, cwd, path)
+			return fmt.Errorf("pid %d: %s still runs in %s; to restart a second one nevertheless: crak restart %s", p.Pid, exe, cwd, printable.Shell(path))
 		}
 	}
 	return nil

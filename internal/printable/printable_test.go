@@ -3,6 +3,7 @@ package printable
 import (
 	"bytes"
 	"encoding/json"
+	"os/exec"
 	"testing"
 )
 
@@ -60,6 +61,26 @@ func TestIndent(t *testing.T) {
 		}
 		if _, err := w.Write([]byte("\n")); err != nil || got.String() != want.String() {
 			t.Errorf("%s: %v\n%s\nwant\n%s", text, err, got.String(), want.String())
+		}
+	}
+}
+
+// TestShell has a shell read the words.
+func TestShell(t *testing.T) {
+	for word, want := range map[string]string{
+		"/run/a-b_c.d":  "/run/a-b_c.d",
+		"":              "''",
+		"a b":           "'a b'",
+		"a;reboot":      "'a;reboot'",
+		"$(reboot)'`x`": `'$(reboot)'\''` + "`x`'",
+		"größe":         "'größe'",
+	} {
+		if got := Shell(word); got != want {
+			t.Errorf("Shell(%q): %s, want %s", word, got, want)
+		}
+		out, err := exec.Command("sh", "-c", "printf %s "+Shell(word)).Output()
+		if err != nil || string(out) != word {
+			t.Errorf("a shell reads %q for %q, %v", out, word, err)
 		}
 	}
 }
