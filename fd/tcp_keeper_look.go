@@ -19,7 +19,7 @@ func (s *keeperServer) look(socket int) (reply keeperReply, answer *os.File, err
 		return reply, nil, err
 	}
 	reply.Outside, answer, reply.Size, err = s.read(socket, ends)
-	if off := endRepair(socket); off != nil {
+	if off := insistOnEnd(socket); off != nil {
 		err = errors.Join(err, off)
 	}
 	if again, changed := connectionOf(socket); changed != nil || again != ends {
@@ -97,10 +97,15 @@ func isOfThisNetwork(socket int) (bool, error) {
 	return of.Dev == ours.Dev && of.Ino == ours.Ino, nil
 }
 
-// endRepair ends the repair mode. The kernel refuses that for a listening socket, and the program can let the socket listen meanwhile.
-func endRepair(socket int) (err error) {
+// insistOnEnd ends the repair mode, if readOutside has not. The kernel refuses that for a listening socket, and the program can let the
+// socket listen meanwhile.
+func insistOnEnd(socket int) error {
+	reuse, err := unix.GetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_REUSEADDR)
+	if err != nil {
+		return os.NewSyscallError("SO_REUSEADDR", err)
+	}
 	for range 10000 {
-		if err = repair(socket, repairOffQuietly); err == nil {
+		if err = endRepair(socket, reuse); err == nil {
 			return nil
 		}
 		disconnect(socket)

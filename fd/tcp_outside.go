@@ -51,6 +51,14 @@ func repair(socket, mode int) error {
 	return os.NewSyscallError("TCP_REPAIR", unix.SetsockoptInt(socket, unix.SOL_TCP, unix.TCP_REPAIR, mode))
 }
 
+// endRepair ends the repair mode. The kernel then clears SO_REUSEADDR, so endRepair sets it again. reuse is the value before the repair mode.
+func endRepair(socket, reuse int) error {
+	if err := repair(socket, repairOffQuietly); err != nil {
+		return err
+	}
+	return os.NewSyscallError("SO_REUSEADDR", unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_REUSEADDR, reuse))
+}
+
 func (r *TCPSocket) ends() firewall.Connection {
 	return firewall.Connection{Own: *r.Own, Peer: *r.Remote}
 }

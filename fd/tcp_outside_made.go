@@ -42,10 +42,7 @@ func (r *TCPSocket) putBack(content []byte, e *Env) (*os.File, error) {
 		err = r.fillOutside(socket, content)
 	}
 	if err == nil {
-		err = repair(socket, repairOffQuietly)
-	}
-	if err == nil { // the repair mode has changed it, and another socket may have to get the same address
-		err = os.NewSyscallError("SO_REUSEADDR", unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1))
+		err = endRepair(socket, 1) // another socket may have to get the same address; later the socket gets the value that it had
 	}
 	if err != nil {
 		f.Close()

@@ -97,10 +97,14 @@ func readOutside(socket int) (s *TCPOutside, content []byte, err error) {
 	if err := refuseUrgent(socket); err != nil {
 		return nil, nil, err
 	}
+	reuse, err := unix.GetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_REUSEADDR)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("SO_REUSEADDR", err)
+	}
 	if err := repair(socket, repairOn); err != nil {
 		return nil, nil, err
 	}
 	s = new(TCPOutside)
 	content, err = s.read(socket)
-	return s, content, errors.Join(err, repair(socket, repairOffQuietly))
+	return s, content, errors.Join(err, endRepair(socket, reuse))
 }

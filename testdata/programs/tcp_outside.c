@@ -65,6 +65,7 @@ int main(int argc, char **argv)
 	CHECK(argc > 4);
 	server = strcmp(argv[1], "server") == 0;
 	fd = socket(family_of(argv[2]), SOCK_STREAM, 0);
+	CHECK(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) == 0);
 	if (server) {
 		int listening = fd, file = open("port.new", O_WRONLY | O_CREAT, 0644);
 
@@ -101,6 +102,7 @@ int main(int argc, char **argv)
 	}
 	if (get_option(fd, SOL_TCP, TCP_MAXSEG) < segment)
 		fail("the size of segments is %d, and was %d", get_option(fd, SOL_TCP, TCP_MAXSEG), segment);
+	EQUAL(get_option(fd, SOL_SOCKET, SO_REUSEADDR), 1);
 	transmit(fd, &out, 0, 1);
 	CHECK(shutdown(fd, SHUT_WR) == 0);
 	while (receive(fd, &in)) {
