@@ -21,7 +21,7 @@ type PipeObject struct {
 	File       *image.File `json:"file,omitempty"` // nil for a pipe
 	Attributes *Attributes `json:"attributes,omitempty"`
 	Capacity   int         `json:"capacity"`          // bytes (fcntl(2), F_GETPIPE_SZ)
-	Packets    []int       `json:"packets,omitempty"` // their lengths, if there are several and nothing else (pipe(2), O_DIRECT)
+	Packets    []int       `json:"packets,omitempty"` // their lengths, if there is nothing else (pipe(2), O_DIRECT)
 
 	// Slots are the pieces of the content, if writing the content at once would make others. A pipe is full if it has as many as its capacity
 	// has pages, however small they are.

@@ -92,7 +92,7 @@ func (r *PipeObject) keepSlots(slots []PipeSlot) {
 		usual = usual && (i == len(slots)-1 || s.Size == pipePage)
 	}
 	switch {
-	case len(slots) == packets && len(slots) > 1:
+	case packets > 0 && len(slots) == packets:
 		for _, s := range slots {
 			r.Packets = append(r.Packets, s.Size)
 		}

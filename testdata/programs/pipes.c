@@ -17,7 +17,7 @@
 #define WRITE 1
 #define BIG (300 * 1024)
 
-static int plain[2], large[2], packets[2], ended[2], broken[2], twice[2], empty[2], full[2], fifo[2], both, alone;
+static int plain[2], large[2], packets[2], single[2][2], ended[2], broken[2], twice[2], empty[2], full[2], fifo[2], both, alone;
 static int second, shared;
 
 static char byte_at(size_t i) { return (char)(i * 7 + i / 251); }
@@ -122,6 +122,10 @@ static void build(void)
 	put(packets[WRITE], "first");
 	put(packets[WRITE], "the second packet");
 	EQUAL(write(packets[WRITE], bytes, 4096), 4096);
+	for (int i = 0; i < 2; i++) {
+		CHECK(pipe2(single[i], O_DIRECT) == 0);
+		put(single[i][WRITE], "one packet");
+	}
 	CHECK(pipe(ended) == 0);
 	put(ended[WRITE], "last words");
 	close(ended[WRITE]);
@@ -170,6 +174,11 @@ int main(void)
 	expect(packets[READ], "the second packet");
 	expect_bytes(packets[READ], 4096);
 	CHECK(flags_of(packets[WRITE]) & O_DIRECT);
+	put(single[0][WRITE], "another");
+	expect(single[0][READ], "one packet");
+	expect(single[0][READ], "another");
+	EQUAL(read(single[1][READ], &byte, 1), 1); /* and discards the rest of the packet */
+	EQUAL(waiting_in(single[1][READ]), 0);
 	expect(ended[READ], "last words");
 	EQUAL(read(ended[READ], &byte, 1), 0);
 	EQUAL(write(broken[WRITE], "x", 1), -1);
