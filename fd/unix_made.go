@@ -19,6 +19,7 @@ type madeUnix struct {
 	otherBound *boundName // of other
 	joined     bool       // connected
 	done       bool       // filled
+	temporary  bool       // not of the program: there is no notice about it
 }
 
 func (m *madeUnix) make(e *Env) (err error) {
@@ -50,7 +51,7 @@ func (m *madeUnix) make(e *Env) (err error) {
 	if m.file, err = newUnix(r.Type); err != nil || r.Name == nil {
 		return err
 	}
-	if r.Name.Path != "" && r.Name.File == nil {
+	if r.Name.Path != "" && r.Name.File == nil && !m.temporary {
 		e.Tell(fmt.Sprintf("Unix socket %s: its file had been removed, or was not found, at the checkpoint: no process can connect to this path", r.Name))
 	}
 	if m.bound, err = e.bind(int(m.file.Fd()), r.Name); err == nil && r.Listening {
@@ -133,8 +134,7 @@ func (e *Env) unixConnection(client, server *UnixSocket) (c, s *os.File, err err
 			return nil, nil, err
 		}
 	} else {
-		// The socket is temporary, so there is no notice about it.
-		listening = &madeUnix{record: UnixSocket{Type: server.Type, Name: withoutFile(server.Name), Listening: true, Backlog: 1}}
+		listening = &madeUnix{temporary: true, record: UnixSocket{Type: server.Type, Name: withoutFile(server.Name), Listening: true, Backlog: 1}}
 		defer listening.close()
 		if err := listening.make(e); err != nil {
 			return nil, nil, err

@@ -133,7 +133,7 @@ func (c *capture) peerOf(o *open, r *UnixSocket) error {
 	if s.kind != unix.SOCK_DGRAM && s.shutdown != 3 {
 		return elsewhere{unixObstacle(o, "it is connected to a process outside of the group")}
 	}
-	r.Closed = s.peer == 0
+	r.Closed = s.peer == 0 || s.kind != unix.SOCK_DGRAM // after shutdown both ways it does not matter whether the peer is open
 	if s.reading.asked {
 		r.PeerName = s.reading.peerName
 		if r.PeerName == nil && !r.Closed {
