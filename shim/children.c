@@ -23,7 +23,8 @@ static char *append(char *p, const char *text)
 	return p;
 }
 
-#define LOOKS 100
+#define LOOK_BOUND 10000 /* milliseconds: another thread may be about to make a reaper, and not run for a while */
+#define LOOK_PAUSE 50000 /* nanoseconds between two looks */
 #define UNKNOWN -1 /* /proc does not show the children */
 
 /* What the process that reads /proc searches, and its result. */
@@ -135,13 +136,17 @@ static int is_child(int pid)
  */
 int has_other_children(void)
 {
-	for (int i = 0; i < LOOKS; i++) {
+	long until = milliseconds() + LOOK_BOUND;
+	unsigned never = 0;
+
+	do {
 		int other = find_other_alone(), making = spawn_is_making();
 
 		if (other == 0)
 			return 0;
 		if (other == UNKNOWN || (!making && !spawn_is_noted(other) && is_child(other)))
 			return 1;
-	}
+		futex_wait(&never, 0, LOOK_PAUSE);
+	} while (milliseconds() < until);
 	return 1;
 }

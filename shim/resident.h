@@ -90,7 +90,7 @@ struct own {
 	uint64_t secret[SECRET_WORDS]; /* proof.c; 0: not made yet */
 
 	int children[CHILDREN_MAX]; /* PIDs of reapers and twins that are still to be reaped, or 0 (spawn.c) */
-	unsigned made;	     /* number of calls of spawn_place, one for each child that was to be made */
+	unsigned made;	     /* number of entries that spawn_place has taken, one for each child that was to be made */
 	unsigned looking;    /* futex: 1 while a thread looks for other children (children.c) */
 	int reaper;	     /* index of the last reaper in children */
 	unsigned writer;     /* futex: 1 while a reaper runs; the kernel clears it when the reaper ends */

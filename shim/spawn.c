@@ -129,12 +129,13 @@ static int children_live_elsewhere(void)
 int *spawn_place(void)
 {
 	spawn_reap_all(); /* no order to reap comes if somebody kills the child, or the kernel cannot queue the signal */
-	add(&own.made, 1);
 	for (int i = 0; i < CHILDREN_MAX; i++) {
 		int free = 0;
 
-		if (__atomic_compare_exchange_n(&own.children[i], &free, PLACE_TAKEN, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-			return &own.children[i];
+		if (!__atomic_compare_exchange_n(&own.children[i], &free, PLACE_TAKEN, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+			continue;
+		add(&own.made, 1); /* after that: a wait looks at the count first, and then at the entries (wait.c) */
+		return &own.children[i];
 	}
 	return NULL;
 }
