@@ -3,11 +3,15 @@
  * signal there, the kernel would write their signal frames over one another. In such a process the signals of CRAK are
  * handled on the stack on which the thread runs: without SA_ONSTACK.
  *
+ * The same goes for a stack that is too small for a signal frame: where processors have AVX-512, the MINSIGSTKSZ of older programs, 2048
+ * bytes, is. A signal that no handler of the program takes there must not kill the program.
+ *
  * A stack is known by its lowest address. Each thread that sets a stack leaves a record in a table of few entries. A stack whose
  * record was replaced by that of another stack is not found to be shared.
  */
 
 #include <errno.h>
+#include <sys/auxv.h>
 
 #include "resident.h"
 
@@ -45,7 +49,7 @@ EXPORT int sigaltstack(const stack_t *stack, stack_t *before)
 	stack_t had = { .ss_flags = SS_DISABLE };
 	long result;
 
-	if (stack && !(stack->ss_flags & SS_DISABLE) && is_of_another(stack, tid))
+	if (stack && !(stack->ss_flags & SS_DISABLE) && (is_of_another(stack, tid) || stack->ss_size < getauxval(AT_MINSIGSTKSZ)))
 		handle_on_current_stack();
 	result = SYSCALL_2(SYS_sigaltstack, stack, &had);
 	if (result < 0) {

@@ -12,11 +12,11 @@
 
 #include "resident.h"
 
-static void send_frozen(int socket)
+static int send_frozen(int socket)
 {
 	struct abi_message message = { .type = ABI_FROZEN };
 	struct iovec parts[32];
-	int n = 0;
+	int n = 0, error;
 
 	for (struct parked *p = own.list; p; p = p->next)
 		message.count++;
@@ -24,13 +24,14 @@ static void send_frozen(int socket)
 	parts[n++] = (struct iovec){ &message, sizeof(message) };
 	for (struct parked *p = own.list; p; p = p->next) {
 		if (n == sizeof(parts) / sizeof(parts[0])) {
-			if (wire_write(socket, parts, n))
-				return;
+			error = wire_write(socket, parts, n);
+			if (error)
+				return error;
 			n = 0;
 		}
 		parts[n++] = (struct iovec){ &p->thread, sizeof(p->thread) };
 	}
-	wire_write(socket, parts, n);
+	return wire_write(socket, parts, n);
 }
 
 /* Resumes all threads. dumpable: the value before the freeze. It may be 2 (fs.suid_dumpable), which a process cannot set. 0 is as
@@ -47,23 +48,36 @@ static void hang_up(int socket)
 	tracer_restore();
 }
 
-/* The process is dumpable during the freeze, so that the writer can read /proc/PID. */
-static void freeze(int socket, struct parked *self, int dumpable)
+/* Makes the process dumpable, so that the writer can read /proc/PID. Returns 0 if it was not. */
+static int make_dumpable(void)
+{
+	int dumpable = SYSCALL_1(SYS_prctl, PR_GET_DUMPABLE) == 1;
+
+	if (!dumpable)
+		SYSCALL_2(SYS_prctl, PR_SET_DUMPABLE, 1);
+	return dumpable;
+}
+
+/* dumpable: the value to restore. Until a thread has parked, it may give up dumpability. */
+static void freeze(int socket, struct parked *self, volatile int *dumpable)
 {
 	struct abi_failure failure = { 0 };
+	int error;
 
-	SYSCALL_2(SYS_prctl, PR_SET_DUMPABLE, 1);
-	if (park_siblings(&failure)) {
+	*dumpable = make_dumpable();
+	error = park_siblings(&failure);
+	*dumpable &= make_dumpable();
+	if (error) {
 		wire_send(socket, ABI_FAILED, 1, &failure, sizeof(failure));
 	} else {
 		park_add(self);
 		callbacks_run(CALLBACK_BEFORE);
-		send_frozen(socket);
-		serve(socket);
+		if (send_frozen(socket) == 0)
+			serve(socket);
 		callbacks_run(CALLBACK_AFTER);
 	}
 	hang_up(socket);
-	resume(dumpable);
+	resume(*dumpable);
 }
 
 /* Preconditions: the thread runs on its own stack again, and every mapping and descriptor is restored. */
@@ -135,7 +149,8 @@ void initiate(ucontext_t *context, const siginfo_t *info)
 	uint64_t name = (uint64_t)info->si_value.sival_ptr;
 	struct abi_restart *restart;
 	struct parked self;
-	int socket = -1, dumpable, begun = -1;
+	int socket = -1, begun = -1;
+	volatile int dumpable; /* freeze may change it, and a restart needs it */
 
 	if (is_ours() && (info->si_errno == ABI_ORDER_QUERY || (begun = begin(name)) > 0)) {
 		dumpable = SYSCALL_1(SYS_prctl, PR_GET_DUMPABLE);
@@ -160,7 +175,7 @@ void initiate(ucontext_t *context, const siginfo_t *info)
 	if (restart)
 		restarted(restart, dumpable);
 	else
-		freeze(socket, &self, dumpable);
+		freeze(socket, &self, &dumpable);
 	repeat_settle(context);
 	if (self.next == NULL) /* the process has no other thread (eintr_amd64.c) */
 		frame_fail_with_eintr(context, &self.thread, order_blocked_syscall(info).number);

@@ -125,11 +125,11 @@ void park(ucontext_t *context, const siginfo_t *info)
 void park_release(void)
 {
 	add(&own.freeze, 1);
+	futex_wake_all(&own.freeze);
 	wait_for_parking();
 	forget();
 	own.initiator = 0;
 	store(&own.freezing, 0);
-	futex_wake_all(&own.freeze);
 }
 
 /*

@@ -64,11 +64,15 @@ static int is_terminal(uint64_t fd)
 	return SYSCALL_3(SYS_ioctl, fd, TCGETS, &termios) == 0;
 }
 
-static int is_file(uint64_t fd)
+/* Returns the type of a file (S_IFREG, …), or 0. fstat(2) would not do: a network file system asks its server for the times, and first
+ * writes back all that the program has written. A thread of the frozen program would wait for that. */
+static unsigned type_of(uint64_t fd)
 {
-	struct stat stat;
+	struct statx stat;
 
-	return SYSCALL_2(SYS_fstat, fd, &stat) == 0 && S_ISREG(stat.st_mode);
+	if (SYSCALL_5(SYS_statx, fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &stat))
+		return 0;
+	return stat.stx_mode & S_IFMT;
 }
 
 /* Decides how a socket gets the rest. A call without MSG_NOSIGNAL that has transferred a part sends no SIGPIPE. */
@@ -86,7 +90,7 @@ static int on_socket(struct rest *rest, int number, const uint64_t *arguments)
 	if (number == SYS_sendfile) {
 		rest->call = number;
 		rest->is_sendfile = 1;
-		return is_file(arguments[1]);
+		return type_of(arguments[1]) == S_IFREG;
 	}
 	rest->call = SYS_sendto;
 	rest->flags = flags | MSG_NOSIGNAL;
@@ -96,24 +100,25 @@ static int on_socket(struct rest *rest, int number, const uint64_t *arguments)
 /* Returns 1 if the rest of the call can be transferred. Sets `call`, `flags` and `polls` then. */
 static int can_go_on(struct rest *rest, int number, const uint64_t *arguments)
 {
-	struct stat stat;
+	unsigned type;
 	long flags;
 
 	if (number != SYS_write && number != SYS_writev && number != SYS_sendto && number != SYS_recvfrom &&
 	    number != SYS_sendfile)
 		return 0;
 	flags = SYSCALL_2(SYS_fcntl, arguments[0], F_GETFL);
-	if (flags < 0 || flags & O_NONBLOCK || SYSCALL_2(SYS_fstat, arguments[0], &stat))
+	if (flags < 0 || flags & O_NONBLOCK)
 		return 0;
-	if (S_ISSOCK(stat.st_mode))
+	type = type_of(arguments[0]);
+	if (type == S_IFSOCK)
 		return on_socket(rest, number, arguments);
 	if (number != SYS_write && number != SYS_writev)
 		return 0;
 	rest->call = SYS_write;
-	rest->polls = S_ISFIFO(stat.st_mode);
+	rest->polls = type == S_IFIFO;
 	if (rest->polls)
 		return number == SYS_write || !(flags & O_DIRECT); /* a packet can hold bytes of two struct iovec */
-	return S_ISCHR(stat.st_mode) && is_terminal(arguments[0]);
+	return type == S_IFCHR && is_terminal(arguments[0]);
 }
 
 /* Finds the rest in a list of struct iovec: the rest of one buffer, and the list after it. Returns 0 if there is no rest. */
