@@ -243,27 +243,3 @@ func (f *family) rule(chain *nftables.Chain, set *nftables.Set, peer, peerPort, 
 		&expr.Verdict{Kind: expr.VerdictDrop},
 	}}
 }
-
-// removeEmpty removes the table if it has no connection.
-func removeEmpty() error {
-	c, err := nftables.New()
-	if err != nil {
-		return err
-	}
-	t := table()
-	for i := range families {
-		set, err := families[i].newSet(t)
-		if err != nil {
-			return err
-		}
-		held, err := c.GetSetElements(set)
-		if err != nil || len(held) > 0 { // there is no table, or another connection is held
-			return nil
-		}
-	}
-	c.DelTable(t)
-	if err := c.Flush(); err != nil && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("nftables: %w", err)
-	}
-	return nil
-}

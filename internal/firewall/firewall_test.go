@@ -1,6 +1,7 @@
 package firewall_test
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -33,15 +34,7 @@ func otherRules(t *testing.T) {
 // TestHold checks that a held connection, and no other one, gets no packets, until it is released or its time is over. It runs in user
 // and network namespaces of its own.
 func TestHold(t *testing.T) {
-	if os.Getenv("IN_NAMESPACE") == "" {
-		cmd := exec.Command("/proc/self/exe", "-test.run=^TestHold$", "-test.v")
-		cmd.Env = append(os.Environ(), "IN_NAMESPACE=1")
-		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
-			UidMappings: []syscall.SysProcIDMap{{Size: 1, HostID: os.Getuid()}}, GidMappings: []syscall.SysProcIDMap{{Size: 1, HostID: os.Getgid()}}}
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
+	if !inNamespaces(t) {
 		return
 	}
 	must(t, loopbackUp())
@@ -99,6 +92,56 @@ func TestHold(t *testing.T) {
 	if len(tables) != 0 {
 		t.Errorf("%d tables are left", len(tables))
 	}
+}
+
+// TestHoldWhileReleased checks that a Release, which removes the table if no connection is held, does not remove the connection of a Hold
+// that happens at the same time.
+func TestHoldWhileReleased(t *testing.T) {
+	if !inNamespaces(t) {
+		return
+	}
+	holdAndRelease := func(n uint16) error {
+		at := func(port uint16) netip.AddrPort { return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port) }
+		one := firewall.Connection{Own: at(n), Peer: at(n + 1)}
+		for range 40 {
+			if err := firewall.Hold([]firewall.Connection{one}, 0, 1000, ""); err != nil {
+				return err
+			}
+			if held, err := firewall.HeldFor(one, 1000); err == nil && !held {
+				return fmt.Errorf("connection %s: held, and gone", one)
+			}
+			if err := firewall.Release([]firewall.Connection{one}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	const writers = 3
+	done := make(chan error)
+	for n := range uint16(writers) {
+		go func() { done <- holdAndRelease(1000 + n*10) }()
+	}
+	for range writers {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// inNamespaces runs the test in a process in user and network namespaces of its own. It returns true in that process.
+func inNamespaces(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv("IN_NAMESPACE") != "" {
+		return true
+	}
+	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), "IN_NAMESPACE=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
+		UidMappings: []syscall.SysProcIDMap{{Size: 1, HostID: os.Getuid()}}, GidMappings: []syscall.SysProcIDMap{{Size: 1, HostID: os.Getgid()}}}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return false
 }
 
 func must(t *testing.T, err error) {
