@@ -47,7 +47,7 @@ func (t *tcpSockets) isOutside(s *inetSocket) bool {
 	other := t.ends[tcpEnds{plain(s.peer), plain(s.own)}]
 	switch {
 	case other == nil:
-		return !t.isHere(plain(s.peer).Addr())
+		return !t.isGone(s)
 	case other.inode == 0:
 		return isQueued(other.state) && t.listener(other) == nil
 	}

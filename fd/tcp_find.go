@@ -62,6 +62,20 @@ func (c *capture) findTCP(descriptions []*open) error {
 // isHere tells whether an address is one of this machine.
 func (t *tcpSockets) isHere(a netip.Addr) bool { return a.IsLoopback() || t.machines[a] }
 
+// isGone tells whether the peer of a connection has closed it, if this machine's list of sockets has no other end. An address of this machine
+// is not enough: with DNAT, the peer of a connection to such an address may be in another network namespace or on another machine. So the
+// state must show that the peer's FIN or RST has arrived.
+func (t *tcpSockets) isGone(s *inetSocket) bool {
+	if !t.isHere(plain(s.peer).Addr()) {
+		return false
+	}
+	switch s.state {
+	case unix.BPF_TCP_ESTABLISHED, unix.BPF_TCP_SYN_SENT, unix.BPF_TCP_SYN_RECV, unix.BPF_TCP_FIN_WAIT1, unix.BPF_TCP_FIN_WAIT2:
+		return false
+	}
+	return true
+}
+
 // isQueued tells whether a socket that no process has is a connection that waits for accept(2). If it is not, it has been closed.
 func isQueued(state uint8) bool {
 	return state == unix.BPF_TCP_ESTABLISHED || state == unix.BPF_TCP_SYN_RECV || state == unix.BPF_TCP_CLOSE_WAIT

@@ -106,7 +106,7 @@ func (c *capture) tcpPeerOf(o *open, r *TCPSocket) (sender tcpSender, err error)
 	}
 	r.Accepted = c.tcp.listener(s) != nil
 	switch {
-	case other == nil && c.tcp.isHere(plain(s.peer).Addr()):
+	case other == nil && c.tcp.isGone(s):
 		r.Closed = true
 		return sender, nil
 	case (other == nil || c.tcp.group[other.inode] == nil && other.inode != 0) && privileged.have():
@@ -145,9 +145,11 @@ func (c *capture) tcpPeerOf(o *open, r *TCPSocket) (sender tcpSender, err error)
 		c.endLater(o)
 		return tcpSender{nil, int(other.sent)}, nil
 	}
-	return sender, elsewhere{tcpObstacle(o, fmt.Sprintf("it is connected to %s, outside of the program, and the program does not have CAP_NET_ADMIN and CAP_NET_RAW, which that takes", s.peer),
+	why := tcpObstacle(o, fmt.Sprintf("it is connected to %s, outside of the program, and the program does not have CAP_NET_ADMIN and CAP_NET_RAW, which that takes", s.peer),
 		fmt.Sprintf("checkpoint the process at the other end together with the program (crak run --group), or let the program close the connection before the checkpoint; "+
-			"with --fd %[1]s=close a restart resets the connection, with --fd %[1]s=reconnect it makes a new one", s.pattern()))}
+			"with --fd %[1]s=close a restart resets the connection, with --fd %[1]s=reconnect it makes a new one", s.pattern()))
+	why.Passes = other == nil && c.tcp.isHere(plain(s.peer).Addr()) // the list of sockets may have lacked the other end
+	return sender, elsewhere{why}
 }
 
 // pattern names a connection for --fd.
