@@ -22,6 +22,9 @@ type Attach struct {
 	// Placed is a descriptor of any description of the group. It is open until all descriptions are attached.
 	Placed func(image.DescriptionID) program.Arg
 
+	// Inside tells whether only the group can make a description ready: see the function Inside.
+	Inside func(image.DescriptionID) bool
+
 	// Exist waits until all processes and threads of the group exist, and all zombies have ended.
 	Exist func()
 

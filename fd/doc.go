@@ -34,6 +34,7 @@
 //	passing.go                                  obstacles that may soon be gone if the program runs on, so that the writer tries again
 //	env.go, make.go, references.go              a restart makes the descriptions, in the order of their references
 //	attach.go, handover.go, deferred.go         what only a member can make
+//	inside.go                                   what only the group can make ready, in the sense of poll(2)
 //	async.go                                    O_ASYNC where only open(2) sets it
 //	lesser.go                                   what processes of other users may get, if root restarts them
 //	override*.go, relocation.go, addresses.go   what the user chooses: --fd, --path, --addr (changes.go applies them)

@@ -11,6 +11,10 @@ import (
 
 // attachEpoll registers the targets, each under the number that it had. If the member has something else under that number, or
 // nothing, the target is there for a moment.
+//
+// If the instance had nothing to report at the checkpoint, the edges of targets that only the group can make ready are taken: they had been
+// reported. Any other target may have become ready since then, so it is registered afterwards, and the program gets its edge, perhaps
+// once more.
 func attachEpoll(d image.Description, a *Attach) error {
 	r, err := epollRecord(d)
 	if err != nil || !a.First {
@@ -26,13 +30,19 @@ func attachEpoll(d image.Description, a *Attach) error {
 		}
 	}
 	a.takeEvents(instance, spent, "targets that had been reported once")
+	reported := func(t EpollTarget) bool { return r.Quiet && a.Inside(t.Description) }
+	taken := 0
 	for _, t := range r.Targets {
-		if !t.Spent {
+		if !t.Spent && reported(t) {
 			a.register(instance, t)
+			taken++
 		}
 	}
-	if r.Quiet {
-		a.takeEvents(instance, len(r.Targets)-spent, "edges that had been reported")
+	a.takeEvents(instance, taken, "edges that had been reported")
+	for _, t := range r.Targets {
+		if !t.Spent && !reported(t) {
+			a.register(instance, t)
+		}
 	}
 	return nil
 }

@@ -89,7 +89,7 @@ func (c *compiler) attach() {
 			continue
 		}
 		a := &fd.Attach{Builder: c.b, Member: c.process.Process, Descriptors: c.numbers[d.ID], Numbers: numbers,
-			Placed: c.placed, Exist: c.awaitAll, Ended: c.ended,
+			Placed: c.placed, Inside: func(id image.DescriptionID) bool { return c.tree.inside[id] }, Exist: c.awaitAll, Ended: c.ended,
 			AtGo: func(do func()) { c.going = append(c.going, do) }}
 		if fd.Asks(*d) == c.process.Pid {
 			a.AtGo = func(do func()) { c.asking = append(c.asking, do) }
@@ -210,6 +210,7 @@ func (c *compiler) owned(d *image.Description, fd int) {
 func (tr *tree) findHolders(g *image.Group) {
 	tr.holders, tr.descriptions = make(map[image.DescriptionID]*compiler), make(map[image.DescriptionID]*image.Description)
 	tr.others = make(map[image.DescriptionID][]*compiler)
+	tr.inside = fd.Inside(g)
 	for i := range g.Descriptions {
 		tr.descriptions[g.Descriptions[i].ID] = &g.Descriptions[i]
 	}

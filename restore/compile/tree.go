@@ -79,8 +79,9 @@ type tree struct {
 	others       map[image.DescriptionID][]*compiler // members of other users than crak's that have a description with an owner of its I/O signals
 	needs        map[image.DescriptionID]int         // how many members must have a description which a member makes
 	descriptions map[image.DescriptionID]*image.Description
-	unheld       []*image.Description        // no member has these: they are in queues
-	rank         map[image.DescriptionID]int // in the order of fd.Order
+	inside       map[image.DescriptionID]bool // only the group can make these ready
+	unheld       []*image.Description         // no member has these: they are in queues
+	rank         map[image.DescriptionID]int  // in the order of fd.Order
 }
 
 const anySession image.Pid = -1
