@@ -3,6 +3,7 @@ package fd
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 	"time"
@@ -31,7 +32,9 @@ const (
 	timerCancelOnSet = 1 << 1                 // TFD_TIMER_CANCEL_ON_SET
 	timerSetTicks    = 1<<30 | 8<<16 | 'T'<<8 // TFD_IOC_SET_TICKS, with CONFIG_CHECKPOINT_RESTORE
 	timerfdSize      = 32                     // of struct itimerspec
-	timerLate        = time.Millisecond       // an interrupt of a timer takes microseconds; a virtual machine may stand still longer
+	timerLate        = time.Millisecond       // an interrupt of a timer takes microseconds; a virtual processor may stand still longer
+	timerTickMost    = 20 * time.Millisecond  // a clock's resolution is at most a tick, 10 ms with CONFIG_HZ=100
+	lookQuick        = 200 * time.Microsecond // reading fdinfo takes tens of microseconds
 )
 
 var timerfd = kind{
@@ -98,17 +101,19 @@ func captureTimerfd(c *capture, o *open) (any, error) {
 		if failed != nil || o.member.Calls == nil {
 			return failed
 		}
-		return r.settle(o, asked.Add(timerLate))
+		return r.settle(o, asked.Add(timerLate+2*timerTick()))
 	})
 	return r, c.private(o, "timerfd")
 }
 
 // settle looks whether a timer that shows 0 as the time left is disarmed. One that expires at this very moment also shows 0, until
 // the kernel has handled the interrupt: then it has ticks. An interval timer with ticks is armed, because timerfd_settime(2) sets
-// the ticks to 0, but it shows 0 until somebody reads it.
+// the ticks to 0, but it shows 0 until somebody reads it. The last look comes after the limit, however late the writer itself is.
 func (r *Timerfd) settle(o *open, limit time.Time) error {
-	for r.ValueNs == 0 && r.Ticks == 0 && time.Now().Before(limit) {
-		time.Sleep(timerLate / 10) // no event tells that an interrupt has been handled
+	for over := false; r.ValueNs == 0 && r.Ticks == 0 && !over; {
+		if over = !time.Now().Before(limit); !over {
+			time.Sleep(timerLate / 10) // no event tells that an interrupt has been handled
+		}
 		if err := r.look(o); err != nil {
 			return err
 		}
@@ -122,6 +127,15 @@ func (r *Timerfd) settle(o *open, limit time.Time) error {
 	return nil
 }
 
+// timerTick is how late a timer may expire: a kernel without high-resolution timers looks at them every few milliseconds.
+func timerTick() time.Duration {
+	var resolution unix.Timespec
+	if unix.ClockGetres(unix.CLOCK_MONOTONIC, &resolution) != nil {
+		return 0
+	}
+	return min(time.Duration(resolution.Nano()), timerTickMost)
+}
+
 // look reads fdinfo (proc_pid_fdinfo(5)).
 func (r *Timerfd) look(o *open) error {
 	info, err := o.fdinfo()
@@ -133,7 +147,14 @@ func (r *Timerfd) look(o *open) error {
 		return err
 	}
 	r.Clock = int32(clock)
-	now := clockOf(o.member, r.Clock)
+	now, err := timeOf(func() int64 { return clockNow(r.Clock) }, func() (keep func(), err error) {
+		seen, err := o.fdinfo()
+		return func() { info = seen }, err
+	})
+	if err != nil {
+		return err
+	}
+	now += clockAhead(o.member, r.Clock)
 	if r.Ticks, err = info.number("ticks", 10); err != nil {
 		return err
 	}
@@ -167,14 +188,44 @@ func seconds(text string) (ns int64, err error) {
 	return s*1e9 + ns, nil
 }
 
-// clockOf is the time of a clock in nanoseconds, as a member reads it: its time namespace may be ahead of the writer's.
-func clockOf(m *Member, clock int32) int64 {
+// timeOf calls look and returns the time of a clock just afterwards. If much time passes between, because another process has the processor,
+// it calls look again, some times at most. It keeps what the quickest call saw.
+func timeOf(clock func() int64, look func() (keep func(), err error)) (now int64, err error) {
+	took := int64(math.MaxInt64)
+	for try := 0; try < 10 && took > int64(lookQuick); try++ {
+		before := clock()
+		keep, err := look()
+		if err != nil {
+			return 0, err
+		}
+		after := clock()
+		if lasted := after - before; try == 0 || lasted >= 0 && lasted < took { // a clock can be set back
+			keep()
+			now = after
+			if lasted >= 0 {
+				took = lasted
+			}
+		}
+	}
+	return now, nil
+}
+
+// clockOf is the time of a clock in nanoseconds, as a member reads it.
+func clockOf(m *Member, clock int32) int64 { return clockNow(clock) + clockAhead(m, clock) }
+
+// clockNow is the time of a clock in nanoseconds.
+func clockNow(clock int32) int64 {
 	var now unix.Timespec
 	if unix.ClockGettime(clock, &now) != nil {
 		return 0
 	}
+	return now.Nano()
+}
+
+// clockAhead is how far a clock is ahead of the writer's for a member: its time namespace may be another one.
+func clockAhead(m *Member, clock int32) int64 {
 	name := map[int32]string{unix.CLOCK_MONOTONIC: "monotonic", unix.CLOCK_BOOTTIME: "boottime", unix.CLOCK_BOOTTIME_ALARM: "boottime"}[clock]
-	return now.Nano() + clockOffset(m.Proc, name) - clockOffset("/proc/self", name)
+	return clockOffset(m.Proc, name) - clockOffset("/proc/self", name)
 }
 
 // clockOffset reads how far a clock of a process is ahead of the machine's (time_namespaces(7)).
