@@ -53,6 +53,7 @@ type Env struct {
 	address  *unix.RawSockaddrUnix // argument of a system call
 	messages []*message            // more of them
 	pairs    unixPairs
+	peers    *unixSockets // asks for the peers of accepted Unix sockets; nil: not needed yet
 
 	objects      map[image.ObjectID]image.Object
 	made         map[image.ObjectID]madeObject
@@ -151,6 +152,8 @@ func (e *Env) CloseObjects() {
 	}
 	e.made, e.filled = nil, nil
 	e.pairs.close()
+	e.peers.close()
+	e.peers = nil
 	e.closePtys()
 }
 

@@ -55,13 +55,21 @@ type unixSockets struct {
 	conn *netlink.Conn
 }
 
-// listUnix lists all sockets. The caller closes the result.
-func listUnix() (*unixSockets, error) {
+// dialUnix lists no socket yet. The caller closes the result.
+func dialUnix() (*unixSockets, error) {
 	conn, err := netlink.Dial(unix.NETLINK_SOCK_DIAG, nil)
 	if err != nil {
 		return nil, fmt.Errorf("sock_diag: %w", err)
 	}
-	u := &unixSockets{make(map[uint32]*unixSocket), conn}
+	return &unixSockets{make(map[uint32]*unixSocket), conn}, nil
+}
+
+// listUnix lists all sockets. The caller closes the result.
+func listUnix() (*unixSockets, error) {
+	u, err := dialUnix()
+	if err != nil {
+		return nil, err
+	}
 	if err := u.ask(netlink.Request|netlink.Dump, 0, 0); err != nil {
 		u.close()
 		return nil, err

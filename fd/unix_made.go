@@ -164,19 +164,11 @@ func (e *Env) unixConnection(client, server *UnixSocket) (c, s *os.File, err err
 		c.Close()
 		return nil, nil, err
 	}
-	// If another user has replaced the socket's file meanwhile, no connection waits in this socket.
-	socket, accepted := int(listening.file.Fd()), -1
-	if events, err2 := eventsOf(socket, unix.POLLIN); err2 != nil || events == 0 {
-		err = fmt.Errorf("%s: another socket has this name now", server.Name)
-	} else {
-		accepted, _, err = unix.Accept4(socket, unix.SOCK_CLOEXEC)
-		err = os.NewSyscallError("accept", err)
-	}
-	if err != nil {
+	if s, err = e.acceptUnix(listening, c); err != nil {
 		c.Close()
 		return nil, nil, err
 	}
-	return c, os.NewFile(uintptr(accepted), "socket"), nil
+	return c, s, nil
 }
 
 func newUnix(kind int) (*os.File, error) {

@@ -286,6 +286,45 @@ func TestHostileSockets(t *testing.T) {
 	}
 }
 
+// TestStrangerConnects checks that a restart does not take the connection of another process for one of the program, if that process connects
+// to a listening socket of the program first.
+func TestStrangerConnects(t *testing.T) {
+	name := t.TempDir()
+	env := &fd.Env{}
+	defer env.Close()
+	g := &image.Group{}
+	for i, record := range []string{
+		`{"type":1,"listening":true,"backlog":9,"name":{"abstract":"` + name + `"}}`,
+		`{"type":1,"peer":3}`,
+		`{"type":1,"peer":2,"listener":1,"name":{"abstract":"` + name + `"}}`,
+	} {
+		g.Objects = append(g.Objects, image.Object{ID: image.ObjectID(i + 1), Kind: "unix_socket", Record: json.RawMessage(record)})
+	}
+	env.Know(g)
+	made := func(id uint64) *os.File {
+		f, err := fd.Make(image.Description{ID: image.DescriptionID(id), Kind: "unix_socket", Object: image.ObjectID(id), Flags: unix.O_RDWR}, env)
+		must(t, err)
+		t.Cleanup(func() { f.Close() })
+		return f
+	}
+	made(1)
+	for range 3 {
+		stranger, err := net.Dial("unix", "@"+name)
+		must(t, err)
+		defer stranger.Close()
+		_, err = stranger.Write([]byte("stranger"))
+		must(t, err)
+	}
+	client, server := made(2), made(3)
+	_, err := unix.Write(int(client.Fd()), []byte("client"))
+	must(t, err)
+	received := make([]byte, 100)
+	n, _, err := unix.Recvfrom(int(server.Fd()), received, unix.MSG_DONTWAIT)
+	if err != nil || string(received[:n]) != "client" {
+		t.Errorf("the server has received %q, %v", received[:max(n, 0)], err)
+	}
+}
+
 // TestWaitingConnections checks that connections come back that wait in a queue that has been made shorter since.
 func TestWaitingConnections(t *testing.T) {
 	env := &fd.Env{}
