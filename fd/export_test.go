@@ -63,3 +63,6 @@ func ConnectWithin(socket int, to netip.AddrPort) error {
 	}
 	return connectWithin(socket, &address)
 }
+
+// RenameWith is renameWith.
+var RenameWith = renameWith

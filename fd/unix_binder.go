@@ -102,7 +102,7 @@ func (b binder) moveAside(n *UnixName, at string, bound map[Inode]bool) (string,
 	}
 	aside := fmt.Sprintf("%s.crak-%d", at, os.Getpid())
 	err := b.do(n, func() error {
-		return unix.Renameat2(unix.AT_FDCWD, at, unix.AT_FDCWD, aside, unix.RENAME_NOREPLACE)
+		return renameNew(at, aside)
 	})
 	if err != nil {
 		return "", fmt.Errorf("rename %s: %w", n, err)

@@ -116,7 +116,7 @@ func (b binder) rename(n *UnixName, at, aside string) (nowAt, nowAside string, e
 		if from == "" {
 			return nil
 		}
-		return b.do(n, func() error { return unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE) })
+		return b.do(n, func() error { return renameNew(from, to) })
 	}
 	if err := move(at, nowAt); err != nil {
 		return at, aside, errors.Join(fmt.Errorf("rename %s to %s: %w", n, now, err), move(nowAside, nowAt))
