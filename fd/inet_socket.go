@@ -76,7 +76,11 @@ func lookAtInet(c *capture, o *open) (any, []byte, error) {
 	}
 	content, err := r.look(c, o.handle.fd)
 	if err != nil {
-		return nil, nil, socketObstacle(o, err.Error(), closeIt)
+		why := socketObstacle(o, err.Error(), closeIt)
+		if why.Passes = passes(err); why.Passes {
+			why.Do = "try again a moment later; " + closeIt
+		}
+		return nil, nil, why
 	}
 	return r, content, nil
 }
@@ -134,7 +138,7 @@ func (r *InetSocket) pendingError(socket int) error {
 	memory, err := memoryInfo(socket)
 	collects := r.Options["ip_recverr"] != nil || r.Options["ipv6_recverr"] != nil
 	if err != nil || memory.received > 0 || collects || !r.Peer.IsValid() || r.Type != unix.SOCK_DGRAM {
-		return fmt.Errorf("it has an error that the program has not seen yet")
+		return passing("it has an error that the program has not seen yet")
 	}
 	r.Refused = true
 	return nil
@@ -154,7 +158,7 @@ func (r *InetSocket) unknownState(socket int) error {
 			break
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("it has a datagram that is not complete (UDP_CORK, MSG_MORE), or that has not been sent")
+			return passing("it has a datagram that is not complete (UDP_CORK, MSG_MORE), or that has not been sent")
 		}
 	}
 	if r.Protocol == unix.IPPROTO_UDP && r.Type == unix.SOCK_DGRAM {
