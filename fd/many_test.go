@@ -139,21 +139,16 @@ func TestManyDescriptorsOfAGroup(t *testing.T) {
 		runtime.GC()
 		return spent(t, func() { capture(true) })
 	}
-	calls := spent(t, func() {
-		for range members * n {
-			var st unix.Stat_t
-			_ = unix.Fstat(2, &st)
-			_, _ = unix.FcntlInt(2, unix.F_GETFL, 0)
-		}
+	bounded(t, members*n, func() time.Duration { return took(all[:members/2]) }, func() (capture, calls time.Duration) {
+		calls = spent(t, func() {
+			for range members * n {
+				var st unix.Stat_t
+				_ = unix.Fstat(2, &st)
+				_, _ = unix.FcntlInt(2, unix.F_GETFL, 0)
+			}
+		})
+		return took(all), calls
 	})
-	half, whole := took(all[:members/2]), took(all)
-	t.Logf("%d descriptors: %v, half of them: %v; fstat and F_GETFL: %v", members*n, whole, half, calls)
-	if whole > manyMost*calls {
-		t.Errorf("%d descriptors take %v, %.1f times as long as fstat and F_GETFL", members*n, whole, float64(whole)/float64(calls))
-	}
-	if whole > 3*half {
-		t.Errorf("%d descriptors take %v, half of them %v", members*n, whole, half)
-	}
 }
 
 // bounded compares the time of a capture of n descriptors with that of half of them, and with that of fstat(2) and F_GETFL for each. The
