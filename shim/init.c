@@ -152,6 +152,7 @@ static int freeze_limit(void)
 static void forked(void)
 {
 	holds_forked();
+	descriptors_forked();
 	freeze_signal_forked();
 }
 

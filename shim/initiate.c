@@ -44,7 +44,7 @@ static void resume(int dumpable)
 
 static void hang_up(int socket)
 {
-	SYSCALL_1(SYS_close, socket);
+	descriptor_close(socket);
 	tracer_restore();
 }
 
@@ -96,6 +96,7 @@ static void restarted(const struct abi_restart *in_area, int dumpable)
 	proof_forget();
 	own.again = 0;
 	own.held_order = 0;
+	descriptors_forget();
 	tracer_restarted();
 	resident.restarts++;
 	callbacks_run(CALLBACK_RESTART);

@@ -198,7 +198,7 @@ static int has_yet_to_park(int tid, struct abi_failure *failure)
 static int look(int self, struct abi_failure *failure)
 {
 	static char buffer[4096] __attribute__((aligned(8)));
-	int fd = SYSCALL_4(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	int fd = descriptor_opened(SYSCALL_4(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0));
 	int missing = 0;
 	long n = fd;
 
@@ -215,14 +215,14 @@ static int look(int self, struct abi_failure *failure)
 				continue;
 			yet = has_yet_to_park(tid, failure);
 			if (yet < 0) {
-				SYSCALL_1(SYS_close, fd);
+				descriptor_close(fd);
 				return -1;
 			}
 			missing += yet;
 		}
 	}
 	if (fd >= 0)
-		SYSCALL_1(SYS_close, fd);
+		descriptor_close(fd);
 	if (n < 0) {
 		*failure = (struct abi_failure){ ABI_FAILED_TASKS, 0, -n, __LINE__ };
 		return -1;

@@ -209,6 +209,12 @@ int task_handles_freeze_signal(int pid, int tid);
 /* initiate.c */
 void initiate(ucontext_t *, const siginfo_t *);
 
+/* descriptors.c */
+int descriptor_opened(int fd);
+void descriptor_close(int fd);
+void descriptors_forked(void);
+void descriptors_forget(void);
+
 /* wire.c */
 int wire_connect(uint64_t name);
 int wire_hello(int socket, int dumpable);

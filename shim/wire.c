@@ -31,12 +31,12 @@ int wire_connect(uint64_t name)
 		*p++ = prefix[i];
 	for (int shift = 60; shift >= 0; shift -= 4)
 		*p++ = "0123456789abcdef"[name >> shift & 15];
-	fd = SYSCALL_3(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = descriptor_opened(SYSCALL_3(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 	if (fd < 0)
 		return fd;
 	error = SYSCALL_3(SYS_connect, fd, &address, p - (char *)&address);
 	if (error) {
-		SYSCALL_1(SYS_close, fd);
+		descriptor_close(fd);
 		return error;
 	}
 	return fd;

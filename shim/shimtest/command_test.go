@@ -242,6 +242,19 @@ func userIfRoot() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: someUser, Gid: someUser}}
 }
 
+// TestForkMeanwhile: a child that another thread forks does not keep the resident's socket.
+func TestForkMeanwhile(t *testing.T) {
+	s := start(t, true, "forks")
+	s.await("READY")
+	s.await("STARTED 0")
+	peer, err := ordered(s.pid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(peer)
+	s.await("LEFT 0")
+}
+
 // TestNoProof: a peer that sends no proof, or a wrong one, delays the program only for a moment.
 func TestNoProof(t *testing.T) {
 	s := start(t, true, "wait")

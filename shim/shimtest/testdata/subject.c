@@ -224,7 +224,7 @@ int main(int argc, char **argv)
 		{ "broken", broken }, { "callback", callback }, { "hold", hold },	{ "forked", forked },
 		{ "vforked", vforked }, { "reaper", reaper },	{ "queue", queue_full },
 		{ "together", together }, { "churn", churn },		{ "locked", locked },
-		{ "prctl", use_prctl },		{ "childless", childless },	{ "waits", waits },
+		{ "prctl", use_prctl },		{ "childless", childless },	{ "forks", forks },	{ "waits", waits },
 		{ "cancelled", cancelled },	{ "held-fork", held_fork },
 		{ "told", told },		{ "outlived", outlived },
 		{ "wait", wait_for_line }, { "effective", wait_for_line }, { "undumpable", undumpable },

@@ -12,6 +12,7 @@ void reaper(void);
 
 /* subject_wait.c */
 void childless(void);
+void forks(void);
 void waits(void);
 void cancelled(void);
 

@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -110,6 +112,41 @@ void waits(void)
 			say("SEEN", seen);
 	}
 	say("DONE", 0);
+}
+
+static int count_sockets(void)
+{
+	struct stat stat;
+	int count = 0;
+
+	for (int fd = 3; fd < 64; fd++)
+		count += fstat(fd, &stat) == 0 && S_ISSOCK(stat.st_mode);
+	return count;
+}
+
+/* Forks when the resident has a socket to a writer. */
+static void *fork_meanwhile(void *unused)
+{
+	int status;
+	pid_t child;
+
+	say("STARTED", 0); /* an order that comes while a program's first thread is made may be lost */
+	while (count_sockets() == 0)
+		sched_yield();
+	child = fork();
+	if (child == 0)
+		_exit(count_sockets());
+	waitpid(child, &status, 0);
+	say("LEFT", WEXITSTATUS(status));
+	return unused;
+}
+
+void forks(void)
+{
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, fork_meanwhile, NULL);
+	pthread_join(thread, NULL);
 }
 
 static void *wait_without_end(void *unused)
