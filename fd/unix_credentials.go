@@ -70,8 +70,9 @@ func (c *capture) askCredentials(o *open, r *UnixSocket) {
 
 // as makes system calls about Unix sockets in a process with the given credentials, because the kernel records who makes them.
 // The process shares crak's descriptors and has a copy of its memory. It has the PID of a member that crak has not made yet, or of a
-// process that has ended. If this PID is in use, the process has another PID. If crak may not become the user, it makes the calls itself,
-// and the kernel records crak. A crak that may, such as root's, never does that: the user would have a socket that seems to be root's.
+// process that has ended. If this PID is in use or cannot be chosen, crak makes the calls itself if the credentials are its own, and the kernel
+// records crak. Otherwise the process has another PID. If crak may not become the user, it makes the calls itself, too. A crak that
+// may, such as root's, never does that: the user would have a socket that seems to be root's.
 func (e *Env) as(who *Credentials, calls ...rawCall) error {
 	if who != nil {
 		become := who.UID != uint32(os.Geteuid()) || who.GID != uint32(os.Getegid())
