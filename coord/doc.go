@@ -15,7 +15,8 @@
 // For each phase: its name, the state of the members, what ends it, and the longest wait:
 //
 //	find       run      /proc shows a resident, which can take the freeze        2 s, for a program that was just executed
-//	                    signal, in each process of the group (membership.go)     5 s, for a child of vfork(2)
+//	                    signal, in each process of the group (membership.go)     5 s, for a child of vfork(2), for crak run, and for
+//	                                                                             a thread in an uninterruptible sleep
 //	lock       run      the writer has the locks of all members                  no wait: ErrBusy
 //	query      run      each resident has sent HELLO and closed the connection   5 s; 1 s for the close; 60 s, for crak_release()
 //	survey     run      the obstacles that /proc shows are collected
@@ -38,16 +39,16 @@
 // Who is a member. The writer reads the children of every member in /proc, and their children, until it finds no new process.
 // Members that run may fork, so the writer looks again during the freeze: a frozen process has no new children. When all processes
 // that it has found are frozen, and a second look finds no other process, the group is complete. Reaper and twin are no members
-// (their exit signal is the freeze signal), and the writer is none. If a process ends before it is frozen, the writer leaves it
-// out. If a process executes another program before it is frozen, the writer begins anew with this process. After the freeze the
+// (their exit signal is 255, see abi.ExitSignal), and the writer is none. If a process ends before it is frozen, the writer leaves
+// it out. If a process executes another program before it is frozen, the writer begins anew with this process. After the freeze the
 // end of a member is an error. Children that have ended, and for which their parent has not waited yet, are zombies in the image.
 //
 // testdata/barrier.pml is a model of the phases for spin(1).
 //
-// If an obstacle passes when the program runs on (passing.go), such as a connection that the server is about to accept, the phases
-// from create are repeated, until the program has run on for two seconds between them.
-// If mappings changed in a way that only a frozen program can show (dump.ErrChanged), the phases from create are repeated
-// once. The flags of the mappings are then read under the freeze.
+// Some obstacles may soon be gone if the program runs on (passing.go), such as a connection that the server is about to accept.
+// Then the writer lets the program run on for a moment, and repeats the phases from create. It gives up when these moments add up
+// to two seconds. If mappings changed in a way that only a frozen program can show (dump.ErrChanged), the phases from create are
+// repeated once. The flags of the mappings are then read under the freeze.
 //
 // Bounds of a freeze: a message of the resident takes 30 s at most, all its messages together take 2 minutes. The resident
 // resumes the program if no message from the writer arrives for CRAK_FREEZE_LIMIT. While the work makes progress, the keepalive

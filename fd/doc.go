@@ -5,7 +5,7 @@
 //
 //	table := &fd.Table{}
 //	d, err := fd.Look(&fd.Member{Pid: 412, Inside: 412, Proc: "/proc/412", Seen: &table.Seen, Calls: initiator.Calls})
-//	d.Ask(questions)                                            // these two for each member
+//	d.Ask(questions)                                            // call Look and Ask once for each member
 //	descriptors, err := fd.CaptureGroup([]*fd.Descriptors{d}, table)
 //	// table.Descriptions and table.Memory go into the image, table.Contents() into its pages,
 //	// table.Obstacles stop the checkpoint.
@@ -14,7 +14,7 @@
 //	obstacles := fd.CheckGroup(group, env)            // makes nothing
 //	files, err := fd.MakeAll(fd.Order(group), env)    // new open file descriptions
 //	err = attach.Attach(description)                  // what only a member can do, as system calls of its restore program
-//	err = env.Commit()                                // cuts files back, if the user asked for that
+//	err = env.Commit()                                // cuts files back, if the user asked for that, and puts back files that the image has
 //
 // # The files
 //
@@ -126,7 +126,8 @@
 // A restart finds a file by its path. It checks the file before it opens it, checks again what it has opened, and then uses that
 // descriptor only (openat.go). Files of mappings are found in the same way.
 //
-// Package fd does not choose the descriptor numbers of a process. It never truncates or removes a file that it did not make, except
-// in Env.Commit with the policy Rewind. It renames a socket file that an ended process has left, and renames it back if the restart
-// fails (unix_bind.go).
+// Package fd does not choose the descriptor numbers of a process. Only Env.Commit changes or removes a file that the package did
+// not make: it cuts files back (the policy Rewind), puts back files of which the image has a copy (put_back.go), and removes old
+// socket files. Before that, such a socket file, which an ended process has left, is only renamed. It is renamed back if the
+// restart fails (unix_bind.go).
 package fd

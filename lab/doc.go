@@ -42,7 +42,8 @@ Then it prints PASS and exits with status 0, or prints what is wrong and exits w
 # Groups
 
 A program is its process with all descendants, and with the processes that have lost their parent: the lab finds these by a
-variable in their environment. Pictures show all of them, the command crash kills all of them, and an image must have all of them.
+variable in their environment. A picture is what /proc shows of all these processes (see the command observe). The command crash kills all of
+them, and an image must have all of them.
 
 # Commands
 
@@ -51,11 +52,11 @@ variable in their environment. Pictures show all of them, the command crash kill
 	    -init: as process 1 of new PID and mount namespaces, below unshare(1).
 	    -pty: on a terminal of its own. $NAME_pid is its PID.
 	await NAME REGEXP
-	    Wait for a match in its output after the last one.
+	    Wait until the program's output has a match after the one of the previous await.
 	type NAME KEYS · screen NAME REGEXP
 	    Type to it (with Go's escapes: \r, \x1b), and wait until its terminal shows a match.
 	proceed NAME
-	    Make the file go in its directory, for which a workload waits.
+	    Create a file named go in the program's directory. A workload waits for this file.
 	signal NAME SIGNAL
 	    Send a signal, named as for kill(1), to the program itself. After STOP, wait until it has stopped.
 	[!] checkpoint NAME [OPTION...]
@@ -131,6 +132,7 @@ the script's programs, the script fails.
 	identity.go                    as whom a script runs
 	picture.go proc.go mapping.go descriptors.go
 	                               /proc as a tree of fields
+	undisturbed.go                 a picture at a moment at which the process handles no order of crak
 	group.go relatives.go          the processes of a program, and how they belong together
 	sharing.go                     what they share
 	reaper.go                      the parent of processes whose parent was killed

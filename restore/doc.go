@@ -24,9 +24,9 @@
 //	  a byte <──────────────────────────────────────── unmaps the interpreter
 //	  waits for the end                                runs on                runs on
 //
-// The root is a child of crak restart, because the interpreter makes it with CLONE_PARENT. There is one exception: a member
-// that has a parent-death signal, and is restarted with --detach, is a child of the interpreter. The interpreter exits before
-// the member sets that signal.
+// The root is a child of crak restart, because the interpreter makes it with CLONE_PARENT. There is one exception: if a thread of
+// the root has a parent-death signal, and the user gives --detach, the root is a child of the interpreter. The interpreter exits
+// before the root sets that signal.
 //
 // All numbers (PIDs, TIDs, addresses, descriptors) are as they were. If the PIDs are taken, or crak must not choose PIDs, crak
 // executes itself as process 1 of a new PID namespace, does the same there, and reaps the processes of the namespace. The

@@ -1,10 +1,10 @@
 // Package resident is the writer's end of the socket between a writer and a resident, which is the part of
 // CRAK inside a program.
 //
-// In a nutshell: the writer calls Listen, which opens an abstract socket with a random name. Order sends the
-// freeze signal with that name to one thread of the program. The resident connects; Accept checks
-// that the peer is the right process, proves that the writer may trace it, and returns a Conn. After the order QUERY
-// the resident has said in its HELLO who it is, and closes the socket. After the order FREEZE the writer goes on with the Conn:
+// In a nutshell: the writer calls Listen, which opens an abstract socket with a random name. Order sends the freeze signal with
+// that name to one thread of the program. The resident connects; Accept checks that the peer is the right process, proves that the
+// writer may trace it, and returns a Conn. The resident sends HELLO, which says who it is. After the order QUERY it then closes the
+// socket. After the order FREEZE the writer goes on with the Conn:
 //
 //	Frozen    waits until every thread is parked
 //	Calls     makes system calls in the program; the initiator executes them

@@ -6,7 +6,7 @@
 // before anything runs, Encode writes the Set for the interpreter, and Print writes it for people.
 //
 //	Set
-//	 ├ Programs[0]   makes the root process       (the interpreter runs it)
+//	 ├ Programs[0]   the process that crak has executed: makes the root process
 //	 ├ Programs[1]   the root process: its thread group leader
 //	 ├ Programs[2]   its second thread
 //	 ┆
