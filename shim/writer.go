@@ -1,10 +1,3 @@
-// Command shim is libcrak.so, built with -buildmode=c-shared. It is two programs in one file.
-//
-// When the file is preloaded into a program, it is the resident: the C files of this directory.
-// No part of Go is mapped, relocated or run then (crak.ld, postlink).
-//
-// When the file is executed, it is the writer: this Go file. The writer makes one checkpoint of the program
-// whose resident executed it. load_writer.c maps Go's part of the file and starts it.
 package main
 
 // #cgo CFLAGS: -std=gnu11 -Wall -Wextra -Werror -D_GNU_SOURCE -O2 -fvisibility=hidden -fno-stack-protector -I${SRCDIR}/../internal/abi

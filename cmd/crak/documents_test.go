@@ -35,9 +35,13 @@ func TestPackageDocs(t *testing.T) {
 			}
 		}
 		lists++
-		files, err := filepath.Glob(filepath.Join(filepath.Dir(doc), "*.go"))
-		if err != nil {
-			t.Fatal(err)
+		var files []string
+		for _, pattern := range []string{"*.go", "*.c", "*.S", "*.h"} {
+			found, err := filepath.Glob(filepath.Join(filepath.Dir(doc), pattern))
+			if err != nil {
+				t.Fatal(err)
+			}
+			files = append(files, found...)
 		}
 		files = slices.DeleteFunc(files, func(f string) bool { return f == doc || strings.HasSuffix(f, "_test.go") })
 		patterns := fileInText.FindAllString(string(list), -1)
