@@ -11,6 +11,8 @@ import (
 
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/internal/signals"
 	"crak.dev/crak/restore/compile"
 )
 
@@ -25,7 +27,9 @@ type foreground struct {
 	detach  bool
 	pid     int // the root's
 	pidfd   int
-	front   int // the program's process group that has, or last had, the terminal
+	front   int           // the program's process group that has, or last had, the terminal
+	gave    bool          // the program has got the terminal from crak
+	stopped *unix.Termios // the modes that the program had when crak stopped with it
 	signals chan os.Signal
 }
 
@@ -65,7 +69,7 @@ func (f *foreground) adopt(root, pidfd, front int) {
 		f.give(f.front)
 	}
 	if !f.detach {
-		signal.Notify(f.signals, passedOn()...)
+		signal.Notify(f.signals, signals.NotIgnored(passedOn()...)...)
 	}
 }
 
@@ -165,19 +169,47 @@ func (f *foreground) follow(changes <-chan change) (unix.WaitStatus, error) {
 // goOn continues the program after the shell has continued crak.
 func (f *foreground) goOn() {
 	if f.inForeground(unix.Getpgrp()) {
+		if f.stopped != nil {
+			unix.IoctlSetTermios(int(f.tty.Fd()), unix.TCSETSW, f.stopped)
+		}
 		f.give(f.front)
 	}
+	f.stopped = nil
 	f.sendGroups(unix.SIGCONT)
 }
 
-// stop stops crak after the program has stopped, so that the shell sees its job stopped.
+// stop stops crak after the program has stopped, so that the shell sees its job stopped. This thread may run on for a moment after kill(2).
+// If no shell could continue crak, the kernel would not have let ^Z stop the program without crak. So the program goes on.
 func (f *foreground) stop() {
+	if isOrphaned() {
+		f.sendGroups(unix.SIGCONT)
+		return
+	}
 	modes, _ := unix.IoctlGetTermios(int(f.tty.Fd()), unix.TCGETS)
-	had := f.take()
+	if f.take() {
+		f.stopped = modes
+	}
 	unix.Kill(0, unix.SIGSTOP)
-	// The shell has continued crak. Signals that arrived while crak was stopped are in f.signals.
-	if had && modes != nil && f.inForeground(unix.Getpgrp()) {
-		unix.IoctlSetTermios(int(f.tty.Fd()), unix.TCSETSW, modes)
+}
+
+// isOrphaned tells whether crak's process group is orphaned: no process that could continue it is in the same session (setpgid(2)). The
+// parents of a group's processes are in the group, except that of the first one.
+func isOrphaned() bool {
+	for pid := os.Getpid(); ; {
+		stat, err := proc.Read(pid, "stat", proc.Stat)
+		if err != nil || stat.PPid <= 0 {
+			return true
+		}
+		pid = stat.PPid
+		group, err := unix.Getpgid(pid)
+		if err != nil {
+			return true
+		}
+		if group != unix.Getpgrp() {
+			session, err := unix.Getsid(pid)
+			own, ownErr := unix.Getsid(0)
+			return err != nil || ownErr != nil || session != own
+		}
 	}
 }
 
@@ -190,6 +222,7 @@ func (f *foreground) inForeground(group int) bool {
 }
 
 func (f *foreground) give(group int) {
+	f.gave = f.gave || group != unix.Getpgrp()
 	unix.IoctlSetPointerInt(int(f.tty.Fd()), unix.TIOCSPGRP, group)
 }
 
@@ -197,13 +230,18 @@ func (f *foreground) give(group int) {
 // does not have the terminal.
 func (f *foreground) take() bool {
 	now, err := unix.IoctlGetInt(int(f.tty.Fd()), unix.TIOCGPGRP)
-	if err != nil || now == unix.Getpgrp() || now != f.front && !f.owns(now) {
+	if err != nil || now == unix.Getpgrp() || now != f.front && !f.owns(now) && !f.hasEnded(now) {
 		return false
 	}
 	f.front = now
 	f.give(unix.Getpgrp())
 	unix.IoctlSetTermios(int(f.tty.Fd()), unix.TCSETSW, f.modes)
 	return true
+}
+
+// hasEnded tells whether a process group to which the program has given the terminal has ended.
+func (f *foreground) hasEnded(group int) bool {
+	return f.gave && unix.Kill(-group, 0) == unix.ESRCH
 }
 
 // end takes the terminal back, and stops passing signals on.

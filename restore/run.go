@@ -13,6 +13,7 @@ import (
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/obstacle"
+	"crak.dev/crak/internal/signals"
 	"crak.dev/crak/restore/compile"
 )
 
@@ -64,7 +65,7 @@ func Run(ctx context.Context, o Options) (status unix.WaitStatus, err error) {
 		return 0, err
 	}
 	o.Image = img.Path
-	ctx, stop := signal.NotifyContext(ctx, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	ctx, stop := signal.NotifyContext(ctx, signals.NotIgnored(unix.SIGINT, unix.SIGTERM, unix.SIGHUP)...)
 	defer stop()
 	f := newForeground(env.Terminal, o.Detach)
 	defer f.end()

@@ -16,6 +16,7 @@ import (
 	"crak.dev/crak/coord"
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/printable"
+	"crak.dev/crak/internal/signals"
 )
 
 func newCheckpoint() *cobra.Command {
@@ -99,7 +100,7 @@ Exit status: 0 the image is on disk; 1 there is no image, or the program of --ki
 				return err
 			}
 			signal.Ignore(unix.SIGXFSZ) // a write beyond RLIMIT_FSIZE then fails with EFBIG
-			ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+			ctx, stop := signal.NotifyContext(cmd.Context(), signals.NotIgnored(unix.SIGINT, unix.SIGTERM, unix.SIGHUP)...)
 			defer stop()
 			context.AfterFunc(ctx, stop) // a second signal ends crak at once
 			o.Context, o.Resumed = ctx, coord.LowerPriority
