@@ -53,7 +53,8 @@ const (
 	freezeBit         = uint64(1) << (abi.FreezeSignal - 1)
 	maskSize          = 8
 	timeoutTraced     = 5 * time.Second // for a thread to stop, or to return from the handler
-	timeoutStop       = time.Second     // for the kernel to stop a thread that is not traced any more
+	timeoutAllTraced  = 20 * time.Second
+	timeoutStop       = time.Second // for the kernel to stop a thread that is not traced any more
 	intervalHeld      = 200 * time.Microsecond
 )
 
@@ -100,20 +101,26 @@ func start(pid int, state tracedState) (*Tracer, error) {
 	return h, <-begun
 }
 
-// await waits until all threads are in a state.
+// await waits until all threads are in a state. The timeout begins anew when one more of them is.
 func (h *Tracer) await(isThere func(*tracedThread) bool) error {
-	for deadline := time.Now().Add(timeoutTraced); ; {
-		all := true
+	begun := time.Now()
+	for progress, most := begun, 0; ; {
+		there, all := 0, 0
 		h.call(func() {
 			for _, t := range h.threads {
-				all = all && isThere(t)
+				if all++; isThere(t) {
+					there++
+				}
 			}
 		})
-		if all {
+		if there == all {
 			return nil
 		}
+		if there > most {
+			progress, most = time.Now(), there
+		}
 		time.Sleep(intervalHeld) // a wait for an event would take one that another tracer, or the parent, waits for
-		if time.Now().After(deadline) {
+		if time.Since(progress) > timeoutTraced || time.Since(begun) > timeoutAllTraced {
 			return fmt.Errorf("pid %d: a stopped thread does not run its handler under a tracer", h.pid)
 		}
 	}
