@@ -103,7 +103,7 @@ static int challenge(int socket)
 /* Returns 0 if the peer proves in time that it can read the memory of this process, else -errno. */
 int proof_demand(int socket)
 {
-	long until = milliseconds() + PROOF_BOUND;
+	long until = milliseconds() + (resident.freeze_limit < PROOF_BOUND ? resident.freeze_limit : PROOF_BOUND);
 	struct abi_message message;
 	uint64_t proof[SECRET_WORDS], difference = 0;
 	int error = make_secret();
