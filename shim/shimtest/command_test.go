@@ -93,10 +93,22 @@ func ordered(pid int) (peer int, err error) {
 	if err := unix.Listen(fd, 1); err != nil {
 		return -1, err
 	}
-	if err := order(pid, abi.OrderFreeze, name); err != nil {
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 2}); err != nil {
 		return -1, err
 	}
-	peer, _, err = unix.Accept(fd)
+	for range 10 { // an order can be lost; a writer sends it again, too
+		if err := order(pid, abi.OrderFreeze, name); err != nil {
+			return -1, err
+		}
+		for {
+			if peer, _, err = unix.Accept(fd); err != unix.EINTR {
+				break
+			}
+		}
+		if err != unix.EAGAIN {
+			break
+		}
+	}
 	return peer, err
 }
 
