@@ -30,7 +30,7 @@ func build(t *testing.T, name string, flags ...string) string {
 // familyOf lists the live descendants of a process.
 func familyOf(pid int) (all []int) {
 	for _, child := range childrenOf(pid) {
-		if s, err := proc.Read(child, "stat", proc.Stat); err == nil && !isDead(&s) {
+		if s, err := proc.Read(child, "stat", proc.Stat); err == nil && !s.HasEnded() {
 			all = append(append(all, child), familyOf(child)...)
 		}
 	}

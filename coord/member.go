@@ -74,9 +74,6 @@ func (m *member) isGone() bool {
 	return err != nil || stat.StartTime != m.start || hasEnded(m.pid)
 }
 
-// isDead tells whether a whole process has ended. A thread group leader that has ended is a zombie as long as other threads live.
-func isDead(s *proc.StatInfo) bool { return s.State == 'X' || s.State == 'Z' && s.Threads <= 1 }
-
 // lock takes the lock of the process.
 func (m *member) lock() (err error) {
 	if m.release == nil {

@@ -116,7 +116,7 @@ func (c *checkpoint) isOver(pid int, stat *proc.StatInfo, err error) bool {
 	switch {
 	case err != nil:
 		c.unsure = true
-	case !isDead(stat):
+	case !stat.HasEnded():
 		return false
 	case !c.over[pid]:
 		c.unsure = true
@@ -206,7 +206,7 @@ func leaveOut(left map[int]string, stat *proc.StatInfo) {
 	}
 	left[stat.Pid] = stat.Comm
 	for _, pid := range childrenOf(stat.Pid) {
-		if child, err := proc.Read(pid, "stat", proc.Stat); err == nil && !isCrak(&child) && !isDead(&child) {
+		if child, err := proc.Read(pid, "stat", proc.Stat); err == nil && !isCrak(&child) && !child.HasEnded() {
 			leaveOut(left, &child)
 		}
 	}

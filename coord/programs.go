@@ -115,7 +115,7 @@ func programAt(pid int) *Program {
 		return nil
 	}
 	p := &Program{Pid: pid, Parent: stat.PPid, Name: stat.Comm, UID: status.Uid[1], Threads: stat.Threads,
-		Memory: uint64(max(stat.RssPages, 0)) * uint64(os.Getpagesize()), Zombie: isDead(&stat), start: stat.StartTime, inside: insidePid(status)}
+		Memory: uint64(max(stat.RssPages, 0)) * uint64(os.Getpagesize()), Zombie: stat.HasEnded(), start: stat.StartTime, inside: insidePid(status)}
 	if p.Zombie {
 		p.Threads = 0
 		return p

@@ -32,7 +32,7 @@ type relative struct {
 // its environment wait, by a file system that does not answer.
 func relativeAt(pid int, user *uint32) (r *relative, early bool) {
 	stat, err := proc.Read(pid, "stat", proc.Stat)
-	if err != nil || pid == os.Getpid() || stat.State == 'X' || isDead(&stat) || stat.ExitSignal == abi.ExitSignal || isKernelThread(&stat) {
+	if err != nil || pid == os.Getpid() || stat.HasEnded() || stat.ExitSignal == abi.ExitSignal || isKernelThread(&stat) {
 		return nil, false
 	}
 	status, err := proc.Read(pid, "status", proc.Status)

@@ -43,7 +43,7 @@ func (c *checkpoint) moveSessions(processes []*image.Process) {
 // leadsSession tells whether there is a live process that leads a session.
 func leadsSession(pid int) bool {
 	stat, err := proc.Read(pid, "stat", proc.Stat)
-	return err == nil && stat.Session == pid && !isDead(&stat)
+	return err == nil && stat.Session == pid && !stat.HasEnded()
 }
 
 func descends(pid, root image.Pid, parents map[image.Pid]image.Pid) bool {

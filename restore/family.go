@@ -66,7 +66,7 @@ func (f *family) children(ended bool) []int {
 	all, _ := children()
 	return slices.DeleteFunc(all, func(pid int) bool {
 		stat, err := proc.Read(pid, "stat", proc.Stat)
-		return f.before[pid] || !ended && err == nil && stat.State == 'Z'
+		return f.before[pid] || !ended && err == nil && stat.HasEnded()
 	})
 }
 

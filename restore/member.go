@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -62,10 +63,13 @@ func (g *group) goOn(m *member) error { return g.interpreter.arrive(g.programs.T
 // Preconditions: it has begun.
 func (m *member) ended() (status unix.WaitStatus, known, ended bool) {
 	stat, err := proc.Read(m.seen, "stat", proc.Stat)
-	if err != nil {
+	switch {
+	case errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH):
 		return 0, false, true
+	case err != nil: // crak may have no descriptor left, for example
+		return 0, false, false
 	}
-	known = stat.State == 'Z' || stat.State == 'X'
+	known = stat.HasEnded()
 	return unix.WaitStatus(stat.ExitCode), known, known
 }
 

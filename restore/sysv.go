@@ -170,7 +170,7 @@ func lives(pid int, before int64) bool {
 		return false
 	}
 	stat, err := proc.Read(pid, "stat", proc.Stat)
-	if err != nil || stat.State == 'Z' {
+	if err != nil || stat.HasEnded() {
 		return false
 	}
 	var now, boot unix.Timespec

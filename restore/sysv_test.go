@@ -4,15 +4,18 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/image"
+	"crak.dev/crak/internal/proc"
 	"crak.dev/crak/internal/sysv"
 )
 
@@ -175,5 +178,33 @@ func TestSysVFlood(t *testing.T) {
 	flood(150)
 	if err := q.fill(); err == nil || !strings.Contains(err.Error(), "sends messages to it all the time") || count() != 51 {
 		t.Errorf("after 151 messages: %v, %d messages", err, count())
+	}
+}
+
+// TestLivesWithoutLeader: a process of which only the thread group leader has exited still uses a System V object.
+func TestLivesWithoutLeader(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("python3: not installed")
+	}
+	process := exec.Command(python, "-c", `import threading, time, ctypes
+threading.Thread(target=time.sleep, args=(60,)).start()
+ctypes.CDLL(None).pthread_exit(None)`)
+	if err := process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer process.Wait()
+	defer process.Process.Kill()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) { // no event tells of the end of another process's thread
+		stat, err := proc.Read(process.Process.Pid, "stat", proc.Stat)
+		if err == nil && stat.State == 'Z' && stat.Threads == 2 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the leader does not exit: %+v, %v", stat, err)
+		}
+	}
+	if !lives(process.Process.Pid, time.Now().Unix()+10) {
+		t.Error("taken for a process that has ended")
 	}
 }

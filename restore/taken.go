@@ -30,7 +30,7 @@ func isTaken(tid int, deadline time.Time) bool {
 		ends, zombie := deadline, false
 		if process {
 			stat, err := proc.Read(tid, "stat", proc.Stat)
-			if err == nil && stat.State != 'Z' && stat.State != 'X' {
+			if err == nil && stat.State != 'Z' && stat.State != 'X' { // 'Z': its threads may be exiting, too
 				return true
 			}
 			if zombie = err == nil && stat.State == 'Z'; zombie {
@@ -111,7 +111,7 @@ func taker(pid int) string {
 	if err != nil {
 		return " by a process group or a session"
 	}
-	if stat.State != 'Z' {
+	if !stat.HasEnded() {
 		return " by " + printable.Text(stat.Comm)
 	}
 	parent := ""

@@ -59,6 +59,9 @@ type StatInfo struct {
 // Exiting is the flag PF_EXITING of StatInfo.Flags (linux/sched.h): the thread takes no signal any more, and may have no memory.
 const Exiting = 4
 
+// HasEnded tells whether a whole process has ended. A thread group leader that has exited is a zombie as long as other threads live.
+func (s *StatInfo) HasEnded() bool { return s.State == 'X' || s.State == 'Z' && s.Threads <= 1 }
+
 // statFields is how many fields follow the comm since Linux 3.5.
 const statFields = 50
 
