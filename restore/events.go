@@ -42,13 +42,13 @@ func newEvents() (*events, error) {
 func (e *events) add(s source, fd int) { e.set[s].Fd = int32(fd) }
 func (e *events) remove(s source)      { e.set[s] = unix.PollFd{Fd: -1, Events: unix.POLLIN} }
 
-// wakeUp makes next return. Any goroutine may call it.
+// wakeUp makes next return once. Any goroutine may call it.
 func (e *events) wakeUp() { unix.Write(e.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
 
 // pollTimeout is how long next waits for an event. Only a test changes it.
 var pollTimeout = 20 * time.Millisecond
 
-// next waits for an event. An event that the caller leaves as it is comes again.
+// next waits for an event. An event that the caller leaves as it is comes again, except wake.
 func (e *events) next() (source, error) {
 	switch n, err := busypoll.Poll(e.set[:], pollTimeout); {
 	case err != nil:
@@ -58,6 +58,10 @@ func (e *events) next() (source, error) {
 	}
 	for s := range e.set {
 		if e.set[s].Revents != 0 {
+			if source(s) == wake {
+				var count [8]byte
+				unix.Read(e.wake, count[:]) // otherwise each further wait would end at once
+			}
 			return source(s), nil
 		}
 	}
