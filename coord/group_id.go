@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -79,12 +78,7 @@ func validGroup(id string) string {
 // The process can have written any ID there. preloads tells whether the process was started with libcrak.so. empty: there is no
 // environment, as early in execve(2).
 func groupOf(pid int) (id string, preloads, empty bool) {
-	f, err := os.Open(proc.Path(pid, "environ"))
-	if err != nil {
-		return "", false, false
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, longestEnvironment))
+	text, err := proc.ReadStart(proc.Path(pid, "environ"), longestEnvironment)
 	for entry := range bytes.SplitSeq(text, []byte{0}) {
 		name, value, _ := bytes.Cut(entry, []byte("="))
 		switch string(name) {

@@ -5,6 +5,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"crak.dev/crak/internal/abi"
 	"crak.dev/crak/internal/kcmp"
 	"crak.dev/crak/internal/proc"
@@ -96,15 +98,16 @@ func isOwn(pid int) bool {
 }
 
 // isLauncher tells whether a process is a crak run, which is about to execute a program.
-func isLauncher(pid int) bool {
-	if !isOwn(pid) {
-		return false
-	}
+func isLauncher(pid int) bool { return isOwn(pid) && startsRun(pid) }
+
+// startsRun tells whether the first argument of a program is "run".
+func startsRun(pid int) bool {
 	live, err := liveThread(pid)
 	if err != nil {
 		return false
 	}
-	arguments, err := os.ReadFile(proc.Path(live, "cmdline"))
+	const longest = unix.PathMax + 8 // the name of the program, and the argument
+	arguments, err := proc.ReadStart(proc.Path(live, "cmdline"), longest)
 	words := bytes.Split(arguments, []byte{0})
 	return err == nil && len(words) > 1 && string(words[1]) == "run"
 }
@@ -112,7 +115,7 @@ func isLauncher(pid int) bool {
 // awaitsLibrary tells whether a program may have been started with libcrak.so, which the loader has yet to load. Early in
 // execve(2) the environment is empty.
 func awaitsLibrary(pid int) bool {
-	environ, err := os.ReadFile(proc.Path(pid, "environ"))
+	environ, err := proc.ReadStart(proc.Path(pid, "environ"), longestEnvironment)
 	if err != nil || len(environ) > 0 && !bytes.Contains(environ, []byte("libcrak")) {
 		return false
 	}

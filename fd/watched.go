@@ -54,13 +54,16 @@ func (c *capture) findWatched(o *open, all []*watched) {
 	s.walk(places)
 }
 
+// longestArguments bounds what is read of a program's arguments.
+const longestArguments = 1 << 20
+
 // places are where a program may have the names of files from, the most likely ones first.
 func (c *capture) places(o *open) (all []string) {
 	for _, h := range o.holders {
 		dir := h.of.member.Proc
 		cwd, _ := os.Readlink(dir + "/cwd")
 		all = append(all, cwd)
-		text, _ := proc.ReadFile(dir + "/cmdline")
+		text, _ := proc.ReadStart(dir+"/cmdline", longestArguments)
 		for _, word := range strings.Split(string(text), "\x00") {
 			switch {
 			case strings.HasPrefix(word, "/"):

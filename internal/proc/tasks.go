@@ -67,6 +67,17 @@ func ReadFile(path string) ([]byte, error) {
 	return readAll(f)
 }
 
+// ReadStart reads the first bytes of a file, at most as many as most. A program can make its arguments and its environment as large as its
+// memory (PR_SET_MM_MAP of prctl(2)), and the files show all of that.
+func ReadStart(path string, most int64) ([]byte, error) {
+	f, err := openRaw(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.close()
+	return readAll(io.LimitReader(f, most))
+}
+
 // readAll is io.ReadAll for short files.
 func readAll(r io.Reader) (all []byte, err error) {
 	buffer := buffers.Get().(*[4096]byte)
