@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -29,6 +30,8 @@ import (
 const (
 	valueMost    = image.MostSemaphoreValue
 	opsPerSearch = 7 // of anyUndo, for one semaphore
+
+	opsMost = abi.DataMax / int(unsafe.Sizeof(sysv.Operation{})) // in one message
 )
 
 func change(n int, by int) sysv.Operation {
@@ -81,7 +84,7 @@ func (c *sysvCapture) undo(sets []*semaphoreSet) error {
 	if len(sets) == 0 {
 		return nil
 	}
-	most := int(c.members[0].sets.Operations)
+	most := min(int(c.members[0].sets.Operations), opsMost)
 	if most < opsPerSearch+1 {
 		return fmt.Errorf("kernel.sem allows %d operations in one semop(2); CRAK needs %d", most, opsPerSearch+1)
 	}

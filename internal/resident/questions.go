@@ -1,6 +1,8 @@
 package resident
 
 import (
+	"fmt"
+
 	"crak.dev/crak/internal/abi"
 )
 
@@ -60,6 +62,9 @@ func (q *Questions) Put(calls func([]abi.Call, []byte) ([]int64, error)) error {
 		}
 		if end < len(asked.calls) && asked.with[end] > start {
 			end = asked.with[end] // calls that share a buffer stay together
+		}
+		if end == start {
+			return fmt.Errorf("a call with %d bytes of data is too large for a message", asked.spans[start][1]-from)
 		}
 		if err := asked.exchange(calls, start, end); err != nil {
 			return err

@@ -98,6 +98,16 @@ func TestQuestionsAgain(t *testing.T) {
 	}
 }
 
+func TestQuestionsTooLarge(t *testing.T) {
+	var ask Questions
+	ask.Value(1, [6]uint64{}, func(int64) {})
+	ask.Ask(abi.Call{Number: 2}, make([]byte, abi.DataMax+8), func(int64, []byte) { t.Error("answered") })
+	err := ask.Put(func(calls []abi.Call, data []byte) ([]int64, error) { return make([]int64, len(calls)), nil })
+	if err == nil {
+		t.Error("no error")
+	}
+}
+
 func TestQuestionsFail(t *testing.T) {
 	var ask Questions
 	ask.Value(1, [6]uint64{}, func(int64) { t.Error("an answer without one") })
