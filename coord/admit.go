@@ -19,6 +19,14 @@ func (c *checkpoint) admit(pids []int) ([]*member, error) {
 	}
 	fresh := make([]*member, len(pids))
 	lists := make([]obstacle.List, len(pids))
+	admitted := false
+	defer func() {
+		for _, m := range fresh {
+			if !admitted && m != nil {
+				m.close() // otherwise crak would go on tracing one that is stopped
+			}
+		}
+	}()
 	err := inParallel(len(pids), c.atOnce, func(i int) (err error) {
 		if lists[i], err = c.foreign(pids[i]); err == nil && len(lists[i]) == 0 {
 			lists[i], err = settled(pids[i])
@@ -55,7 +63,7 @@ func (c *checkpoint) admit(pids []int) ([]*member, error) {
 		return nil, list
 	}
 	fresh = slices.DeleteFunc(fresh, func(m *member) bool { return m == nil })
-	c.members = append(c.members, fresh...)
+	c.members, admitted = append(c.members, fresh...), true
 	for _, m := range fresh {
 		c.follow(m)
 	}

@@ -65,7 +65,11 @@ func (c *checkpoint) newMember(pid int) (*member, error) {
 		m.key.Memory = m.rights.memory
 		return m, nil
 	}
-	return m, c.readRights(m)
+	if err := c.readRights(m); err != nil {
+		m.close()
+		return nil, err
+	}
+	return m, nil
 }
 
 // isGone tells whether the process has ended.

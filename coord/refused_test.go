@@ -75,6 +75,21 @@ int main(void) { char c; while (read(0, &c, 1) == 1 && write(1, &c, 1) == 1) ; r
 	p.leftAlone()
 }
 
+// TestStoppedBesideRefused: one child cannot be a member, and another one is stopped. crak does not go on tracing the stopped one.
+func TestStoppedBesideRefused(t *testing.T) {
+	p := start(t, true, exec.Command("bash", "-c", "sleep 1000 & kill -STOP $!; LD_PRELOAD= sleep 1001 & exec cat"))
+	p.grown(2)
+	for range 2 { // the first check must not be what the second one refuses
+		refused(t, p.pid(), "no resident", "leave it out")
+	}
+	for _, pid := range familyOf(p.pid()) {
+		if s, err := proc.Read(pid, "status", proc.Status); err != nil || s.TracerPid != 0 {
+			t.Errorf("pid %d: traced by %d, %v", pid, s.TracerPid, err)
+		}
+	}
+	p.echoes()
+}
+
 func TestTraced(t *testing.T) {
 	p := start(t, true, &exec.Cmd{Path: "/bin/cat", SysProcAttr: &syscall.SysProcAttr{Ptrace: true}})
 	p.state('t') // at the end of execve(2): before that, its auxiliary vector is not complete
