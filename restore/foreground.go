@@ -159,11 +159,21 @@ func (f *foreground) follow(changes <-chan change) (unix.WaitStatus, error) {
 				return 0, fmt.Errorf("process 1 of the new PID namespace has ended")
 			case status.Exited() || status.Signaled():
 				return status, nil
-			case status.Stopped() && f.tty != nil:
+			case status.Stopped() && f.isStopped():
 				f.stop()
 			}
 		}
 	}
+}
+
+// isStopped tells whether the root is stopped, and crak has a terminal to take back. Another process may have continued the root since
+// wait(2) has reported the stop.
+func (f *foreground) isStopped() bool {
+	if f.tty == nil {
+		return false
+	}
+	stat, err := proc.Read(f.pid, "stat", proc.Stat)
+	return err != nil || stat.State != 'R' && stat.State != 'S' && stat.State != 'D'
 }
 
 // goOn continues the program after the shell has continued crak.

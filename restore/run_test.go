@@ -19,7 +19,7 @@ import (
 )
 
 // TestMain calls Inner where the test executes itself as process 1 of a PID namespace, and brokenOff where it is a crak
-// that is killed.
+// that is killed, and followStop where it follows a program.
 func TestMain(m *testing.M) {
 	if text := os.Getenv(timeoutVariable); text != "" {
 		timeoutStuck, _ = time.ParseDuration(text)
@@ -33,6 +33,9 @@ func TestMain(m *testing.M) {
 	}
 	if order := os.Getenv(killedVariable); order != "" {
 		os.Exit(brokenOff(order))
+	}
+	if os.Getenv(followVariable) != "" {
+		os.Exit(followStop())
 	}
 	os.Exit(m.Run())
 }
