@@ -126,21 +126,11 @@ func (c *Conn) read(b []byte) error {
 	return nil
 }
 
-// timeoutEnd is how long to wait for the end of a process that has closed the socket: a process that ends closes its files
-// first.
-const timeoutEnd = time.Second
-
-// ended returns the reason why the resident has closed the socket.
+// ended returns the reason why the resident has closed the socket. A process that ends may take long: for the memory of others in its PID
+// namespace, or because it gets no processor. But all its threads are ending before the kernel closes the socket.
 func (c *Conn) ended() error {
-	process, err := unix.PidfdOpen(c.Pid, 0)
-	if err == nil {
-		defer unix.Close(process)
-	}
-	if err == nil && c.frozen {
-		fds := []unix.PollFd{{Fd: int32(process), Events: unix.POLLIN}}
-		if n, err := busypoll.Poll(fds, timeoutEnd); n == 0 && err == nil {
-			return fmt.Errorf("pid %d: %w", c.Pid, ErrFreezeEnded)
-		}
+	if c.frozen && !isEnding(c.Pid) {
+		return fmt.Errorf("pid %d: %w", c.Pid, ErrFreezeEnded)
 	}
 	return fmt.Errorf("pid %d: its resident has closed the connection: the process has ended or has executed another program, or crak itself was held up for longer than CRAK_FREEZE_LIMIT: %w", c.Pid, io.ErrUnexpectedEOF)
 }
