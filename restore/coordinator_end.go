@@ -84,4 +84,5 @@ func (c *coordinator) close() {
 	c.events.close()
 }
 
-const killTimeout = 5 * time.Second
+// killTimeout is how long crak waits for the ends of processes that it has killed. Only a test changes it.
+var killTimeout = 5 * time.Second

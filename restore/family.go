@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -42,11 +43,13 @@ func newFamily() (*family, error) {
 func (f *family) release() { unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, uintptr(f.subreaper), 0, 0, 0) }
 
 // kill kills and reaps all processes of the family, generation by generation. It signals only crak's own children: their PIDs
-// cannot belong to other processes until crak has reaped them. A process that waits for a file system may not end: kill has a bound
-// of killTimeout. Without reap it reaps none.
+// cannot belong to other processes until crak has reaped them. A process that waits for a file system may not end, and the end of a large
+// one takes long: kill has a bound of killTimeout. After that it kills none, because crak may have started other processes. Without reap it
+// reaps none.
 func (f *family) kill(reap bool) {
+	var over atomic.Bool
 	within(killTimeout, func() {
-		for ours := f.children(reap); len(ours) > 0; ours = f.children(reap) {
+		for ours := f.children(reap); len(ours) > 0 && !over.Load(); ours = f.children(reap) {
 			for _, pid := range ours {
 				unix.Kill(pid, unix.SIGKILL)
 			}
@@ -59,6 +62,7 @@ func (f *family) kill(reap bool) {
 			}
 		}
 	})
+	over.Store(true)
 }
 
 // children returns those children of crak that belong to the family, with or without those that have ended.
