@@ -116,6 +116,7 @@ func (m *member) freeze(ctx context.Context, timeout time.Duration) error {
 		return err
 	}
 	m.stopped = time.Now()
+	defer context.AfterFunc(ctx, conn.Interrupt)() // another member has failed, for example
 	answer := timeoutFreeze
 	if deadline, ok := ctx.Deadline(); ok {
 		answer = min(answer, time.Until(deadline))

@@ -10,6 +10,8 @@ import (
 	"time"
 	"unsafe"
 
+	"golang.org/x/sys/unix"
+
 	"crak.dev/crak/internal/abi"
 	"crak.dev/crak/internal/proc"
 )
@@ -38,6 +40,14 @@ type Conn struct {
 // Close closes the socket. A frozen program goes on, and a twin exits.
 func (c *Conn) Close() {
 	c.file.Close()
+}
+
+// Interrupt ends the connection, as Close does, but leaves the socket open: a call that waits for the resident fails, and so do later
+// ones. It may be called while another goroutine uses the Conn, and after Close.
+func (c *Conn) Interrupt() {
+	if raw, err := c.file.SyscallConn(); err == nil {
+		raw.Control(func(fd uintptr) { unix.Shutdown(int(fd), unix.SHUT_RDWR) })
+	}
 }
 
 func (c *Conn) readHello() error {

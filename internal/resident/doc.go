@@ -15,7 +15,8 @@
 //
 // Close also ends a freeze, and so does the end of the writer.
 //
-// internal/abi/abi.h describes the messages. Only one goroutine at a time may use a Conn, except for Progress and FreezeEnded.
+// internal/abi/abi.h describes the messages. Only one goroutine at a time may use a Conn, except for Progress, FreezeEnded and
+// Interrupt.
 //
 // The files, by concept:
 //
