@@ -35,11 +35,12 @@ var littleData = "crak: less than 100,000 KiB of data are allowed (RLIMIT_DATA):
 var littleStack = "crak: less than 128 KiB of stack are allowed (RLIMIT_STACK): too few to start\n" +
 	"crak: hint: ulimit -s 8192\n"
 
-// The runtime makes needThreads threads before a command has done anything. If the limit is manyProcesses or more, entry does
-// not check it.
+// The runtime makes up to needThreads threads while reserveThreads waits for reservedThreads of them: found by trying, also under
+// strace. If the limit is manyProcesses or more, neither is done.
 const (
-	needThreads   = 8
-	manyProcesses = 1000
+	needThreads     = 14
+	reservedThreads = 6
+	manyProcesses   = 1000
 )
 
 // needDescriptors is how many descriptors a checkpoint or a restart of a small program opens at a time, and some more. If none can be
@@ -56,7 +57,7 @@ var fewDescriptors = "crak: too few open files are allowed (RLIMIT_NOFILE): crak
 var rootDirectory = [2]byte{'/', 0}
 
 //lint:ignore U1000 the assembly code has it
-var fewProcesses = "crak: too few processes and threads are allowed (RLIMIT_NPROC): crak needs 8 more than the user has now\n" +
+var fewProcesses = "crak: too few processes and threads are allowed (RLIMIT_NPROC): crak needs 14 more than the user has now\n" +
 	"crak: hint: raise the limit with ulimit -u, or end other processes\n"
 
 // entry is where the kernel starts crak (the linker's -E). If a limit is too low, it prints a message and ends crak. Otherwise it

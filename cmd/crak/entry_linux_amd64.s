@@ -87,7 +87,7 @@ TEXT ·limit(SB), NOSPLIT|NOFRAME, $0
 // processes of the user, and does not hold for root, so only a try can tell. Each process sleeps for a second at most, and is
 // killed and waited for at once.
 TEXT ·mayMakeThreads(SB), NOSPLIT|NOFRAME, $0
-	SUBQ	$64, SP // a PID in each of 8 words
+	SUBQ	$(8*const_needThreads), SP // a PID in each word
 	MOVL	$RLIMIT_NPROC, SI
 	XORL	DX, DX
 	MOVQ	SP, R10
@@ -147,7 +147,7 @@ child:
 	MOVL	$SYS_exit_group, AX
 	SYSCALL
 done:
-	ADDQ	$64, SP
+	ADDQ	$(8*const_needThreads), SP
 	RET
 
 // mayOpen writes a sentence and exits if needDescriptors descriptors cannot be opened. Descriptors that crak has inherited may be

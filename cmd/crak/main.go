@@ -33,6 +33,7 @@ type usageError struct{ error }
 const memoryLimit = 384 << 20
 
 func main() {
+	reserveThreads()
 	debug.SetMemoryLimit(memoryLimit)
 	root := newRoot()
 	if cmd, err := root.ExecuteContextC(withinCPULimit()); err != nil {
