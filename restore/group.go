@@ -2,14 +2,17 @@ package restore
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"runtime"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 	"crak.dev/crak/internal/proc"
+	"crak.dev/crak/internal/stuck"
 	"crak.dev/crak/restore/compile"
 	"crak.dev/crak/restore/program"
 )
@@ -71,12 +74,28 @@ func (g *group) start(ctx context.Context) error {
 	err := g.restore(ctx)
 	if err != nil {
 		g.sysv.remove()
-		g.env.Abandon()
+		g.abandon()
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
 	}
 	return err
+}
+
+// abandon undoes what the restart has changed in the file systems. One that does not answer must not keep crak from ending.
+func (g *group) abandon() {
+	timeout := timeoutStuck
+	if g.gaveUp { // it has waited before
+		timeout = min(timeout, killTimeout)
+	}
+	err := stuck.Do(context.Background(), func() (uint64, time.Duration) { return g.moves(), timeout }, func() error {
+		g.env.Abandon()
+		return nil
+	})
+	if err != nil {
+		g.gaveUp = true
+		g.env.Notice(fmt.Sprintf("what the restart has changed is not undone: %v", err))
+	}
 }
 
 // root is the member that the interpreter makes.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"crak.dev/crak/fd"
 	"crak.dev/crak/image"
 	"crak.dev/crak/restore/handmade"
 )
@@ -23,9 +25,12 @@ const (
 	fuseLookup  = 1
 	fuseForget  = 2
 	fuseGetattr = 3
+	fuseSetattr = 4
+	fuseUnlink  = 10
 	fuseOpen    = 14
 	fuseRead    = 15
 	fuseInit    = 26
+	fuseCreate  = 35
 )
 
 // A fileServer answers the requests of a FUSE file system with one file, until it comes to one that it does not answer any more.
@@ -39,9 +44,17 @@ type fuseAttr struct {
 	Atimensec, Mtimensec, Ctimensec, Mode, Nlink, Uid, Gid, Rdev, BlockSize, Unused uint32
 }
 
-const mountedFile = 2
+type fuseEntry struct {
+	Node, Generation, EntryValid, AttrValid, Nanoseconds uint64
+	Attr                                                 fuseAttr
+}
 
-// mountFile mounts a file system with the file "file" on a directory.
+const (
+	mountedFile = 2
+	madeFile    = 3 // after fuseCreate
+)
+
+// mountFile mounts a file system with the file "file" on a directory. A file "gone" can be made there.
 func mountFile(t *testing.T, dir string) *fileServer {
 	t.Helper()
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
@@ -62,7 +75,7 @@ func mountFile(t *testing.T, dir string) *fileServer {
 }
 
 func (s *fileServer) serve() {
-	request := make([]byte, 1<<17)
+	request, made := make([]byte, 1<<17), false
 	for {
 		n, err := unix.Read(s.fd, request)
 		if err == unix.EINTR || err == unix.ENOENT {
@@ -76,8 +89,11 @@ func (s *fileServer) serve() {
 			continue
 		}
 		attr := fuseAttr{Ino: node, Size: image.PageSize, Mode: unix.S_IFDIR | 0o755, Nlink: 1, BlockSize: image.PageSize}
-		if node == mountedFile || opcode == fuseLookup {
+		switch {
+		case node == mountedFile || opcode == fuseLookup:
 			attr.Ino, attr.Mode = mountedFile, unix.S_IFREG|0o644
+		case node == madeFile || opcode == fuseCreate:
+			attr.Ino, attr.Mode, attr.Size = madeFile, unix.S_IFREG|0o644, 0
 		}
 		var body any
 		failed := int32(0)
@@ -85,11 +101,21 @@ func (s *fileServer) serve() {
 		case fuseInit:
 			body = [16]uint32{7, 31, 0, 0, 0, image.PageSize}
 		case fuseLookup:
+			body = fuseEntry{Node: mountedFile, Attr: attr}
+			if strings.HasPrefix(string(request[40:n]), "gone") {
+				attr.Ino, attr.Size = madeFile, 0
+				body = fuseEntry{Node: madeFile, Attr: attr}
+				if !made {
+					failed, body = -int32(unix.ENOENT), [0]byte{}
+				}
+			}
+		case fuseCreate:
+			made = true
 			body = struct {
-				Node, Generation, EntryValid, AttrValid, Nanoseconds uint64
-				Attr                                                 fuseAttr
-			}{Node: mountedFile, Attr: attr}
-		case fuseGetattr:
+				fuseEntry
+				Open [2]uint64
+			}{fuseEntry: fuseEntry{Node: madeFile, Attr: attr}}
+		case fuseGetattr, fuseSetattr:
 			body = struct {
 				Valid, Nanoseconds uint64
 				Attr               fuseAttr
@@ -148,4 +174,35 @@ func TestHangingFileSystem(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestHangsInUndo: a restart has made a file, and fails. The file system does not answer when crak removes the file. The restart ends all the
+// same, and says so.
+func TestHangsInUndo(t *testing.T) {
+	t.Setenv(timeoutVariable, "1s")
+	was := timeoutStuck
+	timeoutStuck = time.Second
+	t.Cleanup(func() { timeoutStuck = was })
+	dir := t.TempDir()
+	s := mountFile(t, dir)
+	s.silent.Store(fuseUnlink)
+	g := handmade.Group(aPid(t), me())
+	describe(t, g, 3, filepath.Join(dir, "gone"))
+	g.Processes[0].Timers = []image.PosixTimer{{Clock: 99}}
+	path := writeImage(t, g, says)
+	done := make(chan outcome, 1)
+	go func() { done <- runWith(Options{Image: path, Pids: modes(t)[0], Files: fd.Rewind, Force: true}) }()
+	select {
+	case o := <-done:
+		if o.err == nil || !strings.Contains(o.err.Error(), "timer_create") {
+			t.Errorf("outcome %+v", o)
+		}
+		if !slices.ContainsFunc(o.notices, func(text string) bool { return strings.Contains(text, "not undone") }) {
+			t.Errorf("notices %q", o.notices)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("the restart does not end")
+	}
+	unix.Unmount(dir, unix.MNT_FORCE) // the kernel ends what waits for an answer
+	noStray(t, g.Root)
 }
