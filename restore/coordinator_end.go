@@ -67,6 +67,9 @@ func (c *coordinator) kill() {
 	c.stop()
 	// Fills write to processes by their PIDs, so no process may be reaped before they end.
 	reap := within(killTimeout, c.fills.Wait)
+	for _, m := range c.traced() {
+		m.tracer.Kill() // otherwise untrace would wait until its threads leave the interpreter
+	}
 	c.untrace()
 	if !reap { // crak waits for a file system that does not answer
 		c.group.gaveUp = true

@@ -112,6 +112,25 @@ func TestKilledBetweenBatches(t *testing.T) {
 	}
 }
 
+// TestInterruptedWhileTraced: ^C while crak traces stopped members ends the restart at once.
+func TestInterruptedWhileTraced(t *testing.T) {
+	if mayChoosePids() != nil {
+		t.Skip("no capability to choose PIDs")
+	}
+	beSubreaper(t)
+	const most = 4 * time.Second // crak waits for 5 s and longer for threads that do not leave the handler
+	for range 5 {
+		begun := time.Now()
+		if killedAt(t, handmade.Families["stopped"], 0, unix.SIGINT, "traced", false, false) {
+			if took := time.Since(begun); took > most {
+				t.Errorf("took %v", took)
+			}
+			return
+		}
+	}
+	t.Error("other processes of the machine have the PIDs each time")
+}
+
 // killedAt returns false if another process of the machine has a PID of the group. With a number of eventfds, each member has as many,
 // and crak may have only as many descriptors.
 func killedAt(t *testing.T, lines string, eventfds int, number unix.Signal, phase string, goes, final bool) bool {

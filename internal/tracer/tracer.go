@@ -204,6 +204,16 @@ func (h *Tracer) Masks() map[int]uint64 {
 	return all
 }
 
+// Kill kills the process. If none of its threads is traced any more, it may have ended, and another process may have its PID: then Kill
+// does nothing.
+func (h *Tracer) Kill() {
+	h.call(func() {
+		if len(h.threads) > 0 { // the kernel keeps the PID until the tracer has waited for them
+			unix.Kill(h.pid, unix.SIGKILL)
+		}
+	})
+}
+
 // Close detaches. The kernel then stops the process again, unless a process has continued it. A thread may be in the handler, to reap
 // the twin.
 func (h *Tracer) Close() {
