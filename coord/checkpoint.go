@@ -173,8 +173,7 @@ func (c *checkpoint) write() (*Result, error) {
 		if err := c.refresh(m); err != nil {
 			return nil, err
 		}
-		m.dump = c.reader(m)
-		m.dump.Prepare()
+		c.prepare(m)
 	}
 	c.copies = dump.NewCopies(c.dumps())
 	debug.SetMemoryLimit(memoryLimit)

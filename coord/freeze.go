@@ -61,7 +61,7 @@ func (c *checkpoint) freeze() error {
 			if err := m.lock(); err != nil && !c.drops(m, err) {
 				return err
 			}
-			m.dump = c.reader(m)
+			c.prepare(m)
 		}
 	}
 }

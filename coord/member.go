@@ -40,7 +40,8 @@ type member struct {
 	conn     *resident.Conn
 	stopped  time.Time // when the resident connected for the freeze
 	twin     *dump.Twin
-	dump     *dump.Member // reads the process
+	dump     *dump.Member        // reads the process
+	early    *resident.Questions // go to the initiator with the order to freeze
 }
 
 // newMember describes a process that is to be a member.

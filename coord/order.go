@@ -80,6 +80,9 @@ func (m *member) order(ctx context.Context, order int32, timeout time.Duration) 
 		}
 	}()
 	listener := m.listener
+	if listener.Early = nil; order == abi.OrderFreeze {
+		listener.Early = m.early
+	}
 	defer context.AfterFunc(ctx, listener.Interrupt)()
 	surveyed := m.program
 	processor := m.processor()

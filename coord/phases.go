@@ -57,6 +57,12 @@ func (c *checkpoint) reader(m *member) *dump.Member {
 	}
 }
 
+// prepare makes a new reader for a member that is to be frozen.
+func (c *checkpoint) prepare(m *member) {
+	m.dump = c.reader(m)
+	m.early = m.dump.Early()
+}
+
 // create makes the image's hidden directory.
 func (c *checkpoint) create() error {
 	program, pid, err := c.name()

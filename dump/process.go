@@ -44,15 +44,16 @@ type Member struct {
 	stat            proc.StatInfo
 	process         image.Process
 	executableOwner *image.FileOwner
-	ask             *resident.Questions // for the initiator
-	plan            plan                // which pages to save, and when
+	plan            plan // which pages to save, and when
 
 	entries []proc.SmapsEntry
 	library string          // path of libcrak.so
 	quick   bool            // the flags in entries are those of Known, except for the VMAs in fresh
 	fresh   map[uint64]bool // starts of the VMAs that are not in Known
 	waiting []waiting       // one for each thread
-	times   times           // as the initiator has last told them
+
+	askedEarly bool  // the initiator gets askEarly with the proof
+	times      times // as the initiator has last told them
 
 	files *files // behind mappings: those of the group, while mappings is called
 

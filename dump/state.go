@@ -18,21 +18,25 @@ import (
 	"crak.dev/crak/internal/resident"
 )
 
-// Prepare puts together the questions that are the same for every process: attributes, signal dispositions, clocks.
-// It may be called before the freeze, which makes the pause shorter.
-func (m *Member) Prepare() {
-	if m.ask != nil {
-		return
+// Early returns questions that the initiator can answer as soon as its own process is frozen, while other members still run: what only
+// the process itself can change, and clocks. The result is nil if they do not fit into one message. Then Read asks them.
+func (m *Member) Early() *resident.Questions {
+	early := new(resident.Questions)
+	m.askEarly(early)
+	if !early.IsShort() {
+		return nil
 	}
-	m.ask = new(resident.Questions)
-	m.askLockFuture(m.ask)
-	m.askAttributes(m.ask)
-	m.askActions(m.ask)
-	m.askClocks(m.ask)
-	m.askCPU(m.ask)
-	m.askPolicies(m.ask)
-	m.askProcessor(m.ask)
-	m.askSysV(m.ask)
+	m.askedEarly = true
+	return early
+}
+
+func (m *Member) askEarly(ask *resident.Questions) {
+	m.askAttributes(ask)
+	m.askActions(ask)
+	m.askClocks(ask)
+	m.askCPU(ask)
+	m.askPolicies(ask)
+	m.askProcessor(ask)
 }
 
 // askInitiator records what only the initiator can find out by system calls: attributes of the whole process, and facts about
@@ -57,13 +61,18 @@ func (m *Member) askInitiator(meanwhile func() error) (err error) {
 	if err != nil {
 		return err
 	}
-	m.Prepare()
-	m.descriptors.Ask(m.ask)
-	m.askTop(m.ask)
-	if err := m.askTimers(m.ask); err != nil {
+	var ask resident.Questions
+	m.askLockFuture(&ask)
+	if !m.askedEarly {
+		m.askEarly(&ask)
+	}
+	m.askSysV(&ask)
+	m.descriptors.Ask(&ask)
+	m.askTop(&ask)
+	if err := m.askTimers(&ask); err != nil {
 		return err
 	}
-	return m.ask.Put(func(calls []abi.Call, data []byte) ([]int64, error) {
+	return ask.Put(func(calls []abi.Call, data []byte) ([]int64, error) {
 		first := meanwhile
 		meanwhile = func() error { return nil }
 		return m.Conn.CallsWhile(calls, data, first)

@@ -11,7 +11,8 @@
  *
  *	resident sends             writer sends
  *	CHALLENGE abi_challenge                 the address of a secret in the resident's memory
- *	                           PROOF        the secret; only a process that may trace the program can read it
+ *	                           PROOF        the secret; only a process that may trace the program can read it. A request
+ *	                                        may follow at once: the initiator reads it after FROZEN
  *	HELLO     abi_hello                     then the settings, each "NAME=value\0"
  *
  * After a query (ABI_ORDER_QUERY) the resident now closes the socket and returns to the program. After an order to freeze

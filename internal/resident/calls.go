@@ -1,7 +1,6 @@
 package resident
 
 import (
-	"cmp"
 	"fmt"
 	"os"
 	"time"
@@ -36,20 +35,53 @@ func (c *Conn) exchange(calls []abi.Call, data []byte, file int, meanwhile func(
 		return nil, fmt.Errorf("pid %d: %d calls with %d bytes of data are too many", c.Pid, len(calls), len(data))
 	}
 	begun := time.Now()
-	request := abi.Message{Type: abi.Calls, Count: uint32(len(calls)), Length: uint64(len(calls)*abi.CallSize + len(data))}
+	request := requestOf(calls, data)
 	if err := c.request(file, bytesOf(&request), bytesOfSlice(calls), data); err != nil {
 		return nil, err
 	}
 	failed := meanwhile() // the answer has to be read in any case
-	results := make([]int64, len(calls))
+	if err := c.Settle(); err != nil {
+		return nil, err
+	}
+	results, err := c.answer(len(calls), data)
+	if err != nil {
+		return nil, err
+	}
+	c.asked = begun
+	return results, failed
+}
+
+func requestOf(calls []abi.Call, data []byte) abi.Message {
+	return abi.Message{Type: abi.Calls, Count: uint32(len(calls)), Length: uint64(len(calls)*abi.CallSize + len(data))}
+}
+
+// Settle reads the answers to the early questions (Listener.Early), if that has not happened yet.
+//
+// Preconditions: Frozen has returned the threads.
+func (c *Conn) Settle() error {
+	q := c.early
+	if q == nil {
+		return nil
+	}
+	c.early = nil
+	results, err := c.answer(len(q.calls), q.data)
+	if err != nil {
+		return err
+	}
+	q.pass(0, results)
+	return nil
+}
+
+// answer reads the results of calls, and the data as the calls have changed it.
+func (c *Conn) answer(calls int, data []byte) ([]int64, error) {
+	results := make([]int64, calls)
 	if err := c.results(uint64(len(results)*8+len(data)), uint32(len(results))); err != nil {
 		return nil, err
 	}
 	if err := c.read(bytesOfSlice(results)); err != nil {
 		return nil, err
 	}
-	c.asked = begun
-	return results, cmp.Or(c.read(data), failed)
+	return results, c.read(data)
 }
 
 // request writes a request, and the byte with the descriptor if file is not -1. Nothing gets in between.

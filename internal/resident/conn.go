@@ -30,6 +30,8 @@ type Conn struct {
 	buffer [1024]byte
 	ahead  []byte // part of buffer: bytes that have come and are not read yet
 
+	early *Questions // were sent with the proof, and are not answered yet
+
 	asked time.Time // before the last request that the resident has answered under freeze
 
 	timeout time.Duration // longest wait for one message

@@ -7,6 +7,7 @@
 // socket. After the order FREEZE the writer goes on with the Conn:
 //
 //	Frozen    waits until every thread is parked
+//	Settle    reads the answers to the questions that went with the proof (Listener.Early)
 //	Calls     makes system calls in the program; the initiator executes them
 //	Snapshot  makes the frozen program fork the twin
 //	Resume    ends the freeze: the program runs on

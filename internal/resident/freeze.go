@@ -86,6 +86,9 @@ func (c *Conn) Snapshot() (int, error) {
 	if err := c.write(bytesOf(&request)); err != nil {
 		return 0, err
 	}
+	if err := c.Settle(); err != nil {
+		return 0, err
+	}
 	var result [1]int64
 	if err := c.results(8, 1); err != nil {
 		return 0, err
@@ -122,6 +125,9 @@ func (c *Conn) Confirm() error {
 	}
 	request := abi.Message{Type: abi.Calls}
 	if err := c.write(bytesOf(&request)); err != nil {
+		return err
+	}
+	if err := c.Settle(); err != nil {
 		return err
 	}
 	return c.results(0, 0)

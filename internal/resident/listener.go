@@ -33,6 +33,10 @@ const (
 
 // A Listener is the socket to which a resident connects.
 type Listener struct {
+	// Early, which may be nil, are questions that Accept sends together with the proof. The resident answers them when every thread is
+	// parked. The Conn reads the answers before those of later requests, or in Settle.
+	Early *Questions
+
 	key  *Key
 	fd   int
 	file *os.File // of fd; the runtime waits for it
@@ -163,7 +167,7 @@ func (l *Listener) Accept(pid int, timeout time.Duration) (*Conn, error) {
 			}
 			continue
 		}
-		return handshake(fd, pid, l.key)
+		return handshake(fd, pid, l.key, l.Early)
 	}
 }
 
@@ -174,12 +178,12 @@ func Handshake(fd, pid int, secret []byte) (*Conn, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("pid %d: socket: %w", pid, err)
 	}
-	return handshake(fd, pid, &Key{secret: secret})
+	return handshake(fd, pid, &Key{secret: secret}, nil)
 }
 
 // handshake owns a socket that does not block.
-func handshake(fd, pid int, key *Key) (*Conn, error) {
-	c := &Conn{fd: fd, file: os.NewFile(uintptr(fd), "resident"), Pid: pid, timeout: timeoutWire}
+func handshake(fd, pid int, key *Key, early *Questions) (*Conn, error) {
+	c := &Conn{fd: fd, file: os.NewFile(uintptr(fd), "resident"), Pid: pid, timeout: timeoutWire, early: early}
 	err := c.prove(key)
 	if err == nil {
 		err = c.readHello()

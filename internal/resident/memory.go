@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -202,7 +203,13 @@ func (k *Key) readFrom(m *Memory, pid int, distance uint64) error {
 	return nil
 }
 
+// sendProof sends the secret, and with it the early questions.
 func (c *Conn) sendProof(secret []byte) error {
 	message := abi.Message{Type: abi.Proof, Count: 1, Length: abi.SecretSize}
-	return c.write(bytesOf(&message), secret)
+	if c.early == nil {
+		return c.write(bytesOf(&message), secret)
+	}
+	c.asked = time.Now()
+	request := requestOf(c.early.calls, c.early.data)
+	return c.write(bytesOf(&message), secret, bytesOf(&request), bytesOfSlice(c.early.calls), c.early.data)
 }

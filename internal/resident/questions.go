@@ -89,9 +89,17 @@ func (q *Questions) exchange(do func([]abi.Call, []byte) ([]int64, error), start
 	if err != nil {
 		return err
 	}
+	q.pass(start, results)
+	return nil
+}
+
+// pass passes the results of the calls from start on to their functions got.
+func (q *Questions) pass(start int, results []int64) {
 	for i, result := range results {
 		s := q.spans[start+i]
 		q.got[start+i](result, q.data[s[0]:s[1]])
 	}
-	return nil
 }
+
+// IsShort tells whether one message can hold all calls.
+func (q *Questions) IsShort() bool { return len(q.calls) <= abi.CallsMax && len(q.data) <= abi.DataMax }

@@ -359,6 +359,49 @@ func TestExchange(t *testing.T) {
 	}
 }
 
+// TestEarly: early questions go with the proof, and once. Their answers come before the one to the next request.
+func TestEarly(t *testing.T) {
+	var got []string
+	early := new(Questions)
+	early.Ask(abi.Call{Number: 7, Relative: abi.Data(0)}, []byte("........"), func(r int64, data []byte) { got = append(got, fmt.Sprintf("early %d %s", r, data)) })
+	l := listen(t)
+	l.Early = early
+	fd := connect(t, l, append(hello(abi.Version, ""),
+		bytesOf(&abi.Message{Type: abi.Frozen, Count: 1, Length: abi.ThreadSize}), bytesOfSlice([]abi.Thread{{Tid: 412}}),
+		bytesOf(&abi.Message{Type: abi.Results, Count: 1, Length: 16}), bytesOfSlice([]int64{-5}), []byte("answered"),
+		bytesOf(&abi.Message{Type: abi.Results, Count: 1, Length: 8}), bytesOfSlice([]int64{9}),
+		bytesOf(&abi.Message{Type: abi.Results, Count: 1, Length: 8}), bytesOfSlice([]int64{10}))...)
+	c, err := l.Accept(os.Getpid(), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Frozen(time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int64{9, 10} {
+		results, err := c.CallsWhile([]abi.Call{{Number: 8}}, nil, func() error { got = append(got, "meanwhile"); return nil })
+		if err != nil || !slices.Equal(results, []int64{want}) {
+			t.Errorf("%d, %v", results, err)
+		}
+	}
+	if want := []string{"meanwhile", "early -5 answered", "meanwhile"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	sent := make([]byte, 4096)
+	n, err := unix.Read(fd, sent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof, call := abi.MessageSize+abi.SecretSize, abi.MessageSize+abi.CallSize
+	if n != proof+call+8+2*call {
+		t.Errorf("%d bytes", n)
+	}
+	if request := sent[proof:]; binary.NativeEndian.Uint32(request) != uint32(abi.Calls) || binary.NativeEndian.Uint64(request[8:]) != uint64(abi.CallSize+8) {
+		t.Errorf("after the proof: %x", request[:abi.MessageSize])
+	}
+}
+
 // TestKillOther: the process has ended, another one answers in its place, and a third one has its PID. Kill does not kill the third one.
 func TestKillOther(t *testing.T) {
 	ended := exec.Command("true")
