@@ -59,13 +59,29 @@ func traced(tid int, do func() error) error {
 	if err := ptrace(unix.PTRACE_SEIZE, tid, 0, 0); err != nil {
 		return fmt.Errorf("ptrace seize: %w", err)
 	}
-	defer unix.PtraceDetach(tid)
+	arrived := 0
+	defer func() { ptrace(unix.PTRACE_DETACH, tid, 0, uintptr(arrived)) }()
 	if err := ptrace(unix.PTRACE_INTERRUPT, tid, 0, 0); err != nil {
 		return fmt.Errorf("ptrace interrupt: %w", err)
 	}
-	var status unix.WaitStatus
-	if _, err := unix.Wait4(tid, &status, unix.WALL, nil); err != nil {
-		return fmt.Errorf("wait: %w", err)
+	var info unix.Siginfo
+	for {
+		// WNOWAIT: if the thread has stopped because a signal arrives, the signal would be lost with the event if crak were killed now.
+		err := unix.Waitid(unix.P_PID, tid, &info, unix.WSTOPPED|unix.WEXITED|unix.WALL|unix.WNOWAIT, nil)
+		if err == nil {
+			break
+		}
+		if err != unix.EINTR {
+			return fmt.Errorf("wait: %w", err)
+		}
+	}
+	const statusOffset, trapped, eventStop = 24, 4, 128 // of si_status in siginfo_t; CLD_TRAPPED; PTRACE_EVENT_STOP
+	if info.Code != trapped {
+		unix.Wait4(tid, nil, unix.WALL|unix.WNOHANG, nil)
+		return fmt.Errorf("wait: %w", unix.ESRCH)
+	}
+	if status := *(*int32)(unsafe.Add(unsafe.Pointer(&info), statusOffset)); status>>8 != eventStop {
+		arrived = int(status & 0xff) // SIGSTOP: no other signal arrives, because the thread blocks all that can be blocked
 	}
 	return do()
 }
