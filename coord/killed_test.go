@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -24,6 +25,40 @@ func endsAt(phase string) func(string) {
 		if now == phase {
 			unix.Kill(os.Getpid(), unix.SIGKILL)
 			select {}
+		}
+	}
+}
+
+// environmentCall makes the writer of environmentPhase end before a system call in or after the phase: "NUMBER,INDEX,VALUE" is the
+// call's number, and the index and value of one of its arguments.
+const environmentCall = "COORD_TEST_CALL"
+
+// endsAtCall has the kernel end this process, as SIGKILL does, before a system call.
+func endsAtCall(phase, call string) func(string) {
+	var number, index, value uint32
+	if _, err := fmt.Sscanf(call, "%d,%d,%d", &number, &index, &value); err != nil {
+		panic(err)
+	}
+	return func(now string) {
+		if now != phase {
+			return
+		}
+		const arguments, size = 16, 8 // in struct seccomp_data
+		filter := []unix.SockFilter{
+			{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}, // the number
+			{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: number, Jf: 3},
+			{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: arguments + size*index},
+			{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: value, Jf: 1},
+			{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_KILL_PROCESS},
+			{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+		}
+		program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+			panic(err)
+		}
+		_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&program)))
+		if errno != 0 {
+			panic(errno)
 		}
 	}
 }
@@ -46,12 +81,7 @@ func TestKilled(t *testing.T) {
 
 func (p *program) killedAt(t *testing.T, pids []int, twin, phase string) {
 	images := p.images()
-	crak := exec.Command("/proc/self/exe")
-	crak.Env = []string{environmentPid + "=" + strconv.Itoa(p.pid()), environmentPhase + "=" + twin + "," + phase}
-	out, err := crak.CombinedOutput()
-	if status, ok := crak.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() {
-		t.Fatalf("the phase did not come: %v, %q", err, out)
-	}
+	p.writerKilled(twin+","+phase, "")
 	for _, pid := range pids {
 		runs(t, pid)
 		noTwin(t, pid)
@@ -79,6 +109,17 @@ func (p *program) killedAt(t *testing.T, pids []int, twin, phase string) {
 	}
 	if hidden, _ := filepath.Glob(filepath.Join(p.dir, "*.*", ".*")); len(hidden) > 0 {
 		t.Errorf("left over: %q", hidden)
+	}
+}
+
+// writerKilled runs a writer that is killed. at is a value of environmentPhase, call one of environmentCall.
+func (p *program) writerKilled(at, call string) {
+	p.Helper()
+	crak := exec.Command("/proc/self/exe")
+	crak.Env = []string{environmentPid + "=" + strconv.Itoa(p.pid()), environmentPhase + "=" + at, environmentCall + "=" + call}
+	out, err := crak.CombinedOutput()
+	if status, ok := crak.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() {
+		p.Fatalf("the place did not come: %v, %q", err, out)
 	}
 }
 

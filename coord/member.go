@@ -129,7 +129,6 @@ func (m *member) freeze(ctx context.Context, timeout time.Duration) error {
 	m.conn, m.dump.Conn = conn, conn
 	if m.tracer != nil {
 		m.dump.Tracer = m.tracer.Do
-		return m.dump.SetMasks(m.tracer.Masks())
 	}
 	return nil
 }

@@ -35,6 +35,9 @@ func TestMain(m *testing.M) {
 		if words := strings.SplitN(os.Getenv(environmentPhase), ",", 2); len(words) == 2 {
 			options.Twin, options.Kill = words[0], words[0] == "kill"
 			options.phase = endsAt(words[1])
+			if call := os.Getenv(environmentCall); call != "" {
+				options.phase = endsAtCall(words[1], call)
+			}
 		}
 		if options.Kill {
 			options.Twin = ""

@@ -25,7 +25,7 @@
 //	files.go                                          copies of files (--with-files)
 //	state.go, paths.go, membarrier.go, lock_future.go,
 //	processor_amd64.go                                attributes of a process
-//	thread.go, frame_amd64.go, traced.go, robust.go,
+//	thread.go, traced.go, robust.go,
 //	cpu_time.go                                       threads
 //	pending.go, typed.go, expiry.go, overrun.go       pending signals, and timers that may expire meanwhile
 //	sysv.go, sysv_objects.go, semaphores.go,

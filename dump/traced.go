@@ -1,46 +1,14 @@
 package dump
 
 import (
-	"encoding/binary"
 	"fmt"
-	"os"
 	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/internal/abi"
-	"crak.dev/crak/internal/proc"
 )
-
-// SetMasks corrects the signal masks in the signal frames of the parked threads. The frames do not have the program's masks,
-// because the tracer has blocked all other signals before it let the threads into the handler. masks has the program's masks, by
-// TID in the writer's PID namespace.
-func (m *Member) SetMasks(masks map[int]uint64) error {
-	var err error
-	if m.status, err = proc.Read(m.Live, "status", proc.Status); err != nil {
-		return m.fail(err)
-	}
-	outside, err := m.numbers()
-	if err != nil {
-		return m.fail(err)
-	}
-	memory, err := os.OpenFile(proc.Path(m.Live, "mem"), os.O_RDWR, 0)
-	if err != nil {
-		return m.fail(err)
-	}
-	defer memory.Close()
-	for _, t := range m.Threads {
-		mask, known := masks[outside[int(t.Tid)]]
-		if !known {
-			continue
-		}
-		if _, err := memory.WriteAt(binary.NativeEndian.AppendUint64(nil, mask), int64(t.Frame+maskInFrame)); err != nil {
-			return m.fail(err)
-		}
-	}
-	return nil
-}
 
 // traced calls do while a thread of the member is traced and stopped.
 func (m *Member) traced(tid int, do func() error) error {

@@ -1,4 +1,4 @@
-/* The ELF note by which the writer finds libcrak.so in a program's memory (ABI_NOTE_NAME). */
+/* The ELF notes by which the writer finds libcrak.so, and a record of it, in a program's memory (ABI_NOTE_NAME). */
 
 #include <elf.h>
 
@@ -13,3 +13,15 @@ static const struct {
 	ABI_NOTE_NAME,
 	ABI_VERSION,
 };
+
+/* The note ABI_NOTE_ADMISSION. C has no constant for the distance between two objects. */
+#define TEXT(macro) #macro
+#define VALUE(macro) TEXT(macro)
+__asm__(".pushsection .note.crak, \"a\", @note\n\t"
+	".balign 4\n\t"
+	".long 5, 4, " VALUE(ABI_NOTE_ADMISSION) "\n\t"
+	".asciz \"" ABI_NOTE_NAME "\"\n\t"
+	".balign 4\n\t"
+	".hidden own\n\t"
+	".long own + 8 - .\n\t" /* own.admission */
+	".popsection");

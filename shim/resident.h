@@ -75,6 +75,7 @@ extern struct resident resident;
 struct own {
 	unsigned stacks; /* a bit for each static stack that is in use (stack_amd64.S) */
 	unsigned stackless; /* number of threads that wait for memory for a stack (stack_amd64.S) */
+	struct abi_admission admission; /* note.c says where it is; handle_freeze_signal uses it */
 
 	int pid; /* of the process that the page belongs to; 0: unknown yet */
 
@@ -111,6 +112,7 @@ struct own {
 } __attribute__((aligned(4096)));
 extern struct own own;
 _Static_assert(offsetof(struct own, stacks) == 0 && offsetof(struct own, stackless) == 4, "stack_amd64.S");
+_Static_assert(offsetof(struct own, admission) == 8, "note.c");
 
 /* A parked thread. The record lies on the resident's stack that the thread runs on. */
 struct parked {

@@ -77,11 +77,28 @@ static void reap(int pid)
 		log_failure(error);
 }
 
+/*
+ * Puts the program's mask into the frame, in place of the mask with which a tracer has let this thread into the handler (struct
+ * abi_admission). The first comparison saves other threads a system call.
+ */
+static void take_mask(ucontext_t *context)
+{
+	const uint64_t unblockable = 1ul << (SIGKILL - 1) | 1ul << (SIGSTOP - 1);
+	uint64_t mask;
+
+	__builtin_memcpy(&mask, &context->uc_sigmask, sizeof(mask));
+	if ((mask | unblockable) != ~(1ul << (ABI_FREEZE_SIGNAL - 1)) || load(&own.admission.tid) != SYSCALL_0(SYS_gettid))
+		return;
+	__builtin_memcpy(&context->uc_sigmask, &own.admission.mask, sizeof(mask));
+	store(&own.admission.tid, 0);
+}
+
 /* The handler of the freeze signal. Returns NULL, or another handler, which is then called with the same arguments on the
  * program's stack. Preconditions: every signal is blocked. */
 void *handle_freeze_signal(int signal, siginfo_t *info, void *context)
 {
 	(void)signal;
+	take_mask(context);
 	if (info->si_code == SI_QUEUE && info->si_errno == ABI_ORDER_REAP) {
 		reap(info->si_value.sival_int);
 		frame_repeat_syscall(context, info, NULL);

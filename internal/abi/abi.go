@@ -24,8 +24,9 @@ const (
 
 	Sum = 0x100000001b3
 
-	NoteName = "CRAK"
-	NoteType = 1
+	NoteName      = "CRAK"
+	NoteType      = 1
+	NoteAdmission = 2
 
 	SocketPrefix = "crak."
 
@@ -207,6 +208,14 @@ type Context struct {
 	Rbx, Rbp, R12, R13, R14, R15, Rsp, Rip uint64
 }
 
+// Admission is struct abi_admission.
+type Admission struct {
+	_    structs.HostLayout
+	Tid  int32
+	_    int32
+	Mask uint64
+}
+
 // Restart is struct abi_restart.
 type Restart struct {
 	_          structs.HostLayout
@@ -234,6 +243,8 @@ const (
 	CPUTimeSize   = 24
 	CPUSize       = 56
 	CPUThreadSize = 32
+
+	AdmissionSize = 16
 )
 
 var (
@@ -247,5 +258,6 @@ var (
 	_ [CPUTimeSize]byte   = [unsafe.Sizeof(CPUTime{})]byte{}
 	_ [CPUSize]byte       = [unsafe.Sizeof(CPU{})]byte{}
 	_ [CPUThreadSize]byte = [unsafe.Sizeof(CPUThread{})]byte{}
+	_ [AdmissionSize]byte = [unsafe.Sizeof(Admission{})]byte{}
 	_ [RestartSize]byte   = [unsafe.Sizeof(Restart{})]byte{}
 )

@@ -79,6 +79,7 @@
  * restart has restored it as anonymous memory. A library from before the note is found by its file name. */
 #define ABI_NOTE_NAME "CRAK"
 #define ABI_NOTE_TYPE 1 /* descriptor: unsigned int ABI_VERSION */
+#define ABI_NOTE_ADMISSION 2 /* descriptor: int, the distance in bytes from itself to the struct abi_admission */
 
 /* The abstract socket's name is "crak." and 16 lower-case hex digits. */
 #define ABI_SOCKET_PREFIX "crak."
@@ -244,6 +245,19 @@ struct abi_context {
 	unsigned long long rbx, rbp, r12, r13, r14, r15, rsp, rip;
 };
 #define ABI_CONTEXT_SIZE 64
+
+/*
+ * The signal mask of a thread of a stopped program, while a tracer lets it into the handler of the freeze signal (internal/tracer). The
+ * tracer writes the record, blocks all signals but the freeze signal, and lets the thread run. The handler then finds this mask
+ * in its signal frame. It puts the mask of the record in its place, and clears tid. So it does not matter if the tracer is killed
+ * in between.
+ */
+struct abi_admission {
+	int tid; /* of the thread, in its own PID namespace; 0: none */
+	int pad;
+	unsigned long long mask; /* blocked signals of the program */
+};
+#define ABI_ADMISSION_SIZE 16
 
 /* Lies in the memory of the interpreter. Only the initiator reads it, before it unmaps that memory. */
 struct abi_restart {

@@ -40,6 +40,7 @@ var mirrors = map[string]reflect.Type{
 	"abi_thread":     reflect.TypeFor[abi.Thread](),
 	"abi_call":       reflect.TypeFor[abi.Call](),
 	"abi_context":    reflect.TypeFor[abi.Context](),
+	"abi_admission":  reflect.TypeFor[abi.Admission](),
 	"abi_restart":    reflect.TypeFor[abi.Restart](),
 }
 

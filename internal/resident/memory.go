@@ -17,6 +17,9 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
+// ErrNoLibrary means that a process has no resident.
+var ErrNoLibrary = errors.New("libcrak.so is not in its memory")
+
 // Memory is the memory of a process. Only a process that may trace it can open it.
 type Memory struct {
 	file *os.File
@@ -38,7 +41,7 @@ func OpenMemory(pid int) (*Memory, error) {
 	base, ok := FindLibrary(mappings, f)
 	if !ok {
 		f.Close()
-		return nil, fmt.Errorf("pid %d: libcrak.so is not in its memory", pid)
+		return nil, fmt.Errorf("pid %d: %w", pid, ErrNoLibrary)
 	}
 	return &Memory{f, base}, nil
 }
@@ -93,18 +96,36 @@ func FindLibrary(mappings []proc.Mapping, memory io.ReaderAt) (uint64, bool) {
 
 // hasNote reports whether the first page of a mapping has the ELF note.
 func hasNote(memory io.ReaderAt, address uint64) bool {
-	page := make([]byte, 4096)
-	n, _ := memory.ReadAt(page, int64(address))
-	return bytes.Contains(page[:max(n, 0)], libraryNote())
+	_, found := findNote(memory, address, abi.NoteType)
+	return found
 }
 
-// libraryNote returns the beginning of the ELF note: its header and its name (elf(5)).
-func libraryNote() []byte {
+// findNote finds the address of the descriptor of an ELF note (elf(5)) in a page.
+func findNote(memory io.ReaderAt, address uint64, kind uint32) (uint64, bool) {
+	page := make([]byte, 4096)
+	n, _ := memory.ReadAt(page, int64(address))
 	var note []byte
-	for _, word := range []uint32{uint32(len(abi.NoteName) + 1), 4, abi.NoteType} {
+	for _, word := range []uint32{uint32(len(abi.NoteName) + 1), 4, kind} {
 		note = binary.NativeEndian.AppendUint32(note, word)
 	}
-	return append(note, abi.NoteName...)
+	note = append(append(note, abi.NoteName...), make([]byte, 4)...) // the name ends with a zero, and takes a multiple of 4 bytes
+	at := bytes.Index(page[:max(n, 0)], note)
+	return address + uint64(at+len(note)), at >= 0
+}
+
+// Admission is the address of the struct abi_admission in process pid.
+func Admission(pid int) (uint64, error) {
+	m, err := OpenMemory(pid)
+	if err != nil {
+		return 0, err
+	}
+	defer m.Close()
+	note, found := findNote(m.file, m.base, abi.NoteAdmission)
+	var distance [4]byte
+	if _, err := m.file.ReadAt(distance[:], int64(note)); !found || err != nil {
+		return 0, fmt.Errorf("pid %d: its libcrak.so is older than this crak", pid)
+	}
+	return note + uint64(int64(int32(binary.NativeEndian.Uint32(distance[:])))), nil
 }
 
 // prove proves to the resident that the writer may trace its process. If the writer knows the secret from an earlier connection, it

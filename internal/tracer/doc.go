@@ -14,12 +14,14 @@
 // process of which a thread was stopped inside the handler: the signal mask of that thread is not the program's.
 //
 // A thread that is waiting or paused is in a ptrace stop. Inside the handler every signal is blocked. Before the thread enters the
-// handler, the tracer blocks all signals but the freeze signal: the others stay pending.
+// handler, the tracer blocks all signals but the freeze signal: the others stay pending. The handler itself restores the mask. So no
+// mask is lost if the tracer is killed.
 //
 // The files, by concept:
 //
 //	tracer.go           what the writer asks of a tracer
 //	tracer_thread.go    the thread of crak that traces: ptrace(2) accepts no other
+//	admission.go        how a thread enters the handler, and what becomes of its signal mask
 //	handling.go         which threads are inside the handler
 //	events.go           what the traced threads report
 package tracer

@@ -2,7 +2,6 @@ package tracer
 
 import (
 	"encoding/binary"
-	"fmt"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -10,38 +9,6 @@ import (
 	"crak.dev/crak/internal/abi"
 	"crak.dev/crak/internal/proc"
 )
-
-// admit lets a waiting thread into the handler when the freeze signal is pending for it.
-func (h *Tracer) admit() {
-	if !h.admits {
-		return
-	}
-	for _, t := range h.threads {
-		if t.state != waiting {
-			continue
-		}
-		s, err := proc.Read(h.pid, fmt.Sprintf("task/%d/status", t.tid), proc.Status)
-		if err != nil || s.SigPnd&freezeBit == 0 && (s.ShdPnd&freezeBit == 0 || h.isInside()) {
-			continue
-		}
-		but := ^freezeBit
-		if ptrace(ptraceGetMask, t.tid, maskSize, uintptr(unsafe.Pointer(&t.mask))) != nil ||
-			ptrace(ptraceSetMask, t.tid, maskSize, uintptr(unsafe.Pointer(&but))) != nil {
-			continue
-		}
-		t.state, t.masked = inside, true
-		h.goOn(t, 0)
-	}
-}
-
-func (h *Tracer) isInside() bool {
-	for _, t := range h.threads {
-		if t.state != waiting {
-			return true
-		}
-	}
-	return false
-}
 
 // goOn lets a thread run until its next event. With watch that is its next system call.
 func (h *Tracer) goOn(t *tracedThread, signal int) {
@@ -80,17 +47,21 @@ func (h *Tracer) event(t *tracedThread) bool {
 		h.died(t)
 		return false
 	}
-	if err := unix.Waitid(unix.P_PID, t.tid, &info, unix.WSTOPPED|which, nil); err != nil || info.Code == 0 {
-		return true // it has died meanwhile
-	}
 	status := *(*int32)(unsafe.Add(unsafe.Pointer(&info), statusOffset))
-	switch signal := unix.Signal(status & 0xff); {
-	case status>>8 == ptraceEventStop:
+	signal, isStop := unix.Signal(status&0xff), status>>8 == ptraceEventStop
+	if isStop || signal == unix.SIGTRAP|syscallStop {
+		// This takes the event, because the thread may stay in this ptrace stop.
+		if err := unix.Waitid(unix.P_PID, t.tid, &info, unix.WSTOPPED|which, nil); err != nil || info.Code == 0 {
+			return true // it has died meanwhile
+		}
+	}
+	switch {
+	case isStop:
 		h.eventStop(t, int(signal))
 	case signal == unix.SIGTRAP|syscallStop:
 		h.syscall(t)
 	case signal == abi.FreezeSignal, signal == unix.SIGSTOP, signal == unix.SIGTSTP, signal == unix.SIGTTIN, signal == unix.SIGTTOU:
-		h.goOn(t, int(signal))
+		h.goOn(t, int(signal)) // without taking the event: the signal would be lost with it if crak were killed now
 	default: // other signals are blocked
 		h.goOn(t, 0)
 	}
@@ -131,10 +102,7 @@ func (h *Tracer) syscall(t *tracedThread) {
 	ptrace(ptraceSyscallInfo, t.tid, size, uintptr(unsafe.Pointer(&info)))
 	if t.returning {
 		t.returning, t.state = false, waiting
-		if t.masked {
-			ptrace(ptraceSetMask, t.tid, maskSize, uintptr(unsafe.Pointer(&t.mask)))
-			t.masked = false
-		}
+		h.returned(t)
 		return
 	}
 	call := binary.NativeEndian.Uint64(info[number:])

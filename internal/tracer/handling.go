@@ -2,7 +2,6 @@ package tracer
 
 import (
 	"os"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -16,8 +15,7 @@ func (h *Tracer) isHandling() (is bool) {
 	h.call(func() {
 		var code *proc.Mapping
 		for _, t := range h.threads {
-			var mask uint64
-			if ptrace(ptraceGetMask, t.tid, maskSize, uintptr(unsafe.Pointer(&mask))) != nil || mask&freezeBit == 0 {
+			if mask, err := maskOf(t.tid); err != nil || mask&freezeBit == 0 {
 				continue
 			}
 			if code == nil {

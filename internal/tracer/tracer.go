@@ -21,12 +21,14 @@ type Tracer struct {
 	watch   bool // notice when a thread returns from the handler
 	admits  bool // let threads into the handler
 	leaving bool // begun by Leaving
+
+	record   uint64        // address of the resident's struct abi_admission, or 0
+	entering *tracedThread // has been let into the handler, and may not have entered it yet
+	mask     uint64        // of entering: blocked signals of the program
 }
 
 type tracedThread struct {
 	tid       int
-	mask      uint64 // blocked signals of the program
-	masked    bool   // the tracer has changed the mask
 	state     tracedState
 	returning bool // in rt_sigreturn(2)
 }
@@ -74,7 +76,16 @@ func Stopped(pid int) (*Tracer, error) {
 		h.Close()
 		return nil, err
 	}
-	h.call(func() { h.admits = true })
+	h.call(func() {
+		if err = h.findRecord(); err == nil {
+			h.giveMaskBack()
+			h.admits = true
+		}
+	})
+	if err != nil {
+		h.Close()
+		return nil, err
+	}
 	return h, nil
 }
 
@@ -192,17 +203,6 @@ func (h *Tracer) By() (by int) {
 // Update brings By up to date: the process may have been continued, or stopped again, since the last event. Preconditions: the thread is in the
 // handler.
 func (h *Tracer) Update(tid int) error { return h.Do(tid, func() error { return nil }) }
-
-// Masks are the signal masks of the threads, by TID.
-func (h *Tracer) Masks() map[int]uint64 {
-	all := make(map[int]uint64)
-	h.call(func() {
-		for tid, t := range h.threads {
-			all[tid] = t.mask
-		}
-	})
-	return all
-}
 
 // Kill kills the process. If none of its threads is traced any more, it may have ended, and another process may have its PID: then Kill
 // does nothing.
