@@ -96,6 +96,9 @@ var inetOptions = optionTable{
 
 // datagramOptions are those of UDP, UDP-Lite, ICMP and raw sockets (udp(7), udplite(7), icmp(7), raw(7)).
 var datagramOptions = optionTable{
+	"incoming_cpu":         {unix.SOL_SOCKET, unix.SO_INCOMING_CPU, 1, false, 0},
+	"no_fcs":               {unix.SOL_SOCKET, unix.SO_NOFCS, 1, false, 0},
+	"wifi_status":          {unix.SOL_SOCKET, unix.SO_WIFI_STATUS, 1, false, 0},
 	"ip_multicast_all":     {unix.SOL_IP, unix.IP_MULTICAST_ALL, 1, false, 0},
 	"ip_multicast_if":      {unix.SOL_IP, unix.IP_MULTICAST_IF, 1, false, 0},
 	"ip_multicast_loop":    {unix.SOL_IP, unix.IP_MULTICAST_LOOP, 1, false, 0},

@@ -36,6 +36,8 @@ type PacketGroup struct {
 
 // packetOptions are options whose value is 0 in a new socket.
 var packetOptions = optionTable{
+	"no_fcs":                 {unix.SOL_SOCKET, unix.SO_NOFCS, 1, false, 0},
+	"wifi_status":            {unix.SOL_SOCKET, unix.SO_WIFI_STATUS, 1, false, 0},
 	"packet_auxdata":         {unix.SOL_PACKET, unix.PACKET_AUXDATA, 1, false, 0},
 	"packet_origdev":         {unix.SOL_PACKET, unix.PACKET_ORIGDEV, 1, false, 0},
 	"packet_vnet_hdr":        {unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1, false, 0},

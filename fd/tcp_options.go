@@ -33,12 +33,14 @@ var tcpOptions = optionTable{
 	"tcp_not_sent_low":   {unix.SOL_TCP, unix.TCP_NOTSENT_LOWAT, 1, false, 0},
 	"tcp_syn_count":      {unix.SOL_TCP, unix.TCP_SYNCNT, 1, false, 0},
 	"tcp_thin_linear":    {unix.SOL_TCP, unix.TCP_THIN_LINEAR_TIMEOUTS, 1, false, 0},
+	"transmit_rehash":    {unix.SOL_SOCKET, unix.SO_TXREHASH, 1, false, 0},
 	"tcp_transmit_delay": {unix.SOL_TCP, tcpTxDelay, 1, false, 0},
 	"tcp_user_timeout":   {unix.SOL_TCP, unix.TCP_USER_TIMEOUT, 1, false, 0},
 }
 
 // tcpNewOptions can be set only while a socket is not connected. On a connection the kernel shows other values.
 var tcpNewOptions = optionTable{
+	"incoming_cpu":            {unix.SOL_SOCKET, unix.SO_INCOMING_CPU, 1, false, 0},
 	"tcp_fast_open":           {unix.SOL_TCP, unix.TCP_FASTOPEN, 1, false, 0},
 	"tcp_fast_open_connect":   {unix.SOL_TCP, unix.TCP_FASTOPEN_CONNECT, 1, false, 0},
 	"tcp_fast_open_no_cookie": {unix.SOL_TCP, unix.TCP_FASTOPEN_NO_COOKIE, 1, false, 0},

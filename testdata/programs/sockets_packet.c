@@ -94,6 +94,7 @@ int main(int argc, char **argv)
 	raw = packet(SOCK_RAW, ETH_P_ALL, 0);
 	set(raw, SOL_PACKET, PACKET_ORIGDEV, 1);
 	set(raw, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
+	set(raw, SOL_SOCKET, SO_NOFCS, 1);
 	quiet = packet(SOCK_RAW, 0, lo);
 	if (argc > 1) {
 		struct tpacket_req ring = {4096, 4, 2048, 8};
@@ -117,6 +118,7 @@ int main(int argc, char **argv)
 	EQUAL(ntohs(own(raw).sll_protocol), ETH_P_ALL);
 	EQUAL(get(raw, SOL_PACKET, PACKET_ORIGDEV), 1);
 	EQUAL(get(raw, SOL_PACKET, PACKET_IGNORE_OUTGOING), 1);
+	EQUAL(get(raw, SOL_SOCKET, SO_NOFCS), 1);
 	EQUAL(own(quiet).sll_ifindex, lo);
 	while (next(some, text, sizeof text, 0) > 0) /* what has arrived meanwhile */
 		;

@@ -17,6 +17,7 @@ static const struct {
 	{SOL_TCP, TCP_SAVE_SYN, 1}, {SOL_IP, IP_TTL, 33}, {SOL_IP, IP_FREEBIND, 1},
 	{SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO}, {SOL_IP, IP_RECVTTL, 1},
 	{SOL_IP, IP_RECVERR, 1}, {SOL_SOCKET, SO_TIMESTAMP, 1}, {SOL_TCP, TCP_WINDOW_CLAMP, 5000},
+	{SOL_SOCKET, SO_INCOMING_CPU, 1}, {SOL_SOCKET, SO_TXREHASH, 0},
 };
 
 #define COUNT ((int)(sizeof options / sizeof options[0]))
