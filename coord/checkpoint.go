@@ -39,6 +39,7 @@ type checkpoint struct {
 	outcomes  []fd.Outcome // of the last survey, with Explain
 	files     *dump.Files  // of --with-files
 	holders   *fd.Holders
+	outside   bool // the survey has found a TCP connection to a process outside
 	writer    *image.Writer
 	begun     time.Time
 	since     uint64 // a moment before the freeze, in clock ticks since boot
@@ -103,6 +104,7 @@ func newCheckpoint(o Options) *checkpoint {
 
 // run takes the locks of the members and carries out the phases of doc.go.
 func (c *checkpoint) run() (*Result, error) {
+	defer fd.EndGuard()
 	defer c.close()
 	for _, phase := range []struct {
 		name string
@@ -113,6 +115,9 @@ func (c *checkpoint) run() (*Result, error) {
 			return nil, err
 		}
 		c.moved()
+	}
+	if c.outside {
+		fd.GuardConnections()
 	}
 	begun := time.Now()
 	result, err := c.attempt()

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"crak.dev/crak/fd"
 	"crak.dev/crak/internal/obstacle"
 	"crak.dev/crak/internal/proc"
 )
@@ -27,6 +28,12 @@ const environmentPid = "COORD_TEST_PID"
 const environmentStuck = "COORD_TEST_STUCK"
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == fd.KeeperCommand { // the writer has executed it
+		if err := fd.RunKeeper(os.Args[2:]); err != nil {
+			panic(err)
+		}
+		os.Exit(0)
+	}
 	if pid, err := strconv.Atoi(os.Getenv(environmentPid)); err == nil {
 		if os.Getenv(environmentStuck) != "" {
 			timeoutStuck = 2 * time.Second

@@ -64,6 +64,7 @@ func (c *checkpoint) surveyMembers() (obstacle.List, error) {
 	if c.Explain {
 		c.explainDescriptors()
 	}
+	c.outside = c.outside || c.table.HasOutside
 	c.table.Again()
 	for i, err := range errs {
 		m := c.members[i]

@@ -74,7 +74,7 @@
 //	unix_*.go       Unix sockets (unix_removed.go: whose files were removed or renamed)
 //	inet_*.go       lists of sockets (inet_list.go, inet_diag.go), sockets of UDP, UDP-Lite, ICMP and raw sockets; addresses and options of all Internet sockets
 //	tcp_*.go        TCP sockets: what a checkpoint reads (tcp_find.go, tcp_reading.go, tcp_options.go), connections within the group (tcp_connection.go), to processes outside (tcp_outside*.go, tcp_hold.go,
-//	                tcp_inject.go) with the rights that these need (tcp_rights.go, tcp_keeper*.go), and what the user chooses for these
+//	                tcp_inject.go) with the rights that these need (tcp_rights.go, tcp_keeper*.go, tcp_guard.go), and what the user chooses for these
 //	                (tcp_choice.go, tcp_reconnect.go)
 //	netlink_socket.go  netlink sockets
 //	packet_*.go     packet sockets

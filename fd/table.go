@@ -19,6 +19,7 @@ type Table struct {
 	Copied       []CopiedFile // of which the image gets a copy
 	Obstacles    obstacle.List
 	Seen         Seen // by Look, in all members
+	HasOutside   bool // a TCP connection to a process outside
 
 	memory  map[Inode]image.MemoryID
 	objects map[objectKey]image.ObjectID

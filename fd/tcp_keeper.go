@@ -30,7 +30,7 @@ import (
 // So a user gets nothing for other users' connections. The keeper ends when crak closes the socket to it, and then lets through the
 // packets of connections that are neither left for a restart nor made by one.
 
-// KeeperCommand is the hidden subcommand that executes the keeper. It must call ServeKeeper.
+// KeeperCommand is the hidden subcommand that executes the keeper. It must call RunKeeper.
 const KeeperCommand = "keeper"
 
 // keeperVariable tells a crak that is executed with other rights the number of the socket to the keeper.
@@ -70,23 +70,28 @@ func (t KeeperTask) requests() []string {
 
 // StartKeeper starts a keeper for the programs of a user. Call it before crak takes the user's rights.
 func StartKeeper(user uint32, task KeeperTask) error {
+	_, err := startKeeper(user, task, nil)
+	return err
+}
+
+func startKeeper(user uint32, task KeeperTask, ambient []uintptr) (*exec.Cmd, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return os.NewSyscallError("socketpair", err)
+		return nil, os.NewSyscallError("socketpair", err)
 	}
 	theirs := os.NewFile(uintptr(pair[1]), "socket")
 	defer theirs.Close()
 	cmd := exec.Command("/proc/self/exe", KeeperCommand, strconv.Itoa(int(user)), string(task))
-	cmd.ExtraFiles = []*os.File{theirs} // descriptor 3
+	cmd.ExtraFiles = []*os.File{theirs} // keeperSocketNumber
 	cmd.Env = []string{}
 	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // signals of the terminal do not reach it
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, AmbientCaps: ambient} // signals of the terminal do not reach it
 	if err := cmd.Start(); err != nil {
 		unix.Close(pair[0])
-		return fmt.Errorf("keeper: %w", err)
+		return nil, fmt.Errorf("keeper: %w", err)
 	}
 	privileged = &keeper{socket: os.NewFile(uintptr(pair[0]), "socket")}
-	return nil
+	return cmd, nil
 }
 
 // KeeperSocket is the socket to the keeper, or nil if there is none. A crak that is executed anew needs it, and KeeperSetting.

@@ -110,7 +110,7 @@ func (c *capture) tcpPeerOf(o *open, r *TCPSocket) (sender tcpSender, err error)
 		r.Closed = true
 		return sender, nil
 	case (other == nil || c.tcp.group[other.inode] == nil && other.inode != 0) && privileged.have():
-		r.Outside = new(TCPOutside)
+		r.Outside, c.table.HasOutside = new(TCPOutside), true
 		return sender, nil
 	case other == nil:
 	case c.tcp.group[other.inode] != nil:

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crak.dev/crak/coord"
+	"crak.dev/crak/fd"
 )
 
 const usage = "usage: LD_PRELOAD=libcrak.so PROGRAM; kill -USR2 PID; crak restart IMAGE"
@@ -32,6 +33,12 @@ func crak_writer() {
 // run carries out `libcrak.so checkpoint PID`, which the resident executes. It returns the exit status, which the reaper reads. The
 // log has the result.
 func run() int {
+	if len(os.Args) > 1 && os.Args[1] == fd.KeeperCommand { // the writer has executed it
+		if err := fd.RunKeeper(os.Args[2:]); err != nil {
+			return 1
+		}
+		return 0
+	}
 	if len(os.Args) != 3 || os.Args[1] != "checkpoint" {
 		fmt.Fprintln(os.Stderr, usage)
 		return 2

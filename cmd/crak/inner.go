@@ -3,7 +3,6 @@ package main
 import (
 	"os"
 	"runtime/debug"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -24,19 +23,14 @@ func newInner() *cobra.Command {
 	}
 }
 
-// newKeeper is the hidden command that root's crak executes before it takes the rights of a user: see fd.ServeKeeper.
+// newKeeper is the hidden command that crak executes for connections to processes outside: see fd.ServeKeeper.
 func newKeeper() *cobra.Command {
 	return &cobra.Command{
 		Use:    fd.KeeperCommand + " USER TASK",
 		Hidden: true,
 		Args:   cobra.ExactArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
-			user, err := strconv.ParseUint(args[0], 10, 32)
-			if err != nil {
-				return usageError{err}
-			}
-			const socket = 3
-			return fd.ServeKeeper(socket, uint32(user), fd.KeeperTask(args[1]))
+			return fd.RunKeeper(args)
 		},
 	}
 }
