@@ -125,18 +125,11 @@ func liveThread(pid int) (int, error) {
 	}
 	for _, tid := range append([]int{pid}, tasks...) {
 		s, err := proc.Read(pid, fmt.Sprintf("task/%d/stat", tid), proc.Stat)
-		if err == nil && isLive(&s) {
+		if err == nil && s.IsLive() {
 			return tid, nil
 		}
 	}
 	return 0, fmt.Errorf("pid %d: %w", pid, resident.ErrEnded)
-}
-
-// isLive tells whether a thread can take a signal. When a process exits or is killed, each of its threads gets SIGKILL, and exits as soon
-// as it runs. Until then the other threads may already have no memory and no directories.
-func isLive(s *proc.StatInfo) bool {
-	const killed = 1 << (unix.SIGKILL - 1)
-	return s.State != 'Z' && s.State != 'X' && s.Flags&proc.Exiting == 0 && s.Signals&killed == 0
 }
 
 // descriptorsNeeded is how many descriptors the resident opens at a time: the socket, /proc/self/task, and one file of a thread.

@@ -30,8 +30,8 @@
 //	resume     frozen   the writer has sent RESUME to all: the pause is over
 //	write      run      the memory of the twins is written                       (without twins the members are frozen)
 //	commit     run      the files are synced, the directory has its final name   (with --kill the members are frozen)
-//	dismiss    run      the twins have ended, and the members have reaped them   5 s
-//	kill       frozen   the members have ended                                   5 s
+//	dismiss    run      the twins have ended, and the members have reaped them   30 s
+//	kill       frozen   the members have ended                                   30 s
 //
 // Each phase deals with the members in parallel. Save and write do not: there the image's writer uses all processors for one
 // member.

@@ -51,7 +51,7 @@ func TestLiveThread(t *testing.T) {
 		{"exiting", proc.StatInfo{State: 'R', Flags: proc.Exiting}, false},
 		{"killed", proc.StatInfo{State: 'R', Signals: 1<<(unix.SIGTERM-1) | 1<<(unix.SIGKILL-1)}, false},
 	} {
-		if live := isLive(&test.stat); live != test.live {
+		if live := test.stat.IsLive(); live != test.live {
 			t.Errorf("%s: live %v", test.what, live)
 		}
 	}

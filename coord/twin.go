@@ -6,9 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Longest waits for a process to exit, which includes freeing its memory, and for its parent to reap it.
+// Longest waits for a process to exit, and for its parent to reap it. A process that exits frees its memory, which may take a second for each
+// GiB.
 const (
-	timeoutExit = 5 * time.Second
+	timeoutExit = 30 * time.Second
 	timeoutReap = 100 * time.Millisecond
 )
 

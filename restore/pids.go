@@ -83,7 +83,7 @@ func whyNotKeep(g *image.Group) (why string, of image.Pid) {
 		return why, needed[len(needed)-1].owner
 	}
 	for _, n := range needed {
-		if isTaken(n.pid, deadline) {
+		if isTaken(n.pid, &deadline) {
 			return fmt.Sprintf("%v is taken%s", n, taker(n.pid)), n.owner
 		}
 	}

@@ -119,7 +119,8 @@ func TestTakenByZombie(t *testing.T) {
 		}
 	}
 	begun := time.Now()
-	if !isTaken(zombie, begun.Add(time.Hour)) || time.Since(begun) > handlerTimeout {
+	deadline := begun.Add(time.Hour)
+	if !isTaken(zombie, &deadline) || time.Since(begun) > handlerTimeout {
 		t.Errorf("after %v", time.Since(begun))
 	}
 	want := fmt.Sprintf(", which has ended, and for which its parent, pid %d (sleep), has not waited", parent.Process.Pid)
@@ -138,7 +139,8 @@ func TestZombieOfWaiter(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.AfterFunc(handlerTimeout/10, func() { cmd.Wait() })
-	if isTaken(cmd.Process.Pid, time.Now().Add(time.Hour)) {
+	deadline := time.Now().Add(time.Hour)
+	if isTaken(cmd.Process.Pid, &deadline) {
 		t.Error("taken")
 	}
 }

@@ -14,29 +14,41 @@ import (
 )
 
 const (
-	exitTimeout    = 2500 * time.Millisecond // for processes that are exiting: the program, or the twin of its last checkpoint
+	exitTimeout    = 2500 * time.Millisecond // for zombies and process groups, and after the last look at a process that was exiting
+	longestExit    = 30 * time.Second        // for a process that is exiting: the program, or the twin of its last checkpoint
 	handlerTimeout = 500 * time.Millisecond  // for a parent that may wait for a zombie in a handler for SIGCHLD
 	takenInterval  = 5 * time.Millisecond    // between two looks at what has no pidfd
 )
 
 // isTaken tells whether a process, a thread or a process group has the number. It waits for processes that are exiting, and for
 // zombies for which the parent is about to wait.
-func isTaken(tid int, deadline time.Time) bool {
-	for begun := time.Now(); ; {
+//
+// A process that is exiting frees its memory, which may take a second for each GiB. Each look at one moves the deadline.
+func isTaken(tid int, deadline *time.Time) bool {
+	first := time.Now()
+	for begun := first; ; {
 		process, group := unix.Kill(tid, 0) != unix.ESRCH, unix.Kill(-tid, 0) != unix.ESRCH
 		if !process && !group {
 			return false
 		}
-		ends, zombie := deadline, false
+		ends, zombie := *deadline, false
 		if process {
-			stat, err := proc.Read(tid, "stat", proc.Stat)
-			if err == nil && stat.State != 'Z' && stat.State != 'X' { // 'Z': its threads may be exiting, too
+			stat, live, err := lookAt(tid)
+			switch now := time.Now(); {
+			case err != nil: // it has just ended
+			case live:
 				return true
-			}
-			if zombie = err == nil && stat.State == 'Z'; zombie {
+			case stat.HasEnded():
+				zombie = true
 				if at := begun.Add(parentTimeout(stat)); at.Before(ends) {
 					ends = at
 				}
+			case now.Sub(first) < longestExit:
+				begun = now
+				if at := now.Add(exitTimeout); at.After(*deadline) {
+					*deadline = at
+				}
+				ends = *deadline
 			}
 		}
 		left := time.Until(ends)
@@ -45,6 +57,21 @@ func isTaken(tid int, deadline time.Time) bool {
 		}
 		awaitChange(tid, zombie, left)
 	}
+}
+
+// lookAt returns what /proc says of a process or a thread, and whether it, or another thread of the process, is not exiting. A thread group
+// leader that has exited is a zombie as long as other threads live.
+func lookAt(tid int) (stat proc.StatInfo, live bool, err error) {
+	stat, err = proc.Read(tid, "stat", proc.Stat)
+	if live = err == nil && stat.IsLive(); err != nil || live || stat.HasEnded() {
+		return stat, live, err
+	}
+	threads, _ := proc.Tasks(tid)
+	for _, other := range threads {
+		s, err := proc.Read(tid, fmt.Sprintf("task/%d/stat", other), proc.Stat)
+		live = live || err == nil && s.IsLive()
+	}
+	return stat, live, nil
 }
 
 // awaitChange waits until a process has ended or, if it is a zombie, until its parent has waited for it (Linux 6.9). Otherwise it

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // StatInfo is /proc/PID/stat (proc_pid_stat(5)). Addresses are 0 if the reader has no permission to ptrace the process.
@@ -61,6 +63,13 @@ const Exiting = 4
 
 // HasEnded tells whether a whole process has ended. A thread group leader that has exited is a zombie as long as other threads live.
 func (s *StatInfo) HasEnded() bool { return s.State == 'X' || s.State == 'Z' && s.Threads <= 1 }
+
+// IsLive tells whether a thread can take a signal. When a process exits or is killed, each of its threads gets SIGKILL, and exits as soon
+// as it runs. Until then the other threads may already have no memory and no directories.
+func (s *StatInfo) IsLive() bool {
+	const killed = 1 << (unix.SIGKILL - 1)
+	return s.State != 'Z' && s.State != 'X' && s.Flags&Exiting == 0 && s.Signals&killed == 0
+}
 
 // statFields is how many fields follow the comm since Linux 3.5.
 const statFields = 50
