@@ -127,7 +127,7 @@ func (c *checkpoint) run() (*Result, error) {
 		case errors.Is(err, dump.ErrChanged) && !changed:
 			changed = true
 			for _, m := range c.members {
-				m.dump.Known.Mappings = nil
+				m.dump.Known.Forget()
 			}
 		case passes(err) && ran < timeoutPassing && c.Context.Err() == nil:
 			pause := min(max(wait, time.Since(begun)), timeoutPassing)

@@ -33,6 +33,8 @@ type member struct {
 	trigger  int    // the signal that asks it for a checkpoint, or 0
 	settings map[string]string
 
+	processor processorTime // since the last order had no answer at first; zero: it was answered
+
 	tracer   *tracer.Tracer     // traces the process, if it is stopped
 	dropped  bool               // it is left out
 	release  func()             // gives up the lock

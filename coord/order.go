@@ -85,7 +85,7 @@ func (m *member) order(ctx context.Context, order int32, timeout time.Duration) 
 	}
 	defer context.AfterFunc(ctx, listener.Interrupt)()
 	surveyed := m.program
-	processor := m.processor()
+	m.processor = processorTime{}
 	for deadline := time.Now().Add(timeout); ; {
 		queried := order != abi.OrderQuery && m.key.Holds(m.pid)
 		if !queried {
@@ -114,7 +114,7 @@ func (m *member) order(ctx context.Context, order int32, timeout time.Duration) 
 			m.key.Forget() // the secret is that of a program which the process has executed before
 		case errors.Is(err, resident.ErrNoAnswer) && time.Now().Before(deadline):
 			// The order seems to be lost. If it is not, a resident that has answered it finds no listener when it takes it again.
-		case errors.Is(err, resident.ErrNoAnswer) && processor.starves():
+		case errors.Is(err, resident.ErrNoAnswer) && m.processor.starves():
 			deadline = time.Now().Add(intervalAgain)
 		case errors.Is(err, resident.ErrNoAnswer):
 			return nil, noAnswer(m.pid, m.live, m.holds, timeout)
@@ -181,6 +181,12 @@ func (m *member) accept(listener *resident.Listener, order int32, deadline time.
 	sent := time.Now()
 	for wait := 10 * firstLook; ; wait = min(2*wait, intervalOrder) { // most residents connect within it
 		conn, err := listener.Accept(m.pid, min(wait, time.Until(deadline)))
+		if m.processor.at.IsZero() && errors.Is(err, resident.ErrNoAnswer) {
+			m.processor = m.processorTime() // not before: most residents answer within the first wait, and a frozen group waits for each read
+			if enough := m.processor.at.Add(intervalAgain); deadline.Before(enough) {
+				deadline = enough
+			}
+		}
 		switch {
 		case !errors.Is(err, resident.ErrNoAnswer), time.Now().After(deadline), !m.key.Holds(m.pid) && m.isAnother():
 			return conn, err

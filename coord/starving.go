@@ -17,8 +17,8 @@ type processorTime struct {
 	ticks    uint64
 }
 
-// processor is the processor time of the thread that takes orders.
-func (m *member) processor() processorTime {
+// processorTime is the processor time of the thread that takes orders.
+func (m *member) processorTime() processorTime {
 	p := processorTime{pid: m.pid, tid: m.live, at: time.Now()}
 	p.ticks, _ = p.used()
 	return p

@@ -28,22 +28,52 @@ func (m *Member) otherRoot() obstacle.List {
 		Do: "run both crak and the program inside that root directory"}}
 }
 
-// executable records the executable.
-func (m *Member) executable() error {
-	exe, err := os.Readlink(m.path("exe"))
+// An executable is the file that a process executes.
+type executable struct {
+	file  image.File
+	owner image.FileOwner
+}
+
+func executableOf(pid int) (*executable, error) {
+	path := proc.Path(pid, "exe")
+	exe, err := os.Readlink(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var st unix.Stat_t
-	if err := unix.Stat(m.path("exe"), &st); err != nil {
-		return fmt.Errorf("stat %s: %w", exe, err)
+	if err := unix.Stat(path, &st); err != nil {
+		return nil, fmt.Errorf("stat %s: %w", exe, err)
 	}
-	m.process.Executable, m.executableOwner = fileOf(exe, &st), &image.FileOwner{UID: st.Uid, GID: st.Gid}
+	return &executable{fileOf(exe, &st), image.FileOwner{UID: st.Uid, GID: st.Gid}}, nil
+}
+
+// executable records the executable. confirmExecutable checks what was read before the freeze.
+func (m *Member) executable() (err error) {
+	exe := m.Known.executable
+	if exe == nil {
+		if exe, err = executableOf(m.Live); err != nil {
+			return err
+		}
+	}
+	m.process.Executable, m.executableOwner = exe.file, &exe.owner
 	return nil
 }
 
+// confirmExecutable checks that the executable is still the one that was known before the freeze. A process can exchange it
+// (PR_SET_MM_EXE_FILE), and others can change or remove the file. Process pid is the twin or the frozen member itself.
+func (m *Member) confirmExecutable(pid int) error {
+	if m.Known.executable == nil {
+		return nil
+	}
+	now, err := executableOf(pid)
+	if err == nil && *now != *m.Known.executable {
+		err = ErrChanged
+	}
+	return err
+}
+
 // inherited records what a fork inherits, from process pid, which is the twin or the frozen member itself: the working directory, the
-// root directory, the auxiliary vector and the filter of core files.
+// root directory, the auxiliary vector, the resource limits and the filter of core files.
 func (m *Member) inherited(pid int) (err error) {
 	p := &m.process
 	if p.Cwd, err = os.Readlink(proc.Path(pid, "cwd")); err != nil {
@@ -56,6 +86,12 @@ func (m *Member) inherited(pid int) (err error) {
 		return list
 	}
 	if p.Auxv, err = proc.ReadFile(proc.Path(pid, "auxv")); err != nil {
+		return err
+	}
+	if err = m.limits(pid); err != nil {
+		return err
+	}
+	if err = m.confirmExecutable(pid); err != nil {
 		return err
 	}
 	filter, err := number(pid, "coredump_filter", 16)

@@ -127,7 +127,7 @@ func (m *Member) read() error {
 		return m.fail(err)
 	}
 	// /proc is read while the initiator answers.
-	if err := m.askInitiator(func() error { return inOrder(m.threads, m.executable, m.attributes, m.limits) }); err != nil {
+	if err := m.askInitiator(func() error { return inOrder(m.threads, m.executable, m.attributes) }); err != nil {
 		return m.fail(err)
 	}
 	if err := inOrder(m.combine, m.timersAndSignals, m.overruns, m.foreignRseq, m.freshPolicies); err != nil {

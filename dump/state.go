@@ -178,12 +178,13 @@ func (m *Member) askClocks(ask *resident.Questions) {
 	}
 }
 
-// limits reads the resource limits. The resident is not asked: a restart by root sets them with root's rights.
-func (m *Member) limits() error {
-	all, err := proc.Read(m.Live, "limits", proc.Limits)
+// limits reads the resource limits of process pid. The resident is not asked: a restart by root sets them with root's rights.
+func (m *Member) limits(pid int) error {
+	all, err := proc.Read(pid, "limits", proc.Limits)
 	if err != nil {
 		return err
 	}
+	m.process.Limits = nil
 	for resource, l := range all {
 		m.process.Limits = append(m.process.Limits, image.Limit{Resource: resource, Soft: l.Soft, Hard: l.Hard})
 	}

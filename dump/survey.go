@@ -19,7 +19,12 @@ type Known struct {
 	maps     uint64   // checksum of /proc/PID/maps with these mappings; 0: not known
 	Policies []uint64 // starts of mappings that have a NUMA policy
 	Holders  *fd.Holders
+
+	executable *executable
 }
+
+// Forget discards what Capture would use unchecked, so that it is read during the freeze.
+func (k *Known) Forget() { k.Mappings, k.executable = nil, nil }
 
 // Survey finds the obstacles in processes that are not frozen, and adds them to the group's table. It reads the same files as
 // Capture, but sends no requests to the processes. It stores in Known what Capture needs. It returns an error for each member that
@@ -110,6 +115,7 @@ func (m *Member) surveyMemory() error {
 	if err != nil {
 		return err
 	}
+	m.Known.executable, _ = executableOf(m.Live) // nil: Read tries again
 	m.refuseFlags(&stat)
 	m.namespaces()
 	m.Known.Mappings, m.Known.Policies = m.entries, policies

@@ -11,9 +11,9 @@ import (
 	"crak.dev/crak/internal/proc"
 )
 
-// ErrChanged means that mappings have flags that had to be known during the freeze, but were read before it and have changed.
-// The checkpoint must be made again with Known.Mappings empty: then Read reads all flags during the freeze.
-var ErrChanged = errors.New("the program's mappings were changed as it was frozen")
+// ErrChanged means that mappings have flags that had to be known during the freeze, but were read before it and have changed, or
+// that the executable has. The checkpoint must be made again after Known.Forget: then Read reads all of that during the freeze.
+var ErrChanged = errors.New("the program's mappings, or its executable, were changed as it was frozen")
 
 // readMappings reads the list of VMAs. The flags that madvise and mlock set are only in smaps. Reading smaps is slow, because
 // the kernel counts every page for its other lines: 40 ms for 1 GiB. So smaps is read before the freeze (Known), and only maps

@@ -47,7 +47,7 @@ type rawFile struct {
 
 // whole lists files that the kernel makes as one piece (single_open, simple_read_from_buffer). Of other files, such as maps, a read
 // can return less than there is.
-var whole = map[string]bool{"stat": true, "status": true, "syscall": true, "auxv": true, "oom_score_adj": true, "coredump_filter": true}
+var whole = map[string]bool{"stat": true, "status": true, "syscall": true, "auxv": true, "limits": true, "oom_score_adj": true, "coredump_filter": true}
 
 func openRaw(path string) (rawFile, error) {
 	fd, err := retry.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
