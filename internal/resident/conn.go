@@ -27,8 +27,8 @@ type Conn struct {
 	frozen  bool       // frozen, and the writer has not ended the freeze
 	writing sync.Mutex // Progress may write at the same time
 
-	buffer [1024]byte
-	ahead  []byte // part of buffer: bytes that have come and are not read yet
+	buffer *[aheadMost]byte // from buffers; nil: ahead is empty
+	ahead  []byte           // part of buffer: bytes that have come and are not read yet
 
 	early *Questions // were sent with the proof, and are not answered yet
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -70,21 +71,32 @@ func isStopped(pid int) bool {
 	return false
 }
 
+// aheadMost is enough for all answers of most members: to the early questions and to those of Read.
+const aheadMost = 8192
+
+// buffers are for bytes that have come and are not read yet. Most connections need none most of the time.
+var buffers = sync.Pool{New: func() any { return new([aheadMost]byte) }}
+
 // next is some for the bytes of a message. A resident sends several short messages at once, such as its HELLO and the threads that
 // it has frozen. One system call reads all of them.
 func (c *Conn) next(b []byte) (int, error) {
 	if len(c.ahead) == 0 {
-		if len(b) >= len(c.buffer) {
+		if len(b) >= aheadMost {
 			return c.some(b)
 		}
-		n, err := c.some(c.buffer[:])
+		buffer := buffers.Get().(*[aheadMost]byte)
+		n, err := c.some(buffer[:])
 		if err != nil || n <= 0 {
+			buffers.Put(buffer)
 			return n, err
 		}
-		c.ahead = c.buffer[:n]
+		c.buffer, c.ahead = buffer, buffer[:n]
 	}
 	n := copy(b, c.ahead)
-	c.ahead = c.ahead[n:]
+	if c.ahead = c.ahead[n:]; len(c.ahead) == 0 {
+		buffers.Put(c.buffer)
+		c.buffer = nil
+	}
 	return n, nil
 }
 
