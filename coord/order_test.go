@@ -109,6 +109,18 @@ func TestExecuteBetweenQueries(t *testing.T) {
 	}
 }
 
+// TestExecuteFails: while an exec function of libc fails, the process ignores the freeze signal for a moment. The kernel then drops the orders that
+// are pending for other threads.
+func TestExecuteFails(t *testing.T) {
+	p := start(t, true, exec.Command(build(t, "fails")))
+	for n := range 10 {
+		if _, err := p.image(p.pid(), n); err != nil {
+			t.Fatalf("checkpoint %d: %v", n, err)
+		}
+	}
+	p.echoes()
+}
+
 // startStorm runs testdata/executes.c, which documents its arguments.
 func startStorm(t *testing.T, executable, between, one, other string) *program {
 	t.Helper()

@@ -83,6 +83,9 @@ static void begin(struct attempt *attempt)
 	attempt->locked = is_ours() && exec_lock();
 	for (int i = 0; attempt->locked && i < WAIT_BOUND && load(&own.setxids) > 0; i++)
 		futex_wait(&own.setxids, load(&own.setxids), 1000000); /* these threads need the signal (setxid.c) */
+	/* The initiator is about to send this thread an order to park, and other threads may have one that they have not taken yet. */
+	for (int i = 0; attempt->locked && i < WAIT_BOUND && load(&own.freezing) && load(&own.initiator) != SYSCALL_0(SYS_gettid); i++)
+		futex_wait(&own.freezing, 1, 1000000);
 	freeze_signal_ignore(&attempt->action);
 }
 

@@ -24,6 +24,7 @@
 #define STUCK_LOOKS 100	       /* number of checks in a row that must also find it there: the initiator may have had no processor */
 #define PARK_BOUND 5000	       /* after the last thread has parked: a runnable thread may be waiting for a processor */
 #define PARK_BOUND_TOTAL 20000 /* after the freeze began */
+#define AGAIN 20	       /* before orders that were lost are sent again */
 #define QUEUE_BOUND 500	       /* as long as the kernel cannot queue a signal (EAGAIN) */
 
 typedef unsigned long tid_set[TIDS_MAX / 64];
@@ -34,6 +35,7 @@ static tid_set parked_tids;
 static int lowest_tid, highest_tid; /* in the sets */
 static unsigned signalled_count;
 static long queue_full_since; /* milliseconds(); 0: signals can be queued */
+static int sends_again;	       /* 1: this check sends lost orders again */
 static int stuck; /* TID of a thread that the last check found in an uninterruptible sleep, or 0 */
 
 static int has(const unsigned long *set, int tid)
@@ -163,6 +165,18 @@ static int signal_task(int tid, struct abi_failure *failure)
 }
 
 /*
+ * Sends a thread the order to park again if the thread seems to have lost it. The kernel drops an order if the process ignores the signal, or
+ * begins to before the thread takes the order: an exec function of libc does that for the moment of the call (exec.c). The order is also lost
+ * if the handler of glibc gets it (pthread.c). An order that is pending is not lost. If the thread has taken the first order and is about to park,
+ * it takes the second one when this freeze is over, and ignores it.
+ */
+static void signal_again(int tid)
+{
+	if (!task_has_order(0, tid))
+		queue_freeze_signal(tid, ABI_ORDER_PARK, own.freeze, task_blocked_syscall(0, tid));
+}
+
+/*
  * Returns 1 if the thread has yet to park, 0 if not, or -1 and fills in failure. A thread that has just ended counts as
  * one that has yet to park: the kernel may have ended the listing at that thread (next_tid in fs/proc/base.c), so
  * threads that it started may be missing from the listing. The thread group leader comes first in the listing, and stays
@@ -187,6 +201,8 @@ static int has_yet_to_park(int tid, struct abi_failure *failure)
 		stuck = tid;
 	if (dead && leads)
 		return 0;
+	if (!dead && has(signalled, tid) && sends_again)
+		signal_again(tid);
 	if (!dead && !has(signalled, tid) && signal_task(tid, failure))
 		return -1;
 	failure->tid = tid;
@@ -267,15 +283,19 @@ static long without_progress(struct progress *progress)
 int park_siblings(struct abi_failure *failure)
 {
 	int self = SYSCALL_0(SYS_gettid);
-	long now = milliseconds(), stalled = 0;
+	long now = milliseconds(), sent = now, stalled = 0;
 	struct progress progress = { .begun = now, .since = now, .stuck_since = now };
 
 	forget();
 	put_wide(signalled, self);
 	for (int round = 0; stalled == 0; round++) {
-		int missing = look(self, failure);
+		int missing;
 		unsigned count;
 
+		now = milliseconds();
+		if ((sends_again = now - sent >= AGAIN))
+			sent = now;
+		missing = look(self, failure);
 		if (missing == 0)
 			wait_for_parking();
 		if (missing <= 0)

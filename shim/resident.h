@@ -207,6 +207,7 @@ void park_release(void);
 int task_state(int pid, int tid);
 struct blocked_syscall task_blocked_syscall(int pid, int tid);
 int task_handles_freeze_signal(int pid, int tid);
+int task_has_order(int pid, int tid);
 
 /* initiate.c */
 void initiate(ucontext_t *, const siginfo_t *);

@@ -90,12 +90,13 @@ struct blocked_syscall task_blocked_syscall(int pid, int tid)
 	return blocked;
 }
 
-/* Returns 1 if /proc/PID/task/TID/status shows that the process has a handler for the freeze signal. */
-int task_handles_freeze_signal(int pid, int tid)
+/* Tells whether a set of signals in /proc/PID/task/TID/status has the freeze signal. key: 9 characters, from the newline before the name of the
+ * set to the tab behind it. */
+static int set_has_freeze_signal(int pid, int tid, const char *key)
 {
-	static const char key[] = "\nSigCgt:\t";
+	enum { KEY = 9 };
 	int fd = open_task_file(pid, tid, "/status"), matched = 0;
-	uint64_t caught = 0;
+	uint64_t set = 0;
 	char text[256];
 	long n;
 
@@ -105,14 +106,26 @@ int task_handles_freeze_signal(int pid, int tid)
 		for (long i = 0; i < n; i++) {
 			char c = text[i];
 
-			if (matched < (int)sizeof(key) - 1)
+			if (matched < KEY)
 				matched = c == key[matched] ? matched + 1 : c == key[0];
 			else if (c == '\n')
-				matched = sizeof(key);
-			else if (matched < (int)sizeof(key))
-				caught = caught << 4 | (c <= '9' ? c - '0' : c - 'a' + 10);
+				matched = KEY + 1;
+			else if (matched == KEY)
+				set = set << 4 | (c <= '9' ? c - '0' : c - 'a' + 10);
 		}
 	}
 	SYSCALL_1(SYS_close, fd);
-	return caught >> (ABI_FREEZE_SIGNAL - 1) & 1;
+	return set >> (ABI_FREEZE_SIGNAL - 1) & 1;
+}
+
+/* Returns 1 if the process has a handler for the freeze signal. */
+int task_handles_freeze_signal(int pid, int tid)
+{
+	return set_has_freeze_signal(pid, tid, "\nSigCgt:\t");
+}
+
+/* Returns 1 if the freeze signal is pending for the thread. */
+int task_has_order(int pid, int tid)
+{
+	return set_has_freeze_signal(pid, tid, "\nSigPnd:\t");
 }
