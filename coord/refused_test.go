@@ -77,7 +77,11 @@ int main(void) { char c; while (read(0, &c, 1) == 1 && write(1, &c, 1) == 1) ; r
 
 // TestStoppedBesideRefused: one child cannot be a member, and another one is stopped. crak does not go on tracing the stopped one.
 func TestStoppedBesideRefused(t *testing.T) {
-	p := start(t, true, exec.Command("bash", "-c", "sleep 1000 & kill -STOP $!; LD_PRELOAD= sleep 1001 & exec cat"))
+	// A fork of bash with the library stops itself, and a program without the library has been executed before bash becomes cat.
+	const script = `(kill -STOP $BASHPID) & until [[ $(</proc/$!/stat) = *') T '* ]]; do sleep 0.01; done
+		LD_PRELOAD= sleep 1001 & until [[ $(readlink /proc/$!/exe) = */sleep ]]; do sleep 0.01; done
+		exec cat`
+	p := start(t, true, exec.Command("bash", "-c", script))
 	p.grown(2)
 	for range 2 { // the first check must not be what the second one refuses
 		refused(t, p.pid(), "no resident", "leave it out")
