@@ -84,6 +84,7 @@ func holdChild(parent int) (release func(), err error) {
 		held <- nil
 		<-end
 		// The kernel kills it a moment after it has closed the socket, and then it stops.
+		// PTRACE_DETACH fails until then, and a wait for the stop would have no bound.
 		for deadline := time.Now().Add(10 * time.Second); unix.PtraceDetach(child) != nil && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		}
 	}()
